@@ -87,7 +87,8 @@ func ParseCustomerID(api API, id string) (CustomerURL, error) {
 	if !isUUID(id) {
 		return CustomerURL{}, fmt.Errorf("%.100q is not the id of a Customer", id)
 	}
-	return ParseCustomerURL(api, api.root+"/customers/"+id)
+	id = strings.ToLower(id)
+	return CustomerURL{href: api.root + "/customers/" + id, id: id}, nil
 }
 
 // ID is the Customer's id, a UUID in lower case.
@@ -111,6 +112,15 @@ func ParseBeneficialOwnerURL(api API, raw string) (BeneficialOwnerURL, error) {
 		return BeneficialOwnerURL{}, err
 	}
 	return BeneficialOwnerURL{href: api.root + "/beneficial-owners/" + id}, nil
+}
+
+// ParseBeneficialOwnerID returns the beneficial owner with that id, a UUID in
+// any letter case.
+func ParseBeneficialOwnerID(api API, id string) (BeneficialOwnerURL, error) {
+	if !isUUID(id) {
+		return BeneficialOwnerURL{}, fmt.Errorf("%.100q is not the id of a beneficial owner", id)
+	}
+	return BeneficialOwnerURL{href: api.root + "/beneficial-owners/" + strings.ToLower(id)}, nil
 }
 
 // String is the canonical URL.
@@ -137,7 +147,7 @@ func (a API) resourceID(collection, raw string) (string, error) {
 	return "", fmt.Errorf("%.100q is not one of the %s of %s", raw, collection, a.root)
 }
 
-// maxURLLength bounds what is looked at at all; Dwolla's own are under 100.
+// maxURLLength bounds what is read of a URL; Dwolla's own are under 100.
 const maxURLLength = 2048
 
 // cutScheme returns raw without http:// or https://, or an error when raw has

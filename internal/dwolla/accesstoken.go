@@ -1,0 +1,200 @@
+package dwolla
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+	"golang.org/x/sync/singleflight"
+
+	"dropgate/internal/clienttoken"
+)
+
+// accessToken is the application's own token. The zero one has expired.
+type accessToken struct {
+	secret  clienttoken.Secret
+	renew   time.Time // from here on a new one is fetched in the background
+	expires time.Time // from here on it is not used
+}
+
+// accessTokens keeps the application's access token. Dwolla gives no refresh
+// token, so a new one is asked for: when four fifths of the life of the old
+// one have passed, or when there is none. However many callers wait, one
+// request is under way, and it belongs to none of them: a caller that gives up
+// takes nothing from the others.
+type accessTokens struct {
+	fetch   func() (accessToken, *Error)
+	log     zerolog.Logger
+	metrics *metrics
+	flight  singleflight.Group
+	cancel  context.CancelFunc // ends a fetch under way
+
+	mu       sync.Mutex
+	current  accessToken
+	timer    *time.Timer // renews in the background; nil once closed
+	failures int         // in a row
+	failure  error       // of the last fetch, for those who come before retryAt
+	retryAt  time.Time   // no fetch before this
+}
+
+// assumedLife is taken for an access token that does not say how long it
+// lives, longestLife for one that says more than anybody should believe.
+const (
+	assumedLife = 5 * time.Minute
+	longestLife = 24 * time.Hour
+)
+
+// maxBackOff is the longest pause between two failing fetches. It starts at a
+// second and doubles.
+const maxBackOff = 10 * time.Second
+
+func newAccessTokens(c Config, h *http.Client, m *metrics) *accessTokens {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &accessTokens{log: c.Logger, metrics: m, cancel: cancel}
+	s.timer = time.AfterFunc(longestLife, func() { s.flight.DoChan("", s.renewed) })
+	s.timer.Stop()
+	credentials := &clientcredentials.Config{
+		ClientID:     c.ClientID,
+		ClientSecret: c.ClientSecret.Reveal(),
+		TokenURL:     c.API.Root() + "/token",
+		AuthStyle:    oauth2.AuthStyleInHeader, // what Dwolla documents; detecting it costs a failed request
+	}
+	s.fetch = func() (accessToken, *Error) {
+		ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, h), c.Timeout)
+		defer cancel()
+		start := time.Now()
+		token, err := credentials.Token(ctx)
+		fault := tokenFault(ctx, err)
+		m.observe(opToken, time.Since(start), fault)
+		if fault != nil {
+			return accessToken{}, fault
+		}
+		life := assumedLife
+		if token.ExpiresIn > 0 {
+			life = time.Duration(min(token.ExpiresIn, int64(longestLife/time.Second))) * time.Second
+		}
+		return accessToken{
+			secret:  clienttoken.NewSecret(token.AccessToken),
+			renew:   start.Add(life / 5 * 4),
+			expires: start.Add(life),
+		}, nil
+	}
+	return s
+}
+
+// tokenFault keeps of a failed fetch what may be kept: x/oauth2 puts the whole
+// body of the answer into its error text.
+func tokenFault(ctx context.Context, err error) *Error {
+	if err == nil {
+		return nil
+	}
+	fault := &Error{Operation: opToken}
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		fault.answered(refused.Response)
+		fault.read(refused.Body)
+		if fault.Status/100 == 2 {
+			fault.Err = errNoToken
+		}
+		return fault
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		fault.Err = err
+	} else if fault.Err = ctx.Err(); fault.Err == nil {
+		fault.Err = errNoToken // x/oauth2 could not read the answer
+	}
+	return fault
+}
+
+// close ends the background work. Tokens that are at hand stay good.
+func (s *accessTokens) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer.Stop()
+	s.timer = nil
+	s.cancel()
+}
+
+// get returns a token that has not expired, waiting for one at most as long as
+// ctx lasts. The error is a *clienttoken.Failure or that of ctx.
+func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
+	s.mu.Lock()
+	token, retryAt, failure := s.current, s.retryAt, s.failure
+	s.mu.Unlock()
+	now := time.Now()
+	if now.Before(token.expires) {
+		return token, nil
+	}
+	if now.Before(retryAt) {
+		return accessToken{}, failure
+	}
+	select {
+	case result := <-s.flight.DoChan("", s.renewed):
+		token, _ := result.Val.(accessToken) // renewed returns nothing else
+		return token, result.Err
+	case <-ctx.Done():
+		return accessToken{}, callersOwn(ctx)
+	}
+}
+
+// discard forgets a token that Dwolla no longer accepts, unless it has been
+// replaced already.
+func (s *accessTokens) discard(token accessToken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == token {
+		s.current = accessToken{}
+	}
+}
+
+// renewed fetches a token, unless the one at hand is young. When that fails, a
+// token with some life left is used on. It runs once at a time.
+func (s *accessTokens) renewed() (any, error) {
+	s.mu.Lock()
+	old := s.current
+	s.mu.Unlock()
+	if time.Now().Before(old.renew) {
+		return old, nil
+	}
+	token, fault := s.fetch()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fault == nil {
+		s.current, s.failures, s.failure, s.retryAt = token, 0, nil, time.Time{}
+		s.metrics.expiry.Set(float64(token.expires.Unix()))
+		s.renewAfter(time.Until(token.renew))
+		return token, nil
+	}
+	pause := min(time.Second<<min(s.failures, 10), maxBackOff)
+	s.failures++
+	s.failure, s.retryAt = fault.failure(), time.Now().Add(pause)
+	event := s.log.Error().
+		Int("status", fault.Status).
+		Str("dwolla_code", fault.Code).
+		Str("dwolla_request_id", fault.RequestID).
+		AnErr("error", fault.Err).
+		Dur("retry_in_ms", pause)
+	if fault.Status == http.StatusUnauthorized {
+		event.Msg("Dwolla does not accept DWOLLA_CLIENT_ID and DWOLLA_CLIENT_SECRET in this DWOLLA_ENVIRONMENT")
+	} else {
+		event.Msg("getting an access token from Dwolla failed")
+	}
+	if time.Now().Before(s.current.expires) {
+		s.renewAfter(pause)
+		return s.current, nil
+	}
+	return accessToken{}, s.failure
+}
+
+// renewAfter has the token renewed in the background. The caller holds mu.
+func (s *accessTokens) renewAfter(d time.Duration) {
+	if s.timer != nil {
+		s.timer.Reset(d)
+	}
+}

@@ -1,0 +1,114 @@
+package dwolla
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"dropgate/internal/clienttoken"
+)
+
+// CreateClientToken asks Dwolla for a client token for grant: POST
+// /client-tokens. The error is a *clienttoken.Failure that wraps an *Error, or
+// context.Canceled when the caller has gone.
+func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant) (clienttoken.Token, error) {
+	body, err := json.Marshal(newWireGrant(grant))
+	if err != nil {
+		return clienttoken.Token{}, fmt.Errorf("writing the request: %w", err)
+	}
+	call := call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body}
+	got, err := c.do(ctx, call)
+	if err != nil {
+		return clienttoken.Token{}, err
+	}
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if err := got.decode(call.operation, &answer); err != nil {
+		return clienttoken.Token{}, err
+	}
+	if answer.Token == "" {
+		return clienttoken.Token{}, nonsense(call.operation, got, errNoToken)
+	}
+	return clienttoken.Token{Secret: clienttoken.NewSecret(answer.Token), DwollaRequestID: got.requestID}, nil
+}
+
+type link struct {
+	Href string `json:"href"`
+}
+
+// wireGrant is a grant as Dwolla reads it. An action without links has no
+// _links member at all, which is how Dwolla's samples ask for customer.create.
+type wireGrant struct {
+	Action clienttoken.Action `json:"action"`
+	Links  map[string]link    `json:"_links,omitempty"`
+}
+
+func newWireGrant(grant clienttoken.Grant) wireGrant {
+	w := wireGrant{Action: grant.Action}
+	if !grant.Customer.IsZero() {
+		w.Links = map[string]link{"customer": {grant.Customer.String()}}
+	}
+	if !grant.BeneficialOwner.IsZero() {
+		w.Links["beneficial-owner"] = link{grant.BeneficialOwner.String()}
+	}
+	return w
+}
+
+// Customer is what the service needs to know of a Customer.
+type Customer struct {
+	URL           clienttoken.CustomerURL
+	Type          string // unverified, receive-only, personal or business
+	Status        string // unverified, retry, kba, document, verified, suspended or deactivated
+	CorrelationID string // empty when the Customer has none
+}
+
+// GetCustomer reads a Customer: GET /customers/{id}. A Customer that does not
+// exist, or is another application's, is a Failure that wraps an *Error of
+// status 404 or 403.
+func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (Customer, error) {
+	call := call{opGetCustomer, http.MethodGet, customer.String(), nil}
+	got, err := c.do(ctx, call)
+	if err != nil {
+		return Customer{}, err
+	}
+	var answer struct {
+		Type          string `json:"type"`
+		Status        string `json:"status"`
+		CorrelationID string `json:"correlationId"`
+	}
+	if err := got.decode(call.operation, &answer); err != nil {
+		return Customer{}, err
+	}
+	return Customer{customer, answer.Type, answer.Status, answer.CorrelationID}, nil
+}
+
+// ListBeneficialOwners lists the beneficial owners of a Customer: GET
+// /customers/{id}/beneficial-owners. Dwolla's answer is not paged.
+func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
+	call := call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil}
+	got, err := c.do(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Embedded struct {
+			Owners []struct {
+				ID string `json:"id"`
+			} `json:"beneficial-owners"`
+		} `json:"_embedded"`
+	}
+	if err := got.decode(call.operation, &answer); err != nil {
+		return nil, err
+	}
+	owners := make([]clienttoken.BeneficialOwnerURL, 0, len(answer.Embedded.Owners))
+	for _, o := range answer.Embedded.Owners {
+		owner, err := clienttoken.ParseBeneficialOwnerID(c.api, o.ID)
+		if err != nil {
+			return nil, nonsense(call.operation, got, err)
+		}
+		owners = append(owners, owner)
+	}
+	return owners, nil
+}

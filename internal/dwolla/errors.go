@@ -1,0 +1,155 @@
+package dwolla
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// Error is a call that failed: Dwolla's refusal, or no answer worth the name.
+// It holds nothing of Dwolla's answer but these fields, so it is safe to log.
+type Error struct {
+	Operation operation
+	Status    int    // the HTTP status; zero when there was no answer
+	Code      string // Dwolla's code ("InvalidAccessToken"); empty when it sent none
+	RequestID string // Dwolla's X-Request-Id, which its support asks for
+
+	retryAfter time.Duration
+	Err        error // what went wrong when it was not Dwolla's refusal; else nil
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dwolla %s", e.Operation)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": status %d", e.Status)
+	}
+	if e.Code != "" {
+		fmt.Fprintf(&b, " %s", e.Code)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+var (
+	errTooLarge = errors.New("the answer is larger than 1 MiB")
+	errNoToken  = errors.New("a success without a token")
+)
+
+// How long callers are asked to wait where Dwolla does not say: its throttle
+// "persists for five minutes" once reached, other faults pass sooner.
+const (
+	throttledFor = 5 * time.Minute
+	faultFor     = 5 * time.Second
+)
+
+// answered keeps what the head of the answer says.
+func (e *Error) answered(resp *http.Response) {
+	e.Status = resp.StatusCode
+	e.RequestID = printable(resp.Header.Get("X-Request-Id"))
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+		e.retryAfter = min(time.Duration(s)*time.Second, 2*throttledFor)
+	}
+}
+
+// read takes the code from an error body: {"code","message"}, or OAuth's
+// {"error"}. A body of another shape is no news: the status says enough.
+func (e *Error) read(body []byte) {
+	var b struct {
+		Code  string `json:"code"`
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &b) != nil {
+		return
+	}
+	if b.Code == "" {
+		b.Code = b.Error
+	}
+	e.Code = printable(b.Code)
+}
+
+// printable cuts a word of Dwolla's to what a log line may hold.
+func printable(s string) string {
+	const longest = 128
+	s = strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, s[:min(len(s), longest)])
+	return s
+}
+
+// accessTokenRejected reports whether a new access token can help. Dwolla's
+// other 401 codes speak of the application itself.
+func (e *Error) accessTokenRejected() bool {
+	return e.Status == http.StatusUnauthorized &&
+		(e.Code == "InvalidAccessToken" || e.Code == "ExpiredAccessToken")
+}
+
+// failure tells the heart what e means for its caller.
+func (e *Error) failure() *clienttoken.Failure {
+	f := &clienttoken.Failure{Code: e.kind(), DwollaRequestID: e.RequestID, Err: e}
+	if f.Code == clienttoken.Unavailable {
+		switch {
+		case e.retryAfter > 0:
+			f.RetryAfter = e.retryAfter
+		case e.Status == http.StatusTooManyRequests:
+			f.RetryAfter = throttledFor
+		default:
+			f.RetryAfter = faultFor
+		}
+	}
+	return f
+}
+
+func (e *Error) kind() clienttoken.Code {
+	var netErr net.Error
+	switch {
+	case errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &netErr) && netErr.Timeout():
+		return clienttoken.UpstreamTimeout
+	case errors.Is(e.Err, errTooLarge) || errors.Is(e.Err, errNoToken):
+		return clienttoken.UpstreamError
+	case e.Status == 0 || e.Err != nil:
+		return clienttoken.Unavailable // no connection, or one that was cut
+	case e.Status == http.StatusGatewayTimeout || e.Code == "RequestTimeout":
+		return clienttoken.UpstreamTimeout
+	case e.Status >= 500 || e.Status == http.StatusTooManyRequests:
+		return clienttoken.Unavailable
+	}
+	return clienttoken.UpstreamError
+}
+
+// nonsense is a success of Dwolla's that cannot be used.
+func nonsense(op operation, a answer, err error) error {
+	return &clienttoken.Failure{
+		Code:            clienttoken.UpstreamError,
+		DwollaRequestID: a.requestID,
+		Err:             &Error{Operation: op, Status: http.StatusOK, RequestID: a.requestID, Err: err},
+	}
+}
+
+// callersOwn is the error to return when the caller has gone or has run out of
+// time: then nothing can be said about Dwolla, except that it was too slow.
+func callersOwn(ctx context.Context) error {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return &clienttoken.Failure{Code: clienttoken.UpstreamTimeout, Err: err}
+	default:
+		return err //nolint:wrapcheck // the caller's own cancellation, as it came
+	}
+}
