@@ -1,0 +1,246 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"dropgate/internal/clienttoken"
+)
+
+const (
+	bearerName         = "bearer"
+	bearerChallenge    = `Bearer realm="dropgate"`                   //nolint:gosec // asks for a credential, holds none
+	bearerBadChallenge = bearerChallenge + `, error="invalid_token"` // RFC 6750, 3.1
+)
+
+// BearerConfig says which JSON Web Tokens are good.
+type BearerConfig struct {
+	Issuer   string // must be the token's iss
+	Audience string // must be among the token's aud
+	// Cookie names a cookie that may hold the token; empty: only the
+	// Authorization header is read.
+	Cookie string
+	// TokenType, when it is "at+jwt", demands an access token in the sense of
+	// RFC 9068, so that an ID token is refused. Empty accepts "JWT" and no typ
+	// as well, since most providers issue such access tokens.
+	TokenType string
+	// ClientIDs are the OAuth clients whose tokens count: the token's azp and
+	// client_id, as far as it has them, must be among them and it must have
+	// one. Empty: tokens of any client, but none with several audiences.
+	ClientIDs []string
+	// UserClaim names the claim that holds the user's id.
+	UserClaim string
+	Keys      *KeySet
+}
+
+// Bearer is the mode for applications whose pages hold a JSON Web Token of the
+// application's identity provider, in the Authorization header or a cookie.
+type Bearer struct {
+	config   BearerConfig
+	verified *verifiedTokens
+}
+
+// NewBearer returns the mode. It panics without an issuer, an audience and a
+// user claim: an empty one would match tokens that it should not.
+func NewBearer(c BearerConfig) *Bearer {
+	if c.Issuer == "" || c.Audience == "" || c.UserClaim == "" {
+		panic("auth: bearer mode without issuer, audience or user claim")
+	}
+	return &Bearer{config: c, verified: newVerifiedTokens()}
+}
+
+// Name returns "bearer".
+func (b *Bearer) Name() string { return bearerName }
+
+// maxSkew is how far the provider's clock and ours may differ.
+const maxSkew = time.Minute
+
+// maxTokenLength bounds what is parsed, in bytes.
+const maxTokenLength = 8 << 10
+
+// algorithms are the signatures that are accepted: asymmetric ones only, so
+// that a public key can never be used as a secret.
+func algorithms() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+}
+
+// Authenticate verifies the token of the request, if it has one. A token that
+// was verified a moment ago is not verified again (docs/decisions/0004).
+func (b *Bearer) Authenticate(r *http.Request) (Session, error) {
+	given, err := b.credential(r)
+	if err != nil {
+		return Session{}, err
+	}
+	digest := sha256.Sum256([]byte(given.token))
+	session, known := b.verified.get(digest, b.config.Keys.current.Load())
+	if !known {
+		verified, err := b.verify(r.Context(), given.token)
+		if err != nil {
+			return Session{}, err
+		}
+		b.verified.add(digest, verified)
+		session = verified.session
+	}
+	session.ByCookie = given.byCookie
+	return session, nil
+}
+
+type credential struct {
+	token    string
+	byCookie bool
+}
+
+// credential finds the token: in the Authorization header, else in the cookie.
+// Where one is given twice, nobody can say which was meant.
+func (b *Bearer) credential(r *http.Request) (credential, error) {
+	switch headers := r.Header["Authorization"]; {
+	case len(headers) > 1:
+		return credential{}, b.reject("several Authorization headers")
+	case len(headers) == 1:
+		scheme, token, _ := strings.Cut(headers[0], " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			return credential{token: strings.TrimSpace(token)}, nil
+		}
+	}
+	if b.config.Cookie == "" {
+		return credential{}, errNotMine
+	}
+	switch cookies := r.CookiesNamed(b.config.Cookie); {
+	case len(cookies) > 1:
+		return credential{}, b.reject("several cookies named " + b.config.Cookie)
+	case len(cookies) == 1:
+		return credential{token: cookies[0].Value, byCookie: true}, nil
+	}
+	return credential{}, errNotMine
+}
+
+// verify checks the token from the outside in.
+func (b *Bearer) verify(ctx context.Context, token string) (verifiedToken, error) {
+	keys, err := b.config.Keys.get(ctx)
+	if err != nil {
+		return verifiedToken{}, err
+	}
+	if len(token) > maxTokenLength {
+		return verifiedToken{}, b.reject("token is too long")
+	}
+	signed, err := jwt.ParseSigned(token, algorithms())
+	if err != nil {
+		return verifiedToken{}, b.reject("not a token with an accepted algorithm")
+	}
+	header := signed.Headers[0] // the compact form has exactly one
+	if reason := b.wrongType(header); reason != "" {
+		return verifiedToken{}, b.reject(reason)
+	}
+	if len(keys.fitting(header)) == 0 {
+		if keys, err = b.config.Keys.refreshed(ctx); err != nil {
+			return verifiedToken{}, err
+		}
+	}
+	var standard jwt.Claims
+	var claims map[string]any
+	for _, key := range keys.fitting(header) {
+		if signed.Claims(key, &standard, &claims) == nil {
+			session, err := b.session(standard, claims)
+			return verifiedToken{session, keys}, err
+		}
+	}
+	return verifiedToken{}, b.reject(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
+}
+
+// wrongType refuses tokens that the same provider signs for another purpose.
+func (b *Bearer) wrongType(header jose.Header) string {
+	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
+	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
+	if typ == "at+jwt" || b.config.TokenType == "" && (typ == "" || typ == "jwt") {
+		return ""
+	}
+	return fmt.Sprintf("token of type %.40q", typ)
+}
+
+// session checks what a token with a good signature says.
+func (b *Bearer) session(standard jwt.Claims, claims map[string]any) (Session, error) {
+	// The library checks neither what is missing nor what is not expected.
+	if standard.Expiry == nil || standard.Issuer == "" || len(standard.Audience) == 0 {
+		return Session{}, b.reject("no exp, iss or aud")
+	}
+	expected := jwt.Expected{
+		Issuer:      b.config.Issuer,
+		AnyAudience: jwt.Audience{b.config.Audience},
+		Time:        time.Now(),
+	}
+	if err := standard.ValidateWithLeeway(expected, maxSkew); err != nil {
+		return Session{}, b.reject(err.Error())
+	}
+	if reason := b.wrongClient(standard.Audience, claims); reason != "" {
+		return Session{}, b.reject(reason)
+	}
+	if _, ok := claims["events"]; ok {
+		// Only security event tokens have it, logout tokens among them, and
+		// older providers give those no typ of their own (RFC 8417).
+		return Session{}, b.reject("a security event token")
+	}
+	id, _ := claims[b.config.UserClaim].(string)
+	if !validUserID(id) {
+		return Session{}, b.reject("claim " + b.config.UserClaim + " is not a user id of 1 to 255 printable characters")
+	}
+	return Session{
+		User:    clienttoken.User{ID: id, Claims: claims},
+		Mode:    bearerName,
+		Expires: standard.Expiry.Time(),
+	}, nil
+}
+
+// wrongClient refuses tokens that were issued to a client that nobody named.
+// A token with several audiences was meant for others too: it counts only when
+// the client that it was issued to is known (OpenID Connect Core, 3.1.3.7).
+func (b *Bearer) wrongClient(audience jwt.Audience, claims map[string]any) string {
+	if len(b.config.ClientIDs) == 0 {
+		if len(audience) > 1 {
+			return "several audiences, and no client is configured"
+		}
+		return ""
+	}
+	named := false
+	for _, claim := range []string{"azp", "client_id"} {
+		value, present := claims[claim]
+		if !present {
+			continue
+		}
+		client, _ := value.(string)
+		if !slices.Contains(b.config.ClientIDs, client) {
+			return fmt.Sprintf("%s %.100q is not a configured client", claim, client)
+		}
+		named = true
+	}
+	if !named {
+		return "neither azp nor client_id"
+	}
+	return ""
+}
+
+func (b *Bearer) reject(reason string) *Rejection {
+	return &Rejection{Mode: bearerName, Reason: reason, Challenge: bearerBadChallenge}
+}
+
+// validUserID bounds a user's id: it is written to logs and databases.
+func validUserID(id string) bool {
+	if id == "" || !utf8.ValidString(id) || utf8.RuneCountInString(id) > 255 {
+		return false
+	}
+	for _, r := range id {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,99 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/clienttoken"
+)
+
+// Session is a user who is signed in, as far as one request shows it.
+type Session struct {
+	User clienttoken.User
+	Mode string // the mode that vouches for the user: "bearer"
+	// ByCookie is true when the browser sent the credentials by itself, so that
+	// another site may have caused the request.
+	ByCookie bool
+	Expires  time.Time // when the credentials stop being good; zero if unknown
+}
+
+// Mode is one way to sign in.
+type Mode interface {
+	// Name is the mode's name in AUTH_MODES, logs and metrics.
+	Name() string
+	// Authenticate returns errNotMine when the request has no credential of
+	// this mode's kind, a *Rejection when it has a bad one, and a
+	// *clienttoken.Failure when that cannot be known now.
+	Authenticate(r *http.Request) (Session, error)
+}
+
+// errNotMine passes the request on to the next mode.
+var errNotMine = errors.New("no credential of this kind")
+
+// Rejection says that nobody is signed in. Its Reason is for the log; who
+// probes for credentials must not learn it.
+type Rejection struct {
+	Mode      string // "none" when there was no credential at all
+	Reason    string
+	Challenge string // the WWW-Authenticate header of the answer; may be empty
+}
+
+func (r *Rejection) Error() string { return r.Mode + ": " + r.Reason }
+
+// Chain is an ordered list of modes.
+type Chain struct {
+	modes    []Mode
+	requests *prometheus.CounterVec // mode, outcome
+}
+
+// NewChain asks modes in the given order.
+func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
+	c := &Chain{
+		modes: modes,
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_auth_total",
+			Help: "Authentications by mode (none: no credentials) and outcome: accepted, rejected or unavailable.",
+		}, []string{"mode", "outcome"}),
+	}
+	r.MustRegister(c.requests)
+	return c
+}
+
+// Authenticate returns the session of the request, a *Rejection, a
+// *clienttoken.Failure or the error of the request's context.
+func (c *Chain) Authenticate(r *http.Request) (Session, error) {
+	for _, m := range c.modes {
+		session, err := m.Authenticate(r)
+		if errors.Is(err, errNotMine) {
+			continue
+		}
+		c.requests.WithLabelValues(m.Name(), outcome(err)).Inc()
+		return session, err
+	}
+	c.requests.WithLabelValues("none", "rejected").Inc()
+	return Session{}, &Rejection{Mode: "none", Reason: "no credentials", Challenge: c.challenge()}
+}
+
+// challenge asks for a bearer token where one would be looked at (RFC 9110,
+// 11.6.1). The other modes have no scheme to name.
+func (c *Chain) challenge() string {
+	for _, m := range c.modes {
+		if m.Name() == bearerName {
+			return bearerChallenge
+		}
+	}
+	return ""
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "accepted"
+	}
+	if _, ok := errors.AsType[*Rejection](err); ok {
+		return "rejected"
+	}
+	return "unavailable"
+}

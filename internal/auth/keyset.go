@@ -1,0 +1,287 @@
+package auth
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/clienttoken"
+)
+
+// KeySetConfig says where an identity provider publishes its keys.
+type KeySetConfig struct {
+	Issuer string
+	// URL of the JSON Web Key Set; empty: the provider's OpenID discovery
+	// document under Issuer tells it, anew at each fetch.
+	URL        string
+	Transport  http.RoundTripper
+	Logger     zerolog.Logger
+	Registerer prometheus.Registerer
+}
+
+// KeySet holds the public keys of an identity provider. They are fetched in
+// the background: when Run starts, every refreshEvery, and when a token names
+// a key that is not known, but never twice within fetchEvery, whatever
+// arrives. While the provider is down the last good keys stay.
+type KeySet struct {
+	config  KeySetConfig
+	http    *http.Client
+	fetches *prometheus.CounterVec // outcome
+
+	current atomic.Pointer[keys] // nil until the first fetch succeeds
+
+	mu        sync.Mutex
+	fetching  chan struct{} // closed when the fetch under way ends; nil if none is
+	nextFetch time.Time     // none starts before this
+}
+
+const (
+	fetchEvery   = 30 * time.Second // the least time between two fetches
+	refreshEvery = 5 * time.Minute  // the most time for which a withdrawn key is believed
+	fetchTimeout = 5 * time.Second  // for discovery and key set together
+	maxDocument  = 100 << 10        // bytes
+)
+
+// NewKeySet returns a key set that is empty until Run.
+func NewKeySet(c KeySetConfig) *KeySet {
+	s := &KeySet{
+		config: c,
+		http: &http.Client{
+			Transport: c.Transport,
+			// Keys come from the configured address or from nowhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_jwks_refresh_total",
+			Help: "Fetches of the identity provider's keys by outcome: success or failure.",
+		}, []string{"outcome"}),
+	}
+	c.Registerer.MustRegister(s.fetches)
+	return s
+}
+
+// Run fetches the keys at once and keeps them fresh until ctx ends.
+func (s *KeySet) Run(ctx context.Context) {
+	for {
+		s.fetch()
+		wait := refreshEvery
+		if s.current.Load() == nil {
+			wait = fetchEvery
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// get returns the keys at hand, waiting for the first fetch if there has been
+// none. Without keys nobody can be told apart: that is a *clienttoken.Failure.
+func (s *KeySet) get(ctx context.Context) (*keys, error) {
+	if k := s.current.Load(); k != nil {
+		return k, nil
+	}
+	return s.refreshed(ctx)
+}
+
+// refreshed returns the keys after a fetch, or those at hand when it is too
+// early for one.
+func (s *KeySet) refreshed(ctx context.Context) (*keys, error) {
+	if done := s.fetch(); done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+		}
+	}
+	if k := s.current.Load(); k != nil {
+		return k, nil
+	}
+	s.mu.Lock()
+	wait := time.Until(s.nextFetch)
+	s.mu.Unlock()
+	return nil, &clienttoken.Failure{
+		Code:       clienttoken.Unavailable,
+		RetryAfter: max(wait, time.Second),
+		Err:        errors.New("the identity provider's keys have not been fetched yet"),
+	}
+}
+
+// fetch starts a fetch unless it is too early for one, and returns a channel
+// that is closed when the fetch under way ends. The fetch belongs to nobody: it
+// goes on when whoever asked for it has gone.
+func (s *KeySet) fetch() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fetching != nil || time.Now().Before(s.nextFetch) {
+		return s.fetching
+	}
+	done := make(chan struct{})
+	s.fetching, s.nextFetch = done, time.Now().Add(fetchEvery)
+	go func() {
+		defer close(done)
+		s.replace()
+		s.mu.Lock()
+		s.fetching = nil
+		s.mu.Unlock()
+	}()
+	return done
+}
+
+// replace puts the provider's keys in the place of the old ones, if they can
+// be had and are others: a set that did not change stays the same pointer, on
+// which verifiedTokens relies.
+func (s *KeySet) replace() {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	fresh, err := s.download(ctx)
+	if err != nil {
+		s.fetches.WithLabelValues("failure").Inc()
+		s.config.Logger.Warn().Err(err).Str("issuer", s.config.Issuer).
+			Bool("old_keys", s.current.Load() != nil).
+			Msg("fetching the identity provider's keys failed")
+		return
+	}
+	s.fetches.WithLabelValues("success").Inc()
+	if old := s.current.Load(); old == nil || !reflect.DeepEqual(old, fresh) {
+		s.current.Store(fresh)
+		s.config.Logger.Info().Str("issuer", s.config.Issuer).Int("keys", len(fresh.list)).
+			Msg("the identity provider's keys have changed")
+	}
+}
+
+func (s *KeySet) download(ctx context.Context) (*keys, error) {
+	url := s.config.URL
+	if url == "" {
+		var discovery struct {
+			Issuer  string `json:"issuer"`
+			JWKSURI string `json:"jwks_uri"`
+		}
+		at := strings.TrimSuffix(s.config.Issuer, "/") + "/.well-known/openid-configuration"
+		if err := s.read(ctx, at, &discovery); err != nil {
+			return nil, err
+		}
+		if discovery.Issuer != s.config.Issuer {
+			return nil, fmt.Errorf("%s names the issuer %.200q", at, discovery.Issuer)
+		}
+		if strings.HasPrefix(s.config.Issuer, "https://") && !strings.HasPrefix(discovery.JWKSURI, "https://") {
+			return nil, fmt.Errorf("%s names a jwks_uri that is not https", at)
+		}
+		url = discovery.JWKSURI
+	}
+	var document struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := s.read(ctx, url, &document); err != nil {
+		return nil, err
+	}
+	fresh := &keys{}
+	for _, raw := range document.Keys {
+		if k, ok := usable(raw); ok {
+			fresh.list = append(fresh.list, k)
+		}
+	}
+	if len(fresh.list) == 0 {
+		return nil, fmt.Errorf("%s holds no key that can be used", url)
+	}
+	return fresh, nil
+}
+
+// read gets a JSON document of at most maxDocument bytes.
+func (s *KeySet) read(ctx context.Context, url string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the operator's issuer, or what it names
+	if err != nil {
+		return fmt.Errorf("asking for %.200q: %w", url, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := s.http.Do(req) //nolint:gosec // as above
+	if err != nil {
+		return err //nolint:wrapcheck // a *url.Error names method and URL
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %d", url, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", url, err)
+	}
+	if len(body) > maxDocument {
+		return fmt.Errorf("%s is larger than %d bytes", url, maxDocument)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("reading %s: %w", url, err)
+	}
+	return nil
+}
+
+// keys are the keys of one document. They are never changed, so a pointer
+// stands for a set.
+type keys struct{ list []key }
+
+type key struct {
+	id         string
+	algorithms []string // the signatures it may verify
+	public     any      // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+}
+
+// usable reads one key. A document may hold keys for other purposes, of kinds
+// that this service does not know, or too weak: they are passed over, so that
+// one of them does not cost the others.
+func usable(raw json.RawMessage) (key, bool) {
+	var k jose.JSONWebKey
+	if k.UnmarshalJSON(raw) != nil || !k.Valid() || k.Use != "" && k.Use != "sig" {
+		return key{}, false
+	}
+	var fitting []string
+	switch public := k.Key.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() >= 2048 {
+			fitting = []string{string(jose.RS256), string(jose.PS256)}
+		}
+	case *ecdsa.PublicKey:
+		if public.Curve == elliptic.P256() {
+			fitting = []string{string(jose.ES256)}
+		}
+	case ed25519.PublicKey:
+		fitting = []string{string(jose.EdDSA)}
+	}
+	if k.Algorithm != "" {
+		fitting = slices.DeleteFunc(fitting, func(a string) bool { return a != k.Algorithm })
+	}
+	return key{id: k.KeyID, algorithms: fitting, public: k.Key}, len(fitting) > 0
+}
+
+// fitting returns the public keys that may have signed a token with that
+// header. A token that names no key must leave no choice: trying all of them
+// would let strangers multiply our work (OpenID Connect Core, 10.1).
+func (k *keys) fitting(header jose.Header) []any {
+	var found []any
+	for _, key := range k.list {
+		if slices.Contains(key.algorithms, header.Algorithm) && (header.KeyID == "" || header.KeyID == key.id) {
+			found = append(found, key.public)
+		}
+	}
+	if header.KeyID == "" && len(found) > 1 {
+		return nil
+	}
+	return found
+}
