@@ -164,7 +164,7 @@ func (s *KeySet) replace() {
 	if old := s.current.Load(); old == nil || !reflect.DeepEqual(old, fresh) {
 		s.current.Store(fresh)
 		s.config.Logger.Info().Str("issuer", s.config.Issuer).Int("keys", len(fresh.list)).
-			Msg("the identity provider's keys have changed")
+			Msg("the identity provider has new keys")
 	}
 }
 

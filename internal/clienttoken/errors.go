@@ -42,7 +42,12 @@ type Failure struct {
 	Err             error         // for the log only
 }
 
-func (f *Failure) Error() string { return string(f.Code) + ": " + f.Err.Error() }
+func (f *Failure) Error() string {
+	if f.Err == nil {
+		return string(f.Code)
+	}
+	return string(f.Code) + ": " + f.Err.Error()
+}
 
 func (f *Failure) Unwrap() error { return f.Err }
 

@@ -1,6 +1,10 @@
 package clienttoken
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
 
 // mask is what a secret prints as.
 const mask = "[secret]"
@@ -44,4 +48,12 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil
+}
+
+// Fingerprint is the first 64 bits of the value's SHA-256 in hexadecimal. It
+// tells one secret from another in a log and cannot be turned back into the
+// value of a token, whose entropy is far above 64 bits.
+func (s Secret) Fingerprint() string {
+	sum := sha256.Sum256([]byte(s.Reveal()))
+	return hex.EncodeToString(sum[:8])
 }

@@ -3,6 +3,7 @@ package clienttoken
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -55,6 +56,9 @@ func NewAPI(env Environment, baseURL string) (API, error) {
 		return API{}, fmt.Errorf("base URL: %.100q names no host", baseURL)
 	case strings.Contains(rest, "..") || strings.Contains(rest+"/", "//"):
 		return API{}, fmt.Errorf("base URL: %.100q holds \"..\" or an empty path segment", baseURL)
+	}
+	if _, err := url.Parse(root); err != nil { // a port that is none, a bracket too many
+		return API{}, fmt.Errorf("base URL: %w", err)
 	}
 	return API{root: root, known: []string{host, rest}}, nil
 }

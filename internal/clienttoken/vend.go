@@ -73,8 +73,11 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (Vended, erro
 	if !v.Policy.Allows(user, action) {
 		return vended, refuse(ActionNotAllowed, "the policy does not allow %s", action)
 	}
-	vended.Customer, err = v.Directory.Customer(ctx, user)
-	if err != nil && !errors.Is(err, ErrNoCustomer) {
+	customer, err := v.Directory.Customer(ctx, user)
+	switch {
+	case err == nil:
+		vended.Customer = customer
+	case !errors.Is(err, ErrNoCustomer):
 		return vended, fmt.Errorf("finding the user's Customer: %w", err)
 	}
 	grant, err := v.grant(ctx, vended, req)

@@ -122,8 +122,8 @@ func (p *Provider) keyID() string { return fmt.Sprintf("key-%d", p.rotations) }
 
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
-		"issuer":   p.options.Issuer,
-		"jwks_uri": p.options.Issuer + "/keys",
+		"issuer":                                p.options.Issuer,
+		"jwks_uri":                              p.options.Issuer + "/keys",
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 	})
 }

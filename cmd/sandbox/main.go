@@ -1,0 +1,221 @@
+// The sandbox command runs dropgate and everything that it needs on one
+// machine: an in-memory Dwolla, a demo identity provider with two users, and
+// the service itself. It needs no account and no configuration. With
+// DWOLLA_CLIENT_ID and DWOLLA_CLIENT_SECRET set it talks to Dwolla's own
+// sandbox in place of the emulator.
+//
+// It is for trying out and for tests: whoever reaches its identity provider is
+// whoever they say.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"dropgate/internal/app"
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/dwolla/emulator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdout); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "sandbox:", err)
+		os.Exit(1)
+	}
+}
+
+// The emulator accepts these and no others.
+const (
+	demoClientID     = "sandbox-key"
+	demoClientSecret = "sandbox-secret"
+)
+
+// audience is what the demo provider's tokens are for.
+const audience = "dropgate"
+
+// options are the command line.
+type options struct {
+	emulatorAddr, providerAddr, httpAddr, adminAddr string
+	providerIssuer                                  string
+	alice, bob                                      string
+	backends                                        bool
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	flags.StringVar(&o.emulatorAddr, "emulator-addr", "127.0.0.1:17188", "where the Dwolla emulator listens")
+	flags.StringVar(&o.providerAddr, "provider-addr", "127.0.0.1:17189", "where the demo identity provider listens")
+	flags.StringVar(&o.providerIssuer, "provider-issuer", "", "the provider's URL as tokens name it (default: by -provider-addr)")
+	flags.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "where dropgate listens")
+	flags.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9090", "where dropgate answers probes and metrics")
+	flags.StringVar(&o.alice, "alice", "11111111-1111-4111-8111-111111111111", "the id or URL of alice's Customer; with Dwolla's sandbox, one of yours")
+	flags.StringVar(&o.bob, "bob", "22222222-2222-4222-8222-222222222222", "the id or URL of bob's Customer; with Dwolla's sandbox, another one of yours")
+	flags.BoolVar(&o.backends, "backends", false, "run the emulator and the identity provider only, for a server elsewhere")
+	if err := flags.Parse(args); err != nil {
+		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("%q is no flag", flags.Arg(0))
+	}
+	return o, nil
+}
+
+// background runs what the service stands on; it is told apart from the
+// service so that the service can be drained first.
+type background struct {
+	closers []func() error
+}
+
+func (b *background) close() {
+	for _, c := range b.closers {
+		_ = c()
+	}
+}
+
+// serve answers requests at addr, which the named flag chooses.
+func (b *background) serve(ctx context.Context, addr, flagName string, h http.Handler) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return "", portError(err, flagName)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	b.closers = append(b.closers, server.Close)
+	return "http://" + listener.Addr().String(), nil
+}
+
+// portError tells what to do about a port that somebody else has.
+func portError(err error, flagName string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another program has that port; choose another one with %s HOST:PORT", err, flagName)
+	}
+	return err
+}
+
+func run(ctx context.Context, args, environ []string, out io.Writer) error {
+	o, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var b background
+	defer b.close()
+
+	dwolla, err := b.dwolla(ctx, o, environ)
+	if err != nil {
+		return err
+	}
+	issuer, err := b.provider(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.backends {
+		_, _ = fmt.Fprintf(out, "the emulator is at %s, the identity provider at %s\n", o.emulatorAddr, issuer)
+		<-ctx.Done()
+		return nil
+	}
+	config, err := app.Load(append(dwolla,
+		"DWOLLA_ENVIRONMENT=sandbox",
+		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-document-upload",
+		"HTTP_ADDR="+o.httpAddr,
+		"ADMIN_ADDR="+o.adminAddr,
+		"AUTH_MODES=bearer",
+		"AUTH_BEARER_ISSUER="+issuer,
+		"AUTH_BEARER_AUDIENCE="+audience,
+		"CUSTOMER_SOURCE=claim",
+		"LOG_FORMAT=console",
+		"SHUTDOWN_DELAY=0s",
+	))
+	if err != nil {
+		return err
+	}
+	service, err := app.Open(ctx, config, "sandbox", out)
+	if err != nil {
+		return portError(err, "-http-addr or -admin-addr")
+	}
+	printCommands(out, "http://"+service.PublicAddr(), issuer, o.bob)
+	return service.Serve(ctx)
+}
+
+// dwolla starts the emulator, unless there are credentials for Dwolla's own
+// sandbox. It returns the part of the service's configuration that says so.
+func (b *background) dwolla(ctx context.Context, o options, environ []string) ([]string, error) {
+	if own := credentials(environ); own != nil && !o.backends {
+		return own, nil
+	}
+	dwolla := emulator.New(emulator.Options{ClientID: demoClientID, ClientSecret: demoClientSecret})
+	for name, id := range map[string]string{"Alice": o.alice, "Bob": o.bob} {
+		if _, err := dwolla.AddCustomer(emulator.Customer{
+			ID: id, FirstName: name, LastName: "Demo", Email: name + "@example.com", Type: "personal", Status: "verified",
+		}); err != nil {
+			return nil, fmt.Errorf("%s's Customer: %w", name, err)
+		}
+	}
+	root, err := b.serve(ctx, o.emulatorAddr, "-emulator-addr", dwolla)
+	return []string{
+		"DWOLLA_CLIENT_ID=" + demoClientID,
+		"DWOLLA_CLIENT_SECRET=" + demoClientSecret,
+		"DWOLLA_BASE_URL=" + root,
+	}, err
+}
+
+// credentials are the settings of environ that name an application at Dwolla,
+// or nil when there are none.
+func credentials(environ []string) []string {
+	var own []string
+	for _, variable := range environ {
+		for _, name := range []string{"DWOLLA_CLIENT_ID=", "DWOLLA_CLIENT_SECRET=", "DWOLLA_CLIENT_SECRET_FILE="} {
+			if len(variable) > len(name) && variable[:len(name)] == name {
+				own = append(own, variable)
+			}
+		}
+	}
+	return own
+}
+
+// provider starts the demo identity provider and returns its issuer.
+func (b *background) provider(ctx context.Context, o options) (string, error) {
+	issuer := o.providerIssuer
+	if issuer == "" {
+		issuer = "http://" + o.providerAddr
+	}
+	p, err := provider.New(provider.Options{
+		Issuer:   issuer,
+		Audience: audience,
+		Users: map[string]map[string]any{
+			"alice": {"name": "Alice Demo", "email": "alice@example.com", "dwolla_customer": o.alice},
+			"bob":   {"name": "Bob Demo", "email": "bob@example.com", "dwolla_customer": o.bob},
+		},
+	})
+	if err != nil {
+		return "", err
+	}
+	_, err = b.serve(ctx, o.providerAddr, "-provider-addr", p)
+	return issuer, err
+}
+
+func printCommands(out io.Writer, public, issuer, bob string) {
+	post := func(what, body string) {
+		_, _ = fmt.Fprintf(out, "\n# %s\ncurl -s -w '\\n' %s/client-tokens -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\" -H 'Content-Type: application/json' -d '%s'\n",
+			what, public, issuer, body)
+	}
+	_, _ = fmt.Fprintln(out, "\ndropgate is ready. Paste these into another terminal; Ctrl-C ends it.")
+	post("alice gets a client token for her own Customer", `{"action":"customer.read"}`)
+	post("alice names bob's Customer: refused, CustomerMismatch",
+		`{"action":"customer.read","_links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/`+bob+`"}}}`)
+	post("an action that the policy does not allow: refused, ActionNotAllowed", `{"action":"customer.fundingsources.create"}`)
+	_, _ = fmt.Fprintf(out, "\n# who alice is, and what her page needs to know\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n\n", public, issuer)
+}

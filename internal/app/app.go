@@ -1,0 +1,229 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"dropgate/api"
+	"dropgate/internal/audit"
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+	"dropgate/internal/dwolla"
+	"dropgate/internal/handler"
+)
+
+// App is the service, listening.
+type App struct {
+	config   Config
+	log      zerolog.Logger
+	public   *server
+	admin    *server
+	keys     *auth.KeySet
+	dwolla   *dwolla.Client
+	store    *customer.SQLite // nil unless the directory is a database
+	draining atomic.Bool
+}
+
+// Open puts the service together and listens, but answers nothing until Serve:
+// so that a busy port or a database that cannot be opened is an error here.
+// What needs the network is not waited for.
+func Open(ctx context.Context, c Config, version string, logs io.Writer) (*App, error) {
+	a := &App{config: c, log: newLogger(c, logs)}
+	if err := a.open(ctx, version); err != nil {
+		a.close()
+		return nil, err
+	}
+	a.log.Info().
+		Str("version", version).
+		Str("environment", string(c.Environment)).
+		Str("http_addr", a.PublicAddr()).
+		Str("admin_addr", a.AdminAddr()).
+		Strs("auth_modes", c.AuthModes).
+		Str("customer_source", c.CustomerSource).
+		Strs("allowed_actions", c.AllowedActions).
+		Msg("listening")
+	return a, nil
+}
+
+func (a *App) open(ctx context.Context, version string) error {
+	c := a.config
+	registry := newRegistry(version)
+	a.dwolla = dwolla.New(dwolla.Config{
+		API:          c.api,
+		ClientID:     c.ClientID,
+		ClientSecret: c.ClientSecret,
+		Timeout:      c.Timeout,
+		Logger:       a.log,
+		Registerer:   registry,
+	})
+	directory, err := a.directory(ctx)
+	if err != nil {
+		return err
+	}
+	public, err := handler.New(handler.Config{
+		BasePath:    c.BasePath,
+		Environment: c.Environment,
+		Vendor: &clienttoken.Vendor{
+			API: c.api, Policy: c.policy, Directory: directory, Dwolla: a.dwolla,
+		},
+		Auth:           a.authChain(registry),
+		AllowedOrigins: c.AllowedOrigins,
+		TrustedProxies: c.proxies,
+		OpenAPI:        api.OpenAPI,
+		Audit:          audit.NewTrail(a.log),
+		Logger:         a.log,
+		Registerer:     registry,
+	})
+	if err != nil {
+		return fmt.Errorf("ALLOWED_ORIGINS: %w", err)
+	}
+	admin := handler.NewAdmin(handler.AdminConfig{Version: version, Ready: a.ready, Gatherer: registry})
+	if a.public, err = listen(ctx, c.HTTPAddr, public, a.log); err != nil {
+		return fmt.Errorf("HTTP_ADDR: %w", err)
+	}
+	if a.admin, err = listen(ctx, c.AdminAddr, admin, a.log); err != nil {
+		return fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	return nil
+}
+
+// directory opens the source of users' Customers.
+func (a *App) directory(ctx context.Context) (clienttoken.Directory, error) {
+	if a.config.CustomerSource == "claim" {
+		return customer.Claim{API: a.config.api, Name: a.config.CustomerClaim}, nil
+	}
+	path := strings.TrimPrefix(a.config.DatabaseURL, "sqlite:")
+	store, err := customer.OpenSQLite(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	a.store = store
+	return customer.Database{API: a.config.api, Store: store}, nil
+}
+
+// authChain puts the sign-in modes in their order.
+func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
+	a.keys = auth.NewKeySet(auth.KeySetConfig{
+		Issuer:     a.config.BearerIssuer,
+		URL:        a.config.BearerJWKSURL,
+		Transport:  http.DefaultTransport,
+		Logger:     a.log,
+		Registerer: registry,
+	})
+	return auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
+		Issuer:    a.config.BearerIssuer,
+		Audience:  a.config.BearerAudience,
+		Cookie:    a.config.BearerCookie,
+		TokenType: a.config.BearerTokenType,
+		ClientIDs: a.config.BearerClientIDs,
+		UserClaim: a.config.UserClaim,
+		Keys:      a.keys,
+	}))
+}
+
+// PublicAddr is the address that the public listener listens on.
+func (a *App) PublicAddr() string { return a.public.listener.Addr().String() }
+
+// AdminAddr is the address that the admin listener listens on.
+func (a *App) AdminAddr() string { return a.admin.listener.Addr().String() }
+
+// Serve answers requests until ctx ends, and then drains: readiness says no,
+// requests are still taken for SHUTDOWN_DELAY, so that balancers notice, and
+// those under way get SHUTDOWN_TIMEOUT. It returns nil when nothing was cut.
+func (a *App) Serve(ctx context.Context) error {
+	defer a.close()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { a.keys.Run(background) })
+
+	failed := make(chan error, 2)
+	for _, s := range []*server{a.public, a.admin} {
+		go func() { failed <- s.http.Serve(s.listener) }()
+	}
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	return a.drain(context.WithoutCancel(ctx))
+}
+
+func (a *App) drain(ctx context.Context) error {
+	a.log.Info().Dur("delay_ms", a.config.ShutdownDelay).Msg("stopping: no longer ready")
+	a.draining.Store(true)
+	// Balancers that keep connections open are made to open new ones elsewhere.
+	a.public.http.SetKeepAlivesEnabled(false)
+	time.Sleep(a.config.ShutdownDelay)
+
+	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout)
+	defer cancel()
+	if err := a.public.http.Shutdown(ctx); err != nil {
+		return fmt.Errorf("requests were still under way after SHUTDOWN_TIMEOUT and have been cut: %w", err)
+	}
+	if err := a.admin.http.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stopping the admin listener: %w", err)
+	}
+	a.log.Info().Msg("stopped")
+	return nil
+}
+
+// close lets go of everything that was opened, in the reverse order.
+func (a *App) close() {
+	for _, s := range []*server{a.admin, a.public} {
+		if s != nil {
+			_ = s.http.Close()
+			_ = s.listener.Close()
+		}
+	}
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			a.log.Error().Err(err).Msg("closing the database")
+		}
+	}
+	if a.dwolla != nil {
+		a.dwolla.Close()
+	}
+}
+
+// ready is the readiness of this replica.
+func (a *App) ready(ctx context.Context) error {
+	if a.draining.Load() {
+		return errors.New("draining")
+	}
+	if a.store != nil {
+		if err := a.store.Ping(ctx); err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+	}
+	return nil
+}
+
+// newRegistry returns a registry with what every Go service shows, and the
+// version.
+func newRegistry(version string) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "dropgate_build_info",
+		Help:        "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	build.Set(1)
+	registry.MustRegister(build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}

@@ -1,0 +1,183 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// faults are what is wrong with a configuration, by the name of the setting.
+type faults map[string][]string
+
+func (f faults) add(name, what string) { f[name] = append(f[name], what) }
+
+// sorted lists the faults in the order of the table, so that the same mistakes
+// always read the same.
+func (f faults) sorted() []string {
+	var names []string
+	for field := range settings() {
+		names = append(names, field.Tag.Get("env"), field.Tag.Get("env")+"_FILE")
+	}
+	names = append(append(names, reserved()...), "configuration")
+	var lines []string
+	for _, name := range names {
+		for _, what := range f[name] {
+			lines = append(lines, name+": "+strings.ReplaceAll(what, "\n", "; "))
+		}
+	}
+	return lines
+}
+
+// check holds every rule about the configuration that its types do not.
+func (f faults) check(c *Config) {
+	f.checkDwolla(c)
+	f.checkListeners(c)
+	f.checkAuth(c)
+	f.checkDirectory(c)
+
+	var err error
+	if c.policy, err = clienttoken.ParsePolicy(c.AllowedActions); err != nil {
+		f.add("ALLOWED_ACTIONS", err.Error())
+	}
+	if c.LogFormat != "json" && c.LogFormat != "console" {
+		f.add("LOG_FORMAT", "is neither json nor console")
+	}
+	if c.LogLevel < -1 || c.LogLevel > 3 {
+		f.add("LOG_LEVEL", "is none of debug, info, warn and error")
+	}
+	f.checkWithin("SHUTDOWN_DELAY", c.ShutdownDelay, 0, 5*time.Minute)
+	f.checkWithin("SHUTDOWN_TIMEOUT", c.ShutdownTimeout, time.Second, 5*time.Minute)
+}
+
+func (f faults) checkDwolla(c *Config) {
+	f.checkRequired("DWOLLA_CLIENT_ID", c.ClientID)
+	f.checkRequired("DWOLLA_CLIENT_SECRET", c.ClientSecret.Reveal())
+	f.checkWithin("DWOLLA_TIMEOUT", c.Timeout, 100*time.Millisecond, 10*time.Second)
+	if _, err := clienttoken.NewAPI(c.Environment, ""); err != nil {
+		f.add("DWOLLA_ENVIRONMENT", "has to be sandbox or production")
+		return
+	}
+	var err error
+	if c.api, err = clienttoken.NewAPI(c.Environment, c.BaseURL); err != nil {
+		f.add("DWOLLA_BASE_URL", err.Error())
+	}
+}
+
+func (f faults) checkListeners(c *Config) {
+	for name, addr := range map[string]string{"HTTP_ADDR": c.HTTPAddr, "ADMIN_ADDR": c.AdminAddr} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			f.add(name, "is no HOST:PORT")
+		}
+	}
+	if c.HTTPAddr == c.AdminAddr && !strings.HasSuffix(c.HTTPAddr, ":0") {
+		f.add("ADMIN_ADDR", "is the same as HTTP_ADDR, which would publish metrics and probes")
+	}
+	c.BasePath = strings.TrimSuffix(c.BasePath, "/")
+	if !regexp.MustCompile(`^(/[A-Za-z0-9_-]+)*$`).MatchString(c.BasePath) {
+		f.add("BASE_PATH", "is no path of letters, digits, - and _ that begins with a slash")
+	}
+	for _, origin := range c.AllowedOrigins {
+		if err := checkOrigin(origin, c.Environment); err != nil {
+			f.add("ALLOWED_ORIGINS", err.Error())
+		}
+	}
+	for _, cidr := range c.TrustedProxies {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			f.add("TRUSTED_PROXIES", fmt.Sprintf("%q is no CIDR such as 10.0.0.0/8", cidr))
+		}
+		c.proxies = append(c.proxies, prefix)
+	}
+}
+
+// checkOrigin accepts an origin exactly as a browser writes it in Origin.
+func checkOrigin(origin string, environment clienttoken.Environment) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin ||
+		strings.Contains(origin, "*") || strings.ToLower(origin) != origin {
+		return fmt.Errorf("%q is no exact origin such as https://app.example.com (lower case, no path, no *)", origin)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || environment == clienttoken.Production) {
+		return fmt.Errorf("%q is not https", origin)
+	}
+	return nil
+}
+
+func (f faults) checkAuth(c *Config) {
+	if len(c.AuthModes) == 0 {
+		f.add("AUTH_MODES", "is required: without a mode nobody can sign in")
+	}
+	for i, mode := range c.AuthModes {
+		switch {
+		case slices.Contains([]string{"oidc", "forward", "proxy"}, mode):
+			f.add("AUTH_MODES", mode+" is not in this version yet: it knows bearer")
+		case mode != "bearer":
+			f.add("AUTH_MODES", fmt.Sprintf("%q is no mode: this version knows bearer", mode))
+		case slices.Contains(c.AuthModes[:i], mode):
+			f.add("AUTH_MODES", mode+" is named twice")
+		}
+	}
+	if !slices.Contains(c.AuthModes, "bearer") {
+		return
+	}
+	f.checkRequired("AUTH_BEARER_AUDIENCE", c.BearerAudience)
+	f.checkRequired("AUTH_BEARER_ISSUER", c.BearerIssuer)
+	for name, value := range map[string]string{"AUTH_BEARER_ISSUER": c.BearerIssuer, "AUTH_BEARER_JWKS_URL": c.BearerJWKSURL} {
+		if err := checkProviderURL(value, c.Environment); value != "" && err != nil {
+			f.add(name, err.Error())
+		}
+	}
+	if c.BearerTokenType != "" && c.BearerTokenType != "at+jwt" {
+		f.add("AUTH_BEARER_TOKEN_TYPE", "is neither empty nor at+jwt")
+	}
+	// RFC 6265, 4.1.1: a cookie's name is a token.
+	if !regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]*$").MatchString(c.BearerCookie) {
+		f.add("AUTH_BEARER_COOKIE", "is no name that a cookie can have")
+	}
+}
+
+// checkProviderURL demands https where money is real: whoever can change the
+// keys on their way can be anybody.
+func checkProviderURL(raw string, environment clienttoken.Environment) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%q is no absolute URL without user info, query and fragment", raw)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || environment == clienttoken.Production) {
+		return fmt.Errorf("%q is not https", raw)
+	}
+	return nil
+}
+
+func (f faults) checkDirectory(c *Config) {
+	switch c.CustomerSource {
+	case "claim":
+	case "database":
+		if path, found := strings.CutPrefix(c.DatabaseURL, "sqlite:"); !found || path == "" {
+			f.add("DATABASE_URL", "is no sqlite:FILE; PostgreSQL is not in this version yet")
+		}
+	case "lookup", "query":
+		f.add("CUSTOMER_SOURCE", c.CustomerSource+" is not in this version yet: it knows claim and database")
+	default:
+		f.add("CUSTOMER_SOURCE", fmt.Sprintf("%q is neither claim nor database", c.CustomerSource))
+	}
+}
+
+func (f faults) checkRequired(name, value string) {
+	if value == "" && len(f[name]) == 0 && len(f[name+"_FILE"]) == 0 {
+		f.add(name, "is required")
+	}
+}
+
+func (f faults) checkWithin(name string, d, least, most time.Duration) {
+	if len(f[name]) == 0 && (d < least || d > most) {
+		f.add(name, fmt.Sprintf("%s is not within %s and %s", d, least, most))
+	}
+}

@@ -1,0 +1,187 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/clienttoken"
+)
+
+// Config is the configuration of the service. Make one with [Load]: then every
+// rule about it has been checked. The tags are the documentation that
+// `server -help` prints.
+type Config struct {
+	Environment  clienttoken.Environment `env:"DWOLLA_ENVIRONMENT" help:"required: sandbox or production"`
+	ClientID     string                  `env:"DWOLLA_CLIENT_ID" help:"required: the application's key"`
+	ClientSecret clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" help:"required: the application's secret"`
+	BaseURL      string                  `env:"DWOLLA_BASE_URL" help:"another root of the Dwolla API, such as an emulator's; https in production (default: by environment)"`
+	Timeout      time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"for one attempt of a call to Dwolla: 100ms to 10s"`
+
+	AllowedActions []string `env:"ALLOWED_ACTIONS" help:"required: comma-separated actions (customer.read) and components (dwolla-document-upload, for all of its actions)"`
+
+	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080" help:"where the public listener listens"`
+	AdminAddr      string   `env:"ADMIN_ADDR" envDefault:":9090" help:"where probes and metrics are answered; never expose it"`
+	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"put before every public route"`
+	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
+	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
+
+	AuthModes       []string `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; this version knows bearer"`
+	BearerIssuer    string   `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`
+	BearerAudience  string   `env:"AUTH_BEARER_AUDIENCE" help:"required for bearer: among the aud of good tokens"`
+	BearerJWKSURL   string   `env:"AUTH_BEARER_JWKS_URL" help:"where the issuer publishes its keys (default: OpenID discovery)"`
+	BearerCookie    string   `env:"AUTH_BEARER_COOKIE" help:"a cookie that may hold the token too (default: none)"`
+	BearerTokenType string   `env:"AUTH_BEARER_TOKEN_TYPE" help:"at+jwt demands access tokens by RFC 9068, so that ID tokens are refused (default: JWT and no typ are good too)"`
+	BearerClientIDs []string `env:"AUTH_BEARER_CLIENT_IDS" help:"comma-separated OAuth clients; the azp and client_id of a token must be among them (default: any client, but no token with several audiences)"`
+	UserClaim       string   `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user"`
+
+	CustomerSource string `env:"CUSTOMER_SOURCE" envDefault:"database" help:"where a user's Customer is looked up: claim or database"`
+	CustomerClaim  string `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
+	DatabaseURL    string `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database: sqlite:FILE, made on first start"`
+
+	LogLevel        zerolog.Level `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
+	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
+	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"how long requests are still taken after SIGTERM, while readiness says no: 0s to 5m"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"how long requests under way may take after that: 1s to 5m"`
+
+	api     clienttoken.API
+	policy  clienttoken.Policy
+	proxies []netip.Prefix
+}
+
+// reserved are names of settings that later versions will have. Until then one
+// that is set is a fault: whoever sets a limit must not believe that it holds.
+func reserved() []string {
+	return []string{
+		"POLICY_FILE", "PUBLIC_URL", "DWOLLA_WEBHOOK_SECRET", "ENROLLMENT_KEYS", "ADMIN_TOKEN",
+		"AUTH_OIDC_ISSUER", "AUTH_OIDC_CLIENT_ID", "AUTH_OIDC_CLIENT_SECRET", "AUTH_OIDC_SCOPES",
+		"AUTH_FORWARD_URL", "AUTH_FORWARD_CACHE", "AUTH_PROXY_HEADER", "AUTH_PROXY_SECRET",
+		"SESSION_STORE", "SESSION_IDLE_TIMEOUT", "SESSION_LIFETIME", "SESSION_SAMESITE",
+		"CUSTOMER_LOOKUP_URL", "CUSTOMER_LOOKUP_TOKEN", "CUSTOMER_QUERY",
+		"RATE_LIMIT_USER", "RATE_LIMIT_IP",
+	}
+}
+
+// ConfigError lists everything that is wrong with a configuration.
+type ConfigError struct {
+	Faults []string // "NAME: what is wrong", in the order of the table
+}
+
+func (e *ConfigError) Error() string {
+	return "the configuration has faults:\n  " + strings.Join(e.Faults, "\n  ")
+}
+
+// Load reads the configuration from environment variables ("NAME=value", as
+// os.Environ gives them). An empty variable counts as one that is not set. A
+// secret X may be given as X_FILE, the name of a file that holds it. The error
+// is a *ConfigError with all faults at once; no fault shows a secret.
+func Load(environ []string) (Config, error) {
+	vars := env.ToMap(environ)
+	for name, value := range vars {
+		if value == "" {
+			delete(vars, name)
+		}
+	}
+	var c Config
+	f := faults{}
+	f.readSecretFiles(vars)
+	f.parse(&c, vars)
+	for _, name := range reserved() {
+		if vars[name] != "" {
+			f.add(name, "this version does not have this setting yet; unset it")
+		}
+	}
+	f.check(&c)
+	if len(f) > 0 {
+		return Config{}, &ConfigError{Faults: f.sorted()}
+	}
+	return c, nil
+}
+
+// maxSecret bounds a secret's file in bytes.
+const maxSecret = 64 << 10
+
+// readSecretFiles replaces X_FILE by X in vars, for every secret X.
+func (f faults) readSecretFiles(vars map[string]string) {
+	for field := range settings() {
+		name := field.Tag.Get("env")
+		file := vars[name+"_FILE"]
+		if field.Type != reflect.TypeFor[clienttoken.Secret]() || file == "" {
+			continue
+		}
+		if vars[name] != "" {
+			f.add(name, "is given twice: as "+name+" and as "+name+"_FILE")
+			continue
+		}
+		content, err := os.ReadFile(file) //nolint:gosec // the operator names it
+		value := strings.TrimRight(string(content), "\r\n")
+		switch {
+		case err != nil:
+			f.add(name+"_FILE", err.Error())
+		case len(content) > maxSecret:
+			f.add(name+"_FILE", fmt.Sprintf("%s is larger than %d bytes", file, maxSecret))
+		case value == "":
+			f.add(name+"_FILE", file+" is empty")
+		}
+		vars[name] = value
+	}
+}
+
+// parse fills c from vars.
+func (f faults) parse(c *Config, vars map[string]string) {
+	err := env.ParseWithOptions(c, env.Options{Environment: vars})
+	if all, ok := errors.AsType[env.AggregateError](err); ok {
+		for _, err := range all.Errors {
+			name := "configuration"
+			if wrong, ok := errors.AsType[env.ParseError](err); ok {
+				if field, found := reflect.TypeFor[Config]().FieldByName(wrong.Name); found {
+					name = field.Tag.Get("env")
+				}
+				err = wrong.Err
+			}
+			f.add(name, err.Error())
+		}
+	}
+	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs} {
+		for i := range *list {
+			(*list)[i] = strings.TrimSpace((*list)[i])
+		}
+		*list = slices.DeleteFunc(*list, func(s string) bool { return s == "" })
+	}
+}
+
+// settings iterates over the fields of Config that come from the environment.
+func settings() func(yield func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for field := range reflect.TypeFor[Config]().Fields() {
+			if field.Tag.Get("env") != "" && !yield(field) {
+				return
+			}
+		}
+	}
+}
+
+// Usage is the table of all settings, as `server -help` prints it.
+func Usage() string {
+	var b strings.Builder
+	b.WriteString("Configuration comes from environment variables. An empty one counts as not set.\n\n")
+	for field := range settings() {
+		name, help := field.Tag.Get("env"), field.Tag.Get("help")
+		if standard := field.Tag.Get("envDefault"); standard != "" {
+			help += " (default: " + standard + ")"
+		}
+		if field.Type == reflect.TypeFor[clienttoken.Secret]() {
+			help += "; or " + name + "_FILE, the name of a file that holds it"
+		}
+		fmt.Fprintf(&b, "  %s\n        %s\n", name, help)
+	}
+	return b.String()
+}

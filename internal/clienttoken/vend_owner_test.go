@@ -1,0 +1,159 @@
+package clienttoken_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dropgate/internal/clienttoken"
+)
+
+func TestVendSendsTheCanonicalBeneficialOwnerOfTheSessionsCustomer(t *testing.T) {
+	w := newWorld(t)
+	want := clienttoken.Grant{
+		Action:          clienttoken.ActionBeneficialOwnerDocumentsCreate,
+		Customer:        customer(t, alicesID),
+		BeneficialOwner: owner(t, alicesOwnerID),
+	}
+	for _, named := range []string{"", customerHref(alicesID)} {
+		for _, s := range spellings("api-sandbox.dwolla.com", "beneficial-owners", alicesOwnerID) {
+			w.vends(t, alice, clienttoken.Request{
+				Action: "beneficialowner.documents.create", Customer: named, BeneficialOwner: s.url,
+			}, want)
+		}
+	}
+	for _, c := range w.dwolla.listed {
+		if c != customer(t, alicesID) {
+			t.Errorf("Dwolla was asked for the owners of %s", c)
+		}
+	}
+}
+
+func TestVendRefusesABeneficialOwnerOfAnotherCustomer(t *testing.T) {
+	w := newWorld(t)
+	unknown := "11111111-1111-4111-8111-111111111111"
+	for _, a := range []string{"beneficialowner.documents.create", "beneficialowners.update", "customer.read"} {
+		for _, id := range []string{bobsOwnerID, unknown, alicesID} {
+			for _, s := range spellings("api-sandbox.dwolla.com", "beneficial-owners", id) {
+				vended := w.refuses(t, alice, clienttoken.Request{Action: a, BeneficialOwner: s.url}, clienttoken.CustomerMismatch)
+				if string(vended.Action) != a || vended.Customer != customer(t, alicesID) {
+					t.Errorf("the audit would see %s by %s", vended.Action, vended.Customer)
+				}
+			}
+		}
+	}
+	w.dwolla.owners = nil // a Customer without any owner
+	w.refuses(t, alice, clienttoken.Request{
+		Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID),
+	}, clienttoken.CustomerMismatch)
+}
+
+func TestVendRefusesABeneficialOwnerThatIsNoPlainURLBeforeDwollaIsAsked(t *testing.T) {
+	w := newWorld(t)
+	named := tricks("beneficial-owners", alicesOwnerID)
+	named = append(named, spellings("api-sandbox.dwolla.com", "customers", alicesOwnerID)...)
+	named = append(named, spellings("api.dwolla.com", "beneficial-owners", alicesOwnerID)...)
+	for _, s := range named {
+		if s.url != "" { // an empty link is one that was not named
+			w.refuses(t, alice, clienttoken.Request{
+				Action: "beneficialowners.read", BeneficialOwner: s.url,
+			}, clienttoken.CustomerMismatch)
+		}
+	}
+	if len(w.dwolla.listed) != 0 {
+		t.Errorf("Dwolla was asked for owners %d times", len(w.dwolla.listed))
+	}
+}
+
+func TestVendRefusesABeneficialOwnerOfAUserWithoutACustomer(t *testing.T) {
+	w := newWorld(t)
+	w.dwolla.owners[clienttoken.CustomerURL{}] = []clienttoken.BeneficialOwnerURL{owner(t, alicesOwnerID)}
+	for _, a := range w.Policy.Actions(carol) {
+		w.refuses(t, carol, clienttoken.Request{
+			Action: string(a), BeneficialOwner: ownerHref(alicesOwnerID),
+		}, clienttoken.CustomerMismatch)
+	}
+	if len(w.dwolla.listed) != 0 {
+		t.Errorf("Dwolla was asked for the owners of nobody")
+	}
+}
+
+func TestVendRefusesCreateForAUserWithACustomerWhateverOwnerIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.refuses(t, alice, clienttoken.Request{
+		Action: "customer.create", BeneficialOwner: ownerHref(alicesOwnerID),
+	}, clienttoken.CustomerAlreadyLinked)
+}
+
+func TestVendChecksTheCustomerBeforeItAsksForOwners(t *testing.T) {
+	w := newWorld(t)
+	w.refuses(t, alice, clienttoken.Request{
+		Action: "beneficialowners.read", Customer: customerHref(bobsID), BeneficialOwner: ownerHref(bobsOwnerID),
+	}, clienttoken.CustomerMismatch)
+	if len(w.dwolla.listed) != 0 {
+		t.Errorf("Dwolla was asked for the owners of %v", w.dwolla.listed)
+	}
+}
+
+func TestVendAsksForOwnersOnlyWhereOneIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.vends(t, alice, clienttoken.Request{Action: "beneficialowners.read"}, clienttoken.Grant{
+		Action: clienttoken.ActionBeneficialOwnersRead, Customer: customer(t, alicesID),
+	})
+	if len(w.dwolla.listed) != 0 {
+		t.Errorf("Dwolla was asked for owners, although the request names none")
+	}
+	w.vends(t, alice, clienttoken.Request{
+		Action: "beneficialowners.update", BeneficialOwner: ownerHref(alicesOwnerID),
+	}, clienttoken.Grant{
+		Action: clienttoken.ActionBeneficialOwnersUpdate, Customer: customer(t, alicesID), BeneficialOwner: owner(t, alicesOwnerID),
+	})
+	if diff := cmp.Diff([]clienttoken.CustomerURL{customer(t, alicesID)}, w.dwolla.listed, byValue()); diff != "" {
+		t.Errorf("whose owners were asked for (-want +got):\n%s", diff)
+	}
+}
+
+func TestVendPassesOnThatTheOwnersCannotBeListed(t *testing.T) {
+	req := clienttoken.Request{Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID)}
+	for name, want := range ends() {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.dwolla.listErr = want
+			vended, err := w.Vend(t.Context(), alice, req)
+			passes(t, err, want)
+			if len(w.dwolla.granted) != 0 {
+				t.Errorf("Dwolla was asked for %+v although nobody knows whose owner it is", w.dwolla.granted)
+			}
+			if vended.Action != clienttoken.ActionBeneficialOwnersRead || vended.Customer != customer(t, alicesID) {
+				t.Errorf("the audit would see %s by %s", vended.Action, vended.Customer)
+			}
+		})
+	}
+}
+
+// leavingDwolla is a Dwolla whose caller goes away while the owners are listed.
+type leavingDwolla struct {
+	*dwolla
+
+	leave context.CancelFunc
+}
+
+func (d leavingDwolla) ListBeneficialOwners(
+	ctx context.Context, customer clienttoken.CustomerURL,
+) ([]clienttoken.BeneficialOwnerURL, error) {
+	d.leave()
+	return d.dwolla.ListBeneficialOwners(ctx, customer)
+}
+
+func TestVendPassesOnThatTheCallerWentAwayBetweenTwoCalls(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := newWorld(t)
+	w.Dwolla = leavingDwolla{w.dwolla, cancel}
+	_, err := w.Vend(ctx, alice, clienttoken.Request{Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID)})
+	passes(t, err, context.Canceled)
+	if len(w.dwolla.granted) != 0 {
+		t.Error("Dwolla was asked for a token for a caller who went away")
+	}
+}

@@ -1,0 +1,186 @@
+package emulator
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	clientTokenLife     = time.Hour
+	actionCreate        = "customer.create"
+	actionTransfersSend = "customer.transfers.send"
+)
+
+// ClientToken is a client token that the emulator has vended.
+type ClientToken struct {
+	Token  string
+	Action string
+	// CustomerID is "" when the request named no Customer.
+	CustomerID string
+	// BeneficialOwnerID is "" when the request named no beneficial owner.
+	BeneficialOwnerID string
+	// Destination (the URL as it was sent), Amount and Blob are those of a
+	// pay-in (customer.transfers.send), else empty.
+	Destination string
+	Amount      Amount
+	Blob        string
+	Created     time.Time
+	// Used says that a call has used it up.
+	Used bool
+}
+
+// Amount is a sum of money as Dwolla writes it.
+type Amount struct {
+	Currency string `json:"currency"`
+	Value    string `json:"value"`
+}
+
+// ClientTokens returns every client token vended that is still remembered (the
+// last 100 000), oldest first.
+func (e *Emulator) ClientTokens() []ClientToken {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	keys := e.clientTokens.oldestFirst()
+	tokens := make([]ClientToken, len(keys))
+	for i, key := range keys {
+		tokens[i] = *e.clientTokens.values[key]
+	}
+	return tokens
+}
+
+// allows reports whether the token is for this endpoint and what its path names.
+func (t *ClientToken) allows(endpoint endpoint, id string) bool {
+	if endpoint.action == "" || t.Action != endpoint.action {
+		return false
+	}
+	if endpoint.customer != nil && endpoint.customer(id) != t.CustomerID {
+		return false
+	}
+	return endpoint.op != OpReadBeneficialOwner || t.BeneficialOwnerID == "" || t.BeneficialOwnerID == id
+}
+
+type clientTokenRequest struct {
+	Action string `json:"action"`
+	Links  struct {
+		Customer        link `json:"customer"`
+		BeneficialOwner link `json:"beneficial-owner"`
+		Destination     link `json:"destination"`
+	} `json:"_links"`
+	Amount Amount `json:"amount"`
+}
+
+// vended is the answer of POST /client-tokens.
+type vended struct {
+	Token string `json:"token"`
+	Blob  string `json:"blob,omitempty"`
+}
+
+func (e *Emulator) createClientToken(c call) answer {
+	var request clientTokenRequest
+	if !c.decode(&request) {
+		return notJSON()
+	}
+	if request.Action == "" {
+		return invalid(fieldError{Code: "Required", Message: "Action required.", Path: "/action"})
+	}
+	if !knownAction(request.Action) {
+		return invalid(fieldError{Code: "Invalid", Message: "Invalid action.", Path: "/action"})
+	}
+	if request.Action == actionTransfersSend {
+		if errs := c.checkPayIn(request); errs != nil {
+			return invalid(errs...)
+		}
+	}
+	now := e.options.Now()
+	return e.once(c, OpCreateClientToken, func() answer {
+		token := ClientToken{Token: newSecret(), Action: request.Action, Created: now}
+		if errs := e.link(&token, c, request); errs != nil {
+			return invalid(errs...)
+		}
+		if request.Action == actionTransfersSend {
+			token.Destination, token.Amount, token.Blob = request.Links.Destination.Href, request.Amount, newSecret()
+		}
+		e.clientTokens.put(token.Token, &token)
+		return answer{status: http.StatusOK, body: vended{Token: token.Token, Blob: token.Blob}}
+	})
+}
+
+// link fills in the Customer and the beneficial owner that the request names,
+// if it may name them. The caller holds the lock.
+func (e *Emulator) link(token *ClientToken, c call, request clientTokenRequest) []fieldError {
+	const customerPath, ownerPath = "/_links/customer/href", "/_links/beneficial-owner/href"
+	if href := request.Links.Customer.Href; href != "" {
+		id, ok := c.linked(href, customersPath)
+		if _, exists := e.customers[id]; !ok || !exists {
+			return []fieldError{{Code: "Invalid", Message: "Customer invalid.", Path: customerPath}}
+		}
+		token.CustomerID = id
+	} else if needsCustomer(token.Action) {
+		return []fieldError{{Code: "Required", Message: "Customer required.", Path: customerPath}}
+	}
+	if href := request.Links.BeneficialOwner.Href; href != "" {
+		id, ok := c.linked(href, ownersPath)
+		o, exists := e.owners[id]
+		if !ok || !exists || o.customerID != token.CustomerID {
+			return []fieldError{{Code: "Invalid", Message: "Beneficial owner invalid.", Path: ownerPath}}
+		}
+		token.BeneficialOwnerID = id
+	}
+	return nil
+}
+
+// checkPayIn checks the form of what a pay-in needs. The emulator has no
+// funding sources, so any well-formed one will do.
+func (c call) checkPayIn(request clientTokenRequest) []fieldError {
+	var errs []fieldError
+	destination := request.Links.Destination.Href
+	if id, ok := c.linked(destination, "/funding-sources/"); destination == "" {
+		errs = append(errs, fieldError{Code: "Required", Message: "Destination required.", Path: "/_links/destination/href"})
+	} else if !ok || !isUUID(id) {
+		errs = append(errs, fieldError{Code: "Invalid", Message: "Destination invalid.", Path: "/_links/destination/href"})
+	}
+	switch amount := request.Amount; {
+	case amount == Amount{}:
+		errs = append(errs, fieldError{Code: "Required", Message: "Amount required.", Path: "/amount"})
+	case amount.Currency != "USD":
+		errs = append(errs, fieldError{Code: "Invalid", Message: "Currency must be USD.", Path: "/amount/currency"})
+	case !isMoney(amount.Value):
+		errs = append(errs, fieldError{Code: "InvalidFormat", Message: "Value must be dollars and cents.", Path: "/amount/value"})
+	}
+	return errs
+}
+
+// isMoney reports whether s is more than nothing, with at most two decimals.
+func isMoney(s string) bool {
+	dollars, cents, point := strings.Cut(s, ".")
+	notDigit := func(r rune) bool { return r < '0' || r > '9' }
+	return dollars != "" && len(dollars) <= 12 && len(cents) <= 2 && point == (cents != "") &&
+		!strings.ContainsFunc(dollars+cents, notDigit) && strings.Trim(dollars+cents, "0") != ""
+}
+
+// needsCustomer reports whether a client token of this action is for a
+// Customer that exists.
+func needsCustomer(action string) bool {
+	return action != actionCreate && action != "businessclassifications.read"
+}
+
+// knownAction reports whether the action is in Dwolla's table of drop-in
+// components, whose two spellings of deleting an owner are both accepted.
+func knownAction(action string) bool {
+	switch action {
+	case actionCreate, "customer.read", "customer.update",
+		"customer.documents.create", "customer.documents.read",
+		"customer.fundingsources.create", "customer.fundingsources.read",
+		"customer.microdeposits.create", "customer.microdeposits.verify",
+		actionTransfersSend,
+		"beneficialowners.create", "beneficialowners.read", "beneficialowners.update",
+		"beneficialowners.delete", "beneficialowner.delete",
+		"beneficialowner.documents.create",
+		"beneficialownership.read", "beneficialownership.certify",
+		"businessclassifications.read":
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,243 @@
+package emulator
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What the emulator remembers, at most. The oldest is forgotten first;
+// Customers and owners are never forgotten.
+const (
+	maxAccessTokens    = 1_000
+	maxClientTokens    = 100_000
+	maxIdempotencyKeys = 10_000
+	maxBody            = 1 << 20
+)
+
+// Operation names one thing that the emulator can be asked to do.
+type Operation string
+
+// The operations, for [Emulator.Calls] and [Emulator.Misbehave].
+const (
+	OpToken                 Operation = "token"                   // POST /token
+	OpCreateClientToken     Operation = "create_client_token"     // POST /client-tokens
+	OpCreateCustomer        Operation = "create_customer"         // POST /customers
+	OpReadCustomer          Operation = "read_customer"           // GET /customers/{id}
+	OpUpdateCustomer        Operation = "update_customer"         // POST /customers/{id}
+	OpListBeneficialOwners  Operation = "list_beneficial_owners"  // GET /customers/{id}/beneficial-owners
+	OpCreateBeneficialOwner Operation = "create_beneficial_owner" // POST /customers/{id}/beneficial-owners
+	OpReadBeneficialOwner   Operation = "read_beneficial_owner"   // GET /beneficial-owners/{id}
+)
+
+// Options is what [New] needs to know.
+type Options struct {
+	// ClientID and ClientSecret are the application's key and secret. Both are
+	// required: without them every request for an access token is refused.
+	ClientID, ClientSecret string
+
+	// AccessTokenLife is how long an access token is accepted; zero means one
+	// hour. As Dwolla does, the answer promises one second less (expires_in is
+	// 3599 for the hour), but never less than one second.
+	AccessTokenLife time.Duration
+
+	// Now is the clock; nil means time.Now. It may be called from several
+	// goroutines at once.
+	Now func() time.Time
+}
+
+// Emulator is the API, as an [http.Handler]. Create one with [New]. All its
+// methods are safe for concurrent use.
+type Emulator struct {
+	options Options
+	routes  map[string]map[string]endpoint // path pattern, then HTTP method
+
+	// mu guards all that follows. It is never held while a request is read or
+	// an answer is written.
+	mu             sync.Mutex
+	calls          map[Operation]int
+	faults         map[Operation]Fault
+	accessTokens   *fifo[time.Time] // when it expires
+	clientTokens   *fifo[*ClientToken]
+	answered       *fifo[answered] // by Idempotency-Key
+	customers      map[string]Customer
+	correlationIDs map[string]string // the id of the Customer that has it
+	owners         map[string]owner
+	ownersOf       map[string][]string // owner ids by Customer id, in order of creation
+}
+
+// New returns an emulator without Customers, tokens or faults.
+func New(o Options) *Emulator {
+	if o.AccessTokenLife <= 0 {
+		o.AccessTokenLife = time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &Emulator{
+		options:        o,
+		calls:          map[Operation]int{},
+		faults:         map[Operation]Fault{},
+		accessTokens:   newFIFO[time.Time](maxAccessTokens),
+		clientTokens:   newFIFO[*ClientToken](maxClientTokens),
+		answered:       newFIFO[answered](maxIdempotencyKeys),
+		customers:      map[string]Customer{},
+		correlationIDs: map[string]string{},
+		owners:         map[string]owner{},
+		ownersOf:       map[string][]string{},
+	}
+	e.routes = e.table()
+	return e
+}
+
+const (
+	tokenPath       = "/token"
+	customersPath   = "/customers/"
+	ownersPath      = "/beneficial-owners/"
+	ownersOfPattern = "/customers/{id}/beneficial-owners"
+)
+
+// endpoint serves one method of one path.
+type endpoint struct {
+	op    Operation
+	serve func(call) answer
+	// action is the one that a client token must have here. "": no client
+	// token will do.
+	action string
+	// customer names the Customer that a client token must be for, from the
+	// {id} of the path. nil: whichever. It is called with the lock held.
+	customer func(id string) string
+}
+
+// call is one request to an endpoint, its body already read.
+type call struct {
+	request *http.Request
+	id      string // the {id} of the path, in lower case
+	body    []byte
+}
+
+func (e *Emulator) table() map[string]map[string]endpoint {
+	pathID := func(id string) string { return id }
+	ownersCustomer := func(id string) string { return e.owners[id].customerID }
+	return map[string]map[string]endpoint{
+		tokenPath: {
+			http.MethodPost: {op: OpToken, serve: e.token},
+		},
+		"/client-tokens": {
+			http.MethodPost: {op: OpCreateClientToken, serve: e.createClientToken},
+		},
+		"/customers": {
+			http.MethodPost: {op: OpCreateCustomer, serve: e.createCustomer, action: "customer.create"},
+		},
+		"/customers/{id}": {
+			http.MethodGet:  {op: OpReadCustomer, serve: e.readCustomer, action: "customer.read", customer: pathID},
+			http.MethodPost: {op: OpUpdateCustomer, serve: e.updateCustomer, action: "customer.update", customer: pathID},
+		},
+		ownersOfPattern: {
+			http.MethodGet:  {op: OpListBeneficialOwners, serve: e.listOwners, action: "beneficialowners.read", customer: pathID},
+			http.MethodPost: {op: OpCreateBeneficialOwner, serve: e.createOwner, action: "beneficialowners.create", customer: pathID},
+		},
+		"/beneficial-owners/{id}": {
+			http.MethodGet: {op: OpReadBeneficialOwner, serve: e.readOwner, action: "beneficialowners.read", customer: ownersCustomer},
+		},
+	}
+}
+
+// pattern splits a path into the key of the route table and the {id} in it.
+func pattern(path string) (string, string) {
+	for _, collection := range []string{customersPath, ownersPath} {
+		rest, ok := strings.CutPrefix(path, collection)
+		if !ok {
+			continue
+		}
+		id, sub, nested := strings.Cut(rest, "/")
+		switch {
+		case id == "":
+			return path, ""
+		case nested:
+			return collection + "{id}/" + sub, strings.ToLower(id)
+		default:
+			return collection + "{id}", strings.ToLower(id)
+		}
+	}
+	return path, ""
+}
+
+// ServeHTTP answers as Dwolla does, or as badly as [Emulator.Misbehave] says.
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Request-Id", newUUID())
+	path, id := pattern(r.URL.Path)
+	methods, known := e.routes[path]
+	endpoint, allowed := methods[r.Method]
+	// The application's secret has no business in a browser, so /token has no CORS.
+	browsers := path != tokenPath
+	if browsers {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", "Location, X-Request-Id")
+	}
+	switch {
+	case !known:
+		write(w, refuse(http.StatusNotFound, "The requested resource was not found."))
+	case browsers && r.Method == http.MethodOptions:
+		preflight(w, r, methodsOf(methods))
+	case !allowed:
+		w.Header().Set("Allow", methodsOf(methods))
+		write(w, refuse(http.StatusMethodNotAllowed, "The method is not allowed here."))
+	default:
+		e.serve(w, r, id, endpoint)
+	}
+}
+
+func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endpoint endpoint) {
+	fault := e.count(endpoint.op)
+	// The body is read to its end before anything else: until then net/http
+	// does not notice that a client has gone away.
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if fault.spoil(w, r, endpoint.op) {
+		return
+	}
+	c := call{request: r, id: id, body: body}
+	switch {
+	case err != nil:
+		write(w, refuse(http.StatusBadRequest, "The request body could not be read."))
+	case len(body) > maxBody:
+		write(w, refuse(http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB."))
+	case endpoint.op == OpToken:
+		write(w, endpoint.serve(c)) // it is where credentials are shown, so it has its own checks
+	default:
+		write(w, e.admit(endpoint, c))
+	}
+}
+
+// Calls says how many requests have reached op, the refused and the spoiled
+// ones included. A request with a method that its path does not have, and a
+// browser's preflight, reach no operation.
+func (e *Emulator) Calls(op Operation) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.calls[op]
+}
+
+// preflight lets a page of any origin send what it asks to send. Dwolla's own
+// list of headers is not documented.
+func preflight(w http.ResponseWriter, r *http.Request, methods string) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", methods)
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+	}
+	h.Add("Vary", "Access-Control-Request-Headers")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func methodsOf(endpoints map[string]endpoint) string {
+	names := make([]string, 0, len(endpoints))
+	for name := range endpoints {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,42 @@
+package emulator
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"time"
+)
+
+const idempotencyLife = 24 * time.Hour
+
+// answered is a success that an Idempotency-Key can ask for again.
+type answered struct {
+	body   [sha256.Size]byte // of the request
+	at     time.Time
+	answer answer
+}
+
+// once runs create with the lock held, or repeats the answer that the same
+// Idempotency-Key and the same body got before. Only successes are kept.
+func (e *Emulator) once(c call, op Operation, create func() answer) answer {
+	now := e.options.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	header := c.request.Header.Get("Idempotency-Key")
+	if header == "" {
+		return create()
+	}
+	// A digest, so that long keys do not cost memory.
+	digest := sha256.Sum256([]byte(string(op) + " " + header))
+	key, body := string(digest[:]), sha256.Sum256(c.body)
+	if earlier, ok := e.answered.get(key); ok && now.Sub(earlier.at) < idempotencyLife {
+		if earlier.body != body {
+			return refuse(http.StatusBadRequest, "The Idempotency-Key was used with another body.")
+		}
+		return earlier.answer
+	}
+	a := create()
+	if a.status < http.StatusMultipleChoices {
+		e.answered.put(key, answered{body: body, at: now, answer: a})
+	}
+	return a
+}

@@ -1,0 +1,76 @@
+package handler
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/rs/cors"
+)
+
+// securityHeaders tells browsers to do nothing with an answer but hand it to
+// the page that asked. Strict-Transport-Security is left to whoever ends TLS:
+// it speaks for a whole host.
+func securityHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header["Cache-Control"] = []string{"no-store"}
+		header["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
+		header["Cross-Origin-Resource-Policy"] = []string{"same-origin"}
+		header["Referrer-Policy"] = []string{"no-referrer"}
+		header["X-Content-Type-Options"] = []string{"nosniff"}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// cors lets pages of the allowed origins read answers, errors included, and
+// send credentials. Without such origins there is nothing to say; and the
+// library takes an empty list for "everybody".
+func (h *handler) cors() func(http.Handler) http.Handler {
+	if len(h.AllowedOrigins) == 0 {
+		return func(next http.Handler) http.Handler { return next }
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins:   h.AllowedOrigins,
+		AllowedMethods:   []string{http.MethodGet, http.MethodPost, http.MethodPut},
+		AllowedHeaders:   []string{"Accept", "Authorization", "Content-Type", "X-Requested-With"},
+		ExposedHeaders:   []string{"Retry-After", "X-Request-Id"},
+		AllowCredentials: true,
+		MaxAge:           600, // seconds
+	}).Handler
+}
+
+// sameOrigin refuses what a page of another origin caused, unless that origin
+// is allowed.
+func (h *handler) sameOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.protection.Check(r); err != nil {
+			h.fail(w, r, &problem{code: crossOriginRequest, reason: err.Error()})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered answers a request whose handler panicked.
+func (h *handler) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p) // the way to cut a connection on purpose
+			}
+			h.Logger.Error().
+				Str("request_id", recordOf(r).requestID).
+				Str("panic", fmt.Sprint(p)). // Sprint masks secrets, reflection into JSON may not
+				Bytes("stack", debug.Stack()).
+				Msg("a request ended in a panic")
+			h.fail(w, r, errPanicked)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

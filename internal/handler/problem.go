@@ -1,0 +1,195 @@
+package handler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+// The codes of this room, beside those of the heart.
+const (
+	badRequest           clienttoken.Code = "BadRequest"
+	validationError      clienttoken.Code = "ValidationError"
+	unauthenticated      clienttoken.Code = "Unauthenticated"
+	crossOriginRequest   clienttoken.Code = "CrossOriginRequest"
+	missing              clienttoken.Code = "NotFound"
+	wrongMethod          clienttoken.Code = "MethodNotAllowed"
+	payloadTooLarge      clienttoken.Code = "PayloadTooLarge"
+	unsupportedMediaType clienttoken.Code = "UnsupportedMediaType"
+	clientClosedRequest  clienttoken.Code = "ClientClosedRequest"
+	serverError          clienttoken.Code = "ServerError"
+)
+
+// statusClientClosedRequest is nobody's to read, since the caller has gone. It
+// keeps such requests apart from faults in logs and metrics, under the number
+// that nginx made known.
+const statusClientClosedRequest = 499
+
+var errPanicked = errors.New("the handler panicked")
+
+// problem is an error on its way out.
+type problem struct {
+	code     clienttoken.Code
+	message  string     // for the caller; empty: the fixed sentence of code
+	embedded []embedded // what is wrong with which member, for ValidationError
+	header   http.Header
+	reason   string // for the log
+}
+
+// embedded is one fault of a request, in Dwolla's shape.
+type embedded struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Path    string `json:"path"` // a JSON pointer (RFC 6901)
+}
+
+func (p *problem) Error() string { return string(p.code) + ": " + p.reason }
+
+// meaning is the status of each code and what it says to a person.
+func meaning(code clienttoken.Code) (status int, message string) {
+	switch code {
+	case badRequest:
+		return http.StatusBadRequest, "The request body is not valid."
+	case validationError:
+		return http.StatusBadRequest, "Validation error(s) present. See embedded errors list for more details."
+	case unauthenticated:
+		return http.StatusUnauthorized, "Nobody is signed in, or the sign-in is no longer good."
+	case clienttoken.ActionNotAllowed:
+		return http.StatusForbidden, "The signed-in user may not have a token for this action."
+	case clienttoken.CustomerMismatch:
+		return http.StatusForbidden, "The request names a Customer or beneficial owner that is not the signed-in user's."
+	case crossOriginRequest:
+		return http.StatusForbidden, "A page of another origin caused this request, and that origin is not allowed."
+	case missing:
+		return http.StatusNotFound, "There is nothing at this address."
+	case wrongMethod:
+		return http.StatusMethodNotAllowed, "This address does not answer to this method."
+	case clienttoken.CustomerNotLinked:
+		return http.StatusConflict, "The action needs a Customer, and none is linked to the signed-in user."
+	case clienttoken.CustomerAlreadyLinked:
+		return http.StatusConflict, "The signed-in user has a Customer already."
+	case payloadTooLarge:
+		return http.StatusRequestEntityTooLarge, "The request body is larger than 64 KiB."
+	case unsupportedMediaType:
+		return http.StatusUnsupportedMediaType, "The request body has to be application/json, without a content coding."
+	case clientClosedRequest:
+		return statusClientClosedRequest, "The caller went away."
+	case clienttoken.UpstreamError:
+		return http.StatusBadGateway, "Dwolla did not accept the request, or answered it in a way that cannot be used."
+	case clienttoken.Unavailable:
+		return http.StatusServiceUnavailable, "A part that the answer depends on is not available. Try again later."
+	case clienttoken.UpstreamTimeout:
+		return http.StatusGatewayTimeout, "Dwolla did not answer in time."
+	default:
+		return http.StatusInternalServerError, "Something went wrong in this service."
+	}
+}
+
+// problemOf is the one mapping from an error of any room to an answer.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
+		return &problem{code: refusal.Code, reason: refusal.Reason}
+	}
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
+		p := &problem{code: failure.Code, reason: err.Error()}
+		if failure.Code == clienttoken.Unavailable {
+			p.header = http.Header{"Retry-After": {seconds(failure.RetryAfter)}}
+		}
+		return p
+	}
+	if rejection, ok := errors.AsType[*auth.Rejection](err); ok {
+		p := &problem{code: unauthenticated, reason: rejection.Error()}
+		if rejection.Challenge != "" {
+			p.header = http.Header{"Www-Authenticate": {rejection.Challenge}}
+		}
+		return p
+	}
+	if errors.Is(err, context.Canceled) {
+		return &problem{code: clientClosedRequest, reason: err.Error()}
+	}
+	return &problem{code: serverError, reason: err.Error()}
+}
+
+// seconds is d as Retry-After wants it, and at least one.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
+}
+
+type problemResponse struct {
+	Code      clienttoken.Code `json:"code"`
+	Message   string           `json:"message"`
+	RequestID string           `json:"requestId"`
+	Embedded  *embeddedErrors  `json:"_embedded,omitempty"`
+}
+
+type embeddedErrors struct {
+	Errors []embedded `json:"errors"`
+}
+
+// fail answers the request with err, and notes it for the log. Nothing of err
+// itself is shown, but for the problems of this room.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	rec := recordOf(r)
+	rec.code, rec.reason = string(p.code), p.reason
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok && failure.DwollaRequestID != "" {
+		rec.dwollaRequestID = failure.DwollaRequestID
+	}
+	maps.Copy(w.Header(), p.header)
+	status, message := meaning(p.code)
+	if p.message != "" {
+		message = p.message
+	}
+	answer := problemResponse{Code: p.code, Message: message, RequestID: rec.requestID}
+	if len(p.embedded) > 0 {
+		answer.Embedded = &embeddedErrors{p.embedded}
+	}
+	_ = writeJSON(w, status, answer) // a caller who has gone is in the log already
+}
+
+// writeJSON writes an answer. Its error is that of a connection that is gone.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err //nolint:wrapcheck // of a type that cannot be written: a fault of ours
+	}
+	w.Header()["Content-Type"] = []string{"application/json"}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+	return nil
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return &problem{code: missing, reason: "no such route"}
+}
+
+// methodNotAllowed names the methods that the address does answer to, as RFC
+// 9110 (15.5.6) wants it.
+func methodNotAllowed(routes chi.Routes) endpoint {
+	return func(_ http.ResponseWriter, r *http.Request) error {
+		var allowed []string
+		for _, method := range methods() {
+			if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+				allowed = append(allowed, method)
+			}
+		}
+		return &problem{
+			code:   wrongMethod,
+			header: http.Header{"Allow": {strings.Join(allowed, ", ")}},
+			reason: "no such method",
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package handler
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/audit"
+	"dropgate/internal/clienttoken"
+)
+
+// record is what is known of one request. It is filled on the way in, and read
+// once on the way out: for the access line, the metrics and the audit line.
+type record struct {
+	requestID        string
+	mode, user       string
+	action, customer string
+	dwollaRequestID  string
+	fingerprint      string
+	code, reason     string // of the error answer; empty when there is none
+	audited          bool
+}
+
+type recordKey struct{}
+
+func recordOf(r *http.Request) *record {
+	if rec, ok := r.Context().Value(recordKey{}).(*record); ok {
+		return rec
+	}
+	return &record{} // only outside of observed
+}
+
+func (rec *record) vended(v clienttoken.Vended) {
+	rec.action = string(v.Action)
+	rec.customer = v.Customer.ID()
+	if !v.Token.IsZero() {
+		rec.fingerprint = v.Token.Fingerprint()
+		rec.dwollaRequestID = v.Token.DwollaRequestID
+	}
+}
+
+// audited marks a request that leaves an audit line, whatever becomes of it.
+func audited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		recordOf(r).audited = true
+		next.ServeHTTP(w, r)
+	})
+}
+
+// observed gives the request its id and its record, and writes the access
+// line, the audit line and the metrics when it is over, also when it ended in a
+// panic.
+func (h *handler) observed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &record{requestID: h.requestID(r)}
+		w.Header().Set("X-Request-Id", rec.requestID)
+		h.metrics.inFlight.Inc()
+		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
+		defer func() {
+			h.metrics.inFlight.Dec()
+			h.finish(r, answer, time.Since(start))
+		}()
+		next.ServeHTTP(answer, r)
+	})
+}
+
+func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, took time.Duration) {
+	rec := recordOf(r)
+	route := chi.RouteContext(r.Context()).RoutePattern()
+	if route == "" {
+		route = "none"
+	}
+	method := r.Method
+	if !slices.Contains(methods(), method) {
+		method = "other" // a stranger may invent as many as they like
+	}
+	status := answer.Status()
+	if status == 0 {
+		status = http.StatusOK // nothing was written, so net/http will
+	}
+	h.metrics.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+	h.metrics.duration.WithLabelValues(route, method).Observe(took.Seconds())
+	h.Logger.Info().
+		Str("log", "access").
+		Str("request_id", rec.requestID).
+		Str("client_ip", clientIP(r)).
+		Str("method", method).
+		Str("route", route).
+		Int("status", status).
+		Int("bytes", answer.BytesWritten()).
+		Dur("duration_ms", took).
+		Str("mode", rec.mode).
+		Str("user", rec.user).
+		Str("code", rec.code).
+		Str("reason", rec.reason).
+		Send()
+	if !rec.audited {
+		return
+	}
+	outcome := rec.code
+	if outcome == "" {
+		outcome = "vended"
+	}
+	action := rec.action
+	if action == "" {
+		action = "unknown"
+	}
+	h.metrics.clientTokens.WithLabelValues(action, outcome).Inc()
+	h.Audit.Write(&audit.Entry{
+		RequestID:        rec.requestID,
+		Mode:             rec.mode,
+		User:             rec.user,
+		Customer:         rec.customer,
+		Action:           rec.action,
+		Outcome:          outcome,
+		Reason:           rec.reason,
+		DwollaRequestID:  rec.dwollaRequestID,
+		TokenFingerprint: rec.fingerprint,
+	})
+}
+
+// requestID keeps the id that a trusted proxy gave, so that its log and ours
+// can be put side by side. Anybody else's would be a stranger's text in the log.
+func (h *handler) requestID(r *http.Request) string {
+	given := r.Header.Get("X-Request-Id")
+	if given != "" && h.fromTrustedProxy(r) && validRequestID(given) {
+		return given
+	}
+	return rand.Text()
+}
+
+func validRequestID(id string) bool {
+	if len(id) > 128 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z',
+			c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '=':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (h *handler) fromTrustedProxy(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool {
+		return p.Contains(peer.Addr().Unmap().WithZone(""))
+	})
+}
+
+// clientIP finds the caller's address behind the trusted proxies.
+func (h *handler) clientIP() func(http.Handler) http.Handler {
+	if len(h.TrustedProxies) == 0 {
+		return func(next http.Handler) http.Handler { return next }
+	}
+	prefixes := make([]string, len(h.TrustedProxies))
+	for i, p := range h.TrustedProxies {
+		prefixes[i] = p.String()
+	}
+	return middleware.ClientIPFromXFF(prefixes...)
+}
+
+// clientIP is the caller's address: behind trusted proxies the one that they
+// vouch for, else the peer's own.
+func clientIP(r *http.Request) string {
+	if ip := middleware.GetClientIP(r.Context()); ip != "" {
+		return ip
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// methods are those that a label or a log line may name.
+func methods() []string {
+	return []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
+		http.MethodPatch, http.MethodDelete, http.MethodOptions,
+	}
+}
+
+type metrics struct {
+	requests     *prometheus.CounterVec   // route, method, code
+	duration     *prometheus.HistogramVec // route, method
+	inFlight     prometheus.Gauge
+	clientTokens *prometheus.CounterVec // action, outcome
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_http_requests_total",
+			Help: "Requests on the public listener by route pattern (none: no such route), method and status; 499 is a caller who went away.",
+		}, []string{"route", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "dropgate_http_request_duration_seconds",
+			Help:    "Time from the head of a request to the end of its answer, Dwolla's part included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .35, .5, 1, 2.5, 5, 10, 25},
+		}, []string{"route", "method"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dropgate_http_requests_in_flight",
+			Help: "Requests on the public listener that are being answered.",
+		}),
+		clientTokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_client_tokens_total",
+			Help: "Requests for client tokens by action (unknown: none that is known) and outcome: vended, or the code of the error answer.",
+		}, []string{"action", "outcome"}),
+	}
+	r.MustRegister(m.requests, m.duration, m.inFlight, m.clientTokens)
+	return m
+}

@@ -1,0 +1,87 @@
+package handler
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-playground/validator/v10"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/audit"
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+// Config is what the public side of the service needs. All fields but the two
+// lists are required.
+type Config struct {
+	// BasePath is put before every route: empty, or "/dropgate" without a slash
+	// at the end.
+	BasePath    string
+	Environment clienttoken.Environment
+	Vendor      *clienttoken.Vendor
+	Auth        *auth.Chain
+	// AllowedOrigins are the exact origins of other sites whose pages may use
+	// the service with credentials; empty: only pages of its own origin.
+	AllowedOrigins []string
+	// TrustedProxies are the peers whose X-Forwarded-For and X-Request-Id
+	// count; empty: nobody's.
+	TrustedProxies []netip.Prefix
+	OpenAPI        []byte // what GET /openapi.yaml answers
+	Audit          audit.Trail
+	Logger         zerolog.Logger
+	Registerer     prometheus.Registerer
+}
+
+type handler struct {
+	Config
+
+	protection *http.CrossOriginProtection
+	validate   *validator.Validate
+	metrics    *metrics
+}
+
+// New returns the public side of the service. An error means that an allowed
+// origin is none.
+func New(c Config) (http.Handler, error) {
+	h := &handler{
+		Config:     c,
+		protection: http.NewCrossOriginProtection(),
+		validate:   newValidator(),
+		metrics:    newMetrics(c.Registerer),
+	}
+	for _, origin := range c.AllowedOrigins {
+		if err := h.protection.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("allowed origin: %w", err)
+		}
+	}
+	r := chi.NewRouter()
+	r.Use(h.clientIP(), h.observed, securityHeaders, h.cors(), h.recovered)
+	r.NotFound(h.serve(notFound))
+	r.MethodNotAllowed(h.serve(methodNotAllowed(r)))
+
+	r.With(audited, h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
+	r.Get(c.BasePath+"/session", h.serve(h.session))
+	r.Get(c.BasePath+"/openapi.yaml", h.openAPI)
+	return r, nil
+}
+
+// endpoint answers a request, or returns the error to answer it with.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// serve turns an endpoint into a handler.
+func (h *handler) serve(e endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := e(w, r); err != nil {
+			h.fail(w, r, err)
+		}
+	}
+}
+
+func (h *handler) openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(h.OpenAPI)
+}

@@ -1,0 +1,64 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+type sessionResponse struct {
+	User        sessionUser             `json:"user"`
+	Customer    *sessionCustomer        `json:"customer"` // null when the user has none
+	Environment clienttoken.Environment `json:"environment"`
+	Actions     []clienttoken.Action    `json:"actions"`
+	Components  []clienttoken.Component `json:"components"`
+	ExpiresAt   *time.Time              `json:"expiresAt,omitempty"`
+}
+
+type sessionUser struct {
+	ID    string `json:"id"`
+	Name  string `json:"name,omitempty"`
+	Email string `json:"email,omitempty"`
+}
+
+type sessionCustomer struct {
+	ID   string `json:"id"`
+	Href string `json:"href"`
+}
+
+// session is GET /session: who is signed in, and what a page needs to set up
+// its drop-in components. It never extends the session.
+func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
+	r = r.WithContext(ctx)
+	session, err := h.signedIn(r)
+	if err != nil {
+		return err
+	}
+	customer, err := h.Vendor.Directory.Customer(ctx, session.User)
+	if err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
+		return err
+	}
+	recordOf(r).customer = customer.ID()
+
+	name, _ := session.User.Claims["name"].(string)
+	email, _ := session.User.Claims["email"].(string)
+	answer := sessionResponse{
+		User:        sessionUser{ID: session.User.ID, Name: name, Email: email},
+		Environment: h.Environment,
+		Actions:     h.Vendor.Policy.Actions(session.User),
+		Components:  h.Vendor.Policy.Components(session.User),
+	}
+	if !customer.IsZero() {
+		answer.Customer = &sessionCustomer{ID: customer.ID(), Href: customer.String()}
+	}
+	if !session.Expires.IsZero() {
+		expires := session.Expires.UTC()
+		answer.ExpiresAt = &expires
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}

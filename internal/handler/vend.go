@@ -1,0 +1,57 @@
+package handler
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"dropgate/internal/auth"
+)
+
+// answerWithin bounds everything that a request waits for. It is shorter than
+// the server's write timeout, so that a caller gets an answer, not a cut.
+const answerWithin = 25 * time.Second
+
+type clientTokenResponse struct {
+	Token string `json:"token"`
+}
+
+// vend is POST /client-tokens.
+func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
+	r = r.WithContext(ctx)
+	session, err := h.signedIn(r)
+	if err != nil {
+		return err
+	}
+	request, err := h.decode(w, r)
+	if err != nil {
+		return err
+	}
+	vended, err := h.Vendor.Vend(ctx, session.User, request)
+	recordOf(r).vended(vended)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: vended.Token.Reveal()})
+}
+
+// signedIn returns the session of the request. Credentials that the browser
+// sends by itself need a header that says where the request comes from:
+// without one, nobody can tell whether another site caused it.
+func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
+	session, err := h.Auth.Authenticate(r)
+	if err != nil {
+		return auth.Session{}, err
+	}
+	record := recordOf(r)
+	record.mode, record.user = session.Mode, session.User.ID
+	if session.ByCookie && r.Method != http.MethodGet &&
+		r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+		return auth.Session{}, &problem{
+			code: crossOriginRequest, reason: "a cookie without Origin and Sec-Fetch-Site",
+		}
+	}
+	return session, nil
+}
