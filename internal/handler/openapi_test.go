@@ -1,0 +1,349 @@
+package handler_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/go-chi/chi/v5"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/api"
+	"dropgate/internal/auth"
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/handler"
+)
+
+const contractCustomer = "https://api-sandbox.dwolla.com/customers/11111111-1111-4111-8111-111111111111"
+
+// contractWorld is a directory and a Dwolla that do what the name of the
+// signed-in user says.
+type contractWorld struct{ customer clienttoken.CustomerURL }
+
+func (w contractWorld) Customer(_ context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+	switch user.ID {
+	case "nobody":
+		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
+	case "panic":
+		panic("the directory panics")
+	case "down":
+		return clienttoken.CustomerURL{}, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errors.New("down")}
+	}
+	return w.customer, nil
+}
+
+func (w contractWorld) CreateClientToken(_ context.Context, grant clienttoken.Grant) (clienttoken.Token, error) {
+	failure := func(code clienttoken.Code) (clienttoken.Token, error) {
+		return clienttoken.Token{}, &clienttoken.Failure{Code: code, Err: errors.New("as told")}
+	}
+	switch grant.Action {
+	case clienttoken.ActionCustomerUpdate:
+		return failure(clienttoken.UpstreamError)
+	case clienttoken.ActionCustomerDocumentsCreate:
+		return failure(clienttoken.Unavailable)
+	case clienttoken.ActionCustomerDocumentsRead:
+		return failure(clienttoken.UpstreamTimeout)
+	default:
+		return clienttoken.Token{Secret: clienttoken.NewSecret("a-client-token")}, nil
+	}
+}
+
+func (w contractWorld) ListBeneficialOwners(context.Context, clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
+	return nil, nil
+}
+
+// direct answers requests by a handler, without a network.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+type contract struct {
+	doc      *openapi3.T
+	router   routers.Router
+	routes   chi.Routes
+	server   *httptest.Server
+	provider *provider.Provider
+}
+
+func newContract(t *testing.T) contract {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	users := map[string]map[string]any{}
+	for _, name := range []string{"alice", "nobody", "panic", "down"} {
+		users[name] = map[string]any{"name": name, "email": name + "@example.com"}
+	}
+	idp, err := provider.New(provider.Options{Issuer: "https://idp.example.com", Audience: "dropgate", Users: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	customer, err := clienttoken.ParseCustomerURL(root, contractCustomer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := clienttoken.ParsePolicy([]string{"dwolla-customer-update", "dwolla-document-upload", "customer.create"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	world := contractWorld{customer}
+	registry := prometheus.NewRegistry()
+	h, err := handler.New(handler.Config{
+		Environment: clienttoken.Sandbox,
+		Vendor:      &clienttoken.Vendor{API: root, Policy: policy, Directory: world, Dwolla: world},
+		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
+			Issuer: "https://idp.example.com", Audience: "dropgate", UserClaim: "sub",
+			Keys: auth.NewKeySet(auth.KeySetConfig{
+				Issuer: "https://idp.example.com", Transport: direct{idp}, Logger: zerolog.Nop(), Registerer: registry,
+			}),
+		})),
+		OpenAPI:    api.OpenAPI,
+		Logger:     zerolog.Nop(),
+		Registerer: registry,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	doc.Servers = openapi3.Servers{{URL: server.URL}}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contract{doc, router, h.(chi.Routes), server, idp} //nolint:errcheck // chi, by the project's own rules
+}
+
+// operations lists "METHOD /path" of the document.
+func (c contract) operations() []string {
+	var all []string
+	for path, item := range c.doc.Paths.Map() {
+		for method := range item.Operations() {
+			all = append(all, method+" "+path)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestContractAndRoutesListTheSameOperations(t *testing.T) {
+	c := newContract(t)
+	var served []string
+	err := chi.Walk(c.routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		served = append(served, method+" "+route)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(served)
+	if diff := cmp.Diff(c.operations(), served); diff != "" {
+		t.Errorf("api/openapi.yaml (-) and the routes (+) differ:\n%s", diff)
+	}
+}
+
+// exchange is a request and what the contract says about it.
+type exchange struct {
+	user, method, path string
+	body               string
+	header             http.Header
+	want               string // "status" or "status code"
+}
+
+// exchanges provoke every answer that the contract documents.
+func exchanges() []exchange {
+	post := func(user, body, want string) exchange {
+		return exchange{
+			user: user, method: http.MethodPost, path: "/client-tokens", body: body,
+			header: http.Header{"Content-Type": {"application/json"}}, want: want,
+		}
+	}
+	crossSite := post("alice", `{"action":"customer.read"}`, "403 CrossOriginRequest")
+	crossSite.header.Set("Sec-Fetch-Site", "cross-site")
+	text := post("alice", `{"action":"customer.read"}`, "415 UnsupportedMediaType")
+	text.header.Set("Content-Type", "text/plain")
+	return []exchange{
+		post("alice", `{"action":"customer.read"}`, "200"),
+		post("alice", `{"action":"customer.read","links":{"customer":{"href":"`+contractCustomer+`"}},"more":1}`, "200"),
+		post("alice", `{"action":"customer.read","_links":null}`, "200"),
+		post("alice", `[]`, "400 BadRequest"),
+		post("alice", `{"action":7}`, "400 ValidationError"),
+		post("alice", `{"action":""}`, "400 ValidationError"),
+		post("alice", `{}`, "400 ValidationError"),
+		post("alice", `{"action":"customer.read","_links":[]}`, "400 ValidationError"),
+		post("alice", `{"action":"customer.read","_links":{"customer":{}}}`, "400 ValidationError"),
+		post("alice", `{"action":"customer.read","_links":{"destination":{"href":"`+contractCustomer+`"}}}`, "400 ValidationError"),
+		post("", `{"action":"customer.read"}`, "401 Unauthenticated"),
+		post("alice", `{"action":"beneficialowners.create"}`, "403 ActionNotAllowed"),
+		post("alice", `{"action":"customer.read","_links":{"customer":{"href":"https://evil.example.com/x"}}}`, "403 CustomerMismatch"),
+		crossSite,
+		post("nobody", `{"action":"customer.read"}`, "409 CustomerNotLinked"),
+		post("alice", `{"action":"customer.create"}`, "409 CustomerAlreadyLinked"),
+		post("alice", `{"action":"`+strings.Repeat("x", 64<<10)+`"}`, "413 PayloadTooLarge"),
+		text,
+		post("panic", `{"action":"customer.read"}`, "500 ServerError"),
+		post("alice", `{"action":"customer.update"}`, "502 UpstreamError"),
+		post("alice", `{"action":"customer.documents.create"}`, "503 Unavailable"),
+		post("alice", `{"action":"customer.documents.read"}`, "504 UpstreamTimeout"),
+		{user: "alice", method: http.MethodGet, path: "/session", want: "200"},
+		{user: "nobody", method: http.MethodGet, path: "/session", want: "200"},
+		{user: "", method: http.MethodGet, path: "/session", want: "401 Unauthenticated"},
+		{user: "panic", method: http.MethodGet, path: "/session", want: "500 ServerError"},
+		{user: "down", method: http.MethodGet, path: "/session", want: "503 Unavailable"},
+		{user: "", method: http.MethodGet, path: "/openapi.yaml", want: "200"},
+	}
+}
+
+// do sends the exchange and returns "status code"; the answer has to be what
+// the contract says.
+func (c contract) do(t *testing.T, e exchange) string {
+	t.Helper()
+	request := func() *http.Request {
+		r, err := http.NewRequestWithContext(t.Context(), e.method, c.server.URL+e.path, strings.NewReader(e.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(r.Header, e.header)
+		if e.user != "" {
+			token, err := c.provider.TokenFor(e.user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		return r
+	}
+	resp, err := c.server.Client().Do(request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := request()
+	route, params, err := c.router.FindRoute(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input := &openapi3filter.RequestValidationInput{
+		Request: asked, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{
+			IncludeResponseStatus: true,
+			AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
+		},
+	}
+	// What the contract's schema refuses has to be refused, and the other way
+	// round, as far as a schema can say it.
+	accepted := openapi3filter.ValidateRequest(t.Context(), input) == nil
+	malformed := resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusRequestEntityTooLarge ||
+		resp.StatusCode == http.StatusUnsupportedMediaType
+	if accepted == malformed {
+		t.Errorf("the contract accepts the request: %v; the answer is %d: %.300s", accepted, resp.StatusCode, body)
+	}
+	if err := openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input,
+		Status:                 resp.StatusCode,
+		Header:                 resp.Header,
+		Body:                   io.NopCloser(bytes.NewReader(body)),
+		Options:                input.Options,
+	}); err != nil {
+		t.Errorf("the answer is not the contract's: %v", err)
+	}
+	_, code, _ := strings.Cut(string(body), `"code":"`)
+	code, _, _ = strings.Cut(code, `"`)
+	if resp.StatusCode == http.StatusOK {
+		return "200"
+	}
+	return fmt.Sprint(resp.StatusCode, " ", code)
+}
+
+// TestAnswersAreThoseOfTheContract looks in both directions: every answer is
+// one that the contract documents, and every status that it documents is seen.
+func TestAnswersAreThoseOfTheContract(t *testing.T) {
+	c := newContract(t)
+	seen := map[string]bool{}
+	codes := map[string]bool{"NotFound": true, "MethodNotAllowed": true} // of no operation
+	for _, e := range exchanges() {
+		t.Run(e.path+" "+e.want+" "+e.user, func(t *testing.T) {
+			got := c.do(t, e)
+			if got != e.want {
+				t.Errorf("answer %q, want %q", got, e.want)
+			}
+			status, code, _ := strings.Cut(got, " ")
+			seen[e.method+" "+e.path+" "+status] = true
+			if code != "" {
+				codes[code] = true
+			}
+		})
+	}
+	for path, item := range c.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				if !seen[method+" "+path+" "+status] {
+					t.Errorf("%s %s documents %s, and no exchange provokes it", method, path, status)
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(enum(c.doc.Components.Schemas["Error"].Value.Properties["code"]), slices.Sorted(maps.Keys(codes))); diff != "" {
+		t.Errorf("the contract's codes (-) and those seen (+) differ:\n%s", diff)
+	}
+}
+
+func TestContractListsEveryActionAndComponent(t *testing.T) {
+	c := newContract(t)
+	var actions, components []string
+	for _, a := range clienttoken.Actions() {
+		actions = append(actions, string(a))
+	}
+	for _, k := range clienttoken.Components() {
+		components = append(components, string(k))
+	}
+	slices.Sort(actions)
+	slices.Sort(components)
+	if diff := cmp.Diff(enum(c.doc.Components.Schemas["Action"]), actions); diff != "" {
+		t.Errorf("actions of the contract (-) and the code (+) differ:\n%s", diff)
+	}
+	if diff := cmp.Diff(enum(c.doc.Components.Schemas["Component"]), components); diff != "" {
+		t.Errorf("components of the contract (-) and the code (+) differ:\n%s", diff)
+	}
+}
+
+// enum lists the values of a schema's enum in order.
+func enum(schema *openapi3.SchemaRef) []string {
+	var values []string
+	for _, v := range schema.Value.Enum {
+		values = append(values, fmt.Sprint(v))
+	}
+	slices.Sort(values)
+	return values
+}
