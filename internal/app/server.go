@@ -43,7 +43,15 @@ func listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Log
 // zerolog's own hook, whose precision is a variable of the whole process.
 func newLogger(c Config, out io.Writer) zerolog.Logger {
 	if c.LogFormat == "console" {
-		out = zerolog.ConsoleWriter{Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}
+		out = zerolog.ConsoleWriter{
+			Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName},
+			FormatLevel: func(level any) string {
+				if level == nil {
+					return "audit" // the only lines without a level
+				}
+				return fmt.Sprint(level)
+			},
+		}
 	}
 	return zerolog.New(out).Level(c.LogLevel).Hook(timestamp{})
 }

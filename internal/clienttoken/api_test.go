@@ -51,6 +51,19 @@ func TestNewAPIRefusesProductionInTheClear(t *testing.T) {
 	}
 }
 
+func TestNewAPIRefusesTheOtherEnvironmentsHost(t *testing.T) {
+	for baseURL, environment := range map[string]clienttoken.Environment{
+		"https://api.dwolla.com":              clienttoken.Sandbox,
+		"https://API.dwolla.com/":             clienttoken.Sandbox,
+		"https://api.dwolla.com/v1":           clienttoken.Sandbox,
+		"https://api-sandbox.dwolla.com":      clienttoken.Production,
+		"https://api-sandbox.dwolla.com/path": clienttoken.Production,
+	} {
+		_, err := clienttoken.NewAPI(environment, baseURL)
+		mentions(t, err, string(environment), "base URL")
+	}
+}
+
 func TestNewAPIRefusesABaseURLThatIsMoreThanARoot(t *testing.T) {
 	for name, baseURL := range map[string]string{
 		"user":                          "https://user@gateway.bank.example",
@@ -69,6 +82,7 @@ func TestNewAPIRefusesABaseURLThatIsMoreThanARoot(t *testing.T) {
 		"space in front":                " https://gateway.bank.example",
 		"space behind":                  "https://gateway.bank.example ",
 		"newline behind":                "https://gateway.bank.example\n",
+		"space in the path":             "https://gateway.bank.example/a b",
 		"quotes":                        `"https://gateway.bank.example"`,
 		"angle brackets":                "https://gateway.bank.example/<a>",
 		"not ASCII":                     "https://gateway.ban\u212a.example",

@@ -207,10 +207,12 @@ func (d *drawnWorld) outcome(i int, req clienttoken.Request) string {
 	switch {
 	case !d.allowed[req.Action]:
 		return "ActionNotAllowed"
-	case req.Customer != "" && !namesOwn, req.BeneficialOwner != "" && !namesOwnOwner:
+	case req.Customer != "" && !namesOwn:
 		return "CustomerMismatch"
 	case linked && req.Action == "customer.create":
 		return "CustomerAlreadyLinked"
+	case req.BeneficialOwner != "" && !namesOwnOwner:
+		return "CustomerMismatch"
 	case !linked && req.Action != "customer.create" && req.Action != "businessclassifications.read":
 		return "CustomerNotLinked"
 	}

@@ -17,6 +17,11 @@ const (
 	Production Environment = "production"
 )
 
+const (
+	sandboxHost    = "api-sandbox.dwolla.com"
+	productionHost = "api.dwolla.com"
+)
+
 // API is the Dwolla API that this service serves: the root that requests go to
 // and that canonical URLs are written with. The zero API knows no URL.
 type API struct {
@@ -31,14 +36,14 @@ type API struct {
 // NewAPI returns the API of env. A baseURL that is not empty replaces its root
 // (an emulator, a gateway): an absolute http or https URL without user info,
 // query, fragment, escapes or "..". Production refuses a baseURL that is not
-// https: the application's secret would travel in the clear.
+// https: the application's secret would travel in the clear. The other
+// environment's host is refused too.
 func NewAPI(env Environment, baseURL string) (API, error) {
-	var host string
+	host, other := sandboxHost, productionHost
 	switch env {
 	case Sandbox:
-		host = "api-sandbox.dwolla.com"
 	case Production:
-		host = "api.dwolla.com"
+		host, other = other, host
 	default:
 		return API{}, fmt.Errorf("environment %q is neither %q nor %q", env, Sandbox, Production)
 	}
@@ -54,6 +59,8 @@ func NewAPI(env Environment, baseURL string) (API, error) {
 		return API{}, errors.New("base URL: production needs https")
 	case rest == "" || rest[0] == '/' || rest[0] == ':':
 		return API{}, fmt.Errorf("base URL: %.100q names no host", baseURL)
+	case strings.HasPrefix(strings.ToLower(rest)+"/", other+"/"):
+		return API{}, fmt.Errorf("base URL: %.100q is not of the %s environment", baseURL, env)
 	case strings.Contains(rest, "..") || strings.Contains(rest+"/", "//"):
 		return API{}, fmt.Errorf("base URL: %.100q holds \"..\" or an empty path segment", baseURL)
 	}

@@ -104,6 +104,9 @@ func (v *Vendor) grant(ctx context.Context, own Vended, req Request) (Grant, err
 			return Grant{}, refuse(CustomerMismatch, "the request names Customer %s", named.ID())
 		}
 	}
+	if own.Action == ActionCustomerCreate && !own.Customer.IsZero() {
+		return Grant{}, refuse(CustomerAlreadyLinked, "the user has a Customer already")
+	}
 	grant := Grant{Action: own.Action, Customer: own.Customer}
 	if req.BeneficialOwner != "" {
 		owner, err := v.ownersOwn(ctx, own.Customer, req.BeneficialOwner)
@@ -112,10 +115,7 @@ func (v *Vendor) grant(ctx context.Context, own Vended, req Request) (Grant, err
 		}
 		grant.BeneficialOwner = owner
 	}
-	switch {
-	case own.Action == ActionCustomerCreate && !own.Customer.IsZero():
-		return Grant{}, refuse(CustomerAlreadyLinked, "the user has a Customer already")
-	case own.Action.needsCustomer() && own.Customer.IsZero():
+	if own.Action.needsCustomer() && own.Customer.IsZero() {
 		return Grant{}, refuse(CustomerNotLinked, "the user has no Customer")
 	}
 	return grant, nil

@@ -1,0 +1,94 @@
+package deploy_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The README's table of settings is the list of names. A name that the server
+// does not know would be silently without effect.
+func TestEveryVariableIsInTheReadme(t *testing.T) {
+	known := readmeNames(t)
+	used := map[string]map[string]string{
+		"docker-compose.yml":          environmentOf(compose(t).Services["server"]),
+		"kubernetes/base":             render(t, "kubernetes/base").environment(),
+		"kubernetes/overlays/example": render(t, "kubernetes/overlays/example").environment(),
+	}
+	for where, environment := range used {
+		for name := range environment {
+			if !isKnown(known, name) {
+				t.Errorf("%s sets %s, which is not in the README", where, name)
+			}
+		}
+	}
+}
+
+func isKnown(known []string, name string) bool {
+	if name == "GOMEMLIMIT" { // read by the Go runtime
+		return true
+	}
+	if strings.HasPrefix(name, "OTEL_") {
+		return slices.Contains(known, "OTEL_*")
+	}
+	return slices.Contains(known, name) || slices.Contains(known, strings.TrimSuffix(name, "_FILE"))
+}
+
+// readmeNames returns the names in the first column of the README's tables.
+// Several may share a row.
+func readmeNames(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile("`([A-Z][A-Z0-9]*_[A-Z0-9_]*\\*?)`")
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 || strings.TrimSpace(cells[0]) != "" {
+			continue
+		}
+		for _, match := range name.FindAllStringSubmatch(cells[1], -1) {
+			names = append(names, match[1])
+		}
+	}
+	if len(names) == 0 {
+		t.Fatal("the README names no variable: is its table of settings gone?")
+	}
+	return names
+}
+
+// requiredNames are the variables without which bearer mode does not start.
+func requiredNames() []string {
+	return []string{
+		"DWOLLA_ENVIRONMENT", "DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET_FILE",
+		"ALLOWED_ACTIONS", "AUTH_MODES", "AUTH_BEARER_ISSUER", "AUTH_BEARER_AUDIENCE",
+	}
+}
+
+// holdsSecret reports whether the value of a variable must stay out of manifests:
+// secrets by name, and the URLs that carry a password.
+func holdsSecret(name string) bool {
+	return regexp.MustCompile(`(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$`).MatchString(name)
+}
+
+// shutdown returns SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT, or their defaults.
+func shutdown(t *testing.T, environment map[string]string) (delay, timeout time.Duration) {
+	t.Helper()
+	parse := func(name string, otherwise time.Duration) time.Duration {
+		value, ok := environment[name]
+		if !ok {
+			return otherwise
+		}
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return d
+	}
+	return parse("SHUTDOWN_DELAY", 5*time.Second), parse("SHUTDOWN_TIMEOUT", 20*time.Second)
+}
