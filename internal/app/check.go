@@ -49,7 +49,7 @@ func (f faults) check(c *Config) {
 	if c.LogFormat != "json" && c.LogFormat != "console" {
 		f.add("LOG_FORMAT", "is neither json nor console")
 	}
-	if c.LogLevel < -1 || c.LogLevel > 3 {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		f.add("LOG_LEVEL", "is none of debug, info, warn and error")
 	}
 	f.checkWithin("SHUTDOWN_DELAY", c.ShutdownDelay, 0, 5*time.Minute)

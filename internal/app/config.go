@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"reflect"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/rs/zerolog"
 
 	"dropgate/internal/clienttoken"
 )
@@ -47,7 +47,7 @@ type Config struct {
 	CustomerClaim  string `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
 	DatabaseURL    string `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database: sqlite:FILE, made on first start"`
 
-	LogLevel        zerolog.Level `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
+	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
 	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"how long requests are still taken after SIGTERM, while readiness says no: 0s to 5m"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"how long requests under way may take after that: 1s to 5m"`
@@ -121,7 +121,7 @@ func (f faults) readSecretFiles(vars map[string]string) {
 			f.add(name, "is given twice: as "+name+" and as "+name+"_FILE")
 			continue
 		}
-		content, err := os.ReadFile(file) //nolint:gosec // the operator names it
+		content, err := readAtMost(file, maxSecret+1)
 		value := strings.TrimRight(string(content), "\r\n")
 		switch {
 		case err != nil:
@@ -133,6 +133,16 @@ func (f faults) readSecretFiles(vars map[string]string) {
 		}
 		vars[name] = value
 	}
+}
+
+// readAtMost reads the first n bytes of a file.
+func readAtMost(file string, n int64) ([]byte, error) {
+	f, err := os.Open(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, err //nolint:wrapcheck // an *fs.PathError says all
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, n)) //nolint:wrapcheck // likewise
 }
 
 // parse fills c from vars.

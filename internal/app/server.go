@@ -53,7 +53,11 @@ func newLogger(c Config, out io.Writer) zerolog.Logger {
 			},
 		}
 	}
-	return zerolog.New(out).Level(c.LogLevel).Hook(timestamp{})
+	level, err := zerolog.ParseLevel(c.LogLevel)
+	if err != nil {
+		level = zerolog.InfoLevel // only without Load
+	}
+	return zerolog.New(out).Level(level).Hook(timestamp{})
 }
 
 type timestamp struct{}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -37,9 +38,9 @@ type KeySetConfig struct {
 }
 
 // KeySet holds the public keys of an identity provider. They are fetched in
-// the background: when Run starts, every refreshEvery, and when a token names
-// a key that is not known, but never twice within fetchEvery, whatever
-// arrives. While the provider is down the last good keys stay.
+// the background: when Run starts, every refreshEvery, and when a token is
+// signed by none of them, but never twice within fetchEvery, whatever arrives.
+// While the provider is down the last good keys stay.
 type KeySet struct {
 	config  KeySetConfig
 	http    *http.Client
@@ -48,8 +49,10 @@ type KeySet struct {
 	current atomic.Pointer[keys] // nil until the first fetch succeeds
 
 	mu        sync.Mutex
-	fetching  chan struct{} // closed when the fetch under way ends; nil if none is
-	nextFetch time.Time     // none starts before this
+	fetching  chan struct{}      // closed when the fetch under way ends; nil if none is
+	cancel    context.CancelFunc // ends the fetch under way
+	nextFetch time.Time          // none starts before this
+	stopped   bool               // none starts any more
 }
 
 const (
@@ -77,7 +80,8 @@ func NewKeySet(c KeySetConfig) *KeySet {
 	return s
 }
 
-// Run fetches the keys at once and keeps them fresh until ctx ends.
+// Run fetches the keys at once and keeps them fresh until ctx ends. When it
+// returns no fetch is under way and none will be.
 func (s *KeySet) Run(ctx context.Context) {
 	for {
 		s.fetch()
@@ -88,8 +92,20 @@ func (s *KeySet) Run(ctx context.Context) {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+			s.stop()
 			return
 		}
+	}
+}
+
+func (s *KeySet) stop() {
+	s.mu.Lock()
+	s.stopped = true
+	done, cancel := s.fetching, s.cancel
+	s.mu.Unlock()
+	if done != nil {
+		cancel()
+		<-done
 	}
 }
 
@@ -131,14 +147,16 @@ func (s *KeySet) refreshed(ctx context.Context) (*keys, error) {
 func (s *KeySet) fetch() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fetching != nil || time.Now().Before(s.nextFetch) {
+	if s.stopped || s.fetching != nil || time.Now().Before(s.nextFetch) {
 		return s.fetching
 	}
 	done := make(chan struct{})
-	s.fetching, s.nextFetch = done, time.Now().Add(fetchEvery)
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	s.fetching, s.cancel, s.nextFetch = done, cancel, time.Now().Add(fetchEvery)
 	go func() {
 		defer close(done)
-		s.replace()
+		defer cancel()
+		s.replace(ctx)
 		s.mu.Lock()
 		s.fetching = nil
 		s.mu.Unlock()
@@ -149,9 +167,7 @@ func (s *KeySet) fetch() <-chan struct{} {
 // replace puts the provider's keys in the place of the old ones, if they can
 // be had and are others: a set that did not change stays the same pointer, on
 // which verifiedTokens relies.
-func (s *KeySet) replace() {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-	defer cancel()
+func (s *KeySet) replace(ctx context.Context) {
 	fresh, err := s.download(ctx)
 	if err != nil {
 		s.fetches.WithLabelValues("failure").Inc()
@@ -268,6 +284,16 @@ func usable(raw json.RawMessage) (key, bool) {
 		fitting = slices.DeleteFunc(fitting, func(a string) bool { return a != k.Algorithm })
 	}
 	return key{id: k.KeyID, algorithms: fitting, public: k.Key}, len(fitting) > 0
+}
+
+// signed says whether one of the keys signed the token.
+func (k *keys) signed(token *jwt.JSONWebToken) bool {
+	for _, public := range k.fitting(token.Headers[0]) {
+		if token.Claims(public) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // fitting returns the public keys that may have signed a token with that

@@ -95,7 +95,7 @@ func ParseCustomerURL(api API, raw string) (CustomerURL, error) {
 // ParseCustomerID returns the Customer of api with that id, a UUID in any
 // letter case.
 func ParseCustomerID(api API, id string) (CustomerURL, error) {
-	if !isUUID(id) {
+	if api.root == "" || !isUUID(id) {
 		return CustomerURL{}, fmt.Errorf("%.100q is not the id of a Customer", id)
 	}
 	id = strings.ToLower(id)
@@ -128,7 +128,7 @@ func ParseBeneficialOwnerURL(api API, raw string) (BeneficialOwnerURL, error) {
 // ParseBeneficialOwnerID returns the beneficial owner with that id, a UUID in
 // any letter case.
 func ParseBeneficialOwnerID(api API, id string) (BeneficialOwnerURL, error) {
-	if !isUUID(id) {
+	if api.root == "" || !isUUID(id) {
 		return BeneficialOwnerURL{}, fmt.Errorf("%.100q is not the id of a beneficial owner", id)
 	}
 	return BeneficialOwnerURL{href: api.root + "/beneficial-owners/" + strings.ToLower(id)}, nil

@@ -43,7 +43,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 			return fmt.Errorf("its schema is version %d, and this binary knows none newer than %d: run a newer binary", current, target)
 		case current == target:
 			return nil
-		case failed != nil && current == last:
+		case current == last:
 			// Nobody got on: it was not a lost race.
 			return fmt.Errorf("migrating the schema from version %d to %d: %w", current, target, failed)
 		}

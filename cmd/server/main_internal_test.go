@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// settings are a configuration that listens on no fixed port and needs nothing
+// to start.
+func settings(more ...string) []string {
+	return append([]string{
+		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=very-secret",
+		"ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer", "AUTH_BEARER_ISSUER=http://127.0.0.1:1",
+		"AUTH_BEARER_AUDIENCE=dropgate", "CUSTOMER_SOURCE=claim",
+		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s",
+	}, more...)
+}
+
+func TestCommandLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		args, environ  []string
+		code           int
+		stdout, stderr string
+	}{
+		"help":               {[]string{"-help"}, nil, 0, "DWOLLA_CLIENT_SECRET_FILE", ""},
+		"version":            {[]string{"-version"}, nil, 0, "devel\n", ""},
+		"check of the good":  {[]string{"-check"}, settings(), 0, "the configuration is good\n", ""},
+		"check of the bad":   {[]string{"-check"}, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT: "},
+		"all faults":         {nil, nil, 2, "", "AUTH_MODES: is required"},
+		"unknown flag":       {[]string{"-port=1"}, settings(), 2, "", "usage: server"},
+		"argument":           {[]string{"serve"}, settings(), 2, "", "usage: server"},
+		"no secret is shown": {nil, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT"},
+		"cannot listen":      {nil, settings("HTTP_ADDR=192.0.2.1:1"), 1, "", "HTTP_ADDR: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := run(t.Context(), c.args, c.environ, &stdout, &stderr)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			holds(t, "stdout", stdout.String(), c.stdout)
+			holds(t, "stderr", stderr.String(), c.stderr)
+			if strings.Contains(stdout.String()+stderr.String(), "very-secret") {
+				t.Error("a secret was printed")
+			}
+		})
+	}
+}
+
+// holds demands that output holds want, or nothing where nothing is wanted.
+func holds(t *testing.T, name, output, want string) {
+	t.Helper()
+	if !strings.Contains(output, want) || want == "" && output != "" {
+		t.Errorf("%s %q, want %q", name, output, want)
+	}
+}
+
+func TestStopSignalEndsWithExitCodeZero(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // as SIGTERM does
+	var stdout, stderr bytes.Buffer
+	if code := run(ctx, nil, settings(), &stdout, &stderr); code != exitOK {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	if !strings.Contains(stdout.String(), `"message":"stopped"`) {
+		t.Errorf("log %s", stdout.String())
+	}
+}
+
+// TestServerContainsNoDouble: the emulator hands out tokens to anybody, and the
+// demo identity provider signs in everybody.
+func TestServerContainsNoDouble(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := string(out)
+	if !strings.Contains(packages, "dropgate/internal/dwolla\n") {
+		t.Fatalf("not the server's packages: %s", packages)
+	}
+	for _, double := range []string{"dropgate/internal/dwolla/emulator", "dropgate/internal/auth/provider", "net/http/httptest", "testing"} {
+		for path := range strings.Lines(packages) {
+			if strings.TrimSpace(path) == double {
+				t.Errorf("the server contains %s", double)
+			}
+		}
+	}
+}

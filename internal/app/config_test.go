@@ -1,0 +1,234 @@
+package app_test
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dropgate/internal/app"
+)
+
+// good is a configuration without a fault.
+func good() map[string]string {
+	return map[string]string{
+		"DWOLLA_ENVIRONMENT":   "sandbox",
+		"DWOLLA_CLIENT_ID":     "the-key",
+		"DWOLLA_CLIENT_SECRET": "the-very-secret",
+		"ALLOWED_ACTIONS":      "customer.read, dwolla-document-upload",
+		"AUTH_MODES":           "bearer",
+		"AUTH_BEARER_ISSUER":   "https://idp.example.com/realm",
+		"AUTH_BEARER_AUDIENCE": "dropgate",
+		"CUSTOMER_SOURCE":      "claim",
+	}
+}
+
+func environ(vars map[string]string) []string {
+	var all []string
+	for name, value := range vars {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
+// faultsOf loads the good configuration with some settings changed.
+func faultsOf(t *testing.T, changes map[string]string) []string {
+	t.Helper()
+	vars := good()
+	maps.Copy(vars, changes)
+	_, err := app.Load(environ(vars))
+	if err == nil {
+		return nil
+	}
+	wrong, ok := errors.AsType[*app.ConfigError](err)
+	if !ok {
+		t.Fatalf("%T %v, want a *ConfigError", err, err)
+	}
+	if strings.Contains(err.Error(), "very-secret") {
+		t.Errorf("the error shows a secret: %v", err)
+	}
+	return wrong.Faults
+}
+
+func TestLoadAcceptsGoodSettings(t *testing.T) {
+	for name, changes := range map[string]map[string]string{
+		"as they are":                 {},
+		"production":                  {"DWOLLA_ENVIRONMENT": "production"},
+		"an emulator":                 {"DWOLLA_BASE_URL": "http://127.0.0.1:17188"},
+		"origins":                     {"ALLOWED_ORIGINS": "https://app.example.com, http://localhost:3000 ,"},
+		"proxies":                     {"TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8"},
+		"a base path":                 {"BASE_PATH": "/payments/dropgate/"},
+		"a database":                  {"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:/tmp/a.db"},
+		"an empty variable is unset":  {"DWOLLA_TIMEOUT": "", "POLICY_FILE": "", "HTTP_ADDR": ""},
+		"any port twice":              {"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0"},
+		"access tokens only":          {"AUTH_BEARER_TOKEN_TYPE": "at+jwt", "AUTH_BEARER_CLIENT_IDS": "web, mobile"},
+		"cookie":                      {"AUTH_BEARER_COOKIE": "__Host-token"},
+		"plain provider in sandbox":   {"AUTH_BEARER_ISSUER": "http://idp.internal:8080"},
+		"console":                     {"LOG_FORMAT": "console", "LOG_LEVEL": "debug"},
+		"unknown names are not ours":  {"AUTH_SERVICE_PORT": "tcp://10.0.0.1:80"},
+		"no delay when shutting down": {"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if faults := faultsOf(t, changes); faults != nil {
+				t.Errorf("faults %q", faults)
+			}
+		})
+	}
+}
+
+func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
+	for want, changes := range map[string]map[string]string{
+		"DWOLLA_ENVIRONMENT: has to be sandbox or production":                                    {"DWOLLA_ENVIRONMENT": "prod"},
+		"DWOLLA_CLIENT_ID: is required":                                                          {"DWOLLA_CLIENT_ID": ""},
+		"DWOLLA_CLIENT_SECRET: is required":                                                      {"DWOLLA_CLIENT_SECRET": ""},
+		"DWOLLA_BASE_URL: base URL: production needs https":                                      {"DWOLLA_ENVIRONMENT": "production", "DWOLLA_BASE_URL": "http://127.0.0.1:1"},
+		"DWOLLA_TIMEOUT: 11s is not within 100ms and 10s":                                        {"DWOLLA_TIMEOUT": "11s"},
+		`DWOLLA_TIMEOUT: .*"5"`:                                                                  {"DWOLLA_TIMEOUT": "5"},
+		"ALLOWED_ACTIONS: no action or component is named.*":                                     {"ALLOWED_ACTIONS": " , "},
+		`ALLOWED_ACTIONS: "customer.raed" is neither an action \(customer.create, .*`:            {"ALLOWED_ACTIONS": "customer.raed"},
+		"ALLOWED_ACTIONS: customer.transfers.send cannot be allowed: .*amount and destination.*": {"ALLOWED_ACTIONS": "customer.transfers.send"},
+		"HTTP_ADDR: is no HOST:PORT":                                                             {"HTTP_ADDR": "8080"},
+		"ADMIN_ADDR: is the same as HTTP_ADDR.*":                                                 {"ADMIN_ADDR": ":8080"},
+		"BASE_PATH: .*":                                                                          {"BASE_PATH": "/{id}"},
+		`ALLOWED_ORIGINS: "https://\*.example.com" is no exact origin .*`:                        {"ALLOWED_ORIGINS": "https://*.example.com"},
+		`ALLOWED_ORIGINS: "\*" is no exact origin .*`:                                            {"ALLOWED_ORIGINS": "*"},
+		`ALLOWED_ORIGINS: "null" is no exact origin .*`:                                          {"ALLOWED_ORIGINS": "null"},
+		`ALLOWED_ORIGINS: "https://a.example/" is no exact origin .*`:                            {"ALLOWED_ORIGINS": "https://a.example/"},
+		`ALLOWED_ORIGINS: "https://A.example" is no exact origin .*`:                             {"ALLOWED_ORIGINS": "https://A.example"},
+		`ALLOWED_ORIGINS: "https://u@a.example" is no exact origin .*`:                           {"ALLOWED_ORIGINS": "https://u@a.example"},
+		`ALLOWED_ORIGINS: "ftp://a.example" is not https`:                                        {"ALLOWED_ORIGINS": "ftp://a.example"},
+		`ALLOWED_ORIGINS: "http://a.example" is not https`:                                       {"ALLOWED_ORIGINS": "http://a.example", "DWOLLA_ENVIRONMENT": "production"},
+		`TRUSTED_PROXIES: "10.0.0.1" is no CIDR such as 10.0.0.0/8`:                              {"TRUSTED_PROXIES": "10.0.0.1"},
+		"AUTH_MODES: is required: without a mode nobody can sign in":                             {"AUTH_MODES": ""},
+		"AUTH_MODES: oidc is not in this version yet: it knows bearer":                           {"AUTH_MODES": "bearer,oidc"},
+		`AUTH_MODES: "basic" is no mode: this version knows bearer`:                              {"AUTH_MODES": "bearer,basic"},
+		"AUTH_MODES: bearer is named twice":                                                      {"AUTH_MODES": "bearer,bearer"},
+		"AUTH_BEARER_ISSUER: is required":                                                        {"AUTH_BEARER_ISSUER": ""},
+		"AUTH_BEARER_AUDIENCE: is required":                                                      {"AUTH_BEARER_AUDIENCE": ""},
+		`AUTH_BEARER_ISSUER: "http://idp" is not https`:                                          {"AUTH_BEARER_ISSUER": "http://idp", "DWOLLA_ENVIRONMENT": "production"},
+		`AUTH_BEARER_JWKS_URL: "keys.json" is no absolute URL .*`:                                {"AUTH_BEARER_JWKS_URL": "keys.json"},
+		"AUTH_BEARER_TOKEN_TYPE: is neither empty nor at\\+jwt":                                  {"AUTH_BEARER_TOKEN_TYPE": "JWT"},
+		"AUTH_BEARER_COOKIE: .*":                                                                 {"AUTH_BEARER_COOKIE": "a b"},
+		"CUSTOMER_SOURCE: lookup is not in this version yet.*":                                   {"CUSTOMER_SOURCE": "lookup"},
+		`CUSTOMER_SOURCE: "table" is neither claim nor database`:                                 {"CUSTOMER_SOURCE": "table"},
+		"DATABASE_URL: .*": {"CUSTOMER_SOURCE": "database", "DATABASE_URL": "postgres://db"},
+		"RATE_LIMIT_USER: this version does not have this setting yet; unset it": {"RATE_LIMIT_USER": "60/1m"},
+		"LOG_LEVEL: .*": {"LOG_LEVEL": "disabled"},
+		"LOG_FORMAT: is neither json nor console":        {"LOG_FORMAT": "text"},
+		"SHUTDOWN_TIMEOUT: 0s is not within 1s and 5m0s": {"SHUTDOWN_TIMEOUT": "0s"},
+		"DWOLLA_CLIENT_SECRET: is given twice: .*":       {"DWOLLA_CLIENT_SECRET_FILE": "/dev/null"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			faults := faultsOf(t, changes)
+			if len(faults) != 1 || !regexp.MustCompile("^"+want+"$").MatchString(faults[0]) {
+				t.Errorf("faults %q", faults)
+			}
+		})
+	}
+}
+
+func TestLoadReportsAllFaultsAtOnce(t *testing.T) {
+	_, err := app.Load([]string{"LOG_LEVEL=loud", "DWOLLA_TIMEOUT=soon", "CUSTOMER_SOURCE=lookup", "ADMIN_TOKEN=x"})
+	wrong, ok := errors.AsType[*app.ConfigError](err)
+	if !ok {
+		t.Fatalf("%v, want a *ConfigError", err)
+	}
+	var names []string
+	for _, fault := range wrong.Faults {
+		name, _, _ := strings.Cut(fault, ":")
+		names = append(names, name)
+	}
+	want := []string{
+		"DWOLLA_ENVIRONMENT", "DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_TIMEOUT",
+		"ALLOWED_ACTIONS", "AUTH_MODES", "CUSTOMER_SOURCE", "LOG_LEVEL", "ADMIN_TOKEN",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("faults (-want +got):\n%s\n%v", diff, err)
+	}
+}
+
+func TestLoadReadsASecretFromAFile(t *testing.T) {
+	write := func(content string) string {
+		file := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	vars := good()
+	delete(vars, "DWOLLA_CLIENT_SECRET")
+	vars["DWOLLA_CLIENT_SECRET_FILE"] = write("from-a-file\n")
+	config, err := app.Load(environ(vars))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := config.ClientSecret.Reveal(); got != "from-a-file" {
+		t.Errorf("secret %q", got)
+	}
+	for want, file := range map[string]string{
+		"no such file": filepath.Join(t.TempDir(), "none"),
+		"is empty":     write("\n"),
+		"larger than":  write(strings.Repeat("x", 64<<10+1)),
+	} {
+		faults := faultsOf(t, map[string]string{"DWOLLA_CLIENT_SECRET": "", "DWOLLA_CLIENT_SECRET_FILE": file})
+		if len(faults) != 1 || !strings.HasPrefix(faults[0], "DWOLLA_CLIENT_SECRET_FILE: ") || !strings.Contains(faults[0], want) {
+			t.Errorf("faults %q, want one with %q", faults, want)
+		}
+	}
+}
+
+// TestReadmeListsEverySetting keeps the README's table and the code's from
+// drifting apart: same names, same defaults.
+func TestReadmeListsEverySetting(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(string(readme), -1) {
+		documented = append(documented, row[1]+"="+strings.Trim(strings.TrimSpace(row[2]), "`"))
+	}
+	var known []string
+	for _, setting := range regexp.MustCompile(`(?m)^  ([A-Z_]+)\n +(.*)$`).FindAllStringSubmatch(app.Usage(), -1) {
+		value := ""
+		if strings.HasPrefix(setting[2], "required: ") {
+			value = "required"
+		} else if standard := regexp.MustCompile(`\(default: ([^ )]+)\)`).FindStringSubmatch(setting[2]); standard != nil && standard[1] != "none" && standard[1] != "by" {
+			value = standard[1]
+		}
+		known = append(known, setting[1]+"="+value)
+	}
+	slices.Sort(documented)
+	slices.Sort(known)
+	if diff := cmp.Diff(known, documented); diff != "" {
+		t.Errorf("settings of the code (-) and the README (+) differ:\n%s", diff)
+	}
+}
+
+// FuzzLoad: no environment makes Load panic, and none that sets no action is
+// accepted.
+func FuzzLoad(f *testing.F) {
+	for name, value := range good() {
+		f.Add(name, value)
+	}
+	f.Add("ALLOWED_ORIGINS", "https://a.example,*")
+	f.Add("TRUSTED_PROXIES", "::ffff:0:0/96")
+	f.Add("DWOLLA_BASE_URL", "https://[::1]:80")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		vars := good()
+		vars[name] = value
+		config, err := app.Load(environ(vars))
+		if err != nil && !strings.HasPrefix(err.Error(), "the configuration has faults:\n  ") {
+			t.Errorf("error %v", err)
+		}
+		if err == nil && (len(config.AllowedActions) == 0 || config.BearerIssuer == "" || config.BearerAudience == "") {
+			t.Errorf("%q=%q was accepted", name, value)
+		}
+	})
+}
