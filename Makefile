@@ -1,0 +1,53 @@
+# `make` alone prints what can be done.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+FUZZTIME              ?= 30s
+BIN                   := $(CURDIR)/.bin
+
+.PHONY: help
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## the service, an emulated Dwolla and an identity provider on this machine
+	go run ./cmd/sandbox
+
+.PHONY: test
+test: ## every test, with the race detector
+	go test -race -shuffle=on ./...
+	cd deploy && go test -race -shuffle=on ./...
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
+	go vet ./...
+	go mod tidy -diff
+	$< run ./...
+	$< fmt --diff ./...
+	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
+
+.PHONY: bench
+bench: ## the server against the emulator, next to simpler servers (about two minutes)
+	go run ./bench
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+
+.PHONY: check
+check: lint test ## what CI runs
+
+# Built from source: the linter's own advice against that is about versions
+# that drift, and this one is pinned.
+$(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(BIN)/golangci-lint $@
