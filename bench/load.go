@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxRequests bounds what is sent to one target in one turn.
+const maxRequests = 100_000
+
+// caller is one keep-alive connection that asks for client tokens, one after
+// the other, for each user in turn. It writes to the connection itself:
+// net/http's client would need more CPU than some of the targets, and take it
+// from them.
+type caller struct {
+	conn     net.Conn
+	answers  *bufio.Reader
+	requests [][]byte // one for each user
+	next     int
+}
+
+// requestsTo writes one request for each user, as a drop-in component of theirs
+// sends it.
+func requestsTo(addr string, tokens []string) [][]byte {
+	var requests [][]byte
+	for i, token := range tokens {
+		body := fmt.Sprintf(`{"action":"customer.read","_links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/%s"}}}`, customerID(i))
+		requests = append(requests, fmt.Appendf(nil, "POST /client-tokens HTTP/1.1\r\nHost: %s\r\n"+
+			"Accept: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
+			"Origin: http://%s\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n"+
+			"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\r\n%s",
+			addr, halJSON, token, len(body), addr, body))
+	}
+	return requests
+}
+
+func dial(ctx context.Context, addr string) (*caller, error) {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	return &caller{conn: conn, answers: bufio.NewReader(conn)}, nil
+}
+
+// call asks for one client token. Anything but a token is an error.
+func (c *caller) call() error {
+	request := c.requests[c.next]
+	c.next = (c.next + 1) % len(c.requests)
+	if _, err := c.conn.Write(request); err != nil {
+		return fmt.Errorf("sending a request: %w", err)
+	}
+	resp, err := http.ReadResponse(c.answers, nil)
+	if err != nil {
+		return fmt.Errorf("reading an answer: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading an answer: %w", err)
+	case resp.StatusCode != http.StatusOK || !bytes.HasPrefix(body, []byte(`{"token":"`)):
+		return fmt.Errorf("status %d: %.500s", resp.StatusCode, body)
+	}
+	return nil
+}
+
+// run calls until the time is over and returns how long each call took.
+func (c *caller) run(ctx context.Context, d time.Duration, most int) ([]time.Duration, error) {
+	end := time.Now().Add(d)
+	if err := c.conn.SetDeadline(end.Add(10 * time.Second)); err != nil {
+		return nil, fmt.Errorf("bounding the run: %w", err)
+	}
+	var latencies []time.Duration
+	for start := time.Now(); start.Before(end) && len(latencies) < most; {
+		if err := c.call(); err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err() //nolint:wrapcheck // another caller's error has the words
+		}
+		now := time.Now()
+		latencies = append(latencies, now.Sub(start))
+		start = now
+	}
+	return latencies, nil
+}
+
+// runAll lets all callers run at the same time.
+func runAll(ctx context.Context, callers []*caller, d time.Duration) ([]time.Duration, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	latencies := make([][]time.Duration, len(callers))
+	for i, c := range callers {
+		group.Go(func() (err error) {
+			latencies[i], err = c.run(ctx, d, maxRequests/len(callers))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // of a caller
+	}
+	var all []time.Duration
+	for _, l := range latencies {
+		all = append(all, l...)
+	}
+	return all, nil
+}
+
+// turn is how long one target is loaded before it is the next one's turn. It is
+// short, so that what else the machine does hits all of them alike.
+const turn = 250 * time.Millisecond
+
+// load measures the targets under n connections each: one cell for each of
+// them. Allocations are counted before the first turn and after the last, since
+// counting makes some too, and one that is not loaded makes none.
+func load(ctx context.Context, o options, n int, targets []*target, tokens []string) ([]cell, error) {
+	var callers [][]*caller
+	for _, t := range targets {
+		own, err := t.callers(ctx, n, tokens)
+		defer hangUp(own)
+		if err != nil {
+			return nil, err
+		}
+		callers = append(callers, own)
+	}
+	if _, err := takeTurns(ctx, o.warmup, targets, callers); err != nil {
+		return nil, err
+	}
+	before, err := mallocs(ctx, targets)
+	if err != nil {
+		return nil, err
+	}
+	cells, err := takeTurns(ctx, o.duration, targets, callers)
+	if err != nil {
+		return nil, err
+	}
+	after, err := mallocs(ctx, targets)
+	if err != nil {
+		return nil, err
+	}
+	for i := range cells {
+		cells[i].mallocs = after[i] - before[i]
+	}
+	return cells, nil
+}
+
+// takeTurns loads each target for d in all.
+func takeTurns(ctx context.Context, d time.Duration, targets []*target, callers [][]*caller) ([]cell, error) {
+	cells := make([]cell, len(targets))
+	for ; d > 0; d -= turn {
+		for i, t := range targets {
+			before, err := t.process.cpu()
+			if err != nil {
+				return nil, err
+			}
+			began := time.Now()
+			latencies, err := runAll(ctx, callers[i], min(turn, d))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", t.name, err)
+			}
+			took := time.Since(began)
+			after, err := t.process.cpu()
+			if err != nil {
+				return nil, err
+			}
+			c := &cells[i]
+			c.target, c.connections = t.name, len(callers[i])
+			c.took += took
+			c.latencies = append(c.latencies, latencies...)
+			c.cpu = append(c.cpu, (after-before)/time.Duration(len(latencies)))
+		}
+	}
+	return cells, nil
+}
+
+// callers connects n of them to the target, beside an error those that got
+// through.
+func (t *target) callers(ctx context.Context, n int, tokens []string) ([]*caller, error) {
+	requests := requestsTo(t.addr, tokens)
+	var callers []*caller
+	for i := range n {
+		c, err := dial(ctx, t.addr)
+		if err != nil {
+			return callers, err
+		}
+		c.requests, c.next = requests, i*len(requests)/n
+		callers = append(callers, c)
+	}
+	return callers, nil
+}
+
+func hangUp(callers []*caller) {
+	for _, c := range callers {
+		_ = c.conn.Close()
+	}
+}
+
+// once asks the target for a single client token.
+func (t *target) once(ctx context.Context, tokens []string) error {
+	c, err := t.callers(ctx, 1, tokens[:1])
+	defer hangUp(c)
+	if err != nil {
+		return err
+	}
+	if err := c[0].conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return fmt.Errorf("bounding the call: %w", err)
+	}
+	return c[0].call()
+}

@@ -1,0 +1,130 @@
+// The bench command measures what vending a client token costs this service: it
+// loads the real server binary, with everything on, and next to it a bare
+// httputil.ReverseProxy and a bare hand-written handler, against the same
+// emulator of Dwolla, each in a process of its own. It prints a table with the
+// CPU time per request of each and says which goals are reached.
+//
+// It needs Linux (/proc), talks to 127.0.0.1 alone, ends by itself, and leaves
+// nothing behind. Numbers of different machines cannot be compared; ratios of
+// one run can.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command line.
+type options struct {
+	duration, warmup time.Duration
+	rounds           int
+	strict           bool
+
+	// For the processes that the bench starts of itself.
+	role, dwolla, accessToken string
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long each cell is measured, per round: 100ms to 1m")
+	flags.DurationVar(&o.warmup, "warmup", time.Second, "how long each cell is loaded before that: 100ms to 1m")
+	flags.IntVar(&o.rounds, "rounds", 2, "how often all cells are measured: 1 to 20")
+	flags.BoolVar(&o.strict, "strict", false, "fail when a goal is not reached")
+	flags.StringVar(&o.role, "role", "", "for the bench itself: be backends, proxy or handler")
+	flags.StringVar(&o.dwolla, "dwolla", "", "for the bench itself: the emulator's URL")
+	flags.StringVar(&o.accessToken, "access-token", "", "for the bench itself: the application's access token")
+	if err := flags.Parse(args); err != nil {
+		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
+	}
+	within := func(d time.Duration) bool { return 100*time.Millisecond <= d && d <= time.Minute }
+	if flags.NArg() > 0 || !within(o.duration) || !within(o.warmup) || o.rounds < 1 || o.rounds > 20 {
+		return o, errors.New("a flag is out of its bounds, or there is an argument; see -help")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	o, err := parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	case o.role != "":
+		return play(ctx, o, out)
+	}
+	s, err := newStage(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r, err := measure(ctx, s, o, progress)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	if err != nil {
+		return err
+	}
+	reached := r.print(out)
+	if o.strict && !reached {
+		return errors.New("a goal was not reached")
+	}
+	return nil
+}
+
+// starts is how often the server is started afresh.
+const starts = 5
+
+// connections are the loads, in keep-alive connections.
+func connections() []int { return []int{1, 16, 64} }
+
+// measure runs the whole bench.
+func measure(ctx context.Context, s *stage, o options, progress io.Writer) (*report, error) {
+	b, err := s.startBackends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &report{options: o}
+	for range starts {
+		server, took, err := s.startServer(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		server.process.stop()
+		r.starts = append(r.starts, took)
+	}
+	targets, err := s.startTargets(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	for round := range o.rounds {
+		for _, n := range connections() {
+			_, _ = fmt.Fprintf(progress, "round %d of %d: %d connections\n", round+1, o.rounds, n)
+			cells, err := load(ctx, o, n, targets, b.tokens)
+			if err != nil {
+				return nil, fmt.Errorf("%d connections: %w", n, err)
+			}
+			r.add(cells)
+			s.forgetLogs()
+		}
+	}
+	r.memory, err = targets[0].process.memory()
+	return r, err
+}
