@@ -83,21 +83,21 @@ func NewKeySet(c KeySetConfig) *KeySet {
 // Run fetches the keys at once and keeps them fresh until ctx ends. When it
 // returns no fetch is under way and none will be.
 func (s *KeySet) Run(ctx context.Context) {
+	defer s.stop()
 	for {
-		s.fetch()
 		wait := refreshEvery
-		if s.current.Load() == nil {
+		if _, err := s.refreshed(ctx); err != nil {
 			wait = fetchEvery
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			s.stop()
 			return
 		}
 	}
 }
 
+// stop ends the fetch under way and starts no other.
 func (s *KeySet) stop() {
 	s.mu.Lock()
 	s.stopped = true
@@ -198,7 +198,7 @@ func (s *KeySet) download(ctx context.Context) (*keys, error) {
 		if discovery.Issuer != s.config.Issuer {
 			return nil, fmt.Errorf("%s names the issuer %.200q", at, discovery.Issuer)
 		}
-		if strings.HasPrefix(s.config.Issuer, "https://") && !strings.HasPrefix(discovery.JWKSURI, "https://") {
+		if strings.HasPrefix(strings.ToLower(s.config.Issuer), "https://") && !strings.HasPrefix(discovery.JWKSURI, "https://") {
 			return nil, fmt.Errorf("%s names a jwks_uri that is not https", at)
 		}
 		url = discovery.JWKSURI
@@ -286,14 +286,21 @@ func usable(raw json.RawMessage) (key, bool) {
 	return key{id: k.KeyID, algorithms: fitting, public: k.Key}, len(fitting) > 0
 }
 
-// signed says whether one of the keys signed the token.
-func (k *keys) signed(token *jwt.JSONWebToken) bool {
+// claims are what a token says, once its signature has been verified.
+type claims struct {
+	standard jwt.Claims
+	all      map[string]any
+}
+
+// open returns the claims of a token that one of the keys signed.
+func (k *keys) open(token *jwt.JSONWebToken) (claims, bool) {
+	var c claims
 	for _, public := range k.fitting(token.Headers[0]) {
-		if token.Claims(public) == nil {
-			return true
+		if token.Claims(public, &c.standard, &c.all) == nil {
+			return c, true
 		}
 	}
-	return false
+	return claims{}, false
 }
 
 // fitting returns the public keys that may have signed a token with that

@@ -1,0 +1,155 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+// fakeMode answers every request in the same way and counts them.
+type fakeMode struct {
+	name  string
+	err   error
+	asked int
+}
+
+func (m *fakeMode) Name() string { return m.name }
+
+func (m *fakeMode) Authenticate(*http.Request) (auth.Session, error) {
+	m.asked++
+	if m.err != nil {
+		return auth.Session{}, m.err
+	}
+	return auth.Session{User: clienttoken.User{ID: m.name}, Mode: m.name}, nil
+}
+
+func TestTheFirstModeWhoseCredentialIsThereDecides(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		want   string
+		second int // how often the mode after bearer is asked
+	}{
+		{"good", bearer(plain()), alice, 0},
+		{"good cookie", inCookie(plain()), aliceCookie, 0},
+		{"bad", bearer("garbage"), refused, 0},
+		{"expired", bearer(says(object{"exp": midnight.Unix() - 61})), refused, 0},
+		{"forged", bearer(forged("rsa")), refused, 0},
+		{"bad cookie", inCookie("garbage"), refused, 0},
+		{"given twice", http.Header{"Authorization": {"Bearer a", "Bearer b"}}, refused, 0},
+		{"of another kind", http.Header{"Authorization": {"Basic YTpi"}}, "accepted second", 1},
+		{"none", http.Header{}, "accepted second", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				second := &fakeMode{name: "second"}
+				chain := auth.NewChain(prometheus.NewRegistry(), bearerMode()(t), second)
+				if got := verdict(chain.Authenticate(request(t.Context(), c.header))); got != c.want {
+					t.Errorf("%s, want %s", got, c.want)
+				}
+				if second.asked != c.second {
+					t.Errorf("the second mode was asked %d times, want %d", second.asked, c.second)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOutageOfOneModeIsNotLeftToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		second := &fakeMode{name: "second"}
+		down := newIDP()
+		down.serve(discovery, status(http.StatusInternalServerError))
+		chain := auth.NewChain(prometheus.NewRegistry(), newWorld(down).bearer, second)
+		if got := verdict(chain.Authenticate(request(t.Context(), bearer(plain())))); got != unavailable || second.asked != 0 {
+			t.Errorf("%s, and the second mode was asked %d times; want %s and none", got, second.asked, unavailable)
+		}
+	})
+}
+
+func TestModesAreAskedInOrder(t *testing.T) {
+	first, second := &fakeMode{name: "first"}, &fakeMode{name: "second"}
+	chain := auth.NewChain(prometheus.NewRegistry(), first, second)
+	if got := verdict(chain.Authenticate(request(t.Context(), nil))); got != "accepted first" || second.asked != 0 {
+		t.Errorf("%s, and the second mode was asked %d times", got, second.asked)
+	}
+}
+
+// renamed is a mode without a scheme that a challenge could name.
+type renamed struct{ *auth.Bearer }
+
+func (renamed) Name() string { return "other" }
+
+func TestWithoutCredentialsNobodyIsSignedIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		modes     []auth.Mode
+		challenge string
+	}{
+		"bearer":   {[]auth.Mode{newWorld(newIDP()).bearer}, `Bearer realm="dropgate"`},
+		"no modes": {nil, ""},
+		"others":   {[]auth.Mode{renamed{newWorld(newIDP()).bearer}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			session, err := auth.NewChain(prometheus.NewRegistry(), c.modes...).Authenticate(request(t.Context(), nil))
+			rejection, ok := errors.AsType[*auth.Rejection](err)
+			if !ok || rejection.Mode != "none" || rejection.Challenge != c.challenge || session.User.ID != "" {
+				t.Errorf("session %+v and %#v", session, err)
+			}
+		})
+	}
+}
+
+func TestEveryOutcomeIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		mode := &fakeMode{name: "fake"}
+		chain := auth.NewChain(registry, bearerMode()(t), mode)
+		ask := func(times int, header http.Header, err error) {
+			mode.err = err
+			for range times {
+				_, _ = chain.Authenticate(request(t.Context(), header))
+			}
+		}
+		ask(1, bearer(plain()), nil)
+		ask(2, bearer("garbage"), nil)
+		ask(3, nil, nil)
+		ask(4, nil, &auth.Rejection{Mode: "fake"})
+		ask(5, nil, &clienttoken.Failure{Code: clienttoken.Unavailable})
+		ask(1, nil, context.Canceled)
+		want := `
+# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected or unavailable.
+# TYPE dropgate_auth_total counter
+dropgate_auth_total{mode="bearer",outcome="accepted"} 1
+dropgate_auth_total{mode="bearer",outcome="rejected"} 2
+dropgate_auth_total{mode="fake",outcome="accepted"} 3
+dropgate_auth_total{mode="fake",outcome="rejected"} 4
+dropgate_auth_total{mode="fake",outcome="unavailable"} 6
+`
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "dropgate_auth_total"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRequestsWithoutCredentialsAreCountedUnderNone(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	chain := auth.NewChain(registry, newWorld(newIDP()).bearer)
+	_, _ = chain.Authenticate(request(t.Context(), nil))
+	want := `
+# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected or unavailable.
+# TYPE dropgate_auth_total counter
+dropgate_auth_total{mode="none",outcome="rejected"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "dropgate_auth_total"); err != nil {
+		t.Error(err)
+	}
+}

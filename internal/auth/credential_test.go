@@ -1,0 +1,121 @@
+package auth_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"dropgate/internal/auth"
+)
+
+func TestTheHeaderDecidesBeforeTheCookie(t *testing.T) {
+	bob := says(object{"sub": "bob"})
+	expired := says(object{"exp": midnight.Unix() - 61})
+	both := func(authorization, inCookie string) http.Header {
+		return http.Header{"Authorization": {authorization}, "Cookie": {cookie + "=" + inCookie}}
+	}
+	try(t, bearerMode(), []attempt{
+		{"neither", http.Header{}, ignored},
+		{"header", bearer(plain()), alice},
+		{"cookie", inCookie(plain()), aliceCookie},
+		{"quoted cookie", inCookie(`"` + plain() + `"`), aliceCookie},
+		{"both", both("Bearer "+plain(), bob), alice},
+		{"bad header, good cookie", both("Bearer "+expired, bob), refused},
+		{"garbage header, good cookie", both("Bearer garbage", bob), refused},
+		{"empty header, good cookie", both("Bearer", bob), refused},
+		{"good header, bad cookie", both("Bearer "+plain(), expired), alice},
+		{"bad cookie", inCookie(expired), refused},
+		{"empty cookie", inCookie(""), refused},
+		{"another cookie", http.Header{"Cookie": {"other=" + plain()}}, ignored},
+		{"the cookie's name in another case", http.Header{"Cookie": {"APP_SESSION=" + plain()}}, ignored},
+	})
+}
+
+func TestACredentialOfAnotherSchemeIsNotBearers(t *testing.T) {
+	authorization := func(value string) http.Header { return http.Header{"Authorization": {value}} }
+	try(t, bearerMode(), []attempt{
+		{"Basic", authorization("Basic YWxpY2U6b3BlbiBzZXNhbWU="), ignored},
+		{"Basic with a token", authorization("Basic " + plain()), ignored},
+		{"DPoP", authorization("DPoP " + plain()), ignored},
+		{"no scheme", authorization(plain()), ignored},
+		{"empty", authorization(""), ignored},
+		{"a scheme that begins so", authorization("BearerX " + plain()), ignored},
+		{"bearer", authorization("bearer " + plain()), alice},
+		{"BEARER", authorization("BEARER " + plain()), alice},
+		{"two spaces", authorization("Bearer  " + plain()), alice},
+		{"a space at the end", authorization("Bearer " + plain() + " "), alice},
+		{"no space", authorization("Bearer" + plain()), ignored},
+		{"Basic beside a good cookie", http.Header{
+			"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU="}, "Cookie": {cookie + "=" + plain()},
+		}, aliceCookie},
+	})
+}
+
+func TestACredentialGivenTwiceIsRefused(t *testing.T) {
+	bob := says(object{"sub": "bob"})
+	try(t, bearerMode(), []attempt{
+		{"two headers", http.Header{"Authorization": {"Bearer " + plain(), "Bearer " + bob}}, refused},
+		{"the same header twice", http.Header{"Authorization": {"Bearer " + plain(), "Bearer " + plain()}}, refused},
+		{"Basic and Bearer", http.Header{"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU=", "Bearer " + plain()}}, refused},
+		{"two headers of other schemes", http.Header{"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU=", "Digest abc"}}, refused},
+		{"two cookies", http.Header{"Cookie": {cookie + "=" + plain() + "; " + cookie + "=" + bob}}, refused},
+		{"the same cookie twice", http.Header{"Cookie": {cookie + "=" + plain() + "; " + cookie + "=" + plain()}}, refused},
+		{"two cookie headers", http.Header{"Cookie": {cookie + "=" + plain(), cookie + "=" + bob}}, refused},
+	})
+}
+
+func TestCookiesAreReadOnlyWhenOneIsConfigured(t *testing.T) {
+	noCookie := func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Cookie = "" }
+	try(t, bearerMode(noCookie), []attempt{
+		{"cookie", inCookie(plain()), ignored},
+		{"cookie without a name", http.Header{"Cookie": {"=" + plain()}}, ignored},
+		{"header", bearer(plain()), alice},
+	})
+}
+
+func TestTokensOver8KiBAreRefused(t *testing.T) {
+	const limit = 8 << 10
+	try(t, bearerMode(), []attempt{
+		{"8 KiB", bearer(tokenOfLength(t, limit)), alice},
+		{"one byte more", bearer(tokenOfLength(t, limit+1)), refused},
+		{"8 KiB in the cookie", inCookie(tokenOfLength(t, limit)), aliceCookie},
+		{"one byte more in the cookie", inCookie(tokenOfLength(t, limit+1)), refused},
+		{"1 MiB of garbage", bearer(strings.Repeat("a", 1<<20)), refused},
+	})
+}
+
+// tokenOfLength is a good token of n bytes.
+func tokenOfLength(t *testing.T, n int) string {
+	t.Helper()
+	for inHeader := range 4 {
+		signed := sign(rsaKey(), header(object{"x": strings.Repeat("x", inHeader)}), claims(object{"pad": ""}))
+		for pad := (n - len(signed)) * 3 / 4; pad < n; pad++ {
+			signed = sign(rsaKey(), header(object{"x": strings.Repeat("x", inHeader)}), claims(object{"pad": strings.Repeat("x", pad)}))
+			if len(signed) == n {
+				return signed
+			}
+			if len(signed) > n {
+				break
+			}
+		}
+	}
+	t.Fatalf("no padding makes a token of %d bytes", n)
+	return ""
+}
+
+func TestABearerModeWithoutIssuerAudienceOrUserClaimIsNotMade(t *testing.T) {
+	for name, empty := range map[string]func(*auth.BearerConfig, *auth.KeySetConfig){
+		"issuer":     func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Issuer = "" },
+		"audience":   func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Audience = "" },
+		"user claim": func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.UserClaim = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			newWorld(newIDP(), empty)
+		})
+	}
+}

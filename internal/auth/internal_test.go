@@ -1,0 +1,200 @@
+package auth
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/clienttoken"
+)
+
+// What follows cannot be seen from outside: that a token is not verified twice
+// shows in time alone.
+
+func digestOf(n int) [sha256.Size]byte {
+	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+func sessionUntil(end time.Time) Session {
+	return Session{User: clienttoken.User{ID: "alice"}, Mode: bearerName, Expires: end}
+}
+
+func TestARememberedTokenIsNotVerifiedAgain(t *testing.T) {
+	set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
+	set.current.Store(&keys{})
+	b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
+	const noToken = "would never pass verification"
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+noToken)
+	remembered := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), set.current.Load()}
+	b.verified.add(sha256.Sum256([]byte(noToken)), remembered)
+	if session, err := b.Authenticate(r); err != nil || session.User.ID != "alice" {
+		t.Errorf("session of %q and %v, want the remembered one", session.User.ID, err)
+	}
+	set.current.Store(&keys{})
+	if _, err := b.Authenticate(r); err == nil {
+		t.Error("remembered beyond the keys that it was verified with")
+	}
+}
+
+// Strangers must not be able to fill the memory, nor to push others out of it.
+func TestOnlyGoodTokensAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+		set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
+		set.current.Store(&keys{list: []key{{algorithms: []string{"EdDSA"}, public: private.Public()}}})
+		set.nextFetch = time.Now().Add(time.Hour)
+		b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: private}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until := func(end time.Time) string {
+			token, err := jwt.Signed(signer).Claims(jwt.Claims{
+				Issuer: "i", Audience: jwt.Audience{"a"}, Subject: "alice", Expiry: jwt.NewNumericDate(end),
+			}).Serialize()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		good, expired := until(time.Now().Add(time.Hour)), until(time.Now().Add(-time.Hour))
+		for _, c := range []struct {
+			token string
+			after int // how many are remembered then
+		}{{"garbage", 0}, {expired, 0}, {good + "A", 0}, {good, 1}, {good, 1}, {expired, 1}} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+			r.Header.Set("Authorization", "Bearer "+c.token)
+			_, err := b.Authenticate(r)
+			if n := b.verified.entries.Len(); n != c.after || (err == nil) != (c.token == good) {
+				t.Errorf("%d tokens are remembered after %q (%v), want %d", n, c.token, err, c.after)
+			}
+		}
+	})
+}
+
+// A key could not be mistaken for a secret even if keys were not asked which
+// signatures they may verify.
+func TestNoSymmetricAlgorithmIsEverParsed(t *testing.T) {
+	want := []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	if got := algorithms(); !slices.Equal(got, want) {
+		t.Errorf("algorithms %q, want %q", got, want)
+	}
+}
+
+func TestARememberedTokenIsForgotten(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		after   time.Duration
+		current *keys // nil: those that the token was verified with
+		want    bool
+	}{
+		{"not at once", 0, nil, true},
+		{"not a moment before exp", time.Minute - 1, nil, true},
+		{"at exp, although clocks may differ", time.Minute, nil, false},
+		{"later", time.Hour, nil, false},
+		{"when the keys change", 0, &keys{list: []key{{id: "1"}}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v, old := newVerifiedTokens(), &keys{}
+				v.add(digestOf(1), verifiedToken{sessionUntil(time.Now().Add(time.Minute)), old})
+				<-time.After(c.after)
+				session, ok := v.get(digestOf(1), cmp.Or(c.current, old))
+				if ok != c.want || ok != (session.User.ID == "alice") {
+					t.Errorf("session of %q, %v; want %v", session.User.ID, ok, c.want)
+				}
+				if kept := v.entries.Len() == 1; kept != c.want {
+					t.Errorf("kept: %v, want %v", kept, c.want)
+				}
+				if _, ok := v.get(digestOf(2), old); ok {
+					t.Error("a token that was never added is remembered")
+				}
+			})
+		})
+	}
+}
+
+func TestAtMost10000TokensAreRemembered(t *testing.T) {
+	v, current := newVerifiedTokens(), &keys{}
+	token := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), current}
+	for n := range 20_000 {
+		v.add(digestOf(n), token)
+		_, _ = v.get(digestOf(0), current) // the most used one stays
+	}
+	if n := v.entries.Len(); n != 10_000 {
+		t.Errorf("%d tokens are remembered, want 10000", n)
+	}
+	for n, want := range map[int]bool{0: true, 1: false, 10_000: false, 10_001: true, 19_999: true} {
+		if _, ok := v.get(digestOf(n), current); ok != want {
+			t.Errorf("token %d remembered: %v, want %v", n, ok, want)
+		}
+	}
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+const (
+	oneKey = `{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	twoKey = `{"kty":"OKP","crv":"Ed25519","kid":"2","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+)
+
+// Every token would be verified again otherwise.
+func TestKeysThatDidNotChangeAreTheSameSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var fetches int
+		body, log := oneKey, &bytes.Buffer{}
+		set := NewKeySet(KeySetConfig{
+			URL: "https://id.example.com/keys",
+			Transport: transport(func(*http.Request) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				fetches++
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"keys":[` + body + `]}`))}, nil
+			}),
+			Logger:     zerolog.New(log),
+			Registerer: prometheus.NewRegistry(),
+		})
+		go set.Run(t.Context())
+		synctest.Wait()
+		first := set.current.Load()
+		<-time.After(refreshEvery + fetchEvery)
+		synctest.Wait()
+		mu.Lock()
+		if fetches < 2 {
+			t.Errorf("%d fetches", fetches)
+		}
+		body = twoKey
+		mu.Unlock()
+		if set.current.Load() != first {
+			t.Error("the same keys are another set after a fetch")
+		}
+		<-time.After(refreshEvery)
+		synctest.Wait()
+		if set.current.Load() == first {
+			t.Error("another kid is the same set")
+		}
+		if lines := strings.Count(log.String(), `"level":"info"`); lines != 2 {
+			t.Errorf("%d log lines about new keys, want 2:\n%s", lines, log)
+		}
+	})
+}

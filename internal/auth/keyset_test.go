@@ -1,0 +1,280 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// The promises of docs and code, in the words of the tests.
+const (
+	fetchEvery   = 30 * time.Second
+	refreshEvery = 5 * time.Minute
+)
+
+func TestKeysAreFetchedAtMostOnceIn30Seconds(t *testing.T) {
+	good := document(map[string]any{"issuer": issuer, "jwks_uri": issuer + jwks})
+	for name, page := range map[string]http.HandlerFunc{
+		"provider answers":              good,
+		"provider is slow":              after(4*time.Second, good),
+		"provider fails":                status(http.StatusInternalServerError),
+		"provider does not answer":      after(time.Hour, good),
+		"provider fails after a moment": after(time.Second, status(http.StatusBadGateway)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(newIDP(published()...))
+				w.idp.serve(discovery, page)
+				w.run(t)
+				thousandStrangers(t, w)
+				fetches := w.idp.fetched()
+				if len(fetches) < 15 || len(fetches) > 21 {
+					t.Errorf("%d fetches in 10 minutes of unknown keys, want about 20", len(fetches))
+				}
+				if gap := leastGap(fetches); gap < fetchEvery {
+					t.Errorf("two fetches within %v", gap)
+				}
+			})
+		})
+	}
+}
+
+// thousandStrangers show a forged token each, at any time in 10 minutes.
+func thousandStrangers(t *testing.T, w *world) {
+	t.Helper()
+	var strangers sync.WaitGroup
+	for i := range 1000 {
+		strangers.Go(func() {
+			<-time.After(rand.N(10 * time.Minute))
+			if got := w.ask(forged(fmt.Sprint("kid ", i))); got != refused && got != unavailable {
+				t.Errorf("a forged token: %s", got)
+			}
+		})
+	}
+	strangers.Wait()
+}
+
+func leastGap(times []time.Time) time.Duration {
+	least := time.Duration(math.MaxInt64)
+	for i, at := range times[1:] {
+		least = min(least, at.Sub(times[i]))
+	}
+	return least
+}
+
+// rotations are the ways in which providers name the old key and the new one.
+var rotations = map[string]struct{ before, after object }{
+	"another kid":  {header(object{"kid": "2026-01"}), header(object{"kid": "2026-02"})},
+	"the same kid": {header(nil), header(nil)},
+	"no kid":       {header(object{"kid": absent{}}), header(object{"kid": absent{}})},
+}
+
+func TestARotatedKeyIsAcceptedWithin30SecondsWhileGarbagePours(t *testing.T) {
+	for name, r := range rotations {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(newIDP(public(kidOf(r.before), rsaKey())))
+				w.run(t)
+				w.want(t, alice, sign(rsaKey(), r.before, claims(nil)))
+				go pour(t.Context(), w)
+				pass(95 * time.Second)
+				w.idp.publish(public(kidOf(r.after), otherKey()))
+				w.heals(t, sign(otherKey(), r.after, claims(nil)))
+			})
+		})
+	}
+}
+
+// heals fails t unless token is accepted within 30 s.
+func (w *world) heals(t *testing.T, token string) {
+	t.Helper()
+	start := time.Now()
+	for w.ask(token) != alice {
+		if time.Since(start) > fetchEvery {
+			t.Fatalf("still %s %v later", w.ask(token), time.Since(start))
+		}
+		pass(time.Second)
+	}
+}
+
+func kidOf(header object) string {
+	kid, _ := header["kid"].(string)
+	return kid
+}
+
+// pour asks with ten forged tokens a second.
+func pour(ctx context.Context, w *world) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-tick.C:
+			_, _ = w.authenticate(ctx, forged(fmt.Sprint("garbage ", i)))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func TestARotatedKeyIsAcceptedAtOnceWhenAllIsQuiet(t *testing.T) {
+	for name, r := range rotations {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(newIDP(public(kidOf(r.before), rsaKey())))
+				w.run(t)
+				pass(95 * time.Second)
+				w.want(t, alice, sign(rsaKey(), r.before, claims(nil)))
+				w.idp.publish(public(kidOf(r.after), otherKey()))
+				w.want(t, alice, sign(otherKey(), r.after, claims(nil)))
+				w.want(t, refused, sign(rsaKey(), r.before, claims(nil)))
+			})
+		})
+	}
+}
+
+// Whoever is the first to name a new key is asked for its signature too.
+func TestAForgedTokenThatBringsTheNewKeysIsRefused(t *testing.T) {
+	for name, r := range rotations {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(newIDP(public(kidOf(r.before), rsaKey())))
+				w.run(t)
+				pass(95 * time.Second)
+				w.idp.publish(public(kidOf(r.after), otherKey()))
+				w.want(t, refused, sign(attackerKey(), r.after, claims(nil)))
+				w.want(t, alice, sign(otherKey(), r.after, claims(nil)))
+			})
+		})
+	}
+}
+
+func TestAWithdrawnKeyIsRefusedAfterTheNextRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(published()...))
+		w.run(t)
+		remembered, unseen := says(nil), says(object{"jti": "2"})
+		w.want(t, alice, remembered)
+		pass(time.Minute)
+		w.want(t, alice, remembered)
+		w.idp.publish(public("ec", ecKey())) // no longer the RSA key
+		w.want(t, alice, remembered)
+		pass(refreshEvery)
+		w.want(t, refused, remembered)
+		w.want(t, refused, unseen)
+		w.want(t, alice, sign(ecKey(), header(object{"alg": "ES256", "kid": "ec"}), claims(nil)))
+	})
+}
+
+func TestTheServiceStartsWhileTheProviderIsDown(t *testing.T) {
+	for name, page := range map[string]http.HandlerFunc{
+		"fails":          status(http.StatusInternalServerError),
+		"is not found":   status(http.StatusNotFound),
+		"says nonsense":  text("<html>"),
+		"does not speak": after(time.Hour, text("")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(newIDP(published()...))
+				up := w.idp.pages[discovery]
+				w.idp.serve(discovery, page)
+				w.run(t)
+				for range 500 { // 0.1 s each, and what the provider takes
+					checkUnavailable(t, w, plain(), forged("unknown"), "garbage")
+					pass(100 * time.Millisecond)
+				}
+				w.idp.serve(discovery, up)
+				w.heals(t, plain())
+				w.want(t, refused, forged("unknown"))
+			})
+		})
+	}
+}
+
+// It heals although nobody asks.
+func TestKeysAreFetchedAgainSoonAfterAFailedStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(published()...))
+		up := w.idp.pages[discovery]
+		w.idp.serve(discovery, status(http.StatusInternalServerError))
+		w.run(t)
+		pass(10 * time.Second)
+		w.idp.serve(discovery, up)
+		pass(20 * time.Second)
+		if n := len(w.idp.fetched()); n != 2 {
+			t.Errorf("%d fetches in the first 30 s, want 2", n)
+		}
+		w.want(t, alice, plain())
+	})
+}
+
+func checkUnavailable(t *testing.T, w *world, tokens ...string) {
+	t.Helper()
+	for _, token := range tokens {
+		_, err := w.authenticate(t.Context(), token)
+		failure, ok := errors.AsType[*clienttoken.Failure](err)
+		if !ok || failure.Code != clienttoken.Unavailable {
+			t.Fatalf("%v after the start: %v (a %T), want a Failure Unavailable", time.Since(midnight), err, err)
+		}
+		if failure.RetryAfter < time.Second || failure.RetryAfter > fetchEvery {
+			t.Errorf("%v after the start: RetryAfter is %v", time.Since(midnight), failure.RetryAfter)
+		}
+		checkSilent(t, err, token)
+	}
+}
+
+func TestACallerWhoGoesDoesNotEndTheFetchOfTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(published()...)) // never run: the first caller starts the fetch
+		w.idp.serve(discovery, after(3*time.Second, w.idp.pages[discovery]))
+		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Hour, nil)
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if _, err := w.authenticate(impatient, plain()); !errors.Is(err, context.Canceled) {
+				t.Errorf("who went away: %v, want context.Canceled", err)
+			}
+			if since := time.Since(midnight); since != time.Second {
+				t.Errorf("who went away was held until %v", since)
+			}
+		})
+		synctest.Wait()
+		for range 10 {
+			callers.Go(func() { w.want(t, alice, plain()) })
+		}
+		pass(time.Second)
+		cancel()
+		callers.Wait()
+		if since, n := time.Since(midnight), len(w.idp.fetched()); since != 3*time.Second || n != 1 {
+			t.Errorf("the others waited %v for %d fetches, want 3s for 1", since, n)
+		}
+	})
+}
+
+// An unknown key makes its bearer wait for the provider, and nobody else.
+func TestOnlyWhoNamesAnUnknownKeyWaitsForTheProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(published()...))
+		w.run(t)
+		pass(2 * fetchEvery)
+		w.idp.serve(discovery, after(time.Hour, text("")))
+		go w.ask(forged("unknown"))
+		synctest.Wait()
+		start := time.Now()
+		w.want(t, alice, plain())
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("a good token waited %v", waited)
+		}
+		w.want(t, refused, forged("another"))
+		if waited := time.Since(start); waited != 5*time.Second {
+			t.Errorf("an unknown key waited %v for a provider that does not answer, want 5s", waited)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package auth_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A changed credential must be seen as one, although the good one is remembered.
+func TestARememberedTokenChangedInOneCharacterIsRefused(t *testing.T) {
+	for name, good := range map[string]string{
+		"RS256": plain(),
+		"PS256": sign(rsaKey(), header(object{"alg": "PS256"}), claims(nil)),
+		"ES256": sign(ecKey(), header(object{"alg": "ES256", "kid": "ec"}), claims(nil)),
+		"EdDSA": sign(edKey(), header(object{"alg": "EdDSA", "kid": "ed"}), claims(nil)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(newIDP(published()...))
+				w.run(t)
+				w.want(t, alice, good)
+				for _, changed := range changedInOne(good) {
+					if got := w.ask(changed); got != refused {
+						t.Errorf("%s:\n%s for\n%s", got, changed, good)
+					}
+				}
+				w.want(t, alice, good)
+			})
+		})
+	}
+}
+
+// changedInOne are tokens that differ from good in one character: any, and the
+// last of each part to all there are, since some of its bits say nothing.
+func changedInOne(good string) []string {
+	var changed []string
+	change := func(at int, to string) {
+		for _, c := range to {
+			if other := good[:at] + string(c) + good[at+1:]; other != good {
+				changed = append(changed, other)
+			}
+		}
+	}
+	for i := range good {
+		change(i, "Ag.")
+	}
+	first, second := strings.IndexByte(good, '.'), strings.LastIndexByte(good, '.')
+	for _, last := range []int{first - 1, second - 1, len(good) - 1} {
+		change(last, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+	}
+	return changed
+}
+
+func TestARememberedTokenEndsWithItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(published()...))
+		w.run(t)
+		soon := says(object{"exp": midnight.Add(10 * time.Second).Unix()})
+		w.want(t, alice, soon)
+		pass(10*time.Second + time.Minute)
+		w.want(t, alice, soon) // within what clocks may differ: verified anew
+		pass(time.Second)
+		w.want(t, refused, soon)
+	})
+}
+
+// What is remembered is the token, not how it came.
+func TestARememberedTokenDoesNotRememberTheCookie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mode := bearerMode()(t)
+		for _, c := range []struct {
+			header http.Header
+			want   string
+		}{
+			{bearer(plain()), alice},
+			{inCookie(plain()), aliceCookie},
+			{bearer(plain()), alice},
+		} {
+			if got := verdict(mode.Authenticate(request(t.Context(), c.header))); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		}
+	})
+}
