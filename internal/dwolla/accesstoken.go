@@ -54,7 +54,12 @@ const (
 // second and doubles.
 const maxBackOff = 10 * time.Second
 
-func newAccessTokens(c Config, h *http.Client, m *metrics) *accessTokens {
+func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessTokens {
+	h := &http.Client{
+		Transport: transport,
+		// A redirect would carry the application's secret away.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &accessTokens{log: c.Logger, metrics: m, cancel: cancel}
 	s.timer = time.AfterFunc(longestLife, func() { s.flight.DoChan("", s.renewed) })
@@ -76,8 +81,9 @@ func newAccessTokens(c Config, h *http.Client, m *metrics) *accessTokens {
 			return accessToken{}, fault
 		}
 		life := assumedLife
-		if token.ExpiresIn > 0 {
-			life = time.Duration(min(token.ExpiresIn, int64(longestLife/time.Second))) * time.Second
+		// clientcredentials fills in Expiry, and leaves ExpiresIn zero.
+		if left := time.Until(token.Expiry); left > 0 {
+			life = min(left, longestLife)
 		}
 		return accessToken{
 			secret:  clienttoken.NewSecret(token.AccessToken),
@@ -104,7 +110,7 @@ func tokenFault(ctx context.Context, err error) *Error {
 		return fault
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		fault.Err = err
+		fault.Err = unquoting(err)
 	} else if fault.Err = ctx.Err(); fault.Err == nil {
 		fault.Err = errNoToken // x/oauth2 could not read the answer
 	}
@@ -115,8 +121,10 @@ func tokenFault(ctx context.Context, err error) *Error {
 func (s *accessTokens) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timer.Stop()
-	s.timer = nil
+	if s.timer != nil { // the first time
+		s.timer.Stop()
+		s.timer = nil
+	}
 	s.cancel()
 }
 
@@ -152,14 +160,18 @@ func (s *accessTokens) discard(token accessToken) {
 	}
 }
 
-// renewed fetches a token, unless the one at hand is young. When that fails, a
+// renewed fetches a token, unless the one at hand is young or a fetch has just
+// failed: who was on the way here did not see that. When the fetch fails, a
 // token with some life left is used on. It runs once at a time.
 func (s *accessTokens) renewed() (any, error) {
 	s.mu.Lock()
-	old := s.current
+	old, retryAt, failure := s.current, s.retryAt, s.failure
 	s.mu.Unlock()
-	if time.Now().Before(old.renew) {
+	switch now := time.Now(); {
+	case now.Before(old.renew), now.Before(retryAt) && now.Before(old.expires):
 		return old, nil
+	case now.Before(retryAt):
+		return accessToken{}, failure
 	}
 	token, fault := s.fetch()
 

@@ -42,18 +42,19 @@ type link struct {
 // _links member at all, which is how Dwolla's samples ask for customer.create.
 type wireGrant struct {
 	Action clienttoken.Action `json:"action"`
-	Links  map[string]link    `json:"_links,omitempty"`
+	Links  wireLinks          `json:"_links,omitzero"`
+}
+
+type wireLinks struct {
+	BeneficialOwner link `json:"beneficial-owner,omitzero"`
+	Customer        link `json:"customer,omitzero"`
 }
 
 func newWireGrant(grant clienttoken.Grant) wireGrant {
-	w := wireGrant{Action: grant.Action}
-	if !grant.Customer.IsZero() {
-		w.Links = map[string]link{"customer": {grant.Customer.String()}}
-	}
-	if !grant.BeneficialOwner.IsZero() {
-		w.Links["beneficial-owner"] = link{grant.BeneficialOwner.String()}
-	}
-	return w
+	return wireGrant{grant.Action, wireLinks{
+		BeneficialOwner: link{grant.BeneficialOwner.String()},
+		Customer:        link{grant.Customer.String()},
+	}}
 }
 
 // Customer is what the service needs to know of a Customer.
@@ -106,7 +107,7 @@ func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.
 	for _, o := range answer.Embedded.Owners {
 		owner, err := clienttoken.ParseBeneficialOwnerID(c.api, o.ID)
 		if err != nil {
-			return nil, nonsense(call.operation, got, err)
+			return nil, nonsense(call.operation, got, errNoOwnerID) // err quotes the answer
 		}
 		owners = append(owners, owner)
 	}

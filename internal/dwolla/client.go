@@ -33,28 +33,26 @@ type Config struct {
 type Client struct {
 	api     clienttoken.API
 	timeout time.Duration
-	http    *http.Client
-	tokens  *accessTokens
-	log     zerolog.Logger
-	metrics *metrics
+	// A bare transport never follows a redirect, which would carry the access
+	// token to an address nobody checked.
+	transport *http.Transport
+	tokens    *accessTokens
+	log       zerolog.Logger
+	metrics   *metrics
 }
 
 // New returns a client. It does not connect: the first call gets the access
 // token, so that the service starts while Dwolla is down.
 func New(c Config) *Client {
 	m := newMetrics(c.Registerer)
-	h := &http.Client{
-		Transport: newTransport(),
-		// A redirect would carry the access token to an address nobody checked.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	transport := newTransport()
 	return &Client{
-		api:     c.API,
-		timeout: c.Timeout,
-		http:    h,
-		tokens:  newAccessTokens(c, h, m),
-		log:     c.Logger,
-		metrics: m,
+		api:       c.API,
+		timeout:   c.Timeout,
+		transport: transport,
+		tokens:    newAccessTokens(c, transport, m),
+		log:       c.Logger,
+		metrics:   m,
 	}
 }
 
@@ -62,7 +60,7 @@ func New(c Config) *Client {
 // Calls that are under way go on.
 func (c *Client) Close() {
 	c.tokens.close()
-	c.http.CloseIdleConnections()
+	c.transport.CloseIdleConnections()
 }
 
 // mediaType is the only one that Dwolla's API accepts in Accept.
@@ -81,6 +79,7 @@ type call struct {
 
 // answer is a successful answer.
 type answer struct {
+	status    int
 	body      []byte
 	requestID string
 }
@@ -142,9 +141,9 @@ func (c *Client) send(ctx context.Context, call call, token accessToken) (answer
 	if call.body != nil {
 		req.Header["Content-Type"] = []string{"application/json"}
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		fault.Err = err
+		fault.Err = unquoting(err)
 		return answer{}, fault
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -152,7 +151,7 @@ func (c *Client) send(ctx context.Context, call call, token accessToken) (answer
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		fault.Err = fmt.Errorf("reading the answer: %w", err)
+		fault.Err = fmt.Errorf("reading the answer: %w", unquoting(err))
 		return answer{}, fault
 	case len(body) > maxBody:
 		fault.Err = errTooLarge
@@ -161,7 +160,7 @@ func (c *Client) send(ctx context.Context, call call, token accessToken) (answer
 		fault.read(body)
 		return answer{}, fault
 	}
-	return answer{body: body, requestID: fault.RequestID}, nil
+	return answer{status: fault.Status, body: body, requestID: fault.RequestID}, nil
 }
 
 // decode reads a successful answer into v. What cannot be read is nonsense of

@@ -2,9 +2,11 @@ package dwolla
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -46,7 +48,26 @@ func (e *Error) Unwrap() error { return e.Err }
 var (
 	errTooLarge = errors.New("the answer is larger than 1 MiB")
 	errNoToken  = errors.New("a success without a token")
+	// errNoOwnerID stands for an error that would quote Dwolla's answer.
+	errNoOwnerID = errors.New("a beneficial owner whose id is no UUID")
+	errNotHTTP   = errors.New("no answer, or one that is not HTTP")
 )
+
+// unquoting is err, or errNotHTTP in the place of an error that may quote the
+// answer: net/http's do for a malformed one.
+func unquoting(err error) error {
+	var netErr net.Error
+	var op *net.OpError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, context.Canceled),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.As(err, &netErr) && netErr.Timeout(),
+		errors.As(err, &op), errors.As(err, &certificate):
+		return err
+	}
+	return errNotHTTP
+}
 
 // How long callers are asked to wait where Dwolla does not say: its throttle
 // "persists for five minutes" once reached, other faults pass sooner.
@@ -60,7 +81,8 @@ func (e *Error) answered(resp *http.Response) {
 	e.Status = resp.StatusCode
 	e.RequestID = printable(resp.Header.Get("X-Request-Id"))
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.retryAfter = min(time.Duration(s)*time.Second, 2*throttledFor)
+		const most = 2 * throttledFor
+		e.retryAfter = time.Duration(min(s, int(most/time.Second))) * time.Second
 	}
 }
 
@@ -77,7 +99,15 @@ func (e *Error) read(body []byte) {
 	if b.Code == "" {
 		b.Code = b.Error
 	}
-	e.Code = printable(b.Code)
+	if !strings.ContainsFunc(b.Code, notOfACode) {
+		e.Code = printable(b.Code)
+	}
+}
+
+// notOfACode reports whether a code cannot have r. Dwolla's are words such as
+// InvalidAccessToken and invalid_client; what is none is not logged.
+func notOfACode(r rune) bool {
+	return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 // printable cuts a word of Dwolla's to what a log line may hold.
@@ -137,7 +167,7 @@ func nonsense(op operation, a answer, err error) error {
 	return &clienttoken.Failure{
 		Code:            clienttoken.UpstreamError,
 		DwollaRequestID: a.requestID,
-		Err:             &Error{Operation: op, Status: http.StatusOK, RequestID: a.requestID, Err: err},
+		Err:             &Error{Operation: op, Status: a.status, RequestID: a.requestID, Err: err},
 	}
 }
 

@@ -1,0 +1,136 @@
+package dwolla_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/dwolla"
+	"dropgate/internal/dwolla/emulator"
+)
+
+func TestGetCustomerTellsWhatTheServiceNeedsToKnow(t *testing.T) {
+	w := start(t)
+	full := w.customer(t, emulator.Customer{Type: "personal", Status: "suspended", CorrelationID: "dg1.abc"})
+	plain := w.customer(t, emulator.Customer{ID: strings.ToUpper(someCustomer)})
+	for _, want := range []dwolla.Customer{
+		{URL: full, Type: "personal", Status: "suspended", CorrelationID: "dg1.abc"},
+		{URL: plain, Type: "unverified", Status: "unverified"},
+		{URL: w.customerURL(t, strings.ToUpper(someCustomer)), Type: "unverified", Status: "unverified"},
+	} {
+		got, err := w.client.GetCustomer(t.Context(), want.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+func TestACustomerThatDwollaDoesNotShowIsAFailureWithItsStatus(t *testing.T) {
+	w := start(t)
+	nobody := w.customerURL(t, someCustomer)
+	check := func(status int, code string) {
+		t.Helper()
+		_, err := w.client.GetCustomer(t.Context(), nobody)
+		w.wantFailure(t, err, clienttoken.UpstreamError)
+		wantFault(t, fault(t, err), "get_customer", status, code)
+		_, err = w.client.ListBeneficialOwners(t.Context(), nobody)
+		w.wantFailure(t, err, clienttoken.UpstreamError)
+		wantFault(t, fault(t, err), "list_beneficial_owners", status, code)
+	}
+	check(http.StatusNotFound, "NotFound")
+	w.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusForbidden})
+	w.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusForbidden})
+	check(http.StatusForbidden, "Forbidden")
+}
+
+func TestListBeneficialOwnersListsThoseOfTheCustomer(t *testing.T) {
+	w := start(t)
+	customer, other := w.customer(t, emulator.Customer{}), w.customer(t, emulator.Customer{})
+	want := []clienttoken.BeneficialOwnerURL{}
+	for range 3 {
+		id, err := w.AddBeneficialOwner(customer.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, w.ownerURL(t, id))
+	}
+	if _, err := w.AddBeneficialOwner(other.ID()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.client.ListBeneficialOwners(t.Context(), customer)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	got, err = w.client.ListBeneficialOwners(t.Context(), w.customer(t, emulator.Customer{}))
+	if err != nil || len(got) != 0 {
+		t.Errorf("of a Customer without owners: %v, %v", got, err)
+	}
+}
+
+func TestAnOwnerIsKnownByItsIDAloneInAnyLetterCase(t *testing.T) {
+	owner := `{"_links":{"self":{"href":"https://evil.example/beneficial-owners/` + someCustomer + `"}},"id":"` + strings.ToUpper(someOwner) + `"}`
+	w := startWith(t, setup{api: answers(http.StatusOK, `{"_embedded":{"beneficial-owners":[`+owner+`]},"total":1}`)})
+	got, err := w.client.ListBeneficialOwners(t.Context(), w.customerURL(t, someCustomer))
+	if want := []clienttoken.BeneficialOwnerURL{w.ownerURL(t, someOwner)}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+func TestOwnersAndCustomersThatAreNonsenseAreFailures(t *testing.T) {
+	tests := map[string]string{
+		"an id that is no UUID": `{"_embedded":{"beneficial-owners":[{"id":"` + someOwner + `"},{"id":"MARKER"}]}}`,
+		"an id that is a path":  `{"_embedded":{"beneficial-owners":[{"id":"../customers/MARKER"}]}}`,
+		"no id":                 `{"_embedded":{"beneficial-owners":[{"name":"MARKER"}]}}`,
+		"an id that is a link":  `{"_embedded":{"beneficial-owners":[{"id":"https://api-sandbox.dwolla.com/beneficial-owners/` + someOwner + `"}]}}`,
+		"no list":               `{"_embedded":{"beneficial-owners":{"id":"MARKER"}}}`,
+		"not JSON":              `MARKER`,
+		"nothing":               ``,
+	}
+	for name, body := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := startWith(t, setup{api: answers(http.StatusOK, body)})
+			owners, err := w.client.ListBeneficialOwners(t.Context(), w.customerURL(t, someCustomer))
+			if owners != nil {
+				t.Errorf("got %v", owners)
+			}
+			w.wantFailure(t, err, clienttoken.UpstreamError)
+			wantFault(t, fault(t, err), "list_beneficial_owners", http.StatusOK, "")
+			wantNothingOf(t, "MARKER", err)
+		})
+	}
+	for name, body := range map[string]string{"not JSON": "MARKER", "wrong types": `{"status":["MARKER"]}`, "nothing": ""} {
+		t.Run("Customer "+name, func(t *testing.T) {
+			w := startWith(t, setup{api: answers(http.StatusOK, body)})
+			got, err := w.client.GetCustomer(t.Context(), w.customerURL(t, someCustomer))
+			if got != (dwolla.Customer{}) {
+				t.Errorf("got %v", got)
+			}
+			w.wantFailure(t, err, clienttoken.UpstreamError)
+			wantNothingOf(t, "MARKER", err)
+		})
+	}
+}
+
+// wantFault checks what is kept of Dwolla's answer.
+func wantFault(t *testing.T, e *dwolla.Error, operation string, status int, code string) {
+	t.Helper()
+	if string(e.Operation) != operation || e.Status != status || e.Code != code {
+		t.Errorf("kept %s, %d, %q, want %s, %d, %q", e.Operation, e.Status, e.Code, operation, status, code)
+	}
+	if status != 0 && e.RequestID == "" {
+		t.Error("Dwolla's request id is lost")
+	}
+}
+
+// wantNothingOf looks for words of Dwolla's answer in the text of an error.
+func wantNothingOf(t *testing.T, words string, err error) {
+	t.Helper()
+	if strings.Contains(err.Error(), words) {
+		t.Errorf("Dwolla's words %q are in %v", words, err)
+	}
+}
