@@ -99,10 +99,10 @@ func href(l *link) string {
 // notJSON says why the body cannot be JSON by its headers, if so. The other
 // type is the one that Dwolla's own API speaks.
 func notJSON(header http.Header) string {
-	if coding := header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+	if coding := strings.Join(header["Content-Encoding"], ", "); coding != "" && coding != "identity" {
 		return "a content coding"
 	}
-	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	mediaType, _, err := mime.ParseMediaType(strings.Join(header["Content-Type"], ", "))
 	if err != nil || mediaType != "application/json" && mediaType != "application/vnd.dwolla.v1.hal+json" {
 		return fmt.Sprintf("media type %.100q", mediaType)
 	}
@@ -123,7 +123,7 @@ func malformed(err error) *problem {
 	if wrong, ok := errors.AsType[*json.SemanticError](err); ok && wrong.JSONPointer != "" {
 		return &problem{
 			code:     validationError,
-			embedded: []embedded{{Code: "Invalid", Message: "The value has the wrong type.", Path: string(wrong.JSONPointer)}},
+			embedded: []embedded{{Code: "Invalid", Message: "The value has the wrong type.", Path: shortened(wrong.JSONPointer)}},
 			reason:   fmt.Sprintf("wrong type at %.100q", wrong.JSONPointer),
 		}
 	}
@@ -139,6 +139,15 @@ func malformed(err error) *problem {
 		message: "The request body is not exactly one JSON object.",
 		reason:  "not one JSON object",
 	}
+}
+
+// shortened cuts each name in p to what an answer may hold.
+func shortened(p jsontext.Pointer) string {
+	var short jsontext.Pointer
+	for name := range p.Tokens() {
+		short = short.AppendToken(fmt.Sprintf("%.100s", name))
+	}
+	return string(short)
 }
 
 // unknownRelations lists the links that no request may name. A destination, for

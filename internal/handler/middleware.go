@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 
 	"github.com/rs/cors"
 )
@@ -25,14 +26,14 @@ func securityHeaders(next http.Handler) http.Handler {
 }
 
 // cors lets pages of the allowed origins read answers, errors included, and
-// send credentials. Without such origins there is nothing to say; and the
-// library takes an empty list for "everybody".
+// send credentials. Without such origins there is nothing to say.
 func (h *handler) cors() func(http.Handler) http.Handler {
 	if len(h.AllowedOrigins) == 0 {
 		return func(next http.Handler) http.Handler { return next }
 	}
 	return cors.New(cors.Options{
-		AllowedOrigins:   h.AllowedOrigins,
+		// Its own list knows wildcards and does not know letter case.
+		AllowOriginFunc:  func(origin string) bool { return slices.Contains(h.AllowedOrigins, origin) },
 		AllowedMethods:   []string{http.MethodGet, http.MethodPost, http.MethodPut},
 		AllowedHeaders:   []string{"Accept", "Authorization", "Content-Type", "X-Requested-With"},
 		ExposedHeaders:   []string{"Retry-After", "X-Request-Id"},
@@ -62,7 +63,9 @@ func (h *handler) recovered(next http.Handler) http.Handler {
 				return
 			}
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(p) // the way to cut a connection on purpose
+				rec := recordOf(r)
+				rec.code, rec.reason = string(serverError), "the connection was cut on purpose"
+				panic(p) // the way to do so
 			}
 			h.Logger.Error().
 				Str("request_id", recordOf(r).requestID).

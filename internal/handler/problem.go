@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +118,13 @@ func problemOf(err error) *problem {
 		}
 		return p
 	}
+	if errors.Is(err, context.DeadlineExceeded) { // of answerWithin: whatever was waited for is down
+		return &problem{
+			code:   clienttoken.Unavailable,
+			header: http.Header{"Retry-After": {seconds(0)}},
+			reason: err.Error(),
+		}
+	}
 	if errors.Is(err, context.Canceled) {
 		return &problem{code: clientClosedRequest, reason: err.Error()}
 	}
@@ -179,12 +187,16 @@ func notFound(http.ResponseWriter, *http.Request) error {
 // methodNotAllowed names the methods that the address does answer to, as RFC
 // 9110 (15.5.6) wants it.
 func methodNotAllowed(routes chi.Routes) endpoint {
-	return func(_ http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		var allowed []string
+		path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi does it
 		for _, method := range methods() {
-			if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			if routes.Match(chi.NewRouteContext(), method, path) {
 				allowed = append(allowed, method)
 			}
+		}
+		if len(allowed) == 0 { // chi says this of every method that it does not know
+			return notFound(w, r)
 		}
 		return &problem{
 			code:   wrongMethod,

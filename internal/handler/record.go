@@ -86,7 +86,11 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		method = "other" // a stranger may invent as many as they like
 	}
 	status := answer.Status()
-	if status == 0 {
+	switch {
+	case status != 0:
+	case rec.code != "":
+		status = http.StatusInternalServerError // cut before a byte was written
+	default:
 		status = http.StatusOK // nothing was written, so net/http will
 	}
 	h.metrics.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()

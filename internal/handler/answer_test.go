@@ -1,0 +1,266 @@
+package handler_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// with is an edit of a request.
+type with func(*http.Request)
+
+func header(name string, values ...string) with {
+	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
+}
+
+func without(name string) with { return func(r *http.Request) { r.Header.Del(name) } }
+
+// inCookie moves the token of the request into the cookie.
+func inCookie(r *http.Request) {
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	r.Header.Del("Authorization")
+	r.AddCookie(&http.Cookie{Name: cookieName, Value: token})
+}
+
+// token is a good one of user.
+func (w *world) token(user string) string {
+	token, err := identityProvider().TokenFor(user)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.tokens.add(token)
+	return token
+}
+
+// request is one of user; path stands under the base path.
+func (w *world) request(user, method, path string, edits ...with) *http.Request {
+	r, err := http.NewRequestWithContext(w.tb.Context(), method, w.url+w.base+path, http.NoBody)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	if user != nobody {
+		r.Header.Set("Authorization", "Bearer "+w.token(user))
+	}
+	for _, edit := range edits {
+		edit(r)
+	}
+	return r
+}
+
+// body is a JSON body, whose content may be anything.
+func body(content string) with {
+	return func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(content)), int64(len(content))
+		r.Header.Set("Content-Type", "application/json")
+	}
+}
+
+// vend asks for a client token for user.
+func (w *world) vend(tb rapid.TB, user, content string, edits ...with) answer {
+	tb.Helper()
+	return w.do(tb, w.request(user, http.MethodPost, "/client-tokens", append([]with{body(content)}, edits...)...))
+}
+
+// get asks for a page for user.
+func (w *world) get(tb rapid.TB, user, path string, edits ...with) answer {
+	tb.Helper()
+	return w.do(tb, w.request(user, http.MethodGet, path, edits...))
+}
+
+// answer is an answer, read to its end, and what else came of the request.
+type answer struct {
+	status  int
+	header  http.Header
+	body    string
+	problem problem // of an error answer
+	access  line
+	audit   line     // nil unless the route leaves one
+	calls   int      // of Dwolla's API
+	sent    []string // bodies that Dwolla got
+}
+
+// problem is the one shape of errors.
+type problem struct {
+	Code      string   `json:"code"`
+	Message   string   `json:"message"`
+	RequestID string   `json:"requestId"`
+	Embedded  embedded `json:"_embedded"`
+}
+
+type embedded struct {
+	Errors []fault `json:"errors"`
+}
+
+type fault struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Path    string `json:"path"`
+}
+
+// do sends r, and checks what holds for every answer, whatever was asked.
+func (w *world) do(tb rapid.TB, r *http.Request) answer {
+	tb.Helper()
+	w.dwolla.heard()
+	mark := w.logs.mark()
+	resp, err := w.client.Do(r)
+	if err != nil {
+		tb.Fatalf("%s %s: %v", r.Method, r.URL, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		tb.Fatalf("reading the answer: %v", err)
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, body: string(content)}
+	a.calls, a.sent = w.dwolla.heard()
+	a.logged(tb, w, r, mark)
+	a.hasSecurityHeaders(tb)
+	a.hasTheOneShape(tb, r)
+	return a
+}
+
+// logged takes the lines that the request has left: one access line, and one
+// audit line exactly when it asked for a client token.
+func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
+	tb.Helper()
+	access, audit := w.logs.since(mark, "access"), w.logs.since(mark, "audit")
+	audits := 0
+	if r.Method == http.MethodPost && r.URL.Path == w.base+"/client-tokens" && r.URL.RawPath == "" {
+		audits = 1
+	}
+	if len(access) != 1 || len(audit) != audits {
+		tb.Fatalf("%s %s left %d access lines and %d audit lines, want 1 and %d", r.Method, r.URL.Path, len(access), len(audit), audits)
+	}
+	a.access = access[0]
+	want := line{"status": float64(a.status), "request_id": a.header.Get("X-Request-Id"), "bytes": float64(len(a.body))}
+	if r.Method == http.MethodHead {
+		delete(want, "bytes")
+	}
+	a.access.has(tb, want)
+	if a.access.text("request_id") == "" {
+		tb.Errorf("the request has no id")
+	}
+	if audits == 0 {
+		return
+	}
+	a.audit = audit[0]
+	for _, member := range []string{"request_id", "user", "mode", "reason"} {
+		if a.audit[member] != a.access[member] {
+			tb.Errorf("the audit line has %s %q, the access line %q", member, a.audit[member], a.access[member])
+		}
+	}
+	if a.status == http.StatusOK && a.audit.text("outcome") != "vended" {
+		tb.Errorf("the audit line of a token has the outcome %q", a.audit["outcome"])
+	}
+}
+
+// hasSecurityHeaders looks for what every answer has.
+func (a *answer) hasSecurityHeaders(tb rapid.TB) {
+	tb.Helper()
+	want := map[string]string{
+		"Cache-Control":                "no-store",
+		"Content-Security-Policy":      "default-src 'none'; frame-ancestors 'none'",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Referrer-Policy":              "no-referrer",
+		"X-Content-Type-Options":       "nosniff",
+		"Set-Cookie":                   "",
+		"Location":                     "",
+	}
+	got := map[string]string{}
+	for name := range want {
+		got[name] = strings.Join(a.header[name], "; ")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		tb.Errorf("headers of the %d (-want +got):\n%s", a.status, diff)
+	}
+}
+
+// hasTheOneShape checks the body of an error answer, and that the log tells
+// more than it.
+func (a *answer) hasTheOneShape(tb rapid.TB, r *http.Request) {
+	tb.Helper()
+	if a.status/100 == 3 || a.status/100 == 1 {
+		tb.Errorf("%s %s: %d", r.Method, r.URL.Path, a.status)
+	}
+	if a.status < http.StatusBadRequest {
+		return
+	}
+	if got := a.header.Get("Content-Type"); got != "application/json" {
+		tb.Errorf("the error is of type %q", got)
+	}
+	if a.access.text("reason") == "" {
+		tb.Errorf("the log does not tell why %d was answered", a.status)
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	decoder := json.NewDecoder(bytes.NewReader([]byte(a.body)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&a.problem); err != nil || decoder.More() {
+		tb.Fatalf("the error has not the one shape: %v: %.300s", err, a.body)
+	}
+	if a.problem.Message == "" || a.problem.RequestID != a.header.Get("X-Request-Id") {
+		tb.Errorf("the error is %s, X-Request-Id %q", a.body, a.header.Get("X-Request-Id"))
+	}
+	if code := a.problem.Code; code == "" || a.access.text("code") != code || a.audit != nil && a.audit.text("outcome") != code {
+		tb.Errorf("code %q of the answer, %q of the access line, %q of the audit line",
+			code, a.access["code"], a.audit["outcome"])
+	}
+	if invalid := a.problem.Code == "ValidationError"; invalid != (len(a.problem.Embedded.Errors) > 0) {
+		tb.Errorf("a %s has %d embedded errors", a.problem.Code, len(a.problem.Embedded.Errors))
+	}
+}
+
+// failed fails tb unless a is that error.
+func (a *answer) failed(tb rapid.TB, status int, code string) {
+	tb.Helper()
+	if a.status != status || a.problem.Code != code {
+		tb.Errorf("answer %d %s (%.300s), want %d %s", a.status, a.problem.Code, a.access.text("reason"), status, code)
+	}
+	if strings.Contains(a.body, "token\":") || a.audit != nil && a.audit.text("token_sha256_prefix") != "" {
+		tb.Errorf("an error with a token: %s", a.body)
+	}
+}
+
+// refused fails tb unless a is that error, and Dwolla heard nothing of it.
+func (a *answer) refused(tb rapid.TB, status int, code string) {
+	tb.Helper()
+	a.failed(tb, status, code)
+	if a.calls != 0 {
+		tb.Errorf("Dwolla was called %d times, with %q", a.calls, a.sent)
+	}
+}
+
+// vended fails tb unless a holds a token, for which exactly that was sent to
+// Dwolla. It returns the token.
+func (a *answer) vended(tb rapid.TB, sent string) string {
+	tb.Helper()
+	if a.status != http.StatusOK {
+		tb.Fatalf("answer %d %s, want a token (%s)", a.status, a.body, a.access.text("reason"))
+	}
+	if diff := cmp.Diff([]string{sent}, a.sent); diff != "" {
+		tb.Errorf("sent to Dwolla (-want +got):\n%s", diff)
+	}
+	var got map[string]string
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil || len(got) != 1 || got["token"] == "" {
+		tb.Fatalf("the answer is %s, want a token and nothing else", a.body)
+	}
+	return got["token"]
+}
+
+// has fails tb unless the line has these members.
+func (l line) has(tb rapid.TB, want line) {
+	tb.Helper()
+	got := line{}
+	for member := range want {
+		got[member] = l[member]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		tb.Errorf("the %s line (-want +got):\n%s", l.text("log"), diff)
+	}
+}

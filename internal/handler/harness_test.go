@@ -1,0 +1,236 @@
+package handler_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/api"
+	"dropgate/internal/audit"
+	"dropgate/internal/auth"
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+	"dropgate/internal/dwolla"
+	"dropgate/internal/dwolla/emulator"
+	"dropgate/internal/handler"
+)
+
+// The people of these tests. Alice and bob have a Customer with one beneficial
+// owner each, carol has none, and what the sign-in says of mallory's is
+// nonsense.
+const (
+	alice   = "alice"
+	bob     = "bob"
+	carol   = "carol"
+	mallory = "mallory"
+	nobody  = "" // sends no credentials
+
+	alicesID  = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
+	bobsID    = "fc451a7a-ae30-4404-ab95-e3553fcd733f"
+	nobodysID = "00000000-0000-4000-8000-000000000000"
+
+	sandboxRoot = "https://api-sandbox.dwolla.com"
+)
+
+const (
+	issuer       = "https://id.example.com"
+	audience     = "dropgate"
+	cookieName   = "app_session"
+	clientID     = "the-application"
+	clientSecret = "the secret: +%/of the application"
+)
+
+// identityProvider is shared, because making a key takes longer than all else.
+var identityProvider = sync.OnceValue(func() *provider.Provider {
+	p, err := provider.New(provider.Options{Issuer: issuer, Audience: audience, Users: map[string]map[string]any{
+		alice:     {"dwolla_customer": alicesID, "name": "Alice A.", "email": "alice@example.com"},
+		bob:       {"dwolla_customer": sandboxRoot + "/customers/" + bobsID, "name": 7},
+		carol:     {},
+		panicking: {},
+		mallory:   {"dwolla_customer": "not a Customer"},
+	}})
+	if err != nil {
+		panic(err)
+	}
+	return p
+})
+
+// setup is what a test may choose; the zero value of the rest is filled in.
+type setup struct {
+	handler       handler.Config // without what the world is made of
+	policy        []string
+	directory     func(clienttoken.API) clienttoken.Directory
+	modesAfter    []auth.Mode
+	keys          http.Handler // where the identity provider's keys are
+	dwollaTimeout time.Duration
+	logLevel      zerolog.Level
+}
+
+func allowedOrigins(origins ...string) func(*setup) {
+	return func(s *setup) { s.handler.AllowedOrigins = origins }
+}
+
+func basePath(path string) func(*setup) {
+	return func(s *setup) { s.handler.BasePath = path }
+}
+
+func policy(names ...string) func(*setup) {
+	return func(s *setup) { s.policy = names }
+}
+
+func dwollaTimeout(d time.Duration) func(*setup) {
+	return func(s *setup) { s.dwollaTimeout = d }
+}
+
+// directoryFunc is a directory that does as it is told.
+type directoryFunc func(context.Context, clienttoken.User) (clienttoken.CustomerURL, error)
+
+func (f directoryFunc) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+	return f(ctx, user)
+}
+
+func directory(f directoryFunc) func(*setup) {
+	return func(s *setup) { s.directory = func(clienttoken.API) clienttoken.Directory { return f } }
+}
+
+// fromSQLite links alice and bob in a database. The store that it opens goes to
+// opened.
+func fromSQLite(t *testing.T, opened func(*customer.SQLite)) func(*setup) {
+	t.Helper()
+	store, err := customer.OpenSQLite(t.Context(), t.TempDir()+"/links.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	for user, id := range map[string]string{alice: alicesID, bob: bobsID} {
+		if err := store.Link(t.Context(), user, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opened(store)
+	return func(s *setup) {
+		s.directory = func(api clienttoken.API) clienttoken.Directory {
+			return customer.Database{API: api, Store: store}
+		}
+	}
+}
+
+// world is the service as the server wires it, and everything around it.
+type world struct {
+	tb       testing.TB
+	root     string // of Dwolla's API
+	url      string // of the service, without the base path
+	base     string // the base path
+	owner    string // the id of alice's beneficial owner
+	bobs     string // and of bob's
+	dwolla   *dwollaServer
+	logs     *logs
+	registry *prometheus.Registry
+	client   *http.Client
+	tokens   *secrets
+}
+
+// newWorld starts a service for tb. When tb ends, no secret may have left.
+func newWorld(tb testing.TB, edits ...func(*setup)) *world {
+	tb.Helper()
+	s := setup{
+		policy:        []string{"dwolla-business-vcr", "dwolla-beneficial-owners", "dwolla-document-upload"},
+		keys:          identityProvider(),
+		dwollaTimeout: 5 * time.Second,
+		logLevel:      zerolog.InfoLevel,
+		directory: func(api clienttoken.API) clienttoken.Directory {
+			return customer.Claim{API: api, Name: "dwolla_customer"}
+		},
+	}
+	for _, edit := range edits {
+		edit(&s)
+	}
+	w := &world{
+		tb: tb, base: s.handler.BasePath, logs: newLogs(), registry: prometheus.NewRegistry(),
+		tokens: &secrets{values: map[string]bool{clientSecret: true}},
+	}
+	w.startDwolla()
+	h, err := handler.New(w.wired(s))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	tb.Cleanup(server.Close)
+	w.url = server.URL
+	w.client = &http.Client{
+		Transport:     &http.Transport{DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	tb.Cleanup(w.client.CloseIdleConnections)
+	tb.Cleanup(func() {
+		for _, t := range w.dwolla.ClientTokens() {
+			w.tokens.add(t.Token)
+		}
+		w.noSecretIn(tb, "the logs", w.logs.text())
+		w.noSecretIn(tb, "the metrics", w.metricsText())
+	})
+	return w
+}
+
+func (w *world) startDwolla() {
+	w.dwolla = &dwollaServer{
+		Emulator: emulator.New(emulator.Options{ClientID: clientID, ClientSecret: clientSecret}),
+		secrets:  w.tokens,
+		arrived:  make(chan struct{}, 1),
+	}
+	for id, owner := range map[string]*string{alicesID: &w.owner, bobsID: &w.bobs} {
+		if _, err := w.dwolla.AddCustomer(emulator.Customer{ID: id, Type: "business"}); err != nil {
+			w.tb.Fatal(err)
+		}
+		var err error
+		if *owner, err = w.dwolla.AddBeneficialOwner(id); err != nil {
+			w.tb.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(w.dwolla)
+	w.tb.Cleanup(server.Close)
+	w.root = server.URL
+}
+
+// wired puts the service together as internal/app does.
+func (w *world) wired(s setup) handler.Config {
+	root, err := clienttoken.NewAPI(clienttoken.Sandbox, w.root)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	policy, err := clienttoken.ParsePolicy(s.policy)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	logger := zerolog.New(w.logs).Level(s.logLevel)
+	client := dwolla.New(dwolla.Config{
+		API: root, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret),
+		Timeout: s.dwollaTimeout, Logger: logger, Registerer: w.registry,
+	})
+	w.tb.Cleanup(client.Close)
+	keys := httptest.NewServer(s.keys)
+	w.tb.Cleanup(keys.Close)
+	bearer := auth.NewBearer(auth.BearerConfig{
+		Issuer: issuer, Audience: audience, Cookie: cookieName, UserClaim: "sub",
+		Keys: auth.NewKeySet(auth.KeySetConfig{
+			Issuer: issuer, URL: keys.URL + "/keys", Transport: http.DefaultTransport,
+			Logger: logger, Registerer: w.registry,
+		}),
+	})
+	c := s.handler
+	c.Environment = clienttoken.Sandbox
+	c.Vendor = &clienttoken.Vendor{API: root, Policy: policy, Directory: s.directory(root), Dwolla: client}
+	c.Auth = auth.NewChain(w.registry, append([]auth.Mode{bearer}, s.modesAfter...)...)
+	c.OpenAPI = api.OpenAPI
+	c.Audit = audit.NewTrail(logger)
+	c.Logger = logger
+	c.Registerer = w.registry
+	return c
+}

@@ -1,0 +1,156 @@
+package handler_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/handler"
+)
+
+// metricsText is what the admin listener shows.
+func (w *world) metricsText() string {
+	admin := handler.NewAdmin(handler.AdminConfig{Gatherer: w.registry})
+	answer := httptest.NewRecorder()
+	admin.ServeHTTP(answer, httptest.NewRequestWithContext(w.tb.Context(), http.MethodGet, "/metrics", http.NoBody))
+	return answer.Body.String()
+}
+
+// series lists all series with their values, but for those whose value nobody
+// can know beforehand.
+func (w *world) series() map[string]string {
+	all := map[string]string{}
+	for text := range strings.Lines(w.metricsText()) {
+		name, value, found := strings.Cut(strings.TrimSpace(text), "} ")
+		if !strings.HasPrefix(text, "#") && found {
+			all[name+"}"] = value
+		}
+	}
+	return all
+}
+
+func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
+	w := newWorld(t)
+	w.vend(t, alice, `{"action":"customer.read"}`)
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, family := range families {
+		var labels []string
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, label.GetName())
+		}
+		slices.Sort(labels)
+		got[family.GetName()] = labels
+	}
+	want := map[string][]string{
+		"dropgate_http_requests_total":                          {"code", "method", "route"},
+		"dropgate_http_request_duration_seconds":                {"method", "route"},
+		"dropgate_http_requests_in_flight":                      nil,
+		"dropgate_client_tokens_total":                          {"action", "outcome"},
+		"dropgate_auth_total":                                   {"mode", "outcome"},
+		"dropgate_dwolla_requests_total":                        {"code", "operation"},
+		"dropgate_dwolla_request_duration_seconds":              {"operation"},
+		"dropgate_dwolla_access_token_expiry_timestamp_seconds": nil,
+		"dropgate_jwks_refresh_total":                           {"outcome"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics and their labels (-want +got):\n%s", diff)
+	}
+}
+
+func TestMetricsCountWhatHappened(t *testing.T) {
+	w := newWorld(t, basePath("/pay"))
+	w.vend(t, alice, `{"action":"customer.read"}`)
+	w.vend(t, bob, `{"action":"customer.read"}`)
+	w.vend(t, carol, `{"action":"customer.read"}`)
+	w.vend(t, alice, `{"action":"customer.destroy"}`)
+	w.vend(t, nobody, `{"action":"customer.read"}`)
+	w.get(t, alice, "/session")
+	w.get(t, alice, "/nowhere")
+	got := w.series()
+	want := map[string]string{
+		`dropgate_http_requests_total{code="200",method="POST",route="/pay/client-tokens"}`:              "2",
+		`dropgate_http_requests_total{code="409",method="POST",route="/pay/client-tokens"}`:              "1",
+		`dropgate_http_requests_total{code="403",method="POST",route="/pay/client-tokens"}`:              "1",
+		`dropgate_http_requests_total{code="401",method="POST",route="/pay/client-tokens"}`:              "1",
+		`dropgate_http_requests_total{code="200",method="GET",route="/pay/session"}`:                     "1",
+		`dropgate_http_requests_total{code="404",method="GET",route="none"}`:                             "1",
+		`dropgate_http_request_duration_seconds_count{method="POST",route="/pay/client-tokens"}`:         "5",
+		`dropgate_client_tokens_total{action="customer.read",outcome="vended"}`:                          "2",
+		`dropgate_client_tokens_total{action="customer.read",outcome="CustomerNotLinked"}`:               "1",
+		`dropgate_client_tokens_total{action="unknown",outcome="ActionNotAllowed"}`:                      "1",
+		`dropgate_client_tokens_total{action="unknown",outcome="Unauthenticated"}`:                       "1",
+		`dropgate_auth_total{mode="bearer",outcome="accepted"}`:                                          "5",
+		`dropgate_auth_total{mode="none",outcome="rejected"}`:                                            "1",
+		`dropgate_dwolla_requests_total{code="200",operation="create_client_token"}`:                     "2",
+		`dropgate_http_request_duration_seconds_bucket{method="POST",route="/pay/client-tokens",le="1"}`: "",
+	}
+	for name, value := range want {
+		if _, there := got[name]; !there && value != "" {
+			t.Errorf("no series %s", name)
+		} else if value != "" && got[name] != value {
+			t.Errorf("%s is %s, want %s", name, got[name], value)
+		}
+	}
+	if !strings.Contains(w.metricsText(), "\ndropgate_http_requests_in_flight 0\n") {
+		t.Error("requests are in flight when all are answered")
+	}
+}
+
+func TestMetricsGetNoLabelsFromStrangers(t *testing.T) {
+	w := newWorld(t, allowedOrigins("https://app.example.com"))
+	strange := func(i int) {
+		word := fmt.Sprintf("STRANGE%d", i)
+		w.do(t, w.request(alice, word, "/client-tokens"))
+		w.do(t, w.request(alice, word, "/nowhere"))
+		w.get(t, alice, "/"+word+"/client-tokens", header("Origin", "https://"+word+".example.com"))
+		w.vend(t, alice, `{"action":"`+word+`"}`, header("User-Agent", word), header("X-Request-Id", word))
+		w.vend(t, alice, `{"action":"customer.read"}`, header("Origin", "https://"+word+".example.com"), header("Sec-Fetch-Site", word))
+		w.vend(t, alice, `{"action":"customer.read","links":{"`+word+`":{"href":"x"}}}`)
+		w.vend(t, nobody, `{}`, header("Authorization", "Bearer "+word))
+	}
+	strange(0)
+	before := len(w.series())
+	for i := range 200 {
+		strange(i + 1)
+	}
+	if after := len(w.series()); after != before {
+		t.Errorf("%d series before and %d after 200 strangers", before, after)
+	}
+	for name := range w.series() {
+		if strings.Contains(strings.ToLower(name), "strange") {
+			t.Errorf("a stranger's word is in %s", name)
+		}
+	}
+}
+
+func TestMetricsKnowEveryActionByName(t *testing.T) {
+	w := newWorld(t)
+	for _, action := range clienttoken.Actions() {
+		w.vend(t, alice, `{"action":"`+string(action)+`"}`)
+	}
+	seen := map[string]bool{}
+	for name := range w.series() {
+		if _, action, found := strings.Cut(name, `tokens_total{action="`); found {
+			action, _, _ = strings.Cut(action, `"`)
+			seen[action] = true
+		}
+	}
+	for _, action := range clienttoken.Actions() {
+		if !seen[string(action)] {
+			t.Errorf("no series for %s", action)
+		}
+	}
+	if len(seen) != len(clienttoken.Actions()) {
+		t.Errorf("the series are of %v", seen)
+	}
+}

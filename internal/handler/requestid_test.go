@@ -1,0 +1,95 @@
+package handler_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func trustedProxies(cidrs ...string) func(*setup) {
+	return func(s *setup) {
+		for _, cidr := range cidrs {
+			s.handler.TrustedProxies = append(s.handler.TrustedProxies, netip.MustParsePrefix(cidr))
+		}
+	}
+}
+
+// That the id of the answer is the one of its lines is checked with every
+// answer.
+
+func TestAStrangersRequestIDIsReplaced(t *testing.T) {
+	for name, w := range map[string]*world{
+		"nobody is trusted":        newWorld(t),
+		"somebody else is trusted": newWorld(t, trustedProxies("10.0.0.0/8", "127.0.0.2/32", "::1/128")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[string]bool{}
+			for range 10 {
+				a := w.vend(t, alice, `{"action":"customer.read"}`, header("X-Request-Id", "a-strangers-id"))
+				id := a.header.Get("X-Request-Id")
+				if id == "a-strangers-id" || len(id) < 20 || seen[id] {
+					t.Errorf("the id is %q", id)
+				}
+				seen[id] = true
+			}
+			if strings.Contains(w.logs.text(), "a-strangers-id") {
+				t.Error("a stranger's id is in the log")
+			}
+		})
+	}
+}
+
+func TestATrustedProxysRequestIDIsKeptWhenItIsWellFormed(t *testing.T) {
+	w := newWorld(t, trustedProxies("10.0.0.0/8", "127.0.0.1/32"))
+	long := strings.Repeat("x", 128)
+	for _, id := range []string{"1", "0123-4567_89.AZ:az/+=", long, "1-67891233-abcdef012345678912345678"} {
+		a := w.vend(t, alice, `{"action":"customer.read"}`, header("X-Request-Id", id))
+		if got := a.header.Get("X-Request-Id"); got != id {
+			t.Errorf("the id is %q, want %q", got, id)
+		}
+		if a = w.get(t, nobody, "/session", header("X-Request-Id", id)); a.problem.RequestID != id {
+			t.Errorf("the id of the error is %q, want %q", a.problem.RequestID, id)
+		}
+		if a = w.get(t, nobody, "/nowhere", header("X-Request-Id", id)); a.problem.RequestID != id {
+			t.Errorf("the id of the error is %q, want %q", a.problem.RequestID, id)
+		}
+	}
+	for _, id := range []string{long + "x", "", "a b", "a\tb", "é", `"`, "<script>", "a,b", "a;b", "{}", "a\\b", "a%0ab", "a@b", "$(x)"} {
+		a := w.vend(t, alice, `{"action":"customer.read"}`, header("X-Request-Id", id))
+		if got := a.header.Get("X-Request-Id"); got == id || len(got) < 20 || len(got) > 128 {
+			t.Errorf("the id is %q for %q", got, id)
+		}
+	}
+}
+
+func TestForwardedAddressesCountOnlyFromTrustedProxies(t *testing.T) {
+	trusting := newWorld(t, trustedProxies("127.0.0.1/32", "10.0.0.0/8"))
+	alone := newWorld(t)
+	others := newWorld(t, trustedProxies("10.0.0.0/8"))
+	for _, row := range []struct {
+		name string
+		w    *world
+		xff  []string
+		want string
+	}{
+		{"nobody is trusted", alone, []string{"203.0.113.7"}, "127.0.0.1"},
+		{"somebody else is", others, []string{"203.0.113.7"}, "127.0.0.1"},
+		{"somebody else is, and claimed", others, []string{"203.0.113.7, 10.0.0.1"}, "127.0.0.1"},
+		{"no header", trusting, nil, "127.0.0.1"},
+		{"one address", trusting, []string{"203.0.113.7"}, "203.0.113.7"},
+		{"the caller's own invention before it", trusting, []string{"198.51.100.1, 203.0.113.7"}, "203.0.113.7"},
+		{"two proxies", trusting, []string{"203.0.113.7, 10.1.2.3"}, "203.0.113.7"},
+		{"two headers", trusting, []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
+		{"version 6", trusting, []string{"2001:db8::1"}, "2001:db8::1"},
+		{"mapped", trusting, []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
+		{"garbage", trusting, []string{"<script>"}, "127.0.0.1"},
+		{"garbage last", trusting, []string{"203.0.113.7, unknown"}, "127.0.0.1"},
+		{"only proxies", trusting, []string{"10.0.0.1, 10.0.0.2"}, "127.0.0.1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := row.w.vend(t, alice, `{"action":"customer.read"}`, header("X-Forwarded-For", row.xff...),
+				header("X-Real-Ip", "198.51.100.9"), header("True-Client-Ip", "198.51.100.9"), header("Forwarded", "for=198.51.100.9"))
+			a.access.has(t, line{"client_ip": row.want})
+		})
+	}
+}
