@@ -34,7 +34,9 @@ func listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Log
 			WriteTimeout:      30 * time.Second,
 			IdleTimeout:       60 * time.Second,
 			MaxHeaderBytes:    16 << 10,
-			ErrorLog:          log.New(logger.With().Str("log", "http").Logger(), "", 0),
+			// "OPTIONS *" is answered by us, like everything else.
+			DisableGeneralOptionsHandler: true,
+			ErrorLog:                     log.New(logger.With().Str("log", "http").Logger(), "", 0),
 		},
 	}, nil
 }

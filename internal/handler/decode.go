@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,16 +31,18 @@ const maxEmbedded = 20
 // their links as "links", later versions as "_links" too. Every other member
 // is accepted and dropped.
 type clientTokenRequest struct {
-	Action string           `json:"action" validate:"required,max=255"`
-	HAL    map[string]*link `json:"_links" validate:"dive,required"`
-	Plain  map[string]*link `json:"links"  validate:"dive,required"`
+	Action string `json:"action" validate:"required,max=255"`
+	HAL    *links `json:"_links"`
+	Plain  *links `json:"links"`
 }
 
-// The link relations that a request may name.
-const (
-	customerLink        = "customer"
-	beneficialOwnerLink = "beneficial-owner"
-)
+// links are those that a request may name, and whatever else it does name. A
+// link that is null is one that was not named.
+type links struct {
+	Customer        *link                     `json:"customer"`
+	BeneficialOwner *link                     `json:"beneficial-owner"`
+	Others          map[string]jsontext.Value `json:",embed" validate:"-"`
+}
 
 // link is one link; its "type" and "resource-type" are dropped.
 type link struct {
@@ -71,11 +74,9 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request) (clienttoken.Re
 	if err := h.validate.StructCtx(r.Context(), request); err != nil {
 		return clienttoken.Request{}, invalidMembers(err)
 	}
-	links := request.HAL
-	if links == nil {
-		links = request.Plain
-	}
-	if request.Plain != nil && !maps.EqualFunc(links, request.Plain, func(a, b *link) bool { return *a == *b }) {
+	named := cmp.Or(request.HAL, request.Plain, &links{})
+	if also := request.Plain; also != nil &&
+		(href(also.Customer) != href(named.Customer) || href(also.BeneficialOwner) != href(named.BeneficialOwner)) {
 		return clienttoken.Request{}, &problem{
 			code:    badRequest,
 			message: `"links" and "_links" are two spellings of one member, and they differ.`,
@@ -84,11 +85,12 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request) (clienttoken.Re
 	}
 	return clienttoken.Request{
 		Action:          request.Action,
-		Customer:        href(links[customerLink]),
-		BeneficialOwner: href(links[beneficialOwnerLink]),
+		Customer:        href(named.Customer),
+		BeneficialOwner: href(named.BeneficialOwner),
 	}, nil
 }
 
+// href is the URL of a link that was named, or empty.
 func href(l *link) string {
 	if l == nil {
 		return ""
@@ -102,7 +104,11 @@ func notJSON(header http.Header) string {
 	if coding := strings.Join(header["Content-Encoding"], ", "); coding != "" && coding != "identity" {
 		return "a content coding"
 	}
-	mediaType, _, err := mime.ParseMediaType(strings.Join(header["Content-Type"], ", "))
+	contentType := strings.Join(header["Content-Type"], ", ")
+	if contentType == "application/json" { // as nearly every request has it
+		return ""
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || mediaType != "application/json" && mediaType != "application/vnd.dwolla.v1.hal+json" {
 		return fmt.Sprintf("media type %.100q", mediaType)
 	}
@@ -118,13 +124,14 @@ func unreadable(err error) *problem {
 }
 
 // malformed is the answer to a body that is not one JSON object with members
-// of the right types, each given once.
+// of the right types, each given once. A wrong type is told by its path, which
+// is made of our own names only; what is given twice may have any name.
 func malformed(err error) *problem {
 	if wrong, ok := errors.AsType[*json.SemanticError](err); ok && wrong.JSONPointer != "" {
 		return &problem{
 			code:     validationError,
-			embedded: []embedded{{Code: "Invalid", Message: "The value has the wrong type.", Path: shortened(wrong.JSONPointer)}},
-			reason:   fmt.Sprintf("wrong type at %.100q", wrong.JSONPointer),
+			embedded: []embedded{{Code: "Invalid", Message: "The value has the wrong type.", Path: string(wrong.JSONPointer)}},
+			reason:   "wrong type at " + string(wrong.JSONPointer),
 		}
 	}
 	if wrong, ok := errors.AsType[*jsontext.SyntacticError](err); ok && errors.Is(err, jsontext.ErrDuplicateName) {
@@ -141,27 +148,18 @@ func malformed(err error) *problem {
 	}
 }
 
-// shortened cuts each name in p to what an answer may hold.
-func shortened(p jsontext.Pointer) string {
-	var short jsontext.Pointer
-	for name := range p.Tokens() {
-		short = short.AppendToken(fmt.Sprintf("%.100s", name))
-	}
-	return string(short)
-}
-
 // unknownRelations lists the links that no request may name. A destination, for
 // one, says where money goes.
-func unknownRelations(member string, links map[string]*link) []embedded {
+func unknownRelations(member string, l *links) []embedded {
+	if l == nil || len(l.Others) == 0 {
+		return nil
+	}
 	var faults []embedded
-	for _, relation := range slices.Sorted(maps.Keys(links)) {
-		if relation == customerLink || relation == beneficialOwnerLink {
-			continue
-		}
+	for _, relation := range slices.Sorted(maps.Keys(l.Others)) {
 		name := fmt.Sprintf("%.100s", relation)
 		faults = append(faults, embedded{
 			Code:    "NotAllowed",
-			Message: fmt.Sprintf("The link relation %q is not accepted: only %s and %s are.", name, customerLink, beneficialOwnerLink),
+			Message: fmt.Sprintf("The link relation %q is not accepted: only customer and beneficial-owner are.", name),
 			Path:    string(jsontext.Pointer("/" + member).AppendToken(name)),
 		})
 	}
@@ -199,9 +197,9 @@ func invalid(faults []embedded) *problem {
 	}
 }
 
-// pointer turns validator's "clientTokenRequest._links[customer].href" into
-// the JSON pointer "/_links/customer/href".
+// pointer turns validator's "clientTokenRequest._links.customer.href" into the
+// JSON pointer "/_links/customer/href".
 func pointer(namespace string) string {
 	_, path, _ := strings.Cut(namespace, ".")
-	return "/" + strings.NewReplacer("[", "/", "].", "/", "]", "", ".", "/").Replace(path)
+	return "/" + strings.ReplaceAll(path, ".", "/")
 }

@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -14,13 +15,15 @@ import (
 // the page that asked. Strict-Transport-Security is left to whoever ends TLS:
 // it speaks for a whole host.
 func securityHeaders(next http.Handler) http.Handler {
+	always := http.Header{
+		"Cache-Control":                {"no-store"},
+		"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
+		"Cross-Origin-Resource-Policy": {"same-origin"},
+		"Referrer-Policy":              {"no-referrer"},
+		"X-Content-Type-Options":       {"nosniff"},
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header["Cache-Control"] = []string{"no-store"}
-		header["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
-		header["Cross-Origin-Resource-Policy"] = []string{"same-origin"}
-		header["Referrer-Policy"] = []string{"no-referrer"}
-		header["X-Content-Type-Options"] = []string{"nosniff"}
+		maps.Copy(w.Header(), always)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -84,6 +84,7 @@ func exchanges() []exchange {
 		post("alice", `{"action":"customer.read"}`, "200"),
 		post("alice", `{"action":"customer.read","links":{"customer":{"href":"`+contractCustomer+`"}},"more":1}`, "200"),
 		post("alice", `{"action":"customer.read","_links":null}`, "200"),
+		post("alice", `{"action":"customer.read","_links":{"customer":null}}`, "200"),
 		post("alice", `[]`, "400 BadRequest"),
 		post("alice", `{"action":7}`, "400 ValidationError"),
 		post("alice", `{"action":""}`, "400 ValidationError"),

@@ -107,7 +107,7 @@ func problemOf(err error) *problem {
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
 		p := &problem{code: failure.Code, reason: err.Error()}
 		if failure.Code == clienttoken.Unavailable {
-			p.header = http.Header{"Retry-After": {seconds(failure.RetryAfter)}}
+			p.header = http.Header{"Retry-After": {seconds(cmp.Or(failure.RetryAfter, nobodyKnows))}}
 		}
 		return p
 	}
@@ -121,7 +121,7 @@ func problemOf(err error) *problem {
 	if errors.Is(err, context.DeadlineExceeded) { // of answerWithin: whatever was waited for is down
 		return &problem{
 			code:   clienttoken.Unavailable,
-			header: http.Header{"Retry-After": {seconds(0)}},
+			header: http.Header{"Retry-After": {seconds(nobodyKnows)}},
 			reason: err.Error(),
 		}
 	}
@@ -130,6 +130,10 @@ func problemOf(err error) *problem {
 	}
 	return &problem{code: serverError, reason: err.Error()}
 }
+
+// nobodyKnows is how long callers are asked to wait for the end of an outage of
+// which nothing is known.
+const nobodyKnows = 30 * time.Second
 
 // seconds is d as Retry-After wants it, and at least one.
 func seconds(d time.Duration) string {

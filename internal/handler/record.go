@@ -56,9 +56,13 @@ func audited(next http.Handler) http.Handler {
 	})
 }
 
-// observed gives the request its id and its record, and writes the access
-// line, the audit line and the metrics when it is over, also when it ended in a
-// panic.
+// answerWithin bounds everything that a request waits for. It is shorter than
+// the server's write timeout, so that a caller gets an answer, not a cut.
+const answerWithin = 25 * time.Second
+
+// observed gives the request its id, its record and its deadline, and writes
+// the access line, the audit line and the metrics when it is over, also when it
+// ended in a panic.
 func (h *handler) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -66,8 +70,10 @@ func (h *handler) observed(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", rec.requestID)
 		h.metrics.inFlight.Inc()
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), recordKey{}, rec), answerWithin)
+		r = r.WithContext(ctx)
 		defer func() {
+			cancel()
 			h.metrics.inFlight.Dec()
 			h.finish(r, answer, time.Since(start))
 		}()

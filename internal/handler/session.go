@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -32,14 +31,11 @@ type sessionCustomer struct {
 // session is GET /session: who is signed in, and what a page needs to set up
 // its drop-in components. It never extends the session.
 func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
-	defer cancel()
-	r = r.WithContext(ctx)
 	session, err := h.signedIn(r)
 	if err != nil {
 		return err
 	}
-	customer, err := h.Vendor.Directory.Customer(ctx, session.User)
+	customer, err := h.Vendor.Directory.Customer(r.Context(), session.User)
 	if err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
 		return err
 	}

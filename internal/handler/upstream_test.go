@@ -148,7 +148,7 @@ func TestACallerWhoGoesAwayIsNoFailure(t *testing.T) {
 
 func TestRetryAfterIsNeverTooEarlyAndNeverZero(t *testing.T) {
 	for after, want := range map[time.Duration]string{
-		0: "1", time.Millisecond: "1", time.Second: "1", 1200 * time.Millisecond: "2", 5 * time.Minute: "300", -time.Second: "1",
+		0: "30", time.Millisecond: "1", time.Second: "1", 1200 * time.Millisecond: "2", 5 * time.Minute: "300", -time.Second: "1",
 	} {
 		w := newWorld(t, directory(func(context.Context, clienttoken.User) (clienttoken.CustomerURL, error) {
 			return clienttoken.CustomerURL{}, &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: after}

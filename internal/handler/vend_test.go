@@ -77,6 +77,7 @@ func TestVendTakesEveryWayToNameTheOwnCustomer(t *testing.T) {
 		"both, one of them null":  `{"action":"customer.read","links":` + own + `,"_links":null}`,
 		"neither":                 `{"action":"customer.read"}`,
 		"both null":               `{"action":"customer.read","links":null,"_links":null}`,
+		"a link that is null":     `{"action":"customer.read","links":{"customer":null,"beneficial-owner":null}}`,
 		"both empty":              `{"action":"customer.read","links":{},"_links":{}}`,
 		"with types":              `{"action":"customer.read","links":{"customer":{"href":"ROOT/customers/ALICE","type":"application/vnd.dwolla.v1.hal+json","resource-type":"customer"}}}`,
 		"http":                    named("http://api-sandbox.dwolla.com/customers/ALICE"),
