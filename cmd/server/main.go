@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"dropgate/internal/app"
@@ -17,6 +18,11 @@ import (
 
 // version is set when a release is built: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
+
+// gcPercent lets the heap grow to three times what is live before a collection.
+// That is only a few megabytes: with Go's default of 100 a busy service collects
+// a hundred times a second to keep itself under ten (docs/performance.md).
+const gcPercent = 200
 
 // The exit codes.
 const (
@@ -26,6 +32,9 @@ const (
 )
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// From the first signal on the default holds again: a second one kills.
 	context.AfterFunc(ctx, stop)
