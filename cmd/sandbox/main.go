@@ -41,6 +41,12 @@ const (
 	demoClientSecret = "sandbox-secret"
 )
 
+// The demo users' Customers, which the emulator has and Dwolla has not.
+const (
+	demoAlice = "11111111-1111-4111-8111-111111111111"
+	demoBob   = "22222222-2222-4222-8222-222222222222"
+)
+
 // audience is what the demo provider's tokens are for.
 const audience = "dropgate"
 
@@ -60,8 +66,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.providerIssuer, "provider-issuer", "", "the provider's URL as tokens name it (default: by -provider-addr)")
 	flags.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "where dropgate listens")
 	flags.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9090", "where dropgate answers probes and metrics")
-	flags.StringVar(&o.alice, "alice", "11111111-1111-4111-8111-111111111111", "the id or URL of alice's Customer; with Dwolla's sandbox, one of yours")
-	flags.StringVar(&o.bob, "bob", "22222222-2222-4222-8222-222222222222", "the id or URL of bob's Customer; with Dwolla's sandbox, another one of yours")
+	flags.StringVar(&o.alice, "alice", demoAlice, "the id of alice's Customer; with Dwolla's sandbox, one of yours")
+	flags.StringVar(&o.bob, "bob", demoBob, "the id of bob's Customer; with Dwolla's sandbox, another one of yours")
 	flags.BoolVar(&o.backends, "backends", false, "run the emulator and the identity provider only, for a server elsewhere")
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
@@ -147,6 +153,9 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		return portError(err, "-http-addr or -admin-addr")
 	}
 	printCommands(out, "http://"+service.PublicAddr(), issuer, o.bob)
+	if credentials(environ) != nil && (o.alice == demoAlice || o.bob == demoBob) {
+		_, _ = fmt.Fprintln(out, "Dwolla's sandbox does not know alice's and bob's made-up Customers: name two of yours with -alice and -bob.")
+	}
 	return service.Serve(ctx)
 }
 

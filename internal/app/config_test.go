@@ -211,6 +211,35 @@ func TestReadmeListsEverySetting(t *testing.T) {
 	}
 }
 
+// TestReadmeNamesTestsThatExist keeps the table of promises true.
+func TestReadmeNamesTestsThatExist(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(readme), -1)
+	if len(named) < 6 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	files, err := filepath.Glob("../*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(content)
+	}
+	for _, name := range named {
+		if !strings.Contains(tests.String(), "func "+name[1]+"(") {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}
+
 // FuzzLoad: no environment makes Load panic, and none that sets no action is
 // accepted.
 func FuzzLoad(f *testing.F) {
