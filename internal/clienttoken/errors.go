@@ -40,6 +40,9 @@ type Failure struct {
 	RetryAfter      time.Duration // when to try again; zero where nobody knows
 	DwollaRequestID string        // Dwolla's X-Request-Id, where there was an answer
 	Err             error         // for the log only
+	// Mend tells the operator what to look at, for a fault that will not pass
+	// by itself; else empty. It is for the log only, as an error.
+	Mend string
 }
 
 func (f *Failure) Error() string {

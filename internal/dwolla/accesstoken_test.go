@@ -113,12 +113,17 @@ func TestAnAccessTokenThatIsAlwaysRejectedIsTriedTwice(t *testing.T) {
 			wantFault(t, fault(t, err), "create_client_token", http.StatusUnauthorized, code)
 			w.wantCalls(t, emulator.OpCreateClientToken, 2)
 			w.wantCalls(t, emulator.OpToken, 2)
-			w.wantConfigurationLine(t, code)
+			mend := failureOf(t, err).Mend
+			for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
+				if !strings.Contains(mend, name) {
+					t.Errorf("%s is not in %q", name, mend)
+				}
+			}
 		})
 	}
 }
 
-func TestAMisconfiguredApplicationIsNotTriedAgainAndIsLogged(t *testing.T) {
+func TestAMisconfiguredApplicationIsNotTriedAgainAndSaysWhatToMend(t *testing.T) {
 	for _, code := range []string{"InvalidCredentials", "InvalidAccountStatus", "InvalidApplicationStatus", "InvalidScopes", "Unheard"} {
 		t.Run(code, func(t *testing.T) {
 			w := start(t)
@@ -128,7 +133,12 @@ func TestAMisconfiguredApplicationIsNotTriedAgainAndIsLogged(t *testing.T) {
 			wantFault(t, fault(t, err), "create_client_token", http.StatusUnauthorized, code)
 			w.wantCalls(t, emulator.OpCreateClientToken, 1)
 			w.wantCalls(t, emulator.OpToken, 1)
-			w.wantConfigurationLine(t, code)
+			mend := failureOf(t, err).Mend
+			for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
+				if !strings.Contains(mend, name) {
+					t.Errorf("%s is not in %q", name, mend)
+				}
+			}
 		})
 	}
 }
@@ -152,17 +162,15 @@ func (w *world) wantConfigurationLine(t *testing.T, code string) {
 	}
 }
 
-func TestOtherRefusalsGetOneAttemptAndNoLogLine(t *testing.T) {
+func TestOtherRefusalsGetOneAttemptAndNothingToMend(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 429, 500, 503} {
 		w := start(t)
 		w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: status, Code: "InvalidAccessToken"})
-		if _, err := w.vend(t.Context()); err == nil {
-			t.Error("no error")
+		_, err := w.vend(t.Context())
+		if failure := failureOf(t, err); failure.Mend != "" {
+			t.Errorf("status %d: %s", status, failure.Mend)
 		}
 		w.wantCalls(t, emulator.OpCreateClientToken, 1)
-		if log := w.log.String(); log != "" {
-			t.Errorf("logged %s", log)
-		}
 	}
 }
 

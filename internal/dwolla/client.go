@@ -25,7 +25,7 @@ type Config struct {
 	// read. A call is at most two attempts and two requests for an access
 	// token, so at most four times as long.
 	Timeout    time.Duration
-	Logger     zerolog.Logger
+	Logger     zerolog.Logger // for what happens outside of a call: renewing the access token
 	Registerer prometheus.Registerer
 }
 
@@ -37,7 +37,6 @@ type Client struct {
 	// token to an address nobody checked.
 	transport *http.Transport
 	tokens    *accessTokens
-	log       zerolog.Logger
 	metrics   *metrics
 }
 
@@ -51,7 +50,6 @@ func New(c Config) *Client {
 		timeout:   c.Timeout,
 		transport: transport,
 		tokens:    newAccessTokens(c, transport, m),
-		log:       c.Logger,
 		metrics:   m,
 	}
 }
@@ -106,14 +104,11 @@ func (c *Client) do(ctx context.Context, call call) (answer, error) {
 	if err := callersOwn(ctx); err != nil {
 		return answer{}, err
 	}
+	failure := fault.failure()
 	if fault.Status == http.StatusUnauthorized {
-		c.log.Error().
-			Str("operation", string(fault.Operation)).
-			Str("dwolla_code", fault.Code).
-			Str("dwolla_request_id", fault.RequestID).
-			Msg("Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard")
+		failure.Mend = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
 	}
-	return answer{}, fault.failure()
+	return answer{}, failure
 }
 
 // attempt sends the call once.

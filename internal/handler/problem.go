@@ -157,8 +157,15 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	rec := recordOf(r)
 	rec.code, rec.reason = string(p.code), p.reason
-	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok && failure.DwollaRequestID != "" {
-		rec.dwollaRequestID = failure.DwollaRequestID
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
+		rec.dwollaRequestID = cmp.Or(failure.DwollaRequestID, rec.dwollaRequestID)
+		if failure.Mend != "" {
+			h.Logger.Error().
+				Str("request_id", rec.requestID).
+				Str("dwolla_request_id", rec.dwollaRequestID).
+				Str("reason", rec.reason).
+				Msg(failure.Mend)
+		}
 	}
 	maps.Copy(w.Header(), p.header)
 	status, message := meaning(p.code)

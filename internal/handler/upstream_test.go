@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,6 +65,22 @@ func TestFaultsOfDwollaHaveTheirStatusAndOnlyTheLogTellsMore(t *testing.T) {
 			a = w.vend(t, alice, `{"action":"customer.read"}`)
 			a.vended(t, w.filled(sentRead))
 		})
+	}
+}
+
+func TestAMisconfiguredApplicationIsLoggedWithTheRequestThatFoundIt(t *testing.T) {
+	w := newWorld(t)
+	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: 401, Code: "InvalidScopes"})
+	mark := w.logs.mark()
+	a := w.vend(t, alice, `{"action":"customer.read"}`)
+	a.failed(t, http.StatusBadGateway, "UpstreamError")
+	errs := slices.DeleteFunc(w.logs.since(mark, ""), func(l line) bool { return l.text("level") != "error" })
+	if len(errs) != 1 {
+		t.Fatalf("%d error lines, want 1: %v", len(errs), errs)
+	}
+	errs[0].has(t, line{"request_id": a.problem.RequestID})
+	if !strings.Contains(errs[0].text("message"), "DWOLLA_CLIENT_ID") || !strings.Contains(errs[0].text("reason"), "InvalidScopes") {
+		t.Errorf("logged %v", errs[0])
 	}
 }
 
