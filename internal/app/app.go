@@ -31,7 +31,7 @@ type App struct {
 	log      zerolog.Logger
 	public   *server
 	admin    *server
-	keys     *auth.KeySet
+	keys     *auth.KeySet // nil without the mode bearer
 	dwolla   *dwolla.Client
 	store    *customer.SQLite // nil unless the directory is a database
 	draining atomic.Bool
@@ -116,6 +116,30 @@ func (a *App) directory(ctx context.Context) (clienttoken.Directory, error) {
 
 // authChain puts the sign-in modes in their order.
 func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
+	modes := make([]auth.Mode, 0, len(a.config.AuthModes))
+	for _, mode := range a.config.AuthModes {
+		switch mode {
+		case "bearer":
+			modes = append(modes, a.bearer(registry))
+		case "forward":
+			modes = append(modes, auth.NewForward(auth.ForwardConfig{
+				URL:       a.config.ForwardURL,
+				Cache:     a.config.ForwardCache,
+				UserClaim: a.config.UserClaim,
+				Transport: http.DefaultTransport,
+			}))
+		case "proxy":
+			modes = append(modes, auth.NewProxy(auth.ProxyConfig{
+				Header:  a.config.ProxyHeader,
+				Secret:  a.config.ProxySecret,
+				Trusted: a.config.proxies,
+			}))
+		}
+	}
+	return auth.NewChain(registry, modes...)
+}
+
+func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
 	a.keys = auth.NewKeySet(auth.KeySetConfig{
 		Issuer:     a.config.BearerIssuer,
 		URL:        a.config.BearerJWKSURL,
@@ -123,7 +147,7 @@ func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
 		Logger:     a.log,
 		Registerer: registry,
 	})
-	return auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
+	return auth.NewBearer(auth.BearerConfig{
 		Issuer:    a.config.BearerIssuer,
 		Audience:  a.config.BearerAudience,
 		Cookie:    a.config.BearerCookie,
@@ -131,7 +155,7 @@ func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
 		ClientIDs: a.config.BearerClientIDs,
 		UserClaim: a.config.UserClaim,
 		Keys:      a.keys,
-	}))
+	})
 }
 
 // PublicAddr is the address that the public listener listens on.
@@ -149,7 +173,9 @@ func (a *App) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { a.keys.Run(background) })
+	if a.keys != nil {
+		running.Go(func() { a.keys.Run(background) })
+	}
 
 	failed := make(chan error, 2)
 	for _, s := range []*server{a.public, a.admin} {

@@ -115,18 +115,26 @@ func (f faults) checkAuth(c *Config) {
 		f.add("AUTH_MODES", "is required: without a mode nobody can sign in")
 	}
 	for i, mode := range c.AuthModes {
-		switch {
-		case slices.Contains([]string{"oidc", "forward", "proxy"}, mode):
-			f.add("AUTH_MODES", mode+" is not in this version yet: it knows bearer")
-		case mode != "bearer":
-			f.add("AUTH_MODES", fmt.Sprintf("%q is no mode: this version knows bearer", mode))
-		case slices.Contains(c.AuthModes[:i], mode):
+		if slices.Contains(c.AuthModes[:i], mode) {
 			f.add("AUTH_MODES", mode+" is named twice")
+			continue
+		}
+		switch mode {
+		case "bearer":
+			f.checkBearer(c)
+		case "forward":
+			f.checkForward(c)
+		case "proxy":
+			f.checkProxy(c)
+		case "oidc":
+			f.add("AUTH_MODES", "oidc is not in this version yet: it knows bearer, forward and proxy")
+		default:
+			f.add("AUTH_MODES", fmt.Sprintf("%q is no mode: this version knows bearer, forward and proxy", mode))
 		}
 	}
-	if !slices.Contains(c.AuthModes, "bearer") {
-		return
-	}
+}
+
+func (f faults) checkBearer(c *Config) {
 	f.checkRequired("AUTH_BEARER_AUDIENCE", c.BearerAudience)
 	f.checkRequired("AUTH_BEARER_ISSUER", c.BearerIssuer)
 	for name, value := range map[string]string{"AUTH_BEARER_ISSUER": c.BearerIssuer, "AUTH_BEARER_JWKS_URL": c.BearerJWKSURL} {
@@ -137,10 +145,40 @@ func (f faults) checkAuth(c *Config) {
 	if c.BearerTokenType != "" && c.BearerTokenType != "at+jwt" {
 		f.add("AUTH_BEARER_TOKEN_TYPE", "is neither empty nor at+jwt")
 	}
-	// RFC 6265, 4.1.1: a cookie's name is a token.
-	if !regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]*$").MatchString(c.BearerCookie) {
+	if c.BearerCookie != "" && !isToken(c.BearerCookie) {
 		f.add("AUTH_BEARER_COOKIE", "is no name that a cookie can have")
 	}
+}
+
+func (f faults) checkForward(c *Config) {
+	f.checkRequired("AUTH_FORWARD_URL", c.ForwardURL)
+	if err := checkProviderURL(c.ForwardURL, c.Environment); c.ForwardURL != "" && err != nil {
+		f.add("AUTH_FORWARD_URL", err.Error())
+	}
+	f.checkWithin("AUTH_FORWARD_CACHE", c.ForwardCache, 0, 5*time.Minute)
+}
+
+// checkProxy demands what tells the proxy from everybody else: an address and a
+// secret, since either can be had by somebody in the same network.
+func (f faults) checkProxy(c *Config) {
+	f.checkRequired("AUTH_PROXY_SECRET", c.ProxySecret.Reveal())
+	if length := len(c.ProxySecret.Reveal()); length > 0 && length < 16 {
+		f.add("AUTH_PROXY_SECRET", "is shorter than 16 characters")
+	}
+	if len(c.TrustedProxies) == 0 {
+		f.add("TRUSTED_PROXIES", "is required for the mode proxy: the proxy's own addresses")
+	}
+	if !isToken(c.ProxyHeader) || slices.Contains([]string{"authorization", "cookie", "x-proxy-secret"}, strings.ToLower(c.ProxyHeader)) {
+		f.add("AUTH_PROXY_HEADER", "is no header that can hold a user's id")
+	}
+	if c.CustomerSource == "claim" && slices.Equal(c.AuthModes, []string{"proxy"}) {
+		f.add("CUSTOMER_SOURCE", "is claim, and the mode proxy tells no claims")
+	}
+}
+
+// isToken reports whether s can name a cookie or a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	return regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$").MatchString(s)
 }
 
 // checkProviderURL demands https where money is real: whoever can change the

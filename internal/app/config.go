@@ -34,14 +34,18 @@ type Config struct {
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
 
-	AuthModes       []string `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; this version knows bearer"`
-	BearerIssuer    string   `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`
-	BearerAudience  string   `env:"AUTH_BEARER_AUDIENCE" help:"required for bearer: among the aud of good tokens"`
-	BearerJWKSURL   string   `env:"AUTH_BEARER_JWKS_URL" help:"where the issuer publishes its keys (default: OpenID discovery)"`
-	BearerCookie    string   `env:"AUTH_BEARER_COOKIE" help:"a cookie that may hold the token too (default: none)"`
-	BearerTokenType string   `env:"AUTH_BEARER_TOKEN_TYPE" help:"at+jwt demands access tokens by RFC 9068, so that ID tokens are refused (default: JWT and no typ are good too)"`
-	BearerClientIDs []string `env:"AUTH_BEARER_CLIENT_IDS" help:"comma-separated OAuth clients; the azp and client_id of a token must be among them (default: any client, but no token with several audiences)"`
-	UserClaim       string   `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user"`
+	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; this version knows bearer, forward and proxy"`
+	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`
+	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" help:"required for bearer: among the aud of good tokens"`
+	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" help:"where the issuer publishes its keys (default: OpenID discovery)"`
+	BearerCookie    string             `env:"AUTH_BEARER_COOKIE" help:"a cookie that may hold the token too (default: none)"`
+	BearerTokenType string             `env:"AUTH_BEARER_TOKEN_TYPE" help:"at+jwt demands access tokens by RFC 9068, so that ID tokens are refused (default: JWT and no typ are good too)"`
+	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" help:"comma-separated OAuth clients; the azp and client_id of a token must be among them (default: any client, but no token with several audiences)"`
+	ForwardURL      string             `env:"AUTH_FORWARD_URL" help:"required for forward: asked, with a request's Cookie and Authorization, who the user is"`
+	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"how long the answer is believed: 0s to 5m"`
+	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"for proxy: holds the user's id"`
+	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" help:"required for proxy: what the proxy sends in X-Proxy-Secret, at least 16 characters"`
+	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer and forward"`
 
 	CustomerSource string `env:"CUSTOMER_SOURCE" envDefault:"database" help:"where a user's Customer is looked up: claim or database"`
 	CustomerClaim  string `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
@@ -63,7 +67,6 @@ func reserved() []string {
 	return []string{
 		"POLICY_FILE", "PUBLIC_URL", "DWOLLA_WEBHOOK_SECRET", "ENROLLMENT_KEYS", "ADMIN_TOKEN",
 		"AUTH_OIDC_ISSUER", "AUTH_OIDC_CLIENT_ID", "AUTH_OIDC_CLIENT_SECRET", "AUTH_OIDC_SCOPES",
-		"AUTH_FORWARD_URL", "AUTH_FORWARD_CACHE", "AUTH_PROXY_HEADER", "AUTH_PROXY_SECRET",
 		"SESSION_STORE", "SESSION_IDLE_TIMEOUT", "SESSION_LIFETIME", "SESSION_SAMESITE",
 		"CUSTOMER_LOOKUP_URL", "CUSTOMER_LOOKUP_TOKEN", "CUSTOMER_QUERY",
 		"RATE_LIMIT_USER", "RATE_LIMIT_IP",

@@ -14,8 +14,9 @@ import (
 type Session struct {
 	User clienttoken.User
 	Mode string // the mode that vouches for the user: "bearer"
-	// ByCookie is true when the browser sent the credentials by itself, so that
-	// another site may have caused the request.
+	// ByCookie is true when the browser sent the credentials by itself, to us or
+	// to a proxy in front of us, so that another site may have caused the
+	// request.
 	ByCookie bool
 	Expires  time.Time // when the credentials stop being good; zero if unknown
 }

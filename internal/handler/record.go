@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/audit"
+	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
 
@@ -144,7 +144,7 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 // can be put side by side. Anybody else's would be a stranger's text in the log.
 func (h *handler) requestID(r *http.Request) string {
 	given := r.Header.Get("X-Request-Id")
-	if given != "" && h.fromTrustedProxy(r) && validRequestID(given) {
+	if given != "" && auth.PeerWithin(r, h.TrustedProxies) && validRequestID(given) {
 		return given
 	}
 	return rand.Text()
@@ -163,16 +163,6 @@ func validRequestID(id string) bool {
 		}
 	}
 	return true
-}
-
-func (h *handler) fromTrustedProxy(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool {
-		return p.Contains(peer.Addr().Unmap().WithZone(""))
-	})
 }
 
 // clientIP finds the caller's address behind the trusted proxies.

@@ -1,0 +1,95 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"dropgate/internal/clienttoken"
+)
+
+// ProxySecretHeader is where an authenticating proxy shows that it is the one.
+const ProxySecretHeader = "X-Proxy-Secret"
+
+// ProxyConfig says which proxy may name the user. All fields are required.
+type ProxyConfig struct {
+	Header  string             // holds the user's id: X-Forwarded-User
+	Secret  clienttoken.Secret // what the proxy sends in X-Proxy-Secret
+	Trusted []netip.Prefix     // the proxy's own addresses
+}
+
+// Proxy is the mode for applications behind an authenticating proxy:
+// oauth2-proxy, Pomerium, an ingress that asks one of them.
+type Proxy struct {
+	header  string
+	secret  [sha256.Size]byte
+	trusted []netip.Prefix
+}
+
+// NewProxy returns the mode. It panics without a header, a secret and trusted
+// addresses: then anybody could name the user.
+func NewProxy(c ProxyConfig) *Proxy {
+	if c.Header == "" || c.Secret.IsZero() || len(c.Trusted) == 0 {
+		panic("auth: proxy mode without header, secret or trusted addresses")
+	}
+	return &Proxy{
+		header:  http.CanonicalHeaderKey(c.Header),
+		secret:  sha256.Sum256([]byte(c.Secret.Reveal())),
+		trusted: c.Trusted,
+	}
+}
+
+// Name returns "proxy".
+func (p *Proxy) Name() string { return "proxy" }
+
+// Authenticate takes the user's id from the header, if the request comes from a
+// trusted address and holds the secret. From anybody else either header is an
+// attempt to be somebody, and is refused: an attack that is passed over in
+// silence is one that nobody sees.
+func (p *Proxy) Authenticate(r *http.Request) (Session, error) {
+	ids, secrets := r.Header[p.header], r.Header[ProxySecretHeader]
+	switch {
+	case len(ids) == 0 && len(secrets) == 0:
+		return Session{}, errNotMine
+	case !PeerWithin(r, p.trusted):
+		return Session{}, p.reject("the proxy's headers come from outside of TRUSTED_PROXIES")
+	case len(secrets) != 1 || !p.isSecret(secrets[0]):
+		return Session{}, p.reject("X-Proxy-Secret is missing, given twice or wrong")
+	case len(ids) == 0:
+		return Session{}, errNotMine // the proxy lets requests without a user pass
+	case len(ids) > 1:
+		return Session{}, p.reject("the user is named twice")
+	case !validUserID(ids[0]):
+		return Session{}, p.reject(p.header + " is not a user id of 1 to 255 printable characters")
+	}
+	return Session{
+		User: clienttoken.User{ID: ids[0], Claims: map[string]any{"sub": ids[0]}},
+		Mode: p.Name(),
+		// The proxy knows the user by a cookie of its own.
+		ByCookie: true,
+	}, nil
+}
+
+// isSecret compares in constant time. The hashes are of one length, so the
+// time does not tell the secret's either.
+func (p *Proxy) isSecret(given string) bool {
+	sum := sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(sum[:], p.secret[:]) == 1
+}
+
+func (p *Proxy) reject(reason string) *Rejection {
+	return &Rejection{Mode: p.Name(), Reason: reason}
+}
+
+// PeerWithin reports whether the other end of the request's connection, not
+// whoever it speaks for, has an address in one of prefixes.
+func PeerWithin(r *http.Request, prefixes []netip.Prefix) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr := peer.Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
