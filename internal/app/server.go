@@ -59,7 +59,8 @@ func newLogger(c Config, out io.Writer) zerolog.Logger {
 	if err != nil {
 		level = zerolog.InfoLevel // only without Load
 	}
-	return zerolog.New(out).Level(level).Hook(timestamp{})
+	// Lines of requests that end at the same time must not mix in any writer.
+	return zerolog.New(zerolog.SyncWriter(out)).Level(level).Hook(timestamp{})
 }
 
 type timestamp struct{}
