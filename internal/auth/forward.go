@@ -1,16 +1,17 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
@@ -34,8 +35,11 @@ type ForwardConfig struct {
 // the application who a request's cookies belong to.
 type Forward struct {
 	config ForwardConfig
-	http   *http.Client
-	flight singleflight.Group
+	// transport is asked without a client around it: a client would follow
+	// redirects, and the cookies are for the application alone, and would put
+	// the address of one that it cannot follow into its error.
+	transport http.RoundTripper
+	flight    singleflight.Group
 	// known remembers users whom the application named, so that the nine tokens
 	// of one drop-in flow cost one question. The key is a SHA-256 of the
 	// credentials, the size is maxKnown, the life is Cache. "Nobody" is not
@@ -66,14 +70,9 @@ func NewForward(c ForwardConfig) *Forward {
 		panic(err) // only for a size below one
 	}
 	return &Forward{
-		config: c,
-		known:  known,
-		http: &http.Client{
-			Transport: c.Transport,
-			// A redirect to a sign-in page is not an answer, and the cookies are
-			// for the application alone.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		config:    c,
+		known:     known,
+		transport: cmp.Or(c.Transport, http.DefaultTransport),
 	}
 }
 
@@ -154,7 +153,7 @@ func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (map[strin
 	}
 	req.Header = credentials.Clone()
 	req.Header.Set("Accept", "application/json")
-	resp, err := f.http.Do(req) //nolint:gosec // as above
+	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
 		return nil, f.unavailable(err)
 	}

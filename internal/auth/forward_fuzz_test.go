@@ -1,0 +1,69 @@
+package auth_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth"
+)
+
+// Whatever the application answers: no panic, and nobody is signed in but whom
+// it names with status 200.
+func FuzzForwardAnswer(f *testing.F) {
+	for _, code := range []int{200, 401, 403, 204, 302, 404, 429, 500, 100, 0, -1} {
+		f.Add(code, []byte(`{"sub":"alice"}`))
+	}
+	for _, answer := range []string{
+		"", "null", "[]", `""`, "{}", "<html>", `{"sub":7}`, `{"sub":null}`, `{"sub":""}`, `{"sub":["alice"]}`, `{"sub":{"sub":"alice"}}`,
+		`{"SUB":"alice"}`, `{"sub":"a","sub":"b"}`, `{"sub":"alice"}{}`, `{"sub":"alice"`, `{"sub":"al\u0000ice"}`, `{"sub":"\ud800"}`,
+		"{\"sub\":\"\xff\"}", `{"sub":"` + strings.Repeat("é", 255) + `"}`, `{"sub":"` + strings.Repeat("é", 256) + `"}`,
+		`{"s\u0075b":"alice"}`, "\ufeff" + `{"sub":"alice"}`, `{"sub":"alice","n":1e999}`, strings.Repeat("[", 11_000),
+		`{"sub":"alice"}` + strings.Repeat(" ", whoIsLimit-15), `{"sub":"alice"}` + strings.Repeat(" ", whoIsLimit-14), appSession,
+	} {
+		f.Add(http.StatusOK, []byte(answer))
+	}
+	f.Fuzz(func(t *testing.T, code int, answer []byte) {
+		app := newApplication()
+		app.answers(raw(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: code, Header: http.Header{"Location": {string(answer)}}, Body: io.NopCloser(strings.NewReader(string(answer)))}, nil
+		}))
+		session, err := auth.NewChain(prometheus.NewRegistry(), forwardMode(app)).Authenticate(request(t.Context(), inSession(appSession)))
+		if got, want := verdict(session, err), saysWho(code, answer); got != want {
+			t.Errorf("%s (%v), want %s", got, err, want)
+		}
+		if err != nil {
+			checkSilent(t, err, appSession)
+		}
+		if app.calls() != 1 {
+			t.Errorf("%d calls", app.calls())
+		}
+	})
+}
+
+// saysWho is what an answer means, as the contract puts it.
+func saysWho(code int, answer []byte) string {
+	switch code {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return refused
+	case http.StatusOK:
+	default:
+		return unavailable
+	}
+	var claims object
+	if len(answer) > whoIsLimit || json.Unmarshal(answer, &claims) != nil {
+		return unavailable
+	}
+	id, isText := claims["sub"].(string)
+	hidden := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	if length := utf8.RuneCountInString(id); !isText || length < 1 || length > 255 || strings.ContainsFunc(id, hidden) {
+		return unavailable
+	}
+	return "accepted " + id + " by cookie"
+}

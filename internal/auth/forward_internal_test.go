@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// How much is remembered cannot be seen from outside, but in memory.
+func TestAtMost10000UsersAreRemembered(t *testing.T) {
+	code, sub := http.StatusOK, "alice"
+	forward := NewForward(ForwardConfig{
+		URL: "https://app.internal/whoami", Cache: time.Hour, UserClaim: "sub",
+		Transport: transport(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(`{"sub":"` + sub + `"}`))}, nil
+		}),
+	})
+	ask := func(n int) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Cookie", fmt.Sprint("sid=", n))
+		_, _ = forward.Authenticate(r)
+	}
+	remembered := func(want int, when string) {
+		t.Helper()
+		if got := forward.known.Len(); got != want {
+			t.Errorf("%d users are remembered %s, want %d", got, when, want)
+		}
+	}
+	for _, code = range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError} {
+		ask(0)
+	}
+	code, sub = http.StatusOK, ""
+	ask(0)
+	remembered(0, "after answers that name nobody")
+	sub = "alice"
+	ask(0)
+	ask(0)
+	remembered(1, "after one")
+	for n := range 10_500 {
+		ask(n)
+	}
+	remembered(10_000, "after 10500")
+	forward.config.Cache = 0
+	forward.known.Purge()
+	ask(0)
+	remembered(0, "with nothing to be remembered")
+}

@@ -1,0 +1,226 @@
+package auth_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+// outages are answers that do not say who it is. Those that the name says take
+// long take as long as the mode waits.
+func outages() map[string]http.RoundTripper {
+	pages := map[string]http.HandlerFunc{
+		"200 without sub":            text(`{"user":"alice"}`),
+		"200 with sub in upper case": text(`{"SUB":"alice"}`),
+		"200 with sub inside":        text(`{"user":{"sub":"alice"}}`),
+		"200 with a number":          text(`{"sub":7}`),
+		"200 with true":              text(`{"sub":true}`),
+		"200 with null":              text(`{"sub":null}`),
+		"200 with a list of sub":     text(`{"sub":["alice"]}`),
+		"200 with an empty sub":      text(`{"sub":""}`),
+		"200 with 256 characters":    text(`{"sub":"` + strings.Repeat("é", 256) + `"}`),
+		"200 with a line break":      text(`{"sub":"alice\n"}`),
+		"200 with half a character":  text(`{"sub":"alice\ud800"}`),
+		"200 with no UTF-8":          text("{\"sub\":\"alice\xff\"}"),
+		"200 with nothing":           text(""),
+		"200 with HTML":              text("<html>alice</html>"),
+		"200 with text":              text(`"alice"`),
+		"200 with a list":            text(`[{"sub":"alice"}]`),
+		"200 with null only":         text("null"),
+		"200 with two objects":       text(`{"sub":"alice"}{"sub":"alice"}`),
+		"200 with half an object":    text(`{"sub":"alice"`),
+		"200 with a byte too many":   text(`{"sub":"alice"}` + strings.Repeat(" ", whoIsLimit+1-len(`{"sub":"alice"}`))),
+		"a redirect":                 func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
+		"an answer too late":         after(askingLimit+time.Millisecond, text(`{"sub":"alice"}`)),
+		"no answer, which is late":   after(time.Hour, text(`{"sub":"alice"}`)),
+	}
+	for _, code := range []int{201, 202, 203, 204, 206, 300, 301, 303, 304, 307, 308, 400, 402, 404, 405, 407, 408, 410, 418, 429, 451, 500, 502, 503, 504, 599} {
+		pages[fmt.Sprint(code, " with a user")] = withStatusAnd(code, `{"sub":"alice"}`)
+	}
+	all := map[string]http.RoundTripper{
+		"connection refused": raw(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }),
+		"a body that breaks": body(func(*http.Request) io.Reader {
+			return io.MultiReader(strings.NewReader(`{"sub":"alice"}`), iotest.ErrReader(io.ErrUnexpectedEOF))
+		}),
+		"a body that stalls, which is late": body(func(r *http.Request) io.Reader {
+			return io.MultiReader(strings.NewReader(`{"sub":"alice"}`), stalled{r})
+		}),
+		"a body without end": body(func(*http.Request) io.Reader { return &endless{} }),
+	}
+	for name, handler := range pages {
+		all[name] = page(handler)
+	}
+	return all
+}
+
+func withStatusAnd(code int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		status(code)(w, r)
+		text(body)(w, r)
+	}
+}
+
+// raw answers as no server does.
+type raw func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f raw) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// body answers 200 with whatever body.
+type body func(*http.Request) io.Reader
+
+// RoundTrip implements http.RoundTripper.
+func (b body) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(b(r))}, nil
+}
+
+// Bodies that no server should send.
+
+type stalled struct{ r *http.Request }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.r.Context().Done()
+	return 0, s.r.Context().Err()
+}
+
+// endless panics when much more of it is read than anybody should.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read += len(p); e.read > 4*whoIsLimit {
+		panic("read without end")
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+func TestAnAnswerThatDoesNotSayWhoItIsIsAnOutageAndNeverNobody(t *testing.T) {
+	for name, answer := range outages() {
+		bubble(t, name, func(t *testing.T) {
+			app, second := newApplication(), &fakeMode{name: "second"}
+			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
+			app.answers(answer)
+			for range 2 {
+				session, err := chain.Authenticate(request(t.Context(), inSession(appSession)))
+				checkOutage(t, session, err)
+			}
+			if app.calls() != 2 || second.asked != 0 {
+				t.Errorf("%d calls, passed on %d times", app.calls(), second.asked)
+			}
+			want := map[bool]time.Duration{true: 2 * askingLimit}[strings.HasSuffix(name, "late")]
+			if took := time.Since(midnight); took != want {
+				t.Errorf("it took %v, want %v", took, want)
+			}
+			app.signIn() // an outage is not remembered
+			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+				t.Errorf("%s after the outage", got)
+			}
+		})
+	}
+}
+
+// checkOutage fails t unless err says that the answer cannot be known now, when
+// to ask again, and no credential.
+func checkOutage(t *testing.T, session auth.Session, err error) {
+	t.Helper()
+	if got := verdict(session, err); got != unavailable {
+		t.Fatalf("%s (%v), want %s", got, err, unavailable)
+	}
+	failure, ok := err.(*clienttoken.Failure) //nolint:errorlint // the type itself is the promise
+	if !ok || failure.RetryAfter <= 0 || failure.Err == nil {
+		t.Errorf("%#v, want a failure that says when to try again, and why", err)
+	}
+	checkSilent(t, err, appSession)
+}
+
+func TestTheLastByteAndTheLastMomentStillCount(t *testing.T) {
+	whole := `{"sub":"alice"}`
+	for name, handler := range map[string]http.HandlerFunc{
+		"16 KiB":      text(whole + strings.Repeat(" ", whoIsLimit-len(whole))),
+		"after 4.99s": after(askingLimit-10*time.Millisecond, text(whole)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app := newApplication()
+				app.answers(page(handler))
+				if got := verdict(forwardMode(app).Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+					t.Error(got)
+				}
+			})
+		})
+	}
+}
+
+func TestTheCookiesDoNotFollowARedirect(t *testing.T) {
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		for _, to := range []string{"https://evil.example.com/", "/login", "//evil.example.com", whoIs, "http://app.internal/whoami", "\\\\", "http://[", "%zz"} {
+			t.Run(fmt.Sprint(code, " ", to), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					app := newApplication()
+					app.answers(page(func(w http.ResponseWriter, _ *http.Request) {
+						w.Header().Set("Location", to)
+						w.WriteHeader(code)
+					}))
+					session, err := forwardMode(app).Authenticate(request(t.Context(), inSession(appSession)))
+					checkOutage(t, session, err)
+					if app.calls() != 1 {
+						t.Errorf("%d calls, the last to %s", app.calls(), app.asked[app.calls()-1].URL)
+					}
+				})
+			})
+		}
+	}
+}
+
+// An application may put whatever it was told into its answer.
+func TestACredentialThatTheApplicationRepeatsIsInNoError(t *testing.T) {
+	const token = "the-bearer-token-of-alice-in-the-application"
+	secrets := http.Header{"Cookie": {appSession}, "Authorization": {"Token " + token}}
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"401":                   func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) },
+		"403":                   func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) },
+		"500":                   func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+		"a redirect":            func(w http.ResponseWriter) { w.WriteHeader(http.StatusFound) },
+		"200, and no JSON":      func(http.ResponseWriter) {},
+		"200, and a bad user":   func(w http.ResponseWriter) { text(`{"sub":"\u0000`+token+`"}`)(w, nil) },
+		"200, and another type": func(w http.ResponseWriter) { text(`["`+token+`"]`)(w, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app := newApplication()
+				app.answers(page(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Location", "http://[app/login;"+appSession+";"+token)
+					w.Header().Set("Www-Authenticate", token)
+					w.Header().Set("Set-Cookie", appSession)
+					answer(w)
+					text(appSession+token)(w, nil)
+				}))
+				_, err := forwardMode(app).Authenticate(request(t.Context(), secrets))
+				if err == nil {
+					t.Fatal("accepted")
+				}
+				checkSilent(t, err, appSession, token)
+			})
+		})
+	}
+}
+
+// The default transport refuses such a header before it opens a connection.
+func TestACredentialThatCannotBeSentIsAnOutageThatDoesNotSayIt(t *testing.T) {
+	forward := forwardMode(nil, func(f *auth.ForwardConfig) { f.Transport = nil })
+	session, err := forward.Authenticate(request(t.Context(), inSession(appSession+"\n")))
+	checkOutage(t, session, err)
+}

@@ -1,0 +1,312 @@
+package auth_test
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+const (
+	whoIs       = "https://app.internal/whoami"
+	appSession  = "sid=the-session-of-alice-in-the-application"
+	whoIsLimit  = 16 << 10
+	askingLimit = 5 * time.Second
+)
+
+// application is one that knows its users by sessions of its own. It has no
+// socket, so that it can be asked inside of a synctest bubble.
+type application struct {
+	mu     sync.Mutex
+	answer http.RoundTripper
+	asked  []*http.Request
+}
+
+// newApplication is one that knows alice's session, and else nobody.
+func newApplication() *application {
+	a := &application{}
+	a.signIn()
+	return a
+}
+
+func (a *application) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.mu.Lock()
+	a.asked = append(a.asked, r)
+	answer := a.answer
+	a.mu.Unlock()
+	return answer.RoundTrip(r)
+}
+
+func (a *application) answers(answer http.RoundTripper) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answer = answer
+}
+
+// signIn makes alice's session one that the application knows, and signOut
+// ends it.
+func (a *application) signIn() {
+	a.answers(page(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") != appSession {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		document(object{"sub": "alice"})(w, r)
+	}))
+}
+
+func (a *application) signOut() { a.answers(page(status(http.StatusUnauthorized))) }
+
+func (a *application) calls() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.asked)
+}
+
+// page answers as a server would, and as a connection does that is cut when
+// the caller's time is over.
+type page http.HandlerFunc
+
+// RoundTrip implements http.RoundTripper.
+func (p page) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	p(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
+}
+
+// bubble runs a test in a synctest bubble of its own.
+func bubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// forwardMode asks a, and remembers its answers for 10 s.
+func forwardMode(a *application, edits ...func(*auth.ForwardConfig)) *auth.Forward {
+	config := auth.ForwardConfig{URL: whoIs, Cache: 10 * time.Second, UserClaim: "sub", Transport: a}
+	for _, edit := range edits {
+		edit(&config)
+	}
+	return auth.NewForward(config)
+}
+
+func inSession(cookie string) http.Header { return http.Header{"Cookie": {cookie}} }
+
+func TestTheApplicationIsToldTheCredentialsAndNothingElse(t *testing.T) {
+	for name, credentials := range map[string]http.Header{
+		"cookie":                {"Cookie": {appSession}},
+		"several cookies":       {"Cookie": {appSession + "; theme=dark", "more=1"}},
+		"authorization":         {"Authorization": {"Basic YTpi"}},
+		"several":               {"Authorization": {"Basic YTpi", "Digest abc"}},
+		"cookie, authorization": {"Authorization": {"Basic YTpi"}, "Cookie": {appSession}},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			app := newApplication()
+			app.answers(page(document(object{"sub": "alice"})))
+			r := chatty(t, credentials)
+			before := r.Header.Clone()
+			if _, err := forwardMode(app).Authenticate(r); err != nil || app.calls() != 1 {
+				t.Fatalf("%d calls, %v", app.calls(), err)
+			}
+			want := credentials.Clone()
+			want.Set("Accept", "application/json")
+			checkQuestion(t, app.asked[0], want)
+			if !reflect.DeepEqual(r.Header, before) {
+				t.Errorf("the request's own headers became %v", r.Header)
+			}
+		})
+	}
+}
+
+// chatty is a request with credentials that says much that is none of the
+// application's business.
+func chatty(t *testing.T, credentials http.Header) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://evil.example.com/client-tokens?sub=bob", strings.NewReader(`{"action":"customer.read"}`))
+	for _, name := range []string{
+		"Origin", "Referer", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User", "X-Proxy-Secret",
+		"Forwarded", "User-Agent", "Content-Type", "Content-Length", "Transfer-Encoding", "Host", "X-Request-Id", "Traceparent",
+		"Accept", "Accept-Language", "If-None-Match", "Range", "Connection", "Proxy-Authorization", "Sec-Fetch-Site", "X-Http-Method-Override",
+	} {
+		r.Header.Set(name, "of-the-request")
+	}
+	maps.Copy(r.Header, credentials)
+	return r
+}
+
+// checkQuestion fails t unless asked is a bare GET of whoIs with these headers.
+func checkQuestion(t *testing.T, asked *http.Request, header http.Header) {
+	t.Helper()
+	if !reflect.DeepEqual(asked.Header, header) {
+		t.Errorf("headers %v, want %v", asked.Header, header)
+	}
+	if asked.Method != http.MethodGet || asked.URL.String() != whoIs || asked.Host != "app.internal" {
+		t.Errorf("%s %s of host %s", asked.Method, asked.URL, asked.Host)
+	}
+	if asked.ContentLength != 0 || asked.Body != nil && asked.Body != http.NoBody {
+		t.Errorf("a body of %d bytes", asked.ContentLength)
+	}
+}
+
+func TestWithoutCredentialsTheApplicationIsNotAsked(t *testing.T) {
+	for name, header := range map[string]http.Header{
+		"none":             nil,
+		"empty":            {},
+		"no values":        {"Cookie": {}, "Authorization": nil},
+		"other headers":    {"X-Forwarded-User": {"alice"}, "Proxy-Authorization": {"Basic YTpi"}, "Cookie2": {appSession}, "X-Cookie": {appSession}},
+		"set-cookie":       {"Set-Cookie": {appSession}},
+		"a token in a URL": {"Referer": {"https://app.example.com/?" + appSession}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app, second := newApplication(), &fakeMode{name: "second"}
+			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
+			if got := verdict(chain.Authenticate(request(t.Context(), header))); got != passedOn || app.calls() != 0 {
+				t.Errorf("%s after %d calls, want %s after none", got, app.calls(), passedOn)
+			}
+		})
+	}
+}
+
+func TestTheApplicationsAnswerIsTheSession(t *testing.T) {
+	longest := strings.Repeat("é", 255)
+	byCookie, byHeader := inSession(appSession), http.Header{"Authorization": {"Basic YTpi"}}
+	both := http.Header{"Authorization": {"Basic YTpi"}, "Cookie": {appSession}}
+	for _, c := range []struct {
+		name, userClaim, body string
+		header                http.Header
+		want                  auth.Session
+	}{
+		{"by cookie", "sub", `{"sub":"alice"}`, byCookie, auth.Session{User: clienttoken.User{ID: "alice", Claims: object{"sub": "alice"}}, ByCookie: true}},
+		{"by header", "sub", `{"sub":"alice"}`, byHeader, auth.Session{User: clienttoken.User{ID: "alice", Claims: object{"sub": "alice"}}}},
+		{"by both", "sub", `{"sub":"alice"}`, both, auth.Session{User: clienttoken.User{ID: "alice", Claims: object{"sub": "alice"}}, ByCookie: true}},
+		{
+			"all claims", "sub", ` {"sub":"alice","admin":true,"groups":["a","b"],"age":7,"SUB":"bob"} `, byHeader,
+			auth.Session{User: clienttoken.User{ID: "alice", Claims: object{"sub": "alice", "admin": true, "groups": []any{"a", "b"}, "age": 7.0, "SUB": "bob"}}},
+		},
+		{"another user claim", "user", `{"sub":"alice","user":"bob"}`, byHeader, auth.Session{User: clienttoken.User{ID: "bob", Claims: object{"sub": "alice", "user": "bob"}}}},
+		{"255 characters", "sub", `{"sub":"` + longest + `"}`, byHeader, auth.Session{User: clienttoken.User{ID: longest, Claims: object{"sub": longest}}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app := newApplication()
+				app.answers(page(text(c.body)))
+				forward := forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = c.userClaim })
+				c.want.Mode = "forward"
+				for range 2 { // asked, then remembered
+					got, err := forward.Authenticate(request(t.Context(), c.header))
+					if err != nil || !reflect.DeepEqual(got, c.want) {
+						t.Errorf("%+v (%v), want %+v", got, err, c.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestNobodyIsRefusedAndSeenAtOnceAfterSigningIn(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"401":             status(http.StatusUnauthorized),
+		"403":             status(http.StatusForbidden),
+		"401 with a user": withStatusAnd(http.StatusUnauthorized, `{"sub":"alice"}`),
+		"403 with a user": withStatusAnd(http.StatusForbidden, `{"sub":"alice"}`),
+		"401 with HTML":   withStatusAnd(http.StatusUnauthorized, "<html>"),
+		"403 at length":   withStatusAnd(http.StatusForbidden, strings.Repeat(" ", 2*whoIsLimit)),
+	} {
+		bubble(t, name, func(t *testing.T) {
+			app, second := newApplication(), &fakeMode{name: "second"}
+			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
+			app.answers(page(answer))
+			for range 2 {
+				session, err := chain.Authenticate(request(t.Context(), inSession(appSession)))
+				if got := verdict(session, err); got != refused || second.asked != 0 {
+					t.Errorf("%s, passed on %d times", got, second.asked)
+				}
+				checkRejection(t, err, inSession(appSession))
+			}
+			app.signIn()
+			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+				t.Errorf("%s after signing in", got)
+			}
+		})
+	}
+}
+
+func TestABadBearerTokenNeverReachesTheApplication(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		want   string
+		calls  int
+	}{
+		{"good token", bearer(plain()), alice, 0},
+		{"good token, application's cookie", http.Header{"Authorization": bearer(plain())["Authorization"], "Cookie": {appSession}}, alice, 0},
+		{"garbage", bearer("garbage"), refused, 0},
+		{"forged", bearer(forged("rsa")), refused, 0},
+		{"expired", bearer(says(object{"exp": midnight.Unix() - 61})), refused, 0},
+		{"empty", bearer(""), refused, 0},
+		{"garbage, application's cookie", http.Header{"Authorization": {"Bearer garbage"}, "Cookie": {appSession}}, refused, 0},
+		{"twice, application's cookie", http.Header{"Authorization": {"Bearer a", "Basic YTpi"}, "Cookie": {appSession}}, refused, 0},
+		{"garbage in bearer's cookie", http.Header{"Cookie": {appSession + "; " + cookie + "=garbage"}}, refused, 0},
+		{"application's cookie", inSession(appSession), aliceCookie, 1},
+		{"another scheme, application's cookie", http.Header{"Authorization": {"Basic YTpi"}, "Cookie": {appSession}}, aliceCookie, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app := newApplication()
+				chain := auth.NewChain(prometheus.NewRegistry(), bearerMode()(t), forwardMode(app))
+				if got := verdict(chain.Authenticate(request(t.Context(), c.header))); got != c.want || app.calls() != c.calls {
+					t.Errorf("%s after %d calls, want %s after %d", got, app.calls(), c.want, c.calls)
+				}
+			})
+		})
+	}
+}
+
+func TestTheForwardModeStandsTheSharedSuite(t *testing.T) {
+	attempts := []attempt{
+		{"the session", inSession(appSession), aliceCookie},
+		{"the session beside a header of a proxy", http.Header{"Cookie": {appSession}, "X-Forwarded-User": {"bob"}}, aliceCookie},
+		{"twice", inSession(appSession + "; " + appSession), refused},
+		{"cut", inSession(appSession[:len(appSession)-1]), refused},
+		{"8 KiB", inSession(strings.Repeat("a", 8<<10)), refused},
+		{"empty", inSession(""), refused},
+		{"a bearer token", bearer(plain()), refused},
+		{"another scheme", http.Header{"Authorization": {"Basic YTpi"}}, refused},
+	}
+	for i, changed := range slices.Compact(changedInOne(appSession + ".x.x")) {
+		if i%16 == 0 {
+			attempts = append(attempts, attempt{"changed to " + changed, inSession(changed), refused})
+		}
+	}
+	try(t, func(*testing.T) auth.Mode { return forwardMode(newApplication()) }, attempts)
+}
+
+func TestAForwardModeWithoutURLOrUserClaimIsNotMade(t *testing.T) {
+	for name, empty := range map[string]func(*auth.ForwardConfig){
+		"URL":        func(c *auth.ForwardConfig) { c.URL = "" },
+		"user claim": func(c *auth.ForwardConfig) { c.UserClaim = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			forwardMode(nil, empty)
+		})
+	}
+}
