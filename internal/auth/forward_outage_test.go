@@ -21,6 +21,7 @@ import (
 // long take as long as the mode waits.
 func outages() map[string]http.RoundTripper {
 	pages := map[string]http.HandlerFunc{
+		"200 with sub twice":         text(`{"sub":"alice","sub":"bob"}`),
 		"200 without sub":            text(`{"user":"alice"}`),
 		"200 with sub in upper case": text(`{"SUB":"alice"}`),
 		"200 with sub inside":        text(`{"user":{"sub":"alice"}}`),
