@@ -103,43 +103,33 @@ func TestTwoHundredCallersShareTheNewAccessToken(t *testing.T) {
 	}
 }
 
-func TestAnAccessTokenThatIsAlwaysRejectedIsTriedTwice(t *testing.T) {
-	for _, code := range []string{"InvalidAccessToken", "ExpiredAccessToken"} {
+// TestARefusedApplicationIsTriedAgainOnlyWhereANewTokenCanHelp: two of Dwolla's
+// 401 codes speak of the access token, the others of the application.
+func TestARefusedApplicationIsTriedAgainOnlyWhereANewTokenCanHelp(t *testing.T) {
+	for code, attempts := range map[string]int{
+		"InvalidAccessToken": 2, "ExpiredAccessToken": 2,
+		"InvalidCredentials": 1, "InvalidAccountStatus": 1, "InvalidApplicationStatus": 1, "InvalidScopes": 1, "Unheard": 1,
+	} {
 		t.Run(code, func(t *testing.T) {
 			w := start(t)
 			w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusUnauthorized, Code: code})
 			_, err := w.vend(t.Context())
 			w.wantFailure(t, err, clienttoken.UpstreamError)
 			wantFault(t, fault(t, err), "create_client_token", http.StatusUnauthorized, code)
-			w.wantCalls(t, emulator.OpCreateClientToken, 2)
-			w.wantCalls(t, emulator.OpToken, 2)
-			mend := failureOf(t, err).Mend
-			for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
-				if !strings.Contains(mend, name) {
-					t.Errorf("%s is not in %q", name, mend)
-				}
-			}
+			w.wantCalls(t, emulator.OpCreateClientToken, attempts)
+			w.wantCalls(t, emulator.OpToken, attempts)
+			wantSettings(t, failureOf(t, err).Mend)
 		})
 	}
 }
 
-func TestAMisconfiguredApplicationIsNotTriedAgainAndSaysWhatToMend(t *testing.T) {
-	for _, code := range []string{"InvalidCredentials", "InvalidAccountStatus", "InvalidApplicationStatus", "InvalidScopes", "Unheard"} {
-		t.Run(code, func(t *testing.T) {
-			w := start(t)
-			w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusUnauthorized, Code: code})
-			_, err := w.vend(t.Context())
-			w.wantFailure(t, err, clienttoken.UpstreamError)
-			wantFault(t, fault(t, err), "create_client_token", http.StatusUnauthorized, code)
-			w.wantCalls(t, emulator.OpCreateClientToken, 1)
-			w.wantCalls(t, emulator.OpToken, 1)
-			mend := failureOf(t, err).Mend
-			for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
-				if !strings.Contains(mend, name) {
-					t.Errorf("%s is not in %q", name, mend)
-				}
-			}
-		})
+// wantSettings checks that text tells the operator what to look at.
+func wantSettings(t *testing.T, text string) {
+	t.Helper()
+	for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
+		if !strings.Contains(text, name) {
+			t.Errorf("%s is not in %q", name, text)
+		}
 	}
 }
 
@@ -155,11 +145,7 @@ func (w *world) wantConfigurationLine(t *testing.T, code string) {
 	if line["level"] != "error" || line["dwolla_code"] != code || line["dwolla_request_id"] == "" {
 		t.Errorf("logged %v", line)
 	}
-	for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
-		if !strings.Contains(message, name) {
-			t.Errorf("%s is not in the message %q", name, message)
-		}
-	}
+	wantSettings(t, message)
 }
 
 func TestOtherRefusalsGetOneAttemptAndNothingToMend(t *testing.T) {
