@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -187,7 +188,7 @@ func credentials(environ []string) []string {
 	var own []string
 	for _, variable := range environ {
 		for _, name := range []string{"DWOLLA_CLIENT_ID=", "DWOLLA_CLIENT_SECRET=", "DWOLLA_CLIENT_SECRET_FILE="} {
-			if len(variable) > len(name) && variable[:len(name)] == name {
+			if value, found := strings.CutPrefix(variable, name); found && value != "" {
 				own = append(own, variable)
 			}
 		}

@@ -91,13 +91,25 @@ func (a *App) open(ctx context.Context, version string) error {
 		return fmt.Errorf("ALLOWED_ORIGINS: %w", err)
 	}
 	admin := handler.NewAdmin(handler.AdminConfig{Version: version, Ready: a.ready, Gatherer: registry})
-	if a.public, err = listen(ctx, c.HTTPAddr, public, a.log); err != nil {
+	if a.public, err = listen(ctx, c.HTTPAddr, a.movingOn(public), a.log); err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
 	if a.admin, err = listen(ctx, c.AdminAddr, admin, a.log); err != nil {
 		return fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	return nil
+}
+
+// movingOn asks callers to connect anew while the service drains, so that a
+// balancer that keeps connections open goes elsewhere by itself. Closing the
+// idle ones at once would cut a request that is on its way on one of them.
+func (a *App) movingOn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // directory opens the source of users' Customers.
@@ -192,8 +204,6 @@ func (a *App) Serve(ctx context.Context) error {
 func (a *App) drain(ctx context.Context) error {
 	a.log.Info().Dur("delay_ms", a.config.ShutdownDelay).Msg("stopping: no longer ready")
 	a.draining.Store(true)
-	// Balancers that keep connections open are made to open new ones elsewhere.
-	a.public.http.SetKeepAlivesEnabled(false)
 	time.Sleep(a.config.ShutdownDelay)
 
 	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout)

@@ -121,6 +121,11 @@ func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
 	w := newWorld(t)
 	s := w.start(t, map[string]string{"SHUTDOWN_DELAY": "1s"})
 	s.vend(t, "alice", `{"action":"customer.read"}`) // gets the access token
+	kept := &http.Client{Transport: &http.Transport{}}
+	defer kept.CloseIdleConnections()
+	if s.hangsUp(t, kept) {
+		t.Error("a connection is not kept")
+	}
 	release := make(chan struct{})
 	w.hold(release)
 
@@ -136,6 +141,9 @@ func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
 	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
 		t.Errorf("livez while draining: %d", got.status)
 	}
+	if !s.hangsUp(t, kept) {
+		t.Error("a kept connection is not asked to go elsewhere")
+	}
 	close(release)
 	if got := <-finished; got.status != http.StatusOK {
 		t.Errorf("the request under way: %d %s", got.status, got.body)
@@ -146,6 +154,24 @@ func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
 	if _, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr()); err == nil {
 		t.Error("the public listener is still open")
 	}
+}
+
+// hangsUp makes a request and reports whether the answer ends the connection.
+func (s *service) hangsUp(t *testing.T, client *http.Client) bool {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.PublicAddr()+"/openapi.yaml", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.Close
 }
 
 func TestDrainPastItsLimitCutsAndSaysSo(t *testing.T) {

@@ -138,7 +138,7 @@ func (f faults) checkBearer(c *Config) {
 	f.checkRequired("AUTH_BEARER_AUDIENCE", c.BearerAudience)
 	f.checkRequired("AUTH_BEARER_ISSUER", c.BearerIssuer)
 	for name, value := range map[string]string{"AUTH_BEARER_ISSUER": c.BearerIssuer, "AUTH_BEARER_JWKS_URL": c.BearerJWKSURL} {
-		if err := checkProviderURL(value, c.Environment); value != "" && err != nil {
+		if err := checkIdentityURL(value, c.Environment); value != "" && err != nil {
 			f.add(name, err.Error())
 		}
 	}
@@ -152,7 +152,7 @@ func (f faults) checkBearer(c *Config) {
 
 func (f faults) checkForward(c *Config) {
 	f.checkRequired("AUTH_FORWARD_URL", c.ForwardURL)
-	if err := checkProviderURL(c.ForwardURL, c.Environment); c.ForwardURL != "" && err != nil {
+	if err := checkIdentityURL(c.ForwardURL, c.Environment); c.ForwardURL != "" && err != nil {
 		f.add("AUTH_FORWARD_URL", err.Error())
 	}
 	f.checkWithin("AUTH_FORWARD_CACHE", c.ForwardCache, 0, 5*time.Minute)
@@ -181,9 +181,9 @@ func isToken(s string) bool {
 	return regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$").MatchString(s)
 }
 
-// checkProviderURL demands https where money is real: whoever can change the
-// keys on their way can be anybody.
-func checkProviderURL(raw string, environment clienttoken.Environment) error {
+// checkIdentityURL demands https where money is real: whoever can change the
+// keys, or the answer about who is signed in, on their way can be anybody.
+func checkIdentityURL(raw string, environment clienttoken.Environment) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("%q is no absolute URL without user info, query and fragment", raw)
