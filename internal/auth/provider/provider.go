@@ -1,44 +1,58 @@
-// Package provider is a small identity provider over HTTP: for tests, for the
-// sandbox and for the bench. It publishes a discovery document and a key set,
-// signs whatever its owner asks for, and hands a token to anybody who names one
-// of its users.
+// Package provider is a small OpenID provider: for tests, for the sandbox and
+// for the bench. Applications send browsers to it with the authorization code
+// flow, and it answers with ID tokens; whoever wants a bearer token without a
+// browser asks /token for one.
 //
 // It is never part of the server, and it never asks for a password: whoever
-// reaches it is whoever they say.
+// reaches it is whoever they say. It forgets everything when it ends.
+//
+// The protocol is that of github.com/zitadel/oidc; the login page, the sessions
+// and the back-channel logout are here. The routes:
+//
+//	GET  /.well-known/openid-configuration  the discovery document
+//	GET  /keys                              the current key
+//	GET  /authorize                         where an application sends a browser
+//	GET  /login                             the page with one button for each user
+//	POST /oauth/token                       a code for an ID token
+//	GET  /userinfo                          the claims of a user
+//	GET  /end_session                       where an application signs a browser out
+//
+// And for whoever develops an application:
+//
+//	GET  /token?user=NAME                   a bearer token for that user, as text
+//	POST /logout-user?user=NAME             sign that user out everywhere
+//	POST /rotate                            replace the key
 package provider
 
 import (
 	"crypto/rand"
-	"crypto/rsa"
-	"encoding/json"
 	"fmt"
+	"html/template"
 	"maps"
 	"net/http"
-	"sync"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
 // Options describe a provider.
 type Options struct {
-	Issuer   string                    // the URL under which it is reached, as tokens name it
-	Audience string                    // aud of the tokens for Users
-	Users    map[string]map[string]any // by user name: the claims beside iss, aud, sub, iat and exp
-	Life     time.Duration             // of those tokens; zero: one hour
+	Issuer    string                    // the URL under which it is reached, as tokens name it
+	Audience  string                    // aud of the tokens for Users
+	Users     map[string]map[string]any // by user name: the claims beside iss, aud, sub, iat and exp
+	Life      time.Duration             // of those tokens, and of ID tokens; zero: one hour
+	Clients   []Client                  // the applications that may send browsers; AddClient adds more
+	Transport http.RoundTripper         // carries logout tokens to clients; nil: http.DefaultTransport
 }
 
-// Provider is an identity provider. It is safe for concurrent use.
+// Provider is an OpenID provider. It is safe for concurrent use.
 type Provider struct {
-	options Options
-	mux     *http.ServeMux
-
-	mu        sync.Mutex
-	key       *rsa.PrivateKey
-	published []jose.JSONWebKey
-	rotations int
-	fetches   int
+	options  Options
+	keys     *keyring
+	store    *storage
+	protocol *op.Provider
+	pages    *template.Template
+	handler  http.Handler
 }
 
 // New returns a provider with one RS256 key.
@@ -46,64 +60,85 @@ func New(o Options) (*Provider, error) {
 	if o.Life == 0 {
 		o.Life = time.Hour
 	}
-	p := &Provider{options: o, mux: http.NewServeMux()}
-	p.mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
-	p.mux.HandleFunc("GET /keys", p.keys)
-	p.mux.HandleFunc("GET /token", p.token)
-	return p, p.Rotate()
+	keys := &keyring{}
+	if err := keys.rotate(); err != nil {
+		return nil, err
+	}
+	p := &Provider{options: o, keys: keys, store: newStorage(o, keys)}
+	for _, c := range o.Clients {
+		p.AddClient(c)
+	}
+	config := &op.Config{
+		CodeMethodS256:                    true,
+		AuthMethodPost:                    true,
+		DefaultLogoutRedirectURI:          o.Issuer + signedOutPath,
+		BackChannelLogoutSupported:        true,
+		BackChannelLogoutSessionSupported: true,
+	}
+	_, _ = rand.Read(config.CryptoKey[:]) // never fails
+	var err error
+	// Neither a page of another origin nor its scripts have business here.
+	p.protocol, err = op.NewProvider(config, p.store, op.StaticIssuer(o.Issuer), op.WithAllowInsecure(), op.WithCORSOptions(nil))
+	if err != nil {
+		return nil, fmt.Errorf("setting up the provider %s: %w", o.Issuer, err)
+	}
+	if p.pages, err = template.New("").Parse(pages); err != nil {
+		return nil, fmt.Errorf("reading the pages: %w", err)
+	}
+	p.handler = p.routes()
+	return p, nil
 }
 
-// ServeHTTP serves the discovery document, the key set at /keys, and at
-// /token?user=NAME a token for one of the users, as text.
-func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+// routes has of op's own routes only those that this provider is for: no
+// introspection, no revocation, no device flow.
+func (p *Provider) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
+	mux.HandleFunc("GET /keys", p.publish)
+	mux.Handle("/authorize", p.withIssuer(p.protocol))
+	mux.Handle("/authorize/callback", p.withIssuer(p.protocol))
+	mux.Handle("POST /oauth/token", p.protocol)
+	mux.Handle("/userinfo", p.protocol)
+	mux.Handle("GET /login", p.withIssuer(http.HandlerFunc(p.login)))
+	mux.HandleFunc("GET /end_session", p.endSession)
+	mux.HandleFunc("POST /end_session", p.endSession)
+	mux.HandleFunc("GET "+signedOutPath, p.signedOut)
+	mux.HandleFunc("GET /token", p.token)
+
+	// A page of somebody else's must not press these buttons.
+	own := http.NewCrossOriginProtection()
+	mux.Handle("POST /login", own.Handler(p.withIssuer(http.HandlerFunc(p.signIn))))
+	mux.Handle("POST /logout-user", own.Handler(http.HandlerFunc(p.logoutUser)))
+	mux.Handle("POST /rotate", own.Handler(http.HandlerFunc(p.rotate)))
+	return http.MaxBytesHandler(mux, maxBody)
+}
+
+// maxBody is far more than any form here holds.
+const maxBody = 64 << 10
+
+// ServeHTTP serves the routes that the package comment lists.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// AddClient makes an application known, or replaces the one with its ID.
+func (p *Provider) AddClient(c Client) { p.store.addClient(c) }
 
 // Rotate replaces the key: the next token is signed with a new one, and the old
 // one is no longer published.
-func (p *Provider) Rotate() error {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return fmt.Errorf("making a key: %w", err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rotations++
-	p.key = key
-	p.published = []jose.JSONWebKey{{
-		Key: key.Public(), KeyID: p.keyID(), Algorithm: string(jose.RS256), Use: "sig",
-	}}
-	return nil
-}
+func (p *Provider) Rotate() error { return p.keys.rotate() }
 
 // Fetches is how often the key set was asked for.
-func (p *Provider) Fetches() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.fetches
-}
+func (p *Provider) Fetches() int { return p.keys.fetched() }
 
 // Token signs claims as they are, with the current key and typ at+jwt.
 func (p *Provider) Token(claims map[string]any) (string, error) {
-	p.mu.Lock()
-	key := jose.JSONWebKey{Key: p.key, KeyID: p.keyID()}
-	p.mu.Unlock()
-	options := (&jose.SignerOptions{}).WithType("at+jwt")
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, options)
-	if err != nil {
-		return "", fmt.Errorf("signing a token: %w", err)
-	}
-	token, err := jwt.Signed(signer).Claims(claims).Serialize()
-	if err != nil {
-		return "", fmt.Errorf("signing a token: %w", err)
-	}
-	return token, nil
+	return p.keys.sign("at+jwt", claims)
 }
 
 // TokenFor signs a token for one of the users, as /token does. The error says
 // so when there is no such user.
 func (p *Provider) TokenFor(user string) (string, error) {
-	own, known := p.options.Users[user]
-	if !known {
-		return "", fmt.Errorf("no user is called %.100q", user)
+	if err := p.knows(user); err != nil {
+		return "", err
 	}
 	now := time.Now()
 	claims := map[string]any{
@@ -113,27 +148,16 @@ func (p *Provider) TokenFor(user string) (string, error) {
 		"iat": now.Unix(),
 		"exp": now.Add(p.options.Life).Unix(),
 	}
-	maps.Copy(claims, own)
+	maps.Copy(claims, p.options.Users[user])
 	return p.Token(claims)
 }
 
-// keyID names the current key. The caller holds mu.
-func (p *Provider) keyID() string { return fmt.Sprintf("key-%d", p.rotations) }
-
-func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{
-		"issuer":                                p.options.Issuer,
-		"jwks_uri":                              p.options.Issuer + "/keys",
-		"id_token_signing_alg_values_supported": []string{"RS256"},
-	})
-}
-
-func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
-	p.mu.Lock()
-	p.fetches++
-	set := jose.JSONWebKeySet{Keys: p.published}
-	p.mu.Unlock()
-	writeJSON(w, set)
+// knows returns an error when there is no such user.
+func (p *Provider) knows(user string) error {
+	if _, known := p.options.Users[user]; !known {
+		return fmt.Errorf("no user is called %.100q", user)
+	}
+	return nil
 }
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
@@ -143,10 +167,13 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = fmt.Fprintln(w, token)
+	_, _ = fmt.Fprintln(w, token) //nolint:gosec // a JWT, as text
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // a reader that has gone away is its own loss
+func (p *Provider) rotate(w http.ResponseWriter, _ *http.Request) {
+	if err := p.Rotate(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
