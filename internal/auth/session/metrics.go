@@ -1,0 +1,60 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Observed is a store whose requests are counted.
+type Observed struct {
+	store    Store
+	requests *prometheus.CounterVec // operation, outcome
+}
+
+// Observe counts the requests to a store.
+func Observe(s Store, r prometheus.Registerer) *Observed {
+	o := &Observed{s, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "dropgate_session_store_requests_total",
+		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), canceled or unavailable.",
+	}, []string{"operation", "outcome"})}
+	r.MustRegister(o.requests)
+	return o
+}
+
+// Start implements Store.
+func (o *Observed) Start(ctx context.Context, key Key, s Session, once string) (displaced int, err error) {
+	displaced, err = o.store.Start(ctx, key, s, once)
+	o.count("start", err)
+	return displaced, err
+}
+
+// Find implements Store.
+func (o *Observed) Find(ctx context.Context, key Key, effect Effect) (Session, error) {
+	s, err := o.store.Find(ctx, key, effect)
+	o.count("find", err)
+	return s, err
+}
+
+// End implements Store.
+func (o *Observed) End(ctx context.Context, which Which) ([]Session, error) {
+	ended, err := o.store.End(ctx, which)
+	o.count("end", err)
+	return ended, err
+}
+
+func (o *Observed) count(operation string, err error) {
+	outcome := "unavailable"
+	switch {
+	case err == nil:
+		outcome = "ok"
+	case errors.Is(err, ErrNone):
+		outcome = "none"
+	case errors.Is(err, ErrUsed):
+		outcome = "used"
+	case errors.Is(err, context.Canceled):
+		outcome = "canceled"
+	}
+	o.requests.WithLabelValues(operation, outcome).Inc()
+}

@@ -1,0 +1,102 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// Session is a user who signed in.
+type Session struct {
+	User    clienttoken.User
+	Subject string // the user as the identity provider knows them: sub
+	SID     string // the user's session at the identity provider; may be empty
+	// IDToken tells the identity provider which of its sessions to end. It may
+	// be empty.
+	IDToken clienttoken.Secret
+	// Expires is when the session ends unless it is used before. The store sets
+	// it.
+	Expires time.Time
+}
+
+// Key is the SHA-256 of a session's id.
+type Key [sha256.Size]byte
+
+const idBytes = 32
+
+// NewID makes the id of a session: 256 random bits, in 43 characters.
+func NewID() clienttoken.Secret {
+	var id [idBytes]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	return clienttoken.NewSecret(base64.RawURLEncoding.EncodeToString(id[:]))
+}
+
+// KeyOf returns the key of what may be a session's id, and false for what
+// cannot be one.
+func KeyOf(id string) (Key, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
+	if err != nil || len(raw) != idBytes || len(id) != base64.RawURLEncoding.EncodedLen(idBytes) {
+		return Key{}, false
+	}
+	return sha256.Sum256([]byte(id)), true
+}
+
+// Limits say how long sessions live.
+type Limits struct {
+	Idle     time.Duration // without being used
+	Lifetime time.Duration // since the sign-in
+	Now      func() time.Time
+}
+
+// maxPerSubject bounds the sessions of one user. The oldest ends when there is
+// one more.
+const maxPerSubject = 32
+
+// rememberUse is how long it is remembered that something may be used once
+// only. It has to be longer than anybody accepts what was used: a sign-in takes
+// 10 minutes at most, and a logout token is no older than that.
+const rememberUse = 15 * time.Minute
+
+// Effect is what looking for a session does to it.
+type Effect int
+
+// Peek leaves the session as it is. Extend lets its idle time begin anew.
+const (
+	Peek Effect = iota
+	Extend
+)
+
+// Which sessions to end: the one of Key, or all of Subject, or all of SID. With
+// both, those of Subject that are of SID or do not know theirs.
+type Which struct {
+	Key          Key
+	Subject, SID string
+	// Once, unless it is empty, is the id of a notice that counts once: ErrUsed
+	// is the answer to another one of that id.
+	Once string
+}
+
+var (
+	// ErrNone says that there is no such session, or no longer.
+	ErrNone = errors.New("no such session")
+	// ErrUsed says that what may be used once was used before.
+	ErrUsed = errors.New("used before")
+)
+
+// Store keeps sessions. Whatever it cannot do because it is down, or full, is
+// a *clienttoken.Failure. It is safe for concurrent use.
+type Store interface {
+	// Start keeps a new session. Once is the id of the sign-in, which starts
+	// one session only: ErrUsed. It returns how many sessions of the same
+	// subject it had to end to make room.
+	Start(ctx context.Context, key Key, s Session, once string) (displaced int, err error)
+	// Find returns a session, or ErrNone.
+	Find(ctx context.Context, key Key, effect Effect) (Session, error)
+	// End ends sessions, for good, and returns them. None is no error.
+	End(ctx context.Context, which Which) ([]Session, error)
+}

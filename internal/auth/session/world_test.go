@@ -1,0 +1,340 @@
+package session_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+const (
+	idle     = 30 * time.Minute
+	lifetime = 8 * time.Hour
+	ms       = time.Millisecond
+)
+
+// fataler is what *testing.T, *testing.B and *rapid.T have in common.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// clock is the time of a world. It stands still until somebody moves it.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func (c *clock) limits() session.Limits {
+	return session.Limits{Idle: idle, Lifetime: lifetime, Now: c.Now}
+}
+
+// world is an empty store, or a part of one that is empty and nobody else's.
+type world struct {
+	session.Store
+	*clock
+
+	run string                // begins all names, so that no other test has them
+	age func(d time.Duration) // lets the server's own time pass
+	// grain is how near to the end of something a test may go. A real server's
+	// time passes by itself, while a test is running.
+	grain  time.Duration
+	reopen func(session.Limits)
+	client *redis.Client        // the test's own way into the server, if there is one
+	mini   *miniredis.Miniredis // the server, if it is that one
+	prints *prints              // what is in the server, if there is one
+}
+
+// pass lets time pass, for the store and for its server.
+func (w *world) pass(d time.Duration) {
+	w.move(d)
+	w.age(d)
+}
+
+// stores are all kinds of store: each has to keep each promise.
+var stores = map[string]func(t testing.TB) *world{
+	"Memory":    newMemory,
+	"Redis":     newRedis,
+	"miniredis": newMiniredis,
+	"Memory, observed": func(t testing.TB) *world {
+		w := newMemory(t)
+		w.Store = session.Observe(w.Store, prometheus.NewRegistry())
+		return w
+	},
+	"miniredis, observed": func(t testing.TB) *world {
+		w := newMiniredis(t)
+		w.Store = session.Observe(w.Store, prometheus.NewRegistry())
+		return w
+	},
+}
+
+func newMemory(testing.TB) *world {
+	c := newClock()
+	w := &world{clock: c, run: rand.Text(), age: func(time.Duration) {}, grain: ms}
+	w.reopen = func(limits session.Limits) { w.Store = session.NewMemory(limits) }
+	w.reopen(c.limits())
+	return w
+}
+
+// newMiniredis has a server of its own, whose time passes by hand too.
+func newMiniredis(t testing.TB) *world {
+	mini := miniredis.RunT(t)
+	w := newWorldAt(t, "redis://"+mini.Addr())
+	w.age, w.mini, w.grain = mini.FastForward, mini, ms
+	return w
+}
+
+// newRedis shares the real server with other tests. Its time cannot be moved,
+// and need not be: the callers' clocks decide what is still good. Only what was
+// used is forgotten by the server alone, so that is aged.
+func newRedis(t testing.TB) *world {
+	w := newWorldAt(t, redisURL(t))
+	w.grain = 10 * time.Second
+	w.age = func(d time.Duration) {
+		for _, name := range w.prints.all() {
+			if !strings.HasPrefix(name, "dropgate:used:") {
+				continue
+			}
+			left, err := w.client.PTTL(context.Background(), name).Result()
+			if err == nil && left > d {
+				err = w.client.PExpire(context.Background(), name, left-d).Err()
+			} else if err == nil && left > 0 {
+				err = w.client.Del(context.Background(), name).Err()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return w
+}
+
+// redisURL is the real server. Only CI has to have one.
+func redisURL(t testing.TB) string {
+	t.Helper()
+	url := os.Getenv("TEST_REDIS_URL")
+	if url == "" && os.Getenv("CI") == "true" {
+		t.Fatal("CI has to test with a real Redis: TEST_REDIS_URL is not set")
+	}
+	if url == "" {
+		t.Skip("TEST_REDIS_URL is not set")
+	}
+	return url
+}
+
+// newWorldAt is on a server, and removes what it puts there.
+func newWorldAt(t testing.TB, url string) *world {
+	t.Helper()
+	c := newClock()
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{clock: c, run: rand.Text(), client: redis.NewClient(options)}
+	w.prints = &prints{names: map[string]bool{}}
+	w.Store = w.prints
+	w.reopen = func(limits session.Limits) { w.prints.Store = open(t, url, limits) }
+	w.reopen(c.limits())
+	t.Cleanup(func() {
+		w.prints.wipe(w.client)
+		_ = w.client.Close()
+	})
+	return w
+}
+
+// open returns a store, as one more replica would have it.
+func open(t testing.TB, url string, limits session.Limits) *session.Redis {
+	t.Helper()
+	r, err := session.NewRedis(clienttoken.NewSecret(url), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// prints notes under which names a store may have put something into Redis.
+// Replicas of different versions meet there, so the names are a promise too.
+type prints struct {
+	session.Store
+
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func sessionName(key session.Key) string { return "dropgate:session:" + hex.EncodeToString(key[:]) }
+
+func nameOf(kind, of string) string {
+	sum := sha256.Sum256([]byte(of))
+	return "dropgate:" + kind + ":" + hex.EncodeToString(sum[:])
+}
+
+func (p *prints) note(names ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range names {
+		p.names[name] = true
+	}
+}
+
+func (p *prints) all() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]string, 0, len(p.names))
+	for name := range p.names {
+		all = append(all, name)
+	}
+	return all
+}
+
+// wipe removes everything, unless the server is down by now.
+func (p *prints) wipe(client *redis.Client) {
+	for names := range slices.Chunk(p.all(), 1000) {
+		_ = client.Del(context.Background(), names...)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.names)
+}
+
+func (p *prints) Start(ctx context.Context, key session.Key, s session.Session, once string) (displaced int, err error) {
+	p.note(sessionName(key), nameOf("subject", s.Subject), nameOf("sid", s.SID), nameOf("used", once))
+	return p.Store.Start(ctx, key, s, once)
+}
+
+func (p *prints) End(ctx context.Context, which session.Which) ([]session.Session, error) {
+	p.note(nameOf("used", which.Once))
+	return p.Store.End(ctx, which)
+}
+
+// newKey is the key of a new session.
+func newKey() session.Key {
+	key, ok := session.KeyOf(session.NewID().Reveal())
+	if !ok {
+		panic("a new id is none")
+	}
+	return key
+}
+
+// of is a session of a subject and of an identity provider's session, both of
+// this world. An empty sid is none.
+func (w *world) of(subject, sid string) session.Session {
+	s := session.Session{
+		User:    clienttoken.User{ID: subject, Claims: map[string]any{"sub": subject}},
+		Subject: w.run + subject,
+		IDToken: clienttoken.NewSecret("token of " + subject),
+	}
+	if sid != "" {
+		s.SID = w.run + sid
+	}
+	return s
+}
+
+// start starts a session, which must displace none.
+func (w *world) start(t fataler, s session.Session) session.Key {
+	t.Helper()
+	key := newKey()
+	if displaced, err := w.Start(context.Background(), key, s, rand.Text()); displaced != 0 || err != nil {
+		t.Fatalf("starting a session: displaced %d, error %v", displaced, err)
+	}
+	return key
+}
+
+// end ends sessions, as many as n.
+func (w *world) end(t fataler, which session.Which, n int) []session.Session {
+	t.Helper()
+	ended, err := w.End(context.Background(), which)
+	if len(ended) != n || err != nil {
+		t.Fatalf("ended %d sessions, error %v, want %d", len(ended), err, n)
+	}
+	return ended
+}
+
+// wantThere checks that sessions are there and wantGone that they are not,
+// without changing them.
+func (w *world) wantThere(t fataler, keys ...session.Key) {
+	t.Helper()
+	for i, key := range keys {
+		if _, err := w.Find(context.Background(), key, session.Peek); err != nil {
+			t.Fatalf("session %d of %d: error %v, want it to be there", i, len(keys), err)
+		}
+	}
+}
+
+func (w *world) wantGone(t fataler, keys ...session.Key) {
+	t.Helper()
+	for i, key := range keys {
+		if _, err := w.Find(context.Background(), key, session.Peek); !errors.Is(err, session.ErrNone) {
+			t.Fatalf("session %d of %d: error %v, want it to be gone", i, len(keys), err)
+		}
+	}
+}
+
+// wantExpires uses or looks at a session that must be there until d from now.
+func (w *world) wantExpires(t fataler, key session.Key, effect session.Effect, d time.Duration) {
+	t.Helper()
+	s, err := w.Find(context.Background(), key, effect)
+	if err != nil || !s.Expires.Equal(w.Now().Add(d)) {
+		t.Fatalf("the session ends in %v (error %v), want in %v", s.Expires.Sub(w.Now()), err, d)
+	}
+}
+
+func wantError(t fataler, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("error %v, want %v", err, want)
+	}
+}
+
+// wantFailure checks that err tells of an outage, when to come back and nothing
+// of secrets.
+func wantFailure(t fataler, err error, secrets ...string) *clienttoken.Failure {
+	t.Helper()
+	failure, ok := errors.AsType[*clienttoken.Failure](err)
+	if !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter <= 0 || failure.Err == nil {
+		t.Fatalf("error %#v, want a Failure", err)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(err.Error()+failure.Mend, secret) {
+			t.Fatalf("the error tells %q: %v", secret, err)
+		}
+	}
+	return failure
+}
+
+func wantSession(t fataler, got, want session.Session) {
+	t.Helper()
+	reveal := cmp.Transformer("Reveal", clienttoken.Secret.Reveal)
+	if diff := cmp.Diff(want, got, reveal); diff != "" {
+		t.Fatalf("another session than the one that was given (-want +got):\n%s", diff)
+	}
+}
