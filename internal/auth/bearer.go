@@ -3,7 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,7 +12,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"dropgate/internal/clienttoken"
@@ -67,15 +66,6 @@ func (b *Bearer) Name() string { return bearerName }
 // maxSkew is how far the provider's clock and ours may differ.
 const maxSkew = time.Minute
 
-// maxTokenLength bounds what is parsed, in bytes.
-const maxTokenLength = 8 << 10
-
-// algorithms are the signatures that are accepted: asymmetric ones only, so
-// that a public key can never be used as a secret.
-func algorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
-}
-
 // Authenticate verifies the token of the request, if it has one. A token that
 // was verified a moment ago is not verified again (docs/decisions/0004).
 func (b *Bearer) Authenticate(r *http.Request) (Session, error) {
@@ -128,62 +118,18 @@ func (b *Bearer) credential(r *http.Request) (credential, error) {
 
 // verify checks the token from the outside in.
 func (b *Bearer) verify(ctx context.Context, token string) (verifiedToken, error) {
-	keys, err := b.config.Keys.get(ctx)
-	if err != nil {
+	types := []string{"at+jwt"}
+	if b.config.TokenType == "" {
+		types = append(types, "jwt", "")
+	}
+	v, err := b.config.Keys.verify(ctx, token, types...)
+	if reason, ok := errors.AsType[invalid](err); ok {
+		return verifiedToken{}, b.reject(string(reason))
+	} else if err != nil {
 		return verifiedToken{}, err
 	}
-	if len(token) > maxTokenLength {
-		return verifiedToken{}, b.reject("token is too long")
-	}
-	signed, err := jwt.ParseSigned(token, algorithms())
-	if err != nil || !spelledAsSigned(token) {
-		return verifiedToken{}, b.reject("not a token with an accepted algorithm")
-	}
-	header := signed.Headers[0] // the compact form has exactly one
-	if reason := b.wrongType(header); reason != "" {
-		return verifiedToken{}, b.reject(reason)
-	}
-	claims, ok := keys.open(signed)
-	if !ok {
-		// The key may be new, or another one under the old name.
-		old := keys
-		if keys, err = b.config.Keys.refreshed(ctx); err != nil {
-			return verifiedToken{}, err
-		}
-		if keys != old {
-			claims, ok = keys.open(signed)
-		}
-	}
-	if !ok {
-		return verifiedToken{}, b.reject(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
-	}
-	session, err := b.session(claims)
-	return verifiedToken{session, keys}, err
-}
-
-// spelledAsSigned refuses other spellings of a good token, so that nobody can
-// make several tokens of one: base64 decoders skip line breaks and the bits of
-// a last character that say nothing.
-func spelledAsSigned(token string) bool {
-	strict := base64.RawURLEncoding.Strict()
-	for part := range strings.SplitSeq(token, ".") {
-		if _, err := strict.DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
-			return false
-		}
-	}
-	return true
-}
-
-// wrongType refuses tokens that the same provider signs for another purpose.
-func (b *Bearer) wrongType(header jose.Header) string {
-	var typ string
-	if given, present := header.ExtraHeaders[jose.HeaderType]; present {
-		typ = strings.TrimPrefix(strings.ToLower(fmt.Sprint(given)), "application/")
-	}
-	if typ == "at+jwt" || b.config.TokenType == "" && (typ == "" || typ == "jwt") {
-		return ""
-	}
-	return fmt.Sprintf("token of type %.40q", typ)
+	session, err := b.session(v.claims)
+	return verifiedToken{session, v.keys}, err
 }
 
 // session checks what a token with a good signature says.
@@ -202,18 +148,9 @@ func (b *Bearer) session(c claims) (Session, error) {
 	if reason := b.wrongClient(c.standard.Audience, c.all); reason != "" {
 		return Session{}, b.reject(reason)
 	}
-	if _, ok := c.all["events"]; ok {
-		// Only security event tokens have it, logout tokens among them, and
-		// older providers give those no typ of their own (RFC 8417).
-		return Session{}, b.reject("a security event token")
-	}
-	if b.config.UserClaim == "email" && c.all["email_verified"] != true {
-		// Whoever may type any address would choose who to be.
-		return Session{}, b.reject("email names the user, and email_verified is not true")
-	}
-	id, _ := c.all[b.config.UserClaim].(string)
-	if !validUserID(id) {
-		return Session{}, b.reject("claim " + b.config.UserClaim + " is not a user id of 1 to 255 printable characters")
+	id, err := userOf(c.all, b.config.UserClaim)
+	if err != nil {
+		return Session{}, b.reject(err.Error())
 	}
 	return Session{
 		User:    clienttoken.User{ID: id, Claims: c.all},
@@ -252,6 +189,25 @@ func (b *Bearer) wrongClient(audience jwt.Audience, claims map[string]any) strin
 
 func (b *Bearer) reject(reason string) *Rejection {
 	return &Rejection{Mode: bearerName, Reason: reason, Challenge: bearerBadChallenge}
+}
+
+// userOf returns the id of the user whom a token of an identity provider names.
+// The error is invalid.
+func userOf(claims map[string]any, claim string) (string, error) {
+	if _, ok := claims["events"]; ok {
+		// Only security event tokens have it, logout tokens among them, and
+		// older providers give those no typ of their own (RFC 8417).
+		return "", invalid("a security event token")
+	}
+	if claim == "email" && claims["email_verified"] != true {
+		// Whoever may type any address would choose who to be.
+		return "", invalid("email names the user, and email_verified is not true")
+	}
+	id, _ := claims[claim].(string)
+	if !validUserID(id) {
+		return "", invalid("claim " + claim + " is not a user id of 1 to 255 printable characters")
+	}
+	return id, nil
 }
 
 // validUserID bounds a user's id: it is written to logs and databases. A JSON

@@ -6,10 +6,10 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -42,9 +42,9 @@ type KeySetConfig struct {
 // signed by none of them, but never twice within fetchEvery, whatever arrives.
 // While the provider is down the last good keys stay.
 type KeySet struct {
-	config  KeySetConfig
-	http    *http.Client
-	fetches *prometheus.CounterVec // outcome
+	config    KeySetConfig
+	documents documents
+	fetches   *prometheus.CounterVec // outcome
 
 	current atomic.Pointer[keys] // nil until the first fetch succeeds
 
@@ -59,18 +59,13 @@ const (
 	fetchEvery   = 30 * time.Second // the least time between two fetches
 	refreshEvery = 5 * time.Minute  // the most time for which a withdrawn key is believed
 	fetchTimeout = 5 * time.Second  // for discovery and key set together
-	maxDocument  = 100 << 10        // bytes
 )
 
 // NewKeySet returns a key set that is empty until Run.
 func NewKeySet(c KeySetConfig) *KeySet {
 	s := &KeySet{
-		config: c,
-		http: &http.Client{
-			Transport: c.Transport,
-			// Keys come from the configured address or from nowhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		config:    c,
+		documents: newDocuments(c.Transport),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_jwks_refresh_total",
 			Help: "Fetches of the identity provider's keys by outcome: success or failure.",
@@ -187,26 +182,16 @@ func (s *KeySet) replace(ctx context.Context) {
 func (s *KeySet) download(ctx context.Context) (*keys, error) {
 	url := s.config.URL
 	if url == "" {
-		var discovery struct {
-			Issuer  string `json:"issuer"`
-			JWKSURI string `json:"jwks_uri"`
-		}
-		at := strings.TrimSuffix(s.config.Issuer, "/") + "/.well-known/openid-configuration"
-		if err := s.read(ctx, at, &discovery); err != nil {
+		provider, err := s.documents.discover(ctx, s.config.Issuer)
+		if err != nil {
 			return nil, err
 		}
-		if discovery.Issuer != s.config.Issuer {
-			return nil, fmt.Errorf("%s names the issuer %.200q", at, discovery.Issuer)
-		}
-		if strings.HasPrefix(strings.ToLower(s.config.Issuer), "https://") && !strings.HasPrefix(discovery.JWKSURI, "https://") {
-			return nil, fmt.Errorf("%s names a jwks_uri that is not https", at)
-		}
-		url = discovery.JWKSURI
+		url = provider.JWKSURI
 	}
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := s.read(ctx, url, &document); err != nil {
+	if err := s.documents.read(ctx, url, &document); err != nil {
 		return nil, err
 	}
 	fresh := &keys{}
@@ -219,34 +204,6 @@ func (s *KeySet) download(ctx context.Context) (*keys, error) {
 		return nil, fmt.Errorf("%s holds no key that can be used", url)
 	}
 	return fresh, nil
-}
-
-// read gets a JSON document of at most maxDocument bytes.
-func (s *KeySet) read(ctx context.Context, url string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the operator's issuer, or what it names
-	if err != nil {
-		return fmt.Errorf("asking for %.200q: %w", url, err)
-	}
-	req.Header.Set("Accept", "application/json")
-	resp, err := s.http.Do(req) //nolint:gosec // as above
-	if err != nil {
-		return err //nolint:wrapcheck // a *url.Error names method and URL
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %d", url, resp.StatusCode)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", url, err)
-	}
-	if len(body) > maxDocument {
-		return fmt.Errorf("%s is larger than %d bytes", url, maxDocument)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("reading %s: %w", url, err)
-	}
-	return nil
 }
 
 // keys are the keys of one document. They are never changed, so a pointer
@@ -292,15 +249,95 @@ type claims struct {
 	all      map[string]any
 }
 
-// open returns the claims of a token that one of the keys signed.
-func (k *keys) open(token *jwt.JSONWebToken) (claims, bool) {
-	var c claims
-	for _, public := range k.fitting(token.Headers[0]) {
-		if token.Claims(public, &c.standard, &c.all) == nil {
-			return c, true
+// invalid is what is wrong with a token.
+type invalid string
+
+func (i invalid) Error() string { return string(i) }
+
+// verified is a token whose signature is good.
+type verified struct {
+	claims  claims
+	payload json.RawMessage // the claims, as they were signed
+	keys    *keys           // that it was verified with
+}
+
+// maxTokenLength bounds what is parsed, in bytes.
+const maxTokenLength = 8 << 10
+
+// algorithms are the signatures that are accepted: asymmetric ones only, so
+// that a public key can never be used as a secret.
+func algorithms() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+}
+
+// verify checks that one of the keys signed a token of one of the types, in
+// lower case and without "application/"; "" is a token that names none. The
+// error is invalid, or that of get.
+func (s *KeySet) verify(ctx context.Context, token string, types ...string) (verified, error) {
+	at, err := s.get(ctx)
+	if err != nil {
+		return verified{}, err
+	}
+	if len(token) > maxTokenLength {
+		return verified{}, invalid("token is too long")
+	}
+	signed, err := jwt.ParseSigned(token, algorithms())
+	if err != nil || !spelledAsSigned(token) {
+		return verified{}, invalid("not a token with an accepted algorithm")
+	}
+	header := signed.Headers[0] // the compact form has exactly one
+	if typ := typeOf(header); !slices.Contains(types, typ) {
+		return verified{}, invalid(fmt.Sprintf("token of type %.40q", typ))
+	}
+	v, ok := at.open(signed)
+	if !ok {
+		// The key may be new, or another one under the old name.
+		old := at
+		if at, err = s.refreshed(ctx); err != nil {
+			return verified{}, err
+		}
+		if at != old {
+			v, ok = at.open(signed)
 		}
 	}
-	return claims{}, false
+	if !ok {
+		return verified{}, invalid(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
+	}
+	return v, nil
+}
+
+// spelledAsSigned refuses other spellings of a good token, so that nobody can
+// make several tokens of one: base64 decoders skip line breaks and the bits of
+// a last character that say nothing.
+func spelledAsSigned(token string) bool {
+	strict := base64.RawURLEncoding.Strict()
+	for part := range strings.SplitSeq(token, ".") {
+		if _, err := strict.DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return false
+		}
+	}
+	return true
+}
+
+// typeOf is what a token is for: the same provider signs others for other
+// purposes.
+func typeOf(header jose.Header) string {
+	given, present := header.ExtraHeaders[jose.HeaderType]
+	if !present {
+		return ""
+	}
+	return strings.TrimPrefix(strings.ToLower(fmt.Sprint(given)), "application/")
+}
+
+// open returns what a token says that one of the keys signed.
+func (k *keys) open(token *jwt.JSONWebToken) (verified, bool) {
+	v := verified{keys: k}
+	for _, public := range k.fitting(token.Headers[0]) {
+		if token.Claims(public, &v.claims.standard, &v.claims.all, &v.payload) == nil {
+			return v, true
+		}
+	}
+	return verified{}, false
 }
 
 // fitting returns the public keys that may have signed a token with that

@@ -1,0 +1,180 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// documents reads what an identity provider publishes.
+type documents struct {
+	http *http.Client
+}
+
+func newDocuments(transport http.RoundTripper) documents {
+	return documents{&http.Client{
+		Transport: transport,
+		// They come from the configured address or from nowhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+const maxDocument = 100 << 10 // bytes
+
+// read gets a JSON document of at most maxDocument bytes.
+func (d documents) read(ctx context.Context, url string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the operator's issuer, or what it names
+	if err != nil {
+		return fmt.Errorf("asking for %.200q: %w", url, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := d.http.Do(req) //nolint:gosec // as above
+	if err != nil {
+		return err //nolint:wrapcheck // a *url.Error names method and URL
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %d", url, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", url, err)
+	}
+	if len(body) > maxDocument {
+		return fmt.Errorf("%s is larger than %d bytes", url, maxDocument)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("reading %s: %w", url, err)
+	}
+	return nil
+}
+
+// metadata is what an OpenID provider says of itself (OpenID Connect Discovery
+// 1.0, RFC 8414).
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	JWKSURI               string   `json:"jwks_uri"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	// IssInAnswer says that every answer to an authorization request names the
+	// issuer (RFC 9207).
+	IssInAnswer bool `json:"authorization_response_iss_parameter_supported"`
+}
+
+// discover gets the metadata of an issuer, and believes no other's.
+func (d documents) discover(ctx context.Context, issuer string) (metadata, error) {
+	var m metadata
+	at := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+	if err := d.read(ctx, at, &m); err != nil {
+		return metadata{}, err
+	}
+	if m.Issuer != issuer {
+		return metadata{}, fmt.Errorf("%s names the issuer %.200q", at, m.Issuer)
+	}
+	if !strings.HasPrefix(strings.ToLower(issuer), "https://") {
+		return m, nil
+	}
+	for member, url := range map[string]string{
+		"jwks_uri":               m.JWKSURI,
+		"authorization_endpoint": m.AuthorizationEndpoint,
+		"token_endpoint":         m.TokenEndpoint,
+		"end_session_endpoint":   m.EndSessionEndpoint,
+	} {
+		if url != "" && !strings.HasPrefix(url, "https://") {
+			return metadata{}, fmt.Errorf("%s names a %s that is not https", at, member)
+		}
+	}
+	return m, nil
+}
+
+// discovery keeps the metadata of one provider. It is fetched when it is first
+// asked for, and anew in the background when it is older than metadataLife;
+// the last good one stays while the provider is down. After a failure nobody
+// asks again for a while that doubles each time.
+type discovery struct {
+	issuer    string
+	documents documents
+
+	mu       sync.Mutex
+	current  metadata
+	until    time.Time     // current is fresh; zero: there is none yet
+	fetching chan struct{} // closed when the fetch under way ends; nil if none is
+	failed   error         // of the last fetch
+	wait     time.Duration // after the last failure
+	next     time.Time     // no fetch starts before this
+}
+
+const (
+	metadataLife     = time.Hour
+	leastFetchWait   = time.Second
+	longestFetchWait = 30 * time.Second
+)
+
+// get returns the metadata, or a *clienttoken.Failure as long as there has
+// never been any.
+func (d *discovery) get(ctx context.Context) (metadata, error) {
+	d.mu.Lock()
+	d.fetch()
+	if !d.until.IsZero() {
+		defer d.mu.Unlock()
+		return d.current, nil
+	}
+	done := d.fetching
+	d.mu.Unlock()
+	if done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return metadata{}, ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.until.IsZero() {
+		return metadata{}, &clienttoken.Failure{
+			Code:       clienttoken.Unavailable,
+			RetryAfter: time.Until(d.next),
+			Err:        fmt.Errorf("the identity provider: %w", d.failed),
+		}
+	}
+	return d.current, nil
+}
+
+// fetch starts a fetch if one is due. The fetch belongs to nobody: it goes on
+// when whoever asked for it has gone. The caller holds mu.
+func (d *discovery) fetch() {
+	now := time.Now()
+	if d.fetching != nil || now.Before(d.until) || now.Before(d.next) {
+		return
+	}
+	done := make(chan struct{})
+	d.fetching = done
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+		defer cancel()
+		fresh, err := d.documents.discover(ctx, d.issuer)
+		if err == nil && (fresh.AuthorizationEndpoint == "" || fresh.TokenEndpoint == "") {
+			err = errors.New("its discovery document names no authorization_endpoint or token_endpoint")
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.fetching, d.failed = nil, err
+		if err != nil {
+			d.wait = min(max(2*d.wait, leastFetchWait), longestFetchWait)
+			d.next = time.Now().Add(d.wait)
+			return
+		}
+		d.current, d.until, d.wait = fresh, time.Now().Add(metadataLife), 0
+	}()
+}

@@ -1,0 +1,121 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"dropgate/internal/clienttoken"
+)
+
+// loginRecord is one sign-in that has begun. It travels in a cookie, sealed, so
+// that strangers who begin sign-ins fill nobody's memory; each has a cookie of
+// its own, so that several tabs can sign in at once. That it counts once is kept
+// by the session store (docs/decisions/0007).
+type loginRecord struct {
+	State    string    `json:"state"`
+	Nonce    string    `json:"nonce"`
+	Verifier string    `json:"verifier"` // of PKCE
+	ReturnTo string    `json:"return_to"`
+	Began    time.Time `json:"began"`
+	Replaces []byte    `json:"replaces"` // the key of the session that the browser had, or nil
+}
+
+const (
+	loginLife = 10 * time.Minute
+	maxLogins = 5 // of one browser
+)
+
+func newLoginRecord(returnTo string) loginRecord {
+	return loginRecord{
+		State:    rand.Text(), // 130 bits, as is the nonce
+		Nonce:    rand.Text(),
+		Verifier: oauth2.GenerateVerifier(),
+		ReturnTo: returnTo,
+		Began:    time.Now(),
+	}
+}
+
+// newSeal makes the key of login records from the client's secret, which all
+// replicas have and nobody else.
+func newSeal(secret clienttoken.Secret) cipher.AEAD {
+	key, err := hkdf.Key(sha256.New, []byte(secret.Reveal()), nil, "dropgate login record 1", 32)
+	if err != nil {
+		panic(err) // only for a length that SHA-256 cannot give
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // only for another length of key
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // only for another cipher
+	}
+	return seal
+}
+
+// loginCookie is the name of the cookie for a state. It tells nothing of it.
+func (o *OIDC) loginCookie(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return o.cookies.name("login-") + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
+}
+
+// sealed is the record as a cookie's value, which opens under no other name.
+func (o *OIDC) sealed(name string, record loginRecord) (string, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // or an & would be six bytes, and a cookie that is too large is not kept
+	if err := encoder.Encode(record); err != nil {
+		return "", err //nolint:wrapcheck // of a type that cannot be written: a fault of ours
+	}
+	return base64.RawURLEncoding.EncodeToString(o.seal.Seal(nil, nil, text.Bytes(), []byte(name))), nil //nolint:gosec // this cipher makes its nonces by itself
+}
+
+// opened is the record of a cookie, and false for a cookie that is not ours, or
+// too old.
+func (o *OIDC) opened(name, value string) (loginRecord, bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(value)
+	if err != nil {
+		return loginRecord{}, false
+	}
+	text, err := o.seal.Open(nil, nil, raw, []byte(name))
+	if err != nil {
+		return loginRecord{}, false
+	}
+	var record loginRecord
+	if json.Unmarshal(text, &record) != nil || time.Since(record.Began) >= loginLife {
+		return loginRecord{}, false
+	}
+	return record, true
+}
+
+// superfluous are the cookies that a browser has to forget to make room for
+// another one: the oldest, and those that are no longer good.
+func (o *OIDC) superfluous(logins []*http.Cookie) []*http.Cookie {
+	began := make(map[string]time.Time, len(logins))
+	for _, cookie := range logins {
+		if record, ok := o.opened(cookie.Name, cookie.Value); ok {
+			began[cookie.Name] = record.Began
+		}
+	}
+	slices.SortFunc(logins, func(a, b *http.Cookie) int { return began[a.Name].Compare(began[b.Name]) })
+	var gone []*http.Cookie
+	for i, cookie := range logins {
+		if began[cookie.Name].IsZero() || i <= len(logins)-maxLogins {
+			gone = append(gone, o.cookies.deletedLogin(cookie.Name))
+		}
+	}
+	return gone
+}

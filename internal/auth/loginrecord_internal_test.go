@@ -1,0 +1,146 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/clienttoken"
+)
+
+// What follows cannot be seen from outside: a record never leaves its seal.
+
+func sealing(secret string) *OIDC {
+	return NewOIDC(OIDCConfig{
+		Issuer: "https://id.example.com", ClientID: "c", ClientSecret: clienttoken.NewSecret(secret), UserClaim: "sub",
+		Origin: "https://app.example.com", Registerer: prometheus.NewRegistry(),
+	})
+}
+
+func TestARecordOpensAsItWasSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, record := sealing("secret"), newLoginRecord("/page?a=b")
+		record.Replaces = bytes.Repeat([]byte{1}, 32)
+		value, err := o.sealed("name", record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := sealing("secret").opened("name", value) // another replica
+		if diff := cmp.Diff(record, got); diff != "" || !ok {
+			t.Error(diff)
+		}
+		for name, open := range map[string]func() bool{
+			"another name":   func() bool { _, ok := o.opened("other", value); return ok },
+			"another secret": func() bool { _, ok := sealing("other").opened("name", value); return ok },
+			"padded":         func() bool { _, ok := o.opened("name", value+"="); return ok },
+			"twice":          func() bool { _, ok := o.opened("name", value+value); return ok },
+			"too late":       func() bool { <-time.After(loginLife); _, ok := o.opened("name", value); return ok },
+		} {
+			if name != "too late" && open() {
+				t.Errorf("%s: it opens", name)
+			}
+		}
+		<-time.After(loginLife - time.Nanosecond)
+		if _, ok := o.opened("name", value); !ok {
+			t.Error("it does not open at the last moment")
+		}
+		<-time.After(time.Nanosecond)
+		if _, ok := o.opened("name", value); ok {
+			t.Error("it opens after 10 minutes")
+		}
+	})
+}
+
+func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
+	o := sealing("secret")
+	value, err := o.sealed("name", newLoginRecord("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		changed := bytes.Clone(raw)
+		changed[i] ^= 1
+		if _, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(changed)); ok {
+			t.Errorf("byte %d can be changed", i)
+		}
+		if _, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(raw[:i])); ok {
+			t.Errorf("%d bytes open", i)
+		}
+	}
+}
+
+func TestWhatIsSealedButIsNoRecordDoesNotOpen(t *testing.T) {
+	o := sealing("secret")
+	for _, text := range []string{"", "null", "[]", "{}", `{"began":7}`, "x"} {
+		if record, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(o.seal.Seal(nil, nil, []byte(text), []byte("name")))); ok {
+			t.Errorf("%q opens as %+v", text, record)
+		}
+	}
+}
+
+// All that a record holds has to fit into a cookie of at most 4 KiB, five times
+// into the headers.
+func TestTheLargestRecordIsASmallCookie(t *testing.T) {
+	o, record := sealing("secret"), newLoginRecord(strings.Repeat("&", returnToLimit))
+	record.Replaces = bytes.Repeat([]byte{255}, 32)
+	value, err := o.sealed("name", record)
+	if err != nil || len(value) > 4000 {
+		t.Errorf("%d bytes (%v)", len(value), err)
+	}
+	if len(value)*maxLogins > 30_000 {
+		t.Errorf("%d bytes in %d cookies", len(value)*maxLogins, maxLogins)
+	}
+	t.Logf("%d bytes", len(value))
+}
+
+func TestACookiesNameIsOfItsStateAndTellsNothing(t *testing.T) {
+	o := sealing("secret")
+	seen := map[string]bool{}
+	for range 1000 {
+		state := newLoginRecord("").State
+		name := o.loginCookie(state)
+		if seen[name] || name != o.loginCookie(state) || !regexp.MustCompile(`^__Host-dropgate-login-[a-z2-7]{8}$`).MatchString(name) {
+			t.Fatalf("name %s", name)
+		}
+		seen[name] = true
+	}
+}
+
+func TestVerifiersAreFreshAndLongEnough(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		record := newLoginRecord("")
+		for _, fresh := range []string{record.Verifier, record.State, record.Nonce} {
+			if seen[fresh] || len(fresh) < 26 {
+				t.Fatalf("%q", fresh)
+			}
+			seen[fresh] = true
+		}
+		if len(record.Verifier) < 43 || len(record.Verifier) > 128 { // RFC 7636, 4.1
+			t.Fatalf("a verifier of %d characters", len(record.Verifier))
+		}
+	}
+}
+
+// A reflected cookie of the session cannot be one of a sign-in.
+func TestOnlyCookiesOfTheOwnPrefixAreLogins(t *testing.T) {
+	r := &http.Request{Header: http.Header{"Cookie": {"__Host-dropgate-login-a=1; dropgate-login-b=2; __Host-dropgate-session=3; __host-dropgate-login-c=4"}}}
+	for secure, want := range map[bool]string{true: "__Host-dropgate-login-a", false: "dropgate-login-b"} {
+		found := cookies{secure: secure}.logins(r)
+		if len(found) != 1 || found[0].Name != want {
+			t.Errorf("%v, want %s", found, want)
+		}
+	}
+}

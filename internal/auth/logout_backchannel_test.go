@@ -1,0 +1,251 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// logoutClaims are those of a logout token that names alice and no session.
+func logoutClaims(edits object) object {
+	return edited(object{
+		"iss": issuer, "aud": clientID, "sub": "alice", "jti": "the-notice-" + fmt.Sprint(time.Now().UnixNano()),
+		"iat": time.Now().Unix(), "exp": time.Now().Add(2 * time.Minute).Unix(),
+		"events": object{"http://schemas.openid.net/event/backchannel-logout": object{}},
+	}, edits)
+}
+
+func logoutToken(edits object) string {
+	return sign(rsaKey(), header(object{"typ": "logout+jwt"}), logoutClaims(edits))
+}
+
+// fourSessions are two of alice's, one of hers that knows no sid, and bob's.
+func fourSessions(t *testing.T, w *oidcWorld) map[string]*browser {
+	t.Helper()
+	all := map[string]*browser{}
+	for name, edits := range map[string]object{
+		"a1": {"sid": "one"}, "a2": {"sid": "two"}, "a0": {"sid": absent{}}, "b3": {"sub": "bob", "sid": "three"},
+	} {
+		w.op.answers(edits)
+		all[name] = w.browser(t)
+		all[name].signIn()
+	}
+	return all
+}
+
+func TestALogoutTokenEndsTheSessionsThatItNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		claims object
+		ended  string
+	}{
+		"sid":                        {object{"sub": absent{}, "sid": "one"}, "a1"},
+		"sub":                        {nil, "a0 a1 a2"},
+		"sub and sid":                {object{"sid": "one"}, "a0 a1"},
+		"sub and unknown sid":        {object{"sid": "nine"}, "a0"},
+		"sub and another's sid":      {object{"sid": "three"}, "a0"},
+		"unknown sub":                {object{"sub": "nobody"}, ""},
+		"unknown sid":                {object{"sub": absent{}, "sid": "nine"}, ""},
+		"names in another case":      {object{"SUB": "bob", "Sid": "three", "ſid": "three"}, "a0 a1 a2"},
+		"several aud":                {object{"aud": []string{"another", clientID}}, "a0 a1 a2"},
+		"with more claims":           {object{"trace": "x", "toe": 7}, "a0 a1 a2"},
+		"iat 10 minutes ago":         {object{"iat": midnight.Add(-10 * time.Minute).Unix()}, "a0 a1 a2"},
+		"iat a minute in the future": {object{"iat": midnight.Add(time.Minute).Unix()}, "a0 a1 a2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				all := fourSessions(t, w)
+				n, err := w.oidc.BackChannelLogout(t.Context(), logoutToken(c.claims))
+				if err != nil || n != len(strings.Fields(c.ended)) {
+					t.Errorf("%d ended (%v), want %s", n, err, c.ended)
+				}
+				for name, b := range all {
+					if lives := b.who(http.MethodGet) != refused; lives == strings.Contains(c.ended, name) {
+						t.Errorf("%s lives: %v", name, lives)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestALogoutTokensTypeIsItsOwnOrNone(t *testing.T) {
+	for typ, good := range map[any]bool{
+		"logout+jwt": true, "Logout+JWT": true, "application/logout+jwt": true, "JWT": true, "jwt": true, absent{}: true,
+		"at+jwt": false, "application/at+jwt": false, "secevent+jwt": false, 7: false,
+	} {
+		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			w.browser(t).signIn()
+			n, err := w.oidc.BackChannelLogout(t.Context(), sign(rsaKey(), header(object{"typ": typ}), logoutClaims(nil)))
+			if good && (n != 1 || err != nil) {
+				t.Errorf("typ %v: %d ended (%v)", typ, n, err)
+			} else if !good {
+				checkProtocol(t, err, "logout_token_invalid")
+			}
+		})
+	}
+}
+
+func TestWhatIsNoLogoutTokenEndsNothing(t *testing.T) {
+	at := func(d time.Duration) int64 { return midnight.Add(d).Unix() }
+	tokens := map[string]func() string{
+		"empty":                  func() string { return "" },
+		"garbage":                func() string { return "a.b.c" },
+		"unsigned":               func() string { return encoded(`{"alg":"none"}`) + "." + encoded(asJSON(logoutClaims(nil))) + "." },
+		"HS256 with the secret":  func() string { return sign([]byte(clientSecret), object{"alg": "HS256"}, logoutClaims(nil)) },
+		"an unknown key":         func() string { return sign(attackerKey(), header(object{"typ": "logout+jwt"}), logoutClaims(nil)) },
+		"an ID token":            func() string { return idTokenOf(object{"nonce": "n", "jti": "j"}) },
+		"an ID token, no nonce":  func() string { return idTokenOf(object{"jti": "j"}) },
+		"an ID token of a trick": func() string { return idTokenOf(object{"jti": "j", "Events": logoutClaims(nil)["events"]}) },
+		"longer than 8 KiB":      func() string { return logoutToken(object{"pad": strings.Repeat("x", 8<<10)}) },
+	}
+	for name, edits := range map[string]object{
+		"no events":                {"events": absent{}},
+		"events null":              {"events": nil},
+		"events empty":             {"events": object{}},
+		"events a list":            {"events": []string{"http://schemas.openid.net/event/backchannel-logout"}},
+		"another event":            {"events": object{"http://schemas.openid.net/event/other": object{}}},
+		"nonce":                    {"nonce": "n"},
+		"empty nonce":              {"nonce": ""},
+		"wrong aud":                {"aud": "another"},
+		"no aud":                   {"aud": absent{}},
+		"aud in another case":      {"aud": absent{}, "AUD": clientID},
+		"wrong iss":                {"iss": "https://evil.example.com"},
+		"wrong iss, right ISS":     {"iss": "https://evil.example.com", "isS": issuer},
+		"no iss":                   {"iss": absent{}},
+		"expired":                  {"exp": at(-time.Second)},
+		"no exp":                   {"exp": absent{}},
+		"no jti":                   {"jti": absent{}},
+		"empty jti":                {"jti": ""},
+		"no iat":                   {"iat": absent{}},
+		"iat in another case":      {"iat": absent{}, "IAT": at(0)},
+		"iat 10 min 1 s ago":       {"iat": at(-10*time.Minute - time.Second)},
+		"iat 61 s in the future":   {"iat": at(61 * time.Second)},
+		"neither sub nor sid":      {"sub": absent{}},
+		"both empty":               {"sub": "", "sid": ""},
+		"sub only in another case": {"sub": absent{}, "SUB": "alice"},
+		"sub a list":               {"sub": []string{"alice"}},
+	} {
+		tokens[name] = func() string { return logoutToken(edits) }
+	}
+	attackerKey()
+	for name, token := range tokens {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				b := w.browser(t)
+				b.signIn()
+				raw := token()
+				n, err := w.oidc.BackChannelLogout(t.Context(), raw)
+				checkProtocol(t, err, "logout_token_invalid")
+				checkSilent(t, err, raw, clientSecret)
+				if n != 0 {
+					t.Errorf("%d ended", n)
+				}
+				b.is(aliceCookie)
+			})
+		})
+	}
+}
+
+func TestALogoutTokenCountsOnce(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		// The same id, in two tokens, until iat and exp are too old.
+		long := logoutToken(object{"jti": "once", "exp": midnight.Add(time.Hour).Unix()})
+		short := logoutToken(object{"jti": "once"})
+		if n, err := w.oidc.BackChannelLogout(t.Context(), long); n != 1 || err != nil {
+			t.Errorf("%d ended (%v)", n, err)
+		}
+		b.signIn()
+		for time.Since(midnight) < 12*time.Minute {
+			w.checkUsed(t, long, time.Since(midnight) <= 10*time.Minute)
+			w.checkUsed(t, short, time.Since(midnight) <= 2*time.Minute)
+			if got := b.who(http.MethodPost); got != aliceCookie {
+				t.Fatalf("after %v: %s", time.Since(midnight), got)
+			}
+			pass(30 * time.Second)
+		}
+	})
+}
+
+// checkUsed fails the test unless the token is refused: because it was used, or
+// else because it is too old.
+func (w *oidcWorld) checkUsed(t *testing.T, token string, used bool) { //nolint:revive // it says what is expected
+	t.Helper()
+	code := "logout_token_invalid"
+	if used {
+		code = "logout_token_used"
+	}
+	n, err := w.oidc.BackChannelLogout(t.Context(), token)
+	checkProtocol(t, err, code)
+	if n != 0 {
+		t.Errorf("%d ended", n)
+	}
+}
+
+func TestOf50EqualLogoutTokensAtOnceOneCounts(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		token := logoutToken(nil)
+		var counted, used atomic.Int32
+		for range 50 {
+			go func() {
+				n, err := w.oidc.BackChannelLogout(t.Context(), token)
+				if err == nil {
+					counted.Add(int32(n))
+				} else {
+					checkProtocol(t, err, "logout_token_used")
+					used.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		if counted.Load() != 1 || used.Load() != 49 {
+			t.Errorf("%d ended, %d refused", counted.Load(), used.Load())
+		}
+		b.is(refused)
+	})
+}
+
+func TestALogoutTokenWorksAfterTheOutage(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		token := logoutToken(nil)
+		w.store.breakDown("end")
+		_, err := w.oidc.BackChannelLogout(t.Context(), token)
+		checkFailure(t, err)
+		checkSilent(t, err, token)
+		w.store.breakDown()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.oidc.BackChannelLogout(gone, token); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+		b.is(aliceCookie)
+		if n, err := w.oidc.BackChannelLogout(t.Context(), token); n != 1 || err != nil {
+			t.Errorf("%d ended (%v)", n, err)
+		}
+	})
+}
+
+func TestALogoutTokenBeforeTheKeysAreThereIsAnOutage(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
+		token := logoutToken(nil)
+		_, err := w.oidc.BackChannelLogout(t.Context(), token)
+		checkFailure(t, err)
+		w.idp.publish(published()...)
+		pass(fetchEvery)
+		if n, err := w.oidc.BackChannelLogout(t.Context(), token); n != 0 || err != nil {
+			t.Errorf("%d ended (%v)", n, err)
+		}
+	})
+}

@@ -1,0 +1,165 @@
+package auth
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+const oidcName = "oidc"
+
+// OIDCConfig says how users sign in with OpenID Connect. All fields but
+// AllowedOrigins are required.
+type OIDCConfig struct {
+	Issuer       string
+	ClientID     string
+	ClientSecret clienttoken.Secret
+	Scopes       []string // openid among them
+	// UserClaim names the claim of the ID token that holds the user's id.
+	// With "email", email_verified has to be true.
+	UserClaim string
+	// Origin is where browsers reach the service, without a slash at the end.
+	// It begins with https:// unless it is this machine's own.
+	Origin   string
+	BasePath string // put before every route; empty or "/dropgate"
+	// AllowedOrigins are other origins to which a browser may be sent after the
+	// sign-in.
+	AllowedOrigins []string
+	// SameSite is that of the session's cookie: Strict, or what an application
+	// on another site needs.
+	SameSite   http.SameSite
+	Sessions   session.Store
+	Keys       *KeySet // of the issuer
+	Transport  http.RoundTripper
+	Registerer prometheus.Registerer
+}
+
+// OIDC is the mode for browsers that hold nothing but a cookie: users sign in at
+// an OpenID provider by the authorization code flow with PKCE (OpenID Connect
+// Core 1.0, RFC 7636, RFC 9700), and the service keeps a session of its own.
+// No access token and no refresh token of a user is kept.
+type OIDC struct {
+	config   OIDCConfig
+	provider *discovery
+	http     *http.Client // for the token endpoint
+	targets  returnTargets
+	cookies  cookies
+	seal     cipher.AEAD // of login records
+	metrics  oidcMetrics
+}
+
+// exchangeTimeout bounds the exchange of a code.
+const exchangeTimeout = 10 * time.Second
+
+// NewOIDC returns the mode. It does not connect: the service starts while the
+// provider is down. It panics without what tells its users from others.
+func NewOIDC(c OIDCConfig) *OIDC {
+	if c.Issuer == "" || c.ClientID == "" || c.ClientSecret.IsZero() || c.UserClaim == "" || c.Origin == "" {
+		panic("auth: oidc mode without issuer, client, user claim or origin")
+	}
+	secure := strings.HasPrefix(c.Origin, "https://")
+	return &OIDC{
+		config:   c,
+		provider: &discovery{issuer: c.Issuer, documents: newDocuments(c.Transport)},
+		http: &http.Client{
+			Transport: wholeAnswers{c.Transport},
+			Timeout:   exchangeTimeout,
+			// A redirect would carry the code and the secret elsewhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		targets: returnTargets{own: c.Origin, allowed: c.AllowedOrigins},
+		cookies: cookies{secure: secure, sameSite: c.SameSite},
+		seal:    newSeal(c.ClientSecret),
+		metrics: newOIDCMetrics(c.Registerer),
+	}
+}
+
+// Name returns "oidc".
+func (o *OIDC) Name() string { return oidcName }
+
+// Authenticate finds the session of the request's cookie. A request that
+// changes something uses the session; GET does not, so that a page that polls
+// does not keep it.
+func (o *OIDC) Authenticate(r *http.Request) (Session, error) {
+	key, err := o.cookies.session(r)
+	if err != nil {
+		return Session{}, err
+	}
+	effect := session.Extend
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		effect = session.Peek
+	}
+	s, err := o.config.Sessions.Find(r.Context(), key, effect)
+	if errors.Is(err, session.ErrNone) {
+		return Session{}, &Rejection{Mode: oidcName, Reason: "the session has ended, or never was"}
+	} else if err != nil {
+		return Session{}, err
+	}
+	return o.session(s), nil
+}
+
+func (o *OIDC) session(s session.Session) Session {
+	return Session{User: s.User, Mode: oidcName, ByCookie: true, Expires: s.Expires}
+}
+
+// start begins a session in the place of the one that the browser had, if it
+// had one, and returns its cookie.
+func (o *OIDC) start(ctx context.Context, s session.Session, record loginRecord) (*http.Cookie, error) {
+	if len(record.Replaces) == len(session.Key{}) {
+		if err := o.end(ctx, session.Which{Key: session.Key(record.Replaces)}, "replaced"); err != nil {
+			return nil, err
+		}
+	}
+	id := session.NewID()
+	key, _ := session.KeyOf(id.Reveal()) // what NewID makes is one
+	displaced, err := o.config.Sessions.Start(ctx, key, s, record.State)
+	if err != nil {
+		return nil, err
+	}
+	o.metrics.started.Inc()
+	o.metrics.ended.WithLabelValues("displaced").Add(float64(displaced))
+	return o.cookies.newSession(id), nil
+}
+
+// end ends sessions, and counts them.
+func (o *OIDC) end(ctx context.Context, which session.Which, reason string) error {
+	ended, err := o.config.Sessions.End(ctx, which)
+	o.metrics.ended.WithLabelValues(reason).Add(float64(len(ended)))
+	return err
+}
+
+type oidcMetrics struct {
+	logins  *prometheus.CounterVec // outcome, reason
+	started prometheus.Counter
+	ended   *prometheus.CounterVec // reason
+}
+
+func newOIDCMetrics(r prometheus.Registerer) oidcMetrics {
+	m := oidcMetrics{
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_logins_total",
+			Help: "Sign-ins with OpenID Connect by outcome (succeeded or failed) and reason (none, or the code that the error page shows).",
+		}, []string{"outcome", "reason"}),
+		started: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dropgate_sessions_started_total",
+			Help: "Sessions that began with a sign-in.",
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_sessions_ended_total",
+			Help: "Sessions that were ended by reason: logout, backchannel_logout, replaced (by another sign-in of the same browser) or displaced (by more sign-ins of the same user than are kept). Those that nobody used any more are not counted: nobody sees them end.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range []string{"logout", "backchannel_logout", "replaced", "displaced"} {
+		m.ended.WithLabelValues(reason)
+	}
+	r.MustRegister(m.logins, m.started, m.ended)
+	return m
+}

@@ -1,0 +1,188 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+// browser keeps cookies as browsers do, as far as these tests need it.
+type browser struct {
+	t       *testing.T
+	w       *oidcWorld
+	origin  string
+	cookies map[string]*http.Cookie
+	ends    map[string]time.Time
+}
+
+func (w *oidcWorld) browser(t *testing.T) *browser {
+	t.Helper()
+	return &browser{t, w, origin, map[string]*http.Cookie{}, map[string]time.Time{}}
+}
+
+// keep takes cookies, but none that breaks the rules of the prefix (RFC
+// 6265bis, 4.1.3.2) or is Secure on a page that is not.
+func (b *browser) keep(cookies []*http.Cookie) {
+	for _, c := range cookies {
+		b.w.op.remember(c.Value)
+		https := strings.HasPrefix(b.origin, "https://")
+		if c.Secure && !https || strings.HasPrefix(c.Name, "__Host-") && (!c.Secure || c.Path != "/" || c.Domain != "") {
+			b.t.Errorf("a browser does not take the cookie %s", c.Name)
+			continue
+		}
+		delete(b.ends, c.Name)
+		if b.cookies[c.Name] = c; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		} else if c.MaxAge > 0 {
+			b.ends[c.Name] = time.Now().Add(time.Duration(c.MaxAge) * time.Second)
+		}
+	}
+}
+
+// request is one that this browser makes: from a page of the same site, or on
+// the way back from the provider, when Strict cookies stay at home.
+func (b *browser) request(method, target string, crossSite bool) *http.Request { //nolint:revive // it is a fact of the request, no mode of the function
+	r := httptest.NewRequestWithContext(b.t.Context(), method, b.origin+target, http.NoBody)
+	for _, name := range slices.Sorted(maps.Keys(b.cookies)) {
+		c := b.cookies[name]
+		if ends, ok := b.ends[name]; ok && !time.Now().Before(ends) || crossSite && c.SameSite == http.SameSiteStrictMode {
+			continue
+		}
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	return r
+}
+
+// begin begins a sign-in and returns where the provider asks the user.
+func (b *browser) begin(returnTo string) *url.URL {
+	b.t.Helper()
+	login, err := b.w.oidc.Begin(b.request(http.MethodGet, "/dropgate/auth/login?"+url.Values{"return_to": {returnTo}}.Encode(), false))
+	if err != nil {
+		b.t.Fatalf("begin: %v", err)
+	}
+	b.keep(login.Cookies)
+	return must(url.Parse(login.URL))
+}
+
+// callback comes back from the provider.
+func (b *browser) callback(query url.Values) (auth.Login, error) {
+	b.t.Helper()
+	return b.complete(b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true))
+}
+
+func (b *browser) complete(r *http.Request) (auth.Login, error) {
+	b.t.Helper()
+	login, err := b.w.oidc.Complete(r)
+	b.keep(login.Cookies)
+	b.silent(err)
+	if err != nil && (login.User != "" || b.given(login.Cookies, "session") != nil) {
+		b.t.Errorf("an error (%v) and a session of %q", err, login.User)
+	}
+	return login, err
+}
+
+// silent fails the test when an error holds a secret, also further inside.
+func (b *browser) silent(err error) {
+	b.t.Helper()
+	for ; err != nil; err = errors.Unwrap(err) {
+		checkSilent(b.t, err, b.w.op.seen()...)
+	}
+}
+
+// signIn signs alice in, or whom the provider says.
+func (b *browser) signIn() auth.Login {
+	b.t.Helper()
+	login, err := b.callback(b.w.op.authorize(b.begin("")))
+	if err != nil {
+		b.t.Fatalf("sign-in: %v", err)
+	}
+	return login
+}
+
+// fails signs in and fails the test unless that ends with code.
+func (b *browser) fails(code string) {
+	b.t.Helper()
+	_, err := b.callback(b.w.op.authorize(b.begin("")))
+	checkProtocol(b.t, err, code)
+}
+
+// who is whom the browser is for the service.
+func (b *browser) who(method string) string {
+	return verdict(b.w.oidc.Authenticate(b.request(method, "/client-tokens", false)))
+}
+
+// is fails the test unless the browser is that user's, or nobody's.
+func (b *browser) is(want string) {
+	b.t.Helper()
+	if got := b.who(http.MethodGet); got != want {
+		b.t.Errorf("%v after the start: %s, want %s", time.Since(midnight), got, want)
+	}
+}
+
+// with is another browser with the same cookies.
+func (b *browser) copied() *browser {
+	return &browser{b.t, b.w, b.origin, maps.Clone(b.cookies), maps.Clone(b.ends)}
+}
+
+// given is the cookie whose name holds a part, or nil.
+func (b *browser) given(cookies []*http.Cookie, part string) *http.Cookie {
+	if i := slices.IndexFunc(cookies, func(c *http.Cookie) bool { return strings.Contains(c.Name, part) && c.MaxAge >= 0 }); i >= 0 {
+		return cookies[i]
+	}
+	return nil
+}
+
+// logins are the names of the cookies of sign-ins that have begun.
+func (b *browser) logins() []string {
+	var names []string
+	for name := range b.cookies {
+		if strings.Contains(name, "login-") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func checkProtocol(t *testing.T, err error, code string) {
+	t.Helper()
+	_ = reasonOf(t, err, code)
+}
+
+// reasonOf is the reason of an error that has to be a ProtocolError of code.
+func reasonOf(t *testing.T, err error, code string) string {
+	t.Helper()
+	wrong, ok := err.(*auth.ProtocolError) //nolint:errorlint // the type itself is the promise
+	if !ok || wrong.Code != code || wrong.Reason == "" {
+		t.Errorf("%v (a %T), want a ProtocolError %s with a reason", err, err, code)
+		return ""
+	}
+	return wrong.Reason
+}
+
+func checkFailure(t *testing.T, err error) {
+	t.Helper()
+	failure, ok := errors.AsType[*clienttoken.Failure](err)
+	if !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter <= 0 {
+		t.Errorf("%v (a %T), want a Failure Unavailable with RetryAfter", err, err)
+	}
+}
+
+func canceled(r *http.Request) *http.Request {
+	ctx, cancel := context.WithCancel(r.Context())
+	cancel()
+	return r.WithContext(ctx)
+}
+
+// nobody is a browser that holds no session, as the mode alone puts it.
+const nobody = "error: no credential of this kind"

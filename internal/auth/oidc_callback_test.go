@@ -1,0 +1,168 @@
+package auth_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/clienttoken"
+)
+
+func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
+
+func secret(value string) clienttoken.Secret { return clienttoken.NewSecret(value) }
+
+// A callback is hostile in what it says, or in the cookies that it comes with.
+func TestACallbackThatDoesNotFitTheSignInIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, code string
+		edit       func(b *browser, query url.Values) url.Values
+	}{
+		{"no state", "callback_malformed", without("state")},
+		{"empty state", "callback_malformed", with("state", "")},
+		{"state twice", "callback_malformed", func(_ *browser, q url.Values) url.Values { q.Add("state", q.Get("state")); return q }},
+		{"two states", "callback_malformed", func(_ *browser, q url.Values) url.Values { q.Add("state", "other"); return q }},
+		{"foreign state", "state_unknown", with("state", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")},
+		{"tampered state", "state_unknown", func(_ *browser, q url.Values) url.Values { q.Set("state", q.Get("state")+"A"); return q }},
+		{"cut state", "state_unknown", func(_ *browser, q url.Values) url.Values { q.Set("state", q.Get("state")[1:]); return q }},
+		{"state in lower case", "state_unknown", func(_ *browser, q url.Values) url.Values {
+			q.Set("state", strings.ToLower(q.Get("state")))
+			return q
+		}},
+		{"long state", "state_unknown", with("state", strings.Repeat("A", 1<<16))},
+		{"state with NUL", "state_unknown", with("state", "\x00")},
+		{"no cookie", "state_unknown", func(b *browser, q url.Values) url.Values { clear(b.cookies); return q }},
+		{"code twice", "callback_malformed", func(_ *browser, q url.Values) url.Values { q.Add("code", q.Get("code")); return q }},
+		{"no code", "callback_malformed", without("code")},
+		{"empty code", "callback_malformed", with("code", "")},
+		{"unknown code", "code_refused", with("code", "a-code-that-nobody-granted")},
+		{"error twice", "callback_malformed", func(_ *browser, q url.Values) url.Values { q["error"] = []string{"a", "b"}; return q }},
+		{"iss twice", "callback_malformed", func(_ *browser, q url.Values) url.Values { q.Add("iss", issuer); return q }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				b := w.browser(t)
+				login, err := b.callback(c.edit(b, w.op.authorize(b.begin("/page"))))
+				checkProtocol(t, err, c.code)
+				if login.URL != "" && login.URL != origin+"/page" {
+					t.Errorf("sent to %s", login.URL)
+				}
+				if asked := w.store.asked(); asked != "" {
+					t.Errorf("the store was asked to %s", asked)
+				}
+			})
+		})
+	}
+}
+
+func without(name string) func(*browser, url.Values) url.Values {
+	return func(_ *browser, q url.Values) url.Values { q.Del(name); return q }
+}
+
+func with(name, value string) func(*browser, url.Values) url.Values {
+	return func(_ *browser, q url.Values) url.Values { q.Set(name, value); return q }
+}
+
+func TestALoginCookieGivenTwiceIsRefused(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		r := b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true)
+		c := b.cookies[b.logins()[0]]
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+		_, err := b.complete(r)
+		checkProtocol(t, err, "state_unknown")
+	})
+}
+
+// What the provider says comes through the browser: only known words are kept,
+// and no code is looked at beside them.
+func TestTheProvidersNoIsAnErrorOfItsOwn(t *testing.T) {
+	type no struct {
+		word, code string
+		quoted     bool
+	}
+	each(t, map[string]no{
+		"the user's":   {"access_denied", "access_denied", false},
+		"a login":      {"login_required", "provider_refused", true},
+		"its fault":    {"server_error", "provider_refused", true},
+		"a scope":      {"invalid_scope", "provider_refused", true},
+		"empty":        {"", "provider_refused", false},
+		"script":       {"<script>alert(1)</script>", "provider_refused", false},
+		"its own":      {"something_of_its_own", "provider_refused", false},
+		"another case": {"ACCESS_DENIED", "provider_refused", false},
+		"a line break": {"access_denied\n", "provider_refused", false},
+	}, func(t *testing.T, w *oidcWorld, c no) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin("/page"))
+		query.Set("error", c.word)
+		query.Set("error_description", "<b>words of the address</b>")
+		login, err := b.callback(query)
+		reason := reasonOf(t, err, c.code)
+		if c.word != "" && strings.Contains(reason, c.word) != c.quoted || strings.Contains(reason, "words") {
+			t.Errorf("reason %q", reason)
+		}
+		if login.ReturnTo != "/page" || len(b.logins()) != 0 || w.op.grants[query.Get("code")].used {
+			t.Errorf("return to %q, cookies %q, or the code was used", login.ReturnTo, b.logins())
+		}
+	})
+}
+
+// A code of another provider must not be sent to this one (RFC 9207).
+func TestTheAnswerHasToBeTheIssuers(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		announced any
+		edit      func(*browser, url.Values) url.Values
+		code      string
+	}{
+		{"announced, right", true, with("iss", issuer), ""},
+		{"announced, missing", true, without("iss"), "issuer_mismatch"},
+		{"announced, wrong", true, with("iss", "https://evil.example.com"), "issuer_mismatch"},
+		{"announced, empty", true, with("iss", ""), "issuer_mismatch"},
+		{"announced, with a slash", true, with("iss", issuer+"/"), "issuer_mismatch"},
+		{"not announced, right", absent{}, with("iss", issuer), ""},
+		{"not announced, missing", absent{}, without("iss"), ""},
+		{"not announced, wrong", false, with("iss", "https://evil.example.com"), "issuer_mismatch"},
+		{"not announced, empty", false, with("iss", ""), "issuer_mismatch"},
+		{"an error of another", true, func(_ *browser, q url.Values) url.Values {
+			q.Set("iss", "https://evil.example.com")
+			q.Set("error", "access_denied")
+			return q
+		}, "issuer_mismatch"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				w.describe(object{"authorization_response_iss_parameter_supported": c.announced})
+				b := w.browser(t)
+				query := c.edit(b, w.op.authorize(b.begin("")))
+				_, err := b.callback(query)
+				if c.code == "" && err != nil {
+					t.Error(err)
+				} else if c.code != "" {
+					checkProtocol(t, err, c.code)
+					if w.op.grants[query.Get("code")].used || len(b.logins()) != 0 {
+						t.Error("the code was used, or the cookie is kept")
+					}
+				}
+			})
+		})
+	}
+}
+
+// An origin that the operator has taken off the list since is not returned to.
+func TestWhereToReturnIsCheckedAgainAtTheEnd(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin("https://shop.example.com/cart"))
+		w.oidc = w.replica(newRegistry(), noOtherOrigins)
+		login, err := b.callback(query)
+		checkProtocol(t, err, "return_to")
+		if login.URL != "" {
+			t.Errorf("sent to %s", login.URL)
+		}
+	})
+}

@@ -1,0 +1,208 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"dropgate/internal/auth"
+)
+
+func noOtherOrigins(c *auth.OIDCConfig) { c.AllowedOrigins = nil }
+
+// mute is an answer of the token endpoint that holds what nobody may see.
+const mute = `{"access_token":"` + accessToken + `","error_description":"` + accessToken + `"`
+
+func TestATokenEndpointThatIsDownIsAnOutage(t *testing.T) {
+	for name, answer := range map[string]http.RoundTripper{
+		"500":                    page(withStatusAnd(500, mute)),
+		"500 with invalid_grant": page(withStatusAnd(500, `{"error":"invalid_grant"}`)),
+		"502":                    page(withStatusAnd(502, "<html>")),
+		"503":                    page(withStatusAnd(503, mute+`}`)),
+		"429":                    page(withStatusAnd(429, mute)),
+		"connection refused":     raw(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }),
+		"cut before the answer":  raw(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }),
+		"too slow":               page(after(10*time.Second+time.Millisecond, text("{}"))),
+		"silent":                 page(after(time.Hour, text("{}"))),
+		"a body that breaks": body(func(*http.Request) io.Reader {
+			return io.MultiReader(strings.NewReader(mute), iotest.ErrReader(io.ErrUnexpectedEOF))
+		}),
+		"a body that stalls":        body(func(r *http.Request) io.Reader { return io.MultiReader(strings.NewReader(mute), stalled{r}) }),
+		"a body that is 1 s slower": body(func(r *http.Request) io.Reader { <-time.After(9 * time.Second); return stalled{r} }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				provider := &switched{good: w.idp, bad: answer}
+				w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.Transport = provider })
+				b := w.browser(t)
+				query := w.op.authorize(b.begin("/page"))
+				provider.down = true
+				login, err := b.callback(query)
+				checkFailure(t, err)
+				if waited := time.Since(midnight); waited > 10*time.Second {
+					t.Errorf("waited %v", waited)
+				}
+				if login.Cookies != nil || login.ReturnTo != "/page" || len(b.logins()) != 1 {
+					t.Errorf("%+v", login)
+				}
+				provider.down = false
+				if login, err = b.callback(query); err != nil || login.User != "alice" {
+					t.Errorf("the same callback later: %q (%v)", login.User, err)
+				}
+			})
+		})
+	}
+}
+
+// switched answers the token endpoint's requests with bad while it is down.
+type switched struct {
+	good, bad http.RoundTripper
+	down      bool
+}
+
+func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.down && r.URL.Path == tokenAt {
+		return s.bad.RoundTrip(r)
+	}
+	return s.good.RoundTrip(r)
+}
+
+func TestATokenEndpointThatSaysNoIsNoOutage(t *testing.T) {
+	typed := func(media string, page http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Type", media); page(w, r) }
+	}
+	type no struct {
+		answer http.HandlerFunc
+		code   string
+	}
+	each(t, map[string]no{
+		"401 invalid_client":      {withStatusAnd(401, `{"error":"invalid_client"}`), "exchange_refused"},
+		"400 without words":       {withStatusAnd(400, mute), "exchange_refused"},
+		"400 invalid_grant":       {withStatusAnd(400, mute+`,"error":"invalid_grant"}`), "code_refused"},
+		"400 unauthorized_client": {withStatusAnd(400, mute+`,"error":"unauthorized_client"}`), "exchange_refused"},
+		"403":                     {withStatusAnd(403, "<html>"+accessToken), "exchange_refused"},
+		"404":                     {withStatusAnd(404, accessToken), "exchange_refused"},
+		"200 with an error":       {withStatusAnd(200, mute+`,"error":"invalid_grant"}`), "code_refused"},
+		"307": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example.com/token", http.StatusTemporaryRedirect)
+		}, "exchange_refused"},
+		"308 to the same host": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/token2", http.StatusPermanentRedirect)
+		}, "exchange_refused"},
+		"302":                       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/token2", http.StatusFound) }, "exchange_refused"},
+		"200 with nothing":          {text(""), "exchange_failed"},
+		"200 with HTML":             {text("<html>" + accessToken), "exchange_failed"},
+		"200 with half an answer":   {text(mute), "exchange_failed"},
+		"200 with a list":           {text(`["` + accessToken + `"]`), "exchange_failed"},
+		"200 without access_token":  {text(`{"id_token":"` + accessToken + `"}`), "exchange_failed"},
+		"200 as a form":             {typed("text/plain", text("access_token="+accessToken)), "id_token_missing"},
+		"200 without id_token":      {answerTokens(absent{}), "id_token_missing"},
+		"200 with id_token null":    {answerTokens(nil), "id_token_missing"},
+		"200 with id_token a list":  {answerTokens([]string{accessToken}), "id_token_missing"},
+		"200 with id_token empty":   {answerTokens(""), "id_token_missing"},
+		"200 with id_token garbage": {answerTokens(accessToken), "id_token_invalid"},
+		"200 with 2 MiB":            {text(`{"access_token":"` + strings.Repeat("a", 2<<20) + `"}`), "exchange_failed"},
+	}, func(t *testing.T, w *oidcWorld, c no) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin("/page"))
+		w.idp.serve(tokenAt, c.answer)
+		login, err := b.callback(query)
+		checkProtocol(t, err, c.code)
+		if len(b.logins()) != 0 || login.ReturnTo != "/page" {
+			t.Errorf("cookies %q, return to %q", b.logins(), login.ReturnTo)
+		}
+		hosts := w.idp.asked() // discovery, token and perhaps keys
+		if len(hosts) > 3 || !slices.Equal(slices.Compact(hosts), []string{"id.example.com"}) {
+			t.Errorf("asked %q", hosts)
+		}
+	})
+}
+
+func TestASlowTokenEndpointIsWaitedFor(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.idp.serve(tokenAt, after(10*time.Second-time.Millisecond, w.op.token))
+		w.browser(t).signIn()
+	})
+}
+
+func TestAStoreThatIsDownKeepsTheSignInForLater(t *testing.T) {
+	for _, operation := range []string{"start", "end"} {
+		t.Run(operation, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				w.op.acceptsCodesTwice()
+				b := w.browser(t)
+				b.signIn() // so that there is a session to end
+				query := w.op.authorize(b.begin("/page"))
+				w.store.breakDown(operation)
+				login, err := b.callback(query)
+				checkFailure(t, err)
+				if login.Cookies != nil || len(b.logins()) != 1 {
+					t.Errorf("cookies %v", login.Cookies)
+				}
+				w.store.breakDown()
+				if login, err = b.callback(query); err != nil || login.URL != origin+"/page" {
+					t.Errorf("later: %s (%v)", login.URL, err)
+				}
+				b.is(aliceCookie)
+			})
+		})
+	}
+}
+
+func TestAProviderThatIsDownSinceTheStartKeepsTheSignInForLater(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		w.forget() // a replica that has just started
+		w.idp.serve(discovery, status(http.StatusServiceUnavailable))
+		_, err := b.callback(query)
+		checkFailure(t, err)
+		w.describe(nil)
+		pass(time.Second)
+		if _, err := b.callback(query); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestKeysThatAreNotThereKeepTheSignInForLater(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.op.acceptsCodesTwice()
+		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		_, err := b.callback(query)
+		checkFailure(t, err)
+		w.idp.publish(published()...)
+		pass(fetchEvery)
+		if _, err := b.callback(query); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who goes away in the middle has not failed.
+func TestACancelledCallbackIsCancelledAndMayBeTriedAgain(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		ctx, cancel := context.WithCancel(t.Context())
+		w.idp.serve(tokenAt, func(http.ResponseWriter, *http.Request) { cancel() })
+		_, err := b.complete(b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true).WithContext(ctx))
+		if !errors.Is(err, context.Canceled) || len(b.logins()) != 1 {
+			t.Errorf("%v (a %T), cookies %q", err, err, b.logins())
+		}
+		w.idp.serve(tokenAt, w.op.token)
+		if _, err := b.callback(query); err != nil {
+			t.Error(err)
+		}
+		b.is(aliceCookie)
+	})
+}

@@ -1,0 +1,148 @@
+package auth_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth"
+)
+
+// fourModes are all modes, each with a credential that is good for it.
+type fourModes struct {
+	modes map[string]auth.Mode
+	good  map[string]http.Header
+	world *oidcWorld
+}
+
+func newFourModes(t *testing.T) *fourModes {
+	t.Helper()
+	bearers, w := newWorld(newIDP(published()...)), newOIDCWorld()
+	b := w.browser(t)
+	b.signIn()
+	return &fourModes{
+		modes: map[string]auth.Mode{
+			"bearer": bearers.bearer, "oidc": w.oidc, "forward": forwardMode(newApplication()), "proxy": auth.NewProxy(proxyConfig()),
+		},
+		good: map[string]http.Header{
+			"bearer": bearer(plain()), "oidc": b.request(http.MethodGet, "/", false).Header, "forward": inSession(appSession), "proxy": proxied(nil),
+		},
+		world: w,
+	}
+}
+
+// chains are the modes: each alone, and all in several orders.
+func (m *fourModes) chains() map[string]*auth.Chain {
+	chains := map[string]*auth.Chain{}
+	for _, order := range []string{
+		"bearer", "oidc", "forward", "proxy",
+		"bearer oidc forward proxy", "proxy forward oidc bearer", "oidc proxy bearer forward", "forward bearer proxy oidc",
+	} {
+		var modes []auth.Mode
+		for name := range strings.FieldsSeq(order) {
+			modes = append(modes, m.modes[name])
+		}
+		chains[order] = auth.NewChain(prometheus.NewRegistry(), modes...)
+	}
+	return chains
+}
+
+// The promise: the same hostile requests, for each mode alone and for
+// all of them in any order. Never anybody, never a panic, never an outage.
+func TestHostileRequestsAreRefusedInEveryMode(t *testing.T) {
+	rsaKey()
+	synctest.Test(t, func(t *testing.T) {
+		m := newFourModes(t)
+		b := m.world.browser(t)
+		b.begin("")
+		sid := strings.TrimPrefix(m.good["oidc"].Get("Cookie"), "__Host-dropgate-session=")
+		requests := hostiles(sid, b.cookies[b.logins()[0]])
+		for order, chain := range m.chains() {
+			for _, h := range requests {
+				if got := hostileVerdict(t, chain, h, sid); got != refused && got != ignored {
+					t.Errorf("%s: %s: %s", order, h.name, got)
+				}
+			}
+		}
+		t.Logf("%d requests, %d chains", len(requests), len(m.chains()))
+	})
+}
+
+func hostileVerdict(t *testing.T, chain *auth.Chain, h hostile, sid string) (got string) {
+	t.Helper()
+	defer func() {
+		if fault := recover(); fault != nil {
+			got = fmt.Sprint("panic: ", fault)
+		}
+	}()
+	r := request(t.Context(), h.header)
+	r.RemoteAddr = h.peer
+	s, err := chain.Authenticate(r)
+	checkSilent(t, err, sid, proxySecret)
+	for _, values := range h.header {
+		checkSilent(t, err, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return len(v) > 16<<10 })...)
+	}
+	return verdict(s, err)
+}
+
+// The hostile requests prove nothing where no request is good.
+func TestTheGoodRequestOfEachModeIsAlice(t *testing.T) {
+	rsaKey()
+	synctest.Test(t, func(t *testing.T) {
+		m := newFourModes(t)
+		// The application has to come last: it is asked about every cookie.
+		all := auth.NewChain(prometheus.NewRegistry(), m.modes["bearer"], m.modes["proxy"], m.modes["oidc"], m.modes["forward"])
+		for name, header := range m.good {
+			want := aliceCookie
+			if name == "bearer" {
+				want = alice
+			}
+			for _, chain := range []*auth.Chain{m.chains()[name], all} {
+				r := request(t.Context(), header)
+				r.RemoteAddr = proxyPeer
+				if got := verdict(chain.Authenticate(r)); got != want {
+					t.Errorf("%s: %s, want %s", name, got, want)
+				}
+			}
+		}
+	})
+}
+
+// One credential that is good does not outweigh one that is bad: the first mode
+// that finds one of its kind decides.
+func TestAGoodCredentialBehindABadOneIsNotReached(t *testing.T) {
+	rsaKey()
+	synctest.Test(t, func(t *testing.T) {
+		m := newFourModes(t)
+		bad := map[string]http.Header{
+			"bearer": bearer("garbage"), "oidc": inSession("__Host-dropgate-session=garbage"), "forward": inSession("sid=garbage"),
+			"proxy": proxied(http.Header{"X-Proxy-Secret": {"a-guess-of-the-secret"}}),
+		}
+		for first := range bad {
+			for second := range m.good {
+				if first != second {
+					m.checkBadThenGood(t, first, second, bad[first])
+				}
+			}
+		}
+	})
+}
+
+func (m *fourModes) checkBadThenGood(t *testing.T, first, second string, bad http.Header) {
+	t.Helper()
+	header := m.good[second].Clone()
+	for name, values := range bad {
+		header[name] = append(slices.Clone(values), header[name]...)
+	}
+	r := request(t.Context(), header)
+	r.RemoteAddr = proxyPeer
+	chain := auth.NewChain(prometheus.NewRegistry(), m.modes[first], m.modes[second])
+	if got := verdict(chain.Authenticate(r)); got != refused {
+		t.Errorf("bad %s before good %s: %s", first, second, got)
+	}
+}

@@ -1,0 +1,255 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/auth/session"
+)
+
+func TestTheSessionCookieIsBoundToTheHostAndHasNoLifeOfItsOwn(t *testing.T) {
+	for _, sameSite := range []http.SameSite{http.SameSiteStrictMode, http.SameSiteLaxMode, http.SameSiteNoneMode} {
+		checkSessionCookie(t, origin, http.Cookie{Name: "__Host-dropgate-session", Secure: true, SameSite: sameSite})
+	}
+}
+
+func TestTheSessionCookieOfAPlainLocalhostHasAnotherName(t *testing.T) {
+	checkSessionCookie(t, "http://localhost:8080", http.Cookie{Name: "dropgate-session", SameSite: http.SameSiteStrictMode})
+}
+
+// checkSessionCookie signs in and out, and looks at the cookie that is set and
+// the one that deletes it.
+func checkSessionCookie(t *testing.T, origin string, want http.Cookie) {
+	t.Helper()
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.origin = origin
+		login := b.signIn()
+		got := b.cookies[want.Name]
+		if got == nil || len(b.cookies) != 1 || login.User != "alice" || login.URL != origin+"/" {
+			t.Fatalf("cookies %v, %+v", b.cookies, login)
+		}
+		want.Path, want.HttpOnly, want.Value = "/", true, got.Value
+		if diff := cmp.Diff(&want, got); diff != "" {
+			t.Error(diff)
+		}
+		if _, ok := session.KeyOf(got.Value); !ok {
+			t.Error("the cookie holds no session id")
+		}
+		b.is(aliceCookie)
+		logout, err := b.logout()
+		want.Value, want.MaxAge = "", -1
+		if diff := cmp.Diff([]*http.Cookie{&want}, logout.Cookies); diff != "" || err != nil {
+			t.Errorf("deleted: %s (%v)", diff, err)
+		}
+	}, func(o *auth.OIDCConfig) { o.Origin, o.SameSite = origin, want.SameSite })
+}
+
+func TestTheBrowserReturnsToAWholeURL(t *testing.T) {
+	for returnTo, want := range map[string]string{
+		"":                              origin + "/",
+		"/cart?a=b&c=%2F#x":             origin + "/cart?a=b&c=%2F#x",
+		origin + "/cart":                origin + "/cart",
+		"https://shop.example.com":      "https://shop.example.com/",
+		"https://shop.example.com/cart": "https://shop.example.com/cart",
+	} {
+		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			b := w.browser(t)
+			login, err := b.callback(w.op.authorize(b.begin(returnTo)))
+			if err != nil || login.URL != want || login.User != "alice" {
+				t.Errorf("%q: %+v (%v), want %s", returnTo, login, err, want)
+			}
+		})
+	}
+}
+
+// An id that somebody knew before the sign-in is worth nothing after it.
+func TestEverySignInHasANewIDAndEndsTheSessionBefore(t *testing.T) {
+	for name, sameSite := range map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode} {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				b := w.browser(t)
+				seen := map[string]bool{}
+				for range 5 {
+					before := b.copied()
+					b.signIn()
+					id := b.cookies["__Host-dropgate-session"].Value
+					if seen[id] {
+						t.Fatal("an id again")
+					}
+					seen[id] = true
+					b.is(aliceCookie)
+					if len(seen) > 1 {
+						before.is(refused)
+					}
+				}
+			}, func(c *auth.OIDCConfig) { c.SameSite = sameSite })
+		})
+	}
+}
+
+func TestASignInAsAnotherUserEndsTheFirstOnesSessionOnly(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b, elsewhere := w.browser(t), w.browser(t)
+		elsewhere.signIn()
+		b.signIn()
+		before := b.copied()
+		w.op.answers(object{"sub": "bob"})
+		b.signIn()
+		b.is("accepted bob by cookie")
+		before.is(refused)
+		elsewhere.is(aliceCookie)
+	})
+}
+
+// A sign-in that fails takes nothing away.
+func TestAFailedSignInLeavesTheSessionAsItWas(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		w.op.answers(object{"aud": "another"})
+		b.fails("id_token_invalid")
+		b.is(aliceCookie)
+	})
+}
+
+func TestASessionIDThatIsGivenBeforeTheSignInIsNotTaken(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		planted := session.NewID().Reveal()
+		b.cookies["__Host-dropgate-session"] = &http.Cookie{Name: "__Host-dropgate-session", Value: planted}
+		mallory := b.copied()
+		b.signIn()
+		mallory.is(refused)
+		b.is(aliceCookie)
+	})
+}
+
+func TestOnlyRequestsThatChangeSomethingExtendASession(t *testing.T) {
+	for method, extends := range map[string]bool{
+		http.MethodGet: false, http.MethodHead: false, http.MethodPost: true, http.MethodPut: true, http.MethodDelete: true,
+	} {
+		t.Run(method, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				b := w.browser(t)
+				b.signIn()
+				pass(10 * time.Minute)
+				s, err := w.oidc.Authenticate(b.request(method, "/", false))
+				want := midnight.Add(idleTime)
+				if extends {
+					want = midnight.Add(10*time.Minute + idleTime)
+				}
+				if err != nil || !s.Expires.Equal(want) || s.Mode != "oidc" || !s.ByCookie || s.User.Claims["sid"] == nil {
+					t.Errorf("%+v (%v), want it to end at %v", s, err, want)
+				}
+				pass(time.Until(want) - time.Second)
+				b.is(aliceCookie)
+				pass(time.Second)
+				b.is(refused)
+			})
+		})
+	}
+}
+
+func TestNothingMovesTheEndOfASessionsLife(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		for time.Since(midnight) < lifetime {
+			if got := b.who(http.MethodPost); got != aliceCookie {
+				t.Fatalf("after %v: %s", time.Since(midnight), got)
+			}
+			pass(10 * time.Minute)
+		}
+		b.is(refused)
+	})
+}
+
+func TestASessionStoreThatIsDownIsAnOutageAndNotNobody(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		w.store.breakDown("find")
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			s, err := w.oidc.Authenticate(b.request(method, "/", false))
+			checkFailure(t, err)
+			b.silent(err)
+			if s.User.ID != "" {
+				t.Errorf("%+v", s)
+			}
+		}
+		w.store.breakDown()
+		b.is(aliceCookie)
+	})
+}
+
+func TestACancelledRequestEndsNoSession(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if _, err := w.oidc.Authenticate(canceled(b.request(method, "/", false))); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want context.Canceled", err)
+			}
+		}
+		if out, err := w.oidc.Logout(canceled(b.request(http.MethodPost, "/", false))); !errors.Is(err, context.Canceled) || out.Cookies != nil {
+			t.Errorf("logout: %+v, %v, want context.Canceled and the cookie kept", out, err)
+		}
+		b.is(aliceCookie)
+	})
+}
+
+func TestASessionIsItsUsersAndNobodyElses(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		first, second := w.browser(t), w.browser(t)
+		first.signIn()
+		w.op.answers(object{"sub": "bob", "sid": "bobs"})
+		second.signIn()
+		first.is(aliceCookie)
+		second.is("accepted bob by cookie")
+	})
+}
+
+func TestASessionCookieThatIsNotExactlyTheIDIsRefused(t *testing.T) {
+	const name = "__Host-dropgate-session"
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn()
+		id := b.cookies[name].Value
+		for what, header := range map[string]string{
+			"cut":                name + "=" + id[:42],
+			"longer":             name + "=" + id + "A",
+			"padded":             name + "=" + id + "=",
+			"another last bit":   name + "=" + id[:42] + spelledOtherwise(id[42]),
+			"twice":              name + "=" + id + "; " + name + "=" + id,
+			"twice, one garbage": name + "=" + id + "; " + name + "=x",
+			"8 KiB":              name + "=" + strings.Repeat(id, 190),
+			"empty":              name + "=",
+			"another's":          name + "=" + session.NewID().Reveal(),
+			"lower case":         name + "=" + strings.ToLower(id),
+		} {
+			r := request(t.Context(), inSession(header))
+			s, err := w.oidc.Authenticate(r)
+			if got := verdict(s, err); got != refused {
+				t.Errorf("%s: %s", what, got)
+			}
+			b.silent(err)
+			checkRejection(t, err, r.Header)
+		}
+		b.is(aliceCookie)
+	})
+}
+
+// spelledOtherwise is another character with the same bits that count: the last
+// of 43 has two that say nothing.
+func spelledOtherwise(last byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(alphabet[strings.IndexByte(alphabet, last)|1])
+}

@@ -1,0 +1,257 @@
+package auth_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dropgate/internal/auth"
+)
+
+func TestSignInsOfSeveralTabsCompleteInAnyOrder(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {1, 0, 2}} {
+		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			b := w.browser(t)
+			var tabs []url.Values
+			for _, page := range []string{"/0", "/1", "/2"} {
+				tabs = append(tabs, w.op.authorize(b.begin(page)))
+			}
+			for _, i := range order {
+				login, err := b.callback(tabs[i])
+				if want := origin + "/" + string(rune('0'+i)); err != nil || login.URL != want {
+					t.Errorf("tab %d: %s (%v), want %s", i, login.URL, err, want)
+				}
+			}
+			if len(b.logins()) != 0 {
+				t.Errorf("cookies are left: %q", b.logins())
+			}
+		})
+	}
+}
+
+func TestABrowserKeepsFiveSignInsAndForgetsTheOldest(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		var tabs []url.Values
+		for i := range 8 {
+			tabs = append(tabs, w.op.authorize(b.begin("")))
+			if n := len(b.logins()); n != min(i+1, 5) {
+				t.Errorf("%d cookies after %d sign-ins", n, i+1)
+			}
+			pass(time.Second)
+		}
+		for i, query := range tabs {
+			_, err := b.callback(query)
+			if i < 3 {
+				checkProtocol(t, err, "state_unknown")
+			} else if err != nil {
+				t.Errorf("sign-in %d: %v", i, err)
+			}
+		}
+	})
+}
+
+func TestCookiesOfSignInsThatAreNoLongerGoodAreDeleted(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.begin("")
+		old := b.logins()[0]
+		b.ends = map[string]time.Time{} // a browser whose clock stands still
+		pass(10 * time.Minute)
+		for _, garbage := range []string{"garbage", "empty", "cut"} {
+			name := "__Host-dropgate-login-" + garbage
+			b.cookies[name] = &http.Cookie{Name: name, Value: b.cookies[old].Value[:len(garbage)*8-24]}
+		}
+		b.cookies["other-login-a"] = &http.Cookie{Name: "other-login-a", Value: "of the application"}
+		b.begin("")
+		if names := b.logins(); len(names) != 2 || b.cookies["other-login-a"] == nil || b.cookies[old] != nil {
+			t.Errorf("cookies %q are left, want the new one and the application's", names)
+		}
+	})
+}
+
+// Whoever fills a browser with login cookies makes it forget them, and the
+// answer names every one of them once.
+func TestManyGarbageCookiesAreAllDeleted(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.begin("")
+		good := b.logins()[0]
+		for suffix := range strings.FieldsSeq("a b c d e f g h i j k l m n o p") {
+			name := "__Host-dropgate-login-" + suffix
+			b.cookies[name] = &http.Cookie{Name: name, Value: "x"}
+		}
+		b.begin("")
+		if names := b.logins(); len(names) != 2 || b.cookies[good] == nil {
+			t.Errorf("%q, want the good one and the new one", names)
+		}
+	})
+}
+
+// An attacker's callback in the victim's browser would sign the victim in as
+// the attacker.
+func TestTheSignInOfOneBrowserEndsInNoOther(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		mallory, victim := w.browser(t), w.browser(t)
+		query := w.op.authorize(mallory.begin(""))
+		own := w.op.authorize(victim.begin(""))
+		login, err := victim.callback(query)
+		checkProtocol(t, err, "state_unknown")
+		if login.Cookies != nil {
+			t.Errorf("cookies %v", login.Cookies)
+		}
+		mixed := url.Values{"state": own["state"], "code": query["code"], "iss": {issuer}}
+		_, err = victim.callback(mixed) // the code of another: PKCE
+		checkProtocol(t, err, "code_refused")
+		if _, err := mallory.callback(query); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// PKCE alone is not what stands against a code of another sign-in.
+func TestACodeOfAnotherSignInIsRefusedByItsNonceToo(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		first, second := b.begin(""), b.begin("")
+		query, other := w.op.authorize(first), w.op.authorize(second)
+		granted := w.op.grants[other.Get("code")]
+		granted.challenge = first.Query().Get("code_challenge") // a provider that does not bind it
+		query["code"] = other["code"]
+		_, err := b.callback(query)
+		checkProtocol(t, err, "nonce_mismatch")
+	})
+}
+
+func TestACookieOpensOnlyUnderItsNameAndWithTheSecret(t *testing.T) {
+	for name, change := range map[string]func(*oidcWorld, *browser, *browser){
+		"of another attempt": func(_ *oidcWorld, b, other *browser) {
+			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value
+		},
+		"of another secret": func(w *oidcWorld, _, _ *browser) {
+			w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.ClientSecret = secret("another") })
+		},
+		"changed": func(_ *oidcWorld, b, _ *browser) {
+			c := b.cookies[b.logins()[0]]
+			c.Value = c.Value[:60] + flipped(c.Value[60]) + c.Value[61:]
+		},
+		"cut":     func(_ *oidcWorld, b, _ *browser) { c := b.cookies[b.logins()[0]]; c.Value = c.Value[:len(c.Value)-4] },
+		"short":   func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = "AAAA" },
+		"garbage": func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = "gar*bage" },
+		"empty":   func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = "" },
+		"8 KiB":   func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = strings.Repeat("A", 8<<10) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				b, other := w.browser(t), w.browser(t)
+				query := w.op.authorize(b.begin(""))
+				other.begin("")
+				change(w, b, other)
+				_, err := b.callback(query)
+				checkProtocol(t, err, "state_expired")
+				if asked := w.store.asked(); asked != "" {
+					t.Errorf("the store was asked to %s", asked)
+				}
+			})
+		})
+	}
+}
+
+func flipped(c byte) string {
+	if c == 'A' {
+		return "B"
+	}
+	return "A"
+}
+
+func TestASignInTakesLessThanTenMinutes(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		10*time.Minute - time.Second: "",
+		10 * time.Minute:             "state_expired",
+		time.Hour:                    "state_expired",
+	} {
+		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			b := w.browser(t)
+			query := w.op.authorize(b.begin(""))
+			b.ends = map[string]time.Time{} // the browser does not see to it
+			pass(wait)
+			_, err := b.callback(query)
+			if want == "" && err != nil {
+				t.Errorf("after %v: %v", wait, err)
+			} else if want != "" {
+				checkProtocol(t, err, want)
+			}
+		})
+	}
+}
+
+// An attacker who has the browser's cookies and the callback's address, and a
+// provider that takes a code twice: still, a sign-in starts one session.
+func TestAReplayedCallbackStartsNoSecondSession(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.op.acceptsCodesTwice()
+		b := w.browser(t)
+		query := w.op.authorize(b.begin("/page"))
+		thief := b.copied()
+		if _, err := b.callback(query); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			again := thief.copied()
+			login, err := again.callback(query)
+			checkProtocol(t, err, "state_used")
+			if login.ReturnTo != "/page" || len(again.logins()) != 0 {
+				t.Errorf("return to %q, cookies %q", login.ReturnTo, again.logins())
+			}
+			w.oidc = w.replica(newRegistry()) // another replica
+		}
+		b.is(aliceCookie)
+	})
+}
+
+func TestOf50ReplaysAtOnceOneStartsASession(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.op.acceptsCodesTwice()
+		b := w.browser(t)
+		r := b.request(http.MethodGet, "/dropgate/auth/callback?"+w.op.authorize(b.begin("")).Encode(), true)
+		results := make(chan error, 50)
+		for range cap(results) {
+			go func() {
+				_, err := w.oidc.Complete(r.Clone(t.Context()))
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		started := 0
+		for range cap(results) {
+			if err := <-results; err == nil {
+				started++
+			} else {
+				checkProtocol(t, err, "state_used")
+			}
+		}
+		if started != 1 {
+			t.Errorf("%d sessions", started)
+		}
+	})
+}
+
+func TestACodeUsedTwiceIsTheProvidersToRefuse(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		thief := b.copied()
+		if _, err := b.callback(query); err != nil {
+			t.Fatal(err)
+		}
+		_, err := thief.callback(query)
+		checkProtocol(t, err, "code_refused")
+		if len(thief.logins()) != 0 {
+			t.Error("the login cookie is kept")
+		}
+		b.is(aliceCookie)
+	})
+}

@@ -1,0 +1,289 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// The client has an id and a secret that do not survive Basic without being
+// form-urlencoded first (RFC 6749, 2.3.1).
+const (
+	origin       = "https://app.example.com"
+	clientID     = "drop gate:1/é"
+	clientSecret = "the+secret/of&the%client:of-these-tests"
+	accessToken  = "an-access-token-that-nobody-may-see"
+	authorizeAt  = "/authorize"
+	tokenAt      = "/token"
+	endSessionAt = "/end-session"
+	idleTime     = 15 * time.Minute
+	lifetime     = 8 * time.Hour
+)
+
+// oidcWorld is a mode oidc, the provider that it believes and its session store.
+type oidcWorld struct {
+	idp      *idp
+	op       *op
+	store    *faultyStore
+	registry *prometheus.Registry
+	keys     *auth.KeySet
+	oidc     *auth.OIDC
+}
+
+// withOIDC runs a test in a synctest bubble with a world in which all is well.
+func withOIDC(t *testing.T, test func(*testing.T, *oidcWorld), edits ...func(*auth.OIDCConfig)) {
+	t.Helper()
+	rsaKey()
+	synctest.Test(t, func(t *testing.T) { test(t, newOIDCWorld(edits...)) })
+}
+
+// each runs a test in a world of its own for each case.
+func each[C any](t *testing.T, cases map[string]C, test func(*testing.T, *oidcWorld, C), edits ...func(*auth.OIDCConfig)) {
+	t.Helper()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) { test(t, w, c) }, edits...)
+		})
+	}
+}
+
+func newOIDCWorld(edits ...func(*auth.OIDCConfig)) *oidcWorld {
+	w := &oidcWorld{
+		idp:      newIDP(published()...),
+		op:       &op{grants: map[string]*grant{}},
+		store:    &faultyStore{Store: session.NewMemory(session.Limits{Idle: idleTime, Lifetime: lifetime, Now: time.Now})},
+		registry: prometheus.NewRegistry(),
+	}
+	w.describe(nil)
+	w.idp.serve(tokenAt, w.op.token)
+	// The keys come from an address of their own, so that a fetch of the
+	// discovery document is always one for the mode.
+	w.keys = auth.NewKeySet(auth.KeySetConfig{
+		Issuer: issuer, URL: issuer + jwks, Transport: w.idp, Logger: zerolog.Nop(), Registerer: w.registry,
+	})
+	w.op.remember(clientSecret, url.QueryEscape(clientSecret), accessToken)
+	w.oidc = w.replica(w.registry, edits...)
+	return w
+}
+
+// replica is the mode as another process of the service has it.
+func (w *oidcWorld) replica(r prometheus.Registerer, edits ...func(*auth.OIDCConfig)) *auth.OIDC {
+	config := auth.OIDCConfig{
+		Issuer: issuer, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret),
+		Scopes: []string{"openid", "email"}, UserClaim: "sub", Origin: origin, BasePath: "/dropgate",
+		AllowedOrigins: []string{"https://shop.example.com"}, SameSite: http.SameSiteStrictMode,
+		Sessions: w.store, Keys: w.keys, Transport: w.idp, Registerer: r,
+	}
+	for _, edit := range edits {
+		edit(&config)
+	}
+	return auth.NewOIDC(config)
+}
+
+// describe serves the discovery document, with edits.
+func (w *oidcWorld) describe(edits object) {
+	w.idp.serve(discovery, document(edited(object{
+		"issuer": issuer, "jwks_uri": issuer + jwks, "authorization_endpoint": issuer + authorizeAt,
+		"token_endpoint": issuer + tokenAt, "end_session_endpoint": issuer + endSessionAt,
+		"authorization_response_iss_parameter_supported": true,
+	}, edits)))
+}
+
+// forget makes the mode one that has not asked the provider yet.
+func (w *oidcWorld) forget() { w.oidc = w.replica(prometheus.NewRegistry()) }
+
+// grant is what the provider promised to the bearer of a code.
+type grant struct {
+	redirect, challenge, nonce string
+	used                       bool
+}
+
+// op is the provider's part in a sign-in.
+type op struct {
+	mu      sync.Mutex
+	grants  map[string]*grant
+	lax     bool                      // takes a code twice
+	idToken func(nonce string) string // instead of a good one of alice
+	secrets []string                  // that were ever seen, and no error may hold
+}
+
+// remember notes what no error may hold.
+func (p *op) remember(secrets ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.secrets = append(p.secrets, secrets...)
+}
+
+// authorize lets the user sign in, and returns the query of the callback.
+func (p *op) authorize(at *url.URL) url.Values {
+	query := at.Query()
+	code := fmt.Sprintf("code-of-the-provider-%x", sha256.Sum256([]byte(query.Get("state"))))
+	p.remember(code, query.Get("state"), query.Get("nonce"))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.grants[code] = &grant{redirect: query.Get("redirect_uri"), challenge: query.Get("code_challenge"), nonce: query.Get("nonce")}
+	return url.Values{"code": {code}, "state": {query.Get("state")}, "iss": {issuer}}
+}
+
+// token is the token endpoint, as strict as the standards let it be.
+func (p *op) token(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	verifier := r.PostForm.Get("code_verifier")
+	p.remember(verifier)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id, secret, basic := r.BasicAuth()
+	if r.Method != http.MethodPost || !basic || id != url.QueryEscape(clientID) || secret != url.QueryEscape(clientSecret) ||
+		r.PostForm.Has("client_secret") || r.URL.RawQuery != "" || r.PostForm.Get("grant_type") != "authorization_code" {
+		withStatusAnd(http.StatusUnauthorized, `{"error":"invalid_client"}`)(w, r)
+		return
+	}
+	granted := p.grants[r.PostForm.Get("code")]
+	sum := sha256.Sum256([]byte(verifier))
+	if granted == nil || granted.used && !p.lax || r.PostForm.Get("redirect_uri") != granted.redirect || encoded(string(sum[:])) != granted.challenge {
+		withStatusAnd(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"`+accessToken+`"}`)(w, r)
+		return
+	}
+	granted.used = true
+	idToken := p.idToken
+	if idToken == nil {
+		idToken = func(nonce string) string { return idTokenOf(object{"nonce": nonce}) }
+	}
+	answerTokens(idToken(granted.nonce))(w, r)
+}
+
+func answerTokens(idToken any) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		document(edited(object{"access_token": accessToken, "token_type": "Bearer", "expires_in": 60}, object{"id_token": idToken}))(w, r)
+	}
+}
+
+// idClaims are those of an ID token of alice that is good for five minutes.
+func idClaims(edits object) object {
+	return edited(object{
+		"iss": issuer, "aud": clientID, "sub": "alice", "sid": "alices-session-at-the-provider",
+		"iat": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(),
+	}, edits)
+}
+
+// both are two sets of edits, of which the second is the stronger one.
+func both(first, second object) object {
+	all := maps.Clone(first)
+	maps.Copy(all, second)
+	return all
+}
+
+func idTokenOf(edits object) string {
+	return sign(rsaKey(), header(object{"typ": "JWT"}), idClaims(edits))
+}
+
+// answers lets the provider answer with ID tokens with edited claims. The
+// nonce is right unless it is edited.
+func (p *op) answers(edits object) {
+	p.tokens(func(nonce string) string { return idTokenOf(both(object{"nonce": nonce}, edits)) })
+}
+
+func (p *op) tokens(idToken func(nonce string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idToken = func(nonce string) string {
+		token := idToken(nonce)
+		if len(token) > 0 {
+			p.secrets = append(p.secrets, token)
+		}
+		return token
+	}
+}
+
+func (p *op) acceptsCodesTwice() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lax = true
+}
+
+// seen are all secrets so far.
+func (p *op) seen() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.secrets)
+}
+
+// faultyStore is a store that may be down, and that gives up like Redis does
+// when the caller has gone.
+type faultyStore struct {
+	session.Store
+
+	mu   sync.Mutex
+	fail map[string]bool // operations that are down
+	log  []string        // operations that were asked for
+}
+
+func (s *faultyStore) breakDown(operations ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = map[string]bool{}
+	for _, operation := range operations {
+		s.fail[operation] = true
+	}
+}
+
+func (s *faultyStore) asked() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.log, " ")
+}
+
+func (s *faultyStore) check(ctx context.Context, operation string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log = append(s.log, operation)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if s.fail[operation] {
+		return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: 5 * time.Second, Err: errors.New("the store is down")}
+	}
+	return nil
+}
+
+// Start implements session.Store.
+func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Session, once string) (displaced int, err error) {
+	if err := s.check(ctx, "start"); err != nil {
+		return 0, err
+	}
+	return s.Store.Start(ctx, key, v, once)
+}
+
+// Find implements session.Store.
+func (s *faultyStore) Find(ctx context.Context, key session.Key, effect session.Effect) (session.Session, error) {
+	if err := s.check(ctx, "find"); err != nil {
+		return session.Session{}, err
+	}
+	return s.Store.Find(ctx, key, effect)
+}
+
+// End implements session.Store.
+func (s *faultyStore) End(ctx context.Context, which session.Which) ([]session.Session, error) {
+	if err := s.check(ctx, "end"); err != nil {
+		return nil, err
+	}
+	return s.Store.End(ctx, which)
+}
