@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -24,6 +25,7 @@ import (
 
 	"dropgate/internal/app"
 	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -48,8 +50,14 @@ const (
 	demoBob   = "22222222-2222-4222-8222-222222222222"
 )
 
-// audience is what the demo provider's tokens are for.
+// audience is what the demo provider's bearer tokens are for.
 const audience = "dropgate"
+
+// The service as the demo provider knows it, to sign browsers in.
+const (
+	demoClient    = "dropgate-web"
+	demoWebSecret = "sandbox-web-secret" //nolint:gosec // opens nothing but the demo provider
+)
 
 // options are the command line.
 type options struct {
@@ -125,7 +133,8 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	issuer, err := b.provider(ctx, o)
+	public := publicURL(o.httpAddr)
+	issuer, err := b.provider(ctx, o, public)
 	if err != nil {
 		return err
 	}
@@ -139,9 +148,13 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-document-upload",
 		"HTTP_ADDR="+o.httpAddr,
 		"ADMIN_ADDR="+o.adminAddr,
-		"AUTH_MODES=bearer",
+		"PUBLIC_URL="+public,
+		"AUTH_MODES=bearer,oidc",
 		"AUTH_BEARER_ISSUER="+issuer,
 		"AUTH_BEARER_AUDIENCE="+audience,
+		"AUTH_OIDC_ISSUER="+issuer,
+		"AUTH_OIDC_CLIENT_ID="+demoClient,
+		"AUTH_OIDC_CLIENT_SECRET="+demoWebSecret,
 		"CUSTOMER_SOURCE=claim",
 		"LOG_FORMAT=console",
 		"SHUTDOWN_DELAY=0s",
@@ -153,7 +166,7 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	if err != nil {
 		return portError(err, "-http-addr or -admin-addr")
 	}
-	printCommands(out, "http://"+service.PublicAddr(), issuer, o.bob)
+	printCommands(out, public, issuer, o.bob)
 	if credentials(environ) != nil && (o.alice == demoAlice || o.bob == demoBob) {
 		_, _ = fmt.Fprintln(out, "Dwolla's sandbox does not know alice's and bob's made-up Customers: name two of yours with -alice and -bob.")
 	}
@@ -196,8 +209,18 @@ func credentials(environ []string) []string {
 	return own
 }
 
-// provider starts the demo identity provider and returns its issuer.
-func (b *background) provider(ctx context.Context, o options) (string, error) {
+// publicURL is where a browser on this machine reaches what listens at addr.
+func publicURL(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip, parseErr := netip.ParseAddr(host); err == nil && (host == "" || parseErr == nil && ip.IsUnspecified()) {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + addr
+}
+
+// provider starts the demo identity provider for the service at public, and
+// returns its issuer.
+func (b *background) provider(ctx context.Context, o options, public string) (string, error) {
 	issuer := o.providerIssuer
 	if issuer == "" {
 		issuer = "http://" + o.providerAddr
@@ -209,6 +232,13 @@ func (b *background) provider(ctx context.Context, o options) (string, error) {
 			"alice": {"name": "Alice Demo", "email": "alice@example.com", "dwolla_customer": o.alice},
 			"bob":   {"name": "Bob Demo", "email": "bob@example.com", "dwolla_customer": o.bob},
 		},
+		Clients: []provider.Client{{
+			ID:                     demoClient,
+			Secret:                 clienttoken.NewSecret(demoWebSecret),
+			RedirectURIs:           []string{public + "/auth/callback"},
+			PostLogoutRedirectURIs: []string{public + "/"},
+			BackChannelLogoutURI:   public + "/auth/backchannel-logout",
+		}},
 	})
 	if err != nil {
 		return "", err
@@ -227,5 +257,6 @@ func printCommands(out io.Writer, public, issuer, bob string) {
 	post("alice names bob's Customer: refused, CustomerMismatch",
 		`{"action":"customer.read","_links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/`+bob+`"}}}`)
 	post("an action that the policy does not allow: refused, ActionNotAllowed", `{"action":"customer.fundingsources.create"}`)
-	_, _ = fmt.Fprintf(out, "\n# who alice is, and what her page needs to know\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n\n", public, issuer)
+	_, _ = fmt.Fprintf(out, "\n# who alice is, and what her page needs to know\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n", public, issuer)
+	_, _ = fmt.Fprintf(out, "\n# sign in with a browser, as an application's users would: open\n#   %s/auth/login?return_to=/session\n\n", public)
 }

@@ -5,6 +5,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -90,5 +93,82 @@ func TestOwnCredentialsReplaceTheEmulator(t *testing.T) {
 	}
 	if len(b.closers) != 0 {
 		t.Error("the emulator was started")
+	}
+}
+
+// visit returns where a browser ends up, and what it sees there.
+func visit(t *testing.T, browser *http.Client, method, at string, form url.Values) (*url.URL, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, at, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := browser.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Request.URL, string(body)
+}
+
+// TestABrowserSignsInAndOut does what the last printed line says.
+func TestABrowserSignsInAndOut(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, freePorts(t), nil, writer) }()
+	var login string
+	for lines := bufio.NewScanner(reader); login == "" && lines.Scan(); {
+		if at, found := strings.CutPrefix(lines.Text(), "#   http"); found {
+			login = "http" + at
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, reader) }() // the log goes on
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	open := func(method, at string, form url.Values) (*url.URL, string) {
+		t.Helper()
+		return visit(t, browser, method, at, form)
+	}
+	at, page := open(http.MethodGet, login, nil)
+	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
+	if id == nil {
+		t.Fatalf("%s shows no login page: %s", at, page)
+	}
+	at, page = open(http.MethodPost, at.String(), url.Values{"id": {id[1]}, "user": {"bob"}})
+	if at.Path != "/session" || !strings.HasPrefix(page, `{"user":{"id":"bob"`) {
+		t.Errorf("after the sign-in the browser is at %s: %s", at, page)
+	}
+	open(http.MethodPost, at.JoinPath("../auth/logout").String(), nil)
+	if _, page := open(http.MethodGet, at.String(), nil); !strings.HasPrefix(page, `{"code":"Unauthenticated"`) {
+		t.Errorf("after the sign-out: %s", page)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestABrowserReachesWhatListensEverywhere(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:8080": "http://127.0.0.1:8080",
+		":8080":          "http://127.0.0.1:8080",
+		"0.0.0.0:8080":   "http://127.0.0.1:8080",
+		"[::]:8080":      "http://127.0.0.1:8080",
+		"[::1]:8080":     "http://[::1]:8080",
+		"localhost:80":   "http://localhost:80",
+	} {
+		if got := publicURL(addr); got != want {
+			t.Errorf("publicURL(%q) = %q, want %q", addr, got, want)
+		}
 	}
 }

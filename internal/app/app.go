@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"dropgate/api"
 	"dropgate/internal/audit"
 	"dropgate/internal/auth"
+	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/dwolla"
@@ -31,7 +33,9 @@ type App struct {
 	log      zerolog.Logger
 	public   *server
 	admin    *server
-	keys     *auth.KeySet // nil without the mode bearer
+	keys     *auth.KeySet   // nil without the modes bearer and oidc
+	sessions *session.Redis // nil unless sessions are in Redis
+	oidc     *auth.OIDC     // nil without the mode oidc
 	dwolla   *dwolla.Client
 	store    *customer.SQLite // nil unless the directory is a database
 	draining atomic.Bool
@@ -73,13 +77,18 @@ func (a *App) open(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	chain, err := a.authChain(registry)
+	if err != nil {
+		return err
+	}
 	public, err := handler.New(handler.Config{
 		BasePath:    c.BasePath,
 		Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
 			API: c.api, Policy: c.policy, Directory: directory, Dwolla: a.dwolla,
 		},
-		Auth:           a.authChain(registry),
+		Auth:           chain,
+		OIDC:           a.oidc,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: c.proxies,
 		OpenAPI:        api.OpenAPI,
@@ -127,12 +136,17 @@ func (a *App) directory(ctx context.Context) (clienttoken.Directory, error) {
 }
 
 // authChain puts the sign-in modes in their order.
-func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
+func (a *App) authChain(registry prometheus.Registerer) (*auth.Chain, error) {
 	modes := make([]auth.Mode, 0, len(a.config.AuthModes))
 	for _, mode := range a.config.AuthModes {
 		switch mode {
 		case "bearer":
 			modes = append(modes, a.bearer(registry))
+		case "oidc":
+			if err := a.openOIDC(registry); err != nil {
+				return nil, err
+			}
+			modes = append(modes, a.oidc)
 		case "forward":
 			modes = append(modes, auth.NewForward(auth.ForwardConfig{
 				URL:       a.config.ForwardURL,
@@ -148,17 +162,10 @@ func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
 			}))
 		}
 	}
-	return auth.NewChain(registry, modes...)
+	return auth.NewChain(registry, modes...), nil
 }
 
 func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
-	a.keys = auth.NewKeySet(auth.KeySetConfig{
-		Issuer:     a.config.BearerIssuer,
-		URL:        a.config.BearerJWKSURL,
-		Transport:  http.DefaultTransport,
-		Logger:     a.log,
-		Registerer: registry,
-	})
 	return auth.NewBearer(auth.BearerConfig{
 		Issuer:    a.config.BearerIssuer,
 		Audience:  a.config.BearerAudience,
@@ -166,8 +173,56 @@ func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
 		TokenType: a.config.BearerTokenType,
 		ClientIDs: a.config.BearerClientIDs,
 		UserClaim: a.config.UserClaim,
-		Keys:      a.keys,
+		Keys:      a.keySet(registry),
 	})
+}
+
+func (a *App) openOIDC(registry prometheus.Registerer) error {
+	c := a.config
+	limits := session.Limits{Idle: c.SessionIdle, Lifetime: c.SessionLifetime, Now: time.Now}
+	var store session.Store = session.NewMemory(limits)
+	if c.SessionStore == "redis" {
+		redis, err := session.NewRedis(c.RedisURL, limits)
+		if err != nil {
+			return fmt.Errorf("REDIS_URL: %w", err)
+		}
+		a.sessions, store = redis, redis
+	} else if c.Environment == clienttoken.Production {
+		a.log.Warn().Msg("SESSION_STORE is memory: sessions end with this process, and no other replica knows them")
+	}
+	if strings.HasPrefix(c.PublicURL, "http://") {
+		a.log.Warn().Msg("PUBLIC_URL is not https: cookies lack Secure and __Host-, which is for trying out on this machine alone")
+	}
+	a.oidc = auth.NewOIDC(auth.OIDCConfig{
+		Issuer:         c.OIDCIssuer,
+		ClientID:       c.OIDCClientID,
+		ClientSecret:   c.OIDCSecret,
+		Scopes:         strings.Fields(c.OIDCScopes),
+		UserClaim:      c.UserClaim,
+		Origin:         c.PublicURL,
+		BasePath:       c.BasePath,
+		AllowedOrigins: c.AllowedOrigins,
+		SameSite:       c.sameSite,
+		Sessions:       session.Observe(store, registry),
+		Keys:           a.keySet(registry),
+		Transport:      http.DefaultTransport,
+		Registerer:     registry,
+	})
+	return nil
+}
+
+// keySet is the one of the identity provider: bearer and oidc have the same.
+func (a *App) keySet(registry prometheus.Registerer) *auth.KeySet {
+	if a.keys == nil {
+		a.keys = auth.NewKeySet(auth.KeySetConfig{
+			Issuer:     cmp.Or(a.config.BearerIssuer, a.config.OIDCIssuer),
+			URL:        a.config.BearerJWKSURL,
+			Transport:  http.DefaultTransport,
+			Logger:     a.log,
+			Registerer: registry,
+		})
+	}
+	return a.keys
 }
 
 // PublicAddr is the address that the public listener listens on.
@@ -231,6 +286,11 @@ func (a *App) close() {
 			a.log.Error().Err(err).Msg("closing the database")
 		}
 	}
+	if a.sessions != nil {
+		if err := a.sessions.Close(); err != nil {
+			a.log.Error().Err(err).Msg("closing the session store")
+		}
+	}
 	if a.dwolla != nil {
 		a.dwolla.Close()
 	}
@@ -244,6 +304,11 @@ func (a *App) ready(ctx context.Context) error {
 	if a.store != nil {
 		if err := a.store.Ping(ctx); err != nil {
 			return fmt.Errorf("database: %w", err)
+		}
+	}
+	if a.sessions != nil {
+		if err := a.sessions.Ping(ctx); err != nil {
+			return fmt.Errorf("session store: %w", err)
 		}
 	}
 	return nil

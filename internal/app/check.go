@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 )
 
@@ -127,9 +129,9 @@ func (f faults) checkAuth(c *Config) {
 		case "proxy":
 			f.checkProxy(c)
 		case "oidc":
-			f.add("AUTH_MODES", "oidc is not in this version yet: it knows bearer, forward and proxy")
+			f.checkOIDC(c)
 		default:
-			f.add("AUTH_MODES", fmt.Sprintf("%q is no mode: this version knows bearer, forward and proxy", mode))
+			f.add("AUTH_MODES", fmt.Sprintf("%q is no mode: there are bearer, oidc, forward and proxy", mode))
 		}
 	}
 }
@@ -150,6 +152,89 @@ func (f faults) checkBearer(c *Config) {
 	}
 }
 
+func (f faults) checkOIDC(c *Config) {
+	f.checkRequired("AUTH_OIDC_ISSUER", c.OIDCIssuer)
+	f.checkRequired("AUTH_OIDC_CLIENT_ID", c.OIDCClientID)
+	f.checkSecret("AUTH_OIDC_CLIENT_SECRET", c.OIDCSecret)
+	f.checkRequired("PUBLIC_URL", c.PublicURL)
+	if err := checkIdentityURL(c.OIDCIssuer, c.Environment); c.OIDCIssuer != "" && err != nil {
+		f.add("AUTH_OIDC_ISSUER", err.Error())
+	}
+	if err := checkPublicURL(c.PublicURL, c.Environment); c.PublicURL != "" && err != nil {
+		f.add("PUBLIC_URL", err.Error())
+	}
+	if !slices.Contains(strings.Fields(c.OIDCScopes), "openid") {
+		f.add("AUTH_OIDC_SCOPES", "has to hold openid: without it there is no ID token")
+	}
+	if slices.Contains(c.AuthModes, "bearer") {
+		f.checkBoth(c)
+	}
+	f.checkSessions(c)
+}
+
+// checkBoth is for bearer and oidc together. Their users are one population, so
+// somebody else must not be able to issue tokens for them; and the ID token of a
+// sign-in, which travels in addresses, must not be a bearer token.
+func (f faults) checkBoth(c *Config) {
+	if c.OIDCIssuer != c.BearerIssuer && c.OIDCIssuer != "" && c.BearerIssuer != "" {
+		f.add("AUTH_OIDC_ISSUER", "is not AUTH_BEARER_ISSUER: the same user id would be two people")
+	}
+	if c.OIDCClientID == c.BearerAudience && c.OIDCClientID != "" && c.BearerTokenType == "" {
+		f.add("AUTH_BEARER_AUDIENCE", "is AUTH_OIDC_CLIENT_ID, so that ID tokens would be bearer tokens: demand AUTH_BEARER_TOKEN_TYPE=at+jwt, or name another audience")
+	}
+}
+
+func (f faults) checkSessions(c *Config) {
+	switch c.SessionStore {
+	case "memory":
+	case "redis":
+		f.checkRequired("REDIS_URL", c.RedisURL.Reveal())
+		if c.RedisURL.IsZero() {
+			break
+		}
+		if store, err := session.NewRedis(c.RedisURL, session.Limits{}); err != nil {
+			f.add("REDIS_URL", err.Error())
+		} else {
+			_ = store.Close() // which has not connected
+		}
+	default:
+		f.add("SESSION_STORE", fmt.Sprintf("%q is neither memory nor redis", c.SessionStore))
+	}
+	f.checkWithin("SESSION_IDLE_TIMEOUT", c.SessionIdle, time.Minute, 24*time.Hour)
+	f.checkWithin("SESSION_LIFETIME", c.SessionLifetime, 5*time.Minute, 30*24*time.Hour)
+	switch c.SessionSameSite {
+	case "strict":
+		c.sameSite = http.SameSiteStrictMode
+	case "lax":
+		c.sameSite = http.SameSiteLaxMode
+	case "none":
+		c.sameSite = http.SameSiteNoneMode
+		if !strings.HasPrefix(c.PublicURL, "https://") {
+			f.add("SESSION_SAMESITE", "is none, which browsers take with https alone, and PUBLIC_URL is not https")
+		}
+	default:
+		f.add("SESSION_SAMESITE", fmt.Sprintf("%q is none of strict, lax and none", c.SessionSameSite))
+	}
+}
+
+// checkPublicURL accepts an origin. Over http only a browser on this machine
+// can be meant: the session's cookie could be read, and set, by anybody on the
+// way (RFC 6265bis, 4.1.3: __Host- needs https).
+func checkPublicURL(raw string, environment clienttoken.Environment) error {
+	if err := checkOrigin(raw, environment); err != nil {
+		return fmt.Errorf("%w; a path belongs into BASE_PATH", err)
+	}
+	if u, err := url.Parse(raw); err != nil || u.Scheme != "https" && !isLoopback(u.Hostname()) {
+		return fmt.Errorf("%q is not https", raw)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
 func (f faults) checkForward(c *Config) {
 	f.checkRequired("AUTH_FORWARD_URL", c.ForwardURL)
 	if err := checkIdentityURL(c.ForwardURL, c.Environment); c.ForwardURL != "" && err != nil {
@@ -161,10 +246,7 @@ func (f faults) checkForward(c *Config) {
 // checkProxy demands what tells the proxy from everybody else: an address and a
 // secret, since either can be had by somebody in the same network.
 func (f faults) checkProxy(c *Config) {
-	f.checkRequired("AUTH_PROXY_SECRET", c.ProxySecret.Reveal())
-	if length := len(c.ProxySecret.Reveal()); length > 0 && length < 16 {
-		f.add("AUTH_PROXY_SECRET", "is shorter than 16 characters")
-	}
+	f.checkSecret("AUTH_PROXY_SECRET", c.ProxySecret)
 	if len(c.TrustedProxies) == 0 {
 		f.add("TRUSTED_PROXIES", "is required for the mode proxy: the proxy's own addresses")
 	}
@@ -211,6 +293,14 @@ func (f faults) checkDirectory(c *Config) {
 func (f faults) checkRequired(name, value string) {
 	if value == "" && len(f[name]) == 0 && len(f[name+"_FILE"]) == 0 {
 		f.add(name, "is required")
+	}
+}
+
+// checkSecret demands a secret that cannot be guessed.
+func (f faults) checkSecret(name string, secret clienttoken.Secret) {
+	f.checkRequired(name, secret.Reveal())
+	if !secret.IsZero() && len(secret.Reveal()) < 16 {
+		f.add(name, "is shorter than 16 characters")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"reflect"
@@ -30,22 +31,33 @@ type Config struct {
 
 	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080" help:"where the public listener listens"`
 	AdminAddr      string   `env:"ADMIN_ADDR" envDefault:":9090" help:"where probes and metrics are answered; never expose it"`
+	PublicURL      string   `env:"PUBLIC_URL" help:"required for oidc: the origin at which browsers reach the service, such as https://app.example.com; https unless it is this machine"`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"put before every public route"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
 
-	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; this version knows bearer, forward and proxy"`
+	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; bearer, oidc, forward, proxy"`
 	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`
 	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" help:"required for bearer: among the aud of good tokens"`
 	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" help:"where the issuer publishes its keys (default: OpenID discovery)"`
 	BearerCookie    string             `env:"AUTH_BEARER_COOKIE" help:"a cookie that may hold the token too (default: none)"`
 	BearerTokenType string             `env:"AUTH_BEARER_TOKEN_TYPE" help:"at+jwt demands access tokens by RFC 9068, so that ID tokens are refused (default: JWT and no typ are good too)"`
 	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" help:"comma-separated OAuth clients; the azp and client_id of a token must be among them (default: any client, but no token with several audiences)"`
+	OIDCIssuer      string             `env:"AUTH_OIDC_ISSUER" help:"required for oidc: the OpenID provider; with bearer too, that of AUTH_BEARER_ISSUER"`
+	OIDCClientID    string             `env:"AUTH_OIDC_CLIENT_ID" help:"required for oidc: the client that the provider knows the service as"`
+	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" help:"required for oidc: the client's secret, at least 16 characters"`
+	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"what is asked of the provider"`
 	ForwardURL      string             `env:"AUTH_FORWARD_URL" help:"required for forward: asked, with a request's Cookie and Authorization, who the user is"`
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"how long the answer is believed: 0s to 5m"`
 	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"for proxy: holds the user's id"`
 	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" help:"required for proxy: what the proxy sends in X-Proxy-Secret, at least 16 characters"`
-	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer and forward"`
+	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer, oidc and forward"`
+
+	SessionStore    string             `env:"SESSION_STORE" envDefault:"memory" help:"where the sessions of oidc are: memory, for one replica, or redis"`
+	RedisURL        clienttoken.Secret `env:"REDIS_URL" help:"required for redis: rediss://user:password@host:6379/0, or redis:// without TLS"`
+	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"how long a session lasts without being used: 1m to 24h"`
+	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"how long a session lasts at most: 5m to 720h"`
+	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"of the session's cookie: strict, lax, or none for an application on another site"`
 
 	CustomerSource string `env:"CUSTOMER_SOURCE" envDefault:"database" help:"where a user's Customer is looked up: claim or database"`
 	CustomerClaim  string `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
@@ -56,18 +68,17 @@ type Config struct {
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"how long requests are still taken after SIGTERM, while readiness says no: 0s to 5m"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"how long requests under way may take after that: 1s to 5m"`
 
-	api     clienttoken.API
-	policy  clienttoken.Policy
-	proxies []netip.Prefix
+	api      clienttoken.API
+	policy   clienttoken.Policy
+	proxies  []netip.Prefix
+	sameSite http.SameSite
 }
 
 // reserved are names of settings that later versions will have. Until then one
 // that is set is a fault: whoever sets a limit must not believe that it holds.
 func reserved() []string {
 	return []string{
-		"POLICY_FILE", "PUBLIC_URL", "DWOLLA_WEBHOOK_SECRET", "ENROLLMENT_KEYS", "ADMIN_TOKEN",
-		"AUTH_OIDC_ISSUER", "AUTH_OIDC_CLIENT_ID", "AUTH_OIDC_CLIENT_SECRET", "AUTH_OIDC_SCOPES",
-		"SESSION_STORE", "SESSION_IDLE_TIMEOUT", "SESSION_LIFETIME", "SESSION_SAMESITE",
+		"POLICY_FILE", "DWOLLA_WEBHOOK_SECRET", "ENROLLMENT_KEYS", "ADMIN_TOKEN",
 		"CUSTOMER_LOOKUP_URL", "CUSTOMER_LOOKUP_TOKEN", "CUSTOMER_QUERY",
 		"RATE_LIMIT_USER", "RATE_LIMIT_IP",
 	}

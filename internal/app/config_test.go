@@ -29,6 +29,19 @@ func good() map[string]string {
 	}
 }
 
+// oidc is a configuration of the mode oidc without a fault, with changes.
+func oidc(changes map[string]string) map[string]string {
+	vars := map[string]string{
+		"AUTH_MODES":              "oidc",
+		"AUTH_OIDC_ISSUER":        "https://idp.example.com/realm",
+		"AUTH_OIDC_CLIENT_ID":     "dropgate-web",
+		"AUTH_OIDC_CLIENT_SECRET": "the-very-secret-of-the-client",
+		"PUBLIC_URL":              "https://app.example.com",
+	}
+	maps.Copy(vars, changes)
+	return vars
+}
+
 func environ(vars map[string]string) []string {
 	var all []string
 	for name, value := range vars {
@@ -74,6 +87,15 @@ func TestLoadAcceptsGoodSettings(t *testing.T) {
 		"unknown names are not ours":  {"AUTH_SERVICE_PORT": "tcp://10.0.0.1:80"},
 		"forward":                     {"AUTH_MODES": "forward", "AUTH_FORWARD_URL": "https://app.internal/me", "AUTH_FORWARD_CACHE": "0s"},
 		"proxy":                       {"AUTH_MODES": "proxy", "TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_PROXY_SECRET": "the-very-secret-one", "CUSTOMER_SOURCE": "database"},
+		"oidc":                        oidc(nil),
+		"oidc in production":          oidc(map[string]string{"DWOLLA_ENVIRONMENT": "production"}),
+		"oidc and bearer":             oidc(map[string]string{"AUTH_MODES": "bearer, oidc"}),
+		"one client for both":         oidc(map[string]string{"AUTH_MODES": "bearer, oidc", "AUTH_OIDC_CLIENT_ID": "dropgate", "AUTH_BEARER_TOKEN_TYPE": "at+jwt"}),
+		"oidc on localhost":           oidc(map[string]string{"PUBLIC_URL": "http://localhost:8080"}),
+		"oidc on 127.0.0.1":           oidc(map[string]string{"PUBLIC_URL": "http://127.0.0.1:8080"}),
+		"oidc on ::1":                 oidc(map[string]string{"PUBLIC_URL": "http://[::1]:8080"}),
+		"sessions in Redis":           oidc(map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "rediss://user:the-very-secret@redis.internal:6380/1"}),
+		"an application elsewhere":    oidc(map[string]string{"SESSION_SAMESITE": "none", "ALLOWED_ORIGINS": "https://app.other.example"}),
 		"no delay when shutting down": {"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,8 +130,7 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 		`ALLOWED_ORIGINS: "http://a.example" is not https`:                                       {"ALLOWED_ORIGINS": "http://a.example", "DWOLLA_ENVIRONMENT": "production"},
 		`TRUSTED_PROXIES: "10.0.0.1" is no CIDR such as 10.0.0.0/8`:                              {"TRUSTED_PROXIES": "10.0.0.1"},
 		"AUTH_MODES: is required: without a mode nobody can sign in":                             {"AUTH_MODES": ""},
-		"AUTH_MODES: oidc is not in this version yet: it knows bearer, forward and proxy":        {"AUTH_MODES": "bearer,oidc"},
-		`AUTH_MODES: "basic" is no mode: this version knows bearer, forward and proxy`:           {"AUTH_MODES": "bearer,basic"},
+		`AUTH_MODES: "basic" is no mode: there are bearer, oidc, forward and proxy`:              {"AUTH_MODES": "bearer,basic"},
 		"AUTH_MODES: bearer is named twice":                                                      {"AUTH_MODES": "bearer,bearer"},
 		"AUTH_BEARER_ISSUER: is required":                                                        {"AUTH_BEARER_ISSUER": ""},
 		"AUTH_BEARER_AUDIENCE: is required":                                                      {"AUTH_BEARER_AUDIENCE": ""},
@@ -117,6 +138,26 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 		`AUTH_BEARER_JWKS_URL: "keys.json" is no absolute URL .*`:                                {"AUTH_BEARER_JWKS_URL": "keys.json"},
 		"AUTH_BEARER_TOKEN_TYPE: is neither empty nor at\\+jwt":                                  {"AUTH_BEARER_TOKEN_TYPE": "JWT"},
 		"AUTH_BEARER_COOKIE: .*":                                                                 {"AUTH_BEARER_COOKIE": "a b"},
+		"AUTH_OIDC_ISSUER: is required":                                                          oidc(map[string]string{"AUTH_OIDC_ISSUER": ""}),
+		"AUTH_OIDC_CLIENT_ID: is required":                                                       oidc(map[string]string{"AUTH_OIDC_CLIENT_ID": ""}),
+		"AUTH_OIDC_CLIENT_SECRET: is required":                                                   oidc(map[string]string{"AUTH_OIDC_CLIENT_SECRET": ""}),
+		"AUTH_OIDC_CLIENT_SECRET: is shorter than 16 characters":                                 oidc(map[string]string{"AUTH_OIDC_CLIENT_SECRET": "very-secret"}),
+		`AUTH_OIDC_ISSUER: "http://idp" is not https`:                                            oidc(map[string]string{"AUTH_OIDC_ISSUER": "http://idp", "DWOLLA_ENVIRONMENT": "production"}),
+		"AUTH_OIDC_ISSUER: is not AUTH_BEARER_ISSUER: .*":                                        oidc(map[string]string{"AUTH_MODES": "bearer,oidc", "AUTH_OIDC_ISSUER": "https://other.example.com"}),
+		"AUTH_BEARER_AUDIENCE: is AUTH_OIDC_CLIENT_ID, .*":                                       oidc(map[string]string{"AUTH_MODES": "oidc,bearer", "AUTH_OIDC_CLIENT_ID": "dropgate"}),
+		"AUTH_OIDC_SCOPES: has to hold openid: .*":                                               oidc(map[string]string{"AUTH_OIDC_SCOPES": "profile openid2"}),
+		"PUBLIC_URL: is required":                                                                oidc(map[string]string{"PUBLIC_URL": ""}),
+		`PUBLIC_URL: "https://app.example.com/x" is no exact origin .*BASE_PATH`:                 oidc(map[string]string{"PUBLIC_URL": "https://app.example.com/x"}),
+		`PUBLIC_URL: "http://app.example.com" is not https`:                                      oidc(map[string]string{"PUBLIC_URL": "http://app.example.com"}),
+		`PUBLIC_URL: "http://127.0.0.1.example.com" is not https`:                                oidc(map[string]string{"PUBLIC_URL": "http://127.0.0.1.example.com"}),
+		`PUBLIC_URL: "http://localhost:8080" is not https.*`:                                     oidc(map[string]string{"PUBLIC_URL": "http://localhost:8080", "DWOLLA_ENVIRONMENT": "production"}),
+		`SESSION_STORE: "file" is neither memory nor redis`:                                      oidc(map[string]string{"SESSION_STORE": "file"}),
+		"REDIS_URL: is required":                                                                 oidc(map[string]string{"SESSION_STORE": "redis"}),
+		"REDIS_URL: is no URL such as .*":                                                        oidc(map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "https://:the-very-secret@redis"}),
+		"SESSION_IDLE_TIMEOUT: 10s is not within 1m0s and 24h0m0s":                               oidc(map[string]string{"SESSION_IDLE_TIMEOUT": "10s"}),
+		"SESSION_LIFETIME: 1000h0m0s is not within 5m0s and 720h0m0s":                            oidc(map[string]string{"SESSION_LIFETIME": "1000h"}),
+		`SESSION_SAMESITE: "Strict" is none of strict, lax and none`:                             oidc(map[string]string{"SESSION_SAMESITE": "Strict"}),
+		"SESSION_SAMESITE: is none, which browsers take with https alone, .*":                    oidc(map[string]string{"SESSION_SAMESITE": "none", "PUBLIC_URL": "http://localhost:8080"}),
 		"AUTH_FORWARD_URL: is required":                                                          {"AUTH_MODES": "bearer,forward"},
 		`AUTH_FORWARD_URL: "/me" is no absolute URL .*`:                                          {"AUTH_MODES": "forward", "AUTH_FORWARD_URL": "/me"},
 		`AUTH_FORWARD_URL: "http://app/me" is not https`:                                         {"AUTH_MODES": "forward", "AUTH_FORWARD_URL": "http://app/me", "DWOLLA_ENVIRONMENT": "production"},
@@ -210,7 +251,7 @@ func TestReadmeListsEverySetting(t *testing.T) {
 		value := ""
 		if strings.HasPrefix(setting[2], "required: ") {
 			value = "required"
-		} else if standard := regexp.MustCompile(`\(default: ([^ )]+)\)`).FindStringSubmatch(setting[2]); standard != nil && standard[1] != "none" && standard[1] != "by" {
+		} else if standard := regexp.MustCompile(`\(default: ([^ )]+|openid [^)]+)\)`).FindStringSubmatch(setting[2]); standard != nil && standard[1] != "none" && standard[1] != "by" {
 			value = standard[1]
 		}
 		known = append(known, setting[1]+"="+value)

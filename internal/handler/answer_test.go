@@ -78,6 +78,7 @@ type answer struct {
 	header  http.Header
 	body    string
 	problem problem // of an error answer
+	page    *page   // of one for people
 	access  line
 	audit   line     // nil unless the route leaves one
 	calls   int      // of Dwolla's API
@@ -120,6 +121,11 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 	a.calls, a.sent = w.dwolla.heard()
 	a.logged(tb, w, r, mark)
 	a.hasSecurityHeaders(tb)
+	if strings.HasPrefix(a.access.text("route"), w.base+"/auth/") {
+		a.isOfASignIn(tb, w)
+	} else if got := a.header["Set-Cookie"]; got != nil || a.header["Location"] != nil || a.status/100 == 3 {
+		tb.Errorf("%s %s: %d, Set-Cookie %q, Location %q", r.Method, r.URL.Path, a.status, got, a.header["Location"])
+	}
 	a.hasTheOneShape(tb, r)
 	return a
 }
@@ -168,8 +174,6 @@ func (a *answer) hasSecurityHeaders(tb rapid.TB) {
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Referrer-Policy":              "no-referrer",
 		"X-Content-Type-Options":       "nosniff",
-		"Set-Cookie":                   "",
-		"Location":                     "",
 	}
 	got := map[string]string{}
 	for name := range want {
@@ -184,10 +188,11 @@ func (a *answer) hasSecurityHeaders(tb rapid.TB) {
 // more than it.
 func (a *answer) hasTheOneShape(tb rapid.TB, r *http.Request) {
 	tb.Helper()
-	if a.status/100 == 3 || a.status/100 == 1 {
-		tb.Errorf("%s %s: %d", r.Method, r.URL.Path, a.status)
-	}
 	if a.status < http.StatusBadRequest {
+		return
+	}
+	if a.page != nil {
+		a.hasTheShapeOfAPage(tb)
 		return
 	}
 	if got := a.header.Get("Content-Type"); got != "application/json" {

@@ -29,15 +29,15 @@ func (d instantly) ListBeneficialOwners(context.Context, clienttoken.CustomerURL
 	return nil, nil
 }
 
-// page is an http.ResponseWriter that costs nothing either.
-type page struct {
+// sink is an http.ResponseWriter that costs nothing either.
+type sink struct {
 	header http.Header
 	status int
 }
 
-func (p *page) Header() http.Header         { return p.header }
-func (p *page) WriteHeader(status int)      { p.status = status }
-func (p *page) Write(b []byte) (int, error) { return len(b), nil }
+func (p *sink) Header() http.Header         { return p.header }
+func (p *sink) WriteHeader(status int)      { p.status = status }
+func (p *sink) Write(b []byte) (int, error) { return len(b), nil }
 
 // BenchmarkVend measures what the service itself does for a request with a
 // token that it has seen before.
@@ -80,7 +80,7 @@ func BenchmarkVend(b *testing.B) {
 	r.RemoteAddr = "192.0.2.1:1234"
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
-	sent, answer := strings.NewReader(content), &page{header: http.Header{}}
+	sent, answer := strings.NewReader(content), &sink{header: http.Header{}}
 	r.Body = io.NopCloser(sent)
 	vend := func() {
 		sent.Reset(content)

@@ -71,6 +71,7 @@ type setup struct {
 	keys          http.Handler // where the identity provider's keys are
 	dwollaTimeout time.Duration
 	logLevel      zerolog.Level
+	signIn        *signIn // nil: nobody signs in with OpenID Connect
 }
 
 func allowedOrigins(origins ...string) func(*setup) {
@@ -135,6 +136,7 @@ type world struct {
 	registry *prometheus.Registry
 	client   *http.Client
 	tokens   *secrets
+	*signIn  // only with the option of that name
 }
 
 // newWorld starts a service for tb. When tb ends, no secret may have left.
@@ -157,13 +159,15 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 		tokens: &secrets{values: map[string]bool{clientSecret: true}},
 	}
 	w.startDwolla()
+	server := httptest.NewUnstartedServer(nil)
+	w.url = "http://" + server.Listener.Addr().String()
 	h, err := handler.New(w.wired(s))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := httptest.NewServer(h)
+	server.Config.Handler = h
+	server.Start()
 	tb.Cleanup(server.Close)
-	w.url = server.URL
 	w.client = &http.Client{
 		Transport:     &http.Transport{DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -227,7 +231,13 @@ func (w *world) wired(s setup) handler.Config {
 	c := s.handler
 	c.Environment = clienttoken.Sandbox
 	c.Vendor = &clienttoken.Vendor{API: root, Policy: policy, Directory: s.directory(root), Dwolla: client}
-	c.Auth = auth.NewChain(w.registry, append([]auth.Mode{bearer}, s.modesAfter...)...)
+	modes := []auth.Mode{bearer}
+	if w.signIn = s.signIn; w.signIn != nil {
+		w.startProvider()
+		c.OIDC = auth.NewOIDC(w.oidcConfig(c, logger))
+		modes = append(modes, c.OIDC)
+	}
+	c.Auth = auth.NewChain(w.registry, append(modes, s.modesAfter...)...)
 	c.OpenAPI = api.OpenAPI
 	c.Audit = audit.NewTrail(logger)
 	c.Logger = logger

@@ -46,7 +46,10 @@ func (h *handler) cors() func(http.Handler) http.Handler {
 }
 
 // sameOrigin refuses what a page of another origin caused, unless that origin
-// is allowed.
+// is allowed: by Fetch Metadata, else by Origin. Every route for an unsafe
+// method has it. It lets pass what has neither header, since that is no
+// browser's; [handler.fromKnownOrigin] is for credentials that only browsers
+// send.
 func (h *handler) sameOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := h.protection.Check(r); err != nil {
@@ -55,6 +58,16 @@ func (h *handler) sameOrigin(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// fromKnownOrigin refuses an unsafe request with credentials that the browser
+// sends by itself, when no header says where the request comes from: then
+// nobody can tell whether another site caused it.
+func (h *handler) fromKnownOrigin(r *http.Request) error {
+	if r.Method != http.MethodGet && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+		return &problem{code: crossOriginRequest, reason: "a cookie without Origin and Sec-Fetch-Site"}
+	}
+	return nil
 }
 
 // recovered answers a request whose handler panicked.

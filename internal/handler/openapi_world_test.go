@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/go-chi/chi/v5"
@@ -17,6 +19,7 @@ import (
 	"dropgate/api"
 	"dropgate/internal/auth"
 	"dropgate/internal/auth/provider"
+	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/handler"
 )
@@ -70,10 +73,24 @@ type contract struct {
 	routes   chi.Routes
 	server   *httptest.Server
 	provider *provider.Provider
+	store    *faulty
+	// Services like the first one. One cannot reach its provider, the other one
+	// is not put together, so that it panics where no part of it could.
+	alone, broken *httptest.Server
+}
+
+const contractIssuer = "https://idp.example.com"
+
+// unreachable is a network that is down.
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("there is no network")
 }
 
 func newContract(t *testing.T) contract {
 	t.Helper()
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
 	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +102,34 @@ func newContract(t *testing.T) contract {
 	for _, name := range []string{"alice", "nobody", "panic", "down"} {
 		users[name] = map[string]any{"name": name, "email": name + "@example.com"}
 	}
-	idp, err := provider.New(provider.Options{Issuer: "https://idp.example.com", Audience: "dropgate", Users: users})
+	idp, err := provider.New(provider.Options{Issuer: contractIssuer, Audience: "dropgate", Users: users})
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := contract{doc: doc, provider: idp, store: &faulty{
+		Store: session.NewMemory(session.Limits{Idle: idle, Lifetime: lifetime, Now: time.Now}),
+	}}
+	var h http.Handler
+	c.server, h = c.serve(t, func(o auth.OIDCConfig) *auth.OIDC {
+		idp.AddClient(provider.Client{ID: oidcClient, Secret: clienttoken.NewSecret(oidcSecret), RedirectURIs: []string{o.Origin + "/auth/callback"}})
+		return auth.NewOIDC(o)
+	})
+	c.routes, _ = h.(chi.Routes)
+	c.alone, _ = c.serve(t, func(o auth.OIDCConfig) *auth.OIDC {
+		o.Transport = unreachable{}
+		return auth.NewOIDC(o)
+	})
+	c.broken, _ = c.serve(t, func(auth.OIDCConfig) *auth.OIDC { return &auth.OIDC{} })
+	doc.Servers = openapi3.Servers{{URL: c.server.URL}}
+	if c.router, err = gorillamux.NewRouter(doc); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// serve starts a service.
+func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*httptest.Server, http.Handler) {
+	t.Helper()
 	root, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {
 		t.Fatal(err)
@@ -103,15 +144,22 @@ func newContract(t *testing.T) contract {
 	}
 	world := contractWorld{customer}
 	registry := prometheus.NewRegistry()
+	keys := auth.NewKeySet(auth.KeySetConfig{
+		Issuer: contractIssuer, Transport: direct{c.provider}, Logger: zerolog.Nop(), Registerer: registry,
+	})
+	server := httptest.NewUnstartedServer(nil)
+	mode := oidc(auth.OIDCConfig{
+		Issuer: contractIssuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
+		Scopes: []string{"openid"}, UserClaim: "sub", Origin: "http://" + server.Listener.Addr().String(),
+		SameSite: http.SameSiteStrictMode, Sessions: c.store, Keys: keys, Transport: direct{c.provider}, Registerer: registry,
+	})
 	h, err := handler.New(handler.Config{
 		Environment: clienttoken.Sandbox,
 		Vendor:      &clienttoken.Vendor{API: root, Policy: policy, Directory: world, Dwolla: world},
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
-			Issuer: "https://idp.example.com", Audience: "dropgate", UserClaim: "sub",
-			Keys: auth.NewKeySet(auth.KeySetConfig{
-				Issuer: "https://idp.example.com", Transport: direct{idp}, Logger: zerolog.Nop(), Registerer: registry,
-			}),
-		})),
+			Issuer: contractIssuer, Audience: "dropgate", UserClaim: "sub", Keys: keys,
+		}), mode),
+		OIDC:       mode,
 		OpenAPI:    api.OpenAPI,
 		Logger:     zerolog.Nop(),
 		Registerer: registry,
@@ -119,12 +167,8 @@ func newContract(t *testing.T) contract {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(h)
+	server.Config.Handler = h
+	server.Start()
 	t.Cleanup(server.Close)
-	doc.Servers = openapi3.Servers{{URL: server.URL}}
-	router, err := gorillamux.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return contract{doc, router, h.(chi.Routes), server, idp} //nolint:errcheck // chi, by the project's own rules
+	return server, h
 }

@@ -45,6 +45,7 @@ type problem struct {
 	embedded []embedded // what is wrong with which member, for ValidationError
 	header   http.Header
 	reason   string // for the log
+	status   int    // that of code; set by noted
 }
 
 // embedded is one fault of a request, in Dwolla's shape.
@@ -118,6 +119,9 @@ func problemOf(err error) *problem {
 		}
 		return p
 	}
+	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
+		return &problem{code: badRequest, message: protocolMessage(wrong.Code), reason: err.Error()}
+	}
 	if errors.Is(err, context.DeadlineExceeded) { // of answerWithin: whatever was waited for is down
 		return &problem{
 			code:   clienttoken.Unavailable,
@@ -129,6 +133,22 @@ func problemOf(err error) *problem {
 		return &problem{code: clientClosedRequest, reason: err.Error()}
 	}
 	return &problem{code: serverError, reason: err.Error()}
+}
+
+// protocolMessage says what a *auth.ProtocolError of a code is to a person.
+func protocolMessage(code string) string {
+	switch code {
+	case "return_to":
+		return "return_to has to be a path of this site, or a URL of an allowed origin."
+	case "logout_token_invalid", "logout_token_used":
+		return "The logout token is not valid, or came before."
+	case "access_denied":
+		return "The sign-in was canceled."
+	case "state_unknown", "state_expired", "state_used":
+		return "This sign-in was begun too long ago, in another browser, or has been used before."
+	default:
+		return "The sign-in did not succeed."
+	}
 }
 
 // nobodyKnows is how long callers are asked to wait for the end of an outage of
@@ -151,9 +171,20 @@ type embeddedErrors struct {
 	Errors []embedded `json:"errors"`
 }
 
-// fail answers the request with err, and notes it for the log. Nothing of err
-// itself is shown, but for the problems of this room.
+// fail answers the request with err. Nothing of err itself is shown, but for the
+// problems of this room.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := h.noted(w, r, err)
+	answer := problemResponse{Code: p.code, Message: p.message, RequestID: recordOf(r).requestID}
+	if len(p.embedded) > 0 {
+		answer.Embedded = &embeddedErrors{p.embedded}
+	}
+	_ = writeJSON(w, p.status, answer) // a caller who has gone is in the log already
+}
+
+// noted notes err for the log, sets the headers of its answer, and returns the
+// rest of it.
+func (h *handler) noted(w http.ResponseWriter, r *http.Request, err error) *problem {
 	p := problemOf(err)
 	rec := recordOf(r)
 	rec.code, rec.reason = string(p.code), p.reason
@@ -169,14 +200,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	maps.Copy(w.Header(), p.header)
 	status, message := meaning(p.code)
-	if p.message != "" {
-		message = p.message
-	}
-	answer := problemResponse{Code: p.code, Message: message, RequestID: rec.requestID}
-	if len(p.embedded) > 0 {
-		answer.Embedded = &embeddedErrors{p.embedded}
-	}
-	_ = writeJSON(w, status, answer) // a caller who has gone is in the log already
+	p.status, p.message = status, cmp.Or(p.message, message)
+	return p
 }
 
 // writeJSON writes an answer. Its error is that of a connection that is gone.

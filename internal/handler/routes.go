@@ -2,6 +2,7 @@ package handler
 
 import (
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/netip"
 
@@ -15,8 +16,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Config is what the public side of the service needs. All fields but the two
-// lists are required.
+// Config is what the public side of the service needs. All fields but OIDC and
+// the two lists are required.
 type Config struct {
 	// BasePath is put before every route: empty, or "/dropgate" without a slash
 	// at the end.
@@ -24,6 +25,7 @@ type Config struct {
 	Environment clienttoken.Environment
 	Vendor      *clienttoken.Vendor
 	Auth        *auth.Chain
+	OIDC        *auth.OIDC // nil without the mode oidc: then nobody signs in here
 	// AllowedOrigins are the exact origins of other sites whose pages may use
 	// the service with credentials; empty: only pages of its own origin.
 	AllowedOrigins []string
@@ -41,6 +43,7 @@ type handler struct {
 
 	protection *http.CrossOriginProtection
 	validate   *validator.Validate
+	errorPage  *template.Template
 	metrics    *metrics
 }
 
@@ -51,6 +54,7 @@ func New(c Config) (http.Handler, error) {
 		Config:     c,
 		protection: http.NewCrossOriginProtection(),
 		validate:   newValidator(),
+		errorPage:  newErrorPage(),
 		metrics:    newMetrics(c.Registerer),
 	}
 	for _, origin := range c.AllowedOrigins {
@@ -65,6 +69,12 @@ func New(c Config) (http.Handler, error) {
 
 	r.With(audited, h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
 	r.Get(c.BasePath+"/session", h.serve(h.session))
+	if c.OIDC != nil {
+		r.Get(c.BasePath+"/auth/login", h.serve(h.login))
+		r.Get(c.BasePath+"/auth/callback", h.serve(h.callback))
+		r.With(h.sameOrigin).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
+		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
+	}
 	r.Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	return r, nil
 }

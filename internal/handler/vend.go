@@ -28,9 +28,7 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: vended.Token.Reveal()})
 }
 
-// signedIn returns the session of the request. Credentials that the browser
-// sends by itself need a header that says where the request comes from:
-// without one, nobody can tell whether another site caused it.
+// signedIn returns the session of the request.
 func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
 	session, err := h.Auth.Authenticate(r)
 	if err != nil {
@@ -38,10 +36,9 @@ func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
 	}
 	record := recordOf(r)
 	record.mode, record.user = session.Mode, session.User.ID
-	if session.ByCookie && r.Method != http.MethodGet &&
-		r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
-		return auth.Session{}, &problem{
-			code: crossOriginRequest, reason: "a cookie without Origin and Sec-Fetch-Site",
+	if session.ByCookie {
+		if err := h.fromKnownOrigin(r); err != nil {
+			return auth.Session{}, err
 		}
 	}
 	return session, nil

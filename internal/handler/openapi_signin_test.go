@@ -1,0 +1,144 @@
+package handler_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// visitor is a browser that knows the service of the contract and its provider.
+func (c contract) visitor(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, Transport: byHost{c}, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+}
+
+// byHost is a network with the provider in it, which has no socket.
+type byHost struct{ c contract }
+
+func (n byHost) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.String(), contractIssuer) {
+		return direct{n.c.provider}.RoundTrip(r)
+	}
+	return n.c.server.Client().Transport.RoundTrip(r)
+}
+
+// open opens an address of the service, and returns where the visitor is sent.
+func (c contract) open(t *testing.T, visitor *http.Client, address string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := visitor.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s: answer %s", address, resp.Status)
+	}
+	return resp.Header.Get("Location")
+}
+
+// backFromProvider prepares the callback of a good sign-in.
+func backFromProvider(t *testing.T, c contract) with {
+	t.Helper()
+	visitor := c.visitor(t)
+	provider := c.open(t, visitor, c.server.URL+"/auth/login")
+	back := passProvider(t, visitor, provider, url.Values{"user": {"alice"}}, c.server.URL)
+	return func(r *http.Request) {
+		_, r.URL.RawQuery, _ = strings.Cut(back, "?")
+		for _, cookie := range visitor.Jar.Cookies(r.URL) {
+			r.AddCookie(cookie)
+		}
+	}
+}
+
+// withSession prepares a request of a page of the service's own.
+func withSession(t *testing.T, c contract) with {
+	t.Helper()
+	visitor := c.visitor(t)
+	provider := c.open(t, visitor, c.server.URL+"/auth/login")
+	c.open(t, visitor, passProvider(t, visitor, provider, url.Values{"user": {"alice"}}, c.server.URL))
+	return func(r *http.Request) {
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		for _, cookie := range visitor.Jar.Cookies(r.URL) {
+			r.AddCookie(cookie)
+		}
+	}
+}
+
+// withLogoutToken prepares a request of the provider's.
+func withLogoutToken(t *testing.T, c contract) with {
+	t.Helper()
+	token, err := c.provider.LogoutToken(oidcClient, "alice", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := url.Values{"logout_token": {token}}.Encode()
+	return func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(content)), int64(len(content))
+	}
+}
+
+func panics(context.Context, string) error { panic("the store panics") }
+
+func oddly(context.Context, string) error { return errors.New("a fault of no known kind") }
+
+// signInExchanges provoke every answer that the contract documents for signing
+// in and out.
+func signInExchanges(c contract) []exchange {
+	html := http.Header{"Accept": {"text/html"}}
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	own := http.Header{"Sec-Fetch-Site": {"same-origin"}}
+	foreign := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+	const login, callback, logout, backChannel = "/auth/login", "/auth/callback", "/auth/logout", "/auth/backchannel-logout"
+	get, post := http.MethodGet, http.MethodPost
+	return []exchange{
+		{method: get, path: login, want: "303"},
+		{method: get, path: login + "?return_to=/x", header: html, want: "303"},
+		{method: get, path: login + "?return_to=//evil.example", want: "400 BadRequest"},
+		{method: get, path: login + "?return_to=/" + strings.Repeat("x", 512), want: "400 BadRequest"},
+		{method: get, path: login + "?return_to=//evil.example", header: html, want: "400 page"},
+		{method: get, path: login, server: c.broken, want: "500 ServerError"},
+		{method: get, path: login, server: c.alone, want: "503 Unavailable"},
+		{method: get, path: login, server: c.alone, header: html, want: "503 page"},
+
+		{method: get, path: callback, prepare: backFromProvider, want: "303"},
+		{method: get, path: callback, want: "400 page"},
+		{method: get, path: callback + "?state=x&error=access_denied", header: html, want: "400 page"},
+		{method: get, path: callback, prepare: backFromProvider, mishap: panics, want: "500 ServerError"},
+		{method: get, path: callback, prepare: backFromProvider, mishap: oddly, want: "500 page"},
+		{method: get, path: callback, prepare: backFromProvider, mishap: down, want: "503 page"},
+
+		{method: post, path: logout, prepare: withSession, want: "200"},
+		{method: post, path: logout, header: own, want: "200"},
+		{method: post, path: logout, server: c.alone, header: own, want: "200"},
+		{method: post, path: logout, header: foreign, want: "403 CrossOriginRequest"},
+		{method: post, path: logout, want: "403 CrossOriginRequest"},
+		{method: post, path: logout, prepare: withSession, mishap: panics, want: "500 ServerError"},
+		{method: post, path: logout, prepare: withSession, mishap: down, want: "503 Unavailable"},
+
+		{method: post, path: backChannel, header: form, prepare: withLogoutToken, want: "200"},
+		{method: post, path: backChannel, header: form, want: "400 BadRequest"},
+		{method: post, path: backChannel, header: form, body: "logout_token=", want: "400 BadRequest"},
+		{method: post, path: backChannel, header: form, body: "logout_token=x", want: "400 BadRequest"},
+		{method: post, path: backChannel, header: form, body: "%zz", want: "400 BadRequest"},
+		{method: post, path: backChannel, header: foreign, prepare: withLogoutToken, want: "403 CrossOriginRequest"},
+		{method: post, path: backChannel, header: form, body: "logout_token=" + strings.Repeat("x", 64<<10), want: "413 PayloadTooLarge"},
+		{method: post, path: backChannel, header: http.Header{"Content-Type": {"application/json"}}, body: `{}`, want: "415 UnsupportedMediaType"},
+		{method: post, path: backChannel, header: form, prepare: withLogoutToken, mishap: panics, want: "500 ServerError"},
+		{method: post, path: backChannel, header: form, prepare: withLogoutToken, mishap: down, want: "503 Unavailable"},
+	}
+}

@@ -1,0 +1,128 @@
+package handler_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"dropgate/internal/auth"
+)
+
+func TestHostileSessionCookiesAreNobodys(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	good, another := w.started(t, alice), w.started(t, bob)
+	ended := w.signedIn(t, alice)
+	over := ended.session()
+	ended.logout()
+	for name, cookie := range map[string]string{
+		"truncated":          sessionCookie + "=" + good[:42],
+		"one character more": sessionCookie + "=" + good + "A",
+		"padded":             sessionCookie + "=" + good + "=",
+		"another last bit":   sessionCookie + "=" + good[:42] + "_",
+		"lower case":         sessionCookie + "=" + strings.ToLower(good),
+		"empty":              sessionCookie + "=",
+		"ended":              sessionCookie + "=" + over,
+		"never was":          sessionCookie + "=" + strings.Repeat("A", 43),
+		"8 KiB":              sessionCookie + "=" + strings.Repeat(good, 190),
+		"doubled":            sessionCookie + "=" + good + "; " + sessionCookie + "=" + good,
+		"and another's":      sessionCookie + "=" + good + "; " + sessionCookie + "=" + another,
+		"and an empty one":   sessionCookie + "=; " + sessionCookie + "=" + good,
+		"quotes within":      sessionCookie + `="` + good[:20] + `"` + good[20:],
+		"quotes twice":       sessionCookie + `=""` + good + `""`,
+		"escaped":            sessionCookie + "=%41" + good[1:],
+		"a path":             sessionCookie + "=../" + good,
+		"a script":           sessionCookie + "=<script>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, a := range []answer{
+				w.get(t, nobody, "/session", header("Cookie", cookie)),
+				w.vend(t, nobody, `{"action":"customer.read"}`, header("Cookie", cookie), fromPage("same-origin", w.url)),
+			} {
+				a.refused(t, http.StatusUnauthorized, "Unauthenticated")
+				a.access.has(t, line{"user": "", "mode": ""})
+				want := "oidc: "
+				if strings.HasPrefix(name, "quotes") {
+					want = "none: " // net/http does not take it for a cookie
+				}
+				if !strings.HasPrefix(a.access.text("reason"), want) || strings.Contains(a.body, good[:20]) {
+					t.Errorf("the reason is %q, the answer %s", a.access["reason"], a.body)
+				}
+			}
+			a := w.do(t, w.request(nobody, http.MethodPost, "/auth/logout", header("Cookie", cookie), fromPage("same-origin", w.url)))
+			a.access.has(t, line{"status": 200.0, "user": ""})
+			a = w.get(t, nobody, "/session", header("Cookie", sessionCookie+"="+good))
+			a.access.has(t, line{"status": 200.0, "user": alice})
+		})
+	}
+}
+
+// TestACookieOfASimilarNameIsNone also shows what is no trick: quotes are part
+// of how a cookie is written (RFC 6265, 4.1.1).
+func TestACookieOfASimilarNameIsNone(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	good := w.started(t, alice)
+	for cookie, user := range map[string]string{
+		sessionCookie + `="` + good + `"`:        alice,
+		"__Host-" + sessionCookie + "=" + good:   nobody,
+		"Dropgate-Session=" + good:               nobody,
+		sessionCookie + "2=" + good:              nobody,
+		"x" + sessionCookie + "=" + good:         nobody,
+		"x=1; " + sessionCookie + "=" + good:     alice,
+		cookieName + "=x; dropgate-login-=" + "": nobody,
+	} {
+		a := w.get(t, nobody, "/session", header("Cookie", cookie))
+		if a.access.text("user") != user || (a.status == http.StatusOK) != (user == alice) {
+			t.Errorf("%.40s: answer %d to %q (%s)", cookie, a.status, a.access["user"], a.access["reason"])
+		}
+	}
+}
+
+func TestTheSessionsOfTwoUsersAreApart(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	alices, bobs := w.signedIn(t, alice), w.signedIn(t, bob)
+	a := alices.vend()
+	a.vended(t, w.filled(sentRead))
+	a = bobs.vend()
+	a.vended(t, strings.ReplaceAll(w.filled(sentRead), alicesID, bobsID))
+	a = bobs.ask(http.MethodPost, "/client-tokens", body(w.filled(`{"action":"customer.read","_links":{"customer":{"href":"ROOT/customers/ALICE"}}}`)))
+	a.refused(t, http.StatusForbidden, "CustomerMismatch")
+	bobs.logout()
+	bobs.isSignedIn(nobody)
+	alices.isSignedIn(alice)
+}
+
+// TestOneCookieForAnothersSignInIsOfNoUse moves a login cookie between browsers:
+// who has a callback of one and the cookie of another is neither.
+func TestOneCookieForAnothersSignInIsOfNoUse(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	victim, attacker := w.browser(t), w.browser(t)
+	attackers := attacker.back(attacker.begin("/"), bob)
+	victim.begin("/")
+	a := victim.open(attackers)
+	a.shows(t, http.StatusBadRequest, "state_unknown")
+	victim.isSignedIn(nobody)
+	mixed := victim.logins()[0]
+	mixed.Name = attacker.logins()[0].Name
+	victim.keep(mixed)
+	a = victim.open(attackers)
+	a.shows(t, http.StatusBadRequest, "state_expired")
+	victim.isSignedIn(nobody)
+}
+
+func TestWithHTTPSCookiesBelongToTheHostAlone(t *testing.T) {
+	w := newWorld(t, withSignIn(configured(func(c *auth.OIDCConfig) { c.Origin = "https://dropgate.example.com" })))
+	resp, err := w.client.Do(w.request(nobody, http.MethodGet, "/auth/login"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	for _, cookie := range resp.Cookies() {
+		w.tokens.add(cookie.Value)
+		if !strings.HasPrefix(cookie.Name, "__Host-dropgate-login-") || !cookie.Secure || !cookie.HttpOnly || cookie.Path != "/" {
+			t.Errorf("with https the cookie is %s, Secure %v, HttpOnly %v, Path %q", cookie.Name, cookie.Secure, cookie.HttpOnly, cookie.Path)
+		}
+	}
+	if len(resp.Cookies()) != 1 {
+		t.Errorf("%d cookies, want 1", len(resp.Cookies()))
+	}
+}

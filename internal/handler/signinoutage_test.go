@@ -1,0 +1,194 @@
+package handler_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// outages are stores, and what takes them down and up again.
+var outages = map[string]func(*testing.T) (option func(*signIn), down, up func(*world)){
+	"a store that says so": func(*testing.T) (option func(*signIn), fall, rise func(*world)) {
+		return func(*signIn) {}, func(w *world) { w.store.has(down) }, func(w *world) { w.store.has(nil) }
+	},
+	"Redis": func(t *testing.T) (option func(*signIn), fall, rise func(*world)) {
+		t.Helper()
+		server := miniredis.RunT(t)
+		option = func(s *signIn) {
+			store, err := session.NewRedis(clienttoken.NewSecret("redis://"+server.Addr()), s.clock.limits())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			s.store.Store = store
+		}
+		return option, func(*world) { server.Close() }, func(*world) {
+			if err := server.Restart(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	},
+}
+
+// unavailable fails t unless a tells of an outage, and leaves the cookies.
+func (a *answer) unavailable(t *testing.T) {
+	t.Helper()
+	if a.page != nil {
+		a.shows(t, http.StatusServiceUnavailable, "Unavailable")
+	} else {
+		a.refused(t, http.StatusServiceUnavailable, "Unavailable")
+	}
+	if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 60 {
+		t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
+	}
+	if a.header["Set-Cookie"] != nil {
+		t.Errorf("Set-Cookie is %q", a.header["Set-Cookie"])
+	}
+}
+
+func TestASessionOutlivesAnOutageOfTheStore(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			option, fall, rise := outage(t)
+			w := newWorld(t, withSignIn(option))
+			b := w.browser(t)
+			b.signIn(alice, "")
+			before := b.session()
+			fall(w)
+			for _, a := range []answer{
+				b.vend(), b.ask(http.MethodGet, "/session"), b.logout(),
+				w.do(t, w.notice("logout_token="+w.logoutToken(t, alice))),
+			} {
+				a.unavailable(t)
+			}
+			other := w.browser(t)
+			if a := other.logout(); a.status != http.StatusOK { // without a cookie nobody asks the store
+				t.Errorf("answer %d", a.status)
+			}
+			a := w.vend(t, alice, `{"action":"customer.read"}`) // the other mode goes on
+			a.vended(t, w.filled(sentRead))
+			rise(w)
+			if b.session() != before {
+				t.Error("the browser has lost its cookie")
+			}
+			b.isSignedIn(alice)
+			a = b.vend()
+			a.vended(t, w.filled(sentRead))
+			b.logout()
+			b.isSignedIn(nobody)
+		})
+	}
+}
+
+// TestASignInDuringAnOutageOfTheStoreIsTriedAgainByItsPage shows that the same
+// callback does not work again: its code has been used, as the provider knows.
+// One more press of the link does, past the login page.
+func TestASignInDuringAnOutageOfTheStoreIsTriedAgainByItsPage(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			option, fall, rise := outage(t)
+			w := newWorld(t, withSignIn(option))
+			b := w.browser(t)
+			address := b.back(b.begin("/x"), alice)
+			fall(w)
+			a := b.open(address)
+			a.unavailable(t)
+			a.access.has(t, line{"user": "", "mode": "oidc"})
+			again := a.page.again
+			rise(w)
+			b.isSignedIn(nobody)
+
+			a = b.open(address)
+			a.shows(t, http.StatusBadRequest, "code_refused")
+			if _, exchanges := w.wire.seen(); exchanges != 2 || a.page.again != again {
+				t.Errorf("%d exchanges; the page leads to %q, before to %q", exchanges, a.page.again, again)
+			}
+			b.isSignedIn(nobody)
+
+			a = b.open(b.back(b.open(again).header.Get("Location"), nobody)) // no button is pressed
+			if got := a.header.Get("Location"); got != w.url+"/x" {
+				t.Errorf("the second sign-in ends at %q (%s)", got, a.access["reason"])
+			}
+			b.isSignedIn(alice)
+		})
+	}
+}
+
+func TestABrowserKeepsItsSessionWhenANewOneCannotBeStarted(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	b := w.browser(t)
+	b.signIn(alice, "")
+	address := b.back(b.begin("/x"), alice)
+	w.store.has(down)
+	a := b.open(address)
+	a.unavailable(t)
+	w.store.has(nil)
+	b.isSignedIn(alice)
+}
+
+// TestACallerWhoGoesAwayEndsNoSession cuts each request while the store is busy
+// with it. While a body has not been read, net/http does not notice: there the
+// store is the one who gives up.
+func TestACallerWhoGoesAwayEndsNoSession(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	b := w.browser(t)
+	b.signIn(alice, "")
+	replacing := b.back(b.begin("/x"), alice)
+	_, query, _ := strings.Cut(replacing, "?")
+	old := &http.Cookie{Name: sessionCookie, Value: b.session()}
+	token := w.logoutToken(t, alice)
+	for name, r := range map[string]*http.Request{
+		"vend":               w.request(nobody, http.MethodPost, "/client-tokens", body(`{"action":"customer.read"}`), fromPage("same-origin", w.url)),
+		"session":            w.request(nobody, http.MethodGet, "/session"),
+		"logout":             w.request(nobody, http.MethodPost, "/auth/logout", fromPage("same-origin", w.url)),
+		"callback":           w.request(nobody, http.MethodGet, "/auth/callback?"+query),
+		"backchannel-logout": w.notice("logout_token=" + token),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, cookie := range b.jar.Cookies(r.URL) {
+				r.AddCookie(cookie)
+			}
+			mark := w.logs.mark()
+			w.leaves(t, r)
+			w.logs.await(t, mark, "access").has(t, line{"status": 499.0, "code": "ClientClosedRequest"})
+			w.store.has(nil)
+			b.keep(old)
+			b.isSignedIn(alice)
+		})
+	}
+}
+
+// leaves sends a request, and goes away while the store is busy with it.
+func (w *world) leaves(t *testing.T, r *http.Request) {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	gaveUp := make(chan struct{})
+	w.store.has(func(ctx context.Context, _ string) error {
+		leave()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-gaveUp:
+			return context.Canceled
+		}
+	})
+	resp, err := w.client.Do(r.WithContext(ctx))
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("the call ended with %v", err)
+	}
+	if r.URL.Path == "/client-tokens" {
+		close(gaveUp)
+	}
+}
