@@ -1,0 +1,60 @@
+package app_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"dropgate/internal/app"
+)
+
+// TestDocumentedConfigurationsHaveNoFault loads the configuration that
+// docs/authentication.md shows for each mode.
+func TestDocumentedConfigurationsHaveNoFault(t *testing.T) {
+	text, err := os.ReadFile("../../docs/authentication.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes := map[string]bool{}
+	for _, block := range regexp.MustCompile("(?s)```sh\n(AUTH_MODES=.*?)```").FindAllStringSubmatch(string(text), -1) {
+		settings := map[string]string{
+			"DWOLLA_ENVIRONMENT": "production", "DWOLLA_CLIENT_ID": "the-key", "DWOLLA_CLIENT_SECRET": "the-very-secret",
+			"ALLOWED_ACTIONS": "customer.read", "CUSTOMER_SOURCE": "claim",
+		}
+		shown := map[string]string{}
+		for _, setting := range regexp.MustCompile(`(?m)^([A-Z_]+)=(\S+)`).FindAllStringSubmatch(block[1], -1) {
+			shown[setting[1]] = setting[2]
+		}
+		modes[shown["AUTH_MODES"]] = true
+		for name, value := range shown {
+			settings[name] = onThisMachine(t, name, value)
+		}
+		if _, err := app.Load(environ(settings)); err != nil {
+			t.Errorf("%s: %v", shown["AUTH_MODES"], err)
+		}
+	}
+	if want := map[string]bool{"bearer": true, "oidc": true, "forward": true, "proxy": true}; !maps.Equal(modes, want) {
+		t.Errorf("configurations for %v, want one for each mode", modes)
+	}
+}
+
+// onThisMachine is the value of a setting, where a secret's file is one that is
+// there.
+func onThisMachine(t *testing.T, name, value string) string {
+	t.Helper()
+	if !strings.HasSuffix(name, "_FILE") {
+		return value
+	}
+	secret := "the-very-secret-of-the-" + name
+	if name == "REDIS_URL_FILE" {
+		secret = "rediss://user:the-very-secret@redis.internal:6379/0"
+	}
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
