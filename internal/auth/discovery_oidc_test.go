@@ -182,6 +182,7 @@ func TestMetadataThatCannotBeBelievedIsRefused(t *testing.T) {
 		"no authorization":          document(good(object{"authorization_endpoint": absent{}})),
 		"no token endpoint":         document(good(object{"token_endpoint": absent{}})),
 		"more than 100 KiB":         document(good(object{"pad": strings.Repeat("x", 100<<10)})),
+		"spaces to 100 KiB":         text(asJSON(good(nil)) + strings.Repeat(" ", 100<<10)),
 		"no JSON":                   text("<html>"),
 		"half of it":                text(`{"issuer":"` + issuer + `"`),
 		"a list":                    text("[]"),

@@ -144,3 +144,17 @@ func TestOnlyCookiesOfTheOwnPrefixAreLogins(t *testing.T) {
 		}
 	}
 }
+
+// A cookie's name holds 40 bits of its state: they are no proof of it.
+func TestARecordIsOfItsStateAndNotOnlyOfItsName(t *testing.T) {
+	o, record := sealing("secret"), newLoginRecord("/")
+	name := o.loginCookie("another state")
+	value, err := o.sealed(name, record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &http.Request{Header: http.Header{"Cookie": {name + "=" + value}}}
+	if _, err := o.begun(r, "another state"); err == nil || !strings.HasPrefix(err.Error(), "state_unknown: ") {
+		t.Errorf("%v, want state_unknown", err)
+	}
+}

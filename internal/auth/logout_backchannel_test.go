@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dropgate/internal/auth"
 )
 
 // logoutClaims are those of a logout token that names alice and no session.
@@ -248,4 +250,20 @@ func TestALogoutTokenBeforeTheKeysAreThereIsAnOutage(t *testing.T) {
 			t.Errorf("%d ended (%v)", n, err)
 		}
 	})
+}
+
+// The provider names the user by sub, whatever claim is the user's id here.
+func TestALogoutTokenNamesTheUserAsTheProviderDoes(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.op.answers(object{"email": "alice@example.com", "email_verified": true})
+		b := w.browser(t)
+		b.signIn()
+		b.is("accepted alice@example.com by cookie")
+		for user, want := range map[string]int{"alice@example.com": 0, "alice": 1} {
+			n, err := w.oidc.BackChannelLogout(t.Context(), logoutToken(object{"sub": user, "jti": user}))
+			if n != want || err != nil {
+				t.Errorf("%d sessions of %s ended (%v), want %d", n, user, err, want)
+			}
+		}
+	}, func(c *auth.OIDCConfig) { c.UserClaim = "email" })
 }

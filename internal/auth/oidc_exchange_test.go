@@ -206,3 +206,31 @@ func TestACancelledCallbackIsCancelledAndMayBeTriedAgain(t *testing.T) {
 		b.is(aliceCookie)
 	})
 }
+
+func TestAnAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		flood := &flood{}
+		provider := &switched{good: w.idp, down: true, bad: body(func(*http.Request) io.Reader { return flood })}
+		w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.Transport = provider })
+		_, err := b.callback(query)
+		checkProtocol(t, err, "exchange_failed")
+		if flood.read > 1<<20 {
+			t.Errorf("%d bytes were read", flood.read)
+		}
+	})
+}
+
+// flood is 16 MiB of spaces.
+type flood struct{ read int }
+
+func (f *flood) Read(p []byte) (int, error) {
+	if f.read += len(p); f.read > 16<<20 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}

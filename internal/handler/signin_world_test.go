@@ -246,7 +246,7 @@ func (c *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.secrets.add(tokens.Access)
 	c.idToken = cmp.Or(tokens.ID, c.idToken)
 	if c.forged != nil {
-		got = []byte(c.forged(string(got)))
+		resp.StatusCode, got = http.StatusOK, []byte(c.forged(string(got)))
 		resp.Header.Del("Content-Length")
 		resp.ContentLength = int64(len(got))
 	}
@@ -261,7 +261,7 @@ func (c *wire) breaks(err error) {
 	c.cut = err
 }
 
-// forges changes what the token endpoint answers; nil lets it be.
+// forges changes what the token endpoint answers, with 200; nil lets it be.
 func (c *wire) forges(change func(real string) string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

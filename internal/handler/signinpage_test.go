@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -94,6 +95,21 @@ var failing = map[string]struct {
 			t.Errorf("the first time the answer is %d", a.status)
 		}
 		b.logout()
+		return address
+	}},
+	"a code that the provider takes twice": {"state_used", true, "used before", func(t *testing.T, b *browser, address string) string {
+		t.Helper()
+		var first string
+		b.w.wire.forges(func(real string) string {
+			first = cmp.Or(first, real)
+			return first
+		})
+		begun := b.logins()
+		if a := b.open(address); a.status != http.StatusSeeOther {
+			t.Errorf("the first time the answer is %d", a.status)
+		}
+		b.logout()
+		b.keep(begun...)
 		return address
 	}},
 	"no at the provider": {"access_denied", true, "was canceled", func(t *testing.T, b *browser, _ string) string {

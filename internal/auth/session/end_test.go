@@ -42,7 +42,7 @@ func subjectsOf(w *world, sessions []session.Session) string {
 		names[i] = strings.TrimPrefix(s.Subject, w.run)
 	}
 	slices.Sort(names)
-	return strings.Join(names, " ")
+	return strings.Join(names, ",")
 }
 
 func endBySubject(t *testing.T, w *world) {
@@ -50,7 +50,7 @@ func endBySubject(t *testing.T, w *world) {
 	others := []session.Key{w.start(t, w.of("bob", "a")), w.start(t, w.of("anna", "")), w.start(t, w.of("", "b"))}
 	w.end(t, session.Which{Subject: w.run + "nobody"}, 0)
 	w.wantThere(t, ann...)
-	if got := subjectsOf(w, w.end(t, session.Which{Subject: w.run + "ann"}, 4)); got != "ann ann ann ann" {
+	if got := subjectsOf(w, w.end(t, session.Which{Subject: w.run + "ann"}, 4)); got != "ann,ann,ann,ann" {
 		t.Errorf("ended sessions of %s", got)
 	}
 	w.wantGone(t, ann...)
@@ -63,7 +63,7 @@ func endBySID(t *testing.T, w *world) {
 	others := []session.Key{w.start(t, w.of("ann", "b")), w.start(t, w.of("ann", "")), w.start(t, w.of("bob", "aa"))}
 	w.end(t, session.Which{SID: w.run + "c"}, 0)
 	w.wantThere(t, ended...)
-	if got := subjectsOf(w, w.end(t, session.Which{SID: w.run + "a"}, 3)); got != "ann ann bob" {
+	if got := subjectsOf(w, w.end(t, session.Which{SID: w.run + "a"}, 3)); got != "ann,ann,bob" {
 		t.Errorf("ended sessions of %s", got)
 	}
 	w.wantGone(t, ended...)
@@ -76,7 +76,7 @@ func endBySubjectAndSID(t *testing.T, w *world) {
 	others := []session.Key{w.start(t, w.of("ann", "b")), w.start(t, w.of("bob", "a")), w.start(t, w.of("bob", ""))}
 	w.end(t, session.Which{Subject: w.run + "nobody", SID: w.run + "a"}, 0)
 	w.wantThere(t, ended...)
-	if got := subjectsOf(w, w.end(t, session.Which{Subject: w.run + "ann", SID: w.run + "a"}, 3)); got != "ann ann ann" {
+	if got := subjectsOf(w, w.end(t, session.Which{Subject: w.run + "ann", SID: w.run + "a"}, 3)); got != "ann,ann,ann" {
 		t.Errorf("ended sessions of %s", got)
 	}
 	w.wantGone(t, ended...)

@@ -66,10 +66,11 @@ func subjectsAreNoSIDs(t *testing.T, w *world) {
 	w.wantGone(t, ann, bob)
 }
 
-// fill starts sessions until a subject has 32, a second after one another.
-func (w *world) fill(t *testing.T, subject string, n int) []session.Key {
+// fill starts as many sessions as a subject may have, a second after one
+// another.
+func (w *world) fill(t *testing.T, subject string) []session.Key {
 	t.Helper()
-	keys := make([]session.Key, n)
+	keys := make([]session.Key, 32)
 	for i := range keys {
 		keys[i] = w.start(t, w.of(subject, "a"))
 		w.pass(time.Second)
@@ -88,7 +89,7 @@ func (w *world) displace(t *testing.T, subject string, n int) session.Key {
 }
 
 func the33rdEndsTheOldest(t *testing.T, w *world) {
-	keys := w.fill(t, "ann", 32)
+	keys := w.fill(t, "ann")
 	for i := range 5 {
 		w.wantThere(t, keys[i:]...)
 		keys = append(keys, w.displace(t, "ann", 1))
@@ -103,7 +104,7 @@ func the33rdEndsTheOldest(t *testing.T, w *world) {
 // goneDoesNotCount: neither what was ended nor what has expired, also when that
 // is not the oldest.
 func goneDoesNotCount(t *testing.T, w *world) {
-	keys := w.fill(t, "ann", 32)
+	keys := w.fill(t, "ann")
 	w.end(t, session.Which{Key: keys[20]}, 1)
 	keys[20] = w.displace(t, "ann", 0)
 	w.pass(idle - 33*time.Second) // the first would expire in a second
@@ -124,7 +125,7 @@ func goneDoesNotCount(t *testing.T, w *world) {
 }
 
 func useMakesNoYounger(t *testing.T, w *world) {
-	keys := w.fill(t, "ann", 32)
+	keys := w.fill(t, "ann")
 	_, err := w.Find(t.Context(), keys[0], session.Extend)
 	wantError(t, err, nil)
 	w.displace(t, "ann", 1)
@@ -133,7 +134,7 @@ func useMakesNoYounger(t *testing.T, w *world) {
 }
 
 func boundIsPerSubject(t *testing.T, w *world) {
-	ann, bob := w.fill(t, "ann", 32), w.fill(t, "bob", 32)
+	ann, bob := w.fill(t, "ann"), w.fill(t, "bob")
 	w.wantThere(t, ann...)
 	w.wantThere(t, bob...)
 	w.displace(t, "bob", 1)
@@ -145,7 +146,7 @@ func boundIsPerSubject(t *testing.T, w *world) {
 func refusedDisplacesNobody(t *testing.T, w *world) {
 	once := rand.Text()
 	w.end(t, session.Which{Once: once}, 0)
-	keys := w.fill(t, "ann", 32)
+	keys := w.fill(t, "ann")
 	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), once)
 	wantError(t, err, session.ErrUsed)
 	w.wantThere(t, keys...)

@@ -317,7 +317,13 @@ func wantError(t fataler, err, want error) {
 
 // wantFailure checks that err tells of an outage, when to come back and nothing
 // of secrets.
-func wantFailure(t fataler, err error, secrets ...string) *clienttoken.Failure {
+func wantFailure(t fataler, err error, secrets ...string) {
+	t.Helper()
+	_ = failureOf(t, err, secrets...)
+}
+
+// failureOf is the outage that err tells of; see wantFailure.
+func failureOf(t fataler, err error, secrets ...string) *clienttoken.Failure {
 	t.Helper()
 	failure, ok := errors.AsType[*clienttoken.Failure](err)
 	if !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter <= 0 || failure.Err == nil {

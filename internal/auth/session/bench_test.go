@@ -1,0 +1,26 @@
+package session_test
+
+import (
+	"testing"
+
+	"dropgate/internal/auth/session"
+)
+
+// One Find is what every request of a signed-in user costs more than others.
+func BenchmarkFind(b *testing.B) {
+	for kind, newWorld := range map[string]func(testing.TB) *world{"Memory": newMemory, "Redis": newRedis} {
+		b.Run(kind, func(b *testing.B) {
+			w := newWorld(b)
+			key := w.start(b, w.of("ann", "browser"))
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := w.Find(b.Context(), key, session.Extend); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}

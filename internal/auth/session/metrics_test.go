@@ -1,0 +1,89 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// scripted is a store that answers as it is told.
+type scripted struct {
+	session session.Session
+	err     error
+}
+
+func (s *scripted) Start(context.Context, session.Key, session.Session, string) (int, error) {
+	return 7, s.err
+}
+
+func (s *scripted) Find(context.Context, session.Key, session.Effect) (session.Session, error) {
+	return s.session, s.err
+}
+
+func (s *scripted) End(context.Context, session.Which) ([]session.Session, error) {
+	return []session.Session{s.session}, s.err
+}
+
+func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	store := &scripted{session: session.Session{Subject: "ann"}}
+	o := session.Observe(store, registry)
+	n := 0
+	var want strings.Builder
+	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), canceled or unavailable.
+# TYPE dropgate_session_store_requests_total counter
+`)
+	for _, c := range []struct {
+		outcome string
+		err     error
+	}{
+		{"ok", nil},
+		{"none", session.ErrNone},
+		{"none", fmt.Errorf("wrapped: %w", session.ErrNone)},
+		{"used", session.ErrUsed},
+		{"canceled", context.Canceled},
+		{"canceled", fmt.Errorf("wrapped: %w", context.Canceled)},
+		{"unavailable", &clienttoken.Failure{Code: clienttoken.Unavailable}},
+		{"unavailable", context.DeadlineExceeded},
+		{"unavailable", errors.New("anything else")},
+	} {
+		store.err = c.err
+		n++
+		for range n {
+			displaced, err := o.Start(t.Context(), session.Key{}, session.Session{}, "once")
+			wantPassed(t, displaced, 7, err, c.err)
+		}
+		for range 10 * n {
+			s, err := o.Find(t.Context(), session.Key{}, session.Peek)
+			wantPassed(t, s.Subject, "ann", err, c.err)
+		}
+		for range 100 * n {
+			ended, err := o.End(t.Context(), session.Which{})
+			wantPassed(t, ended[0].Subject, "ann", err, c.err)
+		}
+	}
+	for operation, unit := range map[string]int{"start": 1, "find": 10, "end": 100} {
+		for outcome, n := range map[string]int{"ok": 1, "none": 2 + 3, "used": 4, "canceled": 5 + 6, "unavailable": 7 + 8 + 9} {
+			fmt.Fprintf(&want, "dropgate_session_store_requests_total{operation=%q,outcome=%q} %d\n", operation, outcome, unit*n)
+		}
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want.String())); err != nil {
+		t.Error(err)
+	}
+}
+
+// wantPassed checks that the answer of a store is what its observer answers.
+func wantPassed[T comparable](t *testing.T, got, want T, err, wantErr error) {
+	t.Helper()
+	if got != want || !errors.Is(err, wantErr) {
+		t.Fatalf("got %v, error %v, want %v and error %v", got, err, want, wantErr)
+	}
+}

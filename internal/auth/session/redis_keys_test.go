@@ -1,0 +1,218 @@
+package session_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// wantKept checks how long a name is still kept. A real server's time passes
+// while the test is running.
+func (w *world) wantKept(t *testing.T, name string, want time.Duration) {
+	t.Helper()
+	slack := time.Duration(0)
+	if w.mini == nil {
+		slack = time.Minute
+	}
+	left, err := w.client.PTTL(t.Context(), name).Result()
+	if err != nil || left > want || left < want-slack {
+		t.Fatalf("%.20s is kept for %v (error %v), want %v", name, left, err, want)
+	}
+}
+
+func (w *world) wantForgotten(t *testing.T, name string) {
+	t.Helper()
+	if n, err := w.client.Exists(t.Context(), name).Result(); n != 0 || err != nil {
+		t.Fatalf("%.20s is there, error %v", name, err)
+	}
+}
+
+func TestRedisForgetsEverythingInTime(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		subject, sid := nameOf("subject", w.run+"ann"), nameOf("sid", w.run+"a")
+		key := newKey()
+		once, notice := rand.Text(), rand.Text()
+		_, err := w.Start(t.Context(), key, w.of("ann", "a"), once)
+		wantError(t, err, nil)
+		w.wantKept(t, sessionName(key), idle)
+		w.wantKept(t, subject, lifetime)
+		w.wantKept(t, sid, lifetime)
+		w.wantKept(t, nameOf("used", once), 15*time.Minute)
+		w.end(t, session.Which{Once: notice}, 0)
+		w.wantKept(t, nameOf("used", notice), 15*time.Minute)
+
+		w.pass(10 * time.Minute)
+		w.wantExpires(t, key, session.Peek, idle-10*time.Minute)
+		if w.mini != nil {
+			w.wantKept(t, sessionName(key), idle-10*time.Minute)
+		}
+		w.wantExpires(t, key, session.Extend, idle)
+		w.wantKept(t, sessionName(key), idle)
+		for _, at := range often(lifetime - 20*time.Minute) {
+			if at > 10*time.Minute {
+				w.pass(w.started().Add(at).Sub(w.Now()))
+				w.wantExpires(t, key, session.Extend, min(idle, lifetime-at))
+			}
+		}
+		w.wantKept(t, sessionName(key), 20*time.Minute) // not beyond the deadline
+	})
+}
+
+// started is when a world began.
+func (w *world) started() time.Time { return newClock().now }
+
+func TestNothingIsLeftInRedisOfWhatHasEnded(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		for _, which := range []session.Which{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
+			key := w.start(t, w.of("ann", "a"))
+			if which == (session.Which{}) {
+				which.Key = key
+			}
+			w.end(t, which, 1)
+			w.wantForgotten(t, sessionName(key))
+			w.wantForgotten(t, nameOf("subject", w.run+"ann"))
+			w.wantForgotten(t, nameOf("sid", w.run+"a"))
+		}
+		w.wantForgotten(t, "") // is no name of anything
+	})
+}
+
+// The server tidies up behind sessions that end by themselves, and so does the
+// next sign-in, in the indexes.
+func TestNothingIsLeftInRedisOfWhatHasExpired(t *testing.T) {
+	w := newMiniredis(t)
+	w.start(t, w.of("ann", "a"))
+	w.pass(idle)
+	w.start(t, w.of("ann", "b"))
+	if n := w.client.ZCard(t.Context(), nameOf("subject", w.run+"ann")).Val(); n != 1 {
+		t.Errorf("%d sessions are known of the subject", n)
+	}
+	w.start(t, w.of("bob", "a"))
+	w.end(t, session.Which{SID: w.run + "none"}, 0)
+	w.pass(lifetime)
+	if keys := w.mini.Keys(); len(keys) != 0 {
+		t.Errorf("there are still %q", keys)
+	}
+
+	// By the callers' clocks alone.
+	key := w.start(t, w.of("ann", "a"))
+	w.move(idle)
+	w.end(t, session.Which{SID: w.run + "a"}, 0)
+	w.wantForgotten(t, sessionName(key))
+	w.wantForgotten(t, nameOf("sid", w.run+"a"))
+	w.wantForgotten(t, nameOf("subject", w.run+"ann"))
+}
+
+// A shorter lifetime in a new configuration is for new sessions. The old ones
+// have to be found by their names until they end.
+func TestAnIndexIsKeptUntilTheLastOfItsSessionsEnds(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		old := w.start(t, w.of("ann", "a"))
+		w.reopen(session.Limits{Idle: idle, Lifetime: 10 * time.Minute, Now: w.Now})
+		w.start(t, w.of("ann", "a"))
+		w.wantKept(t, nameOf("subject", w.run+"ann"), lifetime)
+		w.wantKept(t, nameOf("sid", w.run+"a"), lifetime)
+		w.pass(20 * time.Minute)
+		w.wantThere(t, old)
+		w.end(t, session.Which{Subject: w.run + "ann"}, 1)
+		w.wantGone(t, old)
+	})
+}
+
+// Who reads the store cannot be anybody, and who lists its keys learns nothing
+// about users.
+func TestNoIDIsInRedisAndNoNameInItsKeys(t *testing.T) {
+	w := newMiniredis(t)
+	id := session.NewID().Reveal()
+	key, _ := session.KeyOf(id)
+	s := w.of("ann", "browser")
+	s.IDToken = clienttoken.NewSecret("hunter2")
+	once, notice := rand.Text(), rand.Text()
+	_, err := w.Start(t.Context(), key, s, once)
+	wantError(t, err, nil)
+	w.wantExpires(t, key, session.Extend, idle)
+	w.end(t, session.Which{SID: w.run + "none", Once: notice}, 0)
+	dump := w.mini.Dump()
+	if !strings.Contains(dump, "dropgate:session:") || len(w.mini.Keys()) != 5 {
+		t.Fatalf("that is not all of the store:\n%s", dump)
+	}
+	wantNone(t, dump, id, once, notice)
+	for _, name := range w.mini.Keys() {
+		wantNone(t, name, s.Subject, "ann", s.SID, "browser", "hunter2", id, once, notice)
+		if ttl := w.mini.TTL(name); ttl <= 0 || ttl > lifetime {
+			t.Errorf("%q is kept for %v", name, ttl)
+		}
+		if len(name) > 100 || !w.prints.names[name] {
+			t.Errorf("%q is not a name that was expected", name)
+		}
+	}
+}
+
+// garbage puts a hash of fields into the place of a session, or a string where
+// there are none.
+func (w *world) garbage(t *testing.T, fields []any) session.Key {
+	t.Helper()
+	key := newKey()
+	w.prints.note(sessionName(key))
+	if fields == nil {
+		wantError(t, w.client.Set(t.Context(), sessionName(key), "hunter2", time.Hour).Err(), nil)
+	} else {
+		wantError(t, w.client.HSet(t.Context(), sessionName(key), fields...).Err(), nil)
+	}
+	return key
+}
+
+func wantNone(t *testing.T, text string, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in %q", secret, text)
+		}
+	}
+}
+
+// Whatever else is in the place of a session, or of what leads to it: somebody
+// is told of an outage, and nothing of what is there.
+func TestGarbageInRedisIsAnOutageThatQuotesNothing(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		ends := fmt.Sprint(w.Now().Add(time.Hour).UnixMilli())
+		for name, fields := range map[string][]any{
+			"a string":             nil,
+			"no data":              {"idle", ends, "deadline", ends, "subject", "", "sid", ""},
+			"data that is no JSON": {"idle", ends, "deadline", ends, "subject", "", "sid", "", "data", "hunter2"},
+			"data of another kind": {"idle", ends, "deadline", ends, "subject", "", "sid", "", "data", `["hunter2"]`},
+			"data that is cut off": {"idle", ends, "deadline", ends, "subject", "", "sid", "", "data", `{"id":"hunter2","subject":"hun`},
+			"no times":             {"idle", "hunter2", "deadline", "hunter2", "data", "{}"},
+			"no deadline":          {"idle", ends, "data", `{"id":"hunter2"}`},
+		} {
+			key := w.garbage(t, fields)
+			for _, effect := range []session.Effect{session.Peek, session.Extend} {
+				s, err := w.Find(t.Context(), key, effect)
+				if wantFailure(t, err, "hunter2"); s.User.ID != "" {
+					t.Errorf("%s: found %q", name, s.User.ID)
+				}
+			}
+			if _, err := w.End(t.Context(), session.Which{Key: key}); err != nil {
+				wantFailure(t, err, "hunter2")
+			} else if name != "no data" {
+				t.Errorf("%s was ended as a session", name)
+			}
+		}
+		for _, kind := range []string{"subject", "sid"} {
+			name := nameOf(kind, w.run+kind)
+			w.prints.note(name)
+			wantError(t, w.client.Set(t.Context(), name, "hunter2", time.Hour).Err(), nil)
+			_, err := w.Start(t.Context(), newKey(), w.of("subject", "sid"), rand.Text())
+			wantFailure(t, err, "hunter2")
+		}
+		_, err := w.End(t.Context(), session.Which{Subject: w.run + "subject"})
+		wantFailure(t, err, "hunter2")
+		_, err = w.End(t.Context(), session.Which{SID: w.run + "sid"})
+		wantFailure(t, err, "hunter2")
+	})
+}

@@ -1,0 +1,244 @@
+package session_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// servers are the stores that have one.
+var servers = map[string]func(t testing.TB) *world{"Redis": newRedis, "miniredis": newMiniredis}
+
+func onServers(t *testing.T, test func(t *testing.T, w *world)) {
+	for kind, newWorld := range servers {
+		t.Run(kind, func(t *testing.T) { test(t, newWorld(t)) })
+	}
+}
+
+func TestAFaultInTheURLDoesNotShowIt(t *testing.T) {
+	for _, url := range []string{
+		"", "hunter2", "hunter2://host:6379", "https://user:hunter2@host", "redis://user:hunter2@host:port/0", "redis://user:hunter2@host:6379/zero",
+		"redis://user:hunter2@host:6379/0/1", "redis://user:hunter2@host:6379/0?no_such=hunter2", "redis://host:6379/0?pool_size=hunter2", "://hunter2", "redis://hunter2%zz@host",
+	} {
+		r, err := session.NewRedis(clienttoken.NewSecret(url), newClock().limits())
+		if err == nil {
+			_ = r.Close()
+			t.Errorf("%q is accepted", url)
+		} else if strings.Contains(err.Error(), "hunter2") || err.Error() != "is no URL such as rediss://user:password@host:6379/0" {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
+// Replicas that share a server are one store.
+func TestAnotherReplicaHasTheSameSessions(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		ann, bob, once := w.start(t, w.of("ann", "a")), w.start(t, w.of("bob", "b")), rand.Text()
+		w.reopen(w.limits())
+		w.wantExpires(t, ann, session.Extend, idle)
+		w.end(t, session.Which{Subject: w.run + "ann", Once: once}, 1)
+		w.reopen(w.limits())
+		w.wantGone(t, ann)
+		_, err := w.End(t.Context(), session.Which{Subject: w.run + "bob", Once: once})
+		wantError(t, err, session.ErrUsed)
+		w.wantThere(t, bob)
+	})
+}
+
+func TestPingTellsWhetherTheServerAnswers(t *testing.T) {
+	mini := miniredis.RunT(t)
+	r := open(t, "redis://"+mini.Addr(), newClock().limits())
+	wantError(t, r.Ping(t.Context()), nil)
+	mini.Close()
+	wantFailure(t, r.Ping(t.Context()))
+	wantError(t, mini.Restart(), nil)
+	wantError(t, r.Ping(t.Context()), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantError(t, r.Ping(ctx), context.Canceled)
+	wantError(t, r.Close(), nil)
+	wantFailure(t, r.Ping(t.Context()))
+}
+
+// wantOutage checks that whatever is asked of a store is an outage.
+func wantOutage(t *testing.T, s session.Store, secrets ...string) {
+	t.Helper()
+	ctx := t.Context()
+	displaced, err := s.Start(ctx, newKey(), session.Session{Subject: "ann"}, rand.Text())
+	if failure := failureOf(t, err, secrets...); displaced != 0 || failure.RetryAfter != 5*time.Second {
+		t.Fatalf("displaced %d, RetryAfter %v", displaced, failure.RetryAfter)
+	}
+	_, err = s.Find(ctx, newKey(), session.Extend)
+	wantFailure(t, err, secrets...)
+	ended, err := s.End(ctx, session.Which{Subject: "ann"})
+	if wantFailure(t, err, secrets...); len(ended) != 0 {
+		t.Fatalf("ended %d", len(ended))
+	}
+}
+
+func TestAServerThatIsDownIsAnOutage(t *testing.T) {
+	port := listen(t)
+	wantError(t, port.Close(), nil)
+	r := open(t, "redis://user:hunter2@"+port.Addr().String(), newClock().limits())
+	wantOutage(t, r, "hunter2")
+}
+
+func TestAServerThatDoesNotLetUsInIsAnOutage(t *testing.T) {
+	mini := miniredis.RunT(t)
+	mini.RequireUserAuth("user", "right")
+	wantOutage(t, open(t, "redis://user:hunter2@"+mini.Addr(), newClock().limits()), "hunter2")
+	wantOutage(t, open(t, "redis://"+mini.Addr(), newClock().limits()))
+}
+
+func TestAServerThatAnswersWithErrorsIsAnOutage(t *testing.T) {
+	w := newMiniredis(t)
+	for _, message := range []string{"OOM command not allowed when used memory > 'maxmemory'", "LOADING Redis is loading the dataset in memory", "ERR unknown command"} {
+		w.mini.SetError(message)
+		wantOutage(t, w)
+	}
+	w.mini.SetError("")
+	w.start(t, w.of("ann", ""))
+}
+
+// hanging is a server that takes connections and never says anything.
+func hanging(t *testing.T) string {
+	t.Helper()
+	l := listen(t)
+	go func() {
+		for {
+			if _, err := l.Accept(); err != nil { // is kept open
+				return
+			}
+		}
+	}()
+	return "redis://" + l.Addr().String()
+}
+
+func TestAServerThatHangsIsGivenUpAtTheCallersDeadline(t *testing.T) {
+	r := open(t, hanging(t), newClock().limits())
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
+		begin := time.Now()
+		_, err := r.Find(ctx, newKey(), session.Extend)
+		cancel()
+		wantFailure(t, err)
+		if took := time.Since(begin); took > 1500*ms {
+			t.Errorf("after %v", took)
+		}
+	}
+}
+
+// By itself it is given 2 seconds, and as long once more on a new connection.
+func TestAServerThatHangsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	r := open(t, hanging(t), newClock().limits())
+	begin := time.Now()
+	_, err := r.Find(t.Context(), newKey(), session.Extend)
+	wantFailure(t, err)
+	if took := time.Since(begin); took < 1500*ms || took > 10*time.Second {
+		t.Errorf("after %v", took)
+	}
+}
+
+// A restart cuts all connections. Nobody is to notice when it is over.
+func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
+	w := newMiniredis(t)
+	key := w.start(t, w.of("ann", "a"))
+	for range 3 {
+		done := make(chan error, 20) // leaves many connections
+		for range cap(done) {
+			go func() {
+				_, err := w.Find(t.Context(), key, session.Extend)
+				done <- err
+			}()
+		}
+		for range cap(done) {
+			wantError(t, <-done, nil)
+		}
+		w.mini.Close()
+		wantOutage(t, w)
+		wantError(t, w.mini.Restart(), nil)
+		w.wantThere(t, key, key, key)
+	}
+	w.end(t, session.Which{Key: key}, 1)
+}
+
+func TestACanceledCallChangesNothing(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		key, other, once := w.start(t, w.of("ann", "a")), newKey(), rand.Text()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := w.Find(ctx, key, session.Extend)
+		wantError(t, err, context.Canceled)
+		for _, which := range []session.Which{{Key: key}, {Subject: w.run + "ann", Once: once}, {SID: w.run + "a"}} {
+			_, err = w.End(ctx, which)
+			wantError(t, err, context.Canceled)
+		}
+		_, err = w.Start(ctx, other, w.of("ann", "a"), once)
+		wantError(t, err, context.Canceled)
+		w.wantThere(t, key)
+		w.wantGone(t, other)
+		w.end(t, session.Which{Subject: w.run + "ann", Once: once}, 1) // is not used
+	})
+}
+
+// The server forgets scripts when it restarts, and may be told to.
+func TestForgottenScriptsAreSentAgain(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		for range 3 {
+			flush := func() { wantError(t, w.client.ScriptFlush(t.Context()).Err(), nil) }
+			flush()
+			key := w.start(t, w.of("ann", "a"))
+			flush()
+			w.wantExpires(t, key, session.Extend, idle)
+			flush()
+			w.end(t, session.Which{Key: key, Once: rand.Text()}, 1)
+			w.wantGone(t, key)
+		}
+	})
+}
+
+// When an answer gets lost the client asks again. That is the same sign-in or
+// notice, and not another one.
+func TestALostAnswerIsNotASecondUse(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		p := newProxy(t, w.client.Options().Addr)
+		options := *w.client.Options()
+		w.prints.Store = open(t, fmt.Sprintf("redis://%s/%d", p.Addr(), options.DB), w.limits())
+		keys := w.fill(t, "ann")
+		w.end(t, session.Which{Key: keys[0]}, 1)
+
+		p.armed.Store(true)
+		last, once := newKey(), rand.Text()
+		displaced, err := w.Start(t.Context(), last, w.of("ann", "a"), once)
+		if wantError(t, err, nil); displaced != 0 {
+			t.Errorf("displaced %d", displaced)
+		}
+		w.wantThere(t, slices.Concat(keys[1:], []session.Key{last})...) // makes room once only
+		_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), once)
+		wantError(t, err, session.ErrUsed)
+
+		p.armed.Store(true)
+		w.wantExpires(t, last, session.Extend, idle)
+
+		p.armed.Store(true)
+		notice := session.Which{Subject: w.run + "ann", Once: rand.Text()}
+		_, err = w.End(t.Context(), notice) // who was ended is in the lost answer
+		wantError(t, err, nil)
+		w.wantGone(t, append(keys, last)...)
+		_, err = w.End(t.Context(), notice)
+		wantError(t, err, session.ErrUsed)
+		if p.cuts.Load() != 3 {
+			t.Errorf("%d answers got lost", p.cuts.Load())
+		}
+	})
+}
