@@ -37,7 +37,7 @@ type App struct {
 	sessions *session.Redis // nil unless sessions are in Redis
 	oidc     *auth.OIDC     // nil without the mode oidc
 	dwolla   *dwolla.Client
-	store    *customer.SQLite // nil unless the directory is a database
+	store    *customer.Database // nil unless the directory is a database
 	draining atomic.Bool
 }
 
@@ -73,7 +73,7 @@ func (a *App) open(ctx context.Context, version string) error {
 		Logger:       a.log,
 		Registerer:   registry,
 	})
-	directory, err := a.directory(ctx)
+	source, err := a.source(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,8 @@ func (a *App) open(ctx context.Context, version string) error {
 		BasePath:    c.BasePath,
 		Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
-			API: c.api, Policy: c.policy, Directory: directory, Dwolla: a.dwolla,
+			API: c.api, Policy: c.policy, Dwolla: a.dwolla,
+			Directory: &customer.Directory{Source: source, Owners: a.dwolla},
 		},
 		Auth:           chain,
 		OIDC:           a.oidc,
@@ -121,8 +122,8 @@ func (a *App) movingOn(next http.Handler) http.Handler {
 	})
 }
 
-// directory opens the source of users' Customers.
-func (a *App) directory(ctx context.Context) (clienttoken.Directory, error) {
+// source opens the source of users' Customers.
+func (a *App) source(ctx context.Context) (customer.Source, error) {
 	if a.config.CustomerSource == "claim" {
 		return customer.Claim{API: a.config.api, Name: a.config.CustomerClaim}, nil
 	}
@@ -132,7 +133,7 @@ func (a *App) directory(ctx context.Context) (clienttoken.Directory, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	a.store = store
-	return customer.Database{API: a.config.api, Store: store}, nil
+	return customer.Links{API: a.config.api, Store: store}, nil
 }
 
 // authChain puts the sign-in modes in their order.

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4/jwt"
 
@@ -204,23 +202,8 @@ func userOf(claims map[string]any, claim string) (string, error) {
 		return "", invalid("email names the user, and email_verified is not true")
 	}
 	id, _ := claims[claim].(string)
-	if !validUserID(id) {
+	if !clienttoken.ValidUserID(id) {
 		return "", invalid("claim " + claim + " is not a user id of 1 to 255 printable characters")
 	}
 	return id, nil
-}
-
-// validUserID bounds a user's id: it is written to logs and databases. A JSON
-// decoder puts U+FFFD for whatever is no character, which would make one user
-// of several.
-func validUserID(id string) bool {
-	if id == "" || utf8.RuneCountInString(id) > 255 {
-		return false
-	}
-	for _, r := range id {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return true
 }

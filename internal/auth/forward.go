@@ -130,7 +130,7 @@ func (f *Forward) ask(credentials http.Header, digest credentialsDigest) (Sessio
 		return Session{}, err
 	}
 	id, _ := claims[f.config.UserClaim].(string)
-	if !validUserID(id) {
+	if !clienttoken.ValidUserID(id) {
 		return Session{}, f.unavailable(errors.New(f.config.UserClaim + " in the application's answer is not a user id of 1 to 255 printable characters"))
 	}
 	session := Session{

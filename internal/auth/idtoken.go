@@ -86,7 +86,7 @@ func (o *OIDC) identified(ctx context.Context, raw, nonce string) (session.Sessi
 		return session.Session{}, &ProtocolError{"user_unknown", err.Error()}
 	}
 	subject, sid := s.claims.standard.Subject, claimedSID(all)
-	if !validUserID(subject) {
+	if !clienttoken.ValidUserID(subject) {
 		return session.Session{}, &ProtocolError{"id_token_invalid", "sub is not 1 to 255 printable characters"}
 	}
 	hint := clienttoken.Secret{}

@@ -61,7 +61,7 @@ func (p *Proxy) Authenticate(r *http.Request) (Session, error) {
 		return Session{}, errNotMine // the proxy lets requests without a user pass
 	case len(ids) > 1:
 		return Session{}, p.reject("the user is named twice")
-	case !validUserID(ids[0]):
+	case !clienttoken.ValidUserID(ids[0]):
 		return Session{}, p.reject(p.header + " is not a user id of 1 to 255 printable characters")
 	}
 	return Session{

@@ -15,6 +15,8 @@ const (
 	CustomerMismatch      Code = "CustomerMismatch"
 	CustomerNotLinked     Code = "CustomerNotLinked"
 	CustomerAlreadyLinked Code = "CustomerAlreadyLinked"
+	CustomerInactive      Code = "CustomerInactive"
+	TooManyRequests       Code = "TooManyRequests"
 )
 
 // Why a request that may have been right could not be served.
@@ -29,6 +31,8 @@ const (
 type Refusal struct {
 	Code   Code
 	Reason string // for the log only; the caller sees a fixed text for Code
+	// RetryAfter is when to ask again, for TooManyRequests.
+	RetryAfter time.Duration
 }
 
 func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Reason }
@@ -54,6 +58,11 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// ErrNoCustomer is a directory's answer for a user to whom no Customer is
-// linked.
-var ErrNoCustomer = errors.New("no Customer is linked to this user")
+var (
+	// ErrNoCustomer is a directory's answer for a user to whom no Customer is
+	// linked.
+	ErrNoCustomer = errors.New("no Customer is linked to this user")
+	// ErrUnknownCustomer is Dwolla's answer about a Customer that does not exist,
+	// or is another application's.
+	ErrUnknownCustomer = errors.New("no Customer that Dwolla knows, or another application's")
+)

@@ -7,15 +7,6 @@ import (
 	"strings"
 )
 
-// User is one of the application's own users, as the sign-in names them.
-type User struct {
-	// ID is unique among the application's users: 1 to 255 printable characters.
-	ID string
-	// Claims are what the sign-in says about the user, by claim name, with the
-	// values that encoding/json gives. They are shared: never change them.
-	Claims map[string]any
-}
-
 // Policy says which actions are allowed. The zero Policy allows nothing.
 type Policy struct {
 	allowed map[Action]bool

@@ -25,7 +25,7 @@ type drawnWorld struct {
 func drawWorld(t *rapid.T) *drawnWorld {
 	d := &drawnWorld{world: newWorld(t), ownerIDs: map[string][]string{}, allowed: map[string]bool{}}
 	d.directory.customers = map[string]clienttoken.CustomerURL{}
-	d.dwolla.owners = map[clienttoken.CustomerURL][]clienttoken.BeneficialOwnerURL{}
+	d.directory.owners = map[clienttoken.CustomerURL][]clienttoken.BeneficialOwnerURL{}
 	id := rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	d.customerIDs = rapid.SliceOfNDistinct(id, 2, 5, rapid.ID).Draw(t, "customer ids")
 	for i, customerID := range d.customerIDs {
@@ -38,7 +38,7 @@ func drawWorld(t *rapid.T) *drawnWorld {
 		d.directory.customers[user.ID] = own
 		d.ownerIDs[customerID] = rapid.SliceOfN(id, 0, 2).Draw(t, "owner ids")
 		for _, ownerID := range d.ownerIDs[customerID] {
-			d.dwolla.owners[own] = append(d.dwolla.owners[own], owner(t, ownerID))
+			d.directory.owners[own] = append(d.directory.owners[own], owner(t, ownerID))
 		}
 	}
 	names := slices.Clone(documentedActions)
@@ -122,7 +122,7 @@ func TestVendPropertyOwnCustomerAndAllowedActionOnly(t *testing.T) {
 		for range 8 {
 			i := rapid.IntRange(0, len(d.users)-1).Draw(t, "user")
 			req := d.drawRequest(t, i, cunning)
-			d.dwolla.granted, d.dwolla.listed = nil, nil
+			d.dwolla.granted, d.directory.listed = nil, nil
 			vended, err := d.Vend(t.Context(), d.users[i], req)
 			d.checkListed(t, d.directory.customers[d.users[i].ID])
 			switch {
@@ -138,7 +138,7 @@ func TestVendPropertyOwnCustomerAndAllowedActionOnly(t *testing.T) {
 // checkListed holds that no other Customer's owners were asked for.
 func (d *drawnWorld) checkListed(t *rapid.T, own clienttoken.CustomerURL) {
 	t.Helper()
-	for _, listed := range d.dwolla.listed {
+	for _, listed := range d.directory.listed {
 		if listed != own || own.IsZero() {
 			t.Fatalf("the owners of %q were asked for, the user's own Customer is %q", listed, own)
 		}
@@ -171,7 +171,7 @@ func (d *drawnWorld) checkGrant(t *rapid.T, grant clienttoken.Grant, i int, req 
 	if grant.BeneficialOwner.IsZero() != (req.BeneficialOwner == "") {
 		t.Fatalf("the request names owner %q, the token is for %q", req.BeneficialOwner, grant.BeneficialOwner)
 	}
-	if !grant.BeneficialOwner.IsZero() && !slices.Contains(d.dwolla.owners[own], grant.BeneficialOwner) {
+	if !grant.BeneficialOwner.IsZero() && !slices.Contains(d.directory.owners[own], grant.BeneficialOwner) {
 		t.Fatalf("a token for owner %s, who is not of the user's own Customer", grant.BeneficialOwner)
 	}
 }

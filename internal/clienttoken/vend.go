@@ -4,21 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 )
 
-// Directory knows which Customer is a user's own.
+// Directory knows what is whose.
 type Directory interface {
 	// Customer returns the user's Customer, ErrNoCustomer when the user has
 	// none, or a *Failure when that cannot be known now.
-	Customer(ctx context.Context, user User) (CustomerURL, error)
+	Customer(ctx context.Context, user User) (Customer, error)
+	// HasBeneficialOwner reports whether owner is one of customer's. An error
+	// that is not the caller's own cancellation is a *Failure.
+	HasBeneficialOwner(ctx context.Context, customer CustomerURL, owner BeneficialOwnerURL) (bool, error)
+}
+
+// Enrollment makes the Customer that a user has created with a drop-in
+// component the user's own. The browser learns its URL first, so the URL is no
+// proof; the correlationId is.
+type Enrollment interface {
+	// CorrelationID is what the user's new Customer has to be created with.
+	CorrelationID(user User) string
+	// Expect remembers that user is about to create a Customer. An error is as
+	// Directory's are.
+	Expect(ctx context.Context, user User) error
+	// Enroll links the Customer to a user who has none, and returns it. It is a
+	// *Refusal unless Dwolla says that the Customer has the user's
+	// correlationId; other errors are as Directory's are.
+	Enroll(ctx context.Context, user User, customer CustomerURL) (Customer, error)
 }
 
 // Dwolla is the part of Dwolla's API that vending needs. An error that is not
 // the caller's own cancellation is a *Failure.
 type Dwolla interface {
 	CreateClientToken(ctx context.Context, grant Grant) (Token, error)
-	ListBeneficialOwners(ctx context.Context, customer CustomerURL) ([]BeneficialOwnerURL, error)
 }
 
 // Request is what a drop-in component asks for, word for word: nothing in it
@@ -52,12 +68,15 @@ type Vended struct {
 	Token    Token
 }
 
-// Vendor vends client tokens. All fields are required.
+// Vendor vends client tokens. All fields but Enrollment are required.
 type Vendor struct {
 	API       API
 	Policy    Policy
 	Directory Directory
 	Dwolla    Dwolla
+	// Enrollment is nil where others say whose Customer is whose: then a user
+	// who names a Customer has to be linked to it already.
+	Enrollment Enrollment
 }
 
 // Vend hands user a token for what req asks, or returns a *Refusal, a *Failure
@@ -73,16 +92,19 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (Vended, erro
 	if !v.Policy.Allows(user, action) {
 		return vended, refuse(ActionNotAllowed, "the policy does not allow %s", action)
 	}
-	customer, err := v.Directory.Customer(ctx, user)
-	switch {
-	case err == nil:
-		vended.Customer = customer
-	case !errors.Is(err, ErrNoCustomer):
-		return vended, fmt.Errorf("finding the user's Customer: %w", err)
-	}
-	grant, err := v.grant(ctx, vended, req)
+	own, err := v.customer(ctx, user, req.Customer)
+	vended.Customer = own.URL
 	if err != nil {
 		return vended, err
+	}
+	grant, err := v.grant(ctx, own, action, req.BeneficialOwner)
+	if err != nil {
+		return vended, err
+	}
+	if action == ActionCustomerCreate && v.Enrollment != nil {
+		if err := v.Enrollment.Expect(ctx, user); err != nil {
+			return vended, fmt.Errorf("expecting a new Customer: %w", err)
+		}
 	}
 	vended.Token, err = v.Dwolla.CreateClientToken(ctx, grant)
 	if err != nil {
@@ -91,38 +113,64 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (Vended, erro
 	return vended, nil
 }
 
-// grant checks the links of req against the user's own Customer. What the
-// request names must be the user's own, and is refused, not replaced, when it
-// is not; what it does not name is added.
-func (v *Vendor) grant(ctx context.Context, own Vended, req Request) (Grant, error) {
-	if req.Customer != "" {
-		named, err := ParseCustomerURL(v.API, req.Customer)
-		if err != nil {
-			return Grant{}, refuse(CustomerMismatch, "customer link: %v", err)
-		}
-		if named != own.Customer {
-			return Grant{}, refuse(CustomerMismatch, "the request names Customer %s", named.ID())
-		}
+// Link makes the Customer that href names the user's own, or finds that it is
+// that already. Errors are those of Vend; beside one is the Customer that the
+// user has.
+func (v *Vendor) Link(ctx context.Context, user User, href string) (Customer, error) {
+	return v.customer(ctx, user, href)
+}
+
+// customer returns the user's own Customer, or the zero Customer when there is
+// none. One that the request names must be the user's own, and is refused, not
+// replaced, when it is not; a user who has none may prove that it is (Enroll).
+func (v *Vendor) customer(ctx context.Context, user User, href string) (Customer, error) {
+	own, err := v.Directory.Customer(ctx, user)
+	if errors.Is(err, ErrNoCustomer) {
+		own = Customer{}
+	} else if err != nil {
+		return Customer{}, fmt.Errorf("finding the user's Customer: %w", err)
 	}
-	if own.Action == ActionCustomerCreate && !own.Customer.IsZero() {
+	if href == "" {
+		return own, nil
+	}
+	named, err := ParseCustomerURL(v.API, href)
+	if err != nil {
+		return own, refuse(CustomerMismatch, "customer link: %v", err)
+	}
+	if own.URL.IsZero() && v.Enrollment != nil {
+		return v.Enrollment.Enroll(ctx, user, named)
+	}
+	if named != own.URL {
+		return own, refuse(CustomerMismatch, "the request names Customer %s", named.ID())
+	}
+	return own, nil
+}
+
+// grant checks what may be granted to the user's own Customer, and adds it to
+// what the request did not name.
+func (v *Vendor) grant(ctx context.Context, own Customer, action Action, ownerHref string) (Grant, error) {
+	if own.Status.Inactive() {
+		return Grant{}, refuse(CustomerInactive, "the user's Customer is %s", own.Status)
+	}
+	if action == ActionCustomerCreate && !own.URL.IsZero() {
 		return Grant{}, refuse(CustomerAlreadyLinked, "the user has a Customer already")
 	}
-	grant := Grant{Action: own.Action, Customer: own.Customer}
-	if req.BeneficialOwner != "" {
-		owner, err := v.ownersOwn(ctx, own.Customer, req.BeneficialOwner)
+	grant := Grant{Action: action, Customer: own.URL}
+	if ownerHref != "" {
+		owner, err := v.ownersOwn(ctx, own.URL, ownerHref)
 		if err != nil {
 			return Grant{}, err
 		}
 		grant.BeneficialOwner = owner
 	}
-	if own.Action.needsCustomer() && own.Customer.IsZero() {
+	if action.needsCustomer() && own.URL.IsZero() {
 		return Grant{}, refuse(CustomerNotLinked, "the user has no Customer")
 	}
 	return grant, nil
 }
 
-// ownersOwn returns the named beneficial owner if Dwolla lists it among those
-// of customer. The owner's own resource does not say whose it is.
+// ownersOwn returns the named beneficial owner if it is one of customer's. The
+// owner's own resource at Dwolla does not say whose it is.
 func (v *Vendor) ownersOwn(ctx context.Context, customer CustomerURL, href string) (BeneficialOwnerURL, error) {
 	named, err := ParseBeneficialOwnerURL(v.API, href)
 	if err != nil {
@@ -131,11 +179,11 @@ func (v *Vendor) ownersOwn(ctx context.Context, customer CustomerURL, href strin
 	if customer.IsZero() {
 		return BeneficialOwnerURL{}, refuse(CustomerMismatch, "the request names beneficial owner %s, and the user has no Customer", named)
 	}
-	owners, err := v.Dwolla.ListBeneficialOwners(ctx, customer)
+	has, err := v.Directory.HasBeneficialOwner(ctx, customer, named)
 	if err != nil {
-		return BeneficialOwnerURL{}, fmt.Errorf("listing the Customer's beneficial owners: %w", err)
+		return BeneficialOwnerURL{}, fmt.Errorf("finding the Customer's beneficial owners: %w", err)
 	}
-	if !slices.Contains(owners, named) {
+	if !has {
 		return BeneficialOwnerURL{}, refuse(CustomerMismatch, "beneficial owner %s is not the Customer's", named)
 	}
 	return named, nil

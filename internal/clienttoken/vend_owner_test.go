@@ -23,7 +23,7 @@ func TestVendSendsTheCanonicalBeneficialOwnerOfTheSessionsCustomer(t *testing.T)
 			}, want)
 		}
 	}
-	for _, c := range w.dwolla.listed {
+	for _, c := range w.directory.listed {
 		if c != customer(t, alicesID) {
 			t.Errorf("Dwolla was asked for the owners of %s", c)
 		}
@@ -43,7 +43,7 @@ func TestVendRefusesABeneficialOwnerOfAnotherCustomer(t *testing.T) {
 			}
 		}
 	}
-	w.dwolla.owners = nil // a Customer without any owner
+	w.directory.owners = nil // a Customer without any owner
 	w.refuses(t, alice, clienttoken.Request{
 		Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID),
 	}, clienttoken.CustomerMismatch)
@@ -61,20 +61,20 @@ func TestVendRefusesABeneficialOwnerThatIsNoPlainURLBeforeDwollaIsAsked(t *testi
 			}, clienttoken.CustomerMismatch)
 		}
 	}
-	if len(w.dwolla.listed) != 0 {
-		t.Errorf("Dwolla was asked for owners %d times", len(w.dwolla.listed))
+	if len(w.directory.listed) != 0 {
+		t.Errorf("Dwolla was asked for owners %d times", len(w.directory.listed))
 	}
 }
 
 func TestVendRefusesABeneficialOwnerOfAUserWithoutACustomer(t *testing.T) {
 	w := newWorld(t)
-	w.dwolla.owners[clienttoken.CustomerURL{}] = []clienttoken.BeneficialOwnerURL{owner(t, alicesOwnerID)}
+	w.directory.owners[clienttoken.CustomerURL{}] = []clienttoken.BeneficialOwnerURL{owner(t, alicesOwnerID)}
 	for _, a := range w.Policy.Actions(carol) {
 		w.refuses(t, carol, clienttoken.Request{
 			Action: string(a), BeneficialOwner: ownerHref(alicesOwnerID),
 		}, clienttoken.CustomerMismatch)
 	}
-	if len(w.dwolla.listed) != 0 {
+	if len(w.directory.listed) != 0 {
 		t.Errorf("Dwolla was asked for the owners of nobody")
 	}
 }
@@ -91,8 +91,8 @@ func TestVendChecksTheCustomerBeforeItAsksForOwners(t *testing.T) {
 	w.refuses(t, alice, clienttoken.Request{
 		Action: "beneficialowners.read", Customer: customerHref(bobsID), BeneficialOwner: ownerHref(bobsOwnerID),
 	}, clienttoken.CustomerMismatch)
-	if len(w.dwolla.listed) != 0 {
-		t.Errorf("Dwolla was asked for the owners of %v", w.dwolla.listed)
+	if len(w.directory.listed) != 0 {
+		t.Errorf("Dwolla was asked for the owners of %v", w.directory.listed)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestVendAsksForOwnersOnlyWhereOneIsNamed(t *testing.T) {
 	w.vends(t, alice, clienttoken.Request{Action: "beneficialowners.read"}, clienttoken.Grant{
 		Action: clienttoken.ActionBeneficialOwnersRead, Customer: customer(t, alicesID),
 	})
-	if len(w.dwolla.listed) != 0 {
+	if len(w.directory.listed) != 0 {
 		t.Errorf("Dwolla was asked for owners, although the request names none")
 	}
 	w.vends(t, alice, clienttoken.Request{
@@ -109,7 +109,7 @@ func TestVendAsksForOwnersOnlyWhereOneIsNamed(t *testing.T) {
 	}, clienttoken.Grant{
 		Action: clienttoken.ActionBeneficialOwnersUpdate, Customer: customer(t, alicesID), BeneficialOwner: owner(t, alicesOwnerID),
 	})
-	if diff := cmp.Diff([]clienttoken.CustomerURL{customer(t, alicesID)}, w.dwolla.listed, byValue()); diff != "" {
+	if diff := cmp.Diff([]clienttoken.CustomerURL{customer(t, alicesID)}, w.directory.listed, byValue()); diff != "" {
 		t.Errorf("whose owners were asked for (-want +got):\n%s", diff)
 	}
 }
@@ -119,7 +119,7 @@ func TestVendPassesOnThatTheOwnersCannotBeListed(t *testing.T) {
 	for name, want := range ends() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.dwolla.listErr = want
+			w.directory.listErr = want
 			vended, err := w.Vend(t.Context(), alice, req)
 			passes(t, err, want)
 			if len(w.dwolla.granted) != 0 {
@@ -132,25 +132,25 @@ func TestVendPassesOnThatTheOwnersCannotBeListed(t *testing.T) {
 	}
 }
 
-// leavingDwolla is a Dwolla whose caller goes away while the owners are listed.
-type leavingDwolla struct {
-	*dwolla
+// leavingDirectory is one whose caller goes away while the owners are listed.
+type leavingDirectory struct {
+	*directory
 
 	leave context.CancelFunc
 }
 
-func (d leavingDwolla) ListBeneficialOwners(
-	ctx context.Context, customer clienttoken.CustomerURL,
-) ([]clienttoken.BeneficialOwnerURL, error) {
+func (d leavingDirectory) HasBeneficialOwner(
+	ctx context.Context, customer clienttoken.CustomerURL, owner clienttoken.BeneficialOwnerURL,
+) (bool, error) {
 	d.leave()
-	return d.dwolla.ListBeneficialOwners(ctx, customer)
+	return d.directory.HasBeneficialOwner(ctx, customer, owner)
 }
 
 func TestVendPassesOnThatTheCallerWentAwayBetweenTwoCalls(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := newWorld(t)
-	w.Dwolla = leavingDwolla{w.dwolla, cancel}
+	w.Directory = leavingDirectory{w.directory, cancel}
 	_, err := w.Vend(ctx, alice, clienttoken.Request{Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID)})
 	passes(t, err, context.Canceled)
 	if len(w.dwolla.granted) != 0 {

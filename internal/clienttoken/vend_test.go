@@ -32,8 +32,8 @@ func TestVendRefusesAnotherUsersCustomer(t *testing.T) {
 			}
 		}
 	}
-	if len(w.dwolla.listed) != 0 {
-		t.Errorf("Dwolla was asked for the owners of %v", w.dwolla.listed)
+	if len(w.directory.listed) != 0 {
+		t.Errorf("Dwolla was asked for the owners of %v", w.directory.listed)
 	}
 }
 
@@ -156,7 +156,7 @@ func TestVendRefusesAnActionThatThePolicyDoesNotAllow(t *testing.T) {
 			if vended.Action != a || !vended.Customer.IsZero() {
 				t.Errorf("the audit would see %s by %s", vended.Action, vended.Customer)
 			}
-			if len(w.directory.asked)+len(w.dwolla.listed) != 0 {
+			if len(w.directory.asked)+len(w.directory.listed) != 0 {
 				t.Errorf("%s: the world was asked before the policy", a)
 			}
 		}
@@ -236,7 +236,7 @@ func TestVendPassesOnThatTheDirectoryFailed(t *testing.T) {
 				}
 				vended, err := w.Vend(t.Context(), alice, req)
 				passes(t, err, want)
-				if len(w.dwolla.granted)+len(w.dwolla.listed) != 0 {
+				if len(w.dwolla.granted)+len(w.directory.listed) != 0 {
 					t.Errorf("%s: Dwolla was called although the user's Customer is not known", a)
 				}
 				if vended.Action != a || !vended.Customer.IsZero() || !vended.Token.IsZero() {
@@ -277,17 +277,19 @@ func TestVendPassesOnThatTheCallerWentAway(t *testing.T) {
 
 // sloppyDirectory says that the user has no Customer, and gives one beside it.
 type sloppyDirectory struct {
+	clienttoken.Directory
+
 	customer clienttoken.CustomerURL
 	err      error
 }
 
-func (d sloppyDirectory) Customer(context.Context, clienttoken.User) (clienttoken.CustomerURL, error) {
-	return d.customer, d.err
+func (d sloppyDirectory) Customer(context.Context, clienttoken.User) (clienttoken.Customer, error) {
+	return clienttoken.Customer{URL: d.customer}, d.err
 }
 
 func TestVendBelievesNoCustomerBesideAnError(t *testing.T) {
 	w := newWorld(t)
-	w.Directory = sloppyDirectory{customer(t, bobsID), clienttoken.ErrNoCustomer}
+	w.Directory = sloppyDirectory{customer: customer(t, bobsID), err: clienttoken.ErrNoCustomer}
 	vended := w.refuses(t, carol, clienttoken.Request{Action: "customer.read"}, clienttoken.CustomerNotLinked)
 	if !vended.Customer.IsZero() {
 		t.Errorf("the audit would see %s", vended.Customer)
@@ -295,7 +297,7 @@ func TestVendBelievesNoCustomerBesideAnError(t *testing.T) {
 	w.refuses(t, carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(bobsID)}, clienttoken.CustomerMismatch)
 	w.vends(t, carol, clienttoken.Request{Action: "customer.create"}, clienttoken.Grant{Action: clienttoken.ActionCustomerCreate})
 
-	w.Directory = sloppyDirectory{customer(t, bobsID), context.DeadlineExceeded}
+	w.Directory = sloppyDirectory{customer: customer(t, bobsID), err: context.DeadlineExceeded}
 	vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read"})
 	passes(t, err, context.DeadlineExceeded)
 	if !vended.Customer.IsZero() {

@@ -3,6 +3,7 @@ package clienttoken_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,32 +109,44 @@ func policyOfEverything(t rapid.TB) clienttoken.Policy {
 // directory is a Directory that remembers who was asked for.
 type directory struct {
 	customers map[string]clienttoken.CustomerURL
-	err       error // the answer to every question, where set
+	statuses  map[clienttoken.CustomerURL]clienttoken.CustomerStatus
+	err       error // the answer to every question about a user, where set
 	asked     []string
+
+	owners  map[clienttoken.CustomerURL][]clienttoken.BeneficialOwnerURL
+	listErr error
+	listed  []clienttoken.CustomerURL
 }
 
-func (d *directory) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+func (d *directory) Customer(ctx context.Context, user clienttoken.User) (clienttoken.Customer, error) {
 	d.asked = append(d.asked, user.ID)
 	if d.err != nil {
-		return clienttoken.CustomerURL{}, d.err
+		return clienttoken.Customer{}, d.err
 	}
 	if ctx.Err() != nil {
-		return clienttoken.CustomerURL{}, ctx.Err()
+		return clienttoken.Customer{}, ctx.Err()
 	}
 	c, ok := d.customers[user.ID]
 	if !ok {
-		return clienttoken.CustomerURL{}, fmt.Errorf("looking in a map: %w", clienttoken.ErrNoCustomer)
+		return clienttoken.Customer{}, fmt.Errorf("looking in a map: %w", clienttoken.ErrNoCustomer)
 	}
-	return c, nil
+	return clienttoken.Customer{URL: c, Status: d.statuses[c]}, nil
+}
+
+func (d *directory) HasBeneficialOwner(
+	ctx context.Context, customer clienttoken.CustomerURL, owner clienttoken.BeneficialOwnerURL,
+) (bool, error) {
+	d.listed = append(d.listed, customer)
+	if d.listErr != nil {
+		return false, d.listErr
+	}
+	return slices.Contains(d.owners[customer], owner), ctx.Err()
 }
 
 // dwolla is a Dwolla that remembers what it was asked.
 type dwolla struct {
-	owners    map[clienttoken.CustomerURL][]clienttoken.BeneficialOwnerURL
 	createErr error
-	listErr   error
 	granted   []clienttoken.Grant
-	listed    []clienttoken.CustomerURL
 }
 
 const tokenValue = "4adF858jPeQ9RnojMHdqSD2KwsvmhO7Ti7cI5woOiBGCpH5krY"
@@ -149,16 +162,6 @@ func (d *dwolla) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 	return clienttoken.Token{Secret: clienttoken.NewSecret(tokenValue), DwollaRequestID: "dwolla-request-1"}, nil
 }
 
-func (d *dwolla) ListBeneficialOwners(
-	ctx context.Context, customer clienttoken.CustomerURL,
-) ([]clienttoken.BeneficialOwnerURL, error) {
-	d.listed = append(d.listed, customer)
-	if d.listErr != nil {
-		return nil, d.listErr
-	}
-	return d.owners[customer], ctx.Err()
-}
-
 // world is a Vendor that allows everything, between a directory and a Dwolla
 // that know alice, bob and carol.
 type world struct {
@@ -170,14 +173,17 @@ type world struct {
 
 func newWorld(t rapid.TB) *world {
 	t.Helper()
-	d := &directory{customers: map[string]clienttoken.CustomerURL{
-		alice.ID: customer(t, alicesID),
-		bob.ID:   customer(t, bobsID),
-	}}
-	w := &dwolla{owners: map[clienttoken.CustomerURL][]clienttoken.BeneficialOwnerURL{
-		customer(t, alicesID): {owner(t, nobodysID), owner(t, alicesOwnerID)},
-		customer(t, bobsID):   {owner(t, bobsOwnerID)},
-	}}
+	d := &directory{
+		customers: map[string]clienttoken.CustomerURL{
+			alice.ID: customer(t, alicesID),
+			bob.ID:   customer(t, bobsID),
+		},
+		owners: map[clienttoken.CustomerURL][]clienttoken.BeneficialOwnerURL{
+			customer(t, alicesID): {owner(t, nobodysID), owner(t, alicesOwnerID)},
+			customer(t, bobsID):   {owner(t, bobsOwnerID)},
+		},
+	}
+	w := &dwolla{}
 	return &world{
 		Vendor: clienttoken.Vendor{
 			API: api(t, clienttoken.Sandbox, ""), Policy: policyOfEverything(t), Directory: d, Dwolla: w,

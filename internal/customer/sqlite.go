@@ -20,9 +20,9 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// SQLite is a [Store] in one file. Several processes of one machine may share
+// Database is a [Store] in one file. Several processes of one machine may share
 // the file; replicas on several machines may not.
-type SQLite struct {
+type Database struct {
 	// SQLite has one writer at a time. Writers queue for the one connection,
 	// where the end of a context ends the wait, and never hold up a reader.
 	reads, writes *sql.DB
@@ -38,7 +38,7 @@ const busyTimeout = 5 * time.Second
 // file that is not a database is an error too, and is left as it is.
 //
 // Path is the plain name of a file: no URI, no options, no ":memory:".
-func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
+func OpenSQLite(ctx context.Context, path string) (*Database, error) {
 	s, err := openSQLite(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("opening SQLite database %q: %w", path, err)
@@ -46,12 +46,12 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	return s, nil
 }
 
-func openSQLite(ctx context.Context, path string) (*SQLite, error) {
+func openSQLite(ctx context.Context, path string) (*Database, error) {
 	path, err := makeFile(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &SQLite{}
+	s := &Database{}
 	defer func() {
 		if s.customer == nil {
 			_ = s.Close() // what went wrong before is the news
@@ -138,7 +138,7 @@ func openPool(path string, n int, options string) (*sql.DB, error) {
 // awaitWritable returns nil once the file is known to be a database that can
 // be written. Of two processes that open a new file at once, SQLite gives one
 // SQLITE_BUSY without the wait of _busy_timeout, so that is waited for here.
-func (s *SQLite) awaitWritable(ctx context.Context) error {
+func (s *Database) awaitWritable(ctx context.Context) error {
 	patience := time.After(busyTimeout)
 	for {
 		tx, err := s.writes.BeginTx(ctx, nil)
@@ -163,7 +163,7 @@ func (s *SQLite) awaitWritable(ctx context.Context) error {
 }
 
 // Close ends all connections. Calls that are under way may fail.
-func (s *SQLite) Close() error {
+func (s *Database) Close() error {
 	var errs []error
 	for _, db := range []*sql.DB{s.reads, s.writes} { // the last one to go tidies up
 		if db != nil {
@@ -174,7 +174,7 @@ func (s *SQLite) Close() error {
 }
 
 // Ping reports whether links can be read now.
-func (s *SQLite) Ping(ctx context.Context) error {
+func (s *Database) Ping(ctx context.Context) error {
 	if _, err := s.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
 		return err
 	}
@@ -182,7 +182,7 @@ func (s *SQLite) Ping(ctx context.Context) error {
 }
 
 // Customer implements [Store].
-func (s *SQLite) Customer(ctx context.Context, userID string) (string, error) {
+func (s *Database) Customer(ctx context.Context, userID string) (string, error) {
 	var customerID string
 	err := s.customer.QueryRowContext(ctx, userID).Scan(&customerID)
 	switch {
@@ -196,7 +196,7 @@ func (s *SQLite) Customer(ctx context.Context, userID string) (string, error) {
 }
 
 // Link implements [Store].
-func (s *SQLite) Link(ctx context.Context, userID, customerID string) error {
+func (s *Database) Link(ctx context.Context, userID, customerID string) error {
 	customerID = strings.ToLower(customerID)
 	tx, err := s.writes.BeginTx(ctx, nil)
 	if err != nil {
@@ -228,7 +228,7 @@ func (s *SQLite) Link(ctx context.Context, userID, customerID string) error {
 }
 
 // Unlink implements [Store].
-func (s *SQLite) Unlink(ctx context.Context, userID string) error {
+func (s *Database) Unlink(ctx context.Context, userID string) error {
 	if _, err := s.writes.ExecContext(ctx, `DELETE FROM dropgate_links WHERE user_id = $1`, userID); err != nil {
 		return queryFault(ctx, "removing a link", err)
 	}

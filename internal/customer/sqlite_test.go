@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-func openSQLite(tb testing.TB, path string) *customer.SQLite {
+func openSQLite(tb testing.TB, path string) *customer.Database {
 	tb.Helper()
 	store, err := customer.OpenSQLite(tb.Context(), path)
 	if err != nil {

@@ -3,6 +3,7 @@ package dwolla
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -57,32 +58,25 @@ func newWireGrant(grant clienttoken.Grant) wireGrant {
 	}}
 }
 
-// Customer is what the service needs to know of a Customer.
-type Customer struct {
-	URL           clienttoken.CustomerURL
-	Type          string // unverified, receive-only, personal or business
-	Status        string // unverified, retry, kba, document, verified, suspended or deactivated
-	CorrelationID string // empty when the Customer has none
-}
-
 // GetCustomer reads a Customer: GET /customers/{id}. A Customer that does not
-// exist, or is another application's, is a Failure that wraps an *Error of
-// status 404 or 403.
-func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (Customer, error) {
+// exist, or is another application's (status 404 or 403), is
+// clienttoken.ErrUnknownCustomer.
+func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	call := call{opGetCustomer, http.MethodGet, customer.String(), nil}
 	got, err := c.do(ctx, call)
-	if err != nil {
-		return Customer{}, err
+	if refused, ok := errors.AsType[*Error](err); ok && (refused.Status == http.StatusNotFound || refused.Status == http.StatusForbidden) {
+		return clienttoken.Customer{}, fmt.Errorf("%w: %w", clienttoken.ErrUnknownCustomer, refused)
+	} else if err != nil {
+		return clienttoken.Customer{}, err
 	}
 	var answer struct {
-		Type          string `json:"type"`
-		Status        string `json:"status"`
-		CorrelationID string `json:"correlationId"`
+		Status        clienttoken.CustomerStatus `json:"status"`
+		CorrelationID string                     `json:"correlationId"`
 	}
 	if err := got.decode(call.operation, &answer); err != nil {
-		return Customer{}, err
+		return clienttoken.Customer{}, err
 	}
-	return Customer{customer, answer.Type, answer.Status, answer.CorrelationID}, nil
+	return clienttoken.Customer{URL: customer, Status: answer.Status, CorrelationID: answer.CorrelationID}, nil
 }
 
 // ListBeneficialOwners lists the beneficial owners of a Customer: GET

@@ -1,6 +1,7 @@
 package dwolla_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,12 +14,12 @@ import (
 
 func TestGetCustomerTellsWhatTheServiceNeedsToKnow(t *testing.T) {
 	w := start(t)
-	full := w.customer(t, emulator.Customer{Type: "personal", Status: "suspended", CorrelationID: "dg1.abc"})
+	full := w.customer(t, emulator.Customer{Status: "suspended", CorrelationID: "dg1.abc"})
 	plain := w.customer(t, emulator.Customer{ID: strings.ToUpper(someCustomer)})
-	for _, want := range []dwolla.Customer{
-		{URL: full, Type: "personal", Status: "suspended", CorrelationID: "dg1.abc"},
-		{URL: plain, Type: "unverified", Status: "unverified"},
-		{URL: w.customerURL(t, strings.ToUpper(someCustomer)), Type: "unverified", Status: "unverified"},
+	for _, want := range []clienttoken.Customer{
+		{URL: full, Status: "suspended", CorrelationID: "dg1.abc"},
+		{URL: plain, Status: "unverified"},
+		{URL: w.customerURL(t, strings.ToUpper(someCustomer)), Status: "unverified"},
 	} {
 		got, err := w.client.GetCustomer(t.Context(), want.URL)
 		if err != nil {
@@ -30,13 +31,15 @@ func TestGetCustomerTellsWhatTheServiceNeedsToKnow(t *testing.T) {
 	}
 }
 
-func TestACustomerThatDwollaDoesNotShowIsAFailureWithItsStatus(t *testing.T) {
+func TestACustomerThatDwollaDoesNotShowIsUnknownAndItsOwnersAreAFailure(t *testing.T) {
 	w := start(t)
 	nobody := w.customerURL(t, someCustomer)
 	check := func(status int, code string) {
 		t.Helper()
 		_, err := w.client.GetCustomer(t.Context(), nobody)
-		w.wantFailure(t, err, clienttoken.UpstreamError)
+		if !errors.Is(err, clienttoken.ErrUnknownCustomer) {
+			t.Errorf("%v, want ErrUnknownCustomer", err)
+		}
 		wantFault(t, fault(t, err), "get_customer", status, code)
 		_, err = w.client.ListBeneficialOwners(t.Context(), nobody)
 		w.wantFailure(t, err, clienttoken.UpstreamError)
@@ -107,7 +110,7 @@ func TestOwnersAndCustomersThatAreNonsenseAreFailures(t *testing.T) {
 		t.Run("Customer "+name, func(t *testing.T) {
 			w := startWith(t, setup{api: answers(http.StatusOK, body)})
 			got, err := w.client.GetCustomer(t.Context(), w.customerURL(t, someCustomer))
-			if got != (dwolla.Customer{}) {
+			if got != (clienttoken.Customer{}) {
 				t.Errorf("got %v", got)
 			}
 			w.wantFailure(t, err, clienttoken.UpstreamError)

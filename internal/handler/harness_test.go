@@ -66,7 +66,7 @@ var identityProvider = sync.OnceValue(func() *provider.Provider {
 type setup struct {
 	handler       handler.Config // without what the world is made of
 	policy        []string
-	directory     func(clienttoken.API) clienttoken.Directory
+	directory     func(clienttoken.API) customer.Source
 	modesAfter    []auth.Mode
 	keys          http.Handler // where the identity provider's keys are
 	dwollaTimeout time.Duration
@@ -98,12 +98,12 @@ func (f directoryFunc) Customer(ctx context.Context, user clienttoken.User) (cli
 }
 
 func directory(f directoryFunc) func(*setup) {
-	return func(s *setup) { s.directory = func(clienttoken.API) clienttoken.Directory { return f } }
+	return func(s *setup) { s.directory = func(clienttoken.API) customer.Source { return f } }
 }
 
 // fromSQLite links alice and bob in a database. The store that it opens goes to
 // opened.
-func fromSQLite(t *testing.T, opened func(*customer.SQLite)) func(*setup) {
+func fromSQLite(t *testing.T, opened func(*customer.Database)) func(*setup) {
 	t.Helper()
 	store, err := customer.OpenSQLite(t.Context(), t.TempDir()+"/links.db")
 	if err != nil {
@@ -117,8 +117,8 @@ func fromSQLite(t *testing.T, opened func(*customer.SQLite)) func(*setup) {
 	}
 	opened(store)
 	return func(s *setup) {
-		s.directory = func(api clienttoken.API) clienttoken.Directory {
-			return customer.Database{API: api, Store: store}
+		s.directory = func(api clienttoken.API) customer.Source {
+			return customer.Links{API: api, Store: store}
 		}
 	}
 }
@@ -147,7 +147,7 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 		keys:          identityProvider(),
 		dwollaTimeout: 5 * time.Second,
 		logLevel:      zerolog.InfoLevel,
-		directory: func(api clienttoken.API) clienttoken.Directory {
+		directory: func(api clienttoken.API) customer.Source {
 			return customer.Claim{API: api, Name: "dwolla_customer"}
 		},
 	}
@@ -230,7 +230,7 @@ func (w *world) wired(s setup) handler.Config {
 	})
 	c := s.handler
 	c.Environment = clienttoken.Sandbox
-	c.Vendor = &clienttoken.Vendor{API: root, Policy: policy, Directory: s.directory(root), Dwolla: client}
+	c.Vendor = &clienttoken.Vendor{API: root, Policy: policy, Dwolla: client, Directory: &customer.Directory{Source: s.directory(root), Owners: client}}
 	modes := []auth.Mode{bearer}
 	if w.signIn = s.signIn; w.signIn != nil {
 		w.startProvider()

@@ -30,16 +30,16 @@ const contractCustomer = "https://api-sandbox.dwolla.com/customers/11111111-1111
 // signed-in user says.
 type contractWorld struct{ customer clienttoken.CustomerURL }
 
-func (w contractWorld) Customer(_ context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+func (w contractWorld) Customer(_ context.Context, user clienttoken.User) (clienttoken.Customer, error) {
 	switch user.ID {
 	case "nobody":
-		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
+		return clienttoken.Customer{}, clienttoken.ErrNoCustomer
 	case "panic":
 		panic("the directory panics")
 	case "down":
-		return clienttoken.CustomerURL{}, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errors.New("down")}
+		return clienttoken.Customer{}, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errors.New("down")}
 	}
-	return w.customer, nil
+	return clienttoken.Customer{URL: w.customer}, nil
 }
 
 func (w contractWorld) CreateClientToken(_ context.Context, grant clienttoken.Grant) (clienttoken.Token, error) {
@@ -54,8 +54,8 @@ func (w contractWorld) CreateClientToken(_ context.Context, grant clienttoken.Gr
 	return clienttoken.Token{Secret: clienttoken.NewSecret("a-client-token")}, nil
 }
 
-func (w contractWorld) ListBeneficialOwners(context.Context, clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
-	return nil, nil
+func (w contractWorld) HasBeneficialOwner(context.Context, clienttoken.CustomerURL, clienttoken.BeneficialOwnerURL) (bool, error) {
+	return false, nil
 }
 
 // direct answers requests by a handler, without a network.

@@ -16,6 +16,7 @@ import (
 
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
 	"dropgate/internal/handler"
 )
 
@@ -24,7 +25,7 @@ const panicking = "panicking"
 
 // everyKindOfUser is a directory with an answer of each kind.
 func everyKindOfUser(s *setup) {
-	s.directory = func(api clienttoken.API) clienttoken.Directory {
+	s.directory = func(api clienttoken.API) customer.Source {
 		return directoryFunc(func(_ context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 			switch user.ID {
 			case alice:
@@ -127,7 +128,7 @@ func TestADirectoryThatNeverAnswersIsAnOutage(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		h, err := handler.New(handler.Config{
 			Environment: clienttoken.Sandbox, Registerer: registry, Auth: auth.NewChain(registry, anybody{}),
-			Vendor: &clienttoken.Vendor{API: root, Policy: policy, Directory: never},
+			Vendor: &clienttoken.Vendor{API: root, Policy: policy, Directory: &customer.Directory{Source: never}},
 		})
 		if err != nil {
 			t.Fatal(err)

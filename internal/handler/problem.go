@@ -78,12 +78,16 @@ func meaning(code clienttoken.Code) (status int, message string) {
 		return http.StatusMethodNotAllowed, "This address does not answer to this method."
 	case clienttoken.CustomerNotLinked:
 		return http.StatusConflict, "The action needs a Customer, and none is linked to the signed-in user."
+	case clienttoken.CustomerInactive:
+		return http.StatusForbidden, "The signed-in user's Customer is suspended or deactivated."
 	case clienttoken.CustomerAlreadyLinked:
 		return http.StatusConflict, "The signed-in user has a Customer already."
 	case payloadTooLarge:
 		return http.StatusRequestEntityTooLarge, "The request body is larger than 64 KiB."
 	case unsupportedMediaType:
 		return http.StatusUnsupportedMediaType, "The request body has to be application/json, without a content coding."
+	case clienttoken.TooManyRequests:
+		return http.StatusTooManyRequests, "There were too many requests. Try again later."
 	case clientClosedRequest:
 		return statusClientClosedRequest, "The caller went away."
 	case clienttoken.UpstreamError:
@@ -103,7 +107,11 @@ func problemOf(err error) *problem {
 		return p
 	}
 	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
-		return &problem{code: refusal.Code, reason: refusal.Reason}
+		p := &problem{code: refusal.Code, reason: refusal.Reason}
+		if refusal.Code == clienttoken.TooManyRequests {
+			p.header = http.Header{"Retry-After": {seconds(refusal.RetryAfter)}}
+		}
+		return p
 	}
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
 		p := &problem{code: failure.Code, reason: err.Error()}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -27,7 +28,7 @@ func (l *links) set(own map[string]string) {
 	l.own = own
 }
 
-func (l *links) directory(api clienttoken.API) clienttoken.Directory {
+func (l *links) directory(api clienttoken.API) customer.Source {
 	return directoryFunc(func(_ context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()

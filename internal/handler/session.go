@@ -24,8 +24,9 @@ type sessionUser struct {
 }
 
 type sessionCustomer struct {
-	ID   string `json:"id"`
-	Href string `json:"href"`
+	ID     string                     `json:"id"`
+	Href   string                     `json:"href"`
+	Status clienttoken.CustomerStatus `json:"status,omitempty"` // when somebody has told it
 }
 
 // session is GET /session: who is signed in, and what a page needs to set up
@@ -39,7 +40,7 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
 		return err
 	}
-	recordOf(r).customer = customer.ID()
+	recordOf(r).customer = customer.URL.ID()
 
 	name, _ := session.User.Claims["name"].(string)
 	email, _ := session.User.Claims["email"].(string)
@@ -49,8 +50,8 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 		Actions:     h.Vendor.Policy.Actions(session.User),
 		Components:  h.Vendor.Policy.Components(session.User),
 	}
-	if !customer.IsZero() {
-		answer.Customer = &sessionCustomer{ID: customer.ID(), Href: customer.String()}
+	if !customer.URL.IsZero() {
+		answer.Customer = &sessionCustomer{ID: customer.URL.ID(), Href: customer.URL.String(), Status: customer.Status}
 	}
 	if !session.Expires.IsZero() {
 		expires := session.Expires.UTC()

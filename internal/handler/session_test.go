@@ -91,7 +91,7 @@ func TestSessionByCookieNeedsNoOriginAndIsNeverExtended(t *testing.T) {
 }
 
 func TestSessionIsUnavailableWhileTheDirectoryIsDown(t *testing.T) {
-	w := newWorld(t, fromSQLite(t, func(s *customer.SQLite) { _ = s.Close() }))
+	w := newWorld(t, fromSQLite(t, func(s *customer.Database) { _ = s.Close() }))
 	a := w.get(t, alice, "/session")
 	a.refused(t, http.StatusServiceUnavailable, "Unavailable")
 	if a.header.Get("Retry-After") != "5" {

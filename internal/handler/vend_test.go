@@ -190,8 +190,8 @@ func TestVendRefusesWhatTheUsersCustomerDoesNotAllow(t *testing.T) {
 }
 
 func TestVendFromTheDatabase(t *testing.T) {
-	var store *customer.SQLite
-	w := newWorld(t, fromSQLite(t, func(s *customer.SQLite) { store = s }))
+	var store *customer.Database
+	w := newWorld(t, fromSQLite(t, func(s *customer.Database) { store = s }))
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.vended(t, w.filled(sentRead))
 	a = w.vend(t, carol, `{"action":"customer.read"}`)

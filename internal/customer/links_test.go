@@ -10,8 +10,10 @@ import (
 )
 
 var (
-	_ clienttoken.Directory = customer.Claim{}
-	_ clienttoken.Directory = customer.Database{}
+	_ customer.Source = customer.Claim{}
+	_ customer.Source = customer.Links{}
+
+	_ clienttoken.Directory = (*customer.Directory)(nil)
 )
 
 // stubStore answers every question with the same id and error.
@@ -25,7 +27,7 @@ func (s stubStore) Link(context.Context, string, string) error       { return s.
 func (s stubStore) Unlink(context.Context, string) error             { return s.err }
 
 func TestDatabaseFindsTheLinkedCustomer(t *testing.T) {
-	directory := customer.Database{API: sandbox(t), Store: newSQLite(t)()}
+	directory := customer.Links{API: sandbox(t), Store: newSQLite(t)()}
 	ann, bob := clienttoken.User{ID: "ann"}, clienttoken.User{ID: "bob"}
 	if _, err := directory.Customer(t.Context(), ann); !errors.Is(err, clienttoken.ErrNoCustomer) {
 		t.Fatalf("before the link: %v, want ErrNoCustomer", err)
@@ -53,7 +55,7 @@ func TestDatabaseFindsTheLinkedCustomer(t *testing.T) {
 
 // What a claim says about a user is nothing to the database.
 func TestDatabaseReadsNoClaims(t *testing.T) {
-	directory := customer.Database{API: sandbox(t), Store: newSQLite(t)()}
+	directory := customer.Links{API: sandbox(t), Store: newSQLite(t)()}
 	user := userSaying(t, `{"dropgate_customer":"`+customerA+`","sub":"bob"}`)
 	if err := directory.Link(t.Context(), "bob", customerURL(t, customerB)); err != nil {
 		t.Fatal(err)
@@ -65,7 +67,7 @@ func TestDatabaseReadsNoClaims(t *testing.T) {
 
 func TestStoreFaultIsAnOutage(t *testing.T) {
 	broken := errors.New("disk on fire")
-	directory := customer.Database{API: sandbox(t), Store: stubStore{err: broken}}
+	directory := customer.Links{API: sandbox(t), Store: stubStore{err: broken}}
 	_, readErr := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 	for _, err := range []error{
 		readErr,
@@ -82,17 +84,17 @@ func TestStoreFaultIsAnOutage(t *testing.T) {
 
 func TestClosedStoreIsAnOutage(t *testing.T) {
 	store := newSQLite(t)()
-	if err := store.(*customer.SQLite).Close(); err != nil { //nolint:errcheck // a panic is a failure too
+	if err := store.(*customer.Database).Close(); err != nil { //nolint:errcheck // a panic is a failure too
 		t.Fatal(err)
 	}
-	directory := customer.Database{API: sandbox(t), Store: store}
+	directory := customer.Links{API: sandbox(t), Store: store}
 	_, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 	wantFailure(t, err)
 }
 
 // A deadline that the store set for itself is not the caller's.
 func TestStoresOwnTimeoutIsAnOutage(t *testing.T) {
-	directory := customer.Database{API: sandbox(t), Store: stubStore{err: context.DeadlineExceeded}}
+	directory := customer.Links{API: sandbox(t), Store: stubStore{err: context.DeadlineExceeded}}
 	_, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 	wantFailure(t, err)
 }
@@ -101,7 +103,7 @@ func TestCallerWhoLeftIsNoOutage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, store := range []customer.Store{newSQLite(t)(), stubStore{err: errors.New("interrupted (9)")}} {
-		directory := customer.Database{API: sandbox(t), Store: store}
+		directory := customer.Links{API: sandbox(t), Store: store}
 		_, readErr := directory.Customer(ctx, clienttoken.User{ID: "ann"})
 		for _, err := range []error{
 			readErr,
@@ -117,7 +119,7 @@ func TestCallerWhoLeftIsNoOutage(t *testing.T) {
 
 func TestBrokenRowFailsClosed(t *testing.T) {
 	for _, id := range []string{"", "none", "../" + customerA, "https://api-sandbox.dwolla.com/customers/" + customerA} {
-		directory := customer.Database{API: sandbox(t), Store: stubStore{id: id}}
+		directory := customer.Links{API: sandbox(t), Store: stubStore{id: id}}
 		got, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 		wantFailure(t, err)
 		if !got.IsZero() {
@@ -135,7 +137,7 @@ func TestCustomerOfAnotherEnvironmentIsNotLinked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	directory := customer.Database{API: sandbox(t), Store: newSQLite(t)()}
+	directory := customer.Links{API: sandbox(t), Store: newSQLite(t)()}
 	for _, url := range []clienttoken.CustomerURL{foreign, {}} {
 		if err := directory.Link(t.Context(), "ann", url); err == nil {
 			t.Errorf("%q was linked", url)
@@ -147,7 +149,7 @@ func TestCustomerOfAnotherEnvironmentIsNotLinked(t *testing.T) {
 }
 
 func BenchmarkDatabase(b *testing.B) {
-	directory := customer.Database{API: sandbox(b), Store: newSQLite(b)()}
+	directory := customer.Links{API: sandbox(b), Store: newSQLite(b)()}
 	user := clienttoken.User{ID: "ann"}
 	if err := directory.Link(b.Context(), user.ID, customerURL(b, customerA)); err != nil {
 		b.Fatal(err)

@@ -41,9 +41,9 @@ type Store interface {
 // person who waits.
 const storeRetryAfter = 5 * time.Second
 
-// Database is the directory of an application that leaves the links to this
+// Links is the source of an application that leaves the links to this
 // service. Both fields are required.
-type Database struct {
+type Links struct {
 	API   clienttoken.API
 	Store Store
 }
@@ -51,15 +51,15 @@ type Database struct {
 // Customer returns the Customer that the user is linked to, or
 // clienttoken.ErrNoCustomer. An error that is neither that nor the end of ctx
 // is a *clienttoken.Failure.
-func (d Database) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
-	id, err := d.Store.Customer(ctx, user.ID)
+func (l Links) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+	id, err := l.Store.Customer(ctx, user.ID)
 	if errors.Is(err, clienttoken.ErrNoCustomer) {
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
 	}
 	if err != nil {
 		return clienttoken.CustomerURL{}, storeFault(ctx, err)
 	}
-	customer, err := clienttoken.ParseCustomerID(d.API, id)
+	customer, err := clienttoken.ParseCustomerID(l.API, id)
 	if err != nil {
 		return clienttoken.CustomerURL{}, storeFault(ctx, fmt.Errorf("the user's row: %w", err))
 	}
@@ -69,13 +69,13 @@ func (d Database) Customer(ctx context.Context, user clienttoken.User) (clientto
 // Link makes customer the user's own; see [Store] for ErrUserLinked and
 // ErrCustomerLinked. Whether the user may have it has to be known by then:
 // nothing is checked here but that customer is one of the API's.
-func (d Database) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
+func (l Links) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
 	// Only the id is stored. A Customer of another environment would come back
 	// as one of this one.
-	if own, err := clienttoken.ParseCustomerID(d.API, customer.ID()); err != nil || own != customer {
-		return fmt.Errorf("%.100q is not a Customer of %s", customer, d.API.Root())
+	if own, err := clienttoken.ParseCustomerID(l.API, customer.ID()); err != nil || own != customer {
+		return fmt.Errorf("%.100q is not a Customer of %s", customer, l.API.Root())
 	}
-	err := d.Store.Link(ctx, userID, customer.ID())
+	err := l.Store.Link(ctx, userID, customer.ID())
 	switch {
 	case err == nil:
 		return nil
@@ -87,8 +87,8 @@ func (d Database) Link(ctx context.Context, userID string, customer clienttoken.
 }
 
 // Unlink frees the user and the Customer, and does nothing when there is none.
-func (d Database) Unlink(ctx context.Context, userID string) error {
-	if err := d.Store.Unlink(ctx, userID); err != nil {
+func (l Links) Unlink(ctx context.Context, userID string) error {
+	if err := l.Store.Unlink(ctx, userID); err != nil {
 		return storeFault(ctx, err)
 	}
 	return nil
