@@ -113,27 +113,20 @@ func (o *OIDC) session(s session.Session) Session {
 // start begins a session in the place of the one that the browser had, if it
 // had one, and returns its cookie.
 func (o *OIDC) start(ctx context.Context, s session.Session, record loginRecord) (*http.Cookie, error) {
-	if len(record.Replaces) == len(session.Key{}) {
-		if err := o.end(ctx, session.Which{Key: session.Key(record.Replaces)}, "replaced"); err != nil {
-			return nil, err
-		}
+	by := session.SignIn{Once: record.State}
+	if len(record.Replaces) == len(by.Replaces) {
+		by.Replaces = session.Key(record.Replaces)
 	}
 	id := session.NewID()
 	key, _ := session.KeyOf(id.Reveal()) // what NewID makes is one
-	displaced, err := o.config.Sessions.Start(ctx, key, s, record.State)
+	ended, err := o.config.Sessions.Start(ctx, key, s, by)
 	if err != nil {
 		return nil, err
 	}
 	o.metrics.started.Inc()
-	o.metrics.ended.WithLabelValues("displaced").Add(float64(displaced))
+	o.metrics.ended.WithLabelValues("replaced").Add(float64(ended.Replaced))
+	o.metrics.ended.WithLabelValues("displaced").Add(float64(ended.Displaced))
 	return o.cookies.newSession(id), nil
-}
-
-// end ends sessions, and counts them.
-func (o *OIDC) end(ctx context.Context, which session.Which, reason string) error {
-	ended, err := o.config.Sessions.End(ctx, which)
-	o.metrics.ended.WithLabelValues(reason).Add(float64(len(ended)))
-	return err
 }
 
 type oidcMetrics struct {

@@ -132,28 +132,48 @@ func TestASlowTokenEndpointIsWaitedFor(t *testing.T) {
 	})
 }
 
+// It keeps the session that the browser has, too, until there is another one.
 func TestAStoreThatIsDownKeepsTheSignInForLater(t *testing.T) {
-	for _, operation := range []string{"start", "end"} {
-		t.Run(operation, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
-				w.op.acceptsCodesTwice()
-				b := w.browser(t)
-				b.signIn() // so that there is a session to end
-				query := w.op.authorize(b.begin("/page"))
-				w.store.breakDown(operation)
-				login, err := b.callback(query)
-				checkFailure(t, err)
-				if login.Cookies != nil || len(b.logins()) != 1 {
-					t.Errorf("cookies %v", login.Cookies)
-				}
-				w.store.breakDown()
-				if login, err = b.callback(query); err != nil || login.URL != origin+"/page" {
-					t.Errorf("later: %s (%v)", login.URL, err)
-				}
-				b.is(aliceCookie)
-			})
-		})
-	}
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.op.acceptsCodesTwice()
+		b := w.browser(t)
+		b.signIn()
+		before := b.copied()
+		query := w.op.authorize(b.begin("/page"))
+		w.store.breakDown("start")
+		login, err := b.callback(query)
+		checkFailure(t, err)
+		if login.Cookies != nil || len(b.logins()) != 1 {
+			t.Errorf("cookies %v", login.Cookies)
+		}
+		before.is(aliceCookie)
+		w.store.breakDown()
+		if login, err = b.callback(query); err != nil || login.URL != origin+"/page" {
+			t.Errorf("later: %s (%v)", login.URL, err)
+		}
+		b.is(aliceCookie)
+		before.is(refused)
+	})
+}
+
+// A callback that comes twice must not end what the first has started, nor what
+// it was to replace.
+func TestASignInThatWasUsedEndsNoSession(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.op.acceptsCodesTwice()
+		b := w.browser(t)
+		query := w.op.authorize(b.begin(""))
+		again := b.copied()
+		if _, err := b.callback(query); err != nil {
+			t.Fatal(err)
+		}
+		_, err := again.callback(query)
+		checkProtocol(t, err, "state_used")
+		b.is(aliceCookie)
+		if asked := w.store.asked(); strings.Contains(asked, "end") {
+			t.Errorf("the store was asked to %s", asked)
+		}
+	})
 }
 
 func TestAProviderThatIsDownSinceTheStartKeepsTheSignInForLater(t *testing.T) {

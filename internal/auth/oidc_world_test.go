@@ -265,11 +265,11 @@ func (s *faultyStore) check(ctx context.Context, operation string) error {
 }
 
 // Start implements session.Store.
-func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Session, once string) (displaced int, err error) {
+func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Session, by session.SignIn) (session.Ended, error) {
 	if err := s.check(ctx, "start"); err != nil {
-		return 0, err
+		return session.Ended{}, err
 	}
-	return s.Store.Start(ctx, key, v, once)
+	return s.Store.Start(ctx, key, v, by)
 }
 
 // Find implements session.Store.

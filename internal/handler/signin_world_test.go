@@ -171,11 +171,11 @@ func (f *faulty) suffer(ctx context.Context, operation string) error {
 }
 
 // Start implements session.Store.
-func (f *faulty) Start(ctx context.Context, key session.Key, s session.Session, once string) (displaced int, err error) {
+func (f *faulty) Start(ctx context.Context, key session.Key, s session.Session, by session.SignIn) (session.Ended, error) {
 	if err := f.suffer(ctx, "start"); err != nil {
-		return 0, err
+		return session.Ended{}, err
 	}
-	return f.Store.Start(ctx, key, s, once)
+	return f.Store.Start(ctx, key, s, by)
 }
 
 // Find implements session.Store.
@@ -285,7 +285,7 @@ func (w *world) started(t testing.TB, user string) string {
 	_, err := w.store.Start(t.Context(), key, session.Session{
 		User:    clienttoken.User{ID: user, Claims: map[string]any{"dwolla_customer": customers[user]}},
 		Subject: user,
-	}, strings.Repeat("once", 4)+id.Reveal()[:10])
+	}, session.SignIn{Once: strings.Repeat("once", 4) + id.Reveal()[:10]})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,25 +48,30 @@ func NewMemory(limits Limits) *Memory {
 
 // Start implements Store. When 20 000 sessions are there, new ones have to wait
 // for old ones to end: whoever can sign in must not end those of others.
-func (m *Memory) Start(_ context.Context, key Key, s Session, once string) (displaced int, err error) {
+func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	m.sweep(now)
-	if len(m.sessions) >= maxSessions || len(m.used) >= maxSessions {
-		return 0, &clienttoken.Failure{
+	replaced := m.find(Which{Key: by.Replaces}, now)
+	if len(m.sessions)-len(replaced) >= maxSessions || len(m.used) >= maxSessions {
+		return Ended{}, &clienttoken.Failure{
 			Code:       clienttoken.Unavailable,
 			RetryAfter: sweepEvery,
 			Err:        errors.New("the memory for sessions is full"),
 			Mend:       "there is no room for more sessions in memory: set SESSION_STORE=redis",
 		}
 	}
-	if !m.use(once, now) {
-		return 0, ErrUsed
+	if !m.use(by.Once, now) {
+		return Ended{}, ErrUsed
 	}
+	for _, old := range replaced {
+		m.end(old)
+	}
+	ended := Ended{Replaced: len(replaced)}
 	others := m.live(m.bySubject[s.Subject], now)
-	for ; len(others)-displaced >= maxPerSubject; displaced++ {
-		m.end(others[displaced])
+	for ; len(others)-ended.Displaced >= maxPerSubject; ended.Displaced++ {
+		m.end(others[ended.Displaced])
 	}
 	deadline := now.Add(m.limits.Lifetime)
 	s.Expires = earlier(now.Add(m.limits.Idle), deadline)
@@ -75,7 +80,7 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, once string) (disp
 	if s.SID != "" {
 		m.bySID[s.SID] = append(m.bySID[s.SID], key)
 	}
-	return displaced, nil
+	return ended, nil
 }
 
 // Find implements Store.

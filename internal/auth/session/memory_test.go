@@ -25,10 +25,10 @@ func crowd(t *testing.T, w *world) []session.Key {
 func wantFull(t *testing.T, w *world) {
 	t.Helper()
 	key := newKey()
-	displaced, err := w.Start(t.Context(), key, w.of("one more", ""), rand.Text())
+	ended, err := w.Start(t.Context(), key, w.of("one more", ""), session.SignIn{Once: rand.Text()})
 	failure := failureOf(t, err, w.run, "one more")
-	if displaced != 0 || !strings.Contains(failure.Mend, "SESSION_STORE=redis") || failure.RetryAfter != time.Minute {
-		t.Fatalf("displaced %d, Mend %q, RetryAfter %v", displaced, failure.Mend, failure.RetryAfter)
+	if ended != (session.Ended{}) || !strings.Contains(failure.Mend, "SESSION_STORE=redis") || failure.RetryAfter != time.Minute {
+		t.Fatalf("ended %v, Mend %q, RetryAfter %v", ended, failure.Mend, failure.RetryAfter)
 	}
 	w.wantGone(t, key)
 }
@@ -76,11 +76,21 @@ func TestWhoIsRefusedByFullMemoryMayTryAgainWithTheSameSignIn(t *testing.T) {
 	keys := crowd(t, w)
 	w.pass(15 * time.Minute)
 	once := rand.Text()
-	_, err := w.Start(t.Context(), newKey(), w.of("ann", ""), once)
+	_, err := w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Once: once})
 	wantFailure(t, err)
 	w.end(t, session.Which{Key: keys[0]}, 1)
-	_, err = w.Start(t.Context(), newKey(), w.of("ann", ""), once)
+	_, err = w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Once: once})
 	wantError(t, err, nil)
+}
+
+// Who signs in anew in the same browser needs no more room.
+func TestFullMemoryHasRoomForASessionThatReplacesAnother(t *testing.T) {
+	w := newMemory(t)
+	keys := crowd(t, w)
+	w.pass(15 * time.Minute)
+	w.replace(t, w.of("ann", ""), keys[3], session.Ended{Replaced: 1})
+	wantFull(t, w)
+	w.wantGone(t, keys[3])
 }
 
 // A logout is never refused for want of room.

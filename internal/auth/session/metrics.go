@@ -24,10 +24,10 @@ func Observe(s Store, r prometheus.Registerer) *Observed {
 }
 
 // Start implements Store.
-func (o *Observed) Start(ctx context.Context, key Key, s Session, once string) (displaced int, err error) {
-	displaced, err = o.store.Start(ctx, key, s, once)
+func (o *Observed) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error) {
+	ended, err := o.store.Start(ctx, key, s, by)
 	o.count("start", err)
-	return displaced, err
+	return ended, err
 }
 
 // Find implements Store.

@@ -20,8 +20,8 @@ type scripted struct {
 	err     error
 }
 
-func (s *scripted) Start(context.Context, session.Key, session.Session, string) (int, error) {
-	return 7, s.err
+func (s *scripted) Start(context.Context, session.Key, session.Session, session.SignIn) (session.Ended, error) {
+	return session.Ended{Displaced: 7}, s.err
 }
 
 func (s *scripted) Find(context.Context, session.Key, session.Effect) (session.Session, error) {
@@ -58,8 +58,8 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 		store.err = c.err
 		n++
 		for range n {
-			displaced, err := o.Start(t.Context(), session.Key{}, session.Session{}, "once")
-			wantPassed(t, displaced, 7, err, c.err)
+			ended, err := o.Start(t.Context(), session.Key{}, session.Session{}, session.SignIn{Once: "once"})
+			wantPassed(t, ended.Displaced, 7, err, c.err)
 		}
 		for range 10 * n {
 			s, err := o.Find(t.Context(), session.Key{}, session.Peek)

@@ -94,41 +94,62 @@ func (m *model) draw(t *rapid.T) session.Session {
 	return m.w.of(rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "subject"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "SID"))
 }
 
-func (m *model) start(t *rapid.T, s session.Session) {
+// start signs somebody in, in the place of the session that they have, which is
+// nil for none.
+func (m *model) start(t *rapid.T, s session.Session, replaces *modeled) {
 	m.pass(ms) // no two are of the same age
 	key := newKey()
+	want := session.Ended{}
+	by := session.SignIn{}
+	if replaces != nil {
+		by.Replaces = replaces.key
+	}
 	once, good := m.once(t)
-	displaced, err := m.w.Start(context.Background(), key, s, once)
+	by.Once = once
+	got, err := m.w.Start(context.Background(), key, s, by)
 	if !good {
 		wantError(t, err, session.ErrUsed)
 		return
 	}
 	wantError(t, err, nil)
+	if replaces != nil && m.good(replaces) {
+		replaces.ended = true
+		want.Replaced = 1
+	}
 	var others []*modeled
 	for _, other := range m.sessions {
 		if m.good(other) && other.session.Subject == s.Subject {
 			others = append(others, other)
 		}
 	}
-	surplus := max(0, len(others)-31)
-	for _, other := range others[:surplus] {
+	want.Displaced = max(0, len(others)-31)
+	for _, other := range others[:want.Displaced] {
 		other.ended = true
 	}
-	if displaced != surplus {
-		t.Fatalf("displaced %d, want %d", displaced, surplus)
+	if got != want {
+		t.Fatalf("ended %v, want %v", got, want)
 	}
 	now := m.w.Now()
 	m.sessions = append(m.sessions, &modeled{key, s, now.Add(idle), now.Add(lifetime), false})
 }
 
 // Start signs somebody in.
-func (m *model) Start(t *rapid.T) { m.start(t, m.draw(t)) }
+func (m *model) Start(t *rapid.T) { m.start(t, m.draw(t), nil) }
+
+// StartAgain signs somebody in who was, or whom somebody else was before in the
+// same browser.
+func (m *model) StartAgain(t *rapid.T) {
+	if len(m.sessions) == 0 {
+		t.Skip("there are no sessions")
+	}
+	m.start(t, m.draw(t), rapid.SampledFrom(m.sessions).Draw(t, "session"))
+}
 
 // StartMany signs somebody in from everywhere.
 func (m *model) StartMany(t *rapid.T) {
 	s := m.draw(t)
 	for range rapid.IntRange(5, 15).Draw(t, "sessions") {
-		m.start(t, s)
+		m.start(t, s, nil)
 	}
 }
 

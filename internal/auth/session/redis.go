@@ -93,24 +93,24 @@ type stored struct {
 }
 
 // Start implements Store.
-func (r *Redis) Start(ctx context.Context, key Key, s Session, once string) (displaced int, err error) {
+func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error) {
 	data, err := json.Marshal(stored{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal()})
 	if err != nil {
-		return 0, fmt.Errorf("writing a session: %w", err)
+		return Ended{}, fmt.Errorf("writing a session: %w", err)
 	}
 	now := r.limits.Now()
-	displaced, err = r.start.Run(ctx, r.client,
-		[]string{sessionName(key), name("subject", s.Subject), name("sid", s.SID), name("used", once)},
+	ended, err := r.start.Run(ctx, r.client,
+		[]string{sessionName(key), name("subject", s.Subject), name("sid", s.SID), name("used", by.Once), sessionName(by.Replaces)},
 		now.UnixMilli(), now.Add(r.limits.Idle).UnixMilli(), now.Add(r.limits.Lifetime).UnixMilli(), data,
 		maxPerSubject, rand.Text(), rememberUse.Milliseconds(),
-	).Int()
+	).Int64Slice()
 	if err != nil {
-		return 0, failed(err)
+		return Ended{}, failed(err)
 	}
-	if displaced < 0 {
-		return 0, ErrUsed
+	if len(ended) == 0 {
+		return Ended{}, ErrUsed
 	}
-	return displaced, nil
+	return Ended{Replaced: int(ended[0]), Displaced: int(ended[1])}, nil
 }
 
 // Find implements Store.

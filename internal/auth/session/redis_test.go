@@ -73,9 +73,9 @@ func TestPingTellsWhetherTheServerAnswers(t *testing.T) {
 func wantOutage(t *testing.T, s session.Store, secrets ...string) {
 	t.Helper()
 	ctx := t.Context()
-	displaced, err := s.Start(ctx, newKey(), session.Session{Subject: "ann"}, rand.Text())
-	if failure := failureOf(t, err, secrets...); displaced != 0 || failure.RetryAfter != 5*time.Second {
-		t.Fatalf("displaced %d, RetryAfter %v", displaced, failure.RetryAfter)
+	started, err := s.Start(ctx, newKey(), session.Session{Subject: "ann"}, session.SignIn{Once: rand.Text()})
+	if failure := failureOf(t, err, secrets...); started != (session.Ended{}) || failure.RetryAfter != 5*time.Second {
+		t.Fatalf("ended %v, RetryAfter %v", started, failure.RetryAfter)
 	}
 	_, err = s.Find(ctx, newKey(), session.Extend)
 	wantFailure(t, err, secrets...)
@@ -183,7 +183,7 @@ func TestACanceledCallChangesNothing(t *testing.T) {
 			_, err = w.End(ctx, which)
 			wantError(t, err, context.Canceled)
 		}
-		_, err = w.Start(ctx, other, w.of("ann", "a"), once)
+		_, err = w.Start(ctx, other, w.of("ann", "a"), session.SignIn{Once: once, Replaces: key})
 		wantError(t, err, context.Canceled)
 		w.wantThere(t, key)
 		w.wantGone(t, other)
@@ -219,12 +219,12 @@ func TestALostAnswerIsNotASecondUse(t *testing.T) {
 
 		p.armed.Store(true)
 		last, once := newKey(), rand.Text()
-		displaced, err := w.Start(t.Context(), last, w.of("ann", "a"), once)
-		if wantError(t, err, nil); displaced != 0 {
-			t.Errorf("displaced %d", displaced)
+		ended, err := w.Start(t.Context(), last, w.of("ann", "a"), session.SignIn{Once: once})
+		if wantError(t, err, nil); ended != (session.Ended{}) {
+			t.Errorf("ended %v", ended)
 		}
 		w.wantThere(t, slices.Concat(keys[1:], []session.Key{last})...) // makes room once only
-		_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), once)
+		_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: once})
 		wantError(t, err, session.ErrUsed)
 
 		p.armed.Store(true)

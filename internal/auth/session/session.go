@@ -71,6 +71,22 @@ const (
 	Extend
 )
 
+// SignIn is what a session is started by.
+type SignIn struct {
+	// Once is the id of the sign-in, which starts one session only: ErrUsed is
+	// the answer to another one of that id.
+	Once string
+	// Replaces is the key of the session in whose place the new one comes: it
+	// ends when the new one starts, and not otherwise. The zero Key is none.
+	Replaces Key
+}
+
+// Ended is how many sessions had to end for a new one.
+type Ended struct {
+	Replaced  int // by the next sign-in of the same browser
+	Displaced int // by more sign-ins of the same subject than are kept
+}
+
 // Which sessions to end: the one of Key, or all of Subject, or all of SID. With
 // both, those of Subject that are of SID or do not know theirs.
 type Which struct {
@@ -91,10 +107,9 @@ var (
 // Store keeps sessions. Whatever it cannot do because it is down, or full, is
 // a *clienttoken.Failure. It is safe for concurrent use.
 type Store interface {
-	// Start keeps a new session. Once is the id of the sign-in, which starts
-	// one session only: ErrUsed. It returns how many sessions of the same
-	// subject it had to end to make room.
-	Start(ctx context.Context, key Key, s Session, once string) (displaced int, err error)
+	// Start keeps a new session, and ends those that it comes in the place of,
+	// in one step: with an error none has ended.
+	Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error)
 	// Find returns a session, or ErrNone.
 	Find(ctx context.Context, key Key, effect Effect) (Session, error)
 	// End ends sessions, for good, and returns them. None is no error.

@@ -46,6 +46,11 @@ func TestStores(t *testing.T) {
 		"SubjectsAndSIDsAreNotMistakenForEachOther":     subjectsAreNoSIDs,
 		"ManyAtOnceKeepTheBoundAndStartOncePerSignIn":   manyAtOnce,
 		"EachSessionIsEndedForOneCallerOnly":            endedForOneCaller,
+		"ASignInEndsTheSessionThatItReplaces":           signInReplaces,
+		"ARefusedSignInReplacesNothing":                 refusedReplacesNothing,
+		"WhatIsGoneIsNotReplaced":                       goneIsNotReplaced,
+		"WhatIsReplacedDoesNotCountForTheBound":         replacedDoesNotCount,
+		"ASessionIsReplacedOnce":                        replacedOnce,
 	}
 	for kind, newWorld := range stores {
 		t.Run(kind, func(t *testing.T) {
@@ -225,7 +230,7 @@ func manyAtOnce(t *testing.T, w *world) {
 	for i := range callers {
 		keys[i] = newKey()
 		go func() {
-			_, err := w.Start(t.Context(), keys[i], w.of("ann", "browser"), onces[i%len(onces)])
+			_, err := w.Start(t.Context(), keys[i], w.of("ann", "browser"), session.SignIn{Once: onces[i%len(onces)]})
 			results <- err
 		}()
 	}

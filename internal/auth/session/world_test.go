@@ -226,9 +226,9 @@ func (p *prints) wipe(client *redis.Client) {
 	clear(p.names)
 }
 
-func (p *prints) Start(ctx context.Context, key session.Key, s session.Session, once string) (displaced int, err error) {
-	p.note(sessionName(key), nameOf("subject", s.Subject), nameOf("sid", s.SID), nameOf("used", once))
-	return p.Store.Start(ctx, key, s, once)
+func (p *prints) Start(ctx context.Context, key session.Key, s session.Session, by session.SignIn) (session.Ended, error) {
+	p.note(sessionName(key), nameOf("subject", s.Subject), nameOf("sid", s.SID), nameOf("used", by.Once))
+	return p.Store.Start(ctx, key, s, by)
 }
 
 func (p *prints) End(ctx context.Context, which session.Which) ([]session.Session, error) {
@@ -259,12 +259,12 @@ func (w *world) of(subject, sid string) session.Session {
 	return s
 }
 
-// start starts a session, which must displace none.
+// start starts a session, which must end none.
 func (w *world) start(t fataler, s session.Session) session.Key {
 	t.Helper()
 	key := newKey()
-	if displaced, err := w.Start(context.Background(), key, s, rand.Text()); displaced != 0 || err != nil {
-		t.Fatalf("starting a session: displaced %d, error %v", displaced, err)
+	if ended, err := w.Start(context.Background(), key, s, session.SignIn{Once: rand.Text()}); ended != (session.Ended{}) || err != nil {
+		t.Fatalf("starting a session: ended %v, error %v", ended, err)
 	}
 	return key
 }

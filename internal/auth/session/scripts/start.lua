@@ -1,9 +1,13 @@
--- KEYS: session, subject index, sid index or '', used
+-- KEYS: session, subject index, sid index or '', used, session that it replaces
 -- ARGV: now, idle, deadline, data, sessions per subject, call, remember
--- Returns how many sessions had to end, or -1 when the sign-in was used before.
+-- Returns how many sessions it replaced and how many it displaced, or nothing
+-- when the sign-in was used before.
 
-if not use(KEYS[4], ARGV[6], ARGV[7]) then return -1 end
+if not use(KEYS[4], ARGV[6], ARGV[7]) then return {} end
 finish(KEYS[1]) -- this very call may have been here, and its answer got lost
+local replaced = 0
+if expires(KEYS[5]) > now then replaced = 1 end
+finish(KEYS[5])
 local displaced = 0
 local others = live(KEYS[2])
 for i = 1, #others - tonumber(ARGV[5]) + 1 do
@@ -20,4 +24,4 @@ for i = 2, 3 do
     redis.call('PEXPIRE', KEYS[i], millis(tonumber(last) - now))
   end
 end
-return displaced
+return { replaced, displaced }
