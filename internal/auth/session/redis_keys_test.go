@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 )
@@ -153,8 +155,8 @@ func TestNoIDIsInRedisAndNoNameInItsKeys(t *testing.T) {
 	}
 }
 
-// garbage puts a hash of fields into the place of a session, or a string where
-// there are none.
+// garbage puts a hash of fields into the place of a session that its subject's
+// index knows, or a string where there are none.
 func (w *world) garbage(t *testing.T, fields []any) session.Key {
 	t.Helper()
 	key := newKey()
@@ -162,7 +164,10 @@ func (w *world) garbage(t *testing.T, fields []any) session.Key {
 	if fields == nil {
 		wantError(t, w.client.Set(t.Context(), sessionName(key), "hunter2", time.Hour).Err(), nil)
 	} else {
-		wantError(t, w.client.HSet(t.Context(), sessionName(key), fields...).Err(), nil)
+		index := nameOf("subject", w.run+"garbage")
+		w.prints.note(index)
+		wantError(t, w.client.ZAdd(t.Context(), index, redis.Z{Member: sessionName(key)}).Err(), nil)
+		wantError(t, w.client.HSet(t.Context(), sessionName(key), append(fields, "subject", index, "sid", "")...).Err(), nil)
 	}
 	return key
 }
@@ -183,10 +188,10 @@ func TestGarbageInRedisIsAnOutageThatQuotesNothing(t *testing.T) {
 		ends := fmt.Sprint(w.Now().Add(time.Hour).UnixMilli())
 		for name, fields := range map[string][]any{
 			"a string":             nil,
-			"no data":              {"idle", ends, "deadline", ends, "subject", "", "sid", ""},
-			"data that is no JSON": {"idle", ends, "deadline", ends, "subject", "", "sid", "", "data", "hunter2"},
-			"data of another kind": {"idle", ends, "deadline", ends, "subject", "", "sid", "", "data", `["hunter2"]`},
-			"data that is cut off": {"idle", ends, "deadline", ends, "subject", "", "sid", "", "data", `{"id":"hunter2","subject":"hun`},
+			"no data":              {"idle", ends, "deadline", ends},
+			"data that is no JSON": {"idle", ends, "deadline", ends, "data", "hunter2"},
+			"data of another kind": {"idle", ends, "deadline", ends, "data", `["hunter2"]`},
+			"data that is cut off": {"idle", ends, "deadline", ends, "data", `{"id":"hunter2","subject":"hun`},
 			"no times":             {"idle", "hunter2", "deadline", "hunter2", "data", "{}"},
 			"no deadline":          {"idle", ends, "data", `{"id":"hunter2"}`},
 		} {

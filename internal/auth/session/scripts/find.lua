@@ -3,12 +3,12 @@
 -- Returns the data and when the session ends, or false when there is none.
 -- It only ever changes a session that is there.
 
-local ends = expires(KEYS[1])
+local ends, deadline = expires(KEYS[1])
 if ends <= now then return false end
 local extend = tonumber(ARGV[2])
 if extend > 0 then
   redis.call('HSET', KEYS[1], 'idle', millis(now + extend))
-  ends = expires(KEYS[1])
+  ends = math.min(now + extend, deadline)
   redis.call('PEXPIRE', KEYS[1], millis(ends - now))
 end
 return { redis.call('HGET', KEYS[1], 'data'), millis(ends) }

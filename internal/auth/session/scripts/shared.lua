@@ -12,11 +12,15 @@ local now = tonumber(ARGV[1])
 
 local function millis(t) return string.format('%d', t) end
 
--- expires is when the session of a key ends, or 0 when there is none.
+-- expires is when the session of a key ends, or 0 when there is none, and its
+-- deadline. One that a logout by its subject or its sid would not find is none: a
+-- server that is full may have evicted the index.
 local function expires(key)
-  local s = redis.call('HMGET', key, 'idle', 'deadline')
-  if not s[1] then return 0 end
-  return math.min(tonumber(s[1]), tonumber(s[2]))
+  local s = redis.call('HMGET', key, 'idle', 'deadline', 'subject', 'sid')
+  if not s[1] or not redis.call('ZSCORE', s[3], key) then return 0 end
+  if s[4] ~= '' and not redis.call('ZSCORE', s[4], key) then return 0 end
+  local deadline = tonumber(s[2])
+  return math.min(tonumber(s[1]), deadline), deadline
 end
 
 -- finish ends the session of a key and returns its data.
