@@ -120,9 +120,10 @@ func (b *Bearer) verify(ctx context.Context, token string) (verifiedToken, error
 	if b.config.TokenType == "" {
 		types = append(types, "jwt", "")
 	}
-	v, err := b.config.Keys.verify(ctx, token, types...)
-	if reason, ok := errors.AsType[invalid](err); ok {
-		return verifiedToken{}, b.reject(string(reason))
+	v, err := b.config.Keys.verify(ctx, token, fromAnybody, types...)
+	if _, ok := errors.AsType[invalid](err); ok || errors.Is(err, errKeysNotFresh) {
+		// Who can name any key must not be told of an outage that is none.
+		return verifiedToken{}, b.reject(err.Error())
 	} else if err != nil {
 		return verifiedToken{}, err
 	}

@@ -18,6 +18,7 @@ import (
 // others.
 type signature struct {
 	keys   *KeySet
+	from   source
 	types  []string
 	claims claims
 	err    error
@@ -25,7 +26,11 @@ type signature struct {
 
 // VerifySignature implements oidc.KeySet.
 func (s *signature) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	v, err := s.keys.verify(ctx, token, s.types...)
+	v, err := s.keys.verify(ctx, token, s.from, s.types...)
+	if errors.Is(err, errKeysNotFresh) {
+		// It may be good, and who has sent it may have no other.
+		err = s.keys.outage(s.from, err.Error())
+	}
 	s.claims, s.err = v.claims, err
 	if err != nil {
 		return nil, err
@@ -68,7 +73,7 @@ func (o *OIDC) identified(ctx context.Context, raw, nonce string) (session.Sessi
 	if raw == "" {
 		return session.Session{}, &ProtocolError{"id_token_missing", "the token endpoint's answer holds no ID token"}
 	}
-	s := signature{keys: o.config.Keys, types: []string{"jwt", ""}}
+	s := signature{keys: o.config.Keys, from: fromProvider, types: []string{"jwt", ""}}
 	_, err := o.verifier(&s).Verify(ctx, raw)
 	if err := o.tokenError("id_token_invalid", s.err, err); err != nil {
 		return session.Session{}, err

@@ -59,7 +59,7 @@ func TestOnlyGoodTokensAreRemembered(t *testing.T) {
 		private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 		set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
 		set.current.Store(&keys{list: []key{{algorithms: []string{"EdDSA"}, public: private.Public()}}})
-		set.nextFetch = time.Now().Add(time.Hour)
+		set.lastFetch = time.Now().Add(time.Hour) // none is due
 		b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: private}, nil)
 		if err != nil {
@@ -177,7 +177,7 @@ func TestKeysThatDidNotChangeAreTheSameSet(t *testing.T) {
 		go set.Run(t.Context())
 		synctest.Wait()
 		first := set.current.Load()
-		<-time.After(refreshEvery + fetchEvery)
+		<-time.After(refreshEvery + time.Duration(fromAnybody))
 		synctest.Wait()
 		mu.Lock()
 		if fetches < 2 {

@@ -2,10 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -39,8 +35,8 @@ type KeySetConfig struct {
 
 // KeySet holds the public keys of an identity provider. They are fetched in
 // the background: when Run starts, every refreshEvery, and when a token is
-// signed by none of them, but never twice within fetchEvery, whatever arrives.
-// While the provider is down the last good keys stay.
+// signed by none of them, but never more often than whoever showed it may cause
+// (docs/decisions/0005). While the provider is down the last good keys stay.
 type KeySet struct {
 	config    KeySetConfig
 	documents documents
@@ -51,14 +47,26 @@ type KeySet struct {
 	mu        sync.Mutex
 	fetching  chan struct{}      // closed when the fetch under way ends; nil if none is
 	cancel    context.CancelFunc // ends the fetch under way
-	nextFetch time.Time          // none starts before this
+	lastFetch time.Time          // when the last one began
+	fetched   time.Time          // when the last one that succeeded began
 	stopped   bool               // none starts any more
 }
 
+// source is who shows a token. It is the least time between two fetches that
+// such a token may cause.
+type source time.Duration
+
 const (
-	fetchEvery   = 30 * time.Second // the least time between two fetches
-	refreshEvery = 5 * time.Minute  // the most time for which a withdrawn key is believed
-	fetchTimeout = 5 * time.Second  // for discovery and key set together
+	// Anybody may send what looks like a token, and name any key.
+	fromAnybody = source(30 * time.Second)
+	// The provider itself has handed an ID token over, in exchange for a code
+	// that is good once: that is worth asking sooner, and waiting for.
+	fromProvider = source(2 * time.Second)
+)
+
+const (
+	refreshEvery = 5 * time.Minute // the most time for which a withdrawn key is believed
+	fetchTimeout = 5 * time.Second // for discovery and key set together
 )
 
 // NewKeySet returns a key set that is empty until Run.
@@ -81,8 +89,8 @@ func (s *KeySet) Run(ctx context.Context) {
 	defer s.stop()
 	for {
 		wait := refreshEvery
-		if _, err := s.refreshed(ctx); err != nil {
-			wait = fetchEvery
+		if _, err := s.refreshed(ctx, fromAnybody); err != nil {
+			wait = time.Duration(fromAnybody)
 		}
 		select {
 		case <-time.After(wait):
@@ -106,70 +114,98 @@ func (s *KeySet) stop() {
 
 // get returns the keys at hand, waiting for the first fetch if there has been
 // none. Without keys nobody can be told apart: that is a *clienttoken.Failure.
-func (s *KeySet) get(ctx context.Context) (*keys, error) {
+func (s *KeySet) get(ctx context.Context, from source) (*keys, error) {
 	if k := s.current.Load(); k != nil {
 		return k, nil
 	}
-	return s.refreshed(ctx)
+	return s.refreshed(ctx, from)
 }
 
-// refreshed returns the keys after a fetch, or those at hand when it is too
-// early for one.
-func (s *KeySet) refreshed(ctx context.Context) (*keys, error) {
-	if done := s.fetch(); done != nil {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return nil, ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+// refreshed returns the keys after a fetch. When it is too early for one it
+// returns those at hand, or waits, if the provider itself has given cause.
+func (s *KeySet) refreshed(ctx context.Context, from source) (*keys, error) {
+	done := s.fetch(from)
+	if done == nil && from == fromProvider {
+		if err := waited(ctx, time.After(s.early(from))); err != nil {
+			return nil, err
+		}
+		done = s.fetch(from)
+	}
+	if done != nil {
+		if err := waited(ctx, done); err != nil {
+			return nil, err
 		}
 	}
 	if k := s.current.Load(); k != nil {
 		return k, nil
 	}
+	return nil, s.outage(from, "the identity provider's keys have not been fetched yet")
+}
+
+// waited waits for done. The error is that of ctx.
+func waited[T any](ctx context.Context, done <-chan T) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+	}
+}
+
+// early is how much too early it is for a fetch.
+func (s *KeySet) early(from source) time.Duration {
 	s.mu.Lock()
-	wait := time.Until(s.nextFetch)
-	s.mu.Unlock()
-	return nil, &clienttoken.Failure{
+	defer s.mu.Unlock()
+	return time.Duration(from) - time.Since(s.lastFetch)
+}
+
+// outage says that a token cannot be checked before the next fetch.
+func (s *KeySet) outage(from source, reason string) *clienttoken.Failure {
+	return &clienttoken.Failure{
 		Code:       clienttoken.Unavailable,
-		RetryAfter: max(wait, time.Second),
-		Err:        errors.New("the identity provider's keys have not been fetched yet"),
+		RetryAfter: max(s.early(from), time.Second),
+		Err:        errors.New(reason),
 	}
 }
 
 // fetch starts a fetch unless it is too early for one, and returns a channel
 // that is closed when the fetch under way ends. The fetch belongs to nobody: it
 // goes on when whoever asked for it has gone.
-func (s *KeySet) fetch() <-chan struct{} {
+func (s *KeySet) fetch(from source) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped || s.fetching != nil || time.Now().Before(s.nextFetch) {
+	began := time.Now()
+	if s.stopped || s.fetching != nil || began.Sub(s.lastFetch) < time.Duration(from) {
 		return s.fetching
 	}
 	done := make(chan struct{})
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-	s.fetching, s.cancel, s.nextFetch = done, cancel, time.Now().Add(fetchEvery)
+	s.fetching, s.cancel, s.lastFetch = done, cancel, began
 	go func() {
 		defer close(done)
 		defer cancel()
-		s.replace(ctx)
+		ok := s.replace(ctx)
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.fetching = nil
-		s.mu.Unlock()
+		if ok {
+			s.fetched = began
+		}
 	}()
 	return done
 }
 
-// replace puts the provider's keys in the place of the old ones, if they can
-// be had and are others: a set that did not change stays the same pointer, on
-// which verifiedTokens relies.
-func (s *KeySet) replace(ctx context.Context) {
+// replace puts the provider's keys in the place of the old ones, and reports
+// whether they could be had. A set that did not change stays the same pointer,
+// on which verifiedTokens relies.
+func (s *KeySet) replace(ctx context.Context) bool {
 	fresh, err := s.download(ctx)
 	if err != nil {
 		s.fetches.WithLabelValues("failure").Inc()
 		s.config.Logger.Warn().Err(err).Str("issuer", s.config.Issuer).
 			Bool("old_keys", s.current.Load() != nil).
 			Msg("fetching the identity provider's keys failed")
-		return
+		return false
 	}
 	s.fetches.WithLabelValues("success").Inc()
 	if old := s.current.Load(); old == nil || !reflect.DeepEqual(old, fresh) {
@@ -177,6 +213,7 @@ func (s *KeySet) replace(ctx context.Context) {
 		s.config.Logger.Info().Str("issuer", s.config.Issuer).Int("keys", len(fresh.list)).
 			Msg("the identity provider has new keys")
 	}
+	return true
 }
 
 func (s *KeySet) download(ctx context.Context) (*keys, error) {
@@ -206,43 +243,6 @@ func (s *KeySet) download(ctx context.Context) (*keys, error) {
 	return fresh, nil
 }
 
-// keys are the keys of one document. They are never changed, so a pointer
-// stands for a set.
-type keys struct{ list []key }
-
-type key struct {
-	id         string
-	algorithms []string // the signatures it may verify
-	public     any      // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
-}
-
-// usable reads one key. A document may hold keys for other purposes, of kinds
-// that this service does not know, or too weak: they are passed over, so that
-// one of them does not cost the others.
-func usable(raw json.RawMessage) (key, bool) {
-	var k jose.JSONWebKey
-	if k.UnmarshalJSON(raw) != nil || !k.Valid() || k.Use != "" && k.Use != "sig" {
-		return key{}, false
-	}
-	var fitting []string
-	switch public := k.Key.(type) {
-	case *rsa.PublicKey:
-		if public.N.BitLen() >= 2048 {
-			fitting = []string{string(jose.RS256), string(jose.PS256)}
-		}
-	case *ecdsa.PublicKey:
-		if public.Curve == elliptic.P256() {
-			fitting = []string{string(jose.ES256)}
-		}
-	case ed25519.PublicKey:
-		fitting = []string{string(jose.EdDSA)}
-	}
-	if k.Algorithm != "" {
-		fitting = slices.DeleteFunc(fitting, func(a string) bool { return a != k.Algorithm })
-	}
-	return key{id: k.KeyID, algorithms: fitting, public: k.Key}, len(fitting) > 0
-}
-
 // claims are what a token says, once its signature has been verified.
 type claims struct {
 	standard jwt.Claims
@@ -270,11 +270,16 @@ func algorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 }
 
+// errKeysNotFresh is a token whose key is not known, while nobody can say
+// whether it is a new one: it is too early to ask, or the provider is down.
+var errKeysNotFresh = errors.New("signed by a key that is not known, and the provider's keys could not be fetched anew")
+
 // verify checks that one of the keys signed a token of one of the types, in
 // lower case and without "application/"; "" is a token that names none. The
-// error is invalid, or that of get.
-func (s *KeySet) verify(ctx context.Context, token string, types ...string) (verified, error) {
-	at, err := s.get(ctx)
+// error is invalid, errKeysNotFresh, or that of get.
+func (s *KeySet) verify(ctx context.Context, token string, from source, types ...string) (verified, error) {
+	asked := time.Now()
+	at, err := s.get(ctx, from)
 	if err != nil {
 		return verified{}, err
 	}
@@ -291,19 +296,34 @@ func (s *KeySet) verify(ctx context.Context, token string, types ...string) (ver
 	}
 	v, ok := at.open(signed)
 	if !ok {
-		// The key may be new, or another one under the old name.
+		// The key may be new, or another one under the old name. That is rare,
+		// and not worth waiting for.
 		old := at
-		if at, err = s.refreshed(ctx); err != nil {
+		if at.name(header) {
+			from = fromAnybody
+		}
+		if at, err = s.refreshed(ctx, from); err != nil {
 			return verified{}, err
 		}
 		if at != old {
 			v, ok = at.open(signed)
 		}
 	}
+	if !ok && !at.name(header) && s.fetchedBefore(asked) {
+		return verified{}, fmt.Errorf("%w (kid %.40q, alg %s)", errKeysNotFresh, header.KeyID, header.Algorithm)
+	}
 	if !ok {
 		return verified{}, invalid(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
 	}
 	return v, nil
+}
+
+// fetchedBefore reports whether all the provider's answers are to questions of
+// before then.
+func (s *KeySet) fetchedBefore(then time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetched.Before(then)
 }
 
 // spelledAsSigned refuses other spellings of a good token, so that nobody can
@@ -327,31 +347,4 @@ func typeOf(header jose.Header) string {
 		return ""
 	}
 	return strings.TrimPrefix(strings.ToLower(fmt.Sprint(given)), "application/")
-}
-
-// open returns what a token says that one of the keys signed.
-func (k *keys) open(token *jwt.JSONWebToken) (verified, bool) {
-	v := verified{keys: k}
-	for _, public := range k.fitting(token.Headers[0]) {
-		if token.Claims(public, &v.claims.standard, &v.claims.all, &v.payload) == nil {
-			return v, true
-		}
-	}
-	return verified{}, false
-}
-
-// fitting returns the public keys that may have signed a token with that
-// header. A token that names no key must leave no choice: trying all of them
-// would let strangers multiply our work (OpenID Connect Core, 10.1).
-func (k *keys) fitting(header jose.Header) []any {
-	var found []any
-	for _, key := range k.list {
-		if slices.Contains(key.algorithms, header.Algorithm) && (header.KeyID == "" || header.KeyID == key.id) {
-			found = append(found, key.public)
-		}
-	}
-	if header.KeyID == "" && len(found) > 1 {
-		return nil
-	}
-	return found
 }

@@ -167,6 +167,10 @@ func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord)
 	if query.Get("code") == "" {
 		return session.Session{}, &ProtocolError{"callback_malformed", "neither code nor error"}
 	}
+	// A code is good once. Without keys its ID token would be lost.
+	if _, err := o.config.Keys.get(ctx, fromProvider); err != nil {
+		return session.Session{}, err
+	}
 	exchange := context.WithValue(ctx, oauth2.HTTPClient, o.http)
 	token, err := o.client(provider).Exchange(exchange, query.Get("code"), oauth2.VerifierOption(record.Verifier))
 	if err != nil {

@@ -68,12 +68,13 @@ const logoutTokenLife = 10 * time.Minute
 // (OpenID Connect Back-Channel Logout 1.0, 2.6): it answers POST
 // /auth/backchannel-logout. It returns how many there were. The error is a
 // *ProtocolError, a *clienttoken.Failure while keys or the session store cannot
-// be had, or ctx's own: then the provider may send the token again.
+// be had, also when it is signed by a key that may be a new one, or ctx's own:
+// then the provider may send the token again.
 func (o *OIDC) BackChannelLogout(ctx context.Context, raw string) (int, error) {
 	const code = "logout_token_invalid"
 	// Providers that are older than the type of its own name none, or "JWT"; the
 	// events claim tells those from ID tokens.
-	s := signature{keys: o.config.Keys, types: []string{"logout+jwt", "jwt", ""}}
+	s := signature{keys: o.config.Keys, from: fromAnybody, types: []string{"logout+jwt", "jwt", ""}}
 	token, err := o.verifier(&s).VerifyLogout(ctx, raw)
 	if err := o.tokenError(code, s.err, err); err != nil {
 		return 0, err

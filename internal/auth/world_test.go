@@ -36,6 +36,7 @@ type idp struct {
 	mu      sync.Mutex
 	pages   map[string]http.HandlerFunc
 	fetches []time.Time // when the first page of a fetch was asked for
+	keys    []time.Time // when the key set was
 	hosts   []string    // whom the service believed to ask
 }
 
@@ -52,6 +53,9 @@ func (p *idp) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	if r.URL.Path == discovery {
 		p.fetches = append(p.fetches, time.Now())
+	}
+	if r.URL.Path == jwks {
+		p.keys = append(p.keys, time.Now())
 	}
 	p.hosts = append(p.hosts, r.URL.Host)
 	page, known := p.pages[r.URL.Path]
@@ -82,6 +86,12 @@ func (p *idp) fetched() []time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.fetches)
+}
+
+func (p *idp) fetchedKeys() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.keys)
 }
 
 func (p *idp) asked() []string {

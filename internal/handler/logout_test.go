@@ -196,16 +196,27 @@ func TestBadNoticesOfALogoutEndNothing(t *testing.T) {
 	b.isSignedIn(nobody)
 }
 
+// TestANoticeSignedWithANewKeyCounts: as long as it is too early to ask for the
+// new key the provider is told to send the notice again, and when it does, it
+// counts. The next sign-in, which may ask earlier, brings the key.
 func TestANoticeSignedWithANewKeyCounts(t *testing.T) {
 	w := newWorld(t, withSignIn())
-	b := w.signedIn(t, alice)
+	b := w.browser(t)
+	b.signIn(alice, "")
 	if err := w.idp.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	if a := w.do(t, w.notice("logout_token="+w.logoutToken(t, alice))); a.status != http.StatusOK {
+	token := w.logoutToken(t, alice)
+	a := w.do(t, w.notice("logout_token="+token))
+	a.unavailable(t)
+	b.isSignedIn(alice)
+	other := w.browser(t)
+	other.signIn(bob, "")
+	if a := w.do(t, w.notice("logout_token="+token)); a.status != http.StatusOK {
 		t.Errorf("answer %d (%s)", a.status, a.access["reason"])
 	}
 	b.isSignedIn(nobody)
+	other.isSignedIn(bob)
 }
 
 // TestNoCookieAndNoTokenIsInTheLogs is what every world checks at its end; here
