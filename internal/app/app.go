@@ -1,13 +1,13 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,11 +213,17 @@ func (a *App) openOIDC(registry prometheus.Registerer) error {
 }
 
 // keySet is the one of the identity provider: bearer and oidc have the same.
+// Settings of a mode that is off were not checked, and must not say whose keys
+// are believed.
 func (a *App) keySet(registry prometheus.Registerer) *auth.KeySet {
 	if a.keys == nil {
+		issuer, url := a.config.OIDCIssuer, ""
+		if slices.Contains(a.config.AuthModes, "bearer") {
+			issuer, url = a.config.BearerIssuer, a.config.BearerJWKSURL
+		}
 		a.keys = auth.NewKeySet(auth.KeySetConfig{
-			Issuer:     cmp.Or(a.config.BearerIssuer, a.config.OIDCIssuer),
-			URL:        a.config.BearerJWKSURL,
+			Issuer:     issuer,
+			URL:        url,
 			Transport:  http.DefaultTransport,
 			Logger:     a.log,
 			Registerer: registry,

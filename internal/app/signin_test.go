@@ -305,3 +305,34 @@ func TestSessionsLiveAsLongAsConfigured(t *testing.T) {
 		t.Errorf("the session ends in %s, want 10m at most", left)
 	}
 }
+
+// TestSettingsOfAModeThatIsOffHaveNoEffect: what is left over of the mode bearer
+// names somebody else, whose keys must not be good for ID and logout tokens.
+func TestSettingsOfAModeThatIsOffHaveNoEffect(t *testing.T) {
+	var asked atomic.Int32
+	somebody := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(somebody.Close)
+	for name, left := range map[string]map[string]string{
+		"keys":            {"AUTH_BEARER_JWKS_URL": somebody.URL + "/keys"},
+		"keys of no URL":  {"AUTH_BEARER_JWKS_URL": "keys.json"},
+		"another issuer":  {"AUTH_BEARER_ISSUER": somebody.URL},
+		"no https at all": {"AUTH_BEARER_ISSUER": "ftp://x", "AUTH_FORWARD_URL": somebody.URL, "AUTH_PROXY_SECRET": "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, 1, left)
+			b := s.browser(t)
+			b.signIn()
+			b.vends("signed in", "200 ")
+			if err := s.world.provider.EndUser(t.Context(), "alice"); err != nil {
+				t.Error(err)
+			}
+			b.vends("signed out", "401 ")
+			if n := asked.Load(); n != 0 {
+				t.Errorf("somebody else was asked %d times", n)
+			}
+		})
+	}
+}
