@@ -126,8 +126,14 @@ func (f faults) checkAuth(c *Config) {
 			f.checkBearer(c)
 		case "forward":
 			f.checkForward(c)
+			if i < len(c.AuthModes)-1 {
+				f.add("AUTH_MODES", "forward has to be the last one: it takes every cookie for the application's, the session's included")
+			}
 		case "proxy":
 			f.checkProxy(c)
+			if i > 0 {
+				f.add("AUTH_MODES", "proxy has to be the first one: its headers are refused from anybody else, whatever other credential a request has")
+			}
 		case "oidc":
 			f.checkOIDC(c)
 		default:
@@ -249,6 +255,11 @@ func (f faults) checkProxy(c *Config) {
 	f.checkSecret("AUTH_PROXY_SECRET", c.ProxySecret)
 	if len(c.TrustedProxies) == 0 {
 		f.add("TRUSTED_PROXIES", "is required for the mode proxy: the proxy's own addresses")
+	}
+	for _, prefix := range c.proxies {
+		if prefix.Bits() == 0 {
+			f.add("TRUSTED_PROXIES", fmt.Sprintf("%s is everybody's address, and not the proxy's", prefix))
+		}
 	}
 	if !isToken(c.ProxyHeader) || slices.Contains([]string{"authorization", "cookie", "x-proxy-secret"}, strings.ToLower(c.ProxyHeader)) {
 		f.add("AUTH_PROXY_HEADER", "is no header that can hold a user's id")

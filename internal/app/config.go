@@ -36,7 +36,7 @@ type Config struct {
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
 
-	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; bearer, oidc, forward, proxy"`
+	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; bearer, oidc, forward (the last one), proxy (the first one)"`
 	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`
 	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" help:"required for bearer: among the aud of good tokens"`
 	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" help:"where the issuer publishes its keys (default: OpenID discovery)"`
