@@ -59,6 +59,9 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 	if key, err := o.cookies.session(r); err == nil {
 		record.Replaces = key[:]
 	}
+	logins := o.cookies.logins(r)
+	kept := o.worthKeeping(logins)
+	o.settle(&record, kept)
 	name := o.loginCookie(record.State)
 	value, err := o.sealed(name, record)
 	if err != nil {
@@ -67,7 +70,7 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 	return Login{
 		URL: o.client(provider).AuthCodeURL(record.State,
 			oidc.Nonce(record.Nonce), oauth2.S256ChallengeOption(record.Verifier)),
-		Cookies: append(o.superfluous(o.cookies.logins(r)), o.cookies.newLogin(name, value)),
+		Cookies: append(o.superfluous(logins, append(kept, name)), o.cookies.newLogin(name, value)),
 	}, nil
 }
 

@@ -7,12 +7,12 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -36,6 +36,10 @@ type loginRecord struct {
 const (
 	loginLife = 10 * time.Minute
 	maxLogins = 5 // of one browser
+	// loginSlots is how many cookies there can be, also of sign-ins that begin at
+	// the same moment and know nothing of each other: so many fit into the
+	// headers of a request beside everything else. A state tells its slot.
+	loginSlots = 8
 )
 
 func newLoginRecord(returnTo string) loginRecord {
@@ -66,10 +70,17 @@ func newSeal(secret clienttoken.Secret) cipher.AEAD {
 	return seal
 }
 
-// loginCookie is the name of the cookie for a state. It tells nothing of it.
+// loginCookie is the name of the cookie for a state. Others have the same one.
 func (o *OIDC) loginCookie(state string) string {
 	sum := sha256.Sum256([]byte(state))
-	return o.cookies.name("login-") + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
+	return o.cookies.name("login-") + strconv.Itoa(int(sum[0])%loginSlots)
+}
+
+// settle gives the record a state whose cookie is none of those that are kept.
+func (o *OIDC) settle(record *loginRecord, kept []string) {
+	for slices.Contains(kept, o.loginCookie(record.State)) {
+		record.State = rand.Text()
+	}
 }
 
 // sealed is the record as a cookie's value, which opens under no other name.
@@ -101,19 +112,24 @@ func (o *OIDC) opened(name, value string) (loginRecord, bool) {
 	return record, true
 }
 
-// superfluous are the cookies that a browser has to forget to make room for
-// another one: the oldest, and those that are no longer good.
-func (o *OIDC) superfluous(logins []*http.Cookie) []*http.Cookie {
+// worthKeeping are the names of the cookies that a browser keeps when another one
+// comes: those that are still good, but the oldest where there are too many.
+func (o *OIDC) worthKeeping(logins []*http.Cookie) []string {
 	began := make(map[string]time.Time, len(logins))
 	for _, cookie := range logins {
-		if record, ok := o.opened(cookie.Name, cookie.Value); ok {
+		if record, ok := o.opened(cookie.Name, cookie.Value); ok && cookie.Name == o.loginCookie(record.State) {
 			began[cookie.Name] = record.Began
 		}
 	}
-	slices.SortFunc(logins, func(a, b *http.Cookie) int { return began[a.Name].Compare(began[b.Name]) })
+	names := slices.SortedFunc(maps.Keys(began), func(a, b string) int { return began[b].Compare(began[a]) })
+	return names[:min(len(names), maxLogins-1)]
+}
+
+// superfluous are the deletions of cookies that are not kept.
+func (o *OIDC) superfluous(logins []*http.Cookie, kept []string) []*http.Cookie {
 	var gone []*http.Cookie
-	for i, cookie := range logins {
-		if began[cookie.Name].IsZero() || i <= len(logins)-maxLogins {
+	for _, cookie := range logins {
+		if !slices.Contains(kept, cookie.Name) {
 			gone = append(gone, o.cookies.deletedLogin(cookie.Name))
 		}
 	}

@@ -54,6 +54,50 @@ func TestABrowserKeepsFiveSignInsAndForgetsTheOldest(t *testing.T) {
 	})
 }
 
+// beginAtOnce begins sign-ins of which none knows another one's cookie, and
+// returns the answers to those that have theirs: the last one of a name stays.
+func (b *browser) beginAtOnce(n int) map[string]url.Values {
+	b.t.Helper()
+	before, answers := b.copied(), map[string]url.Values{}
+	for range n {
+		tab := before.copied()
+		answer := b.w.op.authorize(tab.begin("/" + strings.Repeat("x", 400)))
+		name := tab.logins()[0]
+		b.cookies[name], answers[name] = tab.cookies[name], answer
+	}
+	return answers
+}
+
+// Requests that are made at once know nothing of each other's cookies. However
+// many there are, the browser must not keep more than a request can carry; those
+// that it keeps are good, and the next one tidies up.
+func TestManySignInsAtOnceLeaveFewCookies(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		queries := b.beginAtOnce(40)
+		if n := len(b.logins()); n > 8 || n < 6 {
+			t.Errorf("%d cookies", n)
+		}
+		if size := len(b.request(http.MethodGet, "/", true).Header.Get("Cookie")); size > 10<<10 {
+			t.Errorf("cookies of %d bytes", size)
+		}
+		full := b.copied()
+		for _, query := range queries {
+			if _, err := full.callback(query); err != nil {
+				t.Error(err)
+			}
+		}
+		pass(time.Second)
+		query := w.op.authorize(b.begin(""))
+		if n := len(b.logins()); n != 5 {
+			t.Errorf("%d cookies after one more", n)
+		}
+		if _, err := b.callback(query); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestCookiesOfSignInsThatAreNoLongerGoodAreDeleted(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
@@ -129,7 +173,7 @@ func TestACodeOfAnotherSignInIsRefusedByItsNonceToo(t *testing.T) {
 func TestACookieOpensOnlyUnderItsNameAndWithTheSecret(t *testing.T) {
 	for name, change := range map[string]func(*oidcWorld, *browser, *browser){
 		"of another attempt": func(_ *oidcWorld, b, other *browser) {
-			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value
+			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value // of another name
 		},
 		"of another secret": func(w *oidcWorld, _, _ *browser) {
 			w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.ClientSecret = secret("another") })
@@ -146,9 +190,11 @@ func TestACookieOpensOnlyUnderItsNameAndWithTheSecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withOIDC(t, func(t *testing.T, w *oidcWorld) {
-				b, other := w.browser(t), w.browser(t)
+				b := w.browser(t)
 				query := w.op.authorize(b.begin(""))
+				other := b.copied() // with b's sign-in, beside which its own has another name
 				other.begin("")
+				delete(other.cookies, b.logins()[0])
 				change(w, b, other)
 				_, err := b.callback(query)
 				checkProtocol(t, err, "state_expired")
