@@ -40,7 +40,8 @@ type Login struct {
 	User     string // the id of the user who signed in; empty until then
 }
 
-// Begin begins a sign-in: it answers GET /auth/login. The error is a
+// Begin begins a sign-in: it answers GET /auth/login. It tells ReturnTo also when
+// there is an error, unless that is about it. The error is a
 // *ProtocolError with the code return_to, a *clienttoken.Failure while the
 // provider is down, or that of the request's context.
 func (o *OIDC) Begin(r *http.Request) (Login, error) {
@@ -54,7 +55,7 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 	}
 	provider, err := o.provider.get(r.Context())
 	if err != nil {
-		return Login{}, o.counted(err)
+		return Login{ReturnTo: record.ReturnTo}, o.counted(err)
 	}
 	if key, err := o.cookies.session(r); err == nil {
 		record.Replaces = key[:]

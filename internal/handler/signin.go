@@ -15,7 +15,7 @@ import (
 func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
 	login, err := h.OIDC.Begin(r)
 	if err != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
-		h.failPage(w, r, err, "") // a person looks at it
+		h.failPage(w, r, err, login.ReturnTo) // a person looks at it
 		return nil
 	} else if err != nil {
 		return err

@@ -208,6 +208,9 @@ func TestLoginWaitsForTheProviderAndThenWorks(t *testing.T) {
 	b := w.browser(t)
 	a := b.open("/auth/login?return_to=/x%3Fa%26b")
 	a.shows(t, http.StatusServiceUnavailable, "Unavailable")
+	if a.page.again != "/auth/login?return_to=%2Fx%3Fa%26b" {
+		t.Errorf("the page leads to %q", a.page.again)
+	}
 	a = b.send(w.request(nobody, http.MethodGet, "/auth/login"))
 	a.refused(t, http.StatusServiceUnavailable, "Unavailable")
 	if !strings.Contains(a.access.text("reason"), "the identity provider") || len(b.cookies()) != 0 {
