@@ -2,6 +2,7 @@ package auth
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"dropgate/internal/auth/session"
@@ -53,6 +54,18 @@ func (c cookies) session(r *http.Request) (session.Key, error) {
 		return session.Key{}, &Rejection{Mode: oidcName, Reason: "the session cookie holds no session id"}
 	}
 	return key, nil
+}
+
+// sessions returns the keys of all sessions that the request's cookies name, as
+// many as its headers hold.
+func (c cookies) sessions(r *http.Request) []session.Key {
+	var keys []session.Key
+	for _, cookie := range r.CookiesNamed(c.name("session")) {
+		if key, ok := session.KeyOf(cookie.Value); ok && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func (c cookies) newSession(id clienttoken.Secret) *http.Cookie {

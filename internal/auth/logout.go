@@ -21,14 +21,15 @@ type Logout struct {
 	User          string         // the id of the user who was signed in; empty if nobody was
 }
 
-// Logout ends the session of the request: it answers POST /auth/logout. Nobody
-// who is signed in is no error. The error is a *clienttoken.Failure when the
+// Logout ends the session of the request: it answers POST /auth/logout. Where
+// several cookies name one, all end, since the browser is told that it is over.
+// Nobody who is signed in is no error. The error is a *clienttoken.Failure when the
 // session store is down, or that of the request's context: then the session goes
 // on.
 func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 	var logout Logout
 	var hint clienttoken.Secret
-	if key, err := o.cookies.session(r); err == nil {
+	for _, key := range o.cookies.sessions(r) {
 		ended, err := o.config.Sessions.End(r.Context(), session.Which{Key: key})
 		if err != nil {
 			return Logout{}, err

@@ -128,6 +128,31 @@ func TestLogoutWithoutASessionIsNoError(t *testing.T) {
 	}
 }
 
+// A request with two cookies is nobody's. Its logout says that the session is over,
+// so whichever was meant has to be.
+func TestLogoutWithSeveralCookiesEndsTheSessionOfEach(t *testing.T) {
+	const name = "__Host-dropgate-session"
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		one, two, other := w.browser(t), w.browser(t), w.browser(t)
+		for _, b := range []*browser{one, two, other} {
+			b.signIn()
+		}
+		first, second := one.cookies[name].Value, two.cookies[name].Value
+		both := strings.Join([]string{name + "=" + first, name + "=garbage", name + "=" + second, name + "=" + first}, "; ")
+		w.store.breakDown("end")
+		_, err := w.oidc.Logout(request(t.Context(), inSession(both)))
+		checkFailure(t, err)
+		w.store.breakDown()
+		out, err := w.oidc.Logout(request(t.Context(), inSession(both)))
+		if err != nil || out.User != "alice" || len(out.Cookies) != 1 || out.Cookies[0].MaxAge >= 0 || !strings.Contains(out.EndSessionURL, "id_token_hint") {
+			t.Errorf("%+v (%v)", out, err)
+		}
+		one.is(refused)
+		two.is(refused)
+		other.is(aliceCookie)
+	})
+}
+
 // Who hears that the session is over must be able to rely on it.
 func TestLogoutWhileTheStoreIsDownKeepsCookieAndSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
