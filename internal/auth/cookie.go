@@ -56,11 +56,16 @@ func (c cookies) session(r *http.Request) (session.Key, error) {
 	return key, nil
 }
 
-// sessions returns the keys of all sessions that the request's cookies name, as
-// many as its headers hold.
+// maxSessionCookies is of how many cookies of one request the sessions are
+// ended. A browser has one; a stranger's headers hold hundreds, and each costs
+// the store a call.
+const maxSessionCookies = 4
+
+// sessions returns the keys of the sessions that the request's cookies name.
 func (c cookies) sessions(r *http.Request) []session.Key {
 	var keys []session.Key
-	for _, cookie := range r.CookiesNamed(c.name("session")) {
+	given := r.CookiesNamed(c.name("session"))
+	for _, cookie := range given[:min(len(given), maxSessionCookies)] {
 		if key, ok := session.KeyOf(cookie.Value); ok && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
