@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"dropgate/internal/clienttoken"
 )
@@ -59,22 +60,29 @@ func newWireGrant(grant clienttoken.Grant) wireGrant {
 }
 
 // GetCustomer reads a Customer: GET /customers/{id}. A Customer that does not
-// exist, or is another application's (status 404 or 403), is
-// clienttoken.ErrUnknownCustomer.
+// exist, or is another application's, by Dwolla's own word, is
+// clienttoken.ErrUnknownCustomer. CorrelationID is empty where the Customer was
+// created without one.
 func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	call := call{opGetCustomer, http.MethodGet, customer.String(), nil}
 	got, err := c.do(ctx, call)
-	if refused, ok := errors.AsType[*Error](err); ok && (refused.Status == http.StatusNotFound || refused.Status == http.StatusForbidden) {
+	if refused, ok := errors.AsType[*Error](err); ok && refused.customerUnknown() {
 		return clienttoken.Customer{}, fmt.Errorf("%w: %w", clienttoken.ErrUnknownCustomer, refused)
 	} else if err != nil {
 		return clienttoken.Customer{}, err
 	}
 	var answer struct {
+		ID            string                     `json:"id"`
 		Status        clienttoken.CustomerStatus `json:"status"`
 		CorrelationID string                     `json:"correlationId"`
 	}
 	if err := got.decode(call.operation, &answer); err != nil {
 		return clienttoken.Customer{}, err
+	}
+	// A cache or a gateway may mix answers up, and a correlationId proves whose
+	// Customer this is: it has to be that of the one that was asked for.
+	if !strings.EqualFold(answer.ID, customer.ID()) {
+		return clienttoken.Customer{}, nonsense(call.operation, got, errOtherCustomer)
 	}
 	return clienttoken.Customer{URL: customer, Status: answer.Status, CorrelationID: answer.CorrelationID}, nil
 }

@@ -31,6 +31,16 @@ func TestGetCustomerTellsWhatTheServiceNeedsToKnow(t *testing.T) {
 	}
 }
 
+func TestACustomerCreatedWithoutACorrelationIDHasNone(t *testing.T) {
+	for _, body := range []string{`{"id":"` + strings.ToUpper(someCustomer) + `","status":"verified"}`, `{"id":"` + someCustomer + `","status":"verified","correlationId":null}`} {
+		w := startWith(t, setup{api: answers(http.StatusOK, body)})
+		want := clienttoken.Customer{URL: w.customerURL(t, someCustomer), Status: clienttoken.StatusVerified}
+		if got, err := w.client.GetCustomer(t.Context(), want.URL); err != nil || got != want {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+	}
+}
+
 func TestACustomerThatDwollaDoesNotShowIsUnknownAndItsOwnersAreAFailure(t *testing.T) {
 	w := start(t)
 	nobody := w.customerURL(t, someCustomer)
@@ -106,7 +116,13 @@ func TestOwnersAndCustomersThatAreNonsenseAreFailures(t *testing.T) {
 			wantNothingOf(t, "MARKER", err)
 		})
 	}
-	for name, body := range map[string]string{"not JSON": "MARKER", "wrong types": `{"status":["MARKER"]}`, "nothing": ""} {
+	for name, body := range map[string]string{
+		"not JSON": "MARKER", "wrong types": `{"status":["MARKER"]}`, "nothing": "",
+		"another Customer":   `{"id":"` + someOwner + `","status":"verified","correlationId":"MARKER"}`,
+		"an id that is none": `{"id":"MARKER","status":"verified"}`,
+		"no id":              `{"status":"verified","correlationId":"MARKER"}`,
+		"a null":             `null`,
+	} {
 		t.Run("Customer "+name, func(t *testing.T) {
 			w := startWith(t, setup{api: answers(http.StatusOK, body)})
 			got, err := w.client.GetCustomer(t.Context(), w.customerURL(t, someCustomer))

@@ -48,9 +48,10 @@ func (e *Error) Unwrap() error { return e.Err }
 var (
 	errTooLarge = errors.New("the answer is larger than 1 MiB")
 	errNoToken  = errors.New("a success without a token")
-	// errNoOwnerID stands for an error that would quote Dwolla's answer.
-	errNoOwnerID = errors.New("a beneficial owner whose id is no UUID")
-	errNotHTTP   = errors.New("no answer, or one that is not HTTP")
+	// These two stand for errors that would quote Dwolla's answer.
+	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
+	errOtherCustomer = errors.New("another Customer than the one asked for, or none")
+	errNotHTTP       = errors.New("no answer, or one that is not HTTP")
 )
 
 // unquoting is err, or errNotHTTP in the place of an error that may quote the
@@ -127,6 +128,14 @@ func printable(s string) string {
 func (e *Error) accessTokenRejected() bool {
 	return e.Status == http.StatusUnauthorized &&
 		(e.Code == "InvalidAccessToken" || e.Code == "ExpiredAccessToken")
+}
+
+// customerUnknown reports whether Dwolla itself says that there is no such
+// Customer, or none of this application. A proxy in between says 403 and 404,
+// too, and does not know Dwolla's codes.
+func (e *Error) customerUnknown() bool {
+	return e.Status == http.StatusNotFound && strings.EqualFold(e.Code, "NotFound") ||
+		e.Status == http.StatusForbidden && e.Code == "Forbidden"
 }
 
 // failure tells the heart what e means for its caller.

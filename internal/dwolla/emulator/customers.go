@@ -21,7 +21,8 @@ type Customer struct {
 // AddCustomer adds a Customer and returns it as it is kept: in lower case the
 // ID (a UUID), and with defaults for what was left empty: a new ID, a made-up
 // name and email, the type unverified, the status by type, and now as Created.
-// A taken ID or CorrelationID, or an ill-formed value, is an error.
+// A taken ID or CorrelationID, or an ill-formed value, is an error. It sends no
+// webhook: the Customer has been there before the story begins.
 func (e *Emulator) AddCustomer(c Customer) (Customer, error) {
 	c.ID = strings.ToLower(orElse(c.ID, newUUID()))
 	c.FirstName = orElse(c.FirstName, "Jane")
@@ -49,7 +50,8 @@ func (e *Emulator) AddCustomer(c Customer) (Customer, error) {
 }
 
 // SetCustomerStatus changes the status of a Customer, as Dwolla does on its
-// own after a review. It sends no webhook.
+// own after a review, and sends the webhook of that change to the subscriber.
+// The status that the Customer has already is no change.
 func (e *Emulator) SetCustomerStatus(id, status string) error {
 	if !slices.Contains(statuses(), status) {
 		return fmt.Errorf("emulator: unknown Customer status %q", status)
@@ -61,6 +63,7 @@ func (e *Emulator) SetCustomerStatus(id, status string) error {
 	if !exists {
 		return fmt.Errorf("emulator: no Customer %q", id)
 	}
+	e.tell(topicOf(c.Status, status), id)
 	c.Status = status
 	e.customers[id] = c
 	return nil
@@ -160,7 +163,7 @@ func (c call) showCustomer(customer Customer) answer {
 		Email:         customer.Email,
 		Type:          customer.Type,
 		Status:        customer.Status,
-		Created:       customer.Created.UTC().Format("2006-01-02T15:04:05.000Z"),
+		Created:       wireTime(customer.Created),
 		CorrelationID: customer.CorrelationID,
 	}}
 }
@@ -186,6 +189,7 @@ func (e *Emulator) createCustomer(c call) answer {
 		if errs != nil {
 			return invalid(errs...)
 		}
+		e.tell(topicCreated, customer.ID)
 		return created(c.url(customersPath + customer.ID))
 	})
 }
@@ -219,6 +223,7 @@ func (e *Emulator) updateCustomer(c call) answer {
 	if form.Type != "" && form.Type != customer.Type {
 		customer.Type, customer.Status = form.Type, "" // checked as that type would be when new
 	}
+	before := e.customers[c.id].Status
 	customer.FirstName = orElse(form.FirstName, customer.FirstName)
 	customer.LastName = orElse(form.LastName, customer.LastName)
 	customer.Email = orElse(form.Email, customer.Email)
@@ -226,6 +231,7 @@ func (e *Emulator) updateCustomer(c call) answer {
 	if errs != nil {
 		return invalid(errs...)
 	}
+	e.tell(topicOf(before, customer.Status), customer.ID)
 	return c.showCustomer(customer)
 }
 

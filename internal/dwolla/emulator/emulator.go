@@ -45,8 +45,16 @@ type Options struct {
 	AccessTokenLife time.Duration
 
 	// Now is the clock; nil means time.Now. It may be called from several
-	// goroutines at once.
+	// goroutines at once. Webhooks are told its time, but wait in real time.
 	Now func() time.Time
+
+	// WebhookFirstRetry is how long after its failure a webhook is sent again;
+	// each further one of the 8 retries waits twice as long as the one before.
+	// Zero means 100 ms, so 25.5 s in all. Dwolla's take 72 hours.
+	WebhookFirstRetry time.Duration
+
+	// WebhookTransport sends the webhooks; nil means one that uses no proxy.
+	WebhookTransport http.RoundTripper
 }
 
 // Emulator is the API, as an [http.Handler]. Create one with [New]. All its
@@ -54,6 +62,7 @@ type Options struct {
 type Emulator struct {
 	options Options
 	routes  map[string]map[string]endpoint // path pattern, then HTTP method
+	postman *postman
 
 	// mu guards all that follows. It is never held while a request is read or
 	// an answer is written.
@@ -67,6 +76,9 @@ type Emulator struct {
 	correlationIDs map[string]string // the id of the Customer that has it
 	owners         map[string]owner
 	ownersOf       map[string][]string // owner ids by Customer id, in order of creation
+	accountID      string              // of the application's own account, which webhooks name
+	lastEvent      time.Time
+	root           string // where the latest request came in, for the links of webhooks
 }
 
 // New returns an emulator without Customers, tokens or faults.
@@ -88,6 +100,9 @@ func New(o Options) *Emulator {
 		correlationIDs: map[string]string{},
 		owners:         map[string]owner{},
 		ownersOf:       map[string][]string{},
+		postman:        newPostman(o),
+		accountID:      newUUID(),
+		root:           "https://" + sandboxHost,
 	}
 	e.routes = e.table()
 	return e
@@ -192,7 +207,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endpoint endpoint) {
-	fault := e.count(endpoint.op)
+	fault := e.count(endpoint.op, rootOf(r))
 	// The body is read to its end before anything else: until then net/http
 	// does not notice that a client has gone away.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))

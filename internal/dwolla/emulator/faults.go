@@ -52,20 +52,22 @@ func (e *Emulator) Misbehave(op Operation, f Fault) {
 	e.faults[op] = f
 }
 
-// Behave ends all faults. A request that is already waiting out a latency
-// keeps its fault.
+// Behave ends all faults. A request that is already waiting out a latency keeps
+// its fault, and so does a webhook whose event has happened.
 func (e *Emulator) Behave() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	clear(e.faults)
+	e.postman.misbehave(WebhookFault{})
 }
 
 // count counts a request of op and returns the fault that spoils it, which is
 // the zero Fault when there is none.
-func (e *Emulator) count(op Operation) Fault {
+func (e *Emulator) count(op Operation, root string) Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.calls[op]++
+	e.root = root
 	fault := e.faults[op]
 	if left := fault; left.Times > 0 {
 		left.Times--

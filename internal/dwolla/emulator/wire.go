@@ -130,12 +130,13 @@ func notJSON() answer {
 }
 
 // url is the absolute URL of a resource, on the host that the client used.
-func (c call) url(path string) string {
-	scheme := "http://"
-	if c.request.TLS != nil {
-		scheme = "https://"
+func (c call) url(path string) string { return rootOf(c.request) + path }
+
+func rootOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
 	}
-	return scheme + c.request.Host + path
+	return "http://" + r.Host
 }
 
 // linked returns the id in an absolute URL of this emulator such as

@@ -1,0 +1,314 @@
+package emulator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxWebhooks        = 10_000
+	webhooksAtOnce     = 10
+	webhookTimeout     = 10 * time.Second
+	webhookRetries     = 8
+	defaultFirstRetry  = 100 * time.Millisecond
+	webhookDrainAtMost = 64 << 10
+)
+
+// postman delivers webhooks in the background. While there is nothing to
+// deliver, it has no goroutine and no timer.
+type postman struct {
+	carrier    *http.Client
+	firstRetry time.Duration
+
+	// mu guards all that follows. It may be taken while the emulator's own is
+	// held, never the other way round, and is not held while anything is sent.
+	mu      sync.Mutex
+	changed *sync.Cond // something was delivered, given up or dropped
+
+	address, secret string // of the subscription; empty: none
+	fault           WebhookFault
+	sent            *fifo[*Webhook] // by event id
+
+	queue   []*delivery            // to be sent now
+	open    map[*delivery]struct{} // all that are queued, being sent, or waiting for their time
+	held    []*delivery            // kept back by a fault, oldest first
+	sending int
+}
+
+// delivery is one webhook on its way.
+type delivery struct {
+	webhook  *Webhook
+	forged   bool // to be signed with another secret
+	failures int
+	timer    *time.Timer        // that puts it in the queue; nil: none has run yet
+	cancel   context.CancelFunc // of the attempt; nil: none was made yet
+	next     *delivery          // to be queued after the first attempt
+}
+
+func newPostman(o Options) *postman {
+	p := &postman{
+		carrier: &http.Client{
+			Transport: o.WebhookTransport,
+			// To Dwolla a redirect is a failure.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		firstRetry: cmp.Or(o.WebhookFirstRetry, defaultFirstRetry),
+		sent:       newFIFO[*Webhook](maxWebhooks),
+		open:       map[*delivery]struct{}{},
+	}
+	if o.WebhookTransport == nil {
+		// Without a proxy: what is meant for this machine stays on it.
+		p.carrier.Transport = &http.Transport{MaxIdleConnsPerHost: webhooksAtOnce, IdleConnTimeout: time.Minute}
+	}
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *postman) subscribe(address, secret string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.address, p.secret = address, secret
+}
+
+func (p *postman) subscribed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.address != ""
+}
+
+// unsubscribe drops everything that is on its way.
+func (p *postman) unsubscribe() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.address, p.secret, p.queue, p.held = "", "", nil, nil
+	for d := range p.open {
+		if d.timer != nil {
+			d.timer.Stop()
+		}
+		if d.cancel != nil {
+			d.cancel()
+		}
+	}
+	clear(p.open)
+	p.changed.Broadcast()
+}
+
+// rest waits until nothing is being sent.
+func (p *postman) rest() {
+	p.mu.Lock()
+	for p.sending > 0 {
+		p.changed.Wait()
+	}
+	p.mu.Unlock()
+	p.carrier.CloseIdleConnections()
+}
+
+func (p *postman) await(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		p.mu.Lock() // so that it comes before the wait below or after it has begun
+		defer p.mu.Unlock()
+		p.changed.Broadcast()
+	})
+	defer stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.open) > 0 {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("emulator: %d webhooks are on their way: %w", len(p.open), err)
+		}
+		p.changed.Wait()
+	}
+	return nil
+}
+
+func (p *postman) list() []Webhook {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := p.sent.oldestFirst()
+	all := make([]Webhook, len(ids))
+	for i, id := range ids {
+		all[i] = *p.sent.values[id]
+	}
+	return all
+}
+
+func (p *postman) misbehave(f WebhookFault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = f
+}
+
+// strike is the fault that the next event has.
+func (p *postman) strike() WebhookFault {
+	fault := p.fault
+	if fault.Times > 0 {
+		p.fault.Times--
+		if p.fault.Times == 0 {
+			p.fault = WebhookFault{}
+		}
+	}
+	return fault
+}
+
+// post delivers a new event, as well or as badly as the fault says.
+func (p *postman) post(w Webhook) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fault := p.strike()
+	p.sent.put(w.ID, &w)
+	copies := 1
+	if fault.Twice {
+		copies = 2
+	}
+	for range copies {
+		d := &delivery{webhook: &w, forged: fault.WrongSignature}
+		switch {
+		case p.full():
+		case fault.Hold:
+			p.held = append(p.held, d)
+		default:
+			p.wait(d, fault.Delay)
+		}
+	}
+}
+
+// full reports whether so much is on its way that more is not sent at all.
+func (p *postman) full() bool { return len(p.open)+len(p.held) >= maxWebhooks }
+
+func (p *postman) redeliver(id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, known := p.sent.get(id)
+	switch {
+	case !known:
+		return fmt.Errorf("emulator: no event %q was sent", id)
+	case p.address == "":
+		return fmt.Errorf("emulator: nobody is subscribed to event %s", id)
+	case p.full():
+		return fmt.Errorf("emulator: %d webhooks are on their way already", maxWebhooks)
+	}
+	p.wait(&delivery{webhook: w}, 0)
+	return nil
+}
+
+func (p *postman) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := p.held
+	p.held = nil
+	slices.Reverse(held)
+	for i, d := range held {
+		p.open[d] = struct{}{}
+		if i > 0 {
+			held[i-1].next = d
+		}
+	}
+	if len(held) > 0 {
+		p.enqueue(held[0])
+	}
+}
+
+// wait sends d after a while. The caller holds the lock, as for all that follow.
+func (p *postman) wait(d *delivery, delay time.Duration) {
+	p.open[d] = struct{}{}
+	if delay <= 0 {
+		p.enqueue(d)
+		return
+	}
+	d.timer = time.AfterFunc(delay, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if _, open := p.open[d]; open {
+			p.enqueue(d)
+		}
+	})
+}
+
+func (p *postman) enqueue(d *delivery) {
+	p.queue = append(p.queue, d)
+	p.send()
+}
+
+// send starts as many attempts as may be made at once.
+func (p *postman) send() {
+	for p.sending < webhooksAtOnce && len(p.queue) > 0 {
+		d := p.queue[0]
+		p.queue = p.queue[1:]
+		p.sending++
+		d.webhook.Attempts++
+		secret := p.secret
+		if d.forged {
+			secret += " forged"
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), webhookTimeout)
+		d.cancel = cancel
+		go p.attempt(ctx, d, letter{p.address, Sign(secret, d.webhook.Body), d.webhook.Topic, d.webhook.Body})
+	}
+}
+
+// letter is what is sent at one attempt.
+type letter struct{ address, signature, topic, body string }
+
+func (p *postman) attempt(ctx context.Context, d *delivery, l letter) {
+	delivered := p.carry(ctx, l)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.cancel()
+	p.sending--
+	_, open := p.open[d] // unless somebody has unsubscribed
+	if open {
+		p.follow(d)
+	}
+	switch {
+	case delivered:
+		d.webhook.Delivered = true
+		delete(p.open, d)
+	case open:
+		p.retry(d)
+	}
+	p.send()
+	p.changed.Broadcast()
+}
+
+// follow queues what was to come after the first attempt of d.
+func (p *postman) follow(d *delivery) {
+	if d.next != nil {
+		p.queue = append(p.queue, d.next)
+		d.next = nil
+	}
+}
+
+// retry tries d again later, or gives it up.
+func (p *postman) retry(d *delivery) {
+	if d.failures == webhookRetries {
+		delete(p.open, d)
+		return
+	}
+	p.wait(d, p.firstRetry<<d.failures)
+	d.failures++
+}
+
+// carry sends l and reports whether it was acknowledged.
+func (p *postman) carry(ctx context.Context, l letter) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.address, strings.NewReader(l.body))
+	if err != nil {
+		return false
+	}
+	r.Header.Set("Content-Type", plainJSON)
+	r.Header.Set("X-Dwolla-Topic", l.topic)
+	r.Header.Set("X-Request-Signature-SHA-256", l.signature)
+	resp, err := p.carrier.Do(r)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, resp.Body, webhookDrainAtMost) // so that the connection can be used again
+	return resp.StatusCode/100 == 2
+}
