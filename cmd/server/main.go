@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -24,6 +23,9 @@ var version = "devel"
 // a hundred times a second to keep itself under ten (docs/performance.md).
 const gcPercent = 200
 
+const usage = `usage: server [-help | -check | -version]
+       server customers import | export | link | unlink | show`
+
 // The exit codes.
 const (
 	exitOK     = 0
@@ -38,42 +40,58 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// From the first signal on the default holds again: a second one kills.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args, environ []string, std app.Streams) int {
+	if len(args) > 0 && args[0] == "customers" {
+		return customers(ctx, args[1:], environ, std)
+	}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(std.Err)
 	flags.Usage = func() {}
 	check := flags.Bool("check", false, "check the configuration and exit")
 	showVersion := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		_, _ = fmt.Fprintf(stdout, "usage: server [-help | -check | -version]\n\n%s", app.Usage())
+		_, _ = fmt.Fprintf(std.Out, "%s\n\n%s", usage, app.Usage())
 		return exitOK
 	} else if err != nil || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "usage: server [-help | -check | -version]")
+		_, _ = fmt.Fprintln(std.Err, usage)
 		return exitConfig
 	}
 	if *showVersion {
-		_, _ = fmt.Fprintln(stdout, version)
+		_, _ = fmt.Fprintln(std.Out, version)
 		return exitOK
 	}
 	config, err := app.Load(environ)
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
+		_, _ = fmt.Fprintln(std.Err, err)
 		return exitConfig
 	}
 	if *check {
-		_, _ = fmt.Fprintln(stdout, "the configuration is good")
+		_, _ = fmt.Fprintln(std.Out, "the configuration is good")
 		return exitOK
 	}
-	service, err := app.Open(ctx, config, version, stdout)
+	service, err := app.Open(ctx, config, version, std.Out)
 	if err == nil {
 		err = service.Serve(ctx)
 	}
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
+		_, _ = fmt.Fprintln(std.Err, err)
 		return exitFault
 	}
 	return exitOK
+}
+
+// customers runs the tools for the directory.
+func customers(ctx context.Context, args, environ []string, std app.Streams) int {
+	err := app.Customers(ctx, args, environ, std)
+	if err == nil {
+		return exitOK
+	}
+	_, _ = fmt.Fprintln(std.Err, err)
+	if _, wrong := errors.AsType[*app.ConfigError](err); wrong || errors.Is(err, app.ErrUsage) {
+		return exitConfig
+	}
+	return exitFault
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,11 +14,7 @@ import (
 // TestBinaryServesUntilSIGTERM builds the real binary, with the version as a
 // release has it, and ends it as Kubernetes does.
 func TestBinaryServesUntilSIGTERM(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "server")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X main.version=v9.8.7", "-o", binary, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := buildServer(t, "-ldflags", "-X main.version=v9.8.7")
 	server := exec.CommandContext(t.Context(), binary)
 	server.Env = append(os.Environ(),
 		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret",

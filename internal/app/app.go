@@ -37,7 +37,9 @@ type App struct {
 	sessions *session.Redis // nil unless sessions are in Redis
 	oidc     *auth.OIDC     // nil without the mode oidc
 	dwolla   *dwolla.Client
-	store    *customer.Database // nil unless the directory is a database
+	store    *customer.Database // nil where the service keeps nothing
+	query    *customer.Query    // nil unless the directory is a query
+	inbox    *customer.Inbox    // nil without webhooks
 	draining atomic.Bool
 }
 
@@ -73,7 +75,7 @@ func (a *App) open(ctx context.Context, version string) error {
 		Logger:       a.log,
 		Registerer:   registry,
 	})
-	source, err := a.source(ctx)
+	d, err := a.openDirectory(ctx, registry)
 	if err != nil {
 		return err
 	}
@@ -85,11 +87,11 @@ func (a *App) open(ctx context.Context, version string) error {
 		BasePath:    c.BasePath,
 		Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
-			API: c.api, Policy: c.policy, Dwolla: a.dwolla,
-			Directory: &customer.Directory{Source: source, Owners: a.dwolla},
+			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment,
 		},
 		Auth:           chain,
 		OIDC:           a.oidc,
+		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: c.proxies,
 		OpenAPI:        api.OpenAPI,
@@ -100,7 +102,10 @@ func (a *App) open(ctx context.Context, version string) error {
 	if err != nil {
 		return fmt.Errorf("ALLOWED_ORIGINS: %w", err)
 	}
-	admin := handler.NewAdmin(handler.AdminConfig{Version: version, Ready: a.ready, Gatherer: registry})
+	admin := handler.NewAdmin(handler.AdminConfig{
+		Version: version, Ready: a.ready, Gatherer: registry,
+		Token: c.AdminToken, API: c.api, Links: d.records, Audit: audit.NewTrail(a.log), Logger: a.log,
+	})
 	if a.public, err = listen(ctx, c.HTTPAddr, a.movingOn(public), a.log); err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
@@ -120,20 +125,6 @@ func (a *App) movingOn(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// source opens the source of users' Customers.
-func (a *App) source(ctx context.Context) (customer.Source, error) {
-	if a.config.CustomerSource == "claim" {
-		return customer.Claim{API: a.config.api, Name: a.config.CustomerClaim}, nil
-	}
-	path := strings.TrimPrefix(a.config.DatabaseURL, "sqlite:")
-	store, err := customer.OpenSQLite(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	a.store = store
-	return customer.Links{API: a.config.api, Store: store}, nil
 }
 
 // authChain puts the sign-in modes in their order.
@@ -250,6 +241,12 @@ func (a *App) Serve(ctx context.Context) error {
 	if a.keys != nil {
 		running.Go(func() { a.keys.Run(background) })
 	}
+	if a.store != nil {
+		running.Go(func() { a.migrate(background) })
+	}
+	if a.inbox != nil {
+		running.Go(func() { a.inbox.Run(background) })
+	}
 
 	failed := make(chan error, 2)
 	for _, s := range []*server{a.public, a.admin} {
@@ -293,6 +290,11 @@ func (a *App) close() {
 			a.log.Error().Err(err).Msg("closing the database")
 		}
 	}
+	if a.query != nil {
+		if err := a.query.Close(); err != nil {
+			a.log.Error().Err(err).Msg("closing the application's database")
+		}
+	}
 	if a.sessions != nil {
 		if err := a.sessions.Close(); err != nil {
 			a.log.Error().Err(err).Msg("closing the session store")
@@ -311,6 +313,11 @@ func (a *App) ready(ctx context.Context) error {
 	if a.store != nil {
 		if err := a.store.Ping(ctx); err != nil {
 			return fmt.Errorf("database: %w", err)
+		}
+	}
+	if a.query != nil {
+		if err := a.query.Check(ctx); err != nil {
+			return fmt.Errorf("the application's database: %w", err)
 		}
 	}
 	if a.sessions != nil {

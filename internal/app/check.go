@@ -43,6 +43,7 @@ func (f faults) check(c *Config) {
 	f.checkListeners(c)
 	f.checkAuth(c)
 	f.checkDirectory(c)
+	f.checkEnrollment(c)
 
 	var err error
 	if c.policy, err = clienttoken.ParsePolicy(c.AllowedActions); err != nil {
@@ -62,6 +63,10 @@ func (f faults) checkDwolla(c *Config) {
 	f.checkRequired("DWOLLA_CLIENT_ID", c.ClientID)
 	f.checkRequired("DWOLLA_CLIENT_SECRET", c.ClientSecret.Reveal())
 	f.checkWithin("DWOLLA_TIMEOUT", c.Timeout, 100*time.Millisecond, 10*time.Second)
+	f.checkAPI(c)
+}
+
+func (f faults) checkAPI(c *Config) {
 	if _, err := clienttoken.NewAPI(c.Environment, ""); err != nil {
 		f.add("DWOLLA_ENVIRONMENT", "has to be sandbox or production")
 		return
@@ -287,20 +292,6 @@ func checkIdentityURL(raw string, environment clienttoken.Environment) error {
 	return nil
 }
 
-func (f faults) checkDirectory(c *Config) {
-	switch c.CustomerSource {
-	case "claim":
-	case "database":
-		if path, found := strings.CutPrefix(c.DatabaseURL, "sqlite:"); !found || path == "" {
-			f.add("DATABASE_URL", "is no sqlite:FILE; PostgreSQL is not in this version yet")
-		}
-	case "lookup", "query":
-		f.add("CUSTOMER_SOURCE", c.CustomerSource+" is not in this version yet: it knows claim and database")
-	default:
-		f.add("CUSTOMER_SOURCE", fmt.Sprintf("%q is neither claim nor database", c.CustomerSource))
-	}
-}
-
 func (f faults) checkRequired(name, value string) {
 	if value == "" && len(f[name]) == 0 && len(f[name+"_FILE"]) == 0 {
 		f.add(name, "is required")
@@ -310,8 +301,12 @@ func (f faults) checkRequired(name, value string) {
 // checkSecret demands a secret that cannot be guessed.
 func (f faults) checkSecret(name string, secret clienttoken.Secret) {
 	f.checkRequired(name, secret.Reveal())
-	if !secret.IsZero() && len(secret.Reveal()) < 16 {
-		f.add(name, "is shorter than 16 characters")
+	f.checkLength(name, secret, 16)
+}
+
+func (f faults) checkLength(name string, secret clienttoken.Secret, least int) {
+	if !secret.IsZero() && len(secret.Reveal()) < least {
+		f.add(name, fmt.Sprintf("is shorter than %d characters", least))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
 )
 
 // Config is the configuration of the service. Make one with [Load]: then every
@@ -59,9 +60,17 @@ type Config struct {
 	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"how long a session lasts at most: 5m to 720h"`
 	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"of the session's cookie: strict, lax, or none for an application on another site"`
 
-	CustomerSource string `env:"CUSTOMER_SOURCE" envDefault:"database" help:"where a user's Customer is looked up: claim or database"`
-	CustomerClaim  string `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
-	DatabaseURL    string `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database: sqlite:FILE, made on first start"`
+	CustomerSource string             `env:"CUSTOMER_SOURCE" envDefault:"database" help:"who says which Customer is a user's: claim (of the sign-in), database (the service's own), lookup (the application, over HTTP) or query (the application's PostgreSQL)"`
+	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
+	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database, and for webhooks: sqlite:FILE, made on first start, for one replica; or postgres://user:password@host:5432/name. For query: the application's own postgres://…"`
+	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" help:"required for lookup: such as https://app.internal/users/{user}/dwolla-customer; https in production"`
+	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" help:"for lookup: sent to the application as a bearer token, at least 16 characters"`
+	CustomerQuery  string             `env:"CUSTOMER_QUERY" help:"required for query: one SELECT of one column, a Customer's id or URL, by the user's id as $1"`
+	CustomerCache  time.Duration      `env:"CUSTOMER_CACHE" envDefault:"10s" help:"how long a user's Customer and its status are believed: 0s to 5m"`
+	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"how often a Customer's status is read from Dwolla, for services without webhooks: 10s to 24h, or 0s for never"`
+	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" help:"comma-separated base64 keys of 32 bytes or more, the first one signs: lets users of database create their Customers themselves (default: none)"`
+	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" help:"of the webhook subscription at Dwolla, at least 16 characters: takes in webhooks (default: none)"`
+	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" help:"at least 32 characters: opens the directory on the admin listener, for database (default: none)"`
 
 	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
 	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
@@ -72,15 +81,14 @@ type Config struct {
 	policy   clienttoken.Policy
 	proxies  []netip.Prefix
 	sameSite http.SameSite
+	keys     customer.EnrollmentKeys
 }
 
 // reserved are names of settings that later versions will have. Until then one
 // that is set is a fault: whoever sets a limit must not believe that it holds.
 func reserved() []string {
 	return []string{
-		"POLICY_FILE", "DWOLLA_WEBHOOK_SECRET", "ENROLLMENT_KEYS", "ADMIN_TOKEN",
-		"CUSTOMER_LOOKUP_URL", "CUSTOMER_LOOKUP_TOKEN", "CUSTOMER_QUERY",
-		"RATE_LIMIT_USER", "RATE_LIMIT_IP",
+		"POLICY_FILE", "RATE_LIMIT_USER", "RATE_LIMIT_IP",
 	}
 }
 
@@ -98,6 +106,33 @@ func (e *ConfigError) Error() string {
 // secret X may be given as X_FILE, the name of a file that holds it. The error
 // is a *ConfigError with all faults at once; no fault shows a secret.
 func Load(environ []string) (Config, error) {
+	c, f := read(environ)
+	f.check(&c)
+	return c.unless(f)
+}
+
+// loadDirectory reads the part of the configuration that `server customers`
+// needs: where the links are, and which Customers they are about.
+func loadDirectory(environ []string) (Config, error) {
+	c, f := read(environ)
+	f.checkAPI(&c)
+	if c.CustomerSource != "database" {
+		f.add("CUSTOMER_SOURCE", "is not database: the links are somebody else's")
+	}
+	f.checkDatabase(&c)
+	return c.unless(f)
+}
+
+// unless returns the configuration, or a *ConfigError when it has faults.
+func (c Config) unless(f faults) (Config, error) {
+	if len(f) > 0 {
+		return Config{}, &ConfigError{Faults: f.sorted()}
+	}
+	return c, nil
+}
+
+// read fills a Config, and checks nothing but that the values can be read.
+func read(environ []string) (Config, faults) {
 	vars := env.ToMap(environ)
 	for name, value := range vars {
 		if value == "" {
@@ -113,11 +148,7 @@ func Load(environ []string) (Config, error) {
 			f.add(name, "this version does not have this setting yet; unset it")
 		}
 	}
-	f.check(&c)
-	if len(f) > 0 {
-		return Config{}, &ConfigError{Faults: f.sorted()}
-	}
-	return c, nil
+	return c, f
 }
 
 // maxSecret bounds a secret's file in bytes.

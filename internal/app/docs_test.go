@@ -41,6 +41,30 @@ func TestDocumentedConfigurationsHaveNoFault(t *testing.T) {
 	}
 }
 
+// TestDocumentedDirectoriesHaveNoFault loads what docs/directory.md shows for
+// each source that has settings of its own.
+func TestDocumentedDirectoriesHaveNoFault(t *testing.T) {
+	text, err := os.ReadFile("../../docs/directory.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := map[string]bool{}
+	for _, block := range regexp.MustCompile("(?s)```sh\n(CUSTOMER_SOURCE=.*?)```").FindAllStringSubmatch(string(text), -1) {
+		settings := good()
+		maps.Copy(settings, map[string]string{"DWOLLA_ENVIRONMENT": "production"})
+		for _, setting := range regexp.MustCompile(`(?m)^([A-Z_]+)=(?:'([^']+)'|(\S+))`).FindAllStringSubmatch(block[1], -1) {
+			settings[setting[1]] = onThisMachine(t, setting[1], setting[2]+setting[3])
+		}
+		sources[settings["CUSTOMER_SOURCE"]] = true
+		if _, err := app.Load(environ(settings)); err != nil {
+			t.Errorf("%s: %v", settings["CUSTOMER_SOURCE"], err)
+		}
+	}
+	if want := map[string]bool{"database": true, "query": true, "lookup": true}; !maps.Equal(sources, want) {
+		t.Errorf("configurations for %v, want %v", sources, want)
+	}
+}
+
 // onThisMachine is the value of a setting, where a secret's file is one that is
 // there.
 func onThisMachine(t *testing.T, name, value string) string {
@@ -49,8 +73,11 @@ func onThisMachine(t *testing.T, name, value string) string {
 		return value
 	}
 	secret := "the-very-secret-of-the-" + name
-	if name == "REDIS_URL_FILE" {
+	switch name {
+	case "REDIS_URL_FILE":
 		secret = "rediss://user:the-very-secret@redis.internal:6379/0"
+	case "DATABASE_URL_FILE":
+		secret = "postgres://user:the-very-secret@db.internal:5432/dropgate?sslmode=verify-full"
 	}
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {

@@ -117,8 +117,14 @@ func (b browser) do(method, at, body string, header http.Header) (string, string
 	return resp.Request.URL.String(), resp.Status[:3] + " " + string(text)
 }
 
-// signIn opens the login page and presses alice's button.
+// signIn signs alice in.
 func (b browser) signIn() {
+	b.t.Helper()
+	b.signInAs("alice")
+}
+
+// signInAs opens the login page and presses a user's button.
+func (b browser) signInAs(user string) {
 	b.t.Helper()
 	_, page := b.get(b.site.URL + "/dropgate/auth/login?return_to=/dropgate/session")
 	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
@@ -126,9 +132,9 @@ func (b browser) signIn() {
 		b.t.Fatalf("no login page: %s", page)
 	}
 	issuer := b.site.world.settings["AUTH_BEARER_ISSUER"]
-	at, page := b.do(http.MethodPost, issuer+"/login", url.Values{"id": {id[1]}, "user": {"alice"}}.Encode(),
+	at, page := b.do(http.MethodPost, issuer+"/login", url.Values{"id": {id[1]}, "user": {user}}.Encode(),
 		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
-	if at != b.site.URL+"/dropgate/session" || !strings.HasPrefix(page, `200 {"user":{"id":"alice"`) {
+	if at != b.site.URL+"/dropgate/session" || !strings.HasPrefix(page, `200 {"user":{"id":"`+user+`"`) {
 		b.t.Fatalf("after the sign-in the browser is at %s: %s", at, page)
 	}
 }
@@ -136,7 +142,13 @@ func (b browser) signIn() {
 // vend asks for a client token as a page of the site does.
 func (b browser) vend() string {
 	b.t.Helper()
-	_, answer := b.do(http.MethodPost, b.site.URL+"/dropgate/client-tokens", `{"action":"customer.read"}`,
+	return b.send(http.MethodPost, "/client-tokens", `{"action":"customer.read"}`)
+}
+
+// send makes a request as a page of the site does.
+func (b browser) send(method, path, body string) string {
+	b.t.Helper()
+	_, answer := b.do(method, b.site.URL+"/dropgate"+path, body,
 		http.Header{"Content-Type": {"application/json"}, "Sec-Fetch-Site": {"same-origin"}})
 	return answer
 }

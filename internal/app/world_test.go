@@ -70,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.provider, err = provider.New(provider.Options{
 		Issuer: idp.URL, Audience: "dropgate",
-		Users: map[string]map[string]any{"alice": {"dwolla_customer": alicesCustomer}, "carol": {}},
+		Users: map[string]map[string]any{"alice": {"dwolla_customer": alicesCustomer}, "carol": {}, "mallory": {}},
 	})
 	if err != nil {
 		t.Fatal(err)

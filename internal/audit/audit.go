@@ -1,6 +1,7 @@
 // Package audit writes the audit trail: one line for every client token that
 // was vended and one for every request for one that was not, whoever refused
-// it and for whatever reason.
+// it and for whatever reason; and one for every change of whose Customer is
+// whose, and for every attempt at one.
 //
 // The lines go where the logs go, marked with "log":"audit", and are written
 // whatever the log level is. The package never decides anything and never sees
@@ -12,13 +13,19 @@ import "github.com/rs/zerolog"
 // Entry is one line of the trail. Every member is written, an empty one as "",
 // so that a query can rely on it.
 type Entry struct {
-	RequestID string // in the answer's X-Request-Id and in the access line
-	Mode      string // the sign-in mode that vouches for the user; empty when nobody is signed in
-	User      string // the application's id of the user; empty when nobody is signed in
-	Customer  string // the id of the user's own Customer; empty when there is none, or when that was not found out
-	Action    string // as the contract knows it; empty when the request named none that is known
-	Outcome   string // "vended", or the code of the error answer
-	Reason    string // why it was not vended, in more words than the answer has
+	Event     Event
+	RequestID string // in the answer's X-Request-Id and in the access line; for a webhook, the id of Dwolla's event
+	// Mode is what vouches for the user: the sign-in mode, "admin" for the
+	// holder of ADMIN_TOKEN, or "webhook" for Dwolla. It is empty when nobody is
+	// signed in.
+	Mode     string
+	User     string // the application's id of the user; empty when nobody is signed in
+	Customer string // the id of the user's own Customer; empty when there is none, or when that was not found out
+	Action   string // of a client token, as the contract knows it; empty when the request named none that is known
+	Outcome  string // "vended", "linked", "unlinked", or the code of the error answer
+	// Reason is why it was refused, in more words than the answer has, or by
+	// what the Customer became the user's own.
+	Reason string
 	// DwollaRequestID is Dwolla's X-Request-Id, for Dwolla's support; empty
 	// when Dwolla was not asked or did not answer.
 	DwollaRequestID string
@@ -26,6 +33,16 @@ type Entry struct {
 	// was vended.
 	TokenFingerprint string
 }
+
+// Event is what an entry is about.
+type Event string
+
+// What is audited.
+const (
+	ClientToken Event = "client_token" // somebody asked for one
+	Link        Event = "link"         // a Customer was to become a user's own
+	Unlink      Event = "unlink"       // or no longer to be it
+)
 
 // Trail writes entries. The zero Trail writes nothing.
 type Trail struct {
@@ -40,6 +57,7 @@ func NewTrail(logger zerolog.Logger) Trail {
 // Write writes one line.
 func (t Trail) Write(e *Entry) {
 	t.logger.Log(). // above every level
+			Str("event", string(e.Event)).
 			Str("request_id", e.RequestID).
 			Str("mode", e.Mode).
 			Str("user", e.User).

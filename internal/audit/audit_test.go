@@ -29,11 +29,11 @@ func written(t *testing.T, level zerolog.Level, e *audit.Entry) map[string]strin
 
 func TestEveryMemberOfAnEntryIsWritten(t *testing.T) {
 	got := written(t, zerolog.InfoLevel, &audit.Entry{
-		RequestID: "r", Mode: "bearer", User: "alice", Customer: "c", Action: "customer.read", Outcome: "vended",
+		Event: audit.ClientToken, RequestID: "r", Mode: "bearer", User: "alice", Customer: "c", Action: "customer.read", Outcome: "vended",
 		Reason: "why", DwollaRequestID: "d", TokenFingerprint: "0123456789abcdef",
 	})
 	want := map[string]string{
-		"log": "audit", "request_id": "r", "mode": "bearer", "user": "alice", "customer": "c", "action": "customer.read",
+		"log": "audit", "event": "client_token", "request_id": "r", "mode": "bearer", "user": "alice", "customer": "c", "action": "customer.read",
 		"outcome": "vended", "reason": "why", "dwolla_request_id": "d", "token_sha256_prefix": "0123456789abcdef",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,5 +1,7 @@
 package clienttoken
 
+import "time"
+
 // Customer is a Customer as far as the rules need to know it.
 type Customer struct {
 	URL CustomerURL
@@ -8,6 +10,13 @@ type Customer struct {
 	// CorrelationID is the one that the Customer was created with. Only Dwolla
 	// itself tells it; it is empty everywhere else.
 	CorrelationID string
+}
+
+// Link says whose a Customer is.
+type Link struct {
+	UserID   string
+	Customer Customer
+	Since    time.Time
 }
 
 // CustomerStatus is the state of a Customer, in Dwolla's spelling

@@ -11,6 +11,8 @@ type Code string
 
 // Why a request was refused.
 const (
+	BadRequest            Code = "BadRequest"
+	Unauthenticated       Code = "Unauthenticated"
 	ActionNotAllowed      Code = "ActionNotAllowed"
 	CustomerMismatch      Code = "CustomerMismatch"
 	CustomerNotLinked     Code = "CustomerNotLinked"

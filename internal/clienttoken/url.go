@@ -102,6 +102,15 @@ func ParseCustomerID(api API, id string) (CustomerURL, error) {
 	return CustomerURL{href: api.root + "/customers/" + id, id: id}, nil
 }
 
+// ParseCustomer reads what may be the id or the URL of a Customer of api, as
+// people and other services write either.
+func ParseCustomer(api API, idOrURL string) (CustomerURL, error) {
+	if strings.Contains(idOrURL, "/") {
+		return ParseCustomerURL(api, idOrURL)
+	}
+	return ParseCustomerID(api, idOrURL)
+}
+
 // ID is the Customer's id, a UUID in lower case.
 func (c CustomerURL) ID() string { return c.id }
 

@@ -65,6 +65,7 @@ type Token struct {
 type Vended struct {
 	Action   Action
 	Customer CustomerURL // the user's own, whether or not the token needed it
+	Enrolled bool        // the Customer became the user's own by this very request
 	Token    Token
 }
 
@@ -93,11 +94,11 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (Vended, erro
 		return vended, refuse(ActionNotAllowed, "the policy does not allow %s", action)
 	}
 	own, err := v.customer(ctx, user, req.Customer)
-	vended.Customer = own.URL
+	vended.Customer, vended.Enrolled = own.URL, own.enrolled
 	if err != nil {
 		return vended, err
 	}
-	grant, err := v.grant(ctx, own, action, req.BeneficialOwner)
+	grant, err := v.grant(ctx, own.Customer, action, req.BeneficialOwner)
 	if err != nil {
 		return vended, err
 	}
@@ -114,21 +115,30 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (Vended, erro
 }
 
 // Link makes the Customer that href names the user's own, or finds that it is
-// that already. Errors are those of Vend; beside one is the Customer that the
+// that already. Errors are those of Vend. Beside one is the Customer that the
 // user has.
 func (v *Vendor) Link(ctx context.Context, user User, href string) (Customer, error) {
-	return v.customer(ctx, user, href)
+	own, err := v.customer(ctx, user, href)
+	return own.Customer, err
 }
 
-// customer returns the user's own Customer, or the zero Customer when there is
-// none. One that the request names must be the user's own, and is refused, not
-// replaced, when it is not; a user who has none may prove that it is (Enroll).
-func (v *Vendor) customer(ctx context.Context, user User, href string) (Customer, error) {
-	own, err := v.Directory.Customer(ctx, user)
+// customerOfUser is a user's own Customer, or none.
+type customerOfUser struct {
+	Customer
+
+	enrolled bool // by this very request
+}
+
+// customer returns the user's own Customer. One that the request names must be
+// it, and is refused, not replaced, when it is not; a user who has none may prove
+// that it is (Enroll).
+func (v *Vendor) customer(ctx context.Context, user User, href string) (customerOfUser, error) {
+	found, err := v.Directory.Customer(ctx, user)
+	own := customerOfUser{Customer: found}
 	if errors.Is(err, ErrNoCustomer) {
-		own = Customer{}
+		own = customerOfUser{}
 	} else if err != nil {
-		return Customer{}, fmt.Errorf("finding the user's Customer: %w", err)
+		return customerOfUser{}, fmt.Errorf("finding the user's Customer: %w", err)
 	}
 	if href == "" {
 		return own, nil
@@ -138,10 +148,28 @@ func (v *Vendor) customer(ctx context.Context, user User, href string) (Customer
 		return own, refuse(CustomerMismatch, "customer link: %v", err)
 	}
 	if own.URL.IsZero() && v.Enrollment != nil {
-		return v.Enrollment.Enroll(ctx, user, named)
+		return v.enroll(ctx, user, named)
 	}
 	if named != own.URL {
 		return own, refuse(CustomerMismatch, "the request names Customer %s", named.ID())
+	}
+	return own, nil
+}
+
+// enroll makes the named Customer the user's own, if it can be proven to be. What
+// the directory has been told of the Customer counts beside what Dwolla says.
+func (v *Vendor) enroll(ctx context.Context, user User, named CustomerURL) (customerOfUser, error) {
+	enrolled, err := v.Enrollment.Enroll(ctx, user, named)
+	if err != nil {
+		return customerOfUser{}, err
+	}
+	own := customerOfUser{enrolled, true}
+	found, err := v.Directory.Customer(ctx, user)
+	switch {
+	case err != nil && !errors.Is(err, ErrNoCustomer):
+		return own, fmt.Errorf("finding the user's new Customer: %w", err)
+	case found.URL == named && found.Status.Inactive():
+		own.Status = found.Status
 	}
 	return own, nil
 }

@@ -3,7 +3,6 @@ package customer
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"dropgate/internal/clienttoken"
 )
@@ -30,11 +29,7 @@ func (c Claim) Customer(_ context.Context, user clienttoken.User) (clienttoken.C
 	if value == "" {
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
 	}
-	parse := clienttoken.ParseCustomerID
-	if strings.Contains(value, "/") {
-		parse = clienttoken.ParseCustomerURL
-	}
-	customer, err := parse(c.API, value)
+	customer, err := clienttoken.ParseCustomer(c.API, value)
 	if err != nil {
 		return clienttoken.CustomerURL{}, misconfigured(fmt.Errorf("claim %.100q: %w", c.Name, err))
 	}

@@ -2,21 +2,27 @@ package customer_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
 )
 
 // TestProcess is a process of its own to the tests below. It says that it is
-// there, waits for the end of its input, and then links users until it is
-// killed. It prints the number of each once the link is acknowledged.
+// there, waits for the end of its input, and then works until it is killed. It
+// prints a line for each thing that is done once that is acknowledged.
 func TestProcess(t *testing.T) {
-	path := os.Getenv("TEST_SQLITE_PATH")
-	if path == "" {
+	address := os.Getenv("TEST_DATABASE")
+	if address == "" {
 		t.Skip("run by the tests below")
 	}
 	first, err := strconv.Atoi(os.Getenv("TEST_FIRST_USER"))
@@ -27,11 +33,59 @@ func TestProcess(t *testing.T) {
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		t.Fatal(err)
 	}
-	store := openSQLite(t, path)
-	for n := first; ; n++ {
-		link(t, store, fmt.Sprint("user ", n), customerNumber(n))
-		fmt.Println(n)
+	d := openAddress(t, address)
+	work := linkUser
+	if os.Getenv("TEST_WORK") == "webhooks" {
+		work = takeWebhook
 	}
+	for n := first; ; n++ {
+		work(t, d, n)
+	}
+}
+
+// openAddress opens a PostgreSQL URL or the path of a SQLite file.
+func openAddress(t *testing.T, address string) *customer.Database {
+	t.Helper()
+	if !strings.HasPrefix(address, "postgres") {
+		return openSQLite(t, address)
+	}
+	d := openURL(t, address)
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func linkUser(t *testing.T, d *customer.Database, n int) {
+	link(t, d, fmt.Sprint("user ", n), customerNumber(n))
+	fmt.Println("linked", n)
+}
+
+// takeWebhook adds an event that links user n, and settles one that is due,
+// which another process may be settling, too: the lease is none.
+func takeWebhook(t *testing.T, d *customer.Database, n int) {
+	add(t, d, strconv.Itoa(n), time.Now())
+	fmt.Println("added", n)
+	event, err := d.NextEvent(t.Context(), time.Now(), 0)
+	if errors.Is(err, customer.ErrNoEvent) {
+		return
+	}
+	wantError(t, err, nil)
+	err = d.Settle(t.Context(), event.ID, effectOf(t, event.ID), time.Now())
+	if errors.Is(err, customer.ErrSettled) {
+		return
+	}
+	wantError(t, err, nil)
+	fmt.Println("settled", event.ID)
+}
+
+func effectOf(t *testing.T, id string) customer.Effect {
+	t.Helper()
+	n, err := strconv.Atoi(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return customer.Effect{CustomerID: customerNumber(n), UserID: fmt.Sprint("user ", n), Status: "verified", ChangedAt: at(0)}
 }
 
 // process is a running TestProcess, and the lines that it prints.
@@ -40,10 +94,10 @@ type process struct {
 	lines *bufio.Scanner
 }
 
-func startProcess(t *testing.T, path string, firstUser int, stdin *os.File) process {
+func startProcess(t *testing.T, stdin *os.File, environment ...string) process {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProcess$")
-	cmd.Env = append(os.Environ(), "TEST_SQLITE_PATH="+path, fmt.Sprint("TEST_FIRST_USER=", firstUser))
+	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdin = stdin
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -59,31 +113,37 @@ func startProcess(t *testing.T, path string, firstUser int, stdin *os.File) proc
 	return p
 }
 
-// killAfter kills the process after it printed n numbers, and returns all that
-// it had printed by then.
-func (p process) killAfter(t *testing.T, n int) []int {
-	var printed []int
+// did is what a process said it had done: a verb and the number of a user.
+type did struct {
+	verb string
+	user int
+}
+
+// killAfter kills the process after it did n things, and returns all that it
+// had done by then.
+func (p process) killAfter(t *testing.T, n int) []did {
+	var done []did
 	for p.lines.Scan() {
-		number, err := strconv.Atoi(p.lines.Text())
-		if err != nil {
+		var d did
+		if _, err := fmt.Sscan(p.lines.Text(), &d.verb, &d.user); err != nil {
 			t.Errorf("the process said %s", p.lines.Text())
 			continue
 		}
-		if printed = append(printed, number); len(printed) == n {
+		if done = append(done, d); len(done) == n {
 			_ = p.cmd.Process.Kill() // and read on
 		}
 	}
 	_ = p.cmd.Wait() // it was killed: an error in any case
-	if len(printed) < n {
-		t.Errorf("the process made %d links, want %d at least", len(printed), n)
+	if len(done) < n {
+		t.Errorf("the process did %d things, want %d at least", len(done), n)
 	}
-	return printed
+	return done
 }
 
-// Four processes make the database at once, write at once, and are killed at
-// work.
-func TestSQLiteLosesNoLinkWhenProcessesAreKilled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "links.db")
+// killAtWork lets four processes make the database at once, work at once, and
+// be killed at work. It returns all that they said they had done.
+func killAtWork(t *testing.T, address, work string) []did {
+	t.Helper()
 	stdin, start, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -91,21 +151,89 @@ func TestSQLiteLosesNoLinkWhenProcessesAreKilled(t *testing.T) {
 	defer func() { _ = stdin.Close() }()
 	var processes []process
 	for i := range 4 {
-		processes = append(processes, startProcess(t, path, i*1_000_000, stdin))
+		processes = append(processes, startProcess(t, stdin,
+			"TEST_DATABASE="+address, "TEST_WORK="+work, fmt.Sprint("TEST_FIRST_USER=", i*1_000_000)))
 	}
 	if err := start.Close(); err != nil {
 		t.Fatal(err)
 	}
-	linked := make(chan []int)
-	for _, p := range processes {
-		go func() { linked <- p.killAfter(t, 25) }()
+	done := make(chan []did)
+	for i, p := range processes {
+		go func() { done <- p.killAfter(t, 25+i) }()
 	}
-	var all []int
+	var all []did
 	for range processes {
-		all = append(all, <-linked...)
+		all = append(all, <-done...)
 	}
-	s := openSQLite(t, path)
-	for _, n := range all {
-		wantCustomer(t, s, fmt.Sprint("user ", n), customerNumber(n))
+	if strings.HasPrefix(address, "postgres") {
+		awaitNobody(t, address)
 	}
+	return all
+}
+
+func TestSQLiteLosesNothingWhenProcessesAreKilled(t *testing.T) {
+	t.Parallel()
+	losesNothing(t, func(t *testing.T) string { return filepath.Join(t.TempDir(), "links.db") })
+}
+
+func TestPostgresLosesNothingWhenProcessesAreKilled(t *testing.T) {
+	t.Parallel()
+	losesNothing(t, func(t *testing.T) string { return newPostgres(t).url })
+}
+
+func losesNothing(t *testing.T, newAddress func(*testing.T) string) {
+	t.Run("links", func(t *testing.T) {
+		address := newAddress(t)
+		all := killAtWork(t, address, "links")
+		d := openAddress(t, address)
+		for _, did := range all {
+			wantCustomer(t, d, fmt.Sprint("user ", did.user), customerNumber(did.user))
+		}
+	})
+	t.Run("webhooks", func(t *testing.T) {
+		address := newAddress(t)
+		all := killAtWork(t, address, "webhooks")
+		d := openAddress(t, address)
+		settled := map[int]bool{}
+		for _, did := range all {
+			if did.verb != "settled" {
+				continue
+			}
+			if settled[did.user] {
+				t.Errorf("event %d was used twice", did.user)
+			}
+			settled[did.user] = true
+		}
+		settleTheRest(t, d, settled)
+		for _, did := range all { // those that were added have happened by now, too
+			wantCustomer(t, d, fmt.Sprint("user ", did.user), customerNumber(did.user))
+			wantKeptStatus(t, d, customerNumber(did.user), "verified")
+		}
+	})
+}
+
+// settleTheRest settles what the killed left in the queue. None of that may
+// have been settled, or have had its effect.
+func settleTheRest(t *testing.T, d *customer.Database, settled map[int]bool) {
+	t.Helper()
+	later := time.Now().Add(time.Hour)
+	for {
+		event, err := d.NextEvent(t.Context(), later, lease)
+		if errors.Is(err, customer.ErrNoEvent) {
+			break
+		}
+		wantError(t, err, nil)
+		effect := effectOf(t, event.ID)
+		if _, err := d.User(t.Context(), effect.CustomerID); !errors.Is(err, customer.ErrNoUser) {
+			t.Errorf("event %s has happened and is in the queue (error %v)", event.ID, err)
+		}
+		if _, err := d.Customer(t.Context(), effect.UserID); !errors.Is(err, clienttoken.ErrNoCustomer) {
+			t.Errorf("event %s has happened and is in the queue (error %v)", event.ID, err)
+		}
+		wantError(t, d.Settle(t.Context(), event.ID, effect, later), nil)
+		if n, err := strconv.Atoi(event.ID); err != nil || settled[n] {
+			t.Errorf("event %s was used twice", event.ID)
+		}
+	}
+	wantQueue(t, d, customer.Queue{})
 }

@@ -9,10 +9,10 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Why a link was not made. Nothing was changed.
+// Why a link was not made. Nothing was changed. Both are *clienttoken.Refusal.
 var (
-	ErrUserLinked     = errors.New("the user is linked to another Customer")
-	ErrCustomerLinked = errors.New("the Customer is linked to another user")
+	ErrUserLinked     error = &clienttoken.Refusal{Code: clienttoken.CustomerAlreadyLinked, Reason: "the user is linked to another Customer"}
+	ErrCustomerLinked error = &clienttoken.Refusal{Code: clienttoken.CustomerAlreadyLinked, Reason: "the Customer is linked to another user"}
 )
 
 // Store keeps the links between users and Customers: one Customer per user and
@@ -41,25 +41,46 @@ type Store interface {
 // person who waits.
 const storeRetryAfter = 5 * time.Second
 
+// storePatience bounds a question to the store that nobody waits for any more.
+const storePatience = 5 * time.Second
+
 // Links is the source of an application that leaves the links to this
-// service. Both fields are required.
+// service. It remembers who has which Customer for a while (see cache): a link
+// that another replica or a command has removed is gone here within that time,
+// and one that was removed here at once. So whoever gives the Customer of one
+// user to another has to expect that both have it for that long.
 type Links struct {
-	API   clienttoken.API
-	Store Store
+	api   clienttoken.API
+	store Store
+	known *cache[clienttoken.CustomerURL] // by user id
+}
+
+// NewLinks returns the source on top of store. It remembers links for life;
+// zero: not at all.
+func NewLinks(api clienttoken.API, store Store, life time.Duration) *Links {
+	return &Links{api: api, store: store, known: newCache[clienttoken.CustomerURL](life)}
 }
 
 // Customer returns the Customer that the user is linked to, or
 // clienttoken.ErrNoCustomer. An error that is neither that nor the end of ctx
 // is a *clienttoken.Failure.
-func (l Links) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
-	id, err := l.Store.Customer(ctx, user.ID)
+func (l *Links) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+	return l.known.get(ctx, user.ID, func(ctx context.Context) (clienttoken.CustomerURL, error) {
+		return l.read(ctx, user.ID)
+	})
+}
+
+func (l *Links) read(ctx context.Context, userID string) (clienttoken.CustomerURL, error) {
+	bounded, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	id, err := l.store.Customer(bounded, userID)
 	if errors.Is(err, clienttoken.ErrNoCustomer) {
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
 	}
 	if err != nil {
 		return clienttoken.CustomerURL{}, storeFault(ctx, err)
 	}
-	customer, err := clienttoken.ParseCustomerID(l.API, id)
+	customer, err := clienttoken.ParseCustomerID(l.api, id)
 	if err != nil {
 		return clienttoken.CustomerURL{}, storeFault(ctx, fmt.Errorf("the user's row: %w", err))
 	}
@@ -69,13 +90,14 @@ func (l Links) Customer(ctx context.Context, user clienttoken.User) (clienttoken
 // Link makes customer the user's own; see [Store] for ErrUserLinked and
 // ErrCustomerLinked. Whether the user may have it has to be known by then:
 // nothing is checked here but that customer is one of the API's.
-func (l Links) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
+func (l *Links) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
 	// Only the id is stored. A Customer of another environment would come back
 	// as one of this one.
-	if own, err := clienttoken.ParseCustomerID(l.API, customer.ID()); err != nil || own != customer {
-		return fmt.Errorf("%.100q is not a Customer of %s", customer, l.API.Root())
+	if own, err := clienttoken.ParseCustomerID(l.api, customer.ID()); err != nil || own != customer {
+		return fmt.Errorf("%.100q is not a Customer of %s", customer, l.api.Root())
 	}
-	err := l.Store.Link(ctx, userID, customer.ID())
+	defer l.Forget(userID) // an error may stand for a link that was made
+	err := l.store.Link(ctx, userID, customer.ID())
 	switch {
 	case err == nil:
 		return nil
@@ -87,12 +109,17 @@ func (l Links) Link(ctx context.Context, userID string, customer clienttoken.Cus
 }
 
 // Unlink frees the user and the Customer, and does nothing when there is none.
-func (l Links) Unlink(ctx context.Context, userID string) error {
-	if err := l.Store.Unlink(ctx, userID); err != nil {
+func (l *Links) Unlink(ctx context.Context, userID string) error {
+	defer l.Forget(userID) // an error may stand for a link that was removed
+	if err := l.store.Unlink(ctx, userID); err != nil {
 		return storeFault(ctx, err)
 	}
 	return nil
 }
+
+// Forget makes the next question about the user one to the store. It is for
+// whoever has written to the store itself, and has to be called after that.
+func (l *Links) Forget(userID string) { l.known.drop(userID) }
 
 // storeFault tells a caller who went away from a store that did not work: the
 // first is nobody's outage.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
@@ -11,7 +12,7 @@ import (
 
 var (
 	_ customer.Source = customer.Claim{}
-	_ customer.Source = customer.Links{}
+	_ customer.Source = (*customer.Links)(nil)
 
 	_ clienttoken.Directory = (*customer.Directory)(nil)
 )
@@ -27,7 +28,7 @@ func (s stubStore) Link(context.Context, string, string) error       { return s.
 func (s stubStore) Unlink(context.Context, string) error             { return s.err }
 
 func TestDatabaseFindsTheLinkedCustomer(t *testing.T) {
-	directory := customer.Links{API: sandbox(t), Store: newSQLite(t)()}
+	directory := customer.NewLinks(sandbox(t), newSQLite(t)(), time.Minute)
 	ann, bob := clienttoken.User{ID: "ann"}, clienttoken.User{ID: "bob"}
 	if _, err := directory.Customer(t.Context(), ann); !errors.Is(err, clienttoken.ErrNoCustomer) {
 		t.Fatalf("before the link: %v, want ErrNoCustomer", err)
@@ -55,7 +56,7 @@ func TestDatabaseFindsTheLinkedCustomer(t *testing.T) {
 
 // What a claim says about a user is nothing to the database.
 func TestDatabaseReadsNoClaims(t *testing.T) {
-	directory := customer.Links{API: sandbox(t), Store: newSQLite(t)()}
+	directory := customer.NewLinks(sandbox(t), newSQLite(t)(), time.Minute)
 	user := userSaying(t, `{"dropgate_customer":"`+customerA+`","sub":"bob"}`)
 	if err := directory.Link(t.Context(), "bob", customerURL(t, customerB)); err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func TestDatabaseReadsNoClaims(t *testing.T) {
 
 func TestStoreFaultIsAnOutage(t *testing.T) {
 	broken := errors.New("disk on fire")
-	directory := customer.Links{API: sandbox(t), Store: stubStore{err: broken}}
+	directory := customer.NewLinks(sandbox(t), stubStore{err: broken}, time.Minute)
 	_, readErr := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 	for _, err := range []error{
 		readErr,
@@ -84,17 +85,17 @@ func TestStoreFaultIsAnOutage(t *testing.T) {
 
 func TestClosedStoreIsAnOutage(t *testing.T) {
 	store := newSQLite(t)()
-	if err := store.(*customer.Database).Close(); err != nil { //nolint:errcheck // a panic is a failure too
+	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	directory := customer.Links{API: sandbox(t), Store: store}
+	directory := customer.NewLinks(sandbox(t), store, time.Minute)
 	_, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 	wantFailure(t, err)
 }
 
 // A deadline that the store set for itself is not the caller's.
 func TestStoresOwnTimeoutIsAnOutage(t *testing.T) {
-	directory := customer.Links{API: sandbox(t), Store: stubStore{err: context.DeadlineExceeded}}
+	directory := customer.NewLinks(sandbox(t), stubStore{err: context.DeadlineExceeded}, time.Minute)
 	_, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 	wantFailure(t, err)
 }
@@ -103,7 +104,7 @@ func TestCallerWhoLeftIsNoOutage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, store := range []customer.Store{newSQLite(t)(), stubStore{err: errors.New("interrupted (9)")}} {
-		directory := customer.Links{API: sandbox(t), Store: store}
+		directory := customer.NewLinks(sandbox(t), store, time.Minute)
 		_, readErr := directory.Customer(ctx, clienttoken.User{ID: "ann"})
 		for _, err := range []error{
 			readErr,
@@ -119,7 +120,7 @@ func TestCallerWhoLeftIsNoOutage(t *testing.T) {
 
 func TestBrokenRowFailsClosed(t *testing.T) {
 	for _, id := range []string{"", "none", "../" + customerA, "https://api-sandbox.dwolla.com/customers/" + customerA} {
-		directory := customer.Links{API: sandbox(t), Store: stubStore{id: id}}
+		directory := customer.NewLinks(sandbox(t), stubStore{id: id}, time.Minute)
 		got, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})
 		wantFailure(t, err)
 		if !got.IsZero() {
@@ -137,7 +138,7 @@ func TestCustomerOfAnotherEnvironmentIsNotLinked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	directory := customer.Links{API: sandbox(t), Store: newSQLite(t)()}
+	directory := customer.NewLinks(sandbox(t), newSQLite(t)(), time.Minute)
 	for _, url := range []clienttoken.CustomerURL{foreign, {}} {
 		if err := directory.Link(t.Context(), "ann", url); err == nil {
 			t.Errorf("%q was linked", url)
@@ -149,7 +150,7 @@ func TestCustomerOfAnotherEnvironmentIsNotLinked(t *testing.T) {
 }
 
 func BenchmarkDatabase(b *testing.B) {
-	directory := customer.Links{API: sandbox(b), Store: newSQLite(b)()}
+	directory := customer.NewLinks(sandbox(b), newSQLite(b)(), 0)
 	user := clienttoken.User{ID: "ann"}
 	if err := directory.Link(b.Context(), user.ID, customerURL(b, customerA)); err != nil {
 		b.Fatal(err)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 )
 
@@ -17,8 +20,75 @@ var migrations embed.FS
 // the database may be one that the application uses, with goose, too.
 const schemaVersionTable = "dropgate_schema_version"
 
-// migrate brings db up to the schema of this binary. Several processes may do
-// so at once: the first migration makes schemaVersionTable's versions unique,
+// ErrSchema says that the database does not fit this binary: trying again will
+// not help, and starting would do harm. Its schema is newer, a migration was
+// refused, or the settings name a user or a database that the server does not
+// let in.
+var ErrSchema = errors.New("the database does not fit")
+
+// Migrate brings the schema up to that of this binary. It does nothing when it
+// is that already; callers and processes may do it at once. An error that is
+// not [ErrSchema] says that the database could not be reached, or did not
+// answer: call Migrate again, later, and until it succeeds no other method does.
+// [OpenSQLite] has done it.
+func (d *Database) Migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	if err := d.migrateAlone(ctx); err != nil {
+		err = withoutConfig(err)
+		if refusedForGood(err) {
+			return fmt.Errorf("%w: %w", ErrSchema, err)
+		}
+		return err
+	}
+	d.migrated.Store(true)
+	return nil
+}
+
+// migrateTimeout is enough for the migrations that there are, on a busy server,
+// and for another replica's, which are waited for.
+const migrateTimeout = time.Minute
+
+// migrateLock is the key of PostgreSQL's advisory lock for migrations: "dropgate"
+// as eight bytes.
+const migrateLock int64 = 0x64726f7067617465
+
+func (d *Database) migrateAlone(ctx context.Context) error {
+	if d.dialect != goose.DialectPostgres {
+		return migrate(ctx, d.dialect, d.writes)
+	}
+	// A lock that ends with its transaction cannot be left behind in a pool,
+	// ours or one between us and the server. Goose has lockers too: one that
+	// polls, one second apart, and one that keeps a table.
+	return d.transaction(ctx, func(tx querier) error {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrateLock); err != nil {
+			return queryFault(ctx, "waiting for other replicas to migrate", err)
+		}
+		return migrate(ctx, d.dialect, d.writes)
+	})
+}
+
+// refusedForGood reports whether a PostgreSQL server said something that it
+// will say again.
+func refusedForGood(err error) bool {
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || len(answer.Code) != 5 {
+		return false
+	}
+	// https://www.postgresql.org/docs/current/errcodes-appendix.html
+	switch answer.Code[:2] {
+	case "0A", // feature not supported: a server that is too old
+		"28", // invalid authorization
+		"3D", // no such database
+		"3F", // no such schema
+		"42": // syntax error or access rule violation
+		return true
+	}
+	return false
+}
+
+// migrate does the work of Migrate. Several processes may do so at once even
+// without a lock, as in SQLite: the first migration makes schemaVersionTable's versions unique,
 // so that one process's transaction wins and the others look again.
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	files, err := fs.Sub(migrations, "migrations")
@@ -40,7 +110,8 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 		case err != nil:
 			return fmt.Errorf("reading the schema version: %w", err)
 		case current > target:
-			return fmt.Errorf("its schema is version %d, and this binary knows none newer than %d: run a newer binary", current, target)
+			return fmt.Errorf("%w: its schema is version %d, and this binary knows none newer than %d: run a newer binary",
+				ErrSchema, current, target)
 		case current == target:
 			return nil
 		case current == last:

@@ -1,24 +1,27 @@
 package customer_test
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 )
 
-// followsTheModel plays random links and unlinks on two stores of one database
+// followsTheModel plays random links, unlinks and events on two stores of one database
 // and on two maps, which must agree after each step.
-func followsTheModel(t *testing.T, open func() customer.Store) {
-	stores := []customer.Store{open(), open()}
+func followsTheModel(t *testing.T, open func() *customer.Database) {
+	stores := []*customer.Database{open(), open()}
+	run := 0
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{stores: stores, customerOf: map[string]string{}, userOf: map[string]string{}}
-		for _, userID := range m.users() {
+		run++
+		m := &model{
+			stores: stores, run: run, customerOf: map[string]string{}, userOf: map[string]string{},
+			events: map[string]bool{}, settled: map[string]bool{},
+		}
+		for userID := range listAll(t, stores[0], 100) {
 			unlink(t, stores[0], userID)
 		}
 		t.Repeat(rapid.StateMachineActions(m))
@@ -28,30 +31,42 @@ func followsTheModel(t *testing.T, open func() customer.Store) {
 // model is what the stores should hold. Its exported methods are the steps
 // that rapid picks from; Check runs after each.
 type model struct {
-	stores     []customer.Store
+	stores     []*customer.Database
 	customerOf map[string]string // by user
 	userOf     map[string]string // by Customer
+	run        int               // each has events of its own
+	checks     int
+	events     map[string]bool // known, by id
+	settled    map[string]bool // by id
 }
 
 func (m *model) users() []string { return []string{"ann", "Ann", "bob", "ça", "🦆"} }
 
-func (m *model) draw(t *rapid.T) (s customer.Store, userID string) {
+func (m *model) draw(t *rapid.T) (s *customer.Database, userID string) {
 	return rapid.SampledFrom(m.stores).Draw(t, "store"), rapid.SampledFrom(m.users()).Draw(t, "user")
+}
+
+func (m *model) drawCustomer(t *rapid.T) string {
+	return customerNumber(rapid.IntRange(1, 5).Draw(t, "Customer"))
+}
+
+// wantLink is the answer to linking the two.
+func (m *model) wantLink(userID, customerID string) error {
+	if own, linked := m.customerOf[userID]; linked && own != customerID {
+		return customer.ErrUserLinked
+	}
+	if owner, taken := m.userOf[customerID]; taken && owner != userID {
+		return customer.ErrCustomerLinked
+	}
+	return nil
 }
 
 func (m *model) Link(t *rapid.T) {
 	s, userID := m.draw(t)
-	customerID := customerNumber(rapid.IntRange(1, 5).Draw(t, "Customer"))
-	own, linked := m.customerOf[userID]
-	owner, taken := m.userOf[customerID]
-	err := s.Link(context.Background(), userID, customerID)
-	switch {
-	case linked && own != customerID:
-		wantError(t, err, customer.ErrUserLinked)
-	case taken && owner != userID:
-		wantError(t, err, customer.ErrCustomerLinked)
-	default:
-		wantError(t, err, nil)
+	customerID := m.drawCustomer(t)
+	want := m.wantLink(userID, customerID)
+	wantError(t, s.Link(background(), userID, customerID), want)
+	if want == nil {
 		m.customerOf[userID], m.userOf[customerID] = customerID, userID
 	}
 }
@@ -63,22 +78,47 @@ func (m *model) Unlink(t *rapid.T) {
 	delete(m.customerOf, userID)
 }
 
+// Find looks a Customer's user up.
+func (m *model) Find(t *rapid.T) {
+	s, _ := m.draw(t)
+	customerID := m.drawCustomer(t)
+	user, err := s.User(background(), customerID)
+	if owner, taken := m.userOf[customerID]; taken {
+		wantError(t, err, nil)
+		if user != owner {
+			t.Fatalf("%s is the Customer of %q, want %q", customerID, user, owner)
+		}
+		return
+	}
+	wantError(t, err, customer.ErrNoUser)
+}
+
+// Settle settles an event that links, which may have been settled before.
+func (m *model) Settle(t *rapid.T) {
+	s, userID := m.draw(t)
+	customerID := m.drawCustomer(t)
+	id := fmt.Sprint(m.run, "/", rapid.IntRange(0, 9).Draw(t, "event"))
+	added, err := s.AddEvent(background(), event(id), at(0))
+	wantError(t, err, nil)
+	if known := m.events[id]; added == known {
+		t.Fatalf("added %v an event that is known: %v", added, known)
+	}
+	m.events[id] = true
+	want := m.wantLink(userID, customerID)
+	if m.settled[id] {
+		want = customer.ErrSettled
+	}
+	wantError(t, s.Settle(background(), id, customer.Effect{CustomerID: customerID, UserID: userID}, at(1)), want)
+	if want == nil {
+		m.settled[id] = true
+		m.customerOf[userID], m.userOf[customerID] = customerID, userID
+	}
+}
+
 func (m *model) Check(t *rapid.T) {
-	for _, s := range m.stores {
-		customerOf, userOf := map[string]string{}, map[string]string{}
-		for _, userID := range m.users() {
-			id, err := s.Customer(context.Background(), userID)
-			if errors.Is(err, clienttoken.ErrNoCustomer) {
-				continue
-			}
-			wantError(t, err, nil)
-			if other, taken := userOf[id]; taken {
-				t.Fatalf("%s is the Customer of %q and of %q", id, other, userID)
-			}
-			customerOf[userID], userOf[id] = id, userID
-		}
-		if diff := cmp.Diff(m.customerOf, customerOf); diff != "" {
-			t.Fatalf("links (-model +store):\n%s", diff)
-		}
+	m.checks++
+	s := m.stores[m.checks%len(m.stores)]
+	if diff := cmp.Diff(m.customerOf, listAll(t, s, 100)); diff != "" {
+		t.Fatalf("links (-model +store):\n%s", diff)
 	}
 }

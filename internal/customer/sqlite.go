@@ -16,18 +16,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
-
-	"dropgate/internal/clienttoken"
 )
-
-// Database is a [Store] in one file. Several processes of one machine may share
-// the file; replicas on several machines may not.
-type Database struct {
-	// SQLite has one writer at a time. Writers queue for the one connection,
-	// where the end of a context ends the wait, and never hold up a reader.
-	reads, writes *sql.DB
-	customer      *sql.Stmt // on reads
-}
 
 // busyTimeout is how long a writer waits for another process's write.
 const busyTimeout = 5 * time.Second
@@ -37,13 +26,14 @@ const busyTimeout = 5 * time.Second
 // is brought up to date, and one that is newer than this binary is an error. A
 // file that is not a database is an error too, and is left as it is.
 //
-// Path is the plain name of a file: no URI, no options, no ":memory:".
+// Several processes of one machine may share the file; replicas on several
+// machines may not. Path is its plain name: no URI, no options, no ":memory:".
 func OpenSQLite(ctx context.Context, path string) (*Database, error) {
-	s, err := openSQLite(ctx, path)
+	d, err := openSQLite(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("opening SQLite database %q: %w", path, err)
 	}
-	return s, nil
+	return d, nil
 }
 
 func openSQLite(ctx context.Context, path string) (*Database, error) {
@@ -51,33 +41,26 @@ func openSQLite(ctx context.Context, path string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Database{}
+	d := &Database{dialect: goose.DialectSQLite3}
 	defer func() {
-		if s.customer == nil {
-			_ = s.Close() // what went wrong before is the news
+		if d.reads == nil {
+			_ = d.Close() // what went wrong before is the news
 		}
 	}()
 	// FULL is what makes a link that was acknowledged survive a power cut;
 	// links are made too rarely for its price to matter.
-	s.writes, err = openPool(path, 1, "_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)")
+	d.writes, err = openPool(path, 1, "_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)")
 	if err != nil {
 		return nil, err
 	}
-	if err := s.awaitWritable(ctx); err != nil {
+	if err := d.awaitWritable(ctx); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, goose.DialectSQLite3, s.writes); err != nil {
+	if err := d.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	s.reads, err = openPool(path, max(4, runtime.GOMAXPROCS(0)), "_query_only=true")
-	if err != nil {
-		return nil, err
-	}
-	s.customer, err = s.reads.PrepareContext(ctx, `SELECT customer_id FROM dropgate_links WHERE user_id = $1`)
-	if err != nil {
-		return nil, fmt.Errorf("preparing to read links: %w", err)
-	}
-	return s, nil
+	d.reads, err = openPool(path, max(4, runtime.GOMAXPROCS(0)), "_query_only=true")
+	return d, err
 }
 
 // makeFile makes an empty database for the service's own user alone where path
@@ -138,10 +121,10 @@ func openPool(path string, n int, options string) (*sql.DB, error) {
 // awaitWritable returns nil once the file is known to be a database that can
 // be written. Of two processes that open a new file at once, SQLite gives one
 // SQLITE_BUSY without the wait of _busy_timeout, so that is waited for here.
-func (s *Database) awaitWritable(ctx context.Context) error {
+func (d *Database) awaitWritable(ctx context.Context) error {
 	patience := time.After(busyTimeout)
 	for {
-		tx, err := s.writes.BeginTx(ctx, nil)
+		tx, err := d.writes.BeginTx(ctx, nil)
 		if err == nil {
 			err = tx.Rollback()
 		}
@@ -160,86 +143,4 @@ func (s *Database) awaitWritable(ctx context.Context) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// Close ends all connections. Calls that are under way may fail.
-func (s *Database) Close() error {
-	var errs []error
-	for _, db := range []*sql.DB{s.reads, s.writes} { // the last one to go tidies up
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Ping reports whether links can be read now.
-func (s *Database) Ping(ctx context.Context) error {
-	if _, err := s.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
-		return err
-	}
-	return nil
-}
-
-// Customer implements [Store].
-func (s *Database) Customer(ctx context.Context, userID string) (string, error) {
-	var customerID string
-	err := s.customer.QueryRowContext(ctx, userID).Scan(&customerID)
-	switch {
-	case err == nil:
-		return customerID, nil
-	case errors.Is(err, sql.ErrNoRows):
-		return "", clienttoken.ErrNoCustomer
-	default:
-		return "", queryFault(ctx, "reading a link", err)
-	}
-}
-
-// Link implements [Store].
-func (s *Database) Link(ctx context.Context, userID, customerID string) error {
-	customerID = strings.ToLower(customerID)
-	tx, err := s.writes.BeginTx(ctx, nil)
-	if err != nil {
-		return queryFault(ctx, "beginning a link", err)
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	_, err = tx.ExecContext(ctx,
-		`INSERT INTO dropgate_links (user_id, customer_id, linked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-		userID, customerID, time.Now().UnixMilli())
-	if err != nil {
-		return queryFault(ctx, "writing a link", err)
-	}
-	// Reading back tells who was in the way, in every database's own SQL; error
-	// codes and constraint names would not.
-	var own string
-	err = tx.QueryRowContext(ctx, `SELECT customer_id FROM dropgate_links WHERE user_id = $1`, userID).Scan(&own)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return ErrCustomerLinked
-	case err != nil:
-		return queryFault(ctx, "reading a link back", err)
-	case own != customerID:
-		return ErrUserLinked
-	}
-	if err := tx.Commit(); err != nil {
-		return queryFault(ctx, "committing a link", err)
-	}
-	return nil
-}
-
-// Unlink implements [Store].
-func (s *Database) Unlink(ctx context.Context, userID string) error {
-	if _, err := s.writes.ExecContext(ctx, `DELETE FROM dropgate_links WHERE user_id = $1`, userID); err != nil {
-		return queryFault(ctx, "removing a link", err)
-	}
-	return nil
-}
-
-// queryFault wraps the error of a query. When ctx has ended that is the
-// reason, in whatever words the driver puts it.
-func queryFault(ctx context.Context, doing string, err error) error {
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -31,13 +31,16 @@ func openSQLite(tb testing.TB, path string) *customer.Database {
 }
 
 // newSQLite is the newDatabase of SQLite.
-func newSQLite(tb testing.TB) func() customer.Store {
+func newSQLite(tb testing.TB) func() *customer.Database {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "links.db")
-	return func() customer.Store { return openSQLite(tb, path) }
+	return func() *customer.Database { return openSQLite(tb, path) }
 }
 
-func TestSQLiteKeepsThePromisesOfAStore(t *testing.T) { testStore(t, newSQLite) }
+func TestSQLiteKeepsThePromisesOfADatabase(t *testing.T) {
+	t.Parallel()
+	testDatabase(t, newSQLite)
+}
 
 // wantFiles checks what is in dir, by name.
 func wantFiles(t *testing.T, dir string, want ...string) {

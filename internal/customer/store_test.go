@@ -13,15 +13,15 @@ import (
 )
 
 // newDatabase makes an empty database and returns a function that opens it.
-// Each opening is a store of its own, as another replica's would be, and is
+// Each opening is one of its own, as another replica's would be, and is
 // closed when the test ends.
-type newDatabase func(tb testing.TB) func() customer.Store
+type newDatabase func(tb testing.TB) func() *customer.Database
 
-// testStore checks everything that is promised of a Store.
-func testStore(t *testing.T, database newDatabase) {
+// testDatabase checks everything that is promised of a Database, whatever the engine.
+func testDatabase(t *testing.T, database newDatabase) {
 	for _, promise := range []struct {
 		name string
-		test func(t *testing.T, open func() customer.Store)
+		test func(t *testing.T, open func() *customer.Database)
 	}{
 		{"NobodyHasACustomerAtFirst", nobodyHasACustomerAtFirst},
 		{"OneCustomerPerUser", oneCustomerPerUser},
@@ -37,6 +37,33 @@ func testStore(t *testing.T, database newDatabase) {
 		{"ManyUsersOneCustomerHasOneWinner", manyUsersOneCustomerHasOneWinner},
 		{"ManyCustomersOneUserHasOneWinner", manyCustomersOneUserHasOneWinner},
 		{"TheSameLinkAtOnceSucceedsForAll", theSameLinkAtOnceSucceedsForAll},
+		{"TheUserOfACustomerIsFound", theUserOfACustomerIsFound},
+		{"ALinkKnowsItsTime", aLinkKnowsItsTime},
+		{"PagesHoldEveryLinkOnce", pagesHoldEveryLinkOnce},
+		{"TheFirstUserOfACorrelationIDStays", theFirstUserOfACorrelationIDStays},
+		{"EventsComeBackAsTheyWere", eventsComeBackAsTheyWere},
+		{"AnEventIsTakenOnce", anEventIsTakenOnce},
+		{"ALeaseKeepsOthersOff", aLeaseKeepsOthersOff},
+		{"TheLongestDueComesFirst", theLongestDueComesFirst},
+		{"ARetryWaits", aRetryWaits},
+		{"AnEventIsSettledOnce", anEventIsSettledOnce},
+		{"AnEffectHappensAsAWhole", anEffectHappensAsAWhole},
+		{"StatusesConvergeInAnyOrder", statusesConvergeInAnyOrder},
+		{"SettledEventsAreForgotten", settledEventsAreForgotten},
+		{"NoTwoWorkersGetOneEvent", noTwoWorkersGetOneEvent},
+		{"OneOfManySettlersWins", oneOfManySettlersWins},
+		{"SettlingRacesLinkAndUnlink", settlingRacesLinkAndUnlink},
+		{"AddingAtOnceHasOneWinner", addingAtOnceHasOneWinner},
+		{"BadLinesAreToldAndGoodOnesGoOn", badLinesAreToldAndGoodOnesGoOn},
+		{"TheFirstOfConflictingLinesWins", theFirstOfConflictingLinesWins},
+		{"ADryRunChangesNothingAndFindsTheSame", aDryRunChangesNothingAndFindsTheSame},
+		{"ADryRunHoldsUpNobody", aDryRunHoldsUpNobody},
+		{"ConflictsAreFoundAcrossBatches", conflictsAreFoundAcrossBatches},
+		{"ACutOffImportIsResumed", aCutOffImportIsResumed},
+		{"ProgressIsTold", progressIsTold},
+		{"ImportsAtOnceAgree", importsAtOnceAgree},
+		{"WhatIsNoLinkIsNotImported", whatIsNoLinkIsNotImported},
+		{"WhatIsExportedCanBeImported", whatIsExportedCanBeImported},
 		{"FollowsTheModel", followsTheModel},
 	} {
 		t.Run(promise.name, func(t *testing.T) { promise.test(t, database(t)) })
@@ -46,29 +73,33 @@ func testStore(t *testing.T, database newDatabase) {
 // customerNumber is the id of some Customer, another one for each n.
 func customerNumber(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-00000000abcd", n) }
 
+// background serves helpers that rapid's T calls, which gives no context to
+// those that serve a testing.T, too.
+func background() context.Context { return context.Background() }
+
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-func link(t fataler, s customer.Store, userID, customerID string) {
+func link(t fataler, s *customer.Database, userID, customerID string) {
 	t.Helper()
-	if err := s.Link(context.Background(), userID, customerID); err != nil {
+	if err := s.Link(background(), userID, customerID); err != nil {
 		t.Fatalf("linking %q to %s: %v", userID, customerID, err)
 	}
 }
 
-func unlink(t fataler, s customer.Store, userID string) {
+func unlink(t fataler, s *customer.Database, userID string) {
 	t.Helper()
-	if err := s.Unlink(context.Background(), userID); err != nil {
+	if err := s.Unlink(background(), userID); err != nil {
 		t.Fatalf("unlinking %q: %v", userID, err)
 	}
 }
 
 // wantCustomer checks whose Customer is whose; "" stands for none.
-func wantCustomer(t fataler, s customer.Store, userID, want string) {
+func wantCustomer(t fataler, s *customer.Database, userID, want string) {
 	t.Helper()
-	got, err := s.Customer(context.Background(), userID)
+	got, err := s.Customer(background(), userID)
 	if errors.Is(err, clienttoken.ErrNoCustomer) {
 		err = nil
 	}
@@ -84,14 +115,14 @@ func wantError(t fataler, err, want error) {
 	}
 }
 
-func nobodyHasACustomerAtFirst(t *testing.T, open func() customer.Store) {
+func nobodyHasACustomerAtFirst(t *testing.T, open func() *customer.Database) {
 	for _, userID := range []string{"ann", "", "%", "' OR 1=1 --"} {
 		_, err := open().Customer(t.Context(), userID)
 		wantError(t, err, clienttoken.ErrNoCustomer)
 	}
 }
 
-func oneCustomerPerUser(t *testing.T, open func() customer.Store) {
+func oneCustomerPerUser(t *testing.T, open func() *customer.Database) {
 	s := open()
 	link(t, s, "ann", customerA)
 	wantError(t, s.Link(t.Context(), "ann", customerB), customer.ErrUserLinked)
@@ -101,7 +132,7 @@ func oneCustomerPerUser(t *testing.T, open func() customer.Store) {
 	wantError(t, s.Link(t.Context(), "ann", customerB), customer.ErrUserLinked)
 }
 
-func oneUserPerCustomer(t *testing.T, open func() customer.Store) {
+func oneUserPerCustomer(t *testing.T, open func() *customer.Database) {
 	s := open()
 	link(t, s, "ann", customerA)
 	wantError(t, s.Link(t.Context(), "bob", customerA), customer.ErrCustomerLinked)
@@ -109,7 +140,7 @@ func oneUserPerCustomer(t *testing.T, open func() customer.Store) {
 	wantCustomer(t, s, "bob", "")
 }
 
-func linkIsIdempotent(t *testing.T, open func() customer.Store) {
+func linkIsIdempotent(t *testing.T, open func() *customer.Database) {
 	s := open()
 	for range 3 {
 		link(t, s, "ann", customerA)
@@ -117,7 +148,7 @@ func linkIsIdempotent(t *testing.T, open func() customer.Store) {
 	}
 }
 
-func unlinkIsIdempotent(t *testing.T, open func() customer.Store) {
+func unlinkIsIdempotent(t *testing.T, open func() *customer.Database) {
 	s := open()
 	unlink(t, s, "ann")
 	link(t, s, "ann", customerA)
@@ -127,7 +158,7 @@ func unlinkIsIdempotent(t *testing.T, open func() customer.Store) {
 	wantCustomer(t, s, "bob", customerB)
 }
 
-func unlinkFreesBoth(t *testing.T, open func() customer.Store) {
+func unlinkFreesBoth(t *testing.T, open func() *customer.Database) {
 	s := open()
 	link(t, s, "ann", customerA)
 	unlink(t, s, "ann")
@@ -138,7 +169,7 @@ func unlinkFreesBoth(t *testing.T, open func() customer.Store) {
 	wantCustomer(t, s, "ann", customerB)
 }
 
-func linksSurviveReopening(t *testing.T, open func() customer.Store) {
+func linksSurviveReopening(t *testing.T, open func() *customer.Database) {
 	first := open()
 	link(t, first, "ann", customerA)
 	link(t, first, "bob", customerB)
@@ -151,7 +182,7 @@ func linksSurviveReopening(t *testing.T, open func() customer.Store) {
 	}
 }
 
-func userIDsAreComparedByteByByte(t *testing.T, open func() customer.Store) {
+func userIDsAreComparedByteByByte(t *testing.T, open func() *customer.Database) {
 	userIDs := []string{
 		"ann", "Ann", "ANN", "ann ", " ann", "ann.", "a%n", "a_n", "1", "01", "1.0", "1e0",
 		"ß", "ss", "ſ", "é", "e\u0301", "İ", "i", "ı", "K", "\u212a",
@@ -168,7 +199,7 @@ func userIDsAreComparedByteByByte(t *testing.T, open func() customer.Store) {
 	}
 }
 
-func customerIDsIgnoreLetterCase(t *testing.T, open func() customer.Store) {
+func customerIDsIgnoreLetterCase(t *testing.T, open func() *customer.Database) {
 	s := open()
 	link(t, s, "ann", strings.ToUpper(customerA))
 	wantCustomer(t, s, "ann", customerA)
@@ -177,7 +208,7 @@ func customerIDsIgnoreLetterCase(t *testing.T, open func() customer.Store) {
 	wantError(t, s.Link(t.Context(), "bob", strings.ToUpper(customerA)), customer.ErrCustomerLinked)
 }
 
-func whatIsNoCustomerIDIsNotStored(t *testing.T, open func() customer.Store) {
+func whatIsNoCustomerIDIsNotStored(t *testing.T, open func() *customer.Database) {
 	s := open()
 	for _, id := range []string{"", "x", customerA + " ", "https://api-sandbox.dwolla.com/customers/" + customerA} {
 		if err := s.Link(t.Context(), "ann", id); err == nil {
@@ -187,7 +218,7 @@ func whatIsNoCustomerIDIsNotStored(t *testing.T, open func() customer.Store) {
 	wantCustomer(t, s, "ann", "")
 }
 
-func canceledContextChangesNothing(t *testing.T, open func() customer.Store) {
+func canceledContextChangesNothing(t *testing.T, open func() *customer.Database) {
 	s := open()
 	link(t, s, "ann", customerA)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -205,8 +236,8 @@ const racers = 50
 
 // race runs try for 0 to racers-1 at once, half of them on each of two stores
 // of one database, and returns their errors.
-func race(open func() customer.Store, try func(s customer.Store, i int) error) []error {
-	stores := []customer.Store{open(), open()}
+func race(open func() *customer.Database, try func(s *customer.Database, i int) error) []error {
+	stores := []*customer.Database{open(), open()}
 	errs := make([]error, racers)
 	start := make(chan struct{})
 	var done sync.WaitGroup
@@ -241,9 +272,9 @@ func onlyWinner(t *testing.T, errs []error, lost error) int {
 	return winner
 }
 
-func manyUsersOneCustomerHasOneWinner(t *testing.T, open func() customer.Store) {
+func manyUsersOneCustomerHasOneWinner(t *testing.T, open func() *customer.Database) {
 	userNumber := func(n int) string { return fmt.Sprint("user ", n) }
-	winner := onlyWinner(t, race(open, func(s customer.Store, i int) error {
+	winner := onlyWinner(t, race(open, func(s *customer.Database, i int) error {
 		return s.Link(t.Context(), userNumber(i), customerA)
 	}), customer.ErrCustomerLinked)
 	s := open()
@@ -256,8 +287,8 @@ func manyUsersOneCustomerHasOneWinner(t *testing.T, open func() customer.Store) 
 	}
 }
 
-func manyCustomersOneUserHasOneWinner(t *testing.T, open func() customer.Store) {
-	winner := onlyWinner(t, race(open, func(s customer.Store, i int) error {
+func manyCustomersOneUserHasOneWinner(t *testing.T, open func() *customer.Database) {
+	winner := onlyWinner(t, race(open, func(s *customer.Database, i int) error {
 		return s.Link(t.Context(), "ann", customerNumber(i))
 	}), customer.ErrUserLinked)
 	s := open()
@@ -269,8 +300,8 @@ func manyCustomersOneUserHasOneWinner(t *testing.T, open func() customer.Store) 
 	}
 }
 
-func theSameLinkAtOnceSucceedsForAll(t *testing.T, open func() customer.Store) {
-	for i, err := range race(open, func(s customer.Store, _ int) error {
+func theSameLinkAtOnceSucceedsForAll(t *testing.T, open func() *customer.Database) {
+	for i, err := range race(open, func(s *customer.Database, _ int) error {
 		return s.Link(t.Context(), "ann", customerA)
 	}) {
 		if err != nil {

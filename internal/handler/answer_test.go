@@ -131,13 +131,16 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 }
 
 // logged takes the lines that the request has left: one access line, and one
-// audit line exactly when it asked for a client token.
+// audit line exactly when it asked for a client token or for a link.
 func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 	tb.Helper()
 	access, audit := w.logs.since(mark, "access"), w.logs.since(mark, "audit")
-	audits := 0
-	if r.Method == http.MethodPost && r.URL.Path == w.base+"/client-tokens" && r.URL.RawPath == "" {
-		audits = 1
+	audits, event, good := 0, "", ""
+	switch {
+	case r.Method == http.MethodPost && r.URL.Path == w.base+"/client-tokens" && r.URL.RawPath == "":
+		audits, event, good = 1, "client_token", "vended"
+	case r.Method == http.MethodPut && r.URL.Path == w.base+"/session/customer":
+		audits, event, good = 1, "link", "linked"
 	}
 	if len(access) != 1 || len(audit) != audits {
 		tb.Fatalf("%s %s left %d access lines and %d audit lines, want 1 and %d", r.Method, r.URL.Path, len(access), len(audit), audits)
@@ -155,13 +158,14 @@ func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 		return
 	}
 	a.audit = audit[0]
+	a.audit.has(tb, line{"event": event})
 	for _, member := range []string{"request_id", "user", "mode", "reason"} {
 		if a.audit[member] != a.access[member] {
 			tb.Errorf("the audit line has %s %q, the access line %q", member, a.audit[member], a.access[member])
 		}
 	}
-	if a.status == http.StatusOK && a.audit.text("outcome") != "vended" {
-		tb.Errorf("the audit line of a token has the outcome %q", a.audit["outcome"])
+	if a.status == http.StatusOK && a.audit.text("outcome") != good {
+		tb.Errorf("the audit line of what succeeded has the outcome %q", a.audit["outcome"])
 	}
 }
 

@@ -60,7 +60,9 @@ func BenchmarkVend(b *testing.B) {
 	h, err := handler.New(handler.Config{
 		Environment: clienttoken.Sandbox,
 		Vendor: &clienttoken.Vendor{
-			API: root, Policy: policy, Directory: &customer.Directory{Source: customer.Claim{API: root, Name: "dwolla_customer"}},
+			API: root, Policy: policy, Directory: customer.NewDirectory(customer.DirectoryConfig{
+				Source: customer.Claim{API: root, Name: "dwolla_customer"}, Registerer: registry,
+			}),
 			Dwolla: instantly{clienttoken.Token{Secret: clienttoken.NewSecret("4adF858jPeQ9RnojMHdqSD2KwsvmhO7Ti7cI5woOiBGCpH5krY"), DwollaRequestID: "0b1c"}},
 		},
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{

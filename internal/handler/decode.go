@@ -55,18 +55,27 @@ func newValidator() *validator.Validate {
 	return v
 }
 
-// decode reads the request for a client token, word for word.
-func (h *handler) decode(w http.ResponseWriter, r *http.Request) (clienttoken.Request, error) {
+// decode reads a body of exactly one JSON object.
+func decode[T any](w http.ResponseWriter, r *http.Request) (*T, error) {
 	if reason := notJSON(r.Header); reason != "" {
-		return clienttoken.Request{}, &problem{code: unsupportedMediaType, reason: reason}
+		return nil, &problem{code: unsupportedMediaType, reason: reason}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return clienttoken.Request{}, unreadable(err)
+		return nil, unreadable(err)
 	}
-	var request *clientTokenRequest // stays nil for a null
+	var request *T // stays nil for a null
 	if err := json.Unmarshal(body, &request); err != nil || request == nil {
-		return clienttoken.Request{}, malformed(err)
+		return nil, malformed(err)
+	}
+	return request, nil
+}
+
+// clientTokenRequest reads the request for a client token, word for word.
+func (h *handler) clientTokenRequest(w http.ResponseWriter, r *http.Request) (clienttoken.Request, error) {
+	request, err := decode[clientTokenRequest](w, r)
+	if err != nil {
+		return clienttoken.Request{}, err
 	}
 	if faults := append(unknownRelations("_links", request.HAL), unknownRelations("links", request.Plain)...); len(faults) > 0 {
 		return clienttoken.Request{}, invalid(faults)
@@ -78,7 +87,7 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request) (clienttoken.Re
 	if also := request.Plain; also != nil &&
 		(href(also.Customer) != href(named.Customer) || href(also.BeneficialOwner) != href(named.BeneficialOwner)) {
 		return clienttoken.Request{}, &problem{
-			code:    badRequest,
+			code:    clienttoken.BadRequest,
 			message: `"links" and "_links" are two spellings of one member, and they differ.`,
 			reason:  "links and _links differ",
 		}
@@ -120,7 +129,7 @@ func unreadable(err error) *problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &problem{code: payloadTooLarge, reason: err.Error()}
 	}
-	return &problem{code: badRequest, message: "The request body did not arrive whole.", reason: err.Error()}
+	return &problem{code: clienttoken.BadRequest, message: "The request body did not arrive whole.", reason: err.Error()}
 }
 
 // malformed is the answer to a body that is not one JSON object with members
@@ -136,13 +145,13 @@ func malformed(err error) *problem {
 	}
 	if wrong, ok := errors.AsType[*jsontext.SyntacticError](err); ok && errors.Is(err, jsontext.ErrDuplicateName) {
 		return &problem{
-			code:    badRequest,
+			code:    clienttoken.BadRequest,
 			message: fmt.Sprintf("The member %.100q is given twice.", wrong.JSONPointer),
 			reason:  "a member is given twice",
 		}
 	}
 	return &problem{
-		code:    badRequest,
+		code:    clienttoken.BadRequest,
 		message: "The request body is not exactly one JSON object.",
 		reason:  "not one JSON object",
 	}

@@ -72,6 +72,8 @@ type setup struct {
 	dwollaTimeout time.Duration
 	logLevel      zerolog.Level
 	signIn        *signIn // nil: nobody signs in with OpenID Connect
+	// enrollment is nil unless users create their own Customers.
+	enrollment func(clienttoken.API, *dwolla.Client) clienttoken.Enrollment
 }
 
 func allowedOrigins(origins ...string) func(*setup) {
@@ -118,7 +120,7 @@ func fromSQLite(t *testing.T, opened func(*customer.Database)) func(*setup) {
 	opened(store)
 	return func(s *setup) {
 		s.directory = func(api clienttoken.API) customer.Source {
-			return customer.Links{API: api, Store: store}
+			return customer.NewLinks(api, store, 0)
 		}
 	}
 }
@@ -230,7 +232,12 @@ func (w *world) wired(s setup) handler.Config {
 	})
 	c := s.handler
 	c.Environment = clienttoken.Sandbox
-	c.Vendor = &clienttoken.Vendor{API: root, Policy: policy, Dwolla: client, Directory: &customer.Directory{Source: s.directory(root), Owners: client}}
+	c.Vendor = &clienttoken.Vendor{API: root, Policy: policy, Dwolla: client, Directory: customer.NewDirectory(customer.DirectoryConfig{
+		Source: s.directory(root), Owners: client, Registerer: w.registry,
+	})}
+	if s.enrollment != nil {
+		c.Vendor.Enrollment = s.enrollment(root, client)
+	}
 	modes := []auth.Mode{bearer}
 	if w.signIn = s.signIn; w.signIn != nil {
 		w.startProvider()

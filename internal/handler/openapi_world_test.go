@@ -32,8 +32,10 @@ type contractWorld struct{ customer clienttoken.CustomerURL }
 
 func (w contractWorld) Customer(_ context.Context, user clienttoken.User) (clienttoken.Customer, error) {
 	switch user.ID {
-	case "nobody":
+	case "nobody", "hasty", "refused", "slow":
 		return clienttoken.Customer{}, clienttoken.ErrNoCustomer
+	case "suspended":
+		return clienttoken.Customer{URL: w.customer, Status: clienttoken.StatusSuspended}, nil
 	case "panic":
 		panic("the directory panics")
 	case "down":
@@ -99,7 +101,7 @@ func newContract(t *testing.T) contract {
 		t.Fatal(err)
 	}
 	users := map[string]map[string]any{}
-	for _, name := range []string{"alice", "nobody", "panic", "down"} {
+	for _, name := range []string{"alice", "nobody", "panic", "down", "hasty", "refused", "slow", "suspended"} {
 		users[name] = map[string]any{"name": name, "email": name + "@example.com"}
 	}
 	idp, err := provider.New(provider.Options{Issuer: contractIssuer, Audience: "dropgate", Users: users})
@@ -155,11 +157,12 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 	})
 	h, err := handler.New(handler.Config{
 		Environment: clienttoken.Sandbox,
-		Vendor:      &clienttoken.Vendor{API: root, Policy: policy, Directory: world, Dwolla: world},
+		Vendor:      &clienttoken.Vendor{API: root, Policy: policy, Directory: world, Dwolla: world, Enrollment: contractEnrollment{}},
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
 			Issuer: contractIssuer, Audience: "dropgate", UserClaim: "sub", Keys: keys,
 		}), mode),
 		OIDC:       mode,
+		Webhooks:   contractWebhooks{},
 		OpenAPI:    api.OpenAPI,
 		Logger:     zerolog.Nop(),
 		Registerer: registry,

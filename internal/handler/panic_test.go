@@ -128,7 +128,7 @@ func TestADirectoryThatNeverAnswersIsAnOutage(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		h, err := handler.New(handler.Config{
 			Environment: clienttoken.Sandbox, Registerer: registry, Auth: auth.NewChain(registry, anybody{}),
-			Vendor: &clienttoken.Vendor{API: root, Policy: policy, Directory: &customer.Directory{Source: never}},
+			Vendor: &clienttoken.Vendor{API: root, Policy: policy, Directory: customer.NewDirectory(customer.DirectoryConfig{Source: never, Registerer: registry})},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -19,9 +19,7 @@ import (
 
 // The codes of this room, beside those of the heart.
 const (
-	badRequest           clienttoken.Code = "BadRequest"
 	validationError      clienttoken.Code = "ValidationError"
-	unauthenticated      clienttoken.Code = "Unauthenticated"
 	crossOriginRequest   clienttoken.Code = "CrossOriginRequest"
 	missing              clienttoken.Code = "NotFound"
 	wrongMethod          clienttoken.Code = "MethodNotAllowed"
@@ -60,11 +58,11 @@ func (p *problem) Error() string { return string(p.code) + ": " + p.reason }
 // meaning is the status of each code and what it says to a person.
 func meaning(code clienttoken.Code) (status int, message string) {
 	switch code {
-	case badRequest:
+	case clienttoken.BadRequest:
 		return http.StatusBadRequest, "The request body is not valid."
 	case validationError:
 		return http.StatusBadRequest, "Validation error(s) present. See embedded errors list for more details."
-	case unauthenticated:
+	case clienttoken.Unauthenticated:
 		return http.StatusUnauthorized, "Nobody is signed in, or the sign-in is no longer good."
 	case clienttoken.ActionNotAllowed:
 		return http.StatusForbidden, "The signed-in user may not have a token for this action."
@@ -121,14 +119,14 @@ func problemOf(err error) *problem {
 		return p
 	}
 	if rejection, ok := errors.AsType[*auth.Rejection](err); ok {
-		p := &problem{code: unauthenticated, reason: rejection.Error()}
+		p := &problem{code: clienttoken.Unauthenticated, reason: rejection.Error()}
 		if rejection.Challenge != "" {
 			p.header = http.Header{"Www-Authenticate": {rejection.Challenge}}
 		}
 		return p
 	}
 	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
-		return &problem{code: badRequest, message: protocolMessage(wrong.Code), reason: err.Error()}
+		return &problem{code: clienttoken.BadRequest, message: protocolMessage(wrong.Code), reason: err.Error()}
 	}
 	if errors.Is(err, context.DeadlineExceeded) { // of answerWithin: whatever was waited for is down
 		return &problem{

@@ -1,12 +1,14 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -26,8 +28,9 @@ type record struct {
 	action, customer string
 	dwollaRequestID  string
 	fingerprint      string
-	code, reason     string // of the error answer; empty when there is none
-	audited          bool
+	code, reason     string      // of the error answer; empty when there is none
+	enrolled         bool        // the Customer became the user's own
+	audited          audit.Event // empty: no audit line
 }
 
 type recordKey struct{}
@@ -42,18 +45,21 @@ func recordOf(r *http.Request) *record {
 func (rec *record) vended(v clienttoken.Vended) {
 	rec.action = string(v.Action)
 	rec.customer = v.Customer.ID()
+	rec.enrolled = v.Enrolled
 	if !v.Token.IsZero() {
 		rec.fingerprint = v.Token.Fingerprint()
 		rec.dwollaRequestID = v.Token.DwollaRequestID
 	}
 }
 
-// audited marks a request that leaves an audit line, whatever becomes of it.
-func audited(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recordOf(r).audited = true
-		next.ServeHTTP(w, r)
-	})
+// audited marks requests that leave an audit line, whatever becomes of them.
+func audited(event audit.Event) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			recordOf(r).audited = event
+			next.ServeHTTP(w, r)
+		})
+	}
 }
 
 // answerWithin bounds everything that a request waits for. It is shorter than
@@ -83,6 +89,10 @@ func (h *handler) observed(next http.Handler) http.Handler {
 
 func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, took time.Duration) {
 	rec := recordOf(r)
+	if rec.enrolled { // whatever became of the rest
+		rec.reason = strings.TrimSuffix("enrolled: the Customer has the user's correlationId; "+rec.reason, "; ")
+		h.metrics.links.WithLabelValues("linked").Inc()
+	}
 	route := chi.RouteContext(r.Context()).RoutePattern()
 	if route == "" {
 		route = "none"
@@ -115,19 +125,19 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		Str("code", rec.code).
 		Str("reason", rec.reason).
 		Send()
-	if !rec.audited {
+	if rec.audited == "" {
 		return
 	}
 	outcome := rec.code
-	if outcome == "" {
-		outcome = "vended"
+	if rec.audited == audit.ClientToken {
+		outcome = cmp.Or(outcome, "vended")
+		h.metrics.clientTokens.WithLabelValues(cmp.Or(rec.action, "unknown"), outcome).Inc()
+	} else {
+		outcome = cmp.Or(outcome, string(rec.audited)+"ed")
+		h.metrics.links.WithLabelValues(outcome).Inc()
 	}
-	action := rec.action
-	if action == "" {
-		action = "unknown"
-	}
-	h.metrics.clientTokens.WithLabelValues(action, outcome).Inc()
 	h.Audit.Write(&audit.Entry{
+		Event:            rec.audited,
 		RequestID:        rec.requestID,
 		Mode:             rec.mode,
 		User:             rec.user,
@@ -203,6 +213,7 @@ type metrics struct {
 	duration     *prometheus.HistogramVec // route, method
 	inFlight     prometheus.Gauge
 	clientTokens *prometheus.CounterVec // action, outcome
+	links        *prometheus.CounterVec // outcome
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -224,7 +235,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "dropgate_client_tokens_total",
 			Help: "Requests for client tokens by action (unknown: none that is known) and outcome: vended, or the code of the error answer.",
 		}, []string{"action", "outcome"}),
+		links: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_customer_links_total",
+			Help: "Customers that became the signed-in user's own (linked), at PUT /session/customer or with a client token, and refusals of the former by the code of the error answer.",
+		}, []string{"outcome"}),
 	}
-	r.MustRegister(m.requests, m.duration, m.inFlight, m.clientTokens)
+	r.MustRegister(m.requests, m.duration, m.inFlight, m.clientTokens, m.links)
 	return m
 }

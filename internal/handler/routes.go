@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"context"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -16,8 +17,16 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Config is what the public side of the service needs. All fields but OIDC and
-// the two lists are required.
+// Webhooks takes in what Dwolla tells.
+type Webhooks interface {
+	// Receive keeps a webhook for later, once its signature has been checked
+	// against the body. The error is a *clienttoken.Refusal, a
+	// *clienttoken.Failure when it cannot be kept now, or that of ctx.
+	Receive(ctx context.Context, signature string, body []byte) error
+}
+
+// Config is what the public side of the service needs. All fields but OIDC,
+// Webhooks and the two lists are required.
 type Config struct {
 	// BasePath is put before every route: empty, or "/dropgate" without a slash
 	// at the end.
@@ -26,6 +35,7 @@ type Config struct {
 	Vendor      *clienttoken.Vendor
 	Auth        *auth.Chain
 	OIDC        *auth.OIDC // nil without the mode oidc: then nobody signs in here
+	Webhooks    Webhooks   // nil: Dwolla sends none here
 	// AllowedOrigins are the exact origins of other sites whose pages may use
 	// the service with credentials; empty: only pages of its own origin.
 	AllowedOrigins []string
@@ -67,13 +77,19 @@ func New(c Config) (http.Handler, error) {
 	r.NotFound(h.serve(notFound))
 	r.MethodNotAllowed(h.serve(methodNotAllowed(r)))
 
-	r.With(audited, h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
+	r.With(audited(audit.ClientToken), h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
 	r.Get(c.BasePath+"/session", h.serve(h.session))
+	if c.Vendor.Enrollment != nil {
+		r.With(audited(audit.Link), h.sameOrigin).Put(c.BasePath+"/session/customer", h.serve(h.linkCustomer))
+	}
 	if c.OIDC != nil {
 		r.Get(c.BasePath+"/auth/login", h.serve(h.login))
 		r.Get(c.BasePath+"/auth/callback", h.serve(h.callback))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
+	}
+	if c.Webhooks != nil {
+		r.With(h.sameOrigin).Post(c.BasePath+"/webhooks/dwolla", h.serve(h.webhook))
 	}
 	r.Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	return r, nil

@@ -14,7 +14,10 @@ type sessionResponse struct {
 	Environment clienttoken.Environment `json:"environment"`
 	Actions     []clienttoken.Action    `json:"actions"`
 	Components  []clienttoken.Component `json:"components"`
-	ExpiresAt   *time.Time              `json:"expiresAt,omitempty"`
+	// CorrelationID is what the user's new Customer has to be created with,
+	// while there is none.
+	CorrelationID string     `json:"correlationId,omitempty"`
+	ExpiresAt     *time.Time `json:"expiresAt,omitempty"`
 }
 
 type sessionUser struct {
@@ -27,6 +30,10 @@ type sessionCustomer struct {
 	ID     string                     `json:"id"`
 	Href   string                     `json:"href"`
 	Status clienttoken.CustomerStatus `json:"status,omitempty"` // when somebody has told it
+}
+
+func newSessionCustomer(c clienttoken.Customer) *sessionCustomer {
+	return &sessionCustomer{ID: c.URL.ID(), Href: c.URL.String(), Status: c.Status}
 }
 
 // session is GET /session: who is signed in, and what a page needs to set up
@@ -51,11 +58,35 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 		Components:  h.Vendor.Policy.Components(session.User),
 	}
 	if !customer.URL.IsZero() {
-		answer.Customer = &sessionCustomer{ID: customer.URL.ID(), Href: customer.URL.String(), Status: customer.Status}
+		answer.Customer = newSessionCustomer(customer)
+	} else if h.Vendor.Enrollment != nil {
+		answer.CorrelationID = h.Vendor.Enrollment.CorrelationID(session.User)
 	}
 	if !session.Expires.IsZero() {
 		expires := session.Expires.UTC()
 		answer.ExpiresAt = &expires
 	}
 	return writeJSON(w, http.StatusOK, answer)
+}
+
+// linkCustomer is PUT /session/customer: a page links the Customer that a
+// drop-in component has just created. It answers with the Customer.
+func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
+	session, err := h.signedIn(r)
+	if err != nil {
+		return err
+	}
+	named, err := decode[link](w, r)
+	if err != nil {
+		return err
+	}
+	if err := h.validate.StructCtx(r.Context(), named); err != nil {
+		return invalidMembers(err)
+	}
+	customer, err := h.Vendor.Link(r.Context(), session.User, named.Href)
+	recordOf(r).customer = customer.URL.ID()
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, newSessionCustomer(customer))
 }

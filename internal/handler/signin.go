@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
 )
 
 // login is GET /auth/login: it sends the browser to the identity provider.
@@ -82,11 +83,11 @@ func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) erro
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			return &problem{code: payloadTooLarge, reason: "form larger than 64 KiB"}
 		}
-		return &problem{code: badRequest, reason: "no form that can be read"}
+		return &problem{code: clienttoken.BadRequest, reason: "no form that can be read"}
 	}
 	tokens := r.PostForm["logout_token"]
 	if len(tokens) != 1 {
-		return &problem{code: badRequest, message: "The form needs one logout_token.", reason: "not one logout_token"}
+		return &problem{code: clienttoken.BadRequest, message: "The form needs one logout_token.", reason: "not one logout_token"}
 	}
 	ended, err := h.OIDC.BackChannelLogout(r.Context(), tokens[0])
 	recordOf(r).mode = h.OIDC.Name()

@@ -16,7 +16,7 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	request, err := h.decode(w, r)
+	request, err := h.clientTokenRequest(w, r)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,236 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+)
+
+// customersUsage is what `server customers` says when it is not understood.
+const customersUsage = `usage: server customers import [-dry-run] FILE.csv|-
+       server customers export
+       server customers link USER CUSTOMER
+       server customers unlink USER
+       server customers show USER
+
+They work on the links of CUSTOMER_SOURCE=database, and need DWOLLA_ENVIRONMENT
+and DATABASE_URL alone (DWOLLA_BASE_URL where the service has one). A running
+service notices a change within CUSTOMER_CACHE. CUSTOMER is an id or a URL.
+
+import reads lines of user,customer, with or without such a first line, and goes
+on after a bad one. It changes no link that is there, so that it can be run
+again. export writes what import reads`
+
+// ErrUsage says that a command line is wrong, and how one is right.
+var ErrUsage = errors.New(customersUsage)
+
+// Streams are those of a command.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Customers runs `server customers`: the tools for the directory. The error is
+// ErrUsage, a *ConfigError, or says what went wrong.
+func Customers(ctx context.Context, args, environ []string, std Streams) error {
+	command, err := parseCustomers(args)
+	if err != nil {
+		return err
+	}
+	c, err := loadDirectory(environ)
+	if err != nil {
+		return err
+	}
+	if err := command.checkFile(&c); err != nil {
+		return err
+	}
+	store, err := c.openDatabase(ctx)
+	if store != nil {
+		defer func() { _ = store.Close() }()
+	}
+	if err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	d := directoryTools{
+		api: c.api, store: store, std: std,
+		records: customer.Records{API: c.api, Links: customer.NewLinks(c.api, store, 0), Store: store},
+	}
+	switch command.name {
+	case "import":
+		return d.load(ctx, command)
+	case "export":
+		return d.export(ctx)
+	case "link":
+		return d.link(ctx, command.args[0], command.args[1])
+	case "unlink":
+		return d.unlink(ctx, command.args[0])
+	default:
+		return d.show(ctx, command.args[0])
+	}
+}
+
+// customersCommand is a command line of `server customers`.
+type customersCommand struct {
+	name   string
+	args   []string
+	dryRun bool
+}
+
+func parseCustomers(args []string) (customersCommand, error) {
+	if len(args) == 0 {
+		return customersCommand{}, ErrUsage
+	}
+	c := customersCommand{name: args[0]}
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	if c.name == "import" {
+		flags.BoolVar(&c.dryRun, "dry-run", false, "")
+	}
+	if flags.Parse(args[1:]) != nil {
+		return customersCommand{}, ErrUsage
+	}
+	c.args = flags.Args()
+	takes, known := map[string]int{"import": 1, "export": 0, "link": 2, "unlink": 1, "show": 1}[c.name]
+	if !known || len(c.args) != takes {
+		return customersCommand{}, ErrUsage
+	}
+	return c, nil
+}
+
+// checkFile demands that there is a database where a command adds nothing to
+// it. A mistyped name would be an empty directory, whose export is good to the
+// eye of a backup.
+func (c customersCommand) checkFile(config *Config) error {
+	if c.name == "import" || c.name == "link" || isPostgres(config) {
+		return nil
+	}
+	if _, err := os.Stat(strings.TrimPrefix(config.DatabaseURL.Reveal(), "sqlite:")); err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return nil
+}
+
+// directoryTools are what the commands work with.
+type directoryTools struct {
+	api     clienttoken.API
+	store   *customer.Database
+	records customer.Records
+	std     Streams
+}
+
+func (d directoryTools) link(ctx context.Context, user, idOrURL string) error {
+	if err := checkUserID(user); err != nil {
+		return err
+	}
+	url, err := clienttoken.ParseCustomer(d.api, idOrURL)
+	if err != nil {
+		return fmt.Errorf("CUSTOMER: %w", err)
+	}
+	if err := d.records.Link(ctx, user, url); err != nil {
+		return err
+	}
+	return d.show(ctx, user)
+}
+
+func (d directoryTools) unlink(ctx context.Context, user string) error {
+	if err := checkUserID(user); err != nil {
+		return err
+	}
+	return d.records.Unlink(ctx, user)
+}
+
+func (d directoryTools) show(ctx context.Context, user string) error {
+	if err := checkUserID(user); err != nil {
+		return err
+	}
+	found, err := d.records.Find(ctx, user)
+	if errors.Is(err, clienttoken.ErrNoCustomer) {
+		return fmt.Errorf("user %q: %w", user, err)
+	} else if err != nil {
+		return err
+	}
+	status := cmp.Or(string(found.Customer.Status), "unknown")
+	_, err = fmt.Fprintf(d.std.Out, "user      %s\ncustomer  %s\nstatus    %s\nlinked    %s\n",
+		found.UserID, found.Customer.URL, status, found.Since.UTC().Format(time.RFC3339))
+	return err //nolint:wrapcheck // of the standard output
+}
+
+func checkUserID(arg string) error {
+	if !clienttoken.ValidUserID(arg) {
+		return errors.New("USER is not 1 to 255 printable characters")
+	}
+	return nil
+}
+
+// load is the import. It reports each bad line as it comes, and ends with an
+// error when there was one.
+func (d directoryTools) load(ctx context.Context, c customersCommand) error {
+	from := d.std.In
+	if name := c.args[0]; name != "-" {
+		file, err := os.Open(name) //nolint:gosec // the operator names it
+		if err != nil {
+			return err //nolint:wrapcheck // an *fs.PathError says all
+		}
+		defer func() { _ = file.Close() }()
+		from = file
+	}
+	done, err := customer.ImportCSV{
+		API: d.api, DryRun: c.dryRun,
+		Bad: func(line int, reason error) {
+			_, _ = fmt.Fprintf(d.std.Err, "%sline %d: %v\n", d.std.clear(), line, reason)
+		},
+		Progress: func(so customer.Imported) { d.std.progress(so.Lines) },
+	}.Run(ctx, d.store, from)
+	linked := "linked"
+	if c.dryRun {
+		linked = "would be linked"
+	}
+	_, _ = fmt.Fprintf(d.std.Err, "%s%d lines: %d %s, %d there already, %d bad\n",
+		d.std.clear(), done.Lines, done.Linked, linked, done.There, done.Bad)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the import ended early, and can be run again: %w", err)
+	case done.Bad > 0:
+		return fmt.Errorf("%d bad lines", done.Bad)
+	}
+	return nil
+}
+
+// terminal reports whether messages go to a person.
+func (s Streams) terminal() bool {
+	file, ok := s.Err.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// progress says on a terminal how far it is.
+func (s Streams) progress(lines int) {
+	if s.terminal() {
+		_, _ = fmt.Fprintf(s.Err, "\r%d lines", lines)
+	}
+}
+
+// clear takes the progress away from a terminal's line.
+func (s Streams) clear() string {
+	if s.terminal() {
+		return "\r\x1b[K"
+	}
+	return ""
+}
+
+func (d directoryTools) export(ctx context.Context) error {
+	_, err := d.store.ExportCSV(ctx, d.std.Out)
+	return err
+}

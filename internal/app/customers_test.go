@@ -1,0 +1,315 @@
+package app_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dropgate/internal/app"
+)
+
+const bobsCustomer = "22222222-2222-4222-8222-222222222222"
+
+// tools are the commands for one database.
+type tools struct {
+	t       *testing.T
+	environ []string
+}
+
+// newTools needs no more settings than the commands' own help says.
+func newTools(t *testing.T, databaseURL string) tools {
+	t.Helper()
+	return tools{t, []string{"DWOLLA_ENVIRONMENT=sandbox", "DATABASE_URL=" + databaseURL}}
+}
+
+// onEach runs a test with each kind of database, which is empty.
+func onEach(t *testing.T, test func(t *testing.T, d tools)) {
+	t.Helper()
+	for name, database := range directories() {
+		t.Run(name, func(t *testing.T) { test(t, newTools(t, database(t))) })
+	}
+}
+
+// said is what a command wrote, and how it ended.
+type said struct {
+	out, err string
+	fault    error
+}
+
+// run runs a command whose standard input is empty.
+func (d tools) run(args ...string) said {
+	d.t.Helper()
+	return d.pipe("", args...)
+}
+
+// pipe runs a command whose standard input is text.
+func (d tools) pipe(text string, args ...string) said {
+	d.t.Helper()
+	var out, errs bytes.Buffer
+	fault := app.Customers(d.t.Context(), args, d.environ, app.Streams{In: strings.NewReader(text), Out: &out, Err: &errs})
+	return said{out.String(), errs.String(), fault}
+}
+
+// good runs a command that has to succeed, and returns what it wrote to the
+// standard output.
+func (d tools) good(args ...string) string {
+	d.t.Helper()
+	got := d.run(args...)
+	if got.fault != nil {
+		d.t.Fatalf("%q: %v\n%s", args, got.fault, got.err)
+	}
+	return got.out
+}
+
+// holds fails the test unless these are the links: lines of an export.
+func (d tools) holds(want ...string) {
+	d.t.Helper()
+	links := strings.Split(strings.TrimSuffix(d.good("export"), "\n"), "\n")
+	if diff := cmp.Diff(append([]string{"user,customer"}, want...), links); diff != "" {
+		d.t.Errorf("links (-want +got):\n%s", diff)
+	}
+}
+
+// file is a CSV file.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "links.csv")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
+	onEach(t, func(t *testing.T, d tools) {
+		linked := d.good("link", "ann", strings.ToUpper(alicesCustomer))
+		want := "user      ann\ncustomer  https://api-sandbox.dwolla.com/customers/" + alicesCustomer + "\nstatus    unknown\nlinked    20"
+		if !strings.HasPrefix(linked, want) {
+			t.Errorf("link: %s, want %s", linked, want)
+		}
+		if shown := d.good("show", "ann"); shown != linked {
+			t.Errorf("show: %s, want %s", shown, linked)
+		}
+		d.good("link", "ann", "https://api-sandbox.dwolla.com/customers/"+alicesCustomer) // which it is
+		d.good("link", "--", "-b", bobsCustomer)
+		d.holds("-b,"+bobsCustomer, "ann,"+alicesCustomer)
+		for range 2 { // the second time there is none
+			if out := d.good("unlink", "ann"); out != "" {
+				t.Errorf("unlink: %q", out)
+			}
+		}
+		if got := d.run("show", "ann"); got.out != "" || got.fault == nil || got.fault.Error() != `user "ann": no Customer is linked to this user` {
+			t.Errorf("a user without a Customer: %+v", got)
+		}
+		d.good("link", "zoe", alicesCustomer)
+		d.holds("-b,"+bobsCustomer, "zoe,"+alicesCustomer)
+	})
+}
+
+func TestAnOperatorTakesNothingFromAnybodyByLinking(t *testing.T) {
+	onEach(t, func(t *testing.T, d tools) {
+		d.good("link", "ann", alicesCustomer)
+		for want, args := range map[string][]string{
+			"the user is linked to another Customer": {"ann", bobsCustomer},
+			"the Customer is linked to another user": {"bob", alicesCustomer},
+			"is not the id of a Customer":            {"bob", "nonsense"},
+			"CUSTOMER: ":                             {"bob", "https://api.dwolla.com/customers/" + bobsCustomer},
+			"USER is not 1 to 255 printable":         {"b\x00b", bobsCustomer},
+		} {
+			got := d.run("link", args[0], args[1])
+			if got.out != "" || got.fault == nil || !strings.Contains(got.fault.Error(), want) || errors.Is(got.fault, app.ErrUsage) {
+				t.Errorf("link %q: %+v, want %s", args, got, want)
+			}
+		}
+		d.holds("ann," + alicesCustomer)
+	})
+}
+
+// mixed is a file with good lines and bad ones.
+const mixed = "user,customer\n" +
+	"ann," + alicesCustomer + "\n" +
+	"bob\n" +
+	"\n" +
+	"bob,nonsense\n" +
+	"zoe," + alicesCustomer + "\n" + // ann's
+	"bob," + bobsCustomer + "\n"
+
+func TestAnImportTellsEveryBadLineAndGoesOn(t *testing.T) {
+	want := []string{
+		"line 3: 1 fields, want 2: a user id and a Customer",
+		`line 5: "nonsense" is not the id of a Customer`,
+		"line 6: CustomerAlreadyLinked: the Customer is linked to another user",
+	}
+	onEach(t, func(t *testing.T, d tools) {
+		for _, times := range []struct{ how, total string }{
+			{"-dry-run", "5 lines: 2 would be linked, 0 there already, 3 bad"},
+			{"--", "5 lines: 2 linked, 0 there already, 3 bad"},
+			{"--", "5 lines: 0 linked, 2 there already, 3 bad"}, // again: nothing is changed
+			{"-dry-run", "5 lines: 0 would be linked, 2 there already, 3 bad"},
+		} {
+			got := d.run("import", times.how, file(t, mixed))
+			if got.fault == nil || got.fault.Error() != "3 bad lines" || got.out != "" {
+				t.Errorf("%+v", got)
+			}
+			if diff := cmp.Diff(append(slices.Clone(want), times.total, ""), strings.Split(got.err, "\n")); diff != "" {
+				t.Errorf("messages (-want +got):\n%s", diff)
+			}
+			if times.how == "-dry-run" && strings.Contains(times.total, " 0 there") {
+				d.holds() // nothing
+			} else {
+				d.holds("ann,"+alicesCustomer, "bob,"+bobsCustomer)
+			}
+		}
+	})
+}
+
+// many are links of many users, as an export writes them.
+func many(n int) string {
+	var text strings.Builder
+	text.WriteString("user,customer\n")
+	for i := range n {
+		fmt.Fprintf(&text, "user %05d,%08d-0000-4000-8000-000000000000\n", i, i)
+	}
+	return text.String()
+}
+
+func TestWhatOneDatabaseExportsAnotherImports(t *testing.T) {
+	onEach(t, func(t *testing.T, d tools) {
+		const links = 4500 // some batches
+		for _, want := range []string{"4500 linked, 0 there", "0 linked, 4500 there"} {
+			got := d.pipe(many(links), "import", "-")
+			if got.fault != nil || !strings.Contains(got.err, want) || !strings.HasSuffix(got.err, " 0 bad\n") {
+				t.Errorf("%+v, want %s", got, want)
+			}
+		}
+		d.good("link", `o'hara, "ann"`, alicesCustomer)
+		exported := d.good("export")
+		other := newTools(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"))
+		if got := other.pipe(exported, "import", "-"); got.fault != nil {
+			t.Fatalf("%+v", got)
+		}
+		if again := other.good("export"); again != exported || strings.Count(again, "\n") != links+2 {
+			t.Errorf("the other database has %d lines, and they are not the same", strings.Count(again, "\n"))
+		}
+		got := d.pipe(many(links)+"zoe,nonsense\n", "import", "-dry-run", "-")
+		if got.fault == nil || !strings.Contains(got.err, "line 4502: ") {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// brokenReader is a disk that fails.
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("the disk is on fire") }
+
+func TestAnImportThatEndsEarlySaysHowFarItIs(t *testing.T) {
+	onEach(t, func(t *testing.T, d tools) {
+		var errs bytes.Buffer
+		from := io.MultiReader(strings.NewReader(many(2500)), brokenReader{})
+		err := app.Customers(t.Context(), []string{"import", "-"}, d.environ, app.Streams{In: from, Err: &errs})
+		if err == nil || !strings.Contains(err.Error(), "can be run again: ") || !strings.Contains(err.Error(), "on fire") {
+			t.Errorf("error %v", err)
+		}
+		if got := d.pipe(many(2500), "import", "-"); got.fault != nil || !strings.Contains(got.err, "2500 lines: 500 linked, 2000 there") {
+			t.Errorf("once more: %+v", got)
+		}
+	})
+}
+
+func TestAWrongCommandLineIsAnsweredWithTheRightOne(t *testing.T) {
+	d := newTools(t, "sqlite:"+filepath.Join(t.TempDir(), "links.db"))
+	for _, line := range []string{
+		"", "lists", "-dry-run", "-h", "import", "import -h", "import a.csv b.csv", "import a.csv -dry-run", "import -dryrun a.csv", "export all",
+		"export -dry-run", "link ann", "link", "link ann x y", "unlink", "unlink ann bob", "unlink -b", "show", "show ann bob", "show -x ann",
+	} {
+		got := d.run(strings.Fields(line)...)
+		if !errors.Is(got.fault, app.ErrUsage) || got.out+got.err != "" {
+			t.Errorf("%q: %+v, want ErrUsage", line, got)
+		}
+	}
+	if !strings.HasPrefix(app.ErrUsage.Error(), "usage: server customers import [-dry-run] FILE.csv|-\n") {
+		t.Errorf("usage %s", app.ErrUsage)
+	}
+}
+
+func TestAnImportOfAFileThatIsNotThereSaysSo(t *testing.T) {
+	onEach(t, func(t *testing.T, d tools) {
+		got := d.run("import", "/no/such/links.csv")
+		if !errors.Is(got.fault, os.ErrNotExist) || !strings.Contains(got.fault.Error(), "/no/such/links.csv") {
+			t.Errorf("%+v", got)
+		}
+		d.holds()
+	})
+}
+
+// A mistyped name must not be an empty directory, which a backup would keep.
+func TestOnlyWhatAddsLinksMakesANewFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "links.db")
+	d := newTools(t, "sqlite:"+name)
+	for _, line := range []string{"export", "show ann", "unlink ann"} {
+		got := d.run(strings.Fields(line)...)
+		if !errors.Is(got.fault, os.ErrNotExist) || !strings.HasPrefix(got.fault.Error(), "DATABASE_URL: ") || got.out != "" {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file: %v", err)
+	}
+	d.good("link", "ann", alicesCustomer)
+	d.holds("ann," + alicesCustomer)
+}
+
+// What is kept of an import's messages is a file, in which \r is noise.
+func TestProgressIsForATerminalAlone(t *testing.T) {
+	d := newTools(t, "sqlite:"+filepath.Join(t.TempDir(), "links.db"))
+	log, err := os.Create(filepath.Join(t.TempDir(), "import.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	for name, to := range map[string]io.Writer{"a buffer": &bytes.Buffer{}, "a file": log} {
+		std := app.Streams{In: strings.NewReader(many(4500) + "bad\n"), Err: to}
+		if err := app.Customers(t.Context(), []string{"import", "-"}, d.environ, std); err == nil {
+			t.Errorf("%s: no error for a bad line", name)
+		}
+		text := fmt.Sprint(to)
+		if to == log {
+			written, err := os.ReadFile(log.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(written)
+		}
+		if strings.ContainsAny(text, "\r\x1b") || strings.Count(text, "\n") != 2 {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+}
+
+func TestTheToolsNameWhatIsWrongWithTheDatabaseAndNoPassword(t *testing.T) {
+	for name, at := range map[string]string{
+		"unreachable":  "postgres://dropgate:hunter2@" + unusedAddr(t) + "/dropgate?sslmode=disable",
+		"no such file": "postgres://dropgate:hunter2@" + unusedAddr(t) + "/dropgate?sslrootcert=/no/such/hunter1",
+		"not one":      "mysql://dropgate:hunter2@db/dropgate",
+	} {
+		got := newTools(t, at).run("show", "ann")
+		if got.fault == nil || !strings.Contains(got.fault.Error(), "DATABASE_URL: ") || strings.Contains(got.fault.Error()+got.out+got.err, "hunter2") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	settings := good()
+	maps.Copy(settings, map[string]string{"CUSTOMER_SOURCE": "lookup"})
+	if err := app.Customers(t.Context(), []string{"export"}, environ(settings), app.Streams{}); err == nil || !strings.Contains(err.Error(), "CUSTOMER_SOURCE: is not database") {
+		t.Errorf("another source: %v", err)
+	}
+}

@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/audit"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+	"dropgate/internal/dwolla"
+	"dropgate/internal/handler"
+)
+
+// directory is everything that knows whose Customer is whose. What the
+// configuration does not ask for is nil.
+type directory struct {
+	directory  clienttoken.Directory
+	enrollment clienttoken.Enrollment
+	webhooks   handler.Webhooks
+	records    handler.Links
+}
+
+// openDirectory puts it together.
+func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer) (directory, error) {
+	c := a.config
+	if err := a.openStore(ctx); err != nil {
+		return directory{}, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	links := customer.NewLinks(c.api, a.store, c.CustomerCache)
+	source, err := a.source(ctx, links)
+	if err != nil {
+		return directory{}, err
+	}
+	var d directory
+	var statuses []customer.StatusSource
+	kept := customer.NewKeptStatus(a.store, c.CustomerCache)
+	reread := customer.NewReread(a.dwolla, c.StatusInterval)
+	if !c.WebhookSecret.IsZero() {
+		statuses = append(statuses, kept)
+	}
+	if c.StatusInterval > 0 {
+		statuses = append(statuses, reread)
+	}
+	d.directory = customer.NewDirectory(customer.DirectoryConfig{
+		Source: source, Owners: a.dwolla, Statuses: statuses, Registerer: registry,
+	})
+	var enrollment *customer.Enrollment
+	if !c.EnrollmentKeys.IsZero() {
+		enrollment = customer.NewEnrollment(c.keys, links, a.store, a.dwolla)
+		d.enrollment = enrollment
+	}
+	if !c.AdminToken.IsZero() {
+		d.records = customer.Records{API: c.api, Links: links, Store: a.store}
+	}
+	if c.WebhookSecret.IsZero() {
+		return d, nil
+	}
+	a.inbox = customer.NewInbox(customer.InboxConfig{
+		Read:       a.readWebhook,
+		API:        c.api,
+		Store:      a.store,
+		Enrollment: enrollment,
+		Dwolla:     a.dwolla,
+		Changed: func(userID string, customer clienttoken.CustomerURL) {
+			links.Forget(userID)
+			kept.Forget(customer)
+			reread.Forget(customer)
+		},
+		Linked:     a.auditLink,
+		Logger:     a.log,
+		Registerer: registry,
+	})
+	d.webhooks = a.inbox
+	return d, nil
+}
+
+// openStore opens what the service keeps, if it keeps anything.
+func (a *App) openStore(ctx context.Context) error {
+	if a.config.CustomerSource != "database" && a.config.WebhookSecret.IsZero() {
+		return nil
+	}
+	store, err := a.config.openDatabase(ctx)
+	if store == nil {
+		return err
+	}
+	a.store = store
+	if err != nil {
+		a.log.Warn().Err(err).Msg("the database cannot be reached: users' Customers are not known until it can")
+	}
+	return nil
+}
+
+// openDatabase opens the database and brings its schema up to date. Beside the
+// error of a server that cannot be reached now there is a database, which has to
+// be migrated later.
+func (c Config) openDatabase(ctx context.Context) (*customer.Database, error) {
+	if !isPostgres(&c) {
+		return customer.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
+	}
+	store, err := customer.OpenPostgres(c.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Migrate(ctx); errors.Is(err, customer.ErrSchema) {
+		_ = store.Close()
+		return nil, err
+	} else if err != nil {
+		return store, err
+	}
+	return store, nil
+}
+
+// migrateEvery is how often a database is tried that could not be reached at
+// the start.
+const migrateEvery = 2 * time.Second
+
+// migrate brings the schema up to date, once the database can be reached.
+func (a *App) migrate(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := a.store.Migrate(ctx)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, customer.ErrSchema):
+			a.log.Error().Err(err).Msg("DATABASE_URL: the database was not there at the start, and cannot be used now")
+		}
+		select {
+		case <-time.After(migrateEvery):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// source opens what says which Customer is a user's.
+func (a *App) source(ctx context.Context, links *customer.Links) (customer.Source, error) {
+	c := a.config
+	switch c.CustomerSource {
+	case "claim":
+		return customer.Claim{API: c.api, Name: c.CustomerClaim}, nil
+	case "lookup":
+		lookup, err := customer.NewLookup(customer.LookupConfig{
+			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Life: c.CustomerCache, Transport: http.DefaultTransport,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("CUSTOMER_LOOKUP_URL: %w", err)
+		}
+		return lookup, nil
+	case "query":
+		return a.openQuery(ctx)
+	}
+	return links, nil
+}
+
+// openQuery opens the application's own database. A statement that does not fit
+// is an error now if the server can be asked, and for each user else.
+func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
+	c := a.config
+	var err error
+	if a.query, err = customer.NewQuery(c.DatabaseURL, c.CustomerQuery, c.api); err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if err := a.query.Check(ctx); errors.Is(err, customer.ErrQuery) {
+		return nil, fmt.Errorf("CUSTOMER_QUERY: %w", err)
+	} else if err != nil {
+		a.log.Warn().Err(err).Msg("the application's database cannot be reached: users' Customers are not known until it can")
+	}
+	return customer.Remember(a.query, c.CustomerCache), nil
+}
+
+// readWebhook says in the inbox's words what Dwolla tells.
+func (a *App) readWebhook(signature string, body []byte) (customer.Event, error) {
+	hook, err := dwolla.ReadWebhook(a.config.api, a.config.WebhookSecret, signature, body)
+	if err != nil {
+		code := clienttoken.BadRequest
+		if errors.Is(err, dwolla.ErrSignature) {
+			code = clienttoken.Unauthenticated
+		}
+		return customer.Event{}, &clienttoken.Refusal{Code: code, Reason: err.Error()}
+	}
+	return customer.Event{ID: hook.ID, Topic: hook.Topic.Label(), CustomerID: hook.Customer.ID(), Created: hook.Created}, nil
+}
+
+// auditLink notes that a webhook has made a Customer a user's own.
+func (a *App) auditLink(event customer.Event, userID string) {
+	audit.NewTrail(a.log).Write(&audit.Entry{
+		Event: audit.Link, RequestID: event.ID, Mode: "webhook", User: userID, Customer: event.CustomerID, Outcome: "linked",
+	})
+}

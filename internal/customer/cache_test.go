@@ -1,0 +1,336 @@
+package customer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+)
+
+// slowStore is a store in memory. Reading takes a while after the row was read,
+// so that much can happen before the answer arrives.
+type slowStore struct {
+	mu    sync.Mutex
+	links map[string]string // by user
+	reads int
+	takes time.Duration
+	fault error // of all reads and, after they were made, of all writes
+}
+
+// Customer implements customer.Store.
+func (s *slowStore) Customer(ctx context.Context, userID string) (string, error) {
+	s.mu.Lock()
+	s.reads++
+	id, linked := s.links[userID]
+	takes, fault := s.takes, s.fault
+	s.mu.Unlock()
+	if takes > 0 {
+		select {
+		case <-time.After(takes):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	if fault == nil && !linked {
+		fault = clienttoken.ErrNoCustomer
+	}
+	return id, fault
+}
+
+// Link implements customer.Store.
+func (s *slowStore) Link(_ context.Context, userID, customerID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.links == nil {
+		s.links = map[string]string{}
+	}
+	s.links[userID] = customerID
+	return s.fault
+}
+
+// Unlink implements customer.Store.
+func (s *slowStore) Unlink(_ context.Context, userID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.links, userID)
+	return s.fault
+}
+
+func (s *slowStore) takesNow(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takes = d
+}
+
+func (s *slowStore) calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
+// annsStore is a store in which ann has Customer A.
+func annsStore() *slowStore { return &slowStore{links: map[string]string{"ann": customerA}} }
+
+// What a source says of a user, in a word.
+const (
+	none   = "none"
+	outage = "outage"
+	left   = "left" // the caller did
+)
+
+// verdict puts the answer of a source in a word: the Customer's id, or one of
+// the above.
+func verdict(t testing.TB, url clienttoken.CustomerURL, err error) string {
+	t.Helper()
+	failure, failed := errors.AsType[*clienttoken.Failure](err)
+	switch {
+	case err == nil:
+		return url.ID()
+	case !url.IsZero():
+		t.Errorf("%s beside the error %v", url, err)
+	case errors.Is(err, clienttoken.ErrNoCustomer):
+		return none
+	case failed && failure.Code == clienttoken.Unavailable && failure.RetryAfter > 0:
+		return outage
+	case errors.Is(err, context.Canceled) && !failed:
+		return left
+	}
+	return err.Error()
+}
+
+func wantVerdict(t *testing.T, source customer.Source, userID, want string) {
+	t.Helper()
+	url, err := source.Customer(t.Context(), clienttoken.User{ID: userID})
+	if got := verdict(t, url, err); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func wantCalls(t *testing.T, asked interface{ calls() int }, want int) {
+	t.Helper()
+	if got := asked.calls(); got != want {
+		t.Errorf("asked %d times, want %d", got, want)
+	}
+}
+
+const life = 10 * time.Second
+
+func TestALinkIsRememberedForItsLifeAndNotAMomentLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := annsStore()
+		links := customer.NewLinks(sandbox(t), store, life)
+		start := time.Now()
+		for _, step := range []struct {
+			at    time.Duration
+			calls int
+		}{{0, 1}, {1, 1}, {life / 2, 1}, {life - 1, 1}, {life, 2}, {2*life - 1, 2}, {2 * life, 3}} {
+			<-time.After(step.at - time.Since(start))
+			wantVerdict(t, links, "ann", customerA)
+			wantCalls(t, store, step.calls)
+		}
+	})
+}
+
+func TestNothingIsRememberedWithoutALife(t *testing.T) {
+	for _, life := range []time.Duration{0, -time.Second} {
+		store := annsStore()
+		links := customer.NewLinks(sandbox(t), store, life)
+		for n := range 3 {
+			wantVerdict(t, links, "ann", customerA)
+			wantCalls(t, store, n+1)
+		}
+	}
+}
+
+func TestWithoutALifeNobodyGetsTheAnswerToAnEarlierQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := annsStore()
+		store.takesNow(time.Second)
+		links := customer.NewLinks(sandbox(t), store, 0)
+		var early sync.WaitGroup
+		early.Go(func() { wantVerdict(t, links, "ann", customerA) })
+		synctest.Wait()
+		if err := store.Link(t.Context(), "ann", customerB); err != nil { // by another replica
+			t.Fatal(err)
+		}
+		wantVerdict(t, links, "ann", customerB)
+		early.Wait()
+	})
+}
+
+// The store spoke of the moment of the question at the earliest.
+func TestTheLifeCountsFromTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := annsStore()
+		store.takesNow(4 * time.Second)
+		links := customer.NewLinks(sandbox(t), store, life)
+		wantVerdict(t, links, "ann", customerA)
+		<-time.After(life - 4*time.Second - 1)
+		wantVerdict(t, links, "ann", customerA)
+		wantCalls(t, store, 1)
+		<-time.After(1)
+		wantVerdict(t, links, "ann", customerA)
+		wantCalls(t, store, 2)
+	})
+}
+
+func TestNoCustomerAndOutagesAreNotRemembered(t *testing.T) {
+	store := &slowStore{}
+	links := customer.NewLinks(sandbox(t), store, time.Hour)
+	wantVerdict(t, links, "ann", none)
+	wantVerdict(t, links, "ann", none)
+	wantCalls(t, store, 2)
+	store.fault = errors.New("disk on fire")
+	wantVerdict(t, links, "ann", outage)
+	wantVerdict(t, links, "ann", outage)
+	wantCalls(t, store, 4)
+	store.fault, store.links = nil, map[string]string{"ann": customerB} // by somebody else
+	wantVerdict(t, links, "ann", customerB)
+}
+
+func TestAnOutageIsBridgedForOneLifeAndNeverLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := annsStore()
+		links := customer.NewLinks(sandbox(t), store, life)
+		wantVerdict(t, links, "ann", customerA)
+		store.fault = errors.New("disk on fire")
+		<-time.After(life - 1)
+		wantVerdict(t, links, "ann", customerA)
+		wantVerdict(t, links, "bob", outage)
+		<-time.After(1)
+		wantVerdict(t, links, "ann", outage)
+	})
+}
+
+func TestALinkRemovedElsewhereIsGoneWithinOneLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := annsStore()
+		links := customer.NewLinks(sandbox(t), store, life)
+		wantVerdict(t, links, "ann", customerA)
+		if err := store.Unlink(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(life / 2)
+		wantVerdict(t, links, "ann", customerA) // to be used does not make it last
+		<-time.After(life / 2)
+		wantVerdict(t, links, "ann", none)
+	})
+}
+
+func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		links map[string]string
+		fault error
+		want  string
+	}{
+		"a Customer":  {annsStore().links, nil, customerA},
+		"no Customer": {nil, nil, none},
+		"an outage":   {nil, errors.New("disk on fire"), outage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &slowStore{links: c.links, fault: c.fault, takes: time.Second}
+				links := customer.NewLinks(sandbox(t), store, life)
+				var askers sync.WaitGroup
+				for range 100 {
+					askers.Go(func() { wantVerdict(t, links, "ann", c.want) })
+				}
+				askers.Wait()
+				wantCalls(t, store, 1)
+			})
+		})
+	}
+}
+
+func TestACallerWhoLeavesEndsTheQuestionForNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := annsStore()
+		store.takesNow(2 * time.Second)
+		links := customer.NewLinks(sandbox(t), store, life)
+		ctx, cancel := context.WithCancel(t.Context())
+		var askers sync.WaitGroup
+		askers.Go(func() {
+			start := time.Now()
+			url, err := links.Customer(ctx, clienttoken.User{ID: "ann"})
+			if got := verdict(t, url, err); got != left || time.Since(start) != time.Second {
+				t.Errorf("%s after %v", got, time.Since(start))
+			}
+		})
+		synctest.Wait()
+		for range 10 {
+			askers.Go(func() { wantVerdict(t, links, "ann", customerA) })
+		}
+		<-time.After(time.Second)
+		cancel()
+		askers.Wait()
+		wantVerdict(t, links, "ann", customerA)
+		wantCalls(t, store, 1)
+	})
+}
+
+func TestACallerWhoHasLeftAsksNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	store := annsStore()
+	url, err := customer.NewLinks(sandbox(t), store, life).Customer(ctx, clienttoken.User{ID: "ann"})
+	if got := verdict(t, url, err); got != left {
+		t.Error(got)
+	}
+	wantCalls(t, store, 0)
+}
+
+func TestAStoreThatNeverAnswersIsAnOutageInTime(t *testing.T) {
+	for _, life := range []time.Duration{0, life} {
+		synctest.Test(t, func(t *testing.T) {
+			store := annsStore()
+			store.takesNow(time.Hour)
+			links := customer.NewLinks(sandbox(t), store, life)
+			start := time.Now()
+			wantVerdict(t, links, "ann", outage)
+			if took := time.Since(start); took != 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			store.takesNow(0)
+			wantVerdict(t, links, "ann", customerA)
+		})
+	}
+}
+
+func TestAtMost10000LinksAreRemembered(t *testing.T) {
+	const most = 10_000
+	store := &slowStore{links: map[string]string{}}
+	links := customer.NewLinks(sandbox(t), store, time.Hour)
+	ask := func(n int) {
+		wantVerdict(t, links, fmt.Sprint("user ", n), customerNumber(n))
+	}
+	for n := range most + 1 {
+		store.links[fmt.Sprint("user ", n)] = customerNumber(n)
+		ask(n)
+	}
+	ask(most) // remembered
+	ask(1)
+	wantCalls(t, store, most+1)
+	ask(0) // the least recently used has gone
+	wantCalls(t, store, most+2)
+	ask(1) // used a moment ago
+	wantCalls(t, store, most+2)
+}
+
+func BenchmarkRememberedLink(b *testing.B) {
+	links := customer.NewLinks(sandbox(b), annsStore(), time.Hour)
+	user := clienttoken.User{ID: "ann"}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := links.Customer(b.Context(), user); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,231 @@
+package customer
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"dropgate/internal/clienttoken"
+)
+
+// EnrollmentKeys are the keys that correlationIds are made with. The first one
+// signs, all of them prove: a new key is put in front of the old one, which is
+// taken away when nobody can be creating a Customer with it any more.
+type EnrollmentKeys struct {
+	keys [][]byte
+}
+
+const (
+	minEnrollmentKey  = 32 // bytes
+	maxEnrollmentKeys = 8
+)
+
+// ParseEnrollmentKeys reads comma-separated base64 keys of at least 32 bytes
+// each, of either alphabet and with or without padding. No error shows a key.
+func ParseEnrollmentKeys(list clienttoken.Secret) (EnrollmentKeys, error) {
+	var k EnrollmentKeys
+	for i, text := range strings.Split(list.Reveal(), ",") {
+		text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(text), "="))
+		key, err := base64.RawStdEncoding.Strict().DecodeString(text)
+		switch {
+		case err != nil:
+			return EnrollmentKeys{}, fmt.Errorf("key %d is not base64", i+1)
+		case len(key) < minEnrollmentKey:
+			return EnrollmentKeys{}, fmt.Errorf("key %d has %d bytes, and needs %d", i+1, len(key), minEnrollmentKey)
+		case slices.ContainsFunc(k.keys, func(other []byte) bool { return hmac.Equal(other, key) }):
+			return EnrollmentKeys{}, fmt.Errorf("key %d is given twice", i+1)
+		case i == maxEnrollmentKeys:
+			return EnrollmentKeys{}, fmt.Errorf("there are more than %d keys", maxEnrollmentKeys)
+		}
+		k.keys = append(k.keys, key)
+	}
+	return k, nil
+}
+
+// correlationIDPrefix tells our correlationIds from the application's own.
+const correlationIDPrefix = "dg1."
+
+// correlationID is what a user's new Customer is created with: the same each
+// time, without personal data, and of Dwolla's alphabet (a-z 0-9 - . _). All 256
+// bits are kept.
+func correlationID(key []byte, userID string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("dropgate enrollment 1\x00" + userID))
+	return correlationIDPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)))
+}
+
+// prove reports whether a correlationId is the user's. It compares in constant
+// time.
+func (k EnrollmentKeys) prove(userID, given string) bool {
+	proven := false
+	for _, key := range k.keys {
+		if hmac.Equal([]byte(correlationID(key, userID)), []byte(given)) {
+			proven = true
+		}
+	}
+	return proven
+}
+
+// Enrollment is the clienttoken.Enrollment: it links a Customer to the user
+// whose correlationId it was created with (docs/decisions/0010).
+type Enrollment struct {
+	keys   EnrollmentKeys
+	links  *Links
+	store  *Database
+	dwolla Customers
+
+	// flights makes one of equal attempts at the same time: a page with several
+	// components names its new Customer in several requests at once.
+	flights *cache[clienttoken.Customer]
+
+	mu       sync.Mutex
+	attempts *lru.Cache[string, *rate.Limiter] // by user
+}
+
+// What one user's attempts may cost: each is a call to Dwolla, whose limit is
+// everybody's. A flow needs one. The allowance of a user who is forgotten
+// because 10 000 others came after begins anew.
+const (
+	attemptsAtOnce  = 10
+	attemptEvery    = 10 * time.Second
+	maxAttemptUsers = 10_000
+)
+
+// NewEnrollment links through links, which has to be on store.
+func NewEnrollment(keys EnrollmentKeys, links *Links, store *Database, dwolla Customers) *Enrollment {
+	attempts, err := lru.New[string, *rate.Limiter](maxAttemptUsers)
+	if err != nil {
+		panic(err) // only for a size below one
+	}
+	flights := newCache[clienttoken.Customer](time.Nanosecond) // which remembers nothing
+	return &Enrollment{keys: keys, links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
+}
+
+// CorrelationID implements clienttoken.Enrollment.
+func (e *Enrollment) CorrelationID(user clienttoken.User) string {
+	return correlationID(e.keys.keys[0], user.ID)
+}
+
+// Expect implements clienttoken.Enrollment: the webhook that tells of the new
+// Customer knows no user, so it is looked up by the correlationId. The page may
+// still have that of an earlier key.
+func (e *Enrollment) Expect(ctx context.Context, user clienttoken.User) error {
+	for _, key := range e.keys.keys {
+		if err := e.store.Expect(ctx, correlationID(key, user.ID), user.ID); err != nil {
+			return storeFault(ctx, err)
+		}
+	}
+	return nil
+}
+
+// Enroll implements clienttoken.Enrollment. The Customer is read from Dwolla,
+// since nobody else can say with which correlationId it was created.
+func (e *Enrollment) Enroll(ctx context.Context, user clienttoken.User, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	// No user id holds a line break (clienttoken.ValidUserID).
+	return e.flights.get(ctx, user.ID+"\n"+customer.ID(), func(ctx context.Context) (clienttoken.Customer, error) {
+		return e.enroll(ctx, user, customer)
+	})
+}
+
+func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	owner, err := e.store.User(ctx, customer.ID())
+	switch {
+	case errors.Is(err, ErrNoUser) || err == nil && owner == user.ID:
+	case err == nil:
+		return clienttoken.Customer{}, mismatch(customer, "is linked to another user")
+	default:
+		return clienttoken.Customer{}, storeFault(ctx, err)
+	}
+	unlinked, err := e.store.Unlinked(ctx, user.ID, customer.ID())
+	switch {
+	case err != nil:
+		return clienttoken.Customer{}, storeFault(ctx, err)
+	case unlinked:
+		return clienttoken.Customer{}, mismatch(customer, "was unlinked from this user")
+	}
+	if wait := e.spend(user.ID); wait > 0 {
+		return clienttoken.Customer{}, &clienttoken.Refusal{
+			Code: clienttoken.TooManyRequests, RetryAfter: wait, Reason: "too many attempts to link a Customer",
+		}
+	}
+	read, err := e.dwolla.GetCustomer(ctx, customer)
+	switch {
+	case errors.Is(err, clienttoken.ErrUnknownCustomer):
+		return clienttoken.Customer{}, mismatch(customer, "does not exist at Dwolla, or is another application's")
+	case err != nil:
+		return clienttoken.Customer{}, fmt.Errorf("reading the Customer: %w", err)
+	case read.CorrelationID == "":
+		return clienttoken.Customer{}, mismatch(customer, "has no correlationId")
+	case !e.keys.prove(user.ID, read.CorrelationID):
+		return clienttoken.Customer{}, mismatch(customer, "has another correlationId than the user's")
+	}
+	switch err := e.links.Link(ctx, user.ID, customer); {
+	case errors.Is(err, ErrUserLinked), errors.Is(err, ErrCustomerLinked):
+		return clienttoken.Customer{}, mismatch(customer, "is the user's, but cannot be linked: "+err.Error())
+	case err != nil:
+		return clienttoken.Customer{}, err
+	}
+	return read, nil
+}
+
+// errNotProven is a correlationId that was handed out, and that none of the keys
+// proves.
+var errNotProven = errors.New("no key proves the correlationId")
+
+// expected returns the user who may have the Customer of that correlationId,
+// ErrNoUser or errNotProven.
+func (e *Enrollment) expected(ctx context.Context, customer clienttoken.CustomerURL, given string) (userID string, err error) {
+	if !strings.HasPrefix(given, correlationIDPrefix) || !clienttoken.ValidUserID(given) { // which PostgreSQL may not even take
+		return "", ErrNoUser
+	}
+	userID, err = e.store.Expected(ctx, given)
+	if err != nil {
+		return "", err
+	}
+	if !e.keys.prove(userID, given) {
+		return "", errNotProven
+	}
+	unlinked, err := e.store.Unlinked(ctx, userID, customer.ID())
+	if err != nil {
+		return "", err
+	}
+	if unlinked {
+		return "", ErrNoUser
+	}
+	return userID, nil
+}
+
+// spend takes one attempt of the user's, or says when there will be one.
+func (e *Enrollment) spend(userID string) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	limiter, ok := e.attempts.Get(userID)
+	if !ok {
+		limiter = rate.NewLimiter(rate.Every(attemptEvery), attemptsAtOnce)
+		e.attempts.Add(userID, limiter)
+	}
+	reservation := limiter.Reserve()
+	wait := reservation.Delay()
+	if wait > 0 {
+		reservation.Cancel()
+	}
+	return wait
+}
+
+func mismatch(customer clienttoken.CustomerURL, why string) *clienttoken.Refusal {
+	return &clienttoken.Refusal{
+		Code:   clienttoken.CustomerMismatch,
+		Reason: fmt.Sprintf("the request names Customer %s, which %s", customer.ID(), why),
+	}
+}

@@ -1,0 +1,302 @@
+package customer_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+	"dropgate/internal/dwolla"
+	"dropgate/internal/dwolla/emulator"
+)
+
+var (
+	ann = clienttoken.User{ID: "ann"}
+	bob = clienttoken.User{ID: "bob"}
+)
+
+// key is a good enrollment key, another one for each letter.
+func key(letter string) string {
+	return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(letter, 32)))
+}
+
+func keys(t testing.TB, list ...string) customer.EnrollmentKeys {
+	t.Helper()
+	k, err := customer.ParseEnrollmentKeys(clienttoken.NewSecret(strings.Join(list, ",")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestEnrollmentKeysAreBase64OfThirtyTwoBytesOrMore(t *testing.T) {
+	long := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\xff\xef", 40)))
+	for _, good := range []string{
+		key("a"), key("a") + "," + key("b"), " " + key("a") + " , " + long, strings.TrimRight(key("a"), "="),
+		base64.URLEncoding.EncodeToString([]byte(strings.Repeat("\xff\xef", 40))),
+	} {
+		if _, err := customer.ParseEnrollmentKeys(clienttoken.NewSecret(good)); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	var nine []string
+	for letter := range strings.SplitSeq("abcdefghi", "") {
+		nine = append(nine, key(letter))
+	}
+	for bad, want := range map[string]string{
+		"":                            "key 1 has 0 bytes, and needs 32",
+		"hunter2!":                    "key 1 is not base64",
+		key("a") + ",":                "key 2 has 0 bytes, and needs 32",
+		key("a") + ",aHVudGVyMg==":    "key 2 has 7 bytes, and needs 32",
+		key("a") + "," + key("a"):     "key 2 is given twice",
+		strings.Join(nine, ","):       "there are more than 8 keys",
+		key("a") + " " + key("b"):     "key 1 is not base64",
+		strings.Repeat("a", 42) + "b": "key 1 is not base64",
+	} {
+		if _, err := customer.ParseEnrollmentKeys(clienttoken.NewSecret(bad)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", bad, err, want)
+		}
+	}
+}
+
+// enrolling is enrollment on an empty database, with an emulated Dwolla.
+type enrolling struct {
+	*customer.Enrollment
+
+	api    clienttoken.API
+	dwolla *emulator.Emulator
+	client *dwolla.Client
+	store  *customer.Database
+	links  *customer.Links
+}
+
+func newEnrolling(t testing.TB, list ...string) *enrolling {
+	t.Helper()
+	e := &enrolling{dwolla: emulator.New(emulator.Options{ClientID: "key", ClientSecret: "secret"})}
+	server := httptest.NewServer(e.dwolla)
+	t.Cleanup(server.Close)
+	t.Cleanup(e.dwolla.Close)
+	var err error
+	if e.api, err = clienttoken.NewAPI(clienttoken.Sandbox, server.URL); err != nil {
+		t.Fatal(err)
+	}
+	e.client = dwolla.New(dwolla.Config{
+		API: e.api, ClientID: "key", ClientSecret: clienttoken.NewSecret("secret"), Timeout: 5 * time.Second,
+		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+	})
+	t.Cleanup(e.client.Close)
+	e.store = newSQLite(t)()
+	e.with(t, list...)
+	return e
+}
+
+// with is the same service with other keys.
+func (e *enrolling) with(t testing.TB, list ...string) {
+	t.Helper()
+	e.links = customer.NewLinks(e.api, e.store, time.Minute)
+	e.Enrollment = customer.NewEnrollment(keys(t, list...), e.links, e.store, e.client)
+}
+
+// created is a Customer at Dwolla.
+func (e *enrolling) created(t testing.TB, correlationID string) clienttoken.CustomerURL {
+	t.Helper()
+	c, err := e.dwolla.AddCustomer(emulator.Customer{CorrelationID: correlationID, Status: "document", Type: "personal"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := clienttoken.ParseCustomerID(e.api, c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+// refusal is how a user is refused a Customer, which has to be with this code.
+func (e *enrolling) refusal(t *testing.T, user clienttoken.User, url clienttoken.CustomerURL, code clienttoken.Code) *clienttoken.Refusal {
+	t.Helper()
+	got, err := e.Enroll(t.Context(), user, url)
+	refusal, ok := errors.AsType[*clienttoken.Refusal](err)
+	if !ok || refusal.Code != code || got != (clienttoken.Customer{}) {
+		t.Fatalf("%s enrolls %s: %+v, error %v, want %s", user.ID, url, got, err, code)
+	}
+	return refusal
+}
+
+// refuses fails the test unless the Customer is refused as not the user's own.
+func (e *enrolling) refuses(t *testing.T, user clienttoken.User, url clienttoken.CustomerURL) {
+	t.Helper()
+	_ = e.refusal(t, user, url, clienttoken.CustomerMismatch)
+}
+
+func (e *enrolling) calls() int { return e.dwolla.Calls(emulator.OpReadCustomer) }
+
+func TestTheCorrelationIDIsOpaqueAndAlwaysTheSame(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	got := e.CorrelationID(ann)
+	if !regexp.MustCompile(`^dg1\.[a-z2-7]{52}$`).MatchString(got) || strings.Contains(got, "ann") {
+		t.Errorf("correlationId %q", got)
+	}
+	// HMAC-SHA-256 with 32 times "a" over "dropgate enrollment 1", a zero byte and
+	// "ann", by another program. It never changes: Dwolla keeps it.
+	const want = "dg1.m74xncmv6n44x42piklmkubklzsgj7fqca2iq3liqgybsjbrookq"
+	if got != want {
+		t.Errorf("correlationId %q, want %q", got, want)
+	}
+	if other := e.CorrelationID(bob); other == got {
+		t.Error("two users have the same")
+	}
+	e.with(t, key("a"), key("b"))
+	if e.CorrelationID(ann) != got {
+		t.Error("a second key changes it")
+	}
+	e.with(t, key("b"), key("a"))
+	if e.CorrelationID(ann) == got {
+		t.Error("the first key does not sign")
+	}
+}
+
+func TestEnrollLinksTheCustomerWithTheUsersCorrelationID(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, e.CorrelationID(ann))
+	for range 3 { // it may be asked again
+		got, err := e.Enroll(t.Context(), ann, url)
+		if err != nil || got.URL != url || got.Status != "document" {
+			t.Fatalf("got %+v, error %v", got, err)
+		}
+		wantCustomer(t, e.store, "ann", url.ID())
+		if found, err := e.links.Customer(t.Context(), ann); err != nil || found != url {
+			t.Errorf("the directory says %v, error %v", found, err)
+		}
+	}
+}
+
+func TestEnrollRefusesWhatIsNotProven(t *testing.T) {
+	e := newEnrolling(t, key("a"), key("b"))
+	anns := e.CorrelationID(ann)
+	e.with(t, key("c"))
+	ofAnotherKey := e.CorrelationID(ann)
+	e.with(t, key("a"), key("b"))
+	nobodys, err := clienttoken.ParseCustomerID(e.api, customerA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		url  clienttoken.CustomerURL
+		user string
+		why  string
+	}{
+		"no correlationId":            {e.created(t, ""), "ann1", "has no correlationId"},
+		"another user's":              {e.created(t, anns), "bob", "another correlationId"},
+		"of a key that is gone":       {e.created(t, ofAnotherKey), "ann2", "another correlationId"},
+		"the application's own":       {e.created(t, "order-4711"), "ann3", "another correlationId"},
+		"cut off":                     {e.created(t, anns[:len(anns)-1]), "ann4", "another correlationId"},
+		"with more":                   {e.created(t, anns+"a"), "ann5", "another correlationId"},
+		"does not exist":              {nobodys, "ann6", "does not exist"},
+		"a user whose id begins so":   {e.created(t, e.CorrelationID(clienttoken.User{ID: "anna"})), "ann7", "another correlationId"},
+		"a user with a longer id too": {e.created(t, e.CorrelationID(clienttoken.User{ID: "ann7\x00"})), "ann7", "another correlationId"},
+	} {
+		if c.user == "ann2" {
+			c.user = "ann"
+		}
+		refusal := e.refusal(t, clienttoken.User{ID: c.user}, c.url, clienttoken.CustomerMismatch)
+		if !strings.Contains(refusal.Reason, c.why) || !strings.Contains(refusal.Reason, c.url.ID()) || strings.Contains(refusal.Reason, "dg1.") {
+			t.Errorf("%s: the log says %q", name, refusal.Reason)
+		}
+		wantCustomer(t, e.store, c.user, "")
+	}
+}
+
+// Another application's Customers are refused by Dwolla in either way.
+func TestEnrollRefusesAnotherApplicationsCustomer(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, e.CorrelationID(ann))
+	for _, status := range []int{403, 404} {
+		e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: status, Times: 1})
+		e.refuses(t, ann, url)
+	}
+}
+
+func TestEnrollOfALinkedCustomerCostsNoCall(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, e.CorrelationID(ann))
+	link(t, e.store, "bob", url.ID()) // by an operator
+	for range 20 {
+		if refusal := e.refusal(t, ann, url, clienttoken.CustomerMismatch); !strings.Contains(refusal.Reason, "another user") {
+			t.Errorf("the log says %q", refusal.Reason)
+		}
+	}
+	if e.calls() != 0 {
+		t.Errorf("Dwolla was asked %d times", e.calls())
+	}
+}
+
+func TestEnrollRefusesAUserWhoGotAnotherCustomerMeanwhile(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, e.CorrelationID(ann))
+	link(t, e.store, "ann", customerB)
+	e.refuses(t, ann, url)
+	wantCustomer(t, e.store, "ann", customerB)
+}
+
+func TestAKeyThatIsNotTheFirstStillProves(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, e.CorrelationID(ann))
+	e.with(t, key("b"), key("a"))
+	if _, err := e.Enroll(t.Context(), ann, url); err != nil {
+		t.Error(err)
+	}
+	other := e.created(t, e.CorrelationID(bob))
+	e.with(t, key("c"), key("a"))
+	e.refuses(t, bob, other)
+}
+
+func TestEnrollIsAnOutageWhileItsPartsAreDown(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, e.CorrelationID(ann))
+	outage := func(what string, err error) {
+		t.Helper()
+		if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter <= 0 {
+			t.Errorf("%s: %v, want an outage", what, err)
+		}
+	}
+	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 1})
+	_, err := e.Enroll(t.Context(), ann, url)
+	outage("Dwolla is down", err)
+	wantCustomer(t, e.store, "ann", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = e.Enroll(ctx, ann, url)
+	wantError(t, err, context.Canceled)
+	wantError(t, e.Expect(ctx, ann), context.Canceled)
+	if _, err := e.Enroll(t.Context(), ann, url); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if err := e.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Enroll(t.Context(), bob, url)
+	outage("the database is closed", err)
+	outage("the database is closed", e.Expect(t.Context(), bob))
+}
+
+func TestExpectRemembersWhoseTheCorrelationIDIs(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	for range 2 {
+		wantError(t, e.Expect(t.Context(), ann), nil)
+	}
+	wantError(t, e.Expect(t.Context(), bob), nil)
+	for _, user := range []clienttoken.User{ann, bob} {
+		if got, err := e.store.Expected(t.Context(), e.CorrelationID(user)); got != user.ID || err != nil {
+			t.Errorf("the correlationId of %s is %q's, error %v", user.ID, got, err)
+		}
+	}
+}

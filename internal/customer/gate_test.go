@@ -1,0 +1,92 @@
+package customer_test
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// gate stands between a test and its server. While it is shut the server is
+// away.
+type gate struct {
+	server  string // host and port
+	address string // of the gate itself
+
+	mutex    sync.Mutex
+	listener net.Listener
+	conns    []net.Conn
+}
+
+// newGate returns an open gate to the server that serverURL names.
+func newGate(t *testing.T, serverURL string) *gate {
+	t.Helper()
+	parsed, err := url.Parse(serverURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{server: parsed.Host, address: "127.0.0.1:0"}
+	g.open(t)
+	t.Cleanup(g.shut)
+	return g
+}
+
+// url is serverURL through the gate.
+func (g *gate) url(t *testing.T, serverURL string) string {
+	t.Helper()
+	parsed, err := url.Parse(serverURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed.Host = g.address
+	return parsed.String()
+}
+
+func (g *gate) open(t *testing.T) {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", g.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.listener, g.address = listener, listener.Addr().String()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go g.pass(t, conn)
+		}
+	}()
+}
+
+func (g *gate) pass(t *testing.T, conn net.Conn) {
+	var dialer net.Dialer
+	server, err := dialer.DialContext(t.Context(), "tcp", g.server)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	g.mutex.Lock()
+	g.conns = append(g.conns, conn, server)
+	g.mutex.Unlock()
+	go func() {
+		_, _ = io.Copy(server, conn)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(conn, server)
+	_ = conn.Close()
+}
+
+// shut cuts all connections and lets no new ones in.
+func (g *gate) shut() {
+	_ = g.listener.Close()
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	for _, conn := range g.conns {
+		_ = conn.Close()
+	}
+	g.conns = nil
+}

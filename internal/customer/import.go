@@ -1,0 +1,202 @@
+package customer
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Conflict says which row of a batch was not linked.
+type Conflict struct {
+	Row int // from 0
+	// Err is ErrUserLinked when the user has another Customer once the batch is
+	// through, else ErrCustomerLinked.
+	Err error
+}
+
+// Batch is what became of a batch of rows.
+type Batch struct {
+	Linked    int // the rest that is no conflict was linked before
+	Conflicts []Conflict
+}
+
+// Import links many users in one go. Each batch is a transaction: after a
+// crash, importing the same again links what is missing.
+type Import struct {
+	database *Database
+	dry      *sql.Conn // nil unless it is a dry run
+}
+
+// batchTimeout is within which a batch has to be done. It waits for whoever
+// links the same users or Customers.
+const batchTimeout = time.Minute
+
+// Import begins an import. Close it.
+func (d *Database) Import() *Import { return &Import{database: d} }
+
+// DryImport begins an import that links nothing, and finds the same conflicts:
+// with the database, and of rows with one another. It holds no lock that others
+// could wait for, but it does hold one connection, and SQLite has only one for
+// all writes of a Database. Close it.
+func (d *Database) DryImport(ctx context.Context) (*Import, error) {
+	conn, err := d.writes.Conn(ctx)
+	if err != nil {
+		return nil, queryFault(ctx, "connecting for a dry run", err)
+	}
+	// The rows that would be linked are kept by the database, for this
+	// connection alone, so that a million of them cost us nothing.
+	if _, err = conn.ExecContext(ctx, dryRunTable); err != nil {
+		err = queryFault(ctx, "preparing a dry run", err)
+		_ = conn.Close() // what went wrong before is the news
+		return nil, err
+	}
+	return &Import{database: d, dry: conn}, nil
+}
+
+// Close ends the import.
+func (i *Import) Close() {
+	if i.dry != nil {
+		// The connection ends, and its table with it, in whatever state it is.
+		_ = i.dry.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+// Add links the rows, of which UserID and CustomerID count. Of two rows that
+// exclude each other the first wins.
+func (i *Import) Add(ctx context.Context, rows []Link) (Batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	batch, err := encodeBatch(rows)
+	if err != nil {
+		return Batch{}, err
+	}
+	if i.dry != nil {
+		return batch.tryOut(ctx, i.dry)
+	}
+	var done Batch
+	err = i.database.transaction(ctx, func(tx querier) (err error) {
+		if i.database.dialect == goose.DialectPostgres {
+			// Two batches with the same rows in another order would wait for each
+			// other. Whoever links one user only waits for nobody meanwhile.
+			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, importLock); err != nil {
+				return queryFault(ctx, "waiting for other imports", err)
+			}
+		}
+		done, err = batch.link(ctx, tx)
+		return err
+	})
+	return done, err
+}
+
+// importLock is the key of PostgreSQL's advisory lock for a batch.
+const importLock = migrateLock + 1
+
+// batch is some rows as one JSON object, by number: the one form that can be
+// a parameter and a table in SQLite and in PostgreSQL.
+type batch struct {
+	json string
+	rows int
+}
+
+func encodeBatch(rows []Link) (batch, error) {
+	type row struct {
+		User     string `json:"u"`
+		Customer string `json:"c"`
+	}
+	// Not a map, whose keys would be sorted as text: the first row has to win.
+	text := []byte{'{'}
+	for n, link := range rows {
+		if !utf8.ValidString(link.UserID) { // JSON would make it another user's
+			return batch{}, fmt.Errorf("row %d: the user id is not UTF-8", n)
+		}
+		value, err := json.Marshal(row{link.UserID, strings.ToLower(link.CustomerID)})
+		if err != nil {
+			return batch{}, fmt.Errorf("row %d: %w", n, err)
+		}
+		if n > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(append(text, '"'), int64(n), 10)
+		text = append(append(text, `":`...), value...)
+	}
+	return batch{json: string(append(text, '}')), rows: len(rows)}, nil
+}
+
+// The SQL of an import: what is linked, and which rows are lost, with whether
+// it is the user who is linked to something else.
+const (
+	// WHERE true, or SQLite would read ON as the one of a join.
+	importLinks = `INSERT INTO dropgate_links (user_id, customer_id, linked_at)
+		SELECT value->>'u', value->>'c', CAST($1 AS BIGINT) FROM json_each($2) WHERE true
+		ON CONFLICT DO NOTHING`
+	importLost = `SELECT key, own.user_id IS NOT NULL FROM json_each($1)
+		LEFT JOIN dropgate_links own ON own.user_id = value->>'u'
+		WHERE coalesce(own.customer_id, '') <> value->>'c'`
+
+	dryRunTable = `CREATE TEMP TABLE dropgate_dry_run (
+		user_id     TEXT NOT NULL PRIMARY KEY,
+		customer_id TEXT NOT NULL UNIQUE CHECK (length(customer_id) = 36))`
+	dryRunLinks = `INSERT INTO dropgate_dry_run (user_id, customer_id)
+		SELECT value->>'u', value->>'c' FROM json_each($1)
+		WHERE NOT EXISTS (SELECT 1 FROM dropgate_links WHERE user_id = value->>'u')
+		AND NOT EXISTS (SELECT 1 FROM dropgate_links WHERE customer_id = value->>'c')
+		ON CONFLICT DO NOTHING`
+	dryRunLost = `SELECT key, coalesce(own.user_id, planned.user_id) IS NOT NULL FROM json_each($1)
+		LEFT JOIN dropgate_links own ON own.user_id = value->>'u'
+		LEFT JOIN dropgate_dry_run planned ON planned.user_id = value->>'u'
+		WHERE coalesce(own.customer_id, planned.customer_id, '') <> value->>'c'`
+)
+
+func (b batch) link(ctx context.Context, tx querier) (Batch, error) {
+	n, err := change(ctx, tx, "importing links", importLinks, time.Now().UnixMilli(), b.json)
+	if err != nil {
+		return Batch{}, err
+	}
+	return b.result(ctx, tx, int(n), importLost)
+}
+
+func (b batch) tryOut(ctx context.Context, conn querier) (Batch, error) {
+	n, err := change(ctx, conn, "trying an import out", dryRunLinks, b.json)
+	if err != nil {
+		return Batch{}, err
+	}
+	return b.result(ctx, conn, int(n), dryRunLost)
+}
+
+// result looks for the rows that were lost, by the query lost.
+func (b batch) result(ctx context.Context, q querier, linked int, lost string) (Batch, error) {
+	done := Batch{Linked: linked}
+	if linked == b.rows {
+		return done, nil
+	}
+	rows, err := q.QueryContext(ctx, lost, b.json)
+	if err != nil {
+		return Batch{}, queryFault(ctx, "reading conflicts", err)
+	}
+	defer func() { _ = rows.Close() }() // its error is in rows.Err
+	for rows.Next() {
+		var userLinked bool
+		conflict := Conflict{Err: ErrCustomerLinked}
+		if err := rows.Scan(&conflict.Row, &userLinked); err != nil {
+			return Batch{}, queryFault(ctx, "reading a conflict", err)
+		}
+		if userLinked {
+			conflict.Err = ErrUserLinked
+		}
+		done.Conflicts = append(done.Conflicts, conflict)
+	}
+	if err := rows.Err(); err != nil {
+		return Batch{}, queryFault(ctx, "reading conflicts", err)
+	}
+	slices.SortFunc(done.Conflicts, func(a, b Conflict) int { return a.Row - b.Row })
+	return done, nil
+}

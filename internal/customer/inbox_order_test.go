@@ -1,0 +1,220 @@
+package customer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+	"dropgate/internal/dwolla/emulator"
+)
+
+// running runs the inbox until good says so, or fails the test.
+func (i *inbox) running(t *testing.T, good func() bool) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		i.Run(ctx)
+	}()
+	for deadline := time.Now().Add(30 * time.Second); !good(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come true:\n%s", i.logs.String())
+		}
+	}
+	stop()
+	<-done
+}
+
+// heldDwolla answers nobody.
+type heldDwolla struct{}
+
+func (heldDwolla) GetCustomer(ctx context.Context, _ clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	<-ctx.Done()
+	return clienttoken.Customer{}, ctx.Err()
+}
+
+// What Dwolla has to be asked about waits for Dwolla. A suspension does not.
+func TestASuspensionDoesNotWaitForASlowDwolla(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	i.config.Dwolla = heldDwolla{}
+	i.reopen()
+	for n := range 40 {
+		topic := []string{"customer_created", "customer_activated"}[n%2]
+		i.told(t, eventOf(topic, fmt.Sprintf("%08x-0000-4000-8000-000000000000", n), 1))
+	}
+	i.told(t, eventOf("customer_suspended", customerA, 0))
+	i.running(t, func() bool {
+		status, err := e.store.Status(t.Context(), customerA)
+		return err == nil && status == "suspended"
+	})
+}
+
+// A page has the correlationId of the key that was the first one when it was
+// loaded.
+func TestAWebhookLinksAcrossARotation(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	old := e.CorrelationID(ann)
+	e.with(t, key("b"), key("a"))
+	i := newInbox(t, e)
+	wantError(t, e.Expect(t.Context(), ann), nil)
+	url := e.created(t, old)
+	i.told(t, eventOf("customer_created", url.ID(), 1))
+	i.settle(t)
+	wantCustomer(t, e.store, "ann", url.ID())
+}
+
+// While replicas are replaced, one of them does not have the new key yet.
+func TestAWebhookWaitsForTheReplicaThatHasTheKey(t *testing.T) {
+	t.Parallel()
+	e := newEnrolling(t, key("b"), key("a"))
+	wantError(t, e.Expect(t.Context(), ann), nil)
+	url := e.created(t, e.CorrelationID(ann))
+	e.with(t, key("a"))
+	i := newInbox(t, e)
+	i.told(t, eventOf("customer_created", url.ID(), 1))
+	i.running(t, func() bool { return strings.Contains(i.logs.String(), `"outcome":"retried"`) })
+	wantCustomer(t, e.store, "ann", "")
+	e.with(t, key("b"), key("a"))
+	newInbox(t, e).settle(t)
+	wantCustomer(t, e.store, "ann", url.ID())
+}
+
+// A proxy in between says no, or what Dwolla reads is behind what it tells.
+func TestOneNoIsNotTheEndOfAWebhook(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []emulator.Fault{{Status: 403, Times: 1}, {Status: 404, Times: 1}, {Status: 403, Body: "<html>", Times: 1}} {
+		e := newEnrolling(t, key("a"))
+		i := newInbox(t, e)
+		wantError(t, e.Expect(t.Context(), ann), nil)
+		url := e.created(t, e.CorrelationID(ann))
+		e.dwolla.Misbehave(emulator.OpReadCustomer, fault)
+		i.told(t, eventOf("customer_created", url.ID(), 1))
+		i.settle(t)
+		wantCustomer(t, e.store, "ann", url.ID())
+	}
+}
+
+func TestAUserWhoWasUnlinkedIsLinkedAgainByAnOperatorAlone(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	wantError(t, e.Expect(t.Context(), ann), nil)
+	url := e.created(t, e.CorrelationID(ann))
+	if _, err := e.Enroll(t.Context(), ann, url); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, e.links.Unlink(t.Context(), "ann"), nil)
+	if refusal := e.refusal(t, ann, url, clienttoken.CustomerMismatch); !strings.Contains(refusal.Reason, "unlinked") {
+		t.Errorf("the log says %q", refusal.Reason)
+	}
+	i.told(t, eventOf("customer_created", url.ID(), 60)) // which comes late
+	i.settle(t)
+	wantCustomer(t, e.store, "ann", "")
+	wantError(t, e.links.Link(t.Context(), "ann", url), nil)
+	wantCustomer(t, e.store, "ann", url.ID())
+}
+
+// asleepDwolla leaves a Customer without its status.
+type asleepDwolla struct{ customer.Customers }
+
+func (a asleepDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	read, err := a.Customers.GetCustomer(ctx, url)
+	read.Status = ""
+	return read, err
+}
+
+func TestACustomerThatIsActiveAgainIsNoLongerSuspended(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	i.config.Dwolla = asleepDwolla{e.client}
+	i.reopen()
+	url := e.created(t, "")
+	i.told(t, eventOf("customer_suspended", url.ID(), 10))
+	i.settle(t)
+	e.wantStatus(t, url.ID(), "suspended")
+	i.told(t, eventOf("customer_activated", url.ID(), 5))
+	i.settle(t)
+	e.wantStatus(t, url.ID(), "unverified")
+}
+
+func TestAConflictKeepsTheStatusThatWasRead(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	wantError(t, e.Expect(t.Context(), ann), nil)
+	url := e.created(t, e.CorrelationID(ann))
+	link(t, e.store, "ann", customerB)
+	i.told(t, eventOf("customer_created", url.ID(), 1))
+	i.settle(t)
+	e.wantStatus(t, url.ID(), "document")
+}
+
+// A Dwolla that says when to come back is not asked before.
+func TestAWebhookWaitsAsLongAsDwollaSays(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	i.config.Dwolla = throttled{}
+	i.reopen()
+	i.told(t, eventOf("customer_activated", customerA, 1))
+	i.running(t, func() bool { return strings.Contains(i.logs.String(), `"outcome":"retried"`) })
+	if _, err := e.store.NextEvent(t.Context(), time.Now().Add(4*time.Minute), time.Minute); !errors.Is(err, customer.ErrNoEvent) {
+		t.Errorf("it is due within four minutes (%v)", err)
+	}
+	if _, err := e.store.NextEvent(t.Context(), time.Now().Add(6*time.Minute), time.Minute); err != nil {
+		t.Errorf("it is not due after six minutes: %v", err)
+	}
+}
+
+type throttled struct{}
+
+func (throttled) GetCustomer(context.Context, clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	return clienttoken.Customer{}, &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: 5 * time.Minute}
+}
+
+type panickingDwolla struct{}
+
+func (panickingDwolla) GetCustomer(context.Context, clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	panic("the client panics")
+}
+
+func TestAWebhookThatPanicsIsTriedAgainAndEndsNothing(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	i.config.Dwolla = panickingDwolla{}
+	i.reopen()
+	i.told(t, eventOf("customer_activated", customerA, 1), eventOf("customer_suspended", customerB, 1))
+	i.running(t, func() bool {
+		status, err := e.store.Status(t.Context(), customerB)
+		return err == nil && status == "suspended" && strings.Contains(i.logs.String(), "the client panics")
+	})
+}
+
+func TestUsedEventsAreRememberedForFourDays(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	for days, id := range map[time.Duration]string{3: "three days ago", 5: "five days ago"} {
+		received := time.Now().Add(-days * 24 * time.Hour)
+		known := customer.Event{ID: id, Topic: "customer_verified", CustomerID: customerA, Created: received}
+		if added, err := e.store.AddEvent(t.Context(), known, received); !added || err != nil {
+			t.Fatalf("added %v, error %v", added, err)
+		}
+		wantError(t, e.store.Settle(t.Context(), id, customer.Effect{}, received), nil)
+	}
+	known := func(id string) bool {
+		again := customer.Event{ID: id, Topic: "customer_verified", CustomerID: customerA, Created: time.Now()}
+		added, err := e.store.AddEvent(t.Context(), again, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !added
+	}
+	i.running(t, func() bool { return !known("five days ago") })
+	if !known("three days ago") {
+		t.Error("an event of three days ago is used again")
+	}
+}

@@ -1,0 +1,170 @@
+package customer_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+)
+
+func TestAWebhookThatIsNotSignedIsRefusedAndNotKept(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	err := i.Receive(t.Context(), "bad", []byte("anything"))
+	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); !ok || refusal.Code != clienttoken.Unauthenticated {
+		t.Errorf("%v, want a refusal", err)
+	}
+	if queue, err := e.store.Queue(t.Context()); queue.Depth != 0 || err != nil {
+		t.Errorf("%d webhooks wait, error %v", queue.Depth, err)
+	}
+	i.counted(t, "dropgate_webhooks_total", "other", "refused", 1)
+}
+
+func TestANewCustomerIsLinkedToTheUserOfItsCorrelationID(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	wantError(t, e.Expect(t.Context(), ann), nil)
+	url := e.created(t, e.CorrelationID(ann))
+	news := eventOf("customer_created", url.ID(), 1)
+	i.told(t, news, news, news)
+	i.settle(t)
+	wantCustomer(t, e.store, "ann", url.ID())
+	e.wantStatus(t, url.ID(), "document")
+	if want := []string{news.ID + " ann"}; !slices.Equal(i.linked, want) {
+		t.Errorf("told of the links %v, want %v", i.linked, want)
+	}
+	if !slices.Contains(i.changed, "ann "+url.ID()) {
+		t.Errorf("what changed: %v", i.changed)
+	}
+	i.counted(t, "dropgate_webhooks_total", "customer_created", "queued", 1)
+	i.counted(t, "dropgate_webhooks_total", "customer_created", "duplicate", 2)
+	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "linked", 1)
+	if strings.Contains(i.logs.String(), "dg1.") {
+		t.Error("a correlationId is in the log")
+	}
+
+	// Once more after it was used, and after an operator has said otherwise.
+	unlink(t, e.store, "ann")
+	i.told(t, news)
+	i.settle(t)
+	wantCustomer(t, e.store, "ann", "")
+}
+
+func TestANewCustomerOfNobodyIsLinkedToNobody(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	gone := key("z")
+	e.with(t, gone)
+	wantError(t, e.Expect(t.Context(), ann), nil) // with a key that is taken away afterwards
+	ofAKeyThatIsGone := e.CorrelationID(ann)
+	e.with(t, key("a"))
+	i.config.Enrollment = e.Enrollment
+	i.reopen()
+	for _, correlationID := range []string{"", "order-4711", "dg1.unknown", e.CorrelationID(bob), ofAKeyThatIsGone} {
+		i.told(t, eventOf("customer_created", e.created(t, correlationID).ID(), 25*60*60)) // until then it may be a key that is not here yet
+	}
+	i.told(t, eventOf("customer_created", customerA, 61*60)) // Dwolla does not know it
+	i.settle(t)
+	for _, user := range []string{"ann", "bob"} {
+		wantCustomer(t, e.store, user, "")
+	}
+	if len(i.linked) != 0 {
+		t.Errorf("told of the links %v", i.linked)
+	}
+	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "unmatched", 6)
+}
+
+func TestANewCustomerTakesNothingFromAnybody(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	for _, user := range []clienttoken.User{ann, bob} {
+		wantError(t, e.Expect(t.Context(), user), nil)
+	}
+	anns, bobs := e.created(t, e.CorrelationID(ann)), e.created(t, e.CorrelationID(bob))
+	link(t, e.store, "ann", customerB)   // who has another one by now
+	link(t, e.store, "carol", bobs.ID()) // and bob's is another user's
+	i.told(t, eventOf("customer_created", anns.ID(), 1), eventOf("customer_created", bobs.ID(), 1))
+	i.settle(t)
+	wantCustomer(t, e.store, "ann", customerB)
+	wantCustomer(t, e.store, "bob", "")
+	wantCustomer(t, e.store, "carol", bobs.ID())
+	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "conflict", 2)
+	if len(i.linked) != 0 {
+		t.Errorf("told of the links %v", i.linked)
+	}
+}
+
+// Whatever order they arrive in, the latest counts.
+func TestStatusesSettleByTheTimeOfTheirEvents(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	url := e.created(t, "")
+	history := []customer.Event{
+		eventOf("customer_created", url.ID(), 50),
+		eventOf("customer_verification_document_needed", url.ID(), 40),
+		eventOf("customer_verified", url.ID(), 30),
+		eventOf("customer_suspended", url.ID(), 20),
+		eventOf("customer_activated", url.ID(), 10),
+	}
+	if err := e.dwolla.SetCustomerStatus(url.ID(), "verified"); err != nil {
+		t.Fatal(err)
+	}
+	for name, order := range map[string][]int{
+		"in order": {0, 1, 2, 3, 4}, "the other way round": {4, 3, 2, 1, 0}, "suspended last": {4, 1, 2, 0, 3}, "twice": {3, 4, 3, 2, 4, 1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.store = newSQLite(t)()
+			e.with(t, key("a"))
+			i := newInbox(t, e)
+			for _, n := range order {
+				i.told(t, history[n])
+				i.settle(t)
+			}
+			e.wantStatus(t, url.ID(), "verified")
+			late := eventOf("customer_deactivated", url.ID(), 0)
+			i.told(t, late)
+			i.settle(t)
+			e.wantStatus(t, url.ID(), "deactivated")
+			if !slices.Contains(i.changed, " "+url.ID()) {
+				t.Errorf("what changed: %v", i.changed)
+			}
+		})
+	}
+}
+
+func TestTopicsOfNoConsequenceAreAcknowledgedAndNotKept(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	i.told(t, eventOf("other", "", 1), eventOf("customer_funding_source_added", customerA, 1))
+	old := eventOf("customer_suspended", customerA, 1)
+	old.Created = time.Now().Add(-4*24*time.Hour - time.Minute)
+	i.told(t, old)
+	i.config.Enrollment = nil
+	i.reopen()
+	i.told(t, eventOf("customer_created", customerA, 1))
+	i.counted(t, "dropgate_webhooks_total", "customer_created", "ignored", 1)
+	if queue, err := e.store.Queue(t.Context()); queue.Depth != 0 || err != nil {
+		t.Errorf("%d webhooks wait, error %v", queue.Depth, err)
+	}
+	e.wantStatus(t, customerA, "")
+}
+
+func TestAWebhookThatCannotBeKeptIsAnOutage(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantError(t, i.tell(ctx, eventOf("customer_verified", customerA, 1)), context.Canceled)
+	if err := e.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := i.tell(t.Context(), eventOf("customer_verified", customerA, 1))
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.Code != clienttoken.Unavailable {
+		t.Errorf("%v, want an outage", err)
+	}
+	i.counted(t, "dropgate_webhooks_total", "customer_verified", "unavailable", 2)
+}

@@ -1,0 +1,91 @@
+package customer
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"dropgate/internal/clienttoken"
+)
+
+// How this service uses a PostgreSQL server. It runs two or three replicas, and
+// a server allows a hundred connections if nobody has set it otherwise.
+const (
+	postgresConnections = 16
+	postgresLifetime    = 30 * time.Minute // so that a fail-over by DNS is noticed
+	postgresIdleTime    = 5 * time.Minute
+	postgresConnect     = 5 * time.Second
+)
+
+// OpenPostgres returns the database that url names, such as
+// postgres://user:password@host:5432/database?sslmode=verify-full. It does not
+// connect: the server may be down. Call [Database.Migrate] until it succeeds.
+//
+// Replicas may share the database, and the application may have it too: all
+// names begin with dropgate_. Behind a PgBouncer that pools transactions, which
+// needs max_prepared_statements or default_query_exec_mode=exec in the url, all
+// works but a dry run of an import.
+//
+// No error of the Database holds the url or the password.
+func OpenPostgres(url clienttoken.Secret) (*Database, error) {
+	pool, err := postgresPool(url, postgresConnections)
+	if err != nil {
+		return nil, err
+	}
+	return &Database{
+		reads:      pool,
+		writes:     pool,
+		dialect:    goose.DialectPostgres,
+		skipLocked: " FOR UPDATE SKIP LOCKED",
+	}, nil
+}
+
+func postgresPool(url clienttoken.Secret, connections int) (*sql.DB, error) {
+	config, err := parsePostgresURL(url.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	pool.SetConnMaxLifetime(postgresLifetime)
+	pool.SetConnMaxIdleTime(postgresIdleTime)
+	return pool, nil
+}
+
+func parsePostgresURL(url string) (*pgx.ConnConfig, error) {
+	_, rest, found := strings.Cut(url, "://")
+	scheme := strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+	// With an '@' or '/' of the password in the clear, a part of the password
+	// would be taken for the host or the database, and be told in errors.
+	userInfo, afterUser, named := strings.Cut(rest, "@")
+	misread := named && (strings.ContainsAny(userInfo, "/?#") || strings.Contains(afterUser, "@"))
+	if !found || !scheme || misread || rest == "" || rest[0] == '/' {
+		return nil, errPostgresURL
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// The rest of its text may quote the password.
+		if file, ok := errors.AsType[*fs.PathError](err); ok {
+			return nil, fmt.Errorf("a file that the URL names: %w", file)
+		}
+		return nil, errPostgresURL
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = postgresConnect
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "dropgate"
+	}
+	return config, nil
+}
+
+var errPostgresURL = errors.New("is no URL such as postgres://user:password@host:5432/database?sslmode=verify-full" +
+	" (in the password, write '@', '/', ':', '?', '#' and '%' as %40, %2F, %3A, %3F, %23 and %25)")

@@ -1,0 +1,194 @@
+package customer
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrNoEvent is the answer where no event is due.
+	ErrNoEvent = errors.New("no event is due")
+	// ErrSettled is the answer to settling an event that is settled already, or
+	// that was never there. Nothing was changed.
+	ErrSettled = errors.New("the event is settled already")
+)
+
+// Event is a webhook of Dwolla's in the queue.
+type Event struct {
+	ID, Topic  string
+	CustomerID string    // "" where it is about none
+	Created    time.Time // by Dwolla's clock
+	Attempts   int       // how often it was claimed, this time included
+}
+
+// AddEvent puts the event into the queue, due at once. It does nothing and
+// returns false when an event with this id is known, settled ones included, so
+// that each is used once at most.
+func (d *Database) AddEvent(ctx context.Context, event Event, now time.Time) (added bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	n, err := change(ctx, d.writes, "adding an event",
+		`INSERT INTO dropgate_events (id, topic, customer_id, created, received_at, due_at)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
+		event.ID, event.Topic, strings.ToLower(event.CustomerID), event.Created.UnixMilli(), now.UnixMilli(), now.UnixMilli())
+	return n == 1, err
+}
+
+// NextEvent claims the event that has been due for longest, or returns
+// [ErrNoEvent] when none is due. Nobody else gets it while the lease lasts;
+// after that it is due again, unless it was settled.
+func (d *Database) NextEvent(ctx context.Context, now time.Time, lease time.Duration) (Event, error) {
+	return d.nextEvent(ctx, now, lease, "")
+}
+
+// NextStatusEvent is NextEvent for the events that say all by themselves. Those
+// of which Dwolla has to be asked are left out: while Dwolla is slow, a
+// suspension must not wait behind them.
+func (d *Database) NextStatusEvent(ctx context.Context, now time.Time, lease time.Duration) (Event, error) {
+	return d.nextEvent(ctx, now, lease, ` AND topic NOT IN ('customer_created', 'customer_activated')`)
+}
+
+func (d *Database) nextEvent(ctx context.Context, now time.Time, lease time.Duration, which string) (Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var event Event
+	var created int64
+	err := d.writes.QueryRowContext(ctx, `UPDATE dropgate_events SET due_at = $1, attempts = attempts + 1 WHERE id = (
+			SELECT id FROM dropgate_events WHERE settled_at IS NULL AND due_at <= $2`+which+`
+			ORDER BY due_at LIMIT 1`+d.skipLocked+`
+		) RETURNING id, topic, customer_id, created, attempts`, now.Add(lease).UnixMilli(), now.UnixMilli()).
+		Scan(&event.ID, &event.Topic, &event.CustomerID, &created, &event.Attempts)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Event{}, ErrNoEvent
+	case err != nil:
+		return Event{}, queryFault(ctx, "claiming an event", err)
+	}
+	event.Created = time.UnixMilli(created)
+	return event, nil
+}
+
+// Retry puts the event off until due. It does nothing when the event is settled.
+func (d *Database) Retry(ctx context.Context, id string, due time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	_, err := change(ctx, d.writes, "putting an event off",
+		`UPDATE dropgate_events SET due_at = $1 WHERE id = $2 AND settled_at IS NULL`, due.UnixMilli(), id)
+	return err
+}
+
+// Effect is what an event changes. The zero Effect changes nothing.
+type Effect struct {
+	CustomerID string
+	UserID     string // to whom the Customer gets linked; "" for nobody
+	Status     string // what the Customer's status became; "" leaves it
+	// ChangedAt is when the status became that, by Dwolla's clock. Of several
+	// statuses the latest counts, in whatever order they arrive. Of two at the
+	// same time, the one that forbids more does.
+	ChangedAt time.Time
+}
+
+// Settle makes the effect happen and takes the event out of the queue: both or
+// neither, and once only, whoever else tries. When the event is settled already
+// it returns [ErrSettled]. When the effect's link cannot be made it returns
+// [ErrUserLinked] or [ErrCustomerLinked], and the event stays as it is.
+func (d *Database) Settle(ctx context.Context, id string, effect Effect, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return d.transaction(ctx, func(tx querier) error {
+		n, err := change(ctx, tx, "settling an event",
+			`UPDATE dropgate_events SET settled_at = $1 WHERE id = $2 AND settled_at IS NULL`, now.UnixMilli(), id)
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return ErrSettled
+		}
+		return effect.happen(ctx, tx)
+	})
+}
+
+func (e Effect) happen(ctx context.Context, tx querier) error {
+	customerID := strings.ToLower(e.CustomerID)
+	if e.UserID != "" {
+		if err := insertLink(ctx, tx, e.UserID, customerID); err != nil {
+			return err
+		}
+	}
+	if e.Status == "" {
+		return nil
+	}
+	// The comparison has to be a total order, or the order of arrival would
+	// decide. The rank of a status repeats CustomerStatus.Inactive.
+	_, err := change(ctx, tx, "keeping a status",
+		`INSERT INTO dropgate_statuses (customer_id, status, changed_at) VALUES ($1, $2, $3)
+		ON CONFLICT (customer_id) DO UPDATE SET status = excluded.status, changed_at = excluded.changed_at
+		WHERE (excluded.changed_at,
+			CASE excluded.status WHEN 'deactivated' THEN 2 WHEN 'suspended' THEN 1 ELSE 0 END,
+			excluded.status)
+		> (dropgate_statuses.changed_at,
+			CASE dropgate_statuses.status WHEN 'deactivated' THEN 2 WHEN 'suspended' THEN 1 ELSE 0 END,
+			dropgate_statuses.status)`,
+		customerID, e.Status, e.ChangedAt.UnixMilli())
+	return err
+}
+
+// Status returns what an event said last about the Customer, or "" when none
+// has said anything.
+func (d *Database) Status(ctx context.Context, customerID string) (string, error) {
+	status, err := d.readID(ctx, `SELECT status FROM dropgate_statuses WHERE customer_id = $1`, strings.ToLower(customerID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return status, err
+}
+
+// Queue is how much waits to be settled.
+type Queue struct {
+	Depth  int       // events
+	Oldest time.Time // when the oldest of them was received; zero where there is none
+}
+
+// Queue returns how many events wait, and since when.
+func (d *Database) Queue(ctx context.Context) (Queue, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var queue Queue
+	var oldest sql.NullInt64
+	err := d.reads.QueryRowContext(ctx, `SELECT count(*), min(received_at) FROM dropgate_events WHERE settled_at IS NULL`).
+		Scan(&queue.Depth, &oldest)
+	if err != nil {
+		return Queue{}, queryFault(ctx, "measuring the queue", err)
+	}
+	if oldest.Valid {
+		queue.Oldest = time.UnixMilli(oldest.Int64)
+	}
+	return queue, nil
+}
+
+// ForgetEvents forgets the settled events that were received before that time,
+// and returns how many. One of them that came again would be used again.
+func (d *Database) ForgetEvents(ctx context.Context, before time.Time) (int, error) {
+	// In steps, so that a backlog neither holds up writers nor takes too long.
+	const step = 1000
+	for forgotten := 0; ; {
+		n, err := d.forgetEvents(ctx, before, step)
+		forgotten += n
+		if err != nil || n < step {
+			return forgotten, err
+		}
+	}
+}
+
+func (d *Database) forgetEvents(ctx context.Context, before time.Time, limit int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	n, err := change(ctx, d.writes, "forgetting events",
+		`DELETE FROM dropgate_events WHERE id IN (
+			SELECT id FROM dropgate_events WHERE received_at < $1 AND settled_at IS NOT NULL ORDER BY received_at LIMIT $2)`,
+		before.UnixMilli(), limit)
+	return int(n), err
+}
