@@ -1,6 +1,6 @@
 // The sandbox command runs dropgate and everything that it needs on one
-// machine: an in-memory Dwolla, a demo identity provider with two users, and
-// the service itself. It needs no account and no configuration. With
+// machine: an in-memory Dwolla, a demo identity provider with three users, one of
+// them new, and the service itself. It needs no account and no configuration. With
 // DWOLLA_CLIENT_ID and DWOLLA_CLIENT_SECRET set it talks to Dwolla's own
 // sandbox in place of the emulator.
 //
@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -90,7 +91,8 @@ func parse(args []string) (options, error) {
 // background runs what the service stands on; it is told apart from the
 // service so that the service can be drained first.
 type background struct {
-	closers []func() error
+	emulator *emulator.Emulator // nil with Dwolla's own sandbox
+	closers  []func() error
 }
 
 func (b *background) close() {
@@ -143,9 +145,14 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		<-ctx.Done()
 		return nil
 	}
-	config, err := app.Load(append(dwolla,
-		"DWOLLA_ENVIRONMENT=sandbox",
-		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-document-upload",
+	directory, err := b.directory(ctx, o, dwolla)
+	if err != nil {
+		return err
+	}
+	secret := rand.Text()
+	config, err := app.Load(append(append(dwolla, directory...),
+		"DWOLLA_WEBHOOK_SECRET="+secret,
+		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-document-upload,dwolla-personal-vcr",
 		"HTTP_ADDR="+o.httpAddr,
 		"ADMIN_ADDR="+o.adminAddr,
 		"PUBLIC_URL="+public,
@@ -155,7 +162,6 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		"AUTH_OIDC_ISSUER="+issuer,
 		"AUTH_OIDC_CLIENT_ID="+demoClient,
 		"AUTH_OIDC_CLIENT_SECRET="+demoWebSecret,
-		"CUSTOMER_SOURCE=claim",
 		"LOG_FORMAT=console",
 		"SHUTDOWN_DELAY=0s",
 	))
@@ -166,7 +172,12 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	if err != nil {
 		return portError(err, "-http-addr or -admin-addr")
 	}
-	printCommands(out, public, issuer, o.bob)
+	if b.emulator != nil {
+		if err := b.emulator.Subscribe(public+"/webhooks/dwolla", secret); err != nil {
+			return err
+		}
+	}
+	b.printCommands(out, public, issuer, o)
 	if credentials(environ) != nil && (o.alice == demoAlice || o.bob == demoBob) {
 		_, _ = fmt.Fprintln(out, "Dwolla's sandbox does not know alice's and bob's made-up Customers: name two of yours with -alice and -bob.")
 	}
@@ -180,6 +191,8 @@ func (b *background) dwolla(ctx context.Context, o options, environ []string) ([
 		return own, nil
 	}
 	dwolla := emulator.New(emulator.Options{ClientID: demoClientID, ClientSecret: demoClientSecret})
+	b.emulator = dwolla
+	b.closers = append(b.closers, func() error { dwolla.Close(); return nil })
 	for name, id := range map[string]string{"Alice": o.alice, "Bob": o.bob} {
 		if _, err := dwolla.AddCustomer(emulator.Customer{
 			ID: id, FirstName: name, LastName: "Demo", Email: name + "@example.com", Type: "personal", Status: "verified",
@@ -231,6 +244,7 @@ func (b *background) provider(ctx context.Context, o options, public string) (st
 		Users: map[string]map[string]any{
 			"alice": {"name": "Alice Demo", "email": "alice@example.com", "dwolla_customer": o.alice},
 			"bob":   {"name": "Bob Demo", "email": "bob@example.com", "dwolla_customer": o.bob},
+			"carol": {"name": "Carol Demo", "email": "carol@example.com"}, // who has no Customer yet
 		},
 		Clients: []provider.Client{{
 			ID:                     demoClient,
@@ -245,18 +259,4 @@ func (b *background) provider(ctx context.Context, o options, public string) (st
 	}
 	_, err = b.serve(ctx, o.providerAddr, "-provider-addr", p)
 	return issuer, err
-}
-
-func printCommands(out io.Writer, public, issuer, bob string) {
-	post := func(what, body string) {
-		_, _ = fmt.Fprintf(out, "\n# %s\ncurl -s -w '\\n' %s/client-tokens -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\" -H 'Content-Type: application/json' -d '%s'\n",
-			what, public, issuer, body)
-	}
-	_, _ = fmt.Fprintln(out, "\ndropgate is ready. Paste these into another terminal; Ctrl-C ends it.")
-	post("alice gets a client token for her own Customer", `{"action":"customer.read"}`)
-	post("alice names bob's Customer: refused, CustomerMismatch",
-		`{"action":"customer.read","_links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/`+bob+`"}}}`)
-	post("an action that the policy does not allow: refused, ActionNotAllowed", `{"action":"customer.fundingsources.create"}`)
-	_, _ = fmt.Fprintf(out, "\n# who alice is, and what her page needs to know\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n", public, issuer)
-	_, _ = fmt.Fprintf(out, "\n# sign in with a browser, as an application's users would: open\n#   %s/auth/login?return_to=/session\n\n", public)
 }

@@ -43,12 +43,18 @@ func TestPrintedCommandsDoWhatTheySay(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, freePorts(t), nil, writer) }()
 
+	// A command follows a line that says what it does, and ends at an empty one.
 	var commands []string
 	lines := bufio.NewScanner(reader)
-	for len(commands) < 4 && lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "curl ") {
-			commands = append(commands, lines.Text())
+	for len(commands) < 5 && lines.Scan() {
+		if !strings.HasPrefix(lines.Text(), "# ") {
+			continue
 		}
+		command := ""
+		for lines.Scan() && lines.Text() != "" {
+			command += lines.Text() + "\n"
+		}
+		commands = append(commands, command)
 	}
 	go func() { _, _ = io.Copy(io.Discard, reader) }() // the log goes on
 	for i, want := range []string{
@@ -56,6 +62,7 @@ func TestPrintedCommandsDoWhatTheySay(t *testing.T) {
 		`^\{"code":"CustomerMismatch",`,
 		`^\{"code":"ActionNotAllowed",`,
 		`^\{"user":\{"id":"alice",.*"customer":\{"id":"11111111-`,
+		`^\{"token":"[^"]+"\}\n$`,
 	} {
 		out, err := exec.CommandContext(ctx, "sh", "-c", commands[i]).Output()
 		if err != nil || !regexp.MustCompile(want).Match(out) {
