@@ -7,7 +7,7 @@ BIN                   := $(CURDIR)/.bin
 
 .PHONY: help
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## the service, an emulated Dwolla and an identity provider on this machine
@@ -27,8 +27,12 @@ lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 
 .PHONY: bench
-bench: ## the server against the emulator, next to simpler servers (about two minutes)
+bench: ## the server against the emulator, next to simpler servers, and at TEST_POSTGRES_URL (about three minutes)
 	go run ./bench
+
+.PHONY: bench-import
+bench-import: ## a million links into the PostgreSQL at TEST_POSTGRES_URL (about a minute)
+	go run ./bench/import
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME

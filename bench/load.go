@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -151,11 +152,18 @@ func load(ctx context.Context, o options, n int, targets []*target, tokens []str
 	return cells, nil
 }
 
-// takeTurns loads each target for d in all.
+// takeTurns loads each target for d in all. Every other time they take their
+// turns backwards, so that none of them always comes after the same one.
 func takeTurns(ctx context.Context, d time.Duration, targets []*target, callers [][]*caller) ([]cell, error) {
 	cells := make([]cell, len(targets))
+	var order []int
+	for i := range targets {
+		order = append(order, i)
+	}
 	for ; d > 0; d -= turn {
-		for i, t := range targets {
+		slices.Reverse(order)
+		for _, i := range order {
+			t := targets[i]
 			before, err := t.process.cpu()
 			if err != nil {
 				return nil, err

@@ -1,11 +1,15 @@
 // The bench command measures what vending a client token costs this service: it
-// loads the real server binary, with everything on, and next to it a bare
-// httputil.ReverseProxy and a bare hand-written handler, against the same
-// emulator of Dwolla, each in a process of its own. It prints a table with the
-// CPU time per request of each and says which goals are reached.
+// loads the real server binary, with everything on, and next to it the same with
+// its directory in PostgreSQL, a bare httputil.ReverseProxy and a bare
+// hand-written handler, against the same emulator of Dwolla, each in a process of
+// its own. It prints a table with the CPU time per request of each and says which
+// goals are reached.
 //
-// It needs Linux (/proc), talks to 127.0.0.1 alone, ends by itself, and leaves
-// nothing behind. Numbers of different machines cannot be compared; ratios of
+// The PostgreSQL is the one at TEST_POSTGRES_URL, in a schema of the bench's own.
+// Where that is not set, the server with the directory there is left out.
+//
+// It needs Linux (/proc), talks to 127.0.0.1 and that PostgreSQL alone, ends by
+// itself, and leaves nothing behind. Numbers of different machines cannot be compared; ratios of
 // one run can.
 package main
 
@@ -24,7 +28,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:], os.Getenv("TEST_POSTGRES_URL"), os.Stdout, os.Stderr); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -35,6 +39,7 @@ type options struct {
 	duration, warmup time.Duration
 	rounds           int
 	strict           bool
+	postgres         string // the URL of a server, or ""
 
 	// For the processes that the bench starts of itself.
 	role, dwolla, accessToken string
@@ -60,8 +65,9 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string, out, progress io.Writer) error {
+func run(ctx context.Context, args []string, postgres string, out, progress io.Writer) error {
 	o, err := parse(args)
+	o.postgres = postgres
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -103,14 +109,14 @@ func measure(ctx context.Context, s *stage, o options, progress io.Writer) (*rep
 	}
 	r := &report{options: o}
 	for range starts {
-		server, took, err := s.startServer(ctx, b)
+		server, took, err := s.startServer(ctx, b, "CUSTOMER_SOURCE=claim")
 		if err != nil {
 			return nil, err
 		}
 		server.process.stop()
 		r.starts = append(r.starts, took)
 	}
-	targets, err := s.startTargets(ctx, b)
+	targets, err := s.startTargets(ctx, b, o.postgres)
 	if err != nil {
 		return nil, err
 	}

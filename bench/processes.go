@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dropgate/bench/scratch"
 )
 
 // stage is all that the bench started: processes and a temporary folder.
@@ -24,6 +26,7 @@ type stage struct {
 	server    string // the server's
 	logs      *os.File
 	processes []*process
+	schema    *scratch.Schema // or nil
 }
 
 // newStage makes the folder and builds the server into it.
@@ -49,10 +52,15 @@ func newStage(ctx context.Context) (*stage, error) {
 	return s, nil
 }
 
-// close ends what is still running and removes the folder.
+// close ends what is still running, and removes the schema and the folder.
 func (s *stage) close() {
 	for _, p := range s.processes {
 		p.stop()
+	}
+	if s.schema != nil {
+		if err := s.schema.Drop(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		}
 	}
 	_ = s.logs.Close()
 	_ = os.RemoveAll(s.dir)
@@ -158,18 +166,32 @@ type target struct {
 
 // The targets' names in the table.
 const (
-	theServer  = "dropgate"
-	theProxy   = "bare ReverseProxy"
-	theHandler = "bare handler"
+	theServer   = "dropgate"
+	theDatabase = "dropgate with PostgreSQL"
+	theProxy    = "bare ReverseProxy"
+	theHandler  = "bare handler"
 )
 
-// startTargets starts all of them, the server first.
-func (s *stage) startTargets(ctx context.Context, b backends) ([]*target, error) {
-	server, _, err := s.startServer(ctx, b)
+// startTargets starts all of them, the server first, and then the one with the
+// directory in postgres, if there is a URL of one.
+func (s *stage) startTargets(ctx context.Context, b backends, postgres string) ([]*target, error) {
+	server, _, err := s.startServer(ctx, b, "CUSTOMER_SOURCE=claim")
 	if err != nil {
 		return nil, err
 	}
 	targets := []*target{server}
+	if postgres != "" {
+		settings, err := s.makeDirectory(ctx, postgres)
+		if err != nil {
+			return nil, err
+		}
+		server, _, err := s.startServer(ctx, b, settings...)
+		if err != nil {
+			return nil, fmt.Errorf("with PostgreSQL: %w", err)
+		}
+		server.name = theDatabase
+		targets = append(targets, server)
+	}
 	for _, bare := range []struct{ name, role string }{{theProxy, "proxy"}, {theHandler, "handler"}} {
 		p, says, err := s.startRole(ctx, bare.role, "-dwolla", b.Dwolla, "-access-token", b.accessToken)
 		if err != nil {
@@ -180,9 +202,9 @@ func (s *stage) startTargets(ctx context.Context, b backends) ([]*target, error)
 	return targets, nil
 }
 
-// startServer starts the real server, with everything on, and returns how long
-// it took from there to its first client token.
-func (s *stage) startServer(ctx context.Context, b backends) (*target, time.Duration, error) { //nolint:revive // three belong together
+// startServer starts the real server, with everything on and the directory as
+// set, and returns how long it took from there to its first client token.
+func (s *stage) startServer(ctx context.Context, b backends, directory ...string) (*target, time.Duration, error) { //nolint:revive // three belong together
 	public, err := freeAddr(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -192,20 +214,19 @@ func (s *stage) startServer(ctx context.Context, b backends) (*target, time.Dura
 		return nil, 0, err
 	}
 	began := time.Now()
-	p, err := s.start(ctx, s.logs, []string{
+	p, err := s.start(ctx, s.logs, append(directory,
 		"DWOLLA_ENVIRONMENT=sandbox",
-		"DWOLLA_CLIENT_ID=" + clientID,
-		"DWOLLA_CLIENT_SECRET=" + clientSecret,
-		"DWOLLA_BASE_URL=" + b.Dwolla,
+		"DWOLLA_CLIENT_ID="+clientID,
+		"DWOLLA_CLIENT_SECRET="+clientSecret,
+		"DWOLLA_BASE_URL="+b.Dwolla,
 		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-personal-vcr,dwolla-document-upload,dwolla-beneficial-owners",
-		"HTTP_ADDR=" + public,
-		"ADMIN_ADDR=" + admin,
+		"HTTP_ADDR="+public,
+		"ADMIN_ADDR="+admin,
 		"AUTH_MODES=bearer",
-		"AUTH_BEARER_ISSUER=" + b.Issuer,
-		"AUTH_BEARER_AUDIENCE=" + audience,
-		"CUSTOMER_SOURCE=claim",
+		"AUTH_BEARER_ISSUER="+b.Issuer,
+		"AUTH_BEARER_AUDIENCE="+audience,
 		"SHUTDOWN_DELAY=0s",
-	}, s.server)
+	), s.server)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -61,13 +61,13 @@ func (r *report) cell(target string, connections int) *cell {
 	return r.cells[i]
 }
 
-// ratio is c's CPU time per request in those of the bare handler at the same
-// load: the median over the turns, each of which is compared with the handler's
-// own a moment later.
-func (r *report) ratio(c *cell) float64 {
+// ratio is c's CPU time per request in those of another target at the same load:
+// the median over the turns, each of which is compared with the other's own a
+// moment before or after.
+func (r *report) ratio(c *cell, other string) float64 {
 	var ratios []float64
-	for i, handler := range r.cell(theHandler, c.connections).cpu {
-		ratios = append(ratios, float64(c.cpu[i])/float64(handler))
+	for i, cpu := range r.cell(other, c.connections).cpu {
+		ratios = append(ratios, float64(c.cpu[i])/float64(cpu))
 	}
 	return percentile(ratios, 50)
 }
@@ -89,7 +89,10 @@ func (r *report) print(out io.Writer) bool {
 	for _, c := range r.cells {
 		line("| %d | %s | %.0f | %.2f ms | %.2f ms | %.1f µs | %.2f | %.1f | %+.1f | %d | 0 |", // an error would have ended the bench
 			c.connections, c.target, c.perSecond(), milliseconds(percentile(c.latencies, 50)), milliseconds(percentile(c.latencies, 99)),
-			microseconds(percentile(c.cpu, 50)), r.ratio(c), c.mallocsPerRequest(), r.extraMallocs(c), len(c.latencies))
+			microseconds(percentile(c.cpu, 50)), r.ratio(c, theHandler), c.mallocsPerRequest(), r.extraMallocs(c), len(c.latencies))
+	}
+	if r.options.postgres == "" {
+		line("\n%s is left out: TEST_POSTGRES_URL is not set.", theDatabase)
 	}
 	line("\n%s: %.1f MiB resident after the load, %.1f MiB at most; from start to first 200: %.0f ms (median of %.0f).\n",
 		theServer, mebibytes(r.memory.now), mebibytes(r.memory.peak), milliseconds(percentile(r.starts, 50)), all(r.starts))
@@ -117,8 +120,11 @@ func (r *report) goals() []goal {
 	for _, n := range []int{16, 64} {
 		at, c := fmt.Sprintf(" at %d connections", n), r.cell(theServer, n)
 		goals = append(goals,
-			goal{"CPU per request" + at, r.ratio(c), 1.6, " × " + theHandler},
+			goal{"CPU per request" + at, r.ratio(c, theHandler), 1.6, " × " + theHandler},
 			goal{"allocations per request beyond the " + theHandler + at, r.extraMallocs(c), 60, ""})
+		if c := r.cell(theDatabase, n); c != nil {
+			goals = append(goals, goal{"CPU per request with the directory in PostgreSQL" + at, r.ratio(c, theServer), 1.1, " × with a claim"})
+		}
 	}
 	return append(goals,
 		goal{"resident memory", mebibytes(r.memory.now), 40, " MiB"},

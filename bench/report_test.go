@@ -29,7 +29,7 @@ func TestReportAddsRoundsAndDivides(t *testing.T) {
 		})
 	}
 	server := r.cell(theServer, 16)
-	if got := r.ratio(server); got != 1.6 {
+	if got := r.ratio(server, theHandler); got != 1.6 {
 		t.Errorf("the ratio is %v, want the median of 16/10 and 200/50", got)
 	}
 	if got := r.extraMallocs(server); got != 40 {
