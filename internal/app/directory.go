@@ -145,12 +145,12 @@ func (a *App) source(ctx context.Context, links *customer.Links) (customer.Sourc
 		return customer.Claim{API: c.api, Name: c.CustomerClaim}, nil
 	case "lookup":
 		lookup, err := customer.NewLookup(customer.LookupConfig{
-			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Life: c.CustomerCache, Transport: http.DefaultTransport,
+			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Transport: http.DefaultTransport,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("CUSTOMER_LOOKUP_URL: %w", err)
 		}
-		return lookup, nil
+		return customer.Remember(lookup, c.CustomerCache), nil
 	case "query":
 		return a.openQuery(ctx)
 	}

@@ -18,7 +18,8 @@ import (
 
 // InboxConfig is what an Inbox needs. All fields but Enrollment are required.
 type InboxConfig struct {
-	// Read verifies a webhook's signature and reads its body. The error is a
+	// Read verifies a webhook's signature and reads its body. The topic of what it
+	// returns is of a closed set: it becomes a metric's label. The error is a
 	// *clienttoken.Refusal.
 	Read  func(signature string, body []byte) (Event, error)
 	Store *Database
@@ -88,7 +89,7 @@ func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) erro
 		return err
 	}
 	outcome, err := i.keep(ctx, event)
-	i.metrics.received.WithLabelValues(topicLabel(event.Topic), outcome).Inc()
+	i.metrics.received.WithLabelValues(event.Topic, outcome).Inc()
 	return err
 }
 
@@ -125,11 +126,9 @@ func (i *Inbox) matters(topic string) bool {
 	return known
 }
 
-// The topics that are about a Customer itself
-// (https://developers.dwolla.com/docs/webhook-events).
 const (
 	topicCreated = "customer_created"
-	otherTopic   = "other"
+	otherTopic   = "other" // of what could not be read
 )
 
 // statusAfter is the status that a topic tells of, and false for one that tells
@@ -151,13 +150,6 @@ func statusAfter(topic string) (status clienttoken.CustomerStatus, known bool) {
 		return "", true
 	}
 	return "", false
-}
-
-func topicLabel(topic string) string {
-	if _, known := statusAfter(topic); known || topic == topicCreated {
-		return topic
-	}
-	return otherTopic
 }
 
 // Run does what the kept webhooks ask for, until ctx ends.
@@ -214,7 +206,7 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 	default:
 		work.outcome = i.postpone(ctx, event, err)
 	}
-	i.metrics.processed.WithLabelValues(topicLabel(event.Topic), work.outcome).Inc()
+	i.metrics.processed.WithLabelValues(event.Topic, work.outcome).Inc()
 	i.config.Logger.Info().Str("event_id", event.ID).Str("topic", event.Topic).Str("customer", event.CustomerID).
 		Str("outcome", work.outcome).Msg("webhook")
 	if work.outcome == "linked" {
@@ -345,7 +337,7 @@ func newInboxMetrics(r prometheus.Registerer) inboxMetrics {
 	m := inboxMetrics{
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_webhooks_total",
-			Help: "Webhooks by topic (other: none that matters here) and outcome: queued, duplicate, ignored (nothing to do), expired (too old to be Dwolla's), refused (no good signature or body) or unavailable.",
+			Help: "Webhooks by topic (other: none that drop-in components cause) and outcome: queued, duplicate, ignored (nothing to do), expired (too old to be Dwolla's), refused (no good signature or body) or unavailable.",
 		}, []string{"topic", "outcome"}),
 		processed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_webhooks_processed_total",

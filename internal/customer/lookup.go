@@ -27,15 +27,12 @@ type LookupConfig struct {
 	// they are escaped, and some servers answer 404 to that by themselves.
 	URL string
 	// Token is sent as a bearer token; empty: none is sent.
-	Token clienttoken.Secret
-	// Life is how long a Customer is remembered; zero: not at all.
-	Life      time.Duration
+	Token     clienttoken.Secret
 	Transport http.RoundTripper
 }
 
 // Lookup is the source of an application that knows its users' Customers and
-// can be asked. It remembers Customers by the user's id (see cache): one that
-// the application has taken away is gone here within Life.
+// can be asked. It looks at nothing of the user but the id ([Remember]).
 type Lookup struct {
 	api   clienttoken.API
 	url   lookupURL
@@ -43,7 +40,6 @@ type Lookup struct {
 	// transport is asked without a client around it: a client would follow
 	// redirects, and put the address with the user's id into its errors.
 	transport http.RoundTripper
-	known     *cache[clienttoken.CustomerURL] // by user id
 }
 
 const (
@@ -63,7 +59,6 @@ func NewLookup(c LookupConfig) (*Lookup, error) {
 		url:       url,
 		token:     c.Token,
 		transport: cmp.Or(c.Transport, http.DefaultTransport),
-		known:     newCache[clienttoken.CustomerURL](c.Life),
 	}, nil
 }
 
@@ -72,17 +67,12 @@ func NewLookup(c LookupConfig) (*Lookup, error) {
 // is a *clienttoken.Failure, and holds neither the user's id nor anything of
 // the answer but its status.
 func (l *Lookup) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
-	return l.known.get(ctx, user.ID, func(ctx context.Context) (clienttoken.CustomerURL, error) {
-		customer, err := l.ask(ctx, user.ID)
-		if err != nil && ctx.Err() != nil {
-			return clienttoken.CustomerURL{}, fmt.Errorf("asking the application: %w", ctx.Err())
-		}
-		return customer, err
-	})
+	customer, err := l.ask(ctx, user.ID)
+	if err != nil && ctx.Err() != nil {
+		return clienttoken.CustomerURL{}, fmt.Errorf("asking the application: %w", ctx.Err())
+	}
+	return customer, err
 }
-
-// Forget makes the next question about the user one to the application.
-func (l *Lookup) Forget(userID string) { l.known.drop(userID) }
 
 func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerURL, error) {
 	address, err := l.url.of(userID)

@@ -109,7 +109,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func newLookup(t testing.TB, app http.RoundTripper, edits ...func(*customer.LookupConfig)) *customer.Lookup {
 	t.Helper()
 	config := customer.LookupConfig{
-		API: sandbox(t), URL: lookupAt, Token: clienttoken.NewSecret(lookupToken), Life: life, Transport: app,
+		API: sandbox(t), URL: lookupAt, Token: clienttoken.NewSecret(lookupToken), Transport: app,
 	}
 	for _, edit := range edits {
 		edit(&config)
@@ -293,10 +293,10 @@ func TestTheOperatorIsToldWhatToMend(t *testing.T) {
 	}
 }
 
-func TestWhatTheApplicationSaidIsRememberedAndCanBeForgotten(t *testing.T) {
+func TestWhatTheApplicationSaidIsRememberedForOneLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := annsApplication()
-		lookup := newLookup(t, app)
+		lookup := customer.Remember(newLookup(t, app), life)
 		wantVerdict(t, lookup, "ann", customerA)
 		app.answers(answer(http.StatusNotFound, ""))
 		<-time.After(life - 1)
@@ -306,10 +306,7 @@ func TestWhatTheApplicationSaidIsRememberedAndCanBeForgotten(t *testing.T) {
 		<-time.After(1)
 		wantVerdict(t, lookup, "ann", none)
 		app.answers(annsApplication().answer)
-		wantVerdict(t, lookup, "ann", customerA)
-		app.answers(answer(http.StatusNotFound, ""))
-		lookup.Forget("ann")
-		wantVerdict(t, lookup, "ann", none)
+		wantVerdict(t, lookup, "ann", customerA) // "none" is asked each time
 	})
 }
 
@@ -317,7 +314,7 @@ func TestACallerWhoLeavesALookupIsNoOutage(t *testing.T) {
 	for _, life := range []time.Duration{0, life} {
 		synctest.Test(t, func(t *testing.T) {
 			app := &application{answer: after(2*time.Second, annsApplication().answer)}
-			lookup := newLookup(t, app, func(c *customer.LookupConfig) { c.Life = life })
+			lookup := customer.Remember(newLookup(t, app), life)
 			ctx, cancel := contextEnding(t, time.Second)
 			defer cancel()
 			url, err := lookup.Customer(ctx, clienttoken.User{ID: "ann"})
