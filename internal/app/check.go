@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 )
 
@@ -42,6 +41,7 @@ func (f faults) check(c *Config) {
 	f.checkDwolla(c)
 	f.checkListeners(c)
 	f.checkAuth(c)
+	f.checkRedis(c)
 	f.checkDirectory(c)
 	f.checkEnrollment(c)
 
@@ -200,14 +200,6 @@ func (f faults) checkSessions(c *Config) {
 	case "memory":
 	case "redis":
 		f.checkRequired("REDIS_URL", c.RedisURL.Reveal())
-		if c.RedisURL.IsZero() {
-			break
-		}
-		if store, err := session.NewRedis(c.RedisURL, session.Limits{}); err != nil {
-			f.add("REDIS_URL", err.Error())
-		} else {
-			_ = store.Close() // which has not connected
-		}
 	default:
 		f.add("SESSION_STORE", fmt.Sprintf("%q is neither memory nor redis", c.SessionStore))
 	}
@@ -225,6 +217,17 @@ func (f faults) checkSessions(c *Config) {
 		}
 	default:
 		f.add("SESSION_SAMESITE", fmt.Sprintf("%q is none of strict, lax and none", c.SessionSameSite))
+	}
+}
+
+func (f faults) checkRedis(c *Config) {
+	if c.RedisURL.IsZero() {
+		return
+	}
+	if client, err := openRedis(c.RedisURL); err != nil {
+		f.add("REDIS_URL", err.Error())
+	} else {
+		_ = client.Close() // which has not connected
 	}
 }
 

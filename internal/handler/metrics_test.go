@@ -62,6 +62,7 @@ func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
 		"dropgate_dwolla_access_token_expiry_timestamp_seconds": nil,
 		"dropgate_jwks_refresh_total":                           {"outcome"},
 		"dropgate_directory_requests_total":                     {"outcome"},
+		"dropgate_rate_limited_total":                           {"scope"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics and their labels (-want +got):\n%s", diff)
