@@ -134,6 +134,9 @@ func (e *Error) accessTokenRejected() bool {
 // Customer, or none of this application. A proxy in between says 403 and 404,
 // too, and does not know Dwolla's codes.
 func (e *Error) customerUnknown() bool {
+	if e.Operation != opGetCustomer { // an access token, which the call needs first
+		return false
+	}
 	return e.Status == http.StatusNotFound && strings.EqualFold(e.Code, "NotFound") ||
 		e.Status == http.StatusForbidden && e.Code == "Forbidden"
 }
