@@ -1,0 +1,163 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scenario is a fault that comes while users ask for client tokens, and goes.
+type scenario struct {
+	fault   string // for the table
+	world   *world
+	callers []*caller
+	begin   func()
+	during  time.Duration // of the fault; zero: 3 s
+	end     func()
+
+	allowed []string      // the answers that users may get from the fault's beginning until it has healed, as shot.what has them
+	seen    []string      // those of allowed that must be seen while the fault lasts
+	refused []string      // what attackers may get beside "403 CustomerMismatch" meanwhile
+	bound   time.Duration // within which it has to heal; zero: 15 s
+}
+
+// The phases of a scenario.
+const healed = 20 // so many tokens in a row: it is over
+
+// outcome is what a scenario showed.
+type outcome struct {
+	shots              []shot
+	began, ended       time.Time      // of the fault
+	during             map[string]int // how often users saw what
+	firstGood, allGood time.Duration  // after the fault's end
+	tokens             int
+}
+
+// run plays the scenario under load and checks every answer.
+func (s scenario) run(t *testing.T) outcome {
+	t.Helper()
+	s.world.warm(t, s.callers[0])
+	l := startLoad(t, s.callers)
+	warmUp := time.Now()
+	until(t, "a healthy start", 15*time.Second, func() bool { return inARow(l.soFar(), warmUp) > 0 })
+	o := outcome{began: time.Now()}
+	s.begin()
+	<-time.After(cmp.Or(s.during, 3*time.Second)) // how long the fault lasts, and not a wait for something
+	o.ended = time.Now()
+	s.end()
+	bound := cmp.Or(s.bound, 15*time.Second)
+	until(t, "the healing", bound, func() bool { return inARow(l.soFar(), o.ended) > 0 })
+	o.shots = l.stop()
+	o.firstGood, o.allGood = firstToken(o.shots, o.ended), inARow(o.shots, o.ended)
+	s.check(t, &o)
+	theTable.add(row{
+		fault: s.fault, during: o.during, firstGood: o.firstGood, allGood: o.allGood, tokens: o.tokens,
+	})
+	return o
+}
+
+// inARow is how long after a moment there had been so many tokens in a row, of
+// requests that began later, that it counts as healthy; 0: never yet.
+func inARow(shots []shot, from time.Time) time.Duration {
+	row := 0
+	for _, s := range shots {
+		if s.caller.attack || s.began.Before(from) {
+			continue
+		}
+		if s.status != http.StatusOK {
+			row = 0
+		} else if row++; row == healed {
+			return s.ended.Sub(from)
+		}
+	}
+	return 0
+}
+
+// firstToken is how long after a moment the first token was handed out.
+func firstToken(shots []shot, from time.Time) time.Duration {
+	for _, s := range shots {
+		if s.status == http.StatusOK && !s.began.Before(from) {
+			return s.ended.Sub(from)
+		}
+	}
+	return 0
+}
+
+// check looks at every answer: when it came, and to whom.
+func (s scenario) check(t *testing.T, o *outcome) {
+	t.Helper()
+	o.during = map[string]int{}
+	wrong := map[string]int{}
+	for _, shot := range o.shots {
+		what := shot.what()
+		if shot.wrong != "" {
+			wrong[shot.wrong]++
+		}
+		allowed := s.allowedFor(shot, o)
+		if !slices.Contains(allowed, what) {
+			wrong[fmt.Sprintf("%s, %s: %s, want %s", shot.caller.kind(), o.phase(shot), what, strings.Join(allowed, " or "))]++
+		}
+		if shot.token != "" {
+			o.tokens++
+		}
+		if !shot.caller.attack && !shot.began.Before(o.began) && shot.began.Before(o.ended) {
+			o.during[what]++
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(wrong)) {
+		t.Errorf("%d times: %s", wrong[what], what)
+	}
+	for _, what := range s.seen {
+		if o.during[what] == 0 {
+			t.Errorf("nobody saw %s during the fault, but %v", what, o.during)
+		}
+	}
+	for _, what := range broken(o.shots, s.world.dwolla.ClientTokens()) {
+		t.Errorf("promise 1: %s", what)
+	}
+}
+
+// allowedFor is what a caller may see at the time of a shot.
+func (s scenario) allowedFor(shot shot, o *outcome) []string {
+	healthy := shot.ended.Before(o.began)
+	switch {
+	case shot.caller.attack && healthy:
+		return []string{"403 CustomerMismatch"}
+	case shot.caller.attack:
+		return append([]string{"403 CustomerMismatch"}, s.refused...)
+	case healthy || shot.began.After(o.ended.Add(o.allGood)):
+		return []string{"200"}
+	case shot.began.Before(o.began): // struck under way, or not
+		return append([]string{"200"}, s.allowed...)
+	default:
+		if shot.began.After(o.ended) {
+			return append([]string{"200"}, s.allowed...)
+		}
+		return s.allowed
+	}
+}
+
+func (o *outcome) phase(s shot) string {
+	switch {
+	case s.ended.Before(o.began):
+		return "before the fault"
+	case s.began.Before(o.ended):
+		return "during the fault"
+	default:
+		return "after the fault"
+	}
+}
+
+func (c *caller) kind() string {
+	if c.attack {
+		return "an attacker"
+	}
+	return "a user"
+}
