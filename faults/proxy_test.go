@@ -26,6 +26,7 @@ type proxy struct {
 	listener net.Listener // nil while shut
 	links    []*link
 	fault    fault
+	pieces   int // of answers, while there was a fault
 }
 
 // fault is what a proxy does to the connections through it. The zero value is
@@ -35,6 +36,7 @@ type fault struct {
 	mute    bool          // half-open: everything is taken in, and nothing comes back, ever
 	missing int           // resets the connection when all but that many bytes of an answer have passed
 	garbage string        // in the place of an answer
+	every   int           // strikes every so many pieces of answers; zero: all
 }
 
 // link is one connection through the proxy, which has two.
@@ -115,6 +117,22 @@ func (p *proxy) now() fault {
 	return p.fault
 }
 
+// strikes is the fault for the next piece.
+func (p *proxy) strikes(ofAnswer bool) fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault.every == 0 {
+		return p.fault
+	}
+	if ofAnswer {
+		p.pieces++
+	}
+	if !ofAnswer || p.pieces%p.fault.every != 0 {
+		return fault{}
+	}
+	return p.fault
+}
+
 // pass serves one connection until an end of it is closed.
 func (p *proxy) pass(client net.Conn) {
 	l := &link{client: client, done: make(chan struct{})}
@@ -171,7 +189,7 @@ func (p *proxy) pump(l *link, to, from net.Conn, of func(fault, *link, []byte) (
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			piece, ends := of(p.now(), l, buffer[:n])
+			piece, ends := of(p.strikes(from == l.server), l, buffer[:n])
 			if _, err := to.Write(piece); err != nil {
 				return
 			}

@@ -155,3 +155,16 @@ func (c *copier) Write(p []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// ofCookies remembers the cookies that a browser gets.
+func (s *secrets) ofCookies(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if err == nil {
+			for _, cookie := range resp.Cookies() {
+				s.add("the cookie "+cookie.Name, cookie.Value)
+			}
+		}
+		return resp, err
+	})
+}
