@@ -110,25 +110,14 @@ func (s scenario) check(t *testing.T, o *outcome) {
 	o.during = map[string]int{}
 	wrong := map[string]int{}
 	for _, shot := range o.shots {
-		what := shot.what()
-		if shot.wrong != "" {
-			wrong[shot.wrong]++
-		}
 		allowed := s.allowedFor(shot, o)
-		if !slices.Contains(allowed, what) {
-			wrong[fmt.Sprintf("%s, %s: %s, want %s", shot.caller.kind(), o.phase(shot), what, strings.Join(allowed, " or "))]++
+		if !slices.Contains(allowed, shot.what()) {
+			wrong[fmt.Sprintf("%s, %s: %s, want %s", shot.caller.kind(), o.phase(shot), shot.what(), strings.Join(allowed, " or "))]++
 		}
-		if shot.token != "" {
-			o.tokens++
-		}
-		o.slowest = max(o.slowest, shot.ended.Sub(shot.began))
-		if shot.caller.refusal == "" && !shot.began.Before(o.began) && shot.began.Before(o.ended) {
-			o.during[what]++
-		}
+		o.count(shot)
 	}
-	for _, what := range slices.Sorted(maps.Keys(wrong)) {
-		t.Errorf("%d times: %s", wrong[what], what)
-	}
+	tell(t, wrong)
+	s.world.holds(t, o.shots)
 	if longest := cmp.Or(s.longest, 5*time.Second); o.slowest > longest {
 		t.Errorf("an answer took %s, want %s at most", o.slowest, longest)
 	}
@@ -137,8 +126,53 @@ func (s scenario) check(t *testing.T, o *outcome) {
 			t.Errorf("nobody saw %s during the fault, but %v", what, o.during)
 		}
 	}
-	for _, what := range broken(o.shots, s.world.dwolla.ClientTokens()) {
+}
+
+// count counts a shot for the table.
+func (o *outcome) count(s shot) {
+	if s.token != "" {
+		o.tokens++
+	}
+	o.slowest = max(o.slowest, s.ended.Sub(s.began))
+	if s.caller.refusal == "" && !s.began.Before(o.began) && s.began.Before(o.ended) {
+		o.during[s.what()]++
+	}
+}
+
+// holds fails the test where an answer is not of the right shape, or promise 1
+// was broken.
+func (w *world) holds(t *testing.T, shots []shot) {
+	t.Helper()
+	wrong := map[string]int{}
+	for _, s := range shots {
+		if s.wrong != "" {
+			wrong[s.wrong]++
+		}
+	}
+	tell(t, wrong)
+	for _, what := range broken(shots, w.dwolla.ClientTokens()) {
 		t.Errorf("promise 1: %s", what)
+	}
+}
+
+// isWell fails the test unless everybody got what they get in good times.
+func (w *world) isWell(t *testing.T, shots []shot) {
+	t.Helper()
+	wrong := map[string]int{}
+	for _, s := range shots {
+		if want := cmp.Or(s.caller.refusal, token); s.what() != want {
+			wrong[fmt.Sprintf("%s: %s, want %s", s.caller.kind(), s.what(), want)]++
+		}
+	}
+	tell(t, wrong)
+	w.holds(t, shots)
+}
+
+// tell fails the test for each thing that is wrong, once.
+func tell(t *testing.T, wrong map[string]int) {
+	t.Helper()
+	for _, what := range slices.Sorted(maps.Keys(wrong)) {
+		t.Errorf("%d times: %s", wrong[what], what)
 	}
 }
 
@@ -151,11 +185,11 @@ func (s scenario) allowedFor(shot shot, o *outcome) []string {
 	case shot.caller.refusal != "":
 		return append([]string{shot.caller.refusal}, s.refused...)
 	case healthy || shot.began.After(o.ended.Add(o.allGood)):
-		return []string{"200"}
+		return []string{token}
 	case !shot.began.Before(o.began) && shot.ended.Before(o.ended):
 		return s.allowed
 	default: // partly within the fault, or while it heals
-		return append([]string{"200"}, s.allowed...)
+		return append([]string{token}, s.allowed...)
 	}
 }
 

@@ -5,6 +5,7 @@ package faults_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
@@ -20,6 +21,8 @@ import (
 type secrets struct {
 	mu     sync.Mutex
 	byName map[string]string // the names, by the values
+
+	insteadOfDwolla http.HandlerFunc // answers in its place, unless nil
 }
 
 func newSecrets() *secrets { return &secrets{byName: map[string]string{}} }
@@ -29,6 +32,15 @@ func (s *secrets) invent(name string) string {
 	value := rand.Text() + "+/" + rand.Text()
 	s.add(name, value)
 	return value
+}
+
+// key makes up a key of 32 bytes, and returns it in base64.
+func (s *secrets) key(name string) string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	s.add(name, string(key))
+	s.add(name+", in base64", base64.StdEncoding.EncodeToString(key))
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 // add remembers a secret. Values that are too short to be told from other text
@@ -70,6 +82,13 @@ func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 			s.authorization("the Basic credentials for /token", r.Header)
 		} else {
 			s.authorization("an access token", r.Header)
+		}
+		s.mu.Lock()
+		instead := s.insteadOfDwolla
+		s.mu.Unlock()
+		if instead != nil {
+			instead(w, r)
+			return
 		}
 		copied := &copier{ResponseWriter: w}
 		dwolla.ServeHTTP(copied, r)
