@@ -3,6 +3,7 @@
 package faults_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -184,15 +185,14 @@ func TestAThrottleOfOneOperationLeavesTheOthersAlone(t *testing.T) {
 	w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
 	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
 	l := startLoad(t, callers)
+	wrong := map[string]int{}
 	for range 20 {
 		s := ofOwner.call(t.Context())
-		if s.what() != unavailable || s.wrong != "" {
-			t.Errorf("an owner's token: %s %s", s.what(), s.wrong)
-		}
-		if left, err := strconv.Atoi(s.retryAfter); err != nil || left < 290 || left > 300 {
-			t.Errorf("Retry-After: %s, want what is left of 5 minutes", s.retryAfter)
+		if left, err := strconv.Atoi(s.retryAfter); s.what() != unavailable || s.wrong != "" || err != nil || left < 290 || left > 300 {
+			wrong[fmt.Sprintf("an owner's token: %s %s, Retry-After %q, want what is left of 5 minutes", s.what(), s.wrong, s.retryAfter)]++
 		}
 	}
+	tell(t, wrong)
 	if calls := w.dwolla.Calls(emulator.OpListBeneficialOwners) - before; calls > 2 {
 		t.Errorf("Dwolla was asked %d times for owners", calls)
 	}

@@ -82,7 +82,7 @@ func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 // ownRedis is a Redis that a test may kill.
 type ownRedis struct {
 	address string
-	dir     string
+	options []string
 	cmd     *exec.Cmd
 }
 
@@ -92,8 +92,7 @@ func (r *ownRedis) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server",
-		"--bind", host, "--port", port, "--dir", r.dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "")
+	r.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", append(r.options, "--bind", host, "--port", port)...)
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,8 +103,8 @@ func (r *ownRedis) kill() {
 	_ = r.cmd.Wait()
 }
 
-// newRedis starts one on a free port.
-func newRedis(t *testing.T) *ownRedis {
+// newRedis starts one on a free port, that loses nothing when it is killed.
+func newRedis(t *testing.T, options ...string) *ownRedis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		required(t, "a redis-server in PATH")
@@ -114,7 +113,8 @@ func newRedis(t *testing.T) *ownRedis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &ownRedis{address: listener.Addr().String(), dir: t.TempDir()}
+	r := &ownRedis{address: listener.Addr().String(), options: append(options,
+		"--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--save", "")}
 	_ = listener.Close()
 	r.start(t)
 	t.Cleanup(r.kill)

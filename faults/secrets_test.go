@@ -11,8 +11,10 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
 )
 
 // secrets are all that nobody may see but those whom they are for, by their
@@ -22,7 +24,8 @@ type secrets struct {
 	mu     sync.Mutex
 	byName map[string]string // the names, by the values
 
-	insteadOfDwolla http.HandlerFunc // answers in its place, unless nil
+	impostor http.HandlerFunc // answers in the place of Dwolla or the provider, unless nil
+	only     string           // at that path of the provider; empty: Dwolla
 }
 
 func newSecrets() *secrets { return &secrets{byName: map[string]string{}} }
@@ -68,6 +71,18 @@ func (s *secrets) names() map[string]string {
 	return maps.Clone(s.byName)
 }
 
+// has fails the test unless there are secrets with all of these names: what was
+// never remembered is not looked for.
+func (s *secrets) has(t *testing.T, names ...string) {
+	t.Helper()
+	known := slices.Collect(maps.Values(s.names()))
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			t.Errorf("%s never arose, so it was not looked for", name)
+		}
+	}
+}
+
 // authorization remembers the credentials of a request.
 func (s *secrets) authorization(name string, h http.Header) {
 	if _, value, found := strings.Cut(h.Get("Authorization"), " "); found {
@@ -83,17 +98,36 @@ func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 		} else {
 			s.authorization("an access token", r.Header)
 		}
-		s.mu.Lock()
-		instead := s.insteadOfDwolla
-		s.mu.Unlock()
-		if instead != nil {
-			instead(w, r)
+		if impostor := s.at(""); impostor != nil {
+			impostor(w, r)
 			return
 		}
 		copied := &copier{ResponseWriter: w}
 		dwolla.ServeHTTP(copied, r)
 		s.answer(copied.body.Bytes())
 	})
+}
+
+// instead has somebody else answer at a path of the provider, or in the place of
+// Dwolla where it is empty.
+func (s *secrets) instead(path string, h http.HandlerFunc) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.impostor, s.only = h, path
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.impostor = nil
+	}
+}
+
+func (s *secrets) at(path string) http.HandlerFunc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if path != s.only {
+		return nil
+	}
+	return s.impostor
 }
 
 // answer remembers the tokens in an answer of Dwolla or of the provider.
@@ -119,6 +153,10 @@ func (s *secrets) ofProvider(provider http.Handler) http.Handler {
 		_ = r.ParseForm() // what cannot be parsed is the provider's to refuse
 		s.form(r.Form)
 		s.authorization("credentials for the provider", r.Header)
+		if impostor := s.at(r.URL.Path); impostor != nil {
+			impostor(w, r)
+			return
+		}
 		copied := &copier{ResponseWriter: w}
 		provider.ServeHTTP(copied, r)
 		s.answer(copied.body.Bytes())

@@ -27,6 +27,7 @@ type site struct {
 	*httptest.Server
 
 	world     *world
+	client    provider.Client // as which the provider knows it
 	processes []*process
 }
 
@@ -53,6 +54,7 @@ func newSite(t *testing.T, w *world, n int, changes map[string]string) *site {
 		s.processes = append(s.processes, w.start(t, settings))
 	}
 	client.BackChannelLogoutURI = "http://" + s.processes[0].public + "/auth/backchannel-logout"
+	s.client = client
 	w.provider.AddClient(client)
 	return s
 }

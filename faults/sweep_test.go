@@ -95,21 +95,13 @@ func (w *world) near(name, secret string) []string {
 }
 
 // echoing has Dwolla answer with what it was sent, credentials included.
-func (w *world) echoing(status int) func() {
-	echo := func(rw http.ResponseWriter, r *http.Request) {
+func (w *world) echoing(status int) (end func()) {
+	return w.secrets.instead("", func(rw http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("Authorization")
 		rw.Header().Set("Content-Type", "application/vnd.dwolla.v1.hal+json")
 		rw.WriteHeader(status)
 		_, _ = fmt.Fprintf(rw, `{"code":%q,"message":%q,"error":%q,"error_description":%q}`, said, said, said, said)
-	}
-	w.secrets.mu.Lock()
-	defer w.secrets.mu.Unlock()
-	w.secrets.insteadOfDwolla = echo
-	return func() {
-		w.secrets.mu.Lock()
-		defer w.secrets.mu.Unlock()
-		w.secrets.insteadOfDwolla = nil
-	}
+	})
 }
 
 // directorySettings are those of a server that has every secret of the
@@ -141,6 +133,9 @@ func TestNoSecretOfTheDirectoryOrOfBearersLeaves(t *testing.T) {
 			s.enrollment()
 			s.badDwolla()
 			s.outages(settings["ADMIN_TOKEN"])
+			w.secrets.has(t, "DWOLLA_CLIENT_SECRET", "DWOLLA_WEBHOOK_SECRET", "the first of ENROLLMENT_KEYS", "the second of ENROLLMENT_KEYS, in base64",
+				"ADMIN_TOKEN", "the password of DATABASE_URL", "the Basic credentials for /token", "an access token", "a client token", "a bearer token",
+				"the signature of a bearer token", "a webhook's signature", "a correlationId")
 		})
 	}
 }
