@@ -17,7 +17,7 @@ import (
 func TestTheCheckOfPromise1CanFail(t *testing.T) {
 	alice := &caller{user: user{name: "alice", customer: customerID(1)}}
 	bob := &caller{user: user{name: "bob", customer: customerID(2)}}
-	mallory := &caller{user: user{name: "mallory", customer: customerID(3)}, attack: true}
+	mallory := &caller{user: user{name: "mallory", customer: customerID(3)}, refusal: mismatch}
 	vended := []emulator.ClientToken{
 		{Token: "a", Action: "customer.read", CustomerID: customerID(1)},
 		{Token: "b", Action: "customer.read", CustomerID: customerID(2)},

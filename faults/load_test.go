@@ -19,12 +19,12 @@ import (
 // caller asks for client tokens, one after the other, on connections of its own
 // that are kept alive.
 type caller struct {
-	user   user
-	attack bool // asks for a Customer that is another's
-	client *http.Client
-	url    string
-	header http.Header
-	body   string
+	user    user
+	refusal string // what it gets while all is well, as shot.what has it; empty: a token
+	client  *http.Client
+	url     string
+	header  http.Header
+	body    string
 
 	evidence *evidence // where the errors go
 }
@@ -49,26 +49,29 @@ func (w *world) bearers(p *process, n int) []*caller {
 	var callers []*caller
 	for i := range n {
 		c := &caller{
-			user: w.users[i], attack: i%4 == 3, client: newClient(nil), url: "http://" + p.public + "/client-tokens",
+			user: w.users[i], client: newClient(nil), url: "http://" + p.public + "/client-tokens",
 			header: http.Header{"Authorization": {"Bearer " + w.users[i].bearer}}, evidence: w.evidence,
 		}
-		c.body = w.asking(c)
+		c.body, c.refusal = w.asking(i)
 		callers = append(callers, c)
 	}
 	return callers
 }
 
-// asking is the request of a caller: an attacker names the Customer of the user
-// before, others name their own, or none.
-func (w *world) asking(c *caller) string {
-	i := slices.IndexFunc(w.users, func(u user) bool { return u.name == c.user.name })
-	switch {
-	case c.attack:
-		return w.reading(w.users[i-1].customer)
-	case i%2 == 0:
-		return w.reading(c.user.customer)
+// mismatch is the answer to attackers.
+const mismatch = "403 CustomerMismatch"
+
+// asking is what user i asks for, and what that is refused with: every fourth
+// one is an attacker who names the Customer of the user before, the others name
+// their own or none.
+func (w *world) asking(i int) (body, refusal string) {
+	switch i % 4 {
+	case 3:
+		return w.reading(w.users[i-1].customer), mismatch
+	case 1:
+		return `{"action":"customer.read"}`, ""
 	default:
-		return `{"action":"customer.read"}`
+		return w.reading(w.users[i].customer), ""
 	}
 }
 

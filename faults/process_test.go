@@ -5,13 +5,13 @@ package faults_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,16 +95,12 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the server does not say that it listens")
 	}
-	var listening struct {
-		HTTPAddr  string `json:"http_addr"`
-		AdminAddr string `json:"admin_addr"`
-	}
-	for line := range strings.Lines(p.stdout.String()) {
-		if json.Unmarshal([]byte(line), &listening) == nil && listening.HTTPAddr != "" {
-			break
+	said := p.stdout.String() // as JSON, or as text for people
+	for pattern, address := range map[string]*string{`http_addr"?[:=]"?([0-9.:]+)`: &p.public, `admin_addr"?[:=]"?([0-9.:]+)`: &p.admin} {
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(said); found != nil {
+			*address = found[1]
 		}
 	}
-	p.public, p.admin = listening.HTTPAddr, listening.AdminAddr
 	return p
 }
 
@@ -191,7 +187,7 @@ func (o *output) Write(p []byte) (int, error) {
 	select {
 	case <-o.line:
 	default:
-		if bytes.Contains(o.buf.Bytes(), []byte(`"message":"listening"}`+"\n")) {
+		if _, after, found := bytes.Cut(o.buf.Bytes(), []byte("listening")); found && bytes.Contains(after, []byte("\n")) {
 			close(o.line)
 		}
 	}

@@ -31,8 +31,8 @@ func broken(shots []shot, vended []emulator.ClientToken) []string {
 			found = append(found, fmt.Sprintf("%s, whose Customer is %s, got a token for %q", name, s.caller.user.customer, token.CustomerID))
 		case token.Action != "customer.read":
 			found = append(found, fmt.Sprintf("%s asked for customer.read and got a token for %s", name, token.Action))
-		case s.caller.attack:
-			found = append(found, name+" asked for another's Customer and got a token")
+		case s.caller.refusal != "":
+			found = append(found, name+" got a token instead of "+s.caller.refusal)
 		}
 		if holder, twice := holders[s.token]; twice {
 			found = append(found, fmt.Sprintf("%s got a token that %s had got before", name, holder))

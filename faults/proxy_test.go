@@ -26,6 +26,7 @@ type proxy struct {
 	listener net.Listener // nil while shut
 	links    []*link
 	fault    fault
+	pieces   int // of answers, while there was a fault
 }
 
 // fault is what a proxy does to the connections through it. The zero value is
@@ -35,6 +36,7 @@ type fault struct {
 	mute    bool          // half-open: everything is taken in, and nothing comes back, ever
 	missing int           // resets the connection when all but that many bytes of an answer have passed
 	garbage string        // in the place of an answer
+	every   int           // strikes every so many pieces of answers; zero: all
 }
 
 // link is one connection through the proxy, which has two.
@@ -115,6 +117,30 @@ func (p *proxy) now() fault {
 	return p.fault
 }
 
+// onRequest is the fault for the next piece of a request: one that strikes some
+// answers only does not strike it.
+func (p *proxy) onRequest() fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault.every > 0 {
+		return fault{}
+	}
+	return p.fault
+}
+
+// onAnswer is the fault for the next piece of an answer.
+func (p *proxy) onAnswer() fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault.every == 0 {
+		return p.fault
+	}
+	if p.pieces++; p.pieces%p.fault.every != 0 {
+		return fault{}
+	}
+	return p.fault
+}
+
 // pass serves one connection until an end of it is closed.
 func (p *proxy) pass(client net.Conn) {
 	l := &link{client: client, done: make(chan struct{})}
@@ -141,9 +167,9 @@ func (p *proxy) pass(client net.Conn) {
 	}
 	go func() {
 		defer l.close()
-		p.pump(l, l.server, l.client, fault.onRequest)
+		p.pump(l, l.server, l.client, func(piece []byte) ([]byte, end) { return p.onRequest().ofRequest(piece) })
 	}()
-	p.pump(l, l.client, l.server, fault.onAnswer)
+	p.pump(l, l.client, l.server, func(piece []byte) ([]byte, end) { return p.onAnswer().ofAnswer(l, piece) })
 }
 
 // keep remembers a connection, unless the proxy has been shut meanwhile.
@@ -166,12 +192,12 @@ func (p *proxy) forget(l *link) {
 
 // pump carries what is read at from to the other end. What the fault of the
 // moment makes of a piece goes there, and if it says so nothing after that.
-func (p *proxy) pump(l *link, to, from net.Conn, of func(fault, *link, []byte) ([]byte, end)) {
+func (*proxy) pump(l *link, to, from net.Conn, of func([]byte) ([]byte, end)) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			piece, ends := of(p.now(), l, buffer[:n])
+			piece, ends := of(buffer[:n])
 			if _, err := to.Write(piece); err != nil {
 				return
 			}
@@ -203,14 +229,14 @@ const (
 	swallows     // it looks alive
 )
 
-func (f fault) onRequest(_ *link, piece []byte) ([]byte, end) {
+func (f fault) ofRequest(piece []byte) ([]byte, end) {
 	if f.mute {
 		return nil, swallows
 	}
 	return piece, goesOn
 }
 
-func (f fault) onAnswer(l *link, piece []byte) ([]byte, end) {
+func (f fault) ofAnswer(l *link, piece []byte) ([]byte, end) {
 	if f.latency > 0 {
 		late := time.NewTimer(f.latency)
 		defer late.Stop()

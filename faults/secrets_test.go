@@ -5,13 +5,16 @@ package faults_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
 )
 
 // secrets are all that nobody may see but those whom they are for, by their
@@ -20,6 +23,9 @@ import (
 type secrets struct {
 	mu     sync.Mutex
 	byName map[string]string // the names, by the values
+
+	impostor http.HandlerFunc // answers in the place of Dwolla or the provider, unless nil
+	only     string           // at that path of the provider; empty: Dwolla
 }
 
 func newSecrets() *secrets { return &secrets{byName: map[string]string{}} }
@@ -29,6 +35,15 @@ func (s *secrets) invent(name string) string {
 	value := rand.Text() + "+/" + rand.Text()
 	s.add(name, value)
 	return value
+}
+
+// key makes up a key of 32 bytes, and returns it in base64.
+func (s *secrets) key(name string) string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	s.add(name, string(key))
+	s.add(name+", in base64", base64.StdEncoding.EncodeToString(key))
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 // add remembers a secret. Values that are too short to be told from other text
@@ -56,6 +71,18 @@ func (s *secrets) names() map[string]string {
 	return maps.Clone(s.byName)
 }
 
+// has fails the test unless there are secrets with all of these names: what was
+// never remembered is not looked for.
+func (s *secrets) has(t *testing.T, names ...string) {
+	t.Helper()
+	known := slices.Collect(maps.Values(s.names()))
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			t.Errorf("%s never arose, so it was not looked for", name)
+		}
+	}
+}
+
 // authorization remembers the credentials of a request.
 func (s *secrets) authorization(name string, h http.Header) {
 	if _, value, found := strings.Cut(h.Get("Authorization"), " "); found {
@@ -71,10 +98,36 @@ func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 		} else {
 			s.authorization("an access token", r.Header)
 		}
+		if impostor := s.at(""); impostor != nil {
+			impostor(w, r)
+			return
+		}
 		copied := &copier{ResponseWriter: w}
 		dwolla.ServeHTTP(copied, r)
 		s.answer(copied.body.Bytes())
 	})
+}
+
+// instead has somebody else answer at a path of the provider, or in the place of
+// Dwolla where it is empty.
+func (s *secrets) instead(path string, h http.HandlerFunc) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.impostor, s.only = h, path
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.impostor = nil
+	}
+}
+
+func (s *secrets) at(path string) http.HandlerFunc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if path != s.only {
+		return nil
+	}
+	return s.impostor
 }
 
 // answer remembers the tokens in an answer of Dwolla or of the provider.
@@ -100,6 +153,10 @@ func (s *secrets) ofProvider(provider http.Handler) http.Handler {
 		_ = r.ParseForm() // what cannot be parsed is the provider's to refuse
 		s.form(r.Form)
 		s.authorization("credentials for the provider", r.Header)
+		if impostor := s.at(r.URL.Path); impostor != nil {
+			impostor(w, r)
+			return
+		}
 		copied := &copier{ResponseWriter: w}
 		provider.ServeHTTP(copied, r)
 		s.answer(copied.body.Bytes())
@@ -155,3 +212,16 @@ func (c *copier) Write(p []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// ofCookies remembers the cookies that a browser gets.
+func (s *secrets) ofCookies(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if err == nil {
+			for _, cookie := range resp.Cookies() {
+				s.add("the cookie "+cookie.Name, cookie.Value)
+			}
+		}
+		return resp, err
+	})
+}

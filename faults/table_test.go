@@ -22,20 +22,19 @@ type table struct {
 
 // row is a scenario's.
 type row struct {
-	fault              string
-	during             map[string]int
-	firstGood, allGood time.Duration
-	tokens             int
+	outcome
+
+	fault string
 }
 
 var theTable table
 
-const head = "| fault | what users saw during it | first token after | all tokens after | tokens checked |\n"
+const head = "| fault | what users saw during it | slowest answer | first token after | all tokens after | tokens checked |\n"
 
-func (t *table) add(r row) {
+func (t *table) add(fault string, o outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rows = append(t.rows, r)
+	t.rows = append(t.rows, row{outcome: o, fault: fault})
 }
 
 // String is the table in Markdown.
@@ -44,13 +43,14 @@ func (t *table) String() string {
 	defer t.mu.Unlock()
 	slices.SortFunc(t.rows, func(a, b row) int { return cmp.Compare(a.fault, b.fault) })
 	var text strings.Builder
-	text.WriteString(head + "| --- | --- | ---: | ---: | ---: |\n")
+	text.WriteString(head + "| --- | --- | ---: | ---: | ---: | ---: |\n")
 	for _, r := range t.rows {
 		var seen []string
 		for _, what := range slices.Sorted(maps.Keys(r.during)) {
 			seen = append(seen, fmt.Sprintf("%s (%d)", what, r.during[what]))
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %d |\n", r.fault, strings.Join(seen, ", "), seconds(r.firstGood), seconds(r.allGood), r.tokens)
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %d |\n",
+			r.fault, strings.Join(seen, ", "), seconds(r.slowest), seconds(r.firstGood), seconds(r.allGood), r.tokens)
 	}
 	return text.String()
 }
