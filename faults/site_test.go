@@ -29,6 +29,7 @@ type site struct {
 	world     *world
 	client    provider.Client // as which the provider knows it
 	processes []*process
+	settings  map[string]string // of each of them
 }
 
 // newSite starts n servers that sign users in.
@@ -50,6 +51,7 @@ func newSite(t *testing.T, w *world, n int, changes map[string]string) *site {
 		"AUTH_OIDC_CLIENT_SECRET": client.Secret.Reveal(), "PUBLIC_URL": s.URL,
 	}
 	maps.Copy(settings, changes)
+	s.settings = settings
 	for range n {
 		s.processes = append(s.processes, w.start(t, settings))
 	}

@@ -21,6 +21,7 @@ type connections struct {
 	open    map[*conn]struct{}
 	waiting list.List // of *conn: those without a request, the longest first
 	leaving bool
+	rest    time.Duration // how long an idle one is kept when leaving
 	gone    chan struct{} // closed when leaving and none is open
 }
 
@@ -35,10 +36,10 @@ type conn struct {
 	all *connections
 
 	// What follows is guarded by all.mu.
-	place   *list.Element // among those that wait, or nil
-	used    bool          // it has had a request
-	begun   bool          // something of its next request is here
-	leaving bool          // it ends unless something has come
+	place *list.Element // among those that wait, or nil
+	idle  time.Time     // since when; zero before its first request
+	begun bool          // something of its next request is here
+	ends  time.Time     // when it has to end, unless something has come; zero: not yet
 }
 
 // listener makes them.
@@ -72,10 +73,12 @@ func (a *connections) changed(nc net.Conn, state http.ConnState) {
 		a.wait(c)
 		a.makeRoom(c)
 	case http.StateActive:
-		c.used = true
 		a.work(c)
 	case http.StateIdle:
-		c.begun = false
+		c.begun, c.idle = false, time.Now()
+		if a.leaving { // it had its request before the drain, and the answer did not say that it ends
+			c.ends = c.idle.Add(a.rest)
+		}
 		a.wait(c)
 	case http.StateHijacked, http.StateClosed:
 		a.forget(c)
@@ -118,19 +121,24 @@ func (a *connections) makeRoom(newest *conn) {
 	_ = victim.Close()
 }
 
-// leave ends every connection once it has no request any more, and returns when
-// all have ended, or ctx has. What it returns is the number of requests that
-// were under way then.
-func (a *connections) leave(ctx context.Context) int {
+// leave ends every connection once it has no request any more, those that are
+// idle when they have been so for as long as rest, and returns when all have
+// ended, or ctx has. What it returns is the number of requests that were under
+// way then.
+func (a *connections) leave(ctx context.Context, rest time.Duration) int {
 	a.mu.Lock()
-	a.leaving = true
+	a.leaving, a.rest = true, rest
 	if len(a.open) == 0 {
 		close(a.gone)
 	}
 	for c := range a.open {
-		// A new one is given the time that it has for its first request.
-		if c.leaving = c.used; c.leaving && !c.begun {
-			_ = c.TCPConn.SetReadDeadline(time.Now())
+		// A new one is given the time that it has for its first request, and one
+		// with a request is seen to when that is done.
+		if c.place != nil && !c.idle.IsZero() {
+			c.ends = c.idle.Add(rest)
+			if !c.begun {
+				_ = c.TCPConn.SetReadDeadline(c.ends)
+			}
 		}
 	}
 	a.mu.Unlock()
@@ -165,7 +173,7 @@ const lastLook = time.Millisecond
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.ends() {
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.hasToEnd() {
 		_ = c.TCPConn.SetReadDeadline(time.Now().Add(lastLook))
 		n, err = c.TCPConn.Read(p)
 	}
@@ -182,15 +190,15 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
-	if c.leaving && !c.begun {
-		t = time.Now()
+	if !c.ends.IsZero() && !c.begun {
+		t = c.ends
 	}
 	return c.TCPConn.SetReadDeadline(t) //nolint:wrapcheck // http.Server looks at what it is
 }
 
-// ends reports whether the connection has to end and has no request.
-func (c *conn) ends() bool {
+// hasToEnd reports whether the connection has to end and has no request.
+func (c *conn) hasToEnd() bool {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
-	return c.leaving && !c.begun
+	return !c.ends.IsZero() && !c.begun
 }

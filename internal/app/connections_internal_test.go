@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,7 +138,7 @@ func TestANewConnectionIsWaitedForWhenTheServerDrains(t *testing.T) {
 	fresh, _ := connect(t, s, "")
 	waitFor(t, s, 1)
 	cut := make(chan int, 1)
-	go func() { cut <- s.drain(t.Context()) }()
+	go func() { cut <- s.drain(t.Context(), 0) }()
 	waitUntil(t, "the drain has begun", func() bool { return s.connections.leaving }, s)
 	_ = fresh.SetDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, err := fresh.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -153,5 +154,30 @@ func TestANewConnectionIsWaitedForWhenTheServerDrains(t *testing.T) {
 	}
 	if got := <-cut; got != 0 {
 		t.Errorf("%d requests were cut", got)
+	}
+}
+
+// Its next request is told that the connection ends, and the one after that goes
+// elsewhere.
+func TestAnIdleConnectionIsKeptForAWhileWhenTheServerDrains(t *testing.T) {
+	s := small(t, 10, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	busy, _ := connect(t, s, plainRequest)
+	idle, _ := connect(t, s, plainRequest)
+	waitFor(t, s, 2)
+	const rest = 300 * time.Millisecond
+	began, cut := time.Now(), make(chan int, 1)
+	go func() { cut <- s.drain(t.Context(), rest) }()
+	waitUntil(t, "the drain has begun", func() bool { return s.connections.leaving }, s)
+	if _, err := io.WriteString(busy, plainRequest); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]net.Conn{"busy": busy, "idle": idle} {
+		answers, err := io.ReadAll(c)
+		if got := strings.Count(string(answers), "HTTP/1.1 200"); err != nil || name == "busy" && got != 1 {
+			t.Errorf("the %s one: %d answers, %v", name, got, err)
+		}
+	}
+	if got := <-cut; got != 0 || time.Since(began) < rest/2 {
+		t.Errorf("after %s: %d requests were cut", time.Since(began), got)
 	}
 }

@@ -11,6 +11,10 @@ import (
 var ErrCut = errors.New("requests were cut")
 
 const (
+	// idleDelays is how long a connection has to be idle before the drain closes
+	// it, in SHUTDOWN_DELAYs. Its next request may be on its way at that moment,
+	// and would be lost: the longer it has been idle, the less likely that is.
+	idleDelays = 3
 	// cutWithin is how long requests that were cut may take to leave their lines
 	// in the log.
 	cutWithin = time.Second
@@ -30,7 +34,7 @@ func (a *App) drain(hurry context.Context) error {
 
 	ctx, cancel := context.WithTimeout(hurry, a.config.ShutdownTimeout)
 	defer cancel()
-	if cut := a.public.drain(ctx); cut > 0 {
+	if cut := a.public.drain(ctx, idleDelays*a.config.ShutdownDelay); cut > 0 {
 		a.log.Error().Int("requests_cut", cut).Str("reason", a.impatience(hurry)).Msg("stopped, with requests under way")
 		a.public.cut(cutWithin)
 		return ErrCut
@@ -49,14 +53,15 @@ func (a *App) impatience(hurry context.Context) string {
 }
 
 // drain takes in no more connections and waits until those that there are have
-// no request under way, or ctx ends. It returns the number of those that have.
+// no request under way and have been idle for as long as rest, or ctx ends. It
+// returns the number of those that have a request.
 //
 // It is not http.Server.Shutdown, which drops a request that it has read after
 // it was called, and one that has arrived on a connection that was idle.
-func (s *server) drain(ctx context.Context) int {
+func (s *server) drain(ctx context.Context, rest time.Duration) int {
 	_ = s.listener.Close()
 	<-s.served // or one more could come
-	return s.connections.leave(ctx)
+	return s.connections.leave(ctx, rest)
 }
 
 // cut ends all connections and waits for their requests to notice.
