@@ -23,6 +23,10 @@ var version = "devel"
 // a hundred times a second to keep itself under ten (docs/performance.md).
 const gcPercent = 200
 
+// memoryLimit is where the collections become as many as it takes. It is twice
+// what the service lives on when it has all the connections that it lets in.
+const memoryLimit = 120 << 20
+
 const usage = `usage: server [-help | -check | -version]
        server customers import | export | link | unlink | show`
 
@@ -36,6 +40,9 @@ const (
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	ctx, hurry := signals()
 	os.Exit(run(ctx, hurry, os.Args[1:], os.Environ(), app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
