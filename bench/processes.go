@@ -226,6 +226,8 @@ func (s *stage) startServer(ctx context.Context, b backends, directory ...string
 		"AUTH_BEARER_ISSUER="+b.Issuer,
 		"AUTH_BEARER_AUDIENCE="+audience,
 		"SHUTDOWN_DELAY=0s",
+		"RATE_LIMIT_USER=1000000/1s",
+		"RATE_LIMIT_IP=1000000/1s",
 	), s.server)
 	if err != nil {
 		return nil, 0, err

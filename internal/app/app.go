@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
 	"dropgate/api"
@@ -33,9 +34,9 @@ type App struct {
 	log      zerolog.Logger
 	public   *server
 	admin    *server
-	keys     *auth.KeySet   // nil without the modes bearer and oidc
-	sessions *session.Redis // nil unless sessions are in Redis
-	oidc     *auth.OIDC     // nil without the mode oidc
+	keys     *auth.KeySet  // nil without the modes bearer and oidc
+	redis    *redis.Client // nil without REDIS_URL
+	oidc     *auth.OIDC    // nil without the mode oidc
 	dwolla   *dwolla.Client
 	store    *customer.Database // nil where the service keeps nothing
 	query    *customer.Query    // nil unless the directory is a query
@@ -68,20 +69,22 @@ func (a *App) open(ctx context.Context, version string) error {
 	c := a.config
 	registry := newRegistry(version)
 	a.dwolla = dwolla.New(dwolla.Config{
-		API:          c.api,
-		ClientID:     c.ClientID,
-		ClientSecret: c.ClientSecret,
-		Timeout:      c.Timeout,
-		Logger:       a.log,
-		Registerer:   registry,
+		API:           c.api,
+		ClientID:      c.ClientID,
+		ClientSecret:  c.ClientSecret,
+		Timeout:       c.Timeout,
+		MaxConcurrent: c.MaxCalls,
+		Logger:        a.log,
+		Registerer:    registry,
 	})
 	d, err := a.openDirectory(ctx, registry)
 	if err != nil {
 		return err
 	}
-	chain, err := a.authChain(registry)
-	if err != nil {
-		return err
+	if !c.RedisURL.IsZero() {
+		if a.redis, err = openRedis(c.RedisURL); err != nil {
+			return fmt.Errorf("REDIS_URL: %w", err)
+		}
 	}
 	public, err := handler.New(handler.Config{
 		BasePath:    c.BasePath,
@@ -89,11 +92,12 @@ func (a *App) open(ctx context.Context, version string) error {
 		Vendor: &clienttoken.Vendor{
 			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment,
 		},
-		Auth:           chain,
+		Auth:           a.authChain(registry),
 		OIDC:           a.oidc,
 		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: c.proxies,
+		Limits:         a.limiter(registry),
 		OpenAPI:        api.OpenAPI,
 		Audit:          audit.NewTrail(a.log),
 		Logger:         a.log,
@@ -128,16 +132,14 @@ func (a *App) movingOn(next http.Handler) http.Handler {
 }
 
 // authChain puts the sign-in modes in their order.
-func (a *App) authChain(registry prometheus.Registerer) (*auth.Chain, error) {
+func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
 	modes := make([]auth.Mode, 0, len(a.config.AuthModes))
 	for _, mode := range a.config.AuthModes {
 		switch mode {
 		case "bearer":
 			modes = append(modes, a.bearer(registry))
 		case "oidc":
-			if err := a.openOIDC(registry); err != nil {
-				return nil, err
-			}
+			a.openOIDC(registry)
 			modes = append(modes, a.oidc)
 		case "forward":
 			modes = append(modes, auth.NewForward(auth.ForwardConfig{
@@ -154,7 +156,7 @@ func (a *App) authChain(registry prometheus.Registerer) (*auth.Chain, error) {
 			}))
 		}
 	}
-	return auth.NewChain(registry, modes...), nil
+	return auth.NewChain(registry, modes...)
 }
 
 func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
@@ -169,16 +171,12 @@ func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
 	})
 }
 
-func (a *App) openOIDC(registry prometheus.Registerer) error {
+func (a *App) openOIDC(registry prometheus.Registerer) {
 	c := a.config
 	limits := session.Limits{Idle: c.SessionIdle, Lifetime: c.SessionLifetime, Now: time.Now}
 	var store session.Store = session.NewMemory(limits)
 	if c.SessionStore == "redis" {
-		redis, err := session.NewRedis(c.RedisURL, limits)
-		if err != nil {
-			return fmt.Errorf("REDIS_URL: %w", err)
-		}
-		a.sessions, store = redis, redis
+		store = session.NewRedis(a.redis, limits)
 	} else if c.Environment == clienttoken.Production {
 		a.log.Warn().Msg("SESSION_STORE is memory: sessions end with this process, and no other replica knows them")
 	}
@@ -200,7 +198,6 @@ func (a *App) openOIDC(registry prometheus.Registerer) error {
 		Transport:      http.DefaultTransport,
 		Registerer:     registry,
 	})
-	return nil
 }
 
 // keySet is the one of the identity provider: bearer and oidc have the same.
@@ -298,9 +295,9 @@ func (a *App) close() {
 			a.log.Error().Err(err).Msg("closing the application's database")
 		}
 	}
-	if a.sessions != nil {
-		if err := a.sessions.Close(); err != nil {
-			a.log.Error().Err(err).Msg("closing the session store")
+	if a.redis != nil {
+		if err := a.redis.Close(); err != nil {
+			a.log.Error().Err(err).Msg("closing the connections to Redis")
 		}
 	}
 	if a.dwolla != nil {
@@ -323,8 +320,8 @@ func (a *App) ready(ctx context.Context) error {
 			return fmt.Errorf("the application's database: %w", err)
 		}
 	}
-	if a.sessions != nil {
-		if err := a.sessions.Ping(ctx); err != nil {
+	if a.oidc != nil && a.config.SessionStore == "redis" {
+		if err := a.redis.Ping(ctx).Err(); err != nil {
 			return fmt.Errorf("session store: %w", err)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 )
 
@@ -43,6 +42,7 @@ func (f faults) check(c *Config) {
 	f.checkDwolla(c)
 	f.checkListeners(c)
 	f.checkAuth(c)
+	f.checkRedis(c)
 	f.checkDirectory(c)
 	f.checkEnrollment(c)
 
@@ -64,6 +64,9 @@ func (f faults) checkDwolla(c *Config) {
 	f.checkRequired("DWOLLA_CLIENT_ID", c.ClientID)
 	f.checkRequired("DWOLLA_CLIENT_SECRET", c.ClientSecret.Reveal())
 	f.checkWithin("DWOLLA_TIMEOUT", c.Timeout, 100*time.Millisecond, 10*time.Second)
+	if len(f["DWOLLA_MAX_CONCURRENT"]) == 0 && (c.MaxCalls < 1 || c.MaxCalls > 10000) {
+		f.add("DWOLLA_MAX_CONCURRENT", fmt.Sprintf("%d is not within 1 and 10000", c.MaxCalls))
+	}
 	f.checkAPI(c)
 }
 
@@ -205,14 +208,6 @@ func (f faults) checkSessions(c *Config) {
 	case "memory":
 	case "redis":
 		f.checkRequired("REDIS_URL", c.RedisURL.Reveal())
-		if c.RedisURL.IsZero() {
-			break
-		}
-		if store, err := session.NewRedis(c.RedisURL, session.Limits{}); err != nil {
-			f.add("REDIS_URL", err.Error())
-		} else {
-			_ = store.Close() // which has not connected
-		}
 	default:
 		f.add("SESSION_STORE", fmt.Sprintf("%q is neither memory nor redis", c.SessionStore))
 	}
@@ -230,6 +225,17 @@ func (f faults) checkSessions(c *Config) {
 		}
 	default:
 		f.add("SESSION_SAMESITE", fmt.Sprintf("%q is none of strict, lax and none", c.SessionSameSite))
+	}
+}
+
+func (f faults) checkRedis(c *Config) {
+	if c.RedisURL.IsZero() {
+		return
+	}
+	if client, err := openRedis(c.RedisURL); err != nil {
+		f.add("REDIS_URL", err.Error())
+	} else {
+		_ = client.Close() // which has not connected
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/ratelimit"
 )
 
 // Config is the configuration of the service. Make one with [Load]: then every
@@ -27,6 +28,7 @@ type Config struct {
 	ClientSecret clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" help:"required: the application's secret"`
 	BaseURL      string                  `env:"DWOLLA_BASE_URL" help:"another root of the Dwolla API, such as an emulator's; https in production (default: by environment)"`
 	Timeout      time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"for one attempt of a call to Dwolla: 100ms to 10s"`
+	MaxCalls     int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"how many requests to Dwolla may be under way; as many again wait for at most 250ms: 1 to 10000"`
 
 	AllowedActions []string `env:"ALLOWED_ACTIONS" help:"required: comma-separated actions (customer.read) and components (dwolla-document-upload, for all of its actions)"`
 
@@ -55,7 +57,7 @@ type Config struct {
 	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer, oidc and forward"`
 
 	SessionStore    string             `env:"SESSION_STORE" envDefault:"memory" help:"where the sessions of oidc are: memory, for one replica, or redis"`
-	RedisURL        clienttoken.Secret `env:"REDIS_URL" help:"required for redis: rediss://user:password@host:6379/0, or redis:// without TLS"`
+	RedisURL        clienttoken.Secret `env:"REDIS_URL" help:"required for the sessions in redis, and shares the rate limits among replicas: rediss://user:password@host:6379/0, or redis:// without TLS"`
 	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"how long a session lasts without being used: 1m to 24h"`
 	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"how long a session lasts at most: 5m to 720h"`
 	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"of the session's cookie: strict, lax, or none for an application on another site"`
@@ -71,6 +73,9 @@ type Config struct {
 	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" help:"comma-separated base64 keys of 32 bytes or more, the first one signs: lets users of database create their Customers themselves (default: none)"`
 	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" help:"of the webhook subscription at Dwolla, at least 16 characters: takes in webhooks (default: none)"`
 	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" help:"at least 32 characters: opens the directory on the admin listener, for database (default: none)"`
+
+	RateLimitUser ratelimit.Limit `env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"how often one user may ask: N per time, N at once and then evenly; N from 9 to 1000000, the time from 1s to 24h; or off"`
+	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"how often one address may ask, of IPv6 one /64, signed in or not; likewise"`
 
 	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
 	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
@@ -88,7 +93,7 @@ type Config struct {
 // that is set is a fault: whoever sets a limit must not believe that it holds.
 func reserved() []string {
 	return []string{
-		"POLICY_FILE", "RATE_LIMIT_USER", "RATE_LIMIT_IP",
+		"POLICY_FILE",
 	}
 }
 

@@ -26,6 +26,8 @@ func good() map[string]string {
 		"AUTH_BEARER_ISSUER":   "https://idp.example.com/realm",
 		"AUTH_BEARER_AUDIENCE": "dropgate",
 		"CUSTOMER_SOURCE":      "claim",
+		"RATE_LIMIT_USER":      "off", // tests ask often, and all from one address
+		"RATE_LIMIT_IP":        "off",
 	}
 }
 
@@ -115,6 +117,9 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 		"DWOLLA_CLIENT_SECRET: is required":                                                      {"DWOLLA_CLIENT_SECRET": ""},
 		"DWOLLA_BASE_URL: base URL: production needs https":                                      {"DWOLLA_ENVIRONMENT": "production", "DWOLLA_BASE_URL": "http://127.0.0.1:1"},
 		"DWOLLA_TIMEOUT: 11s is not within 100ms and 10s":                                        {"DWOLLA_TIMEOUT": "11s"},
+		"DWOLLA_MAX_CONCURRENT: 0 is not within 1 and 10000":                                     {"DWOLLA_MAX_CONCURRENT": "0"},
+		"DWOLLA_MAX_CONCURRENT: 10001 is not within 1 and 10000":                                 {"DWOLLA_MAX_CONCURRENT": "10001"},
+		`DWOLLA_MAX_CONCURRENT: .*"many".*`:                                                      {"DWOLLA_MAX_CONCURRENT": "many"},
 		`DWOLLA_TIMEOUT: .*"5"`:                                                                  {"DWOLLA_TIMEOUT": "5"},
 		"ALLOWED_ACTIONS: no action or component is named.*":                                     {"ALLOWED_ACTIONS": " , "},
 		`ALLOWED_ACTIONS: "customer.raed" is neither an action \(customer.create, .*`:            {"ALLOWED_ACTIONS": "customer.raed"},
@@ -174,7 +179,10 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 		"AUTH_MODES: forward has to be .*, the session's included":                               oidc(map[string]string{"AUTH_MODES": "forward,oidc", "AUTH_FORWARD_URL": "https://app.internal/me"}),
 		"AUTH_PROXY_HEADER: .*":                                                                  {"AUTH_MODES": "proxy,bearer", "TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_PROXY_SECRET": "the-very-secret-one", "AUTH_PROXY_HEADER": "cookie"},
 		"CUSTOMER_SOURCE: is claim, and .*":                                                      {"AUTH_MODES": "proxy", "TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_PROXY_SECRET": "the-very-secret-one"},
-		"RATE_LIMIT_USER: this version does not have this setting yet; unset it":                 {"RATE_LIMIT_USER": "60/1m"},
+		"RATE_LIMIT_USER: is neither off nor a number and .*":                                    {"RATE_LIMIT_USER": "60"},
+		"RATE_LIMIT_USER: 8 is not within 9, .* and 1000000":                                     {"RATE_LIMIT_USER": "8/1m"},
+		"RATE_LIMIT_IP: 25h is not within 1s and 24h0m0s":                                        {"RATE_LIMIT_IP": "300/25h"},
+		"REDIS_URL: is no URL such as rediss://user:.*":                                          {"REDIS_URL": "redis://user:hunter2@host:port/0"},
 		"LOG_LEVEL: .*": {"LOG_LEVEL": "disabled"},
 		"LOG_FORMAT: is neither json nor console":        {"LOG_FORMAT": "text"},
 		"SHUTDOWN_TIMEOUT: 0s is not within 1s and 5m0s": {"SHUTDOWN_TIMEOUT": "0s"},
@@ -190,7 +198,7 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 }
 
 func TestLoadReportsAllFaultsAtOnce(t *testing.T) {
-	_, err := app.Load([]string{"LOG_LEVEL=loud", "DWOLLA_TIMEOUT=soon", "CUSTOMER_SOURCE=lookup", "ADMIN_TOKEN=x", "RATE_LIMIT_IP=1/1s"})
+	_, err := app.Load([]string{"LOG_LEVEL=loud", "DWOLLA_TIMEOUT=soon", "CUSTOMER_SOURCE=lookup", "ADMIN_TOKEN=x", "RATE_LIMIT_IP=1/1s", "POLICY_FILE=x"})
 	wrong, ok := errors.AsType[*app.ConfigError](err)
 	if !ok {
 		t.Fatalf("%v, want a *ConfigError", err)
@@ -202,7 +210,7 @@ func TestLoadReportsAllFaultsAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"DWOLLA_ENVIRONMENT", "DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_TIMEOUT",
-		"ALLOWED_ACTIONS", "AUTH_MODES", "CUSTOMER_LOOKUP_URL", "ADMIN_TOKEN", "ADMIN_TOKEN", "LOG_LEVEL", "RATE_LIMIT_IP",
+		"ALLOWED_ACTIONS", "AUTH_MODES", "CUSTOMER_LOOKUP_URL", "ADMIN_TOKEN", "ADMIN_TOKEN", "RATE_LIMIT_IP", "LOG_LEVEL", "POLICY_FILE",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("faults (-want +got):\n%s\n%v", diff, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // Session is a user who is signed in, as far as one request shows it.
@@ -56,7 +57,7 @@ func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
 		modes: modes,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_auth_total",
-			Help: "Authentications by mode (none: no credentials) and outcome: accepted, rejected or unavailable.",
+			Help: "Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.",
 		}, []string{"mode", "outcome"}),
 	}
 	r.MustRegister(c.requests)
@@ -64,7 +65,8 @@ func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
 }
 
 // Authenticate returns the session of the request, a *Rejection, a
-// *clienttoken.Failure or the error of the request's context.
+// *clienttoken.Failure, an *ratelimit.ExceededError or the error of the request's
+// context. Beside an error the session is only good for the log.
 func (c *Chain) Authenticate(r *http.Request) (Session, error) {
 	for _, m := range c.modes {
 		session, err := m.Authenticate(r)
@@ -95,6 +97,9 @@ func outcome(err error) string {
 	}
 	if _, ok := errors.AsType[*Rejection](err); ok {
 		return "rejected"
+	}
+	if _, ok := errors.AsType[*ratelimit.ExceededError](err); ok {
+		return "limited"
 	}
 	return "unavailable"
 }

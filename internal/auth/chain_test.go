@@ -126,7 +126,7 @@ func TestEveryOutcomeIsCounted(t *testing.T) {
 		ask(5, nil, &clienttoken.Failure{Code: clienttoken.Unavailable})
 		ask(1, nil, context.Canceled)
 		want := `
-# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected or unavailable.
+# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.
 # TYPE dropgate_auth_total counter
 dropgate_auth_total{mode="bearer",outcome="accepted"} 1
 dropgate_auth_total{mode="bearer",outcome="rejected"} 2
@@ -145,7 +145,7 @@ func TestRequestsWithoutCredentialsAreCountedUnderNone(t *testing.T) {
 	chain := auth.NewChain(registry, newWorld(newIDP()).bearer)
 	_, _ = chain.Authenticate(request(t.Context(), nil))
 	want := `
-# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected or unavailable.
+# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.
 # TYPE dropgate_auth_total counter
 dropgate_auth_total{mode="none",outcome="rejected"} 1
 `

@@ -100,10 +100,8 @@ func (o *OIDC) Authenticate(r *http.Request) (Session, error) {
 	s, err := o.config.Sessions.Find(r.Context(), key, effect)
 	if errors.Is(err, session.ErrNone) {
 		return Session{}, &Rejection{Mode: oidcName, Reason: "the session has ended, or never was"}
-	} else if err != nil {
-		return Session{}, err
 	}
-	return o.session(s), nil
+	return o.session(s), err
 }
 
 func (o *OIDC) session(s session.Session) Session {

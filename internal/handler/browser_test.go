@@ -318,7 +318,7 @@ func (a *answer) hasTheShapeOfAPage(tb rapid.TB) {
 	if a.access.text("reason") == "" || a.access.text("code") == "" {
 		tb.Errorf("the log does not tell why %d was answered", a.status)
 	}
-	if (a.header.Get("Retry-After") != "") != (a.status == http.StatusServiceUnavailable) {
+	if (a.header.Get("Retry-After") != "") != (a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests) {
 		tb.Errorf("%d with Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}
 }

@@ -130,7 +130,7 @@ func TestAllowedOriginsCanReadErrorsOfSignIn(t *testing.T) {
 			a.readableBy(t, none)
 		} else {
 			a.readableBy(t, app)
-			if exposed := a.header.Get("Access-Control-Expose-Headers"); exposed != "Retry-After, X-Request-Id" {
+			if exposed := a.header.Get("Access-Control-Expose-Headers"); exposed != "Ratelimit, Ratelimit-Policy, Retry-After, X-Request-Id" {
 				t.Errorf("Access-Control-Expose-Headers is %q", exposed)
 			}
 		}

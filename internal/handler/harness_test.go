@@ -20,6 +20,7 @@ import (
 	"dropgate/internal/dwolla"
 	"dropgate/internal/dwolla/emulator"
 	"dropgate/internal/handler"
+	"dropgate/internal/ratelimit"
 )
 
 // The people of these tests. Alice and bob have a Customer with one beneficial
@@ -71,7 +72,8 @@ type setup struct {
 	keys          http.Handler // where the identity provider's keys are
 	dwollaTimeout time.Duration
 	logLevel      zerolog.Level
-	signIn        *signIn // nil: nobody signs in with OpenID Connect
+	limits        ratelimit.Config // none unless it says so
+	signIn        *signIn          // nil: nobody signs in with OpenID Connect
 	// enrollment is nil unless users create their own Customers.
 	enrollment func(clienttoken.API, *dwolla.Client) clienttoken.Enrollment
 }
@@ -245,6 +247,8 @@ func (w *world) wired(s setup) handler.Config {
 		modes = append(modes, c.OIDC)
 	}
 	c.Auth = auth.NewChain(w.registry, append(modes, s.modesAfter...)...)
+	s.limits.Now, s.limits.Logger, s.limits.Registerer = time.Now, logger, w.registry
+	c.Limits = ratelimit.New(s.limits)
 	c.OpenAPI = api.OpenAPI
 	c.Audit = audit.NewTrail(logger)
 	c.Logger = logger

@@ -39,7 +39,7 @@ func (h *handler) cors() func(http.Handler) http.Handler {
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(h.AllowedOrigins, origin) },
 		AllowedMethods:   []string{http.MethodGet, http.MethodPost, http.MethodPut},
 		AllowedHeaders:   []string{"Accept", "Authorization", "Content-Type", "X-Requested-With"},
-		ExposedHeaders:   []string{"Retry-After", "X-Request-Id"},
+		ExposedHeaders:   []string{"RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"},
 		AllowCredentials: true,
 		MaxAge:           600, // seconds
 	}).Handler
@@ -68,6 +68,20 @@ func (h *handler) fromKnownOrigin(r *http.Request) error {
 		return &problem{code: crossOriginRequest, reason: "a cookie without Origin and Sec-Fetch-Site"}
 	}
 	return nil
+}
+
+// limited takes from the limit of the request's address, before anything is done
+// for it. Routes that look at credentials, or answer with pages, do so by
+// themselves. Those that servers call and sign have no limit: a provider logs many
+// users out from one address, and none of its notices may be lost.
+func (h *handler) limited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := recordOf(r).charge.Pay(r.Context(), ""); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // recovered answers a request whose handler panicked.

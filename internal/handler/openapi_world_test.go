@@ -22,6 +22,7 @@ import (
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/handler"
+	"dropgate/internal/ratelimit"
 )
 
 const contractCustomer = "https://api-sandbox.dwolla.com/customers/11111111-1111-4111-8111-111111111111"
@@ -76,9 +77,11 @@ type contract struct {
 	server   *httptest.Server
 	provider *provider.Provider
 	store    *faulty
+	limit    ratelimit.Limit // of each address, of the services that start now
 	// Services like the first one. One cannot reach its provider, the other one
-	// is not put together, so that it panics where no part of it could.
-	alone, broken *httptest.Server
+	// is not put together, so that it panics where no part of it could, and of the
+	// third one everybody has asked too often.
+	alone, broken, hammered *httptest.Server
 }
 
 const contractIssuer = "https://idp.example.com"
@@ -122,6 +125,11 @@ func newContract(t *testing.T) contract {
 		return auth.NewOIDC(o)
 	})
 	c.broken, _ = c.serve(t, func(auth.OIDCConfig) *auth.OIDC { return &auth.OIDC{} })
+	c.limit = ratelimit.Limit{N: 9, Window: time.Hour}
+	c.hammered, _ = c.serve(t, auth.NewOIDC)
+	for range 9 {
+		c.open(t, c.visitor(t), c.hammered.URL+"/auth/login")
+	}
 	doc.Servers = openapi3.Servers{{URL: c.server.URL}}
 	if c.router, err = gorillamux.NewRouter(doc); err != nil {
 		t.Fatal(err)
@@ -161,8 +169,11 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
 			Issuer: contractIssuer, Audience: "dropgate", UserClaim: "sub", Keys: keys,
 		}), mode),
-		OIDC:       mode,
-		Webhooks:   contractWebhooks{},
+		OIDC:     mode,
+		Webhooks: contractWebhooks{},
+		Limits: ratelimit.New(ratelimit.Config{
+			IP: c.limit, Now: time.Now, Logger: zerolog.Nop(), Registerer: registry,
+		}),
 		OpenAPI:    api.OpenAPI,
 		Logger:     zerolog.Nop(),
 		Registerer: registry,

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // The codes of this room, beside those of the heart.
@@ -111,6 +114,9 @@ func problemOf(err error) *problem {
 		}
 		return p
 	}
+	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); ok {
+		return &problem{code: clienttoken.TooManyRequests, reason: err.Error(), header: limitHeader(exceeded)}
+	}
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
 		p := &problem{code: failure.Code, reason: err.Error()}
 		if failure.Code == clienttoken.Unavailable {
@@ -166,6 +172,17 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
 }
 
+// limitHeader says which limit it was and when to ask again, as Retry-After and
+// in the fields of draft-ietf-httpapi-ratelimit-headers-10.
+func limitHeader(e *ratelimit.ExceededError) http.Header {
+	window := int64(math.Ceil(e.Limit.Window.Seconds()))
+	return http.Header{
+		"Retry-After":      {seconds(e.RetryAfter)},
+		"Ratelimit":        {fmt.Sprintf("%q;r=0;t=%s", e.Scope, seconds(e.RetryAfter))},
+		"Ratelimit-Policy": {fmt.Sprintf("%q;q=%d;w=%d", e.Scope, e.Limit.N, window)},
+	}
+}
+
 type problemResponse struct {
 	Code      clienttoken.Code `json:"code"`
 	Message   string           `json:"message"`
@@ -204,10 +221,25 @@ func (h *handler) noted(w http.ResponseWriter, r *http.Request, err error) *prob
 				Msg(failure.Mend)
 		}
 	}
+	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); ok && exceeded.Scope == ratelimit.IP {
+		h.suspectProxy(r)
+	}
 	maps.Copy(w.Header(), p.header)
 	status, message := meaning(p.code)
 	p.status, p.message = status, cmp.Or(p.message, message)
 	return p
+}
+
+// suspectProxy warns, once, that the limit of one address may be the limit of all
+// callers, since a proxy that is not trusted is in between.
+func (h *handler) suspectProxy(r *http.Request) {
+	if r.Header.Get("X-Forwarded-For") == "" || auth.PeerWithin(r, h.TrustedProxies) {
+		return
+	}
+	h.proxyWarning.Do(func() {
+		h.Logger.Warn().Str("peer", clientIP(r)).
+			Msg("RATE_LIMIT_IP refused a request with X-Forwarded-For from a peer that is not in TRUSTED_PROXIES: if that is your proxy, all of its callers share one allowance")
+	})
 }
 
 // writeJSON writes an answer. Its error is that of a connection that is gone.

@@ -18,6 +18,7 @@ import (
 	"dropgate/internal/audit"
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // record is what is known of one request. It is filled on the way in, and read
@@ -31,6 +32,7 @@ type record struct {
 	code, reason     string      // of the error answer; empty when there is none
 	enrolled         bool        // the Customer became the user's own
 	audited          audit.Event // empty: no audit line
+	charge           ratelimit.Charge
 }
 
 type recordKey struct{}
@@ -72,11 +74,12 @@ const answerWithin = 25 * time.Second
 func (h *handler) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{requestID: h.requestID(r)}
+		rec := &record{requestID: h.requestID(r), charge: h.Limits.Charge(clientIP(r))}
 		w.Header().Set("X-Request-Id", rec.requestID)
 		h.metrics.inFlight.Inc()
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), recordKey{}, rec), answerWithin)
+		ctx := ratelimit.NewContext(context.WithValue(r.Context(), recordKey{}, rec), &rec.charge)
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
 		r = r.WithContext(ctx)
 		defer func() {
 			cancel()

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
+	"sync"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-playground/validator/v10"
@@ -15,6 +16,7 @@ import (
 	"dropgate/internal/audit"
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // Webhooks takes in what Dwolla tells.
@@ -26,7 +28,7 @@ type Webhooks interface {
 }
 
 // Config is what the public side of the service needs. All fields but OIDC,
-// Webhooks and the two lists are required.
+// Webhooks, Limits and the two lists are required.
 type Config struct {
 	// BasePath is put before every route: empty, or "/dropgate" without a slash
 	// at the end.
@@ -42,7 +44,8 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Request-Id
 	// count; empty: nobody's.
 	TrustedProxies []netip.Prefix
-	OpenAPI        []byte // what GET /openapi.yaml answers
+	Limits         *ratelimit.Limiter // nil: everybody may ask as often as they like
+	OpenAPI        []byte             // what GET /openapi.yaml answers
 	Audit          audit.Trail
 	Logger         zerolog.Logger
 	Registerer     prometheus.Registerer
@@ -55,6 +58,8 @@ type handler struct {
 	validate   *validator.Validate
 	errorPage  *template.Template
 	metrics    *metrics
+
+	proxyWarning sync.Once
 }
 
 // New returns the public side of the service. An error means that an allowed
@@ -85,13 +90,13 @@ func New(c Config) (http.Handler, error) {
 	if c.OIDC != nil {
 		r.Get(c.BasePath+"/auth/login", h.serve(h.login))
 		r.Get(c.BasePath+"/auth/callback", h.serve(h.callback))
-		r.With(h.sameOrigin).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
+		r.With(h.sameOrigin, h.limited).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
 	}
 	if c.Webhooks != nil {
 		r.With(h.sameOrigin).Post(c.BasePath+"/webhooks/dwolla", h.serve(h.webhook))
 	}
-	r.Get(c.BasePath+"/openapi.yaml", h.openAPI)
+	r.With(h.limited).Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	return r, nil
 }
 

@@ -14,7 +14,10 @@ import (
 
 // login is GET /auth/login: it sends the browser to the identity provider.
 func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
-	login, err := h.OIDC.Begin(r)
+	login, err := auth.Login{}, recordOf(r).charge.Pay(r.Context(), "")
+	if err == nil {
+		login, err = h.OIDC.Begin(r)
+	}
 	if err != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
 		h.failPage(w, r, err, login.ReturnTo) // a person looks at it
 		return nil
@@ -28,7 +31,10 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
 // callback is GET /auth/callback: the browser comes back from the provider. A
 // person looks at what it answers, so errors are pages.
 func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
-	login, err := h.OIDC.Complete(r)
+	login, err := auth.Login{}, recordOf(r).charge.Pay(r.Context(), "")
+	if err == nil {
+		login, err = h.OIDC.Complete(r)
+	}
 	rec := recordOf(r)
 	rec.mode, rec.user = h.OIDC.Name(), login.User
 	if err != nil {

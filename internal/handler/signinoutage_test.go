@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/auth/session"
-	"dropgate/internal/clienttoken"
 )
 
 // outages are stores, and what takes them down and up again.
@@ -23,12 +23,9 @@ var outages = map[string]func(*testing.T) (option func(*signIn), down, up func(*
 		t.Helper()
 		server := miniredis.RunT(t)
 		option = func(s *signIn) {
-			store, err := session.NewRedis(clienttoken.NewSecret("redis://"+server.Addr()), s.clock.limits())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = store.Close() })
-			s.store.Store = store
+			client := redis.NewClient(&redis.Options{Addr: server.Addr(), DialerRetries: 1, MaxRetries: 1})
+			t.Cleanup(func() { _ = client.Close() })
+			s.store.Store = session.NewRedis(client, s.clock.limits())
 		}
 		return option, func(*world) { server.Close() }, func(*world) {
 			if err := server.Restart(); err != nil {

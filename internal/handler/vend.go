@@ -28,14 +28,23 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: vended.Token.Reveal()})
 }
 
-// signedIn returns the session of the request.
+// signedIn returns the session of the request. What the request owes to the rate
+// limits is taken before anything else is done for it: from its address also
+// when nobody is signed in. An address that is known to have nothing left is
+// refused before its credentials are looked at.
 func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
+	record := recordOf(r)
+	if err := record.charge.Check(); err != nil {
+		return auth.Session{}, err
+	}
 	session, err := h.Auth.Authenticate(r)
+	record.mode, record.user = session.Mode, session.User.ID
+	if err := record.charge.Pay(r.Context(), session.User.ID); err != nil {
+		return auth.Session{}, err
+	}
 	if err != nil {
 		return auth.Session{}, err
 	}
-	record := recordOf(r)
-	record.mode, record.user = session.Mode, session.User.ID
 	if session.ByCookie {
 		if err := h.fromKnownOrigin(r); err != nil {
 			return auth.Session{}, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/ratelimit"
 )
 
 // Observed is a store whose requests are counted.
@@ -17,7 +19,7 @@ type Observed struct {
 func Observe(s Store, r prometheus.Registerer) *Observed {
 	o := &Observed{s, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dropgate_session_store_requests_total",
-		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), canceled or unavailable.",
+		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), limited (there were too many requests), canceled or unavailable.",
 	}, []string{"operation", "outcome"})}
 	r.MustRegister(o.requests)
 	return o
@@ -55,6 +57,8 @@ func (o *Observed) count(operation string, err error) {
 		outcome = "used"
 	case errors.Is(err, context.Canceled):
 		outcome = "canceled"
+	case errors.As(err, new(*ratelimit.ExceededError)):
+		outcome = "limited"
 	}
 	o.requests.WithLabelValues(operation, outcome).Inc()
 }

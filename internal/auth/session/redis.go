@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 //go:embed scripts/*.lua
@@ -30,57 +30,29 @@ type Redis struct {
 	start, find, end *redis.Script
 }
 
-// Within which Redis has to answer, so that an outage is told and not waited
-// for.
-const redisTimeout = 2 * time.Second
-
-// NewRedis returns a store on the server that url names:
-// redis://user:password@host:6379/0, or rediss:// for TLS. It does not connect.
-// The error does not hold the url.
-func NewRedis(url clienttoken.Secret, limits Limits) (*Redis, error) {
-	options, err := redis.ParseURL(url.Reveal())
-	if err != nil {
-		return nil, errors.New("is no URL such as rediss://user:password@host:6379/0")
-	}
-	// It writes every failed connection to standard error, as text. Callers get
-	// those failures, and log them.
-	logging.Disable()
-	options.ContextTimeoutEnabled = true
-	options.DialTimeout = redisTimeout
-	options.ReadTimeout = redisTimeout
-	options.WriteTimeout = redisTimeout
-	options.PoolTimeout = redisTimeout
-	options.DialerRetries = 1
-	options.MaxRetries = 1 // for connections that a restart of Redis has cut
+// NewRedis returns a store on the server of client, which the caller closes. It
+// does not connect. How long an outage takes to be told is up to client.
+func NewRedis(client *redis.Client, limits Limits) *Redis {
 	return &Redis{
 		limits: limits,
-		client: redis.NewClient(options),
-		start:  script("start"),
-		find:   script("find"),
-		end:    script("end"),
-	}, nil
+		client: client,
+		start:  redis.NewScript(text("shared", "start")),
+		find:   ratelimit.Script(text("shared", "find")),
+		end:    redis.NewScript(text("shared", "end")),
+	}
 }
 
-func script(name string) *redis.Script {
-	var text []byte
-	for _, file := range []string{"shared", name} {
-		part, err := scripts.ReadFile("scripts/" + file + ".lua")
+// text is the text of scripts, one after the other.
+func text(names ...string) string {
+	var all []byte
+	for _, name := range names {
+		part, err := scripts.ReadFile("scripts/" + name + ".lua")
 		if err != nil {
 			panic(err) // only when the file is not in the binary
 		}
-		text = append(text, part...)
+		all = append(all, part...)
 	}
-	return redis.NewScript(string(text))
-}
-
-// Close closes the connections.
-func (r *Redis) Close() error {
-	return r.client.Close() //nolint:wrapcheck // says all
-}
-
-// Ping reports whether the server answers.
-func (r *Redis) Ping(ctx context.Context) error {
-	return failed(r.client.Ping(ctx).Err())
+	return string(all)
 }
 
 // stored is the form of a Session in Redis.
@@ -102,7 +74,7 @@ func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended
 	ended, err := r.start.Run(ctx, r.client,
 		[]string{sessionName(key), name("subject", s.Subject), name("sid", s.SID), name("used", by.Once), sessionName(by.Replaces)},
 		now.UnixMilli(), now.Add(r.limits.Idle).UnixMilli(), now.Add(r.limits.Lifetime).UnixMilli(), data,
-		maxPerSubject, rand.Text(), rememberUse.Milliseconds(),
+		maxPerSubject, rand.Text(), rememberUse.Milliseconds(), ratelimit.UserKey(s.User.ID),
 	).Int64Slice()
 	if err != nil {
 		return Ended{}, failed(err)
@@ -113,30 +85,60 @@ func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended
 	return Ended{Replaced: int(ended[0]), Displaced: int(ended[1])}, nil
 }
 
-// Find implements Store.
+// Find implements Store. What the request owes to rate limits in the same Redis
+// ([ratelimit.FromContext]) is taken in the same round trip, and before the
+// session is used.
 func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, error) {
 	var extend time.Duration
 	if effect == Extend {
 		extend = r.limits.Idle
 	}
-	answer, err := r.find.Run(ctx, r.client, []string{sessionName(key)},
-		r.limits.Now().UnixMilli(), extend.Milliseconds()).StringSlice()
-	if errors.Is(err, redis.Nil) {
-		return Session{}, ErrNone
-	}
+	charge := ratelimit.FromContext(ctx)
+	address, terms := charge.Along()
+	answer, err := r.find.Run(ctx, r.client, []string{sessionName(key), address},
+		append([]any{r.limits.Now().UnixMilli(), extend.Milliseconds()}, terms...)...).Slice()
 	if err != nil {
 		return Session{}, failed(err)
 	}
-	s, err := read(answer[0])
+	found, err := readFound(answer)
 	if err != nil {
 		return Session{}, err
 	}
-	ends, err := strconv.ParseInt(answer[1], 10, 64)
-	if err != nil {
-		return Session{}, failed(err)
+	if err := charge.Paid(found.User.ID, found.address, found.user); err != nil {
+		return found.Session, err
 	}
-	s.Expires = time.UnixMilli(ends)
-	return s, nil
+	if found.Expires.IsZero() {
+		return Session{}, ErrNone
+	}
+	return found.Session, nil
+}
+
+// found is what scripts/find.lua returns. Without Expires there is no session.
+type found struct {
+	Session
+
+	address, user int64 // what was taken along
+}
+
+func readFound(answer []any) (found, error) {
+	var f found
+	if len(answer) < 2 {
+		return f, failed(errors.New("an answer that is too short"))
+	}
+	f.address, _ = answer[0].(int64)
+	f.user, _ = answer[1].(int64)
+	if len(answer) < 4 {
+		return f, nil
+	}
+	data, _ := answer[2].(string)
+	ends, _ := answer[3].(string)
+	var err error
+	if f.Session, err = read(data); err != nil {
+		return f, err
+	}
+	millis, err := strconv.ParseInt(ends, 10, 64)
+	f.Expires = time.UnixMilli(millis)
+	return f, failed(err)
 }
 
 // End implements Store.

@@ -110,7 +110,8 @@ type Store interface {
 	// Start keeps a new session, and ends those that it comes in the place of,
 	// in one step: with an error none has ended.
 	Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error)
-	// Find returns a session, or ErrNone.
+	// Find returns a session, or ErrNone. Beside an *ratelimit.ExceededError there
+	// is the session that was not used, if it is known whose it is.
 	Find(ctx context.Context, key Key, effect Effect) (Session, error)
 	// End ends sessions, for good, and returns them. None is no error.
 	End(ctx context.Context, which Which) ([]Session, error)

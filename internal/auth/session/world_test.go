@@ -174,12 +174,22 @@ func newWorldAt(t testing.TB, url string) *world {
 // open returns a store, as one more replica would have it.
 func open(t testing.TB, url string, limits session.Limits) *session.Redis {
 	t.Helper()
-	r, err := session.NewRedis(clienttoken.NewSecret(url), limits)
+	return session.NewRedis(dialed(t, url), limits)
+}
+
+// dialed returns a client of the server at url that waits no longer than the
+// service's own (internal/app).
+func dialed(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() })
-	return r
+	options.ContextTimeoutEnabled, options.DialerRetries, options.MaxRetries = true, 1, 1
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = 2*time.Second, 2*time.Second, 2*time.Second, 2*time.Second
+	client := redis.NewClient(options)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 // prints notes under which names a store may have put something into Redis.

@@ -4,6 +4,7 @@
 --   idle      when it ends if it is not used again    } milliseconds of
 --   deadline  when it ends at the latest              } the callers' clocks
 --   subject, sid   the names of the indexes that hold it; sid may be ''
+--   limit     where the rate limit of its user is kept
 -- An index is a sorted set of session keys by deadline, so the oldest is first.
 -- The times decide whether a session is still good; Redis's own expiry only
 -- tidies up behind them.

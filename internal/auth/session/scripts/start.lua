@@ -1,5 +1,5 @@
 -- KEYS: session, subject index, sid index or '', used, session that it replaces
--- ARGV: now, idle, deadline, data, sessions per subject, call, remember
+-- ARGV: now, idle, deadline, data, sessions per subject, call, remember, limit
 -- Returns how many sessions it replaced and how many it displaced, or nothing
 -- when the sign-in was used before.
 
@@ -14,7 +14,7 @@ for i = 1, #others - tonumber(ARGV[5]) + 1 do
   finish(others[i])
   displaced = displaced + 1
 end
-redis.call('HSET', KEYS[1], 'data', ARGV[4], 'idle', ARGV[2], 'deadline', ARGV[3], 'subject', KEYS[2], 'sid', KEYS[3])
+redis.call('HSET', KEYS[1], 'data', ARGV[4], 'idle', ARGV[2], 'deadline', ARGV[3], 'subject', KEYS[2], 'sid', KEYS[3], 'limit', ARGV[8])
 redis.call('PEXPIRE', KEYS[1], millis(math.min(tonumber(ARGV[2]), tonumber(ARGV[3])) - now))
 for i = 2, 3 do
   if KEYS[i] ~= '' then

@@ -1,0 +1,145 @@
+package session_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/ratelimit"
+)
+
+// trips counts the round trips of a client.
+type trips struct{ n atomic.Int64 }
+
+func (*trips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.n.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []redis.Cmder) error {
+		c.n.Add(1)
+		return next(ctx, commands)
+	}
+}
+
+// limited is a store and a limiter of 9 in an hour on one server, and the round
+// trips that both make.
+func (w *world) limited(t *testing.T) (*session.Redis, *ratelimit.Limiter, *trips) { //nolint:revive // three belong together
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: w.client.Options().Addr, DB: w.client.Options().DB})
+	t.Cleanup(func() { _ = client.Close() })
+	counted := &trips{}
+	client.AddHook(counted)
+	nine := ratelimit.Limit{N: 9, Window: time.Hour}
+	return session.NewRedis(client, w.limits()), ratelimit.New(ratelimit.Config{
+		User: nine, IP: ratelimit.Limit{N: 20, Window: time.Hour}, Redis: client, Now: time.Now, Registerer: prometheus.NewRegistry(),
+	}), counted
+}
+
+// limitedUser is of a user that no other test has.
+func (w *world) limitedUser() session.Session {
+	s := w.of("ann", "")
+	s.User.ID = w.run + "ann"
+	return s
+}
+
+// newAddress is of a /64 that no other test has.
+func newAddress() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	return fmt.Sprintf("2001:%x:%x:%x::1", b[:2], b[2:4], b[4:])
+}
+
+// finds is one request from addr.
+func finds(t *testing.T, s session.Store, l *ratelimit.Limiter, addr string, key session.Key) (session.Session, error) {
+	t.Helper()
+	charge := l.Charge(addr)
+	found, err := s.Find(ratelimit.NewContext(t.Context(), &charge), key, session.Extend)
+	if payErr := charge.Pay(t.Context(), found.User.ID); payErr != nil {
+		return found, payErr
+	}
+	return found, err
+}
+
+func wantExceeded(t *testing.T, err error, scope ratelimit.Scope) {
+	t.Helper()
+	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); !ok || exceeded.Scope != scope {
+		t.Fatalf("%v, want that the limit of the %s is exceeded", err, scope)
+	}
+}
+
+func TestASessionAndItsLimitsAreOneRoundTrip(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		s, l, counted := w.limited(t)
+		addr := newAddress()
+		key := w.start(t, w.limitedUser())
+		if _, err := finds(t, s, l, addr, key); err != nil { // which may have to load the script
+			t.Fatal(err)
+		}
+		counted.n.Store(0)
+		for range 8 {
+			if _, err := finds(t, s, l, addr, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := counted.n.Load(); n != 8 {
+			t.Errorf("8 requests made %d round trips", n)
+		}
+		found, err := finds(t, s, l, addr, key)
+		wantExceeded(t, err, ratelimit.User)
+		if found.Subject != w.run+"ann" {
+			t.Errorf("the refused session is %q's", found.Subject)
+		}
+	})
+}
+
+func TestWhoIsRefusedDoesNotUseTheSession(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		s, l, _ := w.limited(t)
+		key, addr := w.start(t, w.limitedUser()), newAddress()
+		for range 9 {
+			if _, err := finds(t, s, l, addr, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.move(idle / 2)
+		_, err := finds(t, s, l, addr, key)
+		wantExceeded(t, err, ratelimit.User)
+		w.move(idle/2 + time.Second)
+		w.wantGone(t, key)
+	})
+}
+
+// An address that tries ids is refused, also when one of them is good.
+func TestWhoTriesSessionIDsIsRefused(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		s, l, _ := w.limited(t)
+		good, addr := w.start(t, w.limitedUser()), newAddress()
+		for range 20 {
+			if _, err := finds(t, s, l, addr, session.Key{1}); !errors.Is(err, session.ErrNone) {
+				t.Fatalf("%v, want %v", err, session.ErrNone)
+			}
+		}
+		found, err := finds(t, s, l, addr, good)
+		wantExceeded(t, err, ratelimit.IP)
+		if found.Subject != "" {
+			t.Errorf("who is refused by the address learns of %q", found.Subject)
+		}
+		if _, err := finds(t, s, l, newAddress(), good); err != nil {
+			t.Errorf("from elsewhere: %v", err)
+		}
+	})
+}

@@ -1,0 +1,46 @@
+package ratelimit_test
+
+import (
+	"testing"
+	"time"
+
+	"dropgate/internal/ratelimit"
+)
+
+func TestLimitsAreReadAsTheyAreWritten(t *testing.T) {
+	for text, want := range map[string]ratelimit.Limit{
+		"60/1m": limit(60, time.Minute), "9/1s": limit(9, time.Second), "1000000/24h": limit(1_000_000, 24*time.Hour), "off": {},
+	} {
+		var got ratelimit.Limit
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "60", "60/", "/1m", "8/1m", "0/1m", "-9/1m", "1000001/1m", "60/1", "60/999ms", "60/24h1s", "60/-1m", "60 / 1m", "OFF", "6e1/1m", "60/1m/1m"} {
+		if err := new(ratelimit.Limit).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+// FuzzLimit: whatever is accepted lets a burst of N pass, and no more.
+func FuzzLimit(f *testing.F) {
+	for _, seed := range []string{"60/1m", "off", "9/1s", "300/1h30m", "1000000/24h", "8/1m", "60/1m/", "60/+1m", "9/1000000us"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var l ratelimit.Limit
+		if l.UnmarshalText([]byte(text)) != nil || l.N > 1000 {
+			return
+		}
+		if text == "off" != (l == ratelimit.Limit{}) {
+			t.Fatalf("%q is %v", text, l)
+		}
+		limiter, passed := limiter(ratelimit.Config{IP: l}, newClock()), 0
+		for ; passed <= 1000 && pay(limiter, "192.0.2.1", "") == nil; passed++ {
+		}
+		if want := l.N; text != "off" && passed != want {
+			t.Fatalf("%q lets %d pass", text, passed)
+		}
+	})
+}

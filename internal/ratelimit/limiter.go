@@ -1,0 +1,197 @@
+package ratelimit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+)
+
+// Config is what a Limiter needs. Redis and the two limits may be left out.
+type Config struct {
+	User, IP   Limit
+	Redis      *redis.Client // nil: this process counts alone
+	Now        func() time.Time
+	Logger     zerolog.Logger // for the beginning and the end of an outage of Redis
+	Registerer prometheus.Registerer
+}
+
+// Limiter lets requests pass, or not. It is safe for concurrent use.
+type Limiter struct {
+	user, ip  Limit
+	users     *memory
+	addresses *memory
+	shared    *shared // nil without Redis
+	now       func() time.Time
+	limited   *prometheus.CounterVec // scope
+}
+
+// New returns a limiter. It does not connect.
+func New(c Config) *Limiter {
+	l := &Limiter{
+		user: c.User, ip: c.IP,
+		users: newMemory(), addresses: newMemory(),
+		now: c.Now,
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_rate_limited_total",
+			Help: "Requests that were refused with 429, by whose limit it was: user or ip.",
+		}, []string{"scope"}),
+	}
+	for _, scope := range []Scope{User, IP} {
+		l.limited.WithLabelValues(string(scope))
+	}
+	c.Registerer.MustRegister(l.limited)
+	if c.Redis != nil {
+		l.shared = newShared(c)
+	}
+	return l
+}
+
+// Charge is what one request takes from the limits: from that of its address,
+// and, once it is known, from that of its user. The zero Charge takes nothing.
+type Charge struct {
+	limiter *Limiter
+	address string // the key; empty: no limit
+	paid    bool
+}
+
+// Charge begins the charge of a request from addr. That of the nil Limiter takes
+// nothing.
+func (l *Limiter) Charge(addr string) Charge {
+	c := Charge{limiter: l}
+	if l != nil && l.ip.N > 0 {
+		c.address = addressKey(addr)
+	}
+	return c
+}
+
+// Check refuses an address that has nothing left, as far as this process knows:
+// without Redis that is all there is to know, with Redis what it said to the
+// latest request. It takes nothing. The error is an *ExceededError.
+func (c *Charge) Check() error {
+	l := c.limiter
+	if l == nil {
+		return nil
+	}
+	return l.verdict(IP, l.ip, l.addresses.exceeded(c.address, l.ip, l.now().UnixMicro()))
+}
+
+// Pay takes from the limits, once however often it is called. An empty userID
+// is nobody's. The error is an *ExceededError, or that of ctx.
+func (c *Charge) Pay(ctx context.Context, userID string) error {
+	l := c.limiter
+	if l == nil || c.paid {
+		return nil
+	}
+	c.paid = true
+	user := UserKey(userID)
+	now := l.now().UnixMicro()
+	if wait := l.users.exceeded(user, l.user, now); wait < 0 {
+		return l.verdict(User, l.user, wait)
+	}
+	if l.shared != nil {
+		took, err := l.shared.take(ctx, c.address, user)
+		if err == nil {
+			return c.settle(user, took)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+		}
+	}
+	if err := l.verdict(IP, l.ip, l.addresses.take(c.address, l.ip, now)); err != nil {
+		return err
+	}
+	return l.verdict(User, l.user, l.users.take(user, l.user, now))
+}
+
+// settle keeps what Redis took from the address and from the user, and says
+// what it means.
+func (c *Charge) settle(user string, took [2]int64) error {
+	l := c.limiter
+	now := l.now().UnixMicro()
+	l.addresses.learn(c.address, l.ip, now, took[0])
+	l.users.learn(user, l.user, now, took[1])
+	if err := l.verdict(IP, l.ip, took[0]); err != nil {
+		return err
+	}
+	return l.verdict(User, l.user, took[1])
+}
+
+// verdict is nil, or the refusal that took, as take returned it, means.
+func (l *Limiter) verdict(scope Scope, limit Limit, took int64) error {
+	if took >= 0 {
+		return nil
+	}
+	l.limited.WithLabelValues(string(scope)).Inc()
+	return &ExceededError{Scope: scope, Limit: limit, RetryAfter: time.Duration(-took) * time.Microsecond}
+}
+
+// addressKey is where an address is kept. Of IPv6 that is its /64, which one
+// household or server has to itself (RFC 6177); what is no address shares one
+// allowance.
+func addressKey(addr string) string {
+	const prefix = "dropgate:limit:ip:"
+	ip, err := netip.ParseAddr(addr)
+	switch ip = ip.Unmap(); {
+	case err != nil:
+		return prefix + "none"
+	case ip.Is4():
+		return prefix + ip.String()
+	}
+	network, _ := ip.WithZone("").Prefix(64) // every IPv6 address has one
+	return prefix + network.String()
+}
+
+// UserKey is where a user is kept: under a hash, so that who lists the keys
+// learns no name. It is empty for nobody.
+func UserKey(userID string) string {
+	if userID == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(userID))
+	return "dropgate:limit:user:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+type chargeKey struct{}
+
+// NewContext returns a context that holds the charge of its request.
+func NewContext(ctx context.Context, c *Charge) context.Context {
+	return context.WithValue(ctx, chargeKey{}, c)
+}
+
+// FromContext returns the charge of the context's request, or nil.
+func FromContext(ctx context.Context) *Charge {
+	c, _ := ctx.Value(chargeKey{}).(*Charge)
+	return c
+}
+
+// Along returns what a script with [Script] needs to take along what c owes: the
+// key of the address, and the interval and capacity of addresses and of users.
+// It is for whoever goes to the same Redis anyway; what take returned for the
+// address and for the user goes to [Charge.Paid]. Where there is nothing to
+// take, or not in Redis, all is empty.
+func (c *Charge) Along() (address string, terms []any) {
+	if !c.owes() {
+		return "", []any{0, 0, 0, 0}
+	}
+	return c.address, c.limiter.shared.terms
+}
+
+// owes reports whether something is to be taken in Redis.
+func (c *Charge) owes() bool {
+	return c != nil && !c.paid && c.limiter != nil && c.limiter.shared != nil
+}
+
+// Paid settles c with what a script took along. The error is an *ExceededError.
+func (c *Charge) Paid(userID string, address, user int64) error {
+	if !c.owes() {
+		return nil
+	}
+	c.paid = true
+	return c.settle(UserKey(userID), [2]int64{address, user})
+}

@@ -1,0 +1,93 @@
+package ratelimit
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/sony/gobreaker/v2"
+)
+
+//go:embed scripts/*.lua
+var scripts embed.FS
+
+// Script is text with the Lua function take(key, interval, capacity) before it,
+// for a script of another room that takes along: see [Charge.Along].
+func Script(text string) *redis.Script {
+	take, err := scripts.ReadFile("scripts/take.lua")
+	if err != nil {
+		panic(err) // only when the file is not in the binary
+	}
+	return redis.NewScript(string(take) + text)
+}
+
+// Redis has to answer within sharedTimeout. After a fault it is asked again by
+// one request each retryEvery; the others are not held up.
+const (
+	sharedTimeout = 250 * time.Millisecond
+	retryEvery    = time.Second
+)
+
+// shared counts in Redis, for all replicas, by Redis's clock.
+type shared struct {
+	client  *redis.Client
+	script  *redis.Script
+	terms   []any
+	breaker *gobreaker.CircuitBreaker[[]int64]
+}
+
+func newShared(c Config) *shared {
+	up := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "dropgate_rate_limits_shared",
+		Help: "1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer and this replica counts alone.",
+	})
+	up.Set(1)
+	c.Registerer.MustRegister(up)
+	text, err := scripts.ReadFile("scripts/pay.lua")
+	if err != nil {
+		panic(err) // only when the file is not in the binary
+	}
+	return &shared{
+		client: c.Redis,
+		script: Script(string(text)),
+		terms:  []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
+		breaker: gobreaker.NewCircuitBreaker[[]int64](gobreaker.Settings{
+			Timeout:       retryEvery,
+			ReadyToTrip:   func(gobreaker.Counts) bool { return true },
+			IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) }, // of the caller, who has gone
+			OnStateChange: turned(c.Logger, up),
+		}),
+	}
+}
+
+// turned shows the beginning and the end of an outage, and no try in between.
+func turned(log zerolog.Logger, up prometheus.Gauge) func(string, gobreaker.State, gobreaker.State) {
+	return func(_ string, from, to gobreaker.State) {
+		switch {
+		case from == gobreaker.StateClosed:
+			up.Set(0)
+			log.Warn().Msg("Redis does not answer: each replica counts the rate limits alone until it does")
+		case to == gobreaker.StateClosed:
+			up.Set(1)
+			log.Info().Msg("Redis answers: the rate limits are counted for all replicas together")
+		}
+	}
+}
+
+// take takes from an address's and a user's limit in one step. An error means
+// that nobody knows whether it did.
+func (s *shared) take(ctx context.Context, address, user string) (took [2]int64, err error) {
+	answer, err := s.breaker.Execute(func() ([]int64, error) {
+		ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
+		defer cancel()
+		return s.script.Run(ctx, s.client, []string{address, user}, s.terms...).Int64Slice()
+	})
+	if err == nil && len(answer) == len(took) {
+		copy(took[:], answer)
+	}
+	return took, err //nolint:wrapcheck // nobody reads it: memory takes over
+}
