@@ -36,17 +36,18 @@ func again(every time.Duration, something func()) (stop func()) {
 func TestUsersDoNotNoticeThatAccessTokensEnd(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]func(*emulator.Emulator){
-		"access tokens expire, four times a second":      (*emulator.Emulator).ExpireAccessTokens,
-		"access tokens are revoked, four times a second": (*emulator.Emulator).RevokeAccessTokens,
+		"access tokens expire, twice a second":      (*emulator.Emulator).ExpireAccessTokens,
+		"access tokens are revoked, twice a second": (*emulator.Emulator).RevokeAccessTokens,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stop func()
 			dwollaFault{
-				name:    name,
-				begin:   func(w *world) { stop = again(250*time.Millisecond, func() { ends(w.dwolla) }) },
-				end:     func(*world) { stop() },
-				allowed: []string{token}, seen: []string{token},
+				name:  name,
+				begin: func(w *world) { stop = again(500*time.Millisecond, func() { ends(w.dwolla) }) },
+				end:   func(*world) { stop() },
+				// On a busy machine it may end between the two attempts of a request, too.
+				allowed: []string{token}, rare: []string{unavailable, unusable}, seen: []string{token},
 			}.run(t)
 		})
 	}
