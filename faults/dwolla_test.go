@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -165,24 +164,30 @@ func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
 	}
 }
 
+// naming is c, asking for a token for a new beneficial owner of its own Customer.
+func (w *world) naming(t *testing.T, c *caller) *caller {
+	t.Helper()
+	owner, err := w.dwolla.AddBeneficialOwner(c.user.customer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	naming := *c
+	naming.body = fmt.Sprintf(`{"action":"beneficialowners.read","_links":{"customer":{"href":"http://%[1]s/customers/%[2]s"},`+
+		`"beneficial-owner":{"href":"http://%[1]s/beneficial-owners/%[3]s"}}}`, w.toDwolla.address, c.user.customer, owner)
+	return &naming
+}
+
 // TestAThrottleOfOneOperationLeavesTheOthersAlone: without a Retry-After it lasts
 // for five minutes, as Dwolla says.
 func TestAThrottleOfOneOperationLeavesTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	callers := w.bearers(w.start(t, map[string]string{"CUSTOMER_CACHE": "0s"}), 8) // or the owners are remembered
+	callers := w.bearers(w.start(t, nil), 8)
 	w.warm(t, callers[0])
-	owner, err := w.dwolla.AddBeneficialOwner(callers[0].user.customer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ofOwner := *callers[0]
-	ofOwner.body = strings.Replace(w.reading(callers[0].user.customer), `{"customer":`,
-		`{"beneficial-owner":{"href":"http://`+w.toDwolla.address+`/beneficial-owners/`+owner+`"},"customer":`, 1)
-	ofOwner.body = strings.Replace(ofOwner.body, "customer.read", "beneficialowners.read", 1)
-	if s := ofOwner.call(t.Context()); s.what() != token {
+	if s := w.naming(t, callers[0]).call(t.Context()); s.what() != token {
 		t.Fatalf("before: %s %s", s.what(), s.wrong)
 	}
+	ofOwner := w.naming(t, callers[2]) // whose owners nobody has asked for yet
 	w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
 	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
 	l := startLoad(t, callers)
