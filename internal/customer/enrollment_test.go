@@ -268,7 +268,7 @@ func TestEnrollIsAnOutageWhileItsPartsAreDown(t *testing.T) {
 			t.Errorf("%s: %v, want an outage", what, err)
 		}
 	}
-	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 1})
+	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 2}) // it is tried again once
 	_, err := e.Enroll(t.Context(), ann, url)
 	outage("Dwolla is down", err)
 	wantCustomer(t, e.store, "ann", "")

@@ -30,6 +30,7 @@ type accessToken struct {
 // takes nothing from the others.
 type accessTokens struct {
 	fetch   func() (accessToken, *Error)
+	jitter  func(most time.Duration) time.Duration
 	log     zerolog.Logger
 	metrics *metrics
 	flight  singleflight.Group
@@ -37,10 +38,10 @@ type accessTokens struct {
 
 	mu       sync.Mutex
 	current  accessToken
-	timer    *time.Timer // renews in the background; nil once closed
-	failures int         // in a row
-	failure  error       // of the last fetch, for those who come before retryAt
-	retryAt  time.Time   // no fetch before this
+	timer    *time.Timer          // renews in the background; nil once closed
+	failures int                  // in a row
+	failure  *clienttoken.Failure // of the last fetch, for those who come before retryAt
+	retryAt  time.Time            // no fetch before this
 }
 
 // assumedLife is taken for an access token that does not say how long it
@@ -51,7 +52,8 @@ const (
 )
 
 // maxBackOff is the longest pause between two failing fetches. It starts at a
-// second and doubles.
+// second and doubles, and is shortened by up to a half at random, so that
+// replicas do not ask together. A 429 has a pause of its own.
 const maxBackOff = 10 * time.Second
 
 func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessTokens {
@@ -61,7 +63,7 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &accessTokens{log: c.Logger, metrics: m, cancel: cancel}
+	s := &accessTokens{jitter: upTo, log: c.Logger, metrics: m, cancel: cancel}
 	s.timer = time.AfterFunc(longestLife, func() { s.flight.DoChan("", s.renewed) })
 	s.timer.Stop()
 	credentials := &clientcredentials.Config{
@@ -128,6 +130,19 @@ func (s *accessTokens) close() {
 	s.cancel()
 }
 
+// getBefore is get for a caller who also has a deadline.
+func (s *accessTokens) getBefore(ctx context.Context, deadline time.Time) (accessToken, error) {
+	s.mu.Lock()
+	token := s.current
+	s.mu.Unlock()
+	if time.Now().Before(token.expires) { // as nearly always; and a timer costs
+		return token, nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return s.get(ctx)
+}
+
 // get returns a token that has not expired, waiting for one at most as long as
 // ctx lasts. The error is a *clienttoken.Failure or that of ctx.
 func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
@@ -138,8 +153,9 @@ func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
 	if now.Before(token.expires) {
 		return token, nil
 	}
-	if now.Before(retryAt) {
-		return accessToken{}, failure
+	if left := retryAt.Sub(now); left > 0 {
+		s.metrics.reject(noAccessToken)
+		return accessToken{}, later(failure, left)
 	}
 	select {
 	case result := <-s.flight.DoChan("", s.renewed):
@@ -148,6 +164,24 @@ func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
 	case <-ctx.Done():
 		return accessToken{}, callersOwn(ctx)
 	}
+}
+
+// later is the failure of the last fetch for a caller that comes while there is
+// no other for so long.
+func later(failure *clienttoken.Failure, left time.Duration) *clienttoken.Failure {
+	f := *failure
+	if f.Code == clienttoken.Unavailable {
+		f.RetryAfter = max(left, faultFor)
+	}
+	return &f
+}
+
+// state is that of a circuit: open before the next fetch may be, then half-open
+// until it has come to something.
+func (s *accessTokens) state() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return stateUntil(s.retryAt)
 }
 
 // discard forgets a token that Dwolla no longer accepts, unless it has been
@@ -178,12 +212,15 @@ func (s *accessTokens) renewed() (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fault == nil {
+		if s.failures > 0 {
+			s.log.Info().Msg("Dwolla gives access tokens again")
+		}
 		s.current, s.failures, s.failure, s.retryAt = token, 0, nil, time.Time{}
 		s.metrics.expiry.Set(float64(token.expires.Unix()))
 		s.renewAfter(time.Until(token.renew))
 		return token, nil
 	}
-	pause := min(time.Second<<min(s.failures, 10), maxBackOff)
+	pause := s.pauseAfter(fault)
 	s.failures++
 	s.failure, s.retryAt = fault.failure(), time.Now().Add(pause)
 	event := s.log.Error().
@@ -202,6 +239,15 @@ func (s *accessTokens) renewed() (any, error) {
 		return s.current, nil
 	}
 	return accessToken{}, s.failure
+}
+
+// pauseAfter is how long /token is left alone after a fault. The caller holds mu.
+func (s *accessTokens) pauseAfter(fault *Error) time.Duration {
+	if fault.Status == http.StatusTooManyRequests {
+		return fault.quiet()
+	}
+	longest := min(time.Second<<min(s.failures, 10), maxBackOff)
+	return longest/2 + s.jitter(longest/2)
 }
 
 // renewAfter has the token renewed in the background. The caller holds mu.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 )
 
 func TestAThousandFirstCallsCostOneAccessToken(t *testing.T) {
-	w := start(t)
+	w := startWith(t, setup{slots: 1000})
 	var failed atomic.Int32
 	together(1000, func(int) {
 		if _, err := w.vend(t.Context()); err != nil {
@@ -89,17 +90,56 @@ func TestARejectedAccessTokenIsReplacedAndTheCallIsTriedOnceMore(t *testing.T) {
 	}
 }
 
+// TestTwoHundredCallersShareTheNewAccessToken, where the retry budget of the
+// traffic before has room for all of them.
 func TestTwoHundredCallersShareTheNewAccessToken(t *testing.T) {
-	w := start(t)
+	w := startWith(t, setup{slots: 200})
+	for range 10 {
+		together(200, func(int) { w.mustVend(t) })
+	}
+	w.ExpireAccessTokens()
+	together(200, func(int) {
+		if _, err := w.vend(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	w.wantCalls(t, emulator.OpToken, 2)
+}
+
+func TestCallersWhoseAccessTokenIsReplacedBeyondTheBudgetAreAskedToComeAgain(t *testing.T) {
+	const callers = 200
+	var asked atomic.Int32
+	var arrived sync.WaitGroup // with the first access token, before it is rejected
+	arrived.Add(callers)
+	w := startWith(t, setup{slots: callers, token: func(rw http.ResponseWriter, r *http.Request) {
+		answers(http.StatusOK, fmt.Sprintf(`{"access_token":"at-%d","expires_in":3599}`, asked.Add(1)))(rw, r)
+	}, api: func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer at-1" {
+			answers(http.StatusOK, `{"token":"t"}`)(rw, r)
+			return
+		}
+		arrived.Done()
+		arrived.Wait()
+		answers(http.StatusUnauthorized, `{"code":"ExpiredAccessToken"}`)(rw, r)
+	}})
+	var served atomic.Int32
+	together(callers, func(int) {
+		_, err := w.vend(t.Context())
+		if err == nil {
+			served.Add(1)
+			return
+		}
+		w.wantFailure(t, err, clienttoken.Unavailable)
+		if failure := failureOf(t, err); failure.RetryAfter != 5*time.Second || failure.Mend != "" {
+			t.Errorf("retry after %v, to mend: %q", failure.RetryAfter, failure.Mend)
+		}
+	})
+	if n := served.Load(); n < 10 || n > callers/10 {
+		t.Errorf("%d got a token, want a tenth", n)
+	}
 	w.mustVend(t)
-	for round := range 3 {
-		w.ExpireAccessTokens()
-		together(200, func(int) {
-			if _, err := w.vend(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-		w.wantCalls(t, emulator.OpToken, 2+round)
+	if n := asked.Load(); n != 2 {
+		t.Errorf("/token was asked %d times", n)
 	}
 }
 
@@ -148,15 +188,16 @@ func (w *world) wantConfigurationLine(t *testing.T, code string) {
 	wantSettings(t, message)
 }
 
-func TestOtherRefusalsGetOneAttemptAndNothingToMend(t *testing.T) {
-	for _, status := range []int{400, 403, 404, 429, 500, 503} {
+func TestOtherRefusalsCostNoAccessTokenAndAreNothingToMend(t *testing.T) {
+	for status, attempts := range map[int]int{400: 1, 403: 1, 404: 1, 429: 1, 500: 2, 503: 2} {
 		w := start(t)
 		w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: status, Code: "InvalidAccessToken"})
 		_, err := w.vend(t.Context())
 		if failure := failureOf(t, err); failure.Mend != "" {
 			t.Errorf("status %d: %s", status, failure.Mend)
 		}
-		w.wantCalls(t, emulator.OpCreateClientToken, 1)
+		w.wantCalls(t, emulator.OpCreateClientToken, attempts)
+		w.wantCalls(t, emulator.OpToken, 1)
 	}
 }
 

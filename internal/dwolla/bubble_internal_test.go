@@ -26,12 +26,21 @@ type tokenEndpoint struct {
 	status  int             // of the answers from now on
 	expires string          // the member expires_in of the answers from now on
 	latency time.Duration   // of the answers from now on
+	after   string          // the header Retry-After of the answers from now on
+	serving int             // at the moment
+	most    int             // at once
 }
 
 func (e *tokenEndpoint) set(status int, latency time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status, e.latency = status, latency
+}
+
+func (e *tokenEndpoint) throttle(retryAfter string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status, e.after = http.StatusTooManyRequests, retryAfter
 }
 
 func (e *tokenEndpoint) calls() []time.Duration {
@@ -45,8 +54,15 @@ func (e *tokenEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
 	e.asked = append(e.asked, time.Since(e.begin))
 	body := fmt.Sprintf(`{"access_token":"at-%d","token_type":"Bearer"%s}`, len(e.asked), e.expires)
-	status, latency := e.status, e.latency
+	status, latency, after := e.status, e.latency, e.after
+	e.serving++
+	e.most = max(e.most, e.serving)
 	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		e.serving--
+		e.mu.Unlock()
+	}()
 	if status != http.StatusOK {
 		body = `{"error":"down"}`
 	}
@@ -57,7 +73,7 @@ func (e *tokenEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return &http.Response{
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
+		Header: http.Header{"Content-Type": {"application/json"}, "Retry-After": {after}}, Body: io.NopCloser(strings.NewReader(body)),
 	}, nil
 }
 
@@ -88,7 +104,9 @@ func newTokensOf(t *testing.T, e *tokenEndpoint, log io.Writer) *accessTokens {
 		API: api, ClientID: "key", ClientSecret: clienttoken.NewSecret("s3cret"),
 		Timeout: 5 * time.Second, Logger: zerolog.New(log),
 	}
-	return newAccessTokens(c, e, newMetrics(prometheus.NewRegistry()))
+	s := newAccessTokens(c, e, newMetrics(prometheus.NewRegistry()))
+	s.jitter = func(most time.Duration) time.Duration { return most } // times can be told then
+	return s
 }
 
 // pass lets fake time go by, to the end of what happens then.

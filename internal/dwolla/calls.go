@@ -19,21 +19,23 @@ func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 	if err != nil {
 		return clienttoken.Token{}, fmt.Errorf("writing the request: %w", err)
 	}
-	call := call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body}
-	got, err := c.do(ctx, call)
-	if err != nil {
-		return clienttoken.Token{}, err
-	}
-	var answer struct {
-		Token string `json:"token"`
-	}
-	if err := got.decode(call.operation, &answer); err != nil {
-		return clienttoken.Token{}, err
-	}
-	if answer.Token == "" {
-		return clienttoken.Token{}, nonsense(call.operation, got, errNoToken)
-	}
-	return clienttoken.Token{Secret: clienttoken.NewSecret(answer.Token), DwollaRequestID: got.requestID}, nil
+	// Harmless to send twice, should the first answer have been lost: a client
+	// token that nobody uses expires.
+	var token clienttoken.Token
+	err = c.do(ctx, call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body, func(got answer) error {
+		var a struct {
+			Token string `json:"token"`
+		}
+		if err := got.decode(&a); err != nil {
+			return err
+		}
+		if a.Token == "" {
+			return errNoToken
+		}
+		token = clienttoken.Token{Secret: clienttoken.NewSecret(a.Token), DwollaRequestID: got.requestID}
+		return nil
+	}})
+	return token, err
 }
 
 type link struct {
@@ -64,54 +66,57 @@ func newWireGrant(grant clienttoken.Grant) wireGrant {
 // clienttoken.ErrUnknownCustomer. CorrelationID is empty where the Customer was
 // created without one.
 func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
-	call := call{opGetCustomer, http.MethodGet, customer.String(), nil}
-	got, err := c.do(ctx, call)
+	found := clienttoken.Customer{URL: customer}
+	err := c.do(ctx, call{opGetCustomer, http.MethodGet, customer.String(), nil, func(got answer) error {
+		var a struct {
+			ID            string                     `json:"id"`
+			Status        clienttoken.CustomerStatus `json:"status"`
+			CorrelationID string                     `json:"correlationId"`
+		}
+		if err := got.decode(&a); err != nil {
+			return err
+		}
+		// A cache or a gateway may mix answers up, and a correlationId proves whose
+		// Customer this is: it has to be that of the one that was asked for.
+		if !strings.EqualFold(a.ID, customer.ID()) {
+			return errOtherCustomer
+		}
+		found.Status, found.CorrelationID = a.Status, a.CorrelationID
+		return nil
+	}})
 	if refused, ok := errors.AsType[*Error](err); ok && refused.customerUnknown() {
 		return clienttoken.Customer{}, fmt.Errorf("%w: %w", clienttoken.ErrUnknownCustomer, refused)
 	} else if err != nil {
 		return clienttoken.Customer{}, err
 	}
-	var answer struct {
-		ID            string                     `json:"id"`
-		Status        clienttoken.CustomerStatus `json:"status"`
-		CorrelationID string                     `json:"correlationId"`
-	}
-	if err := got.decode(call.operation, &answer); err != nil {
-		return clienttoken.Customer{}, err
-	}
-	// A cache or a gateway may mix answers up, and a correlationId proves whose
-	// Customer this is: it has to be that of the one that was asked for.
-	if !strings.EqualFold(answer.ID, customer.ID()) {
-		return clienttoken.Customer{}, nonsense(call.operation, got, errOtherCustomer)
-	}
-	return clienttoken.Customer{URL: customer, Status: answer.Status, CorrelationID: answer.CorrelationID}, nil
+	return found, nil
 }
 
 // ListBeneficialOwners lists the beneficial owners of a Customer: GET
 // /customers/{id}/beneficial-owners. Dwolla's answer is not paged.
 func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
-	call := call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil}
-	got, err := c.do(ctx, call)
-	if err != nil {
-		return nil, err
-	}
-	var answer struct {
-		Embedded struct {
-			Owners []struct {
-				ID string `json:"id"`
-			} `json:"beneficial-owners"`
-		} `json:"_embedded"`
-	}
-	if err := got.decode(call.operation, &answer); err != nil {
-		return nil, err
-	}
-	owners := make([]clienttoken.BeneficialOwnerURL, 0, len(answer.Embedded.Owners))
-	for _, o := range answer.Embedded.Owners {
-		owner, err := clienttoken.ParseBeneficialOwnerID(c.api, o.ID)
-		if err != nil {
-			return nil, nonsense(call.operation, got, errNoOwnerID) // err quotes the answer
+	var owners []clienttoken.BeneficialOwnerURL
+	err := c.do(ctx, call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil, func(got answer) error {
+		var a struct {
+			Embedded struct {
+				Owners []struct {
+					ID string `json:"id"`
+				} `json:"beneficial-owners"`
+			} `json:"_embedded"`
 		}
-		owners = append(owners, owner)
-	}
-	return owners, nil
+		if err := got.decode(&a); err != nil {
+			return err
+		}
+		listed := make([]clienttoken.BeneficialOwnerURL, 0, len(a.Embedded.Owners))
+		for _, o := range a.Embedded.Owners {
+			owner, err := clienttoken.ParseBeneficialOwnerID(c.api, o.ID)
+			if err != nil {
+				return errNoOwnerID // err quotes the answer
+			}
+			listed = append(listed, owner)
+		}
+		owners = listed
+		return nil
+	}})
+	return owners, err
 }

@@ -2,8 +2,10 @@ package dwolla
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,11 +24,14 @@ type Config struct {
 	ClientID     string
 	ClientSecret clienttoken.Secret
 	// Timeout bounds one attempt, from the first byte sent to the last byte
-	// read. A call is at most two attempts and two requests for an access
-	// token, so at most four times as long.
-	Timeout    time.Duration
-	Logger     zerolog.Logger // for what happens outside of a call: renewing the access token
-	Registerer prometheus.Registerer
+	// read. A call, with all that it waits for and at most two attempts, takes
+	// at most twice as long.
+	Timeout time.Duration
+	// MaxConcurrent is how many attempts may be under way; requests for an access
+	// token are not among them. Zero is 256.
+	MaxConcurrent int
+	Logger        zerolog.Logger // for what happens outside of a call: circuits, renewing the access token
+	Registerer    prometheus.Registerer
 }
 
 // Client calls Dwolla's API as the application. It is safe for concurrent use.
@@ -35,30 +40,53 @@ type Client struct {
 	timeout time.Duration
 	// A bare transport never follows a redirect, which would carry the access
 	// token to an address nobody checked.
-	transport *http.Transport
+	transport http.RoundTripper
 	tokens    *accessTokens
 	metrics   *metrics
+	circuits  map[operation]*circuit
+	bulkhead  *bulkhead
+	budget    *budget
+	jitter    func(most time.Duration) time.Duration
 }
 
 // New returns a client. It does not connect: the first call gets the access
 // token, so that the service starts while Dwolla is down.
 func New(c Config) *Client {
+	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 256)
+	return newClient(c, newTransport(c.MaxConcurrent))
+}
+
+func newClient(c Config, transport http.RoundTripper) *Client {
 	m := newMetrics(c.Registerer)
-	transport := newTransport()
-	return &Client{
+	client := &Client{
 		api:       c.API,
 		timeout:   c.Timeout,
 		transport: transport,
 		tokens:    newAccessTokens(c, transport, m),
 		metrics:   m,
+		circuits:  map[operation]*circuit{},
+		bulkhead:  newBulkhead(c.MaxConcurrent),
+		budget:    newBudget(),
+		jitter:    upTo,
 	}
+	for _, op := range operations() {
+		circuit := newCircuit(op, c.Timeout, c.Logger)
+		client.circuits[op] = circuit
+		gaugeState(c.Registerer, op, circuit.state)
+	}
+	gaugeState(c.Registerer, opToken, client.tokens.state)
+	gauge(c.Registerer, prometheus.GaugeOpts{
+		Name: "dropgate_dwolla_in_flight",
+		Help: "Requests to Dwolla under way, those for an access token apart.",
+	}, func() float64 { return float64(len(client.bulkhead.slots)) })
+	return client
 }
 
 // Close ends the background refresh of the access token and idle connections.
 // Calls that are under way go on.
 func (c *Client) Close() {
 	c.tokens.close()
-	c.transport.CloseIdleConnections()
+	(&http.Client{Transport: c.transport}).CloseIdleConnections()
 }
 
 // mediaType is the only one that Dwolla's API accepts in Accept.
@@ -72,7 +100,8 @@ type call struct {
 	operation operation
 	method    string
 	url       string
-	body      []byte // JSON, or nil
+	body      []byte             // JSON, or nil
+	read      func(answer) error // takes what is wanted from a success, or says why it cannot
 }
 
 // answer is a successful answer.
@@ -82,43 +111,111 @@ type answer struct {
 	requestID string
 }
 
-// do makes the call. When Dwolla says that the access token is no longer good,
-// it gets a new one and tries exactly once more. Every error is a
-// *clienttoken.Failure, but for the end of the caller's own context.
-func (c *Client) do(ctx context.Context, call call) (answer, error) {
-	token, err := c.tokens.get(ctx)
-	if err != nil {
-		return answer{}, err
-	}
-	got, fault := c.attempt(ctx, call, token)
-	if fault != nil && fault.accessTokenRejected() {
-		c.tokens.discard(token)
-		if token, err = c.tokens.get(ctx); err != nil {
-			return answer{}, err
-		}
-		got, fault = c.attempt(ctx, call, token)
-	}
-	if fault == nil {
-		return got, nil
-	}
-	if err := callersOwn(ctx); err != nil {
-		return answer{}, err
-	}
-	failure := fault.failure()
-	if fault.Status == http.StatusUnauthorized {
-		failure.Mend = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
-	}
-	return answer{}, failure
+// tried is one attempt: what it came to, or why it was not sent.
+type tried struct {
+	token accessToken // that it was made with
+	fault *Error      // nil for a success
+	err   error       // a *clienttoken.Failure or the end of the caller's context; then nothing was sent
 }
 
-// attempt sends the call once.
-func (c *Client) attempt(ctx context.Context, call call, token accessToken) (answer, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+// do makes the call, and once more where that may do better: a rejected access
+// token is replaced before. Every error is a *clienttoken.Failure, but for the
+// end of the caller's own context.
+func (c *Client) do(ctx context.Context, call call) error {
+	// No context of its own, which would cost every call a timer: what waits long
+	// is bounded by this, what waits for milliseconds by itself.
+	deadline := time.Now().Add(2 * c.timeout)
+	last := c.try(ctx, call, deadline)
+	if last.err != nil {
+		return last.err
+	}
+	c.budget.count()
+	if last.fault == nil {
+		return nil
+	}
+	if reason := last.fault.retryReason(); reason != noRetry && ctx.Err() == nil {
+		if !c.budget.spend() {
+			c.metrics.reject(overBudget)
+			return last.fault.unaffordable()
+		}
+		if reason == badToken {
+			c.tokens.discard(last.token)
+		}
+		if sleep(ctx, c.jitter(retryPause)); ctx.Err() == nil && time.Now().Before(deadline) {
+			c.metrics.retries.WithLabelValues(string(call.operation), string(reason)).Inc()
+			last = c.try(ctx, call, deadline)
+		}
+	}
+	return last.conclusion(ctx)
+}
+
+// conclusion is the error to return.
+func (t tried) conclusion(ctx context.Context) error {
+	if t.err != nil || t.fault == nil {
+		return t.err
+	}
+	if err := callersOwn(ctx); err != nil {
+		return err
+	}
+	failure := t.fault.failure()
+	if t.fault.Status == http.StatusUnauthorized {
+		failure.Mend = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
+	}
+	return failure
+}
+
+// try makes an attempt, unless the circuit is open, there is no access token or
+// there are too many attempts under way.
+func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t tried) {
+	passage, rejected := c.circuits[call.operation].enter()
+	if rejected != nil {
+		c.metrics.reject(rejected.reason)
+		return tried{err: rejected.failure()}
+	}
+	says := inconclusive // also of a panic
+	defer func() { passage.settle(says, t.fault) }()
+	if t.token, t.err = c.tokens.getBefore(ctx, deadline); t.err != nil {
+		return t
+	}
+	if t.err = c.takeSlot(ctx); t.err != nil {
+		return t
+	}
+	defer c.bulkhead.leave()
+	end := time.Now().Add(c.timeout)
+	if end.After(deadline) {
+		end = deadline
+	}
+	t.fault = c.attempt(ctx, call, t.token, end)
+	if says = judge(ctx, t.fault); says == faulty && t.fault.timedOut() && end.Equal(deadline) {
+		says = inconclusive // it had less time than it should have
+	}
+	return t
+}
+
+// takeSlot waits for a slot of the bulkhead.
+func (c *Client) takeSlot(ctx context.Context) error {
+	err := c.bulkhead.enter(ctx)
+	if rejected, ok := errors.AsType[*rejectedError](err); ok {
+		c.metrics.reject(rejected.reason)
+		return rejected.failure()
+	}
+	return err
+}
+
+// attempt sends the call once, and reads the answer, until end.
+func (c *Client) attempt(ctx context.Context, call call, token accessToken, end time.Time) *Error {
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	start := time.Now()
 	got, fault := c.send(ctx, call, token)
 	c.metrics.observe(call.operation, time.Since(start), fault)
-	return got, fault
+	if fault != nil {
+		return fault
+	}
+	if err := call.read(got); err != nil {
+		return nonsense(call.operation, got, err)
+	}
+	return nil
 }
 
 func (c *Client) send(ctx context.Context, call call, token accessToken) (answer, *Error) {
@@ -158,19 +255,19 @@ func (c *Client) send(ctx context.Context, call call, token accessToken) (answer
 	return answer{status: fault.Status, body: body, requestID: fault.RequestID}, nil
 }
 
-// decode reads a successful answer into v. What cannot be read is nonsense of
-// Dwolla's, so a Failure.
-func (a answer) decode(op operation, v any) error {
+// decode reads a successful answer into v.
+func (a answer) decode(v any) error {
 	if err := json.Unmarshal(a.body, v); err != nil {
-		return nonsense(op, a, fmt.Errorf("reading the answer: %w", err))
+		return fmt.Errorf("reading the answer: %w", err)
 	}
 	return nil
 }
 
-// newTransport is sized for hundreds of calls at a time to one host: over
-// HTTP/1.1 each of them keeps its connection, over HTTP/2 they share a few.
-func newTransport() *http.Transport {
-	const parallel = 512
+// newTransport is sized for so many calls at a time to one host, and one for an
+// access token: over HTTP/1.1 each of them keeps its connection, over HTTP/2 they
+// share a few.
+func newTransport(calls int) *http.Transport {
+	parallel := calls + 1
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,

@@ -61,6 +61,21 @@ func TestACustomerThatDwollaDoesNotShowIsUnknownAndItsOwnersAreAFailure(t *testi
 	check(http.StatusForbidden, "Forbidden")
 }
 
+// TestARefusedAccessTokenSaysNothingAboutACustomer, whatever the codes are.
+func TestARefusedAccessTokenSaysNothingAboutACustomer(t *testing.T) {
+	for status, code := range map[int]string{http.StatusNotFound: "NotFound", http.StatusForbidden: "Forbidden"} {
+		w := start(t)
+		customer := w.customer(t, emulator.Customer{})
+		w.Misbehave(emulator.OpToken, emulator.Fault{Status: status, Code: code})
+		_, err := w.client.GetCustomer(t.Context(), customer)
+		if errors.Is(err, clienttoken.ErrUnknownCustomer) {
+			t.Errorf("%d %s: %v", status, code, err)
+		}
+		wantFault(t, fault(t, err), "token", status, code)
+		w.wantFailure(t, err, clienttoken.UpstreamError)
+	}
+}
+
 func TestListBeneficialOwnersListsThoseOfTheCustomer(t *testing.T) {
 	w := start(t)
 	customer, other := w.customer(t, emulator.Customer{}), w.customer(t, emulator.Customer{})

@@ -1,6 +1,7 @@
 package dwolla
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -47,6 +48,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 var (
 	errTooLarge = errors.New("the answer is larger than 1 MiB")
+	errNonsense = errors.New("a success that cannot be used")
 	errNoToken  = errors.New("a success without a token")
 	// These two stand for errors that would quote Dwolla's answer.
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
@@ -81,7 +83,11 @@ const (
 func (e *Error) answered(resp *http.Response) {
 	e.Status = resp.StatusCode
 	e.RequestID = printable(resp.Header.Get("X-Request-Id"))
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+	after := resp.Header.Get("Retry-After")
+	if after == "" {
+		return
+	}
+	if s, err := strconv.Atoi(after); err == nil && s > 0 {
 		const most = 2 * throttledFor
 		e.retryAfter = time.Duration(min(s, int(most/time.Second))) * time.Second
 	}
@@ -134,6 +140,9 @@ func (e *Error) accessTokenRejected() bool {
 // Customer, or none of this application. A proxy in between says 403 and 404,
 // too, and does not know Dwolla's codes.
 func (e *Error) customerUnknown() bool {
+	if e.Operation != opGetCustomer { // an access token, which the call needs first
+		return false
+	}
 	return e.Status == http.StatusNotFound && strings.EqualFold(e.Code, "NotFound") ||
 		e.Status == http.StatusForbidden && e.Code == "Forbidden"
 }
@@ -143,10 +152,10 @@ func (e *Error) failure() *clienttoken.Failure {
 	f := &clienttoken.Failure{Code: e.kind(), DwollaRequestID: e.RequestID, Err: e}
 	if f.Code == clienttoken.Unavailable {
 		switch {
+		case e.Status == http.StatusTooManyRequests:
+			f.RetryAfter = e.quiet()
 		case e.retryAfter > 0:
 			f.RetryAfter = e.retryAfter
-		case e.Status == http.StatusTooManyRequests:
-			f.RetryAfter = throttledFor
 		default:
 			f.RetryAfter = faultFor
 		}
@@ -154,30 +163,46 @@ func (e *Error) failure() *clienttoken.Failure {
 	return f
 }
 
+// quiet is how long Dwolla must not be asked after a 429.
+func (e *Error) quiet() time.Duration { return cmp.Or(e.retryAfter, throttledFor) }
+
+// unusable reports whether there was a whole answer that is none.
+func (e *Error) unusable() bool {
+	return errors.Is(e.Err, errTooLarge) || errors.Is(e.Err, errNoToken) || errors.Is(e.Err, errNonsense)
+}
+
+// unaffordable tells what e means where it deserved a second attempt that the
+// budget had nothing left for. A rejected access token then is no news about the
+// application's credentials: those who could afford it are getting another one.
+func (e *Error) unaffordable() *clienttoken.Failure {
+	f := e.failure()
+	if e.accessTokenRejected() {
+		f.Code, f.RetryAfter = clienttoken.Unavailable, faultFor
+	}
+	return f
+}
+
 func (e *Error) kind() clienttoken.Code {
-	var netErr net.Error
 	switch {
-	case errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &netErr) && netErr.Timeout():
+	case e.Status == http.StatusTooManyRequests: // also one that was cut
+		return clienttoken.Unavailable
+	case e.timedOut():
 		return clienttoken.UpstreamTimeout
-	case errors.Is(e.Err, errTooLarge) || errors.Is(e.Err, errNoToken):
+	case e.unusable():
 		return clienttoken.UpstreamError
 	case e.Status == 0 || e.Err != nil:
 		return clienttoken.Unavailable // no connection, or one that was cut
 	case e.Status == http.StatusGatewayTimeout || e.Code == "RequestTimeout":
 		return clienttoken.UpstreamTimeout
-	case e.Status >= 500 || e.Status == http.StatusTooManyRequests:
+	case e.Status >= 500:
 		return clienttoken.Unavailable
 	}
 	return clienttoken.UpstreamError
 }
 
 // nonsense is a success of Dwolla's that cannot be used.
-func nonsense(op operation, a answer, err error) error {
-	return &clienttoken.Failure{
-		Code:            clienttoken.UpstreamError,
-		DwollaRequestID: a.requestID,
-		Err:             &Error{Operation: op, Status: a.status, RequestID: a.requestID, Err: err},
-	}
+func nonsense(op operation, a answer, err error) *Error {
+	return &Error{Operation: op, Status: a.status, RequestID: a.requestID, Err: fmt.Errorf("%w: %w", errNonsense, err)}
 }
 
 // callersOwn is the error to return when the caller has gone or has run out of

@@ -55,9 +55,9 @@ func TestEveryRefusalOfDwollasHasItsCodeAndItsPause(t *testing.T) {
 		{599, "ServerError", "", away, 5 * time.Second},
 		{999, "ServerError", "", away, 5 * time.Second},
 	}
-	w := start(t)
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%d %s %s", test.status, test.code, test.retryAfter), func(t *testing.T) {
+			w := start(t) // a 429 is remembered
 			w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{
 				Status: test.status, Code: test.code, Header: http.Header{"Retry-After": {test.retryAfter}},
 			})

@@ -39,6 +39,7 @@ const (
 // setup says what differs from a client of a well-behaved emulator.
 type setup struct {
 	timeout time.Duration    // of one attempt
+	slots   int              // for attempts under way
 	token   http.HandlerFunc // serves /token in the place of the emulator
 	api     http.HandlerFunc // serves all the rest in the place of the emulator
 }
@@ -87,12 +88,13 @@ func startWith(t testing.TB, s setup) *world {
 		s.timeout = patience
 	}
 	w.client = dwolla.New(dwolla.Config{
-		API:          w.api,
-		ClientID:     clientID,
-		ClientSecret: clienttoken.NewSecret(clientSecret),
-		Timeout:      s.timeout,
-		Logger:       zerolog.New(w.log),
-		Registerer:   w.registry,
+		API:           w.api,
+		ClientID:      clientID,
+		ClientSecret:  clienttoken.NewSecret(clientSecret),
+		Timeout:       s.timeout,
+		MaxConcurrent: s.slots,
+		Logger:        zerolog.New(w.log),
+		Registerer:    w.registry,
 	})
 	t.Cleanup(w.client.Close)
 	t.Cleanup(func() { w.wantNoSecret(t, "the log", w.log.String()) })

@@ -20,10 +20,17 @@ const (
 	opListBeneficialOwners operation = "list_beneficial_owners"
 )
 
+// operations lists those that need an access token.
+func operations() []operation {
+	return []operation{opCreateClientToken, opGetCustomer, opListBeneficialOwners}
+}
+
 type metrics struct {
 	requests *prometheus.CounterVec   // operation, code
 	duration *prometheus.HistogramVec // operation
 	expiry   prometheus.Gauge
+	retries  *prometheus.CounterVec // operation, reason
+	rejected *prometheus.CounterVec // reason
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -41,10 +48,44 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "dropgate_dwolla_access_token_expiry_timestamp_seconds",
 			Help: "When the application's access token at Dwolla expires, in Unix time; 0 before the first.",
 		}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_dwolla_retries_total",
+			Help: "Calls of Dwolla that were made a second time, by operation and what the first attempt came to.",
+		}, []string{"operation", "reason"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_dwolla_rejected_total",
+			Help: "Calls, and with the reason retry_budget second attempts, that were not sent to Dwolla.",
+		}, []string{"reason"}),
 	}
-	r.MustRegister(m.requests, m.duration, m.expiry)
+	for _, reason := range rejections() {
+		m.rejected.WithLabelValues(string(reason))
+	}
+	for _, op := range operations() {
+		for _, reason := range retryReasons() {
+			m.retries.WithLabelValues(string(op), string(reason))
+		}
+	}
+	r.MustRegister(m.requests, m.duration, m.expiry, m.retries, m.rejected)
 	return m
 }
+
+// gauge registers a metric that is worked out when it is asked for, so that what
+// time alone changes is seen without a call.
+func gauge(r prometheus.Registerer, opts prometheus.GaugeOpts, value func() float64) {
+	r.MustRegister(prometheus.NewGaugeFunc(opts, value))
+}
+
+// gaugeState registers the state of an operation's circuit.
+func gaugeState(r prometheus.Registerer, op operation, state func() float64) {
+	gauge(r, prometheus.GaugeOpts{
+		Name:        "dropgate_dwolla_circuit_state",
+		Help:        "Whether calls of this operation are sent to Dwolla: 0 all of them, 1 one at a time as a probe, 2 none.",
+		ConstLabels: prometheus.Labels{"operation": string(op)},
+	}, state)
+}
+
+// reject counts a call that is not sent.
+func (m *metrics) reject(reason rejection) { m.rejected.WithLabelValues(string(reason)).Inc() }
 
 func (m *metrics) observe(op operation, took time.Duration, fault *Error) {
 	m.requests.WithLabelValues(string(op), code(fault)).Inc()

@@ -78,7 +78,7 @@ func (p *parallelServer) client(t *testing.T) *Client {
 		t.Fatal(err)
 	}
 	c := New(Config{
-		API: api, ClientID: "key", ClientSecret: clienttoken.NewSecret("secret"), Timeout: 20 * time.Second,
+		API: api, ClientID: "key", ClientSecret: clienttoken.NewSecret("secret"), Timeout: 20 * time.Second, MaxConcurrent: p.want,
 		Logger: zerolog.New(t.Output()), Registerer: prometheus.NewRegistry(),
 	})
 	t.Cleanup(c.Close)
@@ -122,8 +122,12 @@ func TestParallelCallsShareAFewConnectionsOverHTTP2(t *testing.T) {
 	if !ok {
 		t.Fatalf("the server's client has a %T", p.Client().Transport)
 	}
-	c.transport.TLSClientConfig = trusted.TLSClientConfig.Clone() // the one change that a test needs
-	c.transport.TLSClientConfig.NextProtos = nil                  // the transport asks for HTTP/2 by itself
+	transport, ok := c.transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the client has a %T", c.transport)
+	}
+	transport.TLSClientConfig = trusted.TLSClientConfig.Clone() // the one change that a test needs
+	transport.TLSClientConfig.NextProtos = nil                  // the transport asks for HTTP/2 by itself
 	for range 3 {
 		p.vendAll(t, c)
 	}

@@ -60,6 +60,10 @@ func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
 		"dropgate_dwolla_requests_total":                        {"code", "operation"},
 		"dropgate_dwolla_request_duration_seconds":              {"operation"},
 		"dropgate_dwolla_access_token_expiry_timestamp_seconds": nil,
+		"dropgate_dwolla_circuit_state":                         {"operation"},
+		"dropgate_dwolla_in_flight":                             nil,
+		"dropgate_dwolla_rejected_total":                        {"reason"},
+		"dropgate_dwolla_retries_total":                         {"operation", "reason"},
 		"dropgate_jwks_refresh_total":                           {"outcome"},
 		"dropgate_directory_requests_total":                     {"outcome"},
 	}

@@ -1,0 +1,148 @@
+package dwolla
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+func TestAThousandFirstRequestsAskForOneAccessToken(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.token.set(http.StatusOK, 2*time.Second)
+		errs := atSameTime(1000, func(int) error { return w.vend(t.Context()) })
+		if n := failures(errs); n != 0 {
+			t.Errorf("%d failed", n)
+		}
+		wantAsked(t, w.token, 0)
+		w.wantCalls(t, 1000)
+	})
+}
+
+// TestAFailingTokenEndpointIsAskedByOneCallerAtATime, with back-off, while ten
+// callers a second come, each with a deadline of its own.
+func TestAFailingTokenEndpointIsAskedByOneCallerAtATime(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		const patience = time.Second
+		w.token.set(http.StatusServiceUnavailable, 3*time.Second)
+		var callers sync.WaitGroup
+		for range 600 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				begin := time.Now()
+				if err := w.vend(ctx); err == nil {
+					t.Error("no error")
+				}
+				if took := time.Since(begin); took > patience {
+					t.Errorf("a caller waited %v", took)
+				}
+			})
+			pass(100 * time.Millisecond)
+		}
+		callers.Wait()
+		if w.token.most != 1 {
+			t.Errorf("/token was asked by %d at a time", w.token.most)
+		}
+		if n := len(w.token.calls()); n < 5 || n > 10 {
+			t.Errorf("/token was asked %d times in a minute: %v", n, w.token.calls())
+		}
+		w.wantCalls(t, 0)
+		w.wantState(t, opCreateClientToken, stateClosed) // which is not to blame
+	})
+}
+
+func TestTheBackOffIsShortenedAtRandom(t *testing.T) {
+	different := map[time.Duration]bool{}
+	for range 20 {
+		bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+			s.jitter = upTo
+			e.set(http.StatusServiceUnavailable, 0)
+			for range 4000 {
+				_, err := s.get(t.Context())
+				wantFailureOf(t, err, clienttoken.Unavailable)
+				pass(10 * time.Millisecond)
+			}
+			asked := e.calls()
+			for i, longest := range seconds(1, 2, 4, 8, 10, 10) {
+				gap := asked[i+1] - asked[i]
+				if gap < longest/2 || gap > longest+10*time.Millisecond {
+					t.Errorf("pause %d is %v, want %v to %v", i, gap, longest/2, longest)
+				}
+				different[gap] = true
+			}
+		})
+	}
+	if len(different) < 20 {
+		t.Errorf("there are %d different pauses alone", len(different))
+	}
+}
+
+func TestA429OfTheTokenEndpointHoldsForRetryAfter(t *testing.T) {
+	for header, quiet := range map[string]time.Duration{"": 5 * time.Minute, "90": 90 * time.Second} {
+		t.Run("Retry-After: "+header, func(t *testing.T) {
+			script(t, func(t *testing.T, w *scripted) {
+				w.token.throttle(header)
+				want := func(after time.Duration) {
+					t.Helper()
+					failure, ok := errors.AsType[*clienttoken.Failure](w.vend(t.Context()))
+					if !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter != after {
+						t.Errorf("got %v, retry after %v, want %v", failure, failure.RetryAfter, after)
+					}
+				}
+				want(quiet)
+				w.wantState(t, opToken, stateOpen)
+				w.takeLog()
+				w.token.set(http.StatusOK, 0)
+				pass(time.Minute)
+				want(quiet - time.Minute)
+				pass(quiet - time.Minute - 1)
+				want(faultFor) // no caller is told less
+				wantAsked(t, w.token, 0)
+				pass(1)
+				w.wantState(t, opToken, stateHalfOpen)
+				w.mustVend(t)
+				w.wantState(t, opToken, stateClosed)
+				wantAsked(t, w.token, 0, quiet)
+				w.wantSamples(t, "dropgate_dwolla_rejected_total", map[string]float64{"access_token": 2})
+				w.wantLog(t, `"level":"info" again`)
+			})
+		})
+	}
+}
+
+func TestTheOldAccessTokenIsUsedWhileItsRenewalIsThrottled(t *testing.T) {
+	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+		wantToken(t, s, "at-1")
+		e.throttle("60")
+		pass(800 * time.Second)
+		e.set(http.StatusOK, 0)
+		pass(59 * time.Second)
+		wantToken(t, s, "at-1")
+		wantAsked(t, e, seconds(0, 800)...)
+		pass(time.Second)
+		wantToken(t, s, "at-3")
+		wantAsked(t, e, seconds(0, 800, 860)...)
+	})
+}
+
+func TestTheStateOfTheTokenEndpointFollowsItsBackOff(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.tokens.jitter = func(most time.Duration) time.Duration { return most }
+		w.token.set(http.StatusInternalServerError, 0)
+		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+		w.wantState(t, opToken, stateOpen)
+		pass(time.Second)
+		w.wantState(t, opToken, stateHalfOpen)
+		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+		w.wantState(t, opToken, stateOpen)
+		pass(2 * time.Second)
+		w.token.set(http.StatusOK, 0)
+		w.mustVend(t)
+		w.wantState(t, opToken, stateClosed)
+	})
+}
