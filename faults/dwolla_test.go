@@ -3,6 +3,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,18 +29,21 @@ type dwollaFault struct {
 	allowed []string
 	rare    []string
 	seen    []string
-	longest time.Duration
+	timeout time.Duration // DWOLLA_TIMEOUT; zero: 5 s
 }
 
 // run plays the scenario against a server of its own.
 func (f dwollaFault) run(t *testing.T) outcome {
 	t.Helper()
 	w := newWorld(t)
+	timeout := cmp.Or(f.timeout, 5*time.Second)
+	w.settings["DWOLLA_TIMEOUT"] = timeout.String()
 	s := scenario{
 		fault: f.name, world: w, callers: w.bearers(w.start(t, nil), 16),
 		begin:   func() { f.begin(w) },
 		end:     func() { w.toDwolla.mend(); w.dwolla.Behave() },
-		allowed: f.allowed, rare: f.rare, seen: f.seen, longest: f.longest,
+		allowed: f.allowed, rare: f.rare, seen: f.seen,
+		longest: 2*timeout + 3*time.Second, // a retry, and a busy machine
 	}
 	if f.end != nil {
 		s.end = func() { f.end(w) }
@@ -55,9 +59,8 @@ func misbehaves(f emulator.Fault) func(*world) {
 	return func(w *world) { w.dwolla.Misbehave(emulator.OpCreateClientToken, f) }
 }
 
-// twoTimeouts is within which a call of Dwolla has to be over, a retry included,
-// and a little more, since the machine does other things, too.
-const twoTimeouts = 2*500*time.Millisecond + time.Second
+// short is a DWOLLA_TIMEOUT that ends within a scenario many times.
+const short = 500 * time.Millisecond
 
 func dwollaFaults() []dwollaFault {
 	return []dwollaFault{
@@ -67,15 +70,15 @@ func dwollaFaults() []dwollaFault {
 		},
 		{
 			name: "Dwolla answers too late", begin: spoils(fault{latency: 700 * time.Millisecond}),
-			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, longest: twoTimeouts,
+			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
 		},
 		{
 			name: "Dwolla is half-open", begin: spoils(fault{mute: true}),
-			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, longest: twoTimeouts,
+			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
 		},
 		{
 			name: "Dwolla's connections are reset in the middle of a body", begin: spoils(fault{missing: 10}),
-			allowed: []string{unavailable}, seen: []string{unavailable}, longest: twoTimeouts,
+			allowed: []string{unavailable}, seen: []string{unavailable},
 		},
 		{
 			name: "one in ten of Dwolla's answers is reset", begin: spoils(fault{missing: 10, every: 10}),
@@ -154,7 +157,7 @@ func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
 			}
 			w.dwolla.Behave()
 		},
-		allowed: []string{unavailable}, seen: []string{unavailable}, longest: twoTimeouts,
+		allowed: []string{unavailable}, seen: []string{unavailable},
 	}.run(t)
 	for _, s := range o.shots {
 		if s.what() == unavailable && s.retryAfter != "1" && s.retryAfter != "2" {

@@ -13,7 +13,7 @@ import (
 
 // redisAnswers is within which Redis has to answer: two attempts of 2 s, and a
 // little more.
-const redisAnswers = 6 * time.Second
+const redisAnswers = 8 * time.Second
 
 func redisFaults() map[string]scenario {
 	return map[string]scenario{

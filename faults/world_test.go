@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	issuer := "http://" + w.toProvider.address
 	w.peopled(t, issuer)
 	w.settings = map[string]string{
-		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.address, "DWOLLA_TIMEOUT": "500ms",
+		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.address, "DWOLLA_TIMEOUT": "5s",
 		"DWOLLA_CLIENT_ID": key, "DWOLLA_CLIENT_SECRET": secret,
 		"ALLOWED_ACTIONS": "customer.read,customer.update,dwolla-beneficial-owners",
 		"AUTH_MODES":      "bearer", "AUTH_BEARER_ISSUER": issuer, "AUTH_BEARER_AUDIENCE": "dropgate",
