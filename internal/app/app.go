@@ -68,12 +68,13 @@ func (a *App) open(ctx context.Context, version string) error {
 	c := a.config
 	registry := newRegistry(version)
 	a.dwolla = dwolla.New(dwolla.Config{
-		API:          c.api,
-		ClientID:     c.ClientID,
-		ClientSecret: c.ClientSecret,
-		Timeout:      c.Timeout,
-		Logger:       a.log,
-		Registerer:   registry,
+		API:           c.api,
+		ClientID:      c.ClientID,
+		ClientSecret:  c.ClientSecret,
+		Timeout:       c.Timeout,
+		MaxConcurrent: c.MaxCalls,
+		Logger:        a.log,
+		Registerer:    registry,
 	})
 	d, err := a.openDirectory(ctx, registry)
 	if err != nil {

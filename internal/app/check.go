@@ -64,6 +64,9 @@ func (f faults) checkDwolla(c *Config) {
 	f.checkRequired("DWOLLA_CLIENT_ID", c.ClientID)
 	f.checkRequired("DWOLLA_CLIENT_SECRET", c.ClientSecret.Reveal())
 	f.checkWithin("DWOLLA_TIMEOUT", c.Timeout, 100*time.Millisecond, 10*time.Second)
+	if len(f["DWOLLA_MAX_CONCURRENT"]) == 0 && (c.MaxCalls < 1 || c.MaxCalls > 10000) {
+		f.add("DWOLLA_MAX_CONCURRENT", fmt.Sprintf("%d is not within 1 and 10000", c.MaxCalls))
+	}
 	f.checkAPI(c)
 }
 
