@@ -60,9 +60,9 @@ func TestUsersDoNotNoticeThatAccessTokensEnd(t *testing.T) {
 func TestWithoutANewAccessTokenThereAreNoClientTokens(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]emulator.Fault{
-		"fails":         {Status: http.StatusInternalServerError},
-		"does not last": {CutMidBody: true},
-		"hangs":         {Latency: time.Hour},
+		"fails":              {Status: http.StatusInternalServerError},
+		"has its answer cut": {CutMidBody: true},
+		"hangs":              {Latency: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
