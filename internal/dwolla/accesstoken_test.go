@@ -17,10 +17,13 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-func TestAThousandFirstCallsCostOneAccessToken(t *testing.T) {
-	w := startWith(t, setup{slots: 1000})
+// TestAHundredFirstCallsCostOneAccessToken over real connections. A thousand, as
+// promised, are in fake time: so many dials at once are a test of the machine.
+func TestAHundredFirstCallsCostOneAccessToken(t *testing.T) {
+	const callers = 100
+	w := startWith(t, setup{slots: callers})
 	var failed atomic.Int32
-	together(1000, func(int) {
+	together(callers, func(int) {
 		if _, err := w.vend(t.Context()); err != nil {
 			failed.Add(1)
 			t.Log(err)
@@ -30,7 +33,7 @@ func TestAThousandFirstCallsCostOneAccessToken(t *testing.T) {
 		t.Errorf("%d calls failed", n)
 	}
 	w.wantCalls(t, emulator.OpToken, 1)
-	w.wantCalls(t, emulator.OpCreateClientToken, 1000)
+	w.wantCalls(t, emulator.OpCreateClientToken, callers)
 }
 
 func TestNewDoesNotConnect(t *testing.T) {
@@ -292,7 +295,7 @@ func TestFaultsOfTheTokenEndpointAreFailures(t *testing.T) {
 
 func timeoutFor(f emulator.Fault) time.Duration {
 	if f.Latency > 0 {
-		return impatience
+		return 500 * time.Millisecond // a slow machine has to tell it from a whole call's deadline, twice as long
 	}
 	return patience
 }

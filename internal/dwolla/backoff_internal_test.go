@@ -58,19 +58,19 @@ func TestAFailingTokenEndpointIsAskedByOneCallerAtATime(t *testing.T) {
 
 func TestTheBackOffIsShortenedAtRandom(t *testing.T) {
 	different := map[time.Duration]bool{}
-	for range 20 {
+	for range 40 {
 		bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 			s.jitter = upTo
 			e.set(http.StatusServiceUnavailable, 0)
-			for range 4000 {
+			for range 400 {
 				_, err := s.get(t.Context())
 				wantFailureOf(t, err, clienttoken.Unavailable)
-				pass(10 * time.Millisecond)
+				pass(100 * time.Millisecond)
 			}
 			asked := e.calls()
 			for i, longest := range seconds(1, 2, 4, 8, 10, 10) {
 				gap := asked[i+1] - asked[i]
-				if gap < longest/2 || gap > longest+10*time.Millisecond {
+				if gap < longest/2 || gap > longest+100*time.Millisecond {
 					t.Errorf("pause %d is %v, want %v to %v", i, gap, longest/2, longest)
 				}
 				different[gap] = true

@@ -281,13 +281,19 @@ func TestAWholeCallTakesTwiceTheTimeoutAtMost(t *testing.T) {
 
 func TestAnAttemptThatHadLessThanItsTimeIsNoFault(t *testing.T) {
 	script(t, func(t *testing.T, w *scripted) {
-		w.mustVend(t)
-		for range budgetFloor {
-			w.inTurn(reply{status: 500, latency: 4950 * time.Millisecond}, reply{latency: time.Hour})
-			w.jitter = func(most time.Duration) time.Duration { return most }
-			wantFailureOf(t, w.vend(t.Context()), clienttoken.UpstreamTimeout)
-			w.fail(t, 1)
+		w.jitter = func(most time.Duration) time.Duration { return most }
+		w.token.set(http.StatusOK, time.Second)
+		n := 0
+		w.by(func(*http.Request) reply {
+			if n++; n <= budgetFloor {
+				return reply{status: 500, latency: 4950 * time.Millisecond}
+			}
+			return reply{latency: time.Hour}
+		})
+		for _, err := range atSameTime(budgetFloor, func(int) error { return w.vend(t.Context()) }) {
+			wantFailureOf(t, err, clienttoken.UpstreamTimeout)
 		}
+		w.wantCalls(t, 2*budgetFloor)
 		w.wantState(t, opCreateClientToken, stateClosed)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,6 +235,32 @@ func TestALateThrottleIsNotForgottenForAProbeThatEndsWell(t *testing.T) {
 		wantFailureOf(t, <-late, clienttoken.Unavailable)
 		w.wantState(t, opCreateClientToken, stateOpen)
 		w.wantRejected(t, throttled, 59*time.Second)
+	})
+}
+
+func TestAProbeThatFaultsKeepBackIsMadeLater(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.mustVend(t)
+		n := 0
+		w.by(func(*http.Request) reply {
+			if n++; n <= leastCalls {
+				return reply{status: http.StatusNotImplemented, latency: 2 * time.Second}
+			}
+			return reply{status: http.StatusTooManyRequests, retryAfter: "3"}
+		})
+		var callers sync.WaitGroup
+		for range leastCalls {
+			callers.Go(func() { wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable) })
+		}
+		synctest.Wait()
+		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+		callers.Wait() // for the faults, which open the circuit at 2 s until 7 s
+		w.always(reply{})
+		pass(time.Second)
+		w.wantRejected(t, circuitOpen, 4*time.Second)
+		pass(4*time.Second + 1)
+		w.mustVend(t)
+		w.wantState(t, opCreateClientToken, stateClosed)
 	})
 }
 
