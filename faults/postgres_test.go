@@ -8,7 +8,7 @@ import (
 )
 
 // postgresAnswers is within which PostgreSQL has to answer, and a little more.
-const postgresAnswers = 12 * time.Second
+const postgresAnswers = 10 * time.Second
 
 func postgresFaults() map[string]scenario {
 	return map[string]scenario{

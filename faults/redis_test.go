@@ -13,7 +13,7 @@ import (
 
 // redisAnswers is within which Redis has to answer: two attempts of 2 s, and a
 // little more.
-const redisAnswers = 6 * time.Second
+const redisAnswers = 8 * time.Second
 
 func redisFaults() map[string]scenario {
 	return map[string]scenario{
@@ -107,7 +107,7 @@ func (r *ownRedis) kill() {
 func newRedis(t *testing.T, options ...string) *ownRedis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		required(t, "a redis-server in PATH")
+		lacks(t, "redis-server in the PATH")
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -58,8 +58,8 @@ func (t *table) String() string {
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 // write prints the table, leaves it in report.md beside the tests, and puts it in
-// the place of the one in the document that FAULTS_UPDATE names, if it does.
-func (t *table) write() error {
+// the place of the one in a document, unless that is empty.
+func (t *table) write(document string) error {
 	if len(t.rows) == 0 {
 		return nil
 	}
@@ -68,7 +68,6 @@ func (t *table) write() error {
 	if err := os.WriteFile("report.md", []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
-	document := os.Getenv("FAULTS_UPDATE")
 	if document == "" {
 		return nil
 	}

@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	issuer := "http://" + w.toProvider.address
 	w.peopled(t, issuer)
 	w.settings = map[string]string{
-		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.address, "DWOLLA_TIMEOUT": "500ms",
+		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.address, "DWOLLA_TIMEOUT": "5s",
 		"DWOLLA_CLIENT_ID": key, "DWOLLA_CLIENT_SECRET": secret,
 		"ALLOWED_ACTIONS": "customer.read,customer.update,dwolla-beneficial-owners",
 		"AUTH_MODES":      "bearer", "AUTH_BEARER_ISSUER": issuer, "AUTH_BEARER_AUDIENCE": "dropgate",
@@ -173,17 +173,24 @@ func sharedRedis(t *testing.T) string {
 	return at.Host
 }
 
-// required is what an environment variable says. Without it the test is skipped,
-// or fails in CI.
+// required is what an environment variable says.
 func required(t *testing.T, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
-	if value == "" && os.Getenv("CI") == "true" {
-		t.Fatal(name + " is not set")
-	} else if value == "" {
-		t.Skip(name + " is not set")
+	if value == "" {
+		lacks(t, name)
 	}
 	return value
+}
+
+// lacks ends a test that cannot be had on this machine: it is skipped, and in CI
+// it fails.
+func lacks(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal("there is no " + what)
+	}
+	t.Skip("there is no " + what)
 }
 
 // secret makes one up, and remembers it.
