@@ -181,7 +181,7 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	if credentials(environ) != nil && (o.alice == demoAlice || o.bob == demoBob) {
 		_, _ = fmt.Fprintln(out, "Dwolla's sandbox does not know alice's and bob's made-up Customers: name two of yours with -alice and -bob.")
 	}
-	return service.Serve(ctx)
+	return service.Serve(ctx, context.WithoutCancel(ctx)) // a second signal kills
 }
 
 // dwolla starts the emulator, unless there are credentials for Dwolla's own

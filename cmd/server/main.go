@@ -23,6 +23,10 @@ var version = "devel"
 // a hundred times a second to keep itself under ten (docs/performance.md).
 const gcPercent = 200
 
+// memoryLimit is where the collections become as many as it takes. It is twice
+// what the service lives on when it has all the connections that it lets in.
+const memoryLimit = 120 << 20
+
 const usage = `usage: server [-help | -check | -version]
        server customers import | export | link | unlink | show`
 
@@ -37,14 +41,34 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// From the first signal on the default holds again: a second one kills.
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	ctx, hurry := signals()
+	os.Exit(run(ctx, hurry, os.Args[1:], os.Environ(), app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-func run(ctx context.Context, args, environ []string, std app.Streams) int {
+// signals returns a context that ends with the first signal to stop, and one
+// that ends with the second. The third kills, as without a handler.
+func signals() (ctx, hurry context.Context) {
+	ctx, first := context.WithCancel(context.Background())
+	hurry, second := context.WithCancel(context.Background())
+	got := make(chan os.Signal, 2)
+	signal.Notify(got, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-got
+		first()
+		<-got
+		signal.Stop(got)
+		second()
+	}()
+	return ctx, hurry
+}
+
+func run(ctx, hurry context.Context, args, environ []string, std app.Streams) int {
 	if len(args) > 0 && args[0] == "customers" {
+		// A tool that waits for its input does not see the first signal.
+		defer context.AfterFunc(hurry, func() { os.Exit(exitFault) })()
 		return customers(ctx, args[1:], environ, std)
 	}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
@@ -74,13 +98,15 @@ func run(ctx context.Context, args, environ []string, std app.Streams) int {
 	}
 	service, err := app.Open(ctx, config, version, std.Out)
 	if err == nil {
-		err = service.Serve(ctx)
+		err = service.Serve(ctx, hurry)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return exitOK
+	case !errors.Is(err, app.ErrCut): // which the log has told, with the number
 		_, _ = fmt.Fprintln(std.Err, err)
-		return exitFault
 	}
-	return exitOK
+	return exitFault
 }
 
 // customers runs the tools for the directory.

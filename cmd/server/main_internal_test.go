@@ -40,7 +40,7 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), c.args, c.environ, app.Streams{Out: &stdout, Err: &stderr})
+			code := run(t.Context(), t.Context(), c.args, c.environ, app.Streams{Out: &stdout, Err: &stderr})
 			if code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
@@ -76,14 +76,14 @@ func TestToolsForTheDirectoryEndAsScriptsExpect(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		std := app.Streams{In: strings.NewReader(c.stdin), Out: &stdout, Err: &stderr}
-		if code := run(t.Context(), append([]string{"customers"}, strings.Fields(c.line)...), environ, std); code != c.code {
+		if code := run(t.Context(), t.Context(), append([]string{"customers"}, strings.Fields(c.line)...), environ, std); code != c.code {
 			t.Errorf("%q: exit code %d, want %d", c.line, code, c.code)
 		}
 		holds(t, c.line+": stdout", stdout.String(), c.stdout)
 		holds(t, c.line+": stderr", stderr.String(), c.stderr)
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"customers", "export"}, nil, app.Streams{Out: &stdout, Err: &stderr}); code != exitConfig {
+	if code := run(t.Context(), t.Context(), []string{"customers", "export"}, nil, app.Streams{Out: &stdout, Err: &stderr}); code != exitConfig {
 		t.Errorf("without settings: exit code %d", code)
 	}
 	holds(t, "stderr", stderr.String(), "DWOLLA_ENVIRONMENT: ")
@@ -102,7 +102,7 @@ func TestStopSignalEndsWithExitCodeZero(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // as SIGTERM does
 	var stdout, stderr bytes.Buffer
-	if code := run(ctx, nil, settings(), app.Streams{Out: &stdout, Err: &stderr}); code != exitOK {
+	if code := run(ctx, t.Context(), nil, settings(), app.Streams{Out: &stdout, Err: &stderr}); code != exitOK {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	if !strings.Contains(stdout.String(), `"message":"stopped"`) {

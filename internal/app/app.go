@@ -228,13 +228,17 @@ func (a *App) AdminAddr() string { return a.admin.listener.Addr().String() }
 
 // Serve answers requests until ctx ends, and then drains: readiness says no,
 // requests are still taken for SHUTDOWN_DELAY, so that balancers notice, and
-// those under way get SHUTDOWN_TIMEOUT. It returns nil when nothing was cut.
-func (a *App) Serve(ctx context.Context) error {
-	defer a.close()
+// those under way get SHUTDOWN_TIMEOUT. When hurry ends, all of that ends at
+// once. Serve returns nil when nothing was cut, and ErrCut when requests were,
+// which the log counts.
+func (a *App) Serve(ctx, hurry context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
+	defer a.end(func() {
+		stop()
+		running.Wait()
+		a.close()
+	})
 	if a.keys != nil {
 		running.Go(func() { a.keys.Run(background) })
 	}
@@ -247,31 +251,30 @@ func (a *App) Serve(ctx context.Context) error {
 
 	failed := make(chan error, 2)
 	for _, s := range []*server{a.public, a.admin} {
-		go func() { failed <- s.http.Serve(s.listener) }()
+		go func() { failed <- s.serve() }()
 	}
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
+	case <-hurry.Done():
 	}
-	return a.drain(context.WithoutCancel(ctx))
+	return a.drain(hurry)
 }
 
-func (a *App) drain(ctx context.Context) error {
-	a.log.Info().Dur("delay_ms", a.config.ShutdownDelay).Msg("stopping: no longer ready")
-	a.draining.Store(true)
-	time.Sleep(a.config.ShutdownDelay)
-
-	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout)
-	defer cancel()
-	if err := a.public.http.Shutdown(ctx); err != nil {
-		return fmt.Errorf("requests were still under way after SHUTDOWN_TIMEOUT and have been cut: %w", err)
+// end ends what is behind the requests. A store that hangs does not hold up the
+// end of the process.
+func (a *App) end(everything func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		everything()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(endWithin):
+		a.log.Warn().Msg("the stores did not close in time")
 	}
-	if err := a.admin.http.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stopping the admin listener: %w", err)
-	}
-	a.log.Info().Msg("stopped")
-	return nil
 }
 
 // close lets go of everything that was opened, in the reverse order.

@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/base64"
 	"io"
 	"net"
@@ -114,92 +113,6 @@ func TestOpenSaysWhyTheDatabaseCannotBeOpened(t *testing.T) {
 	}
 	if _, err = app.Open(t.Context(), config, "test", io.Discard); err == nil || !strings.HasPrefix(err.Error(), "DATABASE_URL: ") {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
-	w := newWorld(t)
-	s := w.start(t, map[string]string{"SHUTDOWN_DELAY": "1s"})
-	s.vend(t, "alice", `{"action":"customer.read"}`) // gets the access token
-	kept := &http.Client{Transport: &http.Transport{}}
-	defer kept.CloseIdleConnections()
-	if s.hangsUp(t, kept) {
-		t.Error("a connection is not kept")
-	}
-	release := make(chan struct{})
-	w.hold(release)
-
-	finished := make(chan answer, 1)
-	go func() { finished <- s.vend(t, "alice", `{"action":"customer.read"}`) }()
-	<-w.held
-	s.stop()
-	for s.admin(t, "/readyz").status != http.StatusServiceUnavailable {
-		if err := t.Context().Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
-		t.Errorf("livez while draining: %d", got.status)
-	}
-	if !s.hangsUp(t, kept) {
-		t.Error("a kept connection is not asked to go elsewhere")
-	}
-	close(release)
-	if got := <-finished; got.status != http.StatusOK {
-		t.Errorf("the request under way: %d %s", got.status, got.body)
-	}
-	if err := <-s.done; err != nil {
-		t.Errorf("Serve: %v", err)
-	}
-	if _, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr()); err == nil {
-		t.Error("the public listener is still open")
-	}
-}
-
-// hangsUp makes a request and reports whether the answer ends the connection.
-func (s *service) hangsUp(t *testing.T, client *http.Client) bool {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.PublicAddr()+"/openapi.yaml", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	return resp.Close
-}
-
-func TestDrainPastItsLimitCutsAndSaysSo(t *testing.T) {
-	w := newWorld(t)
-	s := w.start(t, map[string]string{"SHUTDOWN_TIMEOUT": "1s"})
-	s.vend(t, "alice", `{"action":"customer.read"}`)
-	release := make(chan struct{})
-	defer close(release)
-	w.hold(release)
-	go func() {
-		token, err := w.provider.TokenFor("alice")
-		if err != nil {
-			return
-		}
-		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, "http://"+s.PublicAddr()+"/client-tokens", strings.NewReader(`{"action":"customer.read"}`))
-		if err != nil {
-			return
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Authorization", "Bearer "+token)
-		if resp, err := http.DefaultClient.Do(r); err == nil {
-			_ = resp.Body.Close()
-		}
-	}()
-	<-w.held
-	s.stop()
-	if err := <-s.done; err == nil || !strings.Contains(err.Error(), "SHUTDOWN_TIMEOUT") {
-		t.Errorf("Serve: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +75,10 @@ func (f faults) checkAPI(c *Config) {
 		f.add("DWOLLA_ENVIRONMENT", "has to be sandbox or production")
 		return
 	}
+	if mayHoldSecret(c.BaseURL) {
+		f.add("DWOLLA_BASE_URL", shown(c.BaseURL)+" has user info, a query or a fragment")
+		return
+	}
 	var err error
 	if c.api, err = clienttoken.NewAPI(c.Environment, c.BaseURL); err != nil {
 		f.add("DWOLLA_BASE_URL", err.Error())
@@ -112,7 +117,7 @@ func checkOrigin(origin string, environment clienttoken.Environment) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin ||
 		strings.Contains(origin, "*") || strings.ToLower(origin) != origin {
-		return fmt.Errorf("%q is no exact origin such as https://app.example.com (lower case, no path, no *)", origin)
+		return fmt.Errorf("%s is no exact origin such as https://app.example.com (lower case, no path, no *)", shown(origin))
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || environment == clienttoken.Production) {
 		return fmt.Errorf("%q is not https", origin)
@@ -290,12 +295,28 @@ func isToken(s string) bool {
 func checkIdentityURL(raw string, environment clienttoken.Environment) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("%q is no absolute URL without user info, query and fragment", raw)
+		return fmt.Errorf("%s is no absolute URL without user info, query and fragment", shown(raw))
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || environment == clienttoken.Production) {
 		return fmt.Errorf("%q is not https", raw)
 	}
 	return nil
+}
+
+// mayHoldSecret reports whether a URL has a part in which people put passwords
+// and keys. None that is no secret by itself may have one.
+func mayHoldSecret(raw string) bool { return strings.ContainsAny(raw, "@?#") }
+
+// shown is a URL for the text of a fault, which ends up in logs.
+func shown(raw string) string {
+	if !mayHoldSecret(raw) {
+		return strconv.Quote(raw)
+	}
+	scheme, _, found := strings.Cut(raw, "://")
+	if !found || mayHoldSecret(scheme) {
+		return `"…"`
+	}
+	return strconv.Quote(scheme + "://…")
 }
 
 func (f faults) checkRequired(name, value string) {

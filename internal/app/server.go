@@ -14,31 +14,53 @@ import (
 
 // server is an HTTP server and the listener that it will serve.
 type server struct {
-	http     *http.Server
-	listener net.Listener
+	http        *http.Server
+	listener    net.Listener
+	connections *connections
+	served      chan struct{} // closed when serve has returned
 }
+
+// mostConnections is how many a listener has at once. net/http keeps some 20 KiB
+// for an idle one, so that 10 000 would be 228 MiB (make test-faults).
+const mostConnections = 4_000
 
 // listen opens addr for h, with the limits that keep slow or large clients from
 // holding the service up.
 func listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Logger) (*server, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
+	tcp, ok := opened.(*net.TCPListener)
+	if !ok {
+		return nil, fmt.Errorf("listening: %T", opened) // never: it is of "tcp"
+	}
+	all := newConnections(mostConnections)
 	return &server{
-		listener: listener,
+		listener:    listener{TCPListener: tcp, all: all},
+		connections: all,
+		served:      make(chan struct{}),
 		http: &http.Server{
+			ConnState:         all.changed,
 			Handler:           h,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second,
-			IdleTimeout:       60 * time.Second,
-			MaxHeaderBytes:    16 << 10,
+			// Longer than proxies keep a connection to us, 60 or 90 s: whoever
+			// closes an idle one must be the side that sends the next request.
+			IdleTimeout:    120 * time.Second,
+			MaxHeaderBytes: 16 << 10,
 			// "OPTIONS *" is answered by us, like everything else.
 			DisableGeneralOptionsHandler: true,
 			ErrorLog:                     log.New(logger.With().Str("log", "http").Logger(), "", 0),
 		},
 	}, nil
+}
+
+// serve takes in connections until the listener is closed.
+func (s *server) serve() error {
+	defer close(s.served)
+	return s.http.Serve(s.listener) //nolint:wrapcheck // Serve wraps it
 }
 
 // newLogger writes to out as c wants it. The time is set here and not by

@@ -18,7 +18,7 @@ func TestServerGivesSlowAndLargeClientsTheirLimits(t *testing.T) {
 		"header": {s.http.ReadHeaderTimeout, 5 * time.Second},
 		"read":   {s.http.ReadTimeout, 10 * time.Second},
 		"write":  {s.http.WriteTimeout, 30 * time.Second},
-		"idle":   {s.http.IdleTimeout, 60 * time.Second},
+		"idle":   {s.http.IdleTimeout, 120 * time.Second},
 	} {
 		if limit[0] != limit[1] {
 			t.Errorf("%s timeout is %v, want %v", name, limit[0], limit[1])

@@ -91,8 +91,9 @@ type service struct {
 	*app.App
 	world *world
 	logs  *logs
-	stop  context.CancelFunc
-	done  <-chan error // what Serve returned
+	stop  context.CancelFunc // as the first signal
+	hurry context.CancelFunc // as the second
+	done  <-chan error       // what Serve returned
 }
 
 // start runs the service with some settings changed.
@@ -110,9 +111,11 @@ func (w *world) start(t *testing.T, changes map[string]string) *service {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
+	second, hurry := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- a.Serve(ctx) }()
-	s := &service{App: a, world: w, logs: collected, stop: stop, done: done}
+	go func() { done <- a.Serve(ctx, second) }()
+	s := &service{App: a, world: w, logs: collected, stop: stop, hurry: hurry, done: done}
+	t.Cleanup(hurry)
 	t.Cleanup(stop)
 	return s
 }

@@ -58,7 +58,7 @@ const maxBackOff = 10 * time.Second
 
 func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessTokens {
 	h := &http.Client{
-		Transport: transport,
+		Transport: wholeAnswers{transport},
 		// A redirect would carry the application's secret away.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -263,6 +263,7 @@ func TestFaultsOfTheTokenEndpointAreFailures(t *testing.T) {
 		"503 Retry-After": {emulator.Fault{Status: 503, Header: http.Header{"Retry-After": {"7"}}}, clienttoken.Unavailable, 7 * time.Second},
 		"504":             {emulator.Fault{Status: 504}, clienttoken.UpstreamTimeout, 0},
 		"cut before":      {emulator.Fault{CutBefore: true}, clienttoken.Unavailable, 5 * time.Second},
+		"cut in the body": {emulator.Fault{CutMidBody: true}, clienttoken.Unavailable, 5 * time.Second},
 		"too slow":        {emulator.Fault{Latency: time.Hour}, clienttoken.UpstreamTimeout, 0},
 		"huge":            {emulator.Fault{HugeBody: 1 << 30}, clienttoken.UpstreamError, 0},
 		"garbage":         {emulator.Fault{Body: "MARKER"}, clienttoken.UpstreamError, 0},

@@ -1,0 +1,89 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"dropgate/internal/dwolla/emulator"
+)
+
+// again does something again and again until it is told to stop.
+func again(every time.Duration, something func()) (stop func()) {
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			something()
+			select {
+			case <-tick.C:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-stopped
+	}
+}
+
+// TestUsersDoNotNoticeThatAccessTokensEnd, however often Dwolla ends them.
+func TestUsersDoNotNoticeThatAccessTokensEnd(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]func(*emulator.Emulator){
+		"access tokens expire, twice a second":      (*emulator.Emulator).ExpireAccessTokens,
+		"access tokens are revoked, twice a second": (*emulator.Emulator).RevokeAccessTokens,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stop func()
+			dwollaFault{
+				name:  name,
+				begin: func(w *world) { stop = again(500*time.Millisecond, func() { ends(w.dwolla) }) },
+				end:   func(*world) { stop() },
+				// On a busy machine it may end between the two attempts of a request,
+				// and the second attempts of all that were under way may be more
+				// than the budget for those allows.
+				allowed: []string{token}, rare: []string{unavailable, unusable}, seen: []string{token},
+			}.run(t)
+		})
+	}
+}
+
+// TestWithoutANewAccessTokenThereAreNoClientTokens, and as long as the old one
+// lives nobody notices.
+func TestWithoutANewAccessTokenThereAreNoClientTokens(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]emulator.Fault{
+		"fails":              {Status: http.StatusInternalServerError},
+		"has its answer cut": {CutMidBody: true},
+		"hangs":              {Latency: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dwollaFault{
+				name: "the access token has expired, and /token " + name,
+				begin: func(w *world) {
+					w.dwolla.Misbehave(emulator.OpToken, fault)
+					w.dwolla.ExpireAccessTokens()
+				},
+				allowed: []string{unavailable, timedOut}, timeout: short,
+			}.run(t)
+		})
+	}
+	t.Run("while the old one lives", func(t *testing.T) {
+		t.Parallel()
+		dwollaFault{
+			name: "/token fails, while the access token lives",
+			begin: func(w *world) {
+				w.dwolla.Misbehave(emulator.OpToken, emulator.Fault{Status: http.StatusInternalServerError})
+			},
+			allowed: []string{token}, seen: []string{token},
+		}.run(t)
+	})
+}

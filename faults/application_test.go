@@ -1,0 +1,67 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// answersForAll is an application that knows its users by their cookie, and the
+// Customer of each.
+func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
+	name, asked := strings.CutPrefix(r.URL.Path, "/users/")
+	if cookie, err := r.Cookie("app"); err == nil && !asked {
+		name = cookie.Value
+	}
+	for _, u := range w.users {
+		if u.name == name {
+			rw.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(rw, `{"sub":%q,"customer":%q}`, u.name, u.customer)
+			return
+		}
+	}
+	rw.WriteHeader(http.StatusNotFound)
+}
+
+// TestWithoutTheApplicationNobodyHasAnotherAnswerThanUnavailable where it is the
+// one that knows who is signed in (forward), and whose Customer is whose
+// (lookup): not that of somebody who is not signed in, or has no Customer.
+func TestWithoutTheApplicationNobodyHasAnotherAnswerThanUnavailable(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*proxy){
+		"the application stops and returns":                           (*proxy).shut,
+		"the application is half-open":                                func(p *proxy) { p.spoil(fault{mute: true}) },
+		"the application's connections are reset in mid-answer":       func(p *proxy) { p.spoil(fault{missing: 5}) },
+		"the application's address has something that is not HTTP":    func(p *proxy) { p.spoil(fault{garbage: "* OK IMAP4 ready\r\n"}) },
+		"the application's address has somebody else's pages of HTML": func(p *proxy) { p.spoil(fault{garbage: somebodyElse}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			p := w.serve(t, http.HandlerFunc(w.answersForAll))
+			at := "http://" + p.address
+			server := w.start(t, map[string]string{
+				"AUTH_MODES": "forward", "AUTH_FORWARD_URL": at + "/me", "AUTH_FORWARD_CACHE": "0s",
+				"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": at + "/users/{user}", "CUSTOMER_CACHE": "0s",
+			})
+			callers := w.bearers(server, 12)
+			for _, c := range callers {
+				c.header = http.Header{"Cookie": {"app=" + c.user.name}, "Sec-Fetch-Site": {"same-origin"}}
+			}
+			scenario{
+				fault: name, world: w, callers: callers,
+				begin:  func() { begin(p) },
+				during: map[string]time.Duration{"the application is half-open": 7 * time.Second}[name],
+				end:    func() { healStore(t, p) },
+				// Two questions, of 5 s each.
+				allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 12 * time.Second,
+			}.run(t)
+		})
+	}
+}
+
+const somebodyElse = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 26\r\n\r\n<html>Under maintenance.\r\n"

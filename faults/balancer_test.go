@@ -1,0 +1,133 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// balancer gives each connection to the next replica that is ready. It knows
+// nothing of HTTP, tries nothing twice, and learns from /readyz alone who is
+// ready, as the endpoints of a Kubernetes Service do.
+type balancer struct {
+	address string
+
+	mu       sync.Mutex
+	replicas []*replica
+	next     int
+}
+
+// replica is a server behind the balancer.
+type replica struct {
+	*process
+
+	ready bool // guarded by balancer.mu
+}
+
+// The readiness probe: two misses count, as in deploy/kubernetes.
+const (
+	probeEvery  = 100 * time.Millisecond
+	probeMisses = 2
+)
+
+// newBalancer starts one that has no replicas.
+func newBalancer(t *testing.T) *balancer {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	b := &balancer{address: listener.Addr().String()}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go b.pass(ctx, client)
+		}
+	}()
+	return b
+}
+
+// add puts a replica behind the balancer, and returns when it is ready.
+func (b *balancer) add(t *testing.T, p *process) *replica {
+	t.Helper()
+	r := &replica{process: p}
+	b.mu.Lock()
+	b.replicas = append(b.replicas, r)
+	b.mu.Unlock()
+	go b.probe(r)
+	until(t, "readiness", 10*time.Second, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return r.ready
+	})
+	return r
+}
+
+// probe follows a replica's readiness until it has ended.
+func (b *balancer) probe(r *replica) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Second}
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for misses := probeMisses; r.running(); <-tick.C {
+		misses++
+		if resp, err := client.Get("http://" + r.admin + "/readyz"); err == nil { //nolint:noctx // bounded by the client
+			if resp.StatusCode == http.StatusOK {
+				misses = 0
+			}
+			_ = resp.Body.Close()
+		}
+		b.mu.Lock()
+		r.ready = misses < probeMisses
+		b.mu.Unlock()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replicas = slices.DeleteFunc(b.replicas, func(other *replica) bool { return other == r })
+}
+
+// choose is the next replica that is ready.
+func (b *balancer) choose() *replica {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range b.replicas {
+		b.next++
+		if r := b.replicas[b.next%len(b.replicas)]; r.ready {
+			return r
+		}
+	}
+	return nil
+}
+
+// pass carries the bytes of one connection.
+func (b *balancer) pass(ctx context.Context, client net.Conn) {
+	defer func() { _ = client.Close() }()
+	r := b.choose()
+	if r == nil {
+		return
+	}
+	server, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.public)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	ended := make(chan struct{}, 2)
+	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+		go func() {
+			_, _ = io.Copy(way[0], way[1])
+			ended <- struct{}{}
+		}()
+	}
+	<-ended // whichever side has ended: a caller of HTTP does not half-close
+}

@@ -1,0 +1,211 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"dropgate/internal/dwolla/emulator"
+)
+
+// What users may see while Dwolla is at fault.
+const (
+	token       = "200"
+	unavailable = "503 Unavailable"
+	timedOut    = "504 UpstreamTimeout"
+	unusable    = "502 UpstreamError"
+)
+
+// dwollaFault is a scenario of Dwolla's.
+type dwollaFault struct {
+	name    string
+	begin   func(w *world)
+	end     func(w *world) // nil: mend the proxy, and behave
+	allowed []string
+	rare    []string
+	seen    []string
+	timeout time.Duration // DWOLLA_TIMEOUT; zero: 5 s
+}
+
+// run plays the scenario against a server of its own.
+func (f dwollaFault) run(t *testing.T) outcome {
+	t.Helper()
+	w := newWorld(t)
+	timeout := cmp.Or(f.timeout, 5*time.Second)
+	w.settings["DWOLLA_TIMEOUT"] = timeout.String()
+	s := scenario{
+		fault: f.name, world: w, callers: w.bearers(w.start(t, nil), 16),
+		begin:   func() { f.begin(w) },
+		end:     func() { w.toDwolla.mend(); w.dwolla.Behave() },
+		allowed: f.allowed, rare: f.rare, seen: f.seen,
+		longest: 2*timeout + 3*time.Second, // a retry, and a busy machine
+	}
+	if f.end != nil {
+		s.end = func() { f.end(w) }
+	}
+	return s.run(t)
+}
+
+// spoils has the proxy before Dwolla spoil its answers.
+func spoils(f fault) func(*world) { return func(w *world) { w.toDwolla.spoil(f) } }
+
+// misbehaves has Dwolla itself spoil the answers to calls for client tokens.
+func misbehaves(f emulator.Fault) func(*world) {
+	return func(w *world) { w.dwolla.Misbehave(emulator.OpCreateClientToken, f) }
+}
+
+// short is a DWOLLA_TIMEOUT that ends within a scenario many times.
+const short = 500 * time.Millisecond
+
+func dwollaFaults() []dwollaFault {
+	return []dwollaFault{
+		{
+			name: "Dwolla answers late, within the timeout", begin: spoils(fault{latency: 200 * time.Millisecond}),
+			allowed: []string{token}, seen: []string{token},
+		},
+		{
+			name: "Dwolla answers too late", begin: spoils(fault{latency: 700 * time.Millisecond}),
+			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
+		},
+		{
+			name: "Dwolla is half-open", begin: spoils(fault{mute: true}),
+			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
+		},
+		{
+			name: "Dwolla's connections are reset in the middle of a body", begin: spoils(fault{missing: 10}),
+			allowed: []string{unavailable}, seen: []string{unavailable},
+		},
+		{
+			name: "one in ten of Dwolla's answers is reset", begin: spoils(fault{missing: 10, every: 10}),
+			allowed: []string{token, unavailable}, seen: []string{token},
+		},
+		{
+			name: "Dwolla's address has something that is not HTTP", begin: spoils(fault{garbage: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
+			allowed: []string{unavailable, unusable}, seen: []string{unavailable},
+		},
+		{
+			name: "Dwolla answers 200 with a page of HTML", begin: misbehaves(emulator.Fault{Body: "<html><body>Service temporarily unavailable</body></html>"}),
+			allowed: []string{unusable, unavailable}, seen: []string{unusable},
+		},
+		{
+			name: "Dwolla answers 200 with half a body", begin: misbehaves(emulator.Fault{CutMidBody: true}),
+			allowed: []string{unavailable}, seen: []string{unavailable},
+		},
+		{
+			name: "Dwolla answers 500", begin: misbehaves(emulator.Fault{Status: http.StatusInternalServerError}),
+			allowed: []string{unavailable}, seen: []string{unavailable},
+		},
+		{
+			name:    "Dwolla is down",
+			begin:   func(w *world) { w.toDwolla.shut() },
+			allowed: []string{unavailable}, seen: []string{unavailable},
+		},
+	}
+}
+
+// TestFaultsOfDwollaAreToldAndHealByThemselves under load, whatever they are.
+func TestFaultsOfDwollaAreToldAndHealByThemselves(t *testing.T) {
+	t.Parallel()
+	for _, f := range dwollaFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			if f.name == "Dwolla is down" {
+				f.end = func(w *world) { w.toDwolla.open(t) }
+			}
+			f.run(t)
+		})
+	}
+}
+
+// TestAnAnswerOfAGigabyteCostsLittleMemory because it is not read to its end.
+func TestAnAnswerOfAGigabyteCostsLittleMemory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(t, nil)
+	scenario{
+		fault: "Dwolla answers with 1 GiB", world: w, callers: w.bearers(p, 8),
+		begin:   func() { misbehaves(emulator.Fault{HugeBody: 1 << 30})(w) },
+		end:     w.dwolla.Behave,
+		allowed: []string{unusable, unavailable}, seen: []string{unusable},
+	}.run(t)
+	const most = 150
+	got := p.peakMemory(t)
+	t.Logf("the server had up to %d MiB", got)
+	if got > most {
+		t.Errorf("the server had up to %d MiB, want %d at most", got, most)
+	}
+}
+
+// TestWhenDwollaThrottlesCallersAreToldAtOnce, and Dwolla is left alone for as
+// long as it said.
+func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	var before int
+	o := dwollaFault{
+		name: "Dwolla throttles, with Retry-After: 2",
+		begin: func(w *world) {
+			before = w.dwolla.Calls(emulator.OpCreateClientToken)
+			misbehaves(emulator.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}})(w)
+		},
+		end: func(w *world) {
+			// 16 may have been under way each time that the circuit let one through.
+			if calls := w.dwolla.Calls(emulator.OpCreateClientToken) - before; calls > 40 {
+				t.Errorf("Dwolla was called %d times while it throttled, and for that", calls)
+			}
+			w.dwolla.Behave()
+		},
+		allowed: []string{unavailable}, seen: []string{unavailable},
+	}.run(t)
+	for _, s := range o.shots {
+		if s.what() == unavailable && s.retryAfter != "1" && s.retryAfter != "2" {
+			t.Errorf("Retry-After: %s, want what is left of Dwolla's 2", s.retryAfter)
+			break
+		}
+	}
+}
+
+// naming is c, asking for a token for a new beneficial owner of its own Customer.
+func (w *world) naming(t *testing.T, c *caller) *caller {
+	t.Helper()
+	owner, err := w.dwolla.AddBeneficialOwner(c.user.customer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	naming := *c
+	naming.body = fmt.Sprintf(`{"action":"beneficialowners.read","_links":{"customer":{"href":"http://%[1]s/customers/%[2]s"},`+
+		`"beneficial-owner":{"href":"http://%[1]s/beneficial-owners/%[3]s"}}}`, w.toDwolla.address, c.user.customer, owner)
+	return &naming
+}
+
+// TestAThrottleOfOneOperationLeavesTheOthersAlone: without a Retry-After it lasts
+// for five minutes, as Dwolla says.
+func TestAThrottleOfOneOperationLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	callers := w.bearers(w.start(t, nil), 8)
+	w.warm(t, callers[0])
+	if s := w.naming(t, callers[0]).call(t.Context()); s.what() != token {
+		t.Fatalf("before: %s %s", s.what(), s.wrong)
+	}
+	ofOwner := w.naming(t, callers[2]) // whose owners nobody has asked for yet
+	w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
+	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
+	l := startLoad(t, callers)
+	wrong := map[string]int{}
+	for range 20 {
+		s := ofOwner.call(t.Context())
+		if left, err := strconv.Atoi(s.retryAfter); s.what() != unavailable || s.wrong != "" || err != nil || left < 290 || left > 300 {
+			wrong[fmt.Sprintf("an owner's token: %s %s, Retry-After %q, want what is left of 5 minutes", s.what(), s.wrong, s.retryAfter)]++
+		}
+	}
+	tell(t, wrong)
+	if calls := w.dwolla.Calls(emulator.OpListBeneficialOwners) - before; calls > 2 {
+		t.Errorf("Dwolla was asked %d times for owners", calls)
+	}
+	w.isWell(t, l.stop())
+}

@@ -1,0 +1,198 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// caller asks for client tokens, one after the other, on connections of its own
+// that are kept alive.
+type caller struct {
+	user    user
+	refusal string // what it gets while all is well, as shot.what has it; empty: a token
+	client  *http.Client
+	url     string
+	header  http.Header
+	body    string
+
+	evidence *evidence // where the errors go
+}
+
+// shot is one request and what came of it.
+type shot struct {
+	caller       *caller
+	began, ended time.Time
+	status       int // 0: no answer, which is a fault always
+	code         string
+	token        string // of a 200
+	retryAfter   string
+	wrong        string // what is wrong with the answer, whatever the fault
+}
+
+// what is the status and the code, as tables have it.
+func (s shot) what() string { return strings.TrimSpace(fmt.Sprintf("%d %s", s.status, s.code)) }
+
+// bearers are callers with bearer tokens: for each of n users one, and among
+// every four one attacker, who asks for the next user's Customer.
+func (w *world) bearers(p *process, n int) []*caller {
+	var callers []*caller
+	for i := range n {
+		c := &caller{
+			user: w.users[i], client: newClient(nil), url: "http://" + p.public + "/client-tokens",
+			header: http.Header{"Authorization": {"Bearer " + w.users[i].bearer}}, evidence: w.evidence,
+		}
+		c.body, c.refusal = w.asking(i)
+		callers = append(callers, c)
+	}
+	return callers
+}
+
+// mismatch is the answer to attackers.
+const mismatch = "403 CustomerMismatch"
+
+// asking is what user i asks for, and what that is refused with: every fourth
+// one is an attacker who names the Customer of the user before, the others name
+// their own or none.
+func (w *world) asking(i int) (body, refusal string) {
+	switch i % 4 {
+	case 3:
+		return w.reading(w.users[i-1].customer), mismatch
+	case 1:
+		return `{"action":"customer.read"}`, ""
+	default:
+		return w.reading(w.users[i].customer), ""
+	}
+}
+
+func (w *world) reading(customer string) string {
+	return fmt.Sprintf(`{"action":"customer.read","_links":{"customer":{"href":"http://%s/customers/%s"}}}`, w.toDwolla.address, customer)
+}
+
+// newClient is a browser's: it keeps cookies in the jar, and connections alive.
+func newClient(jar *cookiejar.Jar) *http.Client {
+	client := &http.Client{
+		Transport: &http.Transport{},
+		Timeout:   20 * time.Second, // the server has to be done long before
+	}
+	if jar != nil {
+		client.Jar = jar
+	}
+	return client
+}
+
+// call asks once.
+func (c *caller) call(ctx context.Context) (s shot) {
+	s.caller, s.began = c, time.Now()
+	defer func() { s.ended = time.Now() }()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(c.body))
+	if err != nil {
+		s.wrong = err.Error()
+		return s
+	}
+	r.Header = c.header.Clone()
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.client.Do(r)
+	if err != nil {
+		s.wrong = "no answer: " + err.Error()
+		return s
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.wrong = "half an answer: " + err.Error()
+	}
+	s.status, s.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	s.read(resp, body)
+	if s.status >= http.StatusBadRequest {
+		c.evidence.add("an error", string(body))
+	}
+	return s
+}
+
+// read looks at the answer: a token, or an error in the one shape.
+func (s *shot) read(resp *http.Response, body []byte) {
+	var answer struct{ Token, Code, Message, RequestID string }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		s.wrong = "not JSON"
+		return
+	}
+	s.token, s.code = answer.Token, answer.Code
+	isJSON := strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json")
+	retry := s.status == http.StatusServiceUnavailable || s.status == http.StatusTooManyRequests
+	switch {
+	case !isJSON || resp.Header.Get("Cache-Control") != "no-store":
+		s.wrong = fmt.Sprintf("%d with Content-Type %q, Cache-Control %q", s.status, resp.Header.Get("Content-Type"), resp.Header.Get("Cache-Control"))
+	case s.status == http.StatusOK && s.token == "":
+		s.wrong = "200 without a token"
+	case s.status != http.StatusOK && (s.token != "" || s.code == "" || answer.Message == "" || answer.RequestID == ""):
+		s.wrong = fmt.Sprintf("%d that is not of the error shape", s.status)
+	case retry && s.retryAfter == "":
+		s.wrong = fmt.Sprintf("%d without Retry-After", s.status)
+	}
+}
+
+// load is callers that call until it is stopped.
+type load struct {
+	cancel  context.CancelFunc
+	calling sync.WaitGroup
+
+	mu    sync.Mutex
+	shots []shot
+}
+
+// pace is how often each caller calls, at most.
+const pace = 75 * time.Millisecond
+
+// startLoad lets the callers call, each by a clock of its own, until the load or
+// the test is stopped.
+func startLoad(t *testing.T, callers []*caller) *load {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &load{cancel: cancel}
+	t.Cleanup(func() { l.stop() })
+	for i, c := range callers {
+		l.calling.Go(func() {
+			first := time.NewTimer(time.Duration(i) * pace / time.Duration(len(callers)))
+			defer first.Stop()
+			<-first.C
+			tick := time.NewTicker(pace)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				s := c.call(context.WithoutCancel(ctx)) // the last one, too, is waited for
+				l.mu.Lock()
+				l.shots = append(l.shots, s)
+				l.mu.Unlock()
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	return l
+}
+
+// soFar are the shots that have ended, in that order.
+func (l *load) soFar() []shot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.shots)
+}
+
+// stop ends the load and returns all shots. It may be called twice.
+func (l *load) stop() []shot {
+	l.cancel()
+	l.calling.Wait()
+	return l.soFar()
+}

@@ -1,0 +1,217 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the server as users get it: the tests' race detector is not in it.
+var binary struct {
+	path string
+	help string // what -help says, to know which settings there are
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "dropgate-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary.path = filepath.Join(dir, "server")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary.path, "dropgate/cmd/server")
+	if said, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, said)
+		return 1
+	}
+	help, err := exec.CommandContext(context.Background(), binary.path, "-help").Output()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "server -help:", err)
+		return 1
+	}
+	binary.help = string(help)
+	code := m.Run()
+	document := os.Getenv("FAULTS_UPDATE")
+	if code != 0 {
+		document = "" // which shows what is so when all is well
+	}
+	if err := theTable.write(document); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// process is a running server.
+type process struct {
+	pid           int
+	public, admin string // host and port of its listeners
+	stdout        *output
+	stderr        *output
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when it has ended, and all of its output is here
+}
+
+// startProcess starts the server with nothing but these settings in its
+// environment, and waits until it listens. It ends with the test.
+func startProcess(t *testing.T, settings map[string]string) *process {
+	t.Helper()
+	p := &process{stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary.path)
+	p.cmd.Dir = t.TempDir() // where a core or a file of SQLite would go
+	for name, value := range settings {
+		p.cmd.Env = append(p.cmd.Env, name+"="+value)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.pid = p.cmd.Process.Pid
+	go func() {
+		_ = p.cmd.Wait() // how it ended is for those who look at it
+		close(p.exited)
+	}()
+	t.Cleanup(func() { p.end(t) })
+	select {
+	case <-p.stdout.line:
+	case <-p.exited:
+		t.Fatalf("the server has ended: %s%s", p.stdout, p.stderr)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the server does not say that it listens")
+	}
+	said := p.stdout.String() // as JSON, or as text for people
+	for pattern, address := range map[string]*string{`http_addr"?[:=]"?([0-9.:]+)`: &p.public, `admin_addr"?[:=]"?([0-9.:]+)`: &p.admin} {
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(said); found != nil {
+			*address = found[1]
+		}
+	}
+	return p
+}
+
+// end stops the server by SIGTERM, and by SIGKILL when it takes too long, which
+// is a fault.
+func (p *process) end(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended before
+	select {
+	case <-p.exited:
+	case <-time.After(20 * time.Second):
+		t.Error("the server does not stop")
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	}
+}
+
+// running says whether the process has not ended.
+func (p *process) running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// ask gets a page of the admin listener.
+func (p *process) ask(t *testing.T, path string) (int, string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, "http://"+p.admin+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// peakMemory is the most memory that the process ever had, in MiB.
+func (p *process) peakMemory(t *testing.T) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib >> 10
+		}
+	}
+	t.Fatal("no VmHWM in /proc/PID/status: the suite needs Linux")
+	return 0
+}
+
+// output collects what a process writes.
+type output struct {
+	line chan struct{} // closed with the first line that says "listening"
+
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func newOutput() *output { return &output{line: make(chan struct{})} }
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, _ = o.buf.Write(p)
+	select {
+	case <-o.line:
+	default:
+		if _, after, found := bytes.Cut(o.buf.Bytes(), []byte("listening")); found && bytes.Contains(after, []byte("\n")) {
+			close(o.line)
+		}
+	}
+	return len(p), nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// until waits until something is so.
+func until(t *testing.T, what string, within time.Duration, good func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(within); !good(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not come true within %s", what, within)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"fmt"
+
+	"dropgate/internal/dwolla/emulator"
+)
+
+// broken lists where promise 1 was broken: a token that a user got and that
+// Dwolla did not make for that user's own Customer and for the action, or that
+// somebody has got before.
+func broken(shots []shot, vended []emulator.ClientToken) []string {
+	byToken := map[string]emulator.ClientToken{}
+	for _, token := range vended {
+		byToken[token.Token] = token
+	}
+	var found []string
+	holders := map[string]string{}
+	for _, s := range shots {
+		if s.token == "" {
+			continue
+		}
+		name := s.caller.user.name
+		token, known := byToken[s.token]
+		switch {
+		case !known:
+			found = append(found, name+" got a token that Dwolla never made")
+		case token.CustomerID != s.caller.user.customer:
+			found = append(found, fmt.Sprintf("%s, whose Customer is %s, got a token for %q", name, s.caller.user.customer, token.CustomerID))
+		case token.Action != "customer.read":
+			found = append(found, fmt.Sprintf("%s asked for customer.read and got a token for %s", name, token.Action))
+		case s.caller.refusal != "":
+			found = append(found, name+" got a token instead of "+s.caller.refusal)
+		}
+		if holder, twice := holders[s.token]; twice {
+			found = append(found, fmt.Sprintf("%s got a token that %s had got before", name, holder))
+		}
+		holders[s.token] = name
+	}
+	return found
+}

@@ -1,0 +1,65 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestWithoutTheProviderBearersGoOn because its keys are known.
+func TestWithoutTheProviderBearersGoOn(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*proxy){
+		"the identity provider is down":      (*proxy).shut,
+		"the identity provider is half-open": func(p *proxy) { p.spoil(fault{mute: true}) },
+		"the identity provider is slow":      func(p *proxy) { p.spoil(fault{latency: 2 * time.Second}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			scenario{
+				fault: name + ", for bearers", world: w, callers: w.bearers(w.start(t, nil), 16),
+				begin:   func() { begin(w.toProvider) },
+				end:     func() { healStore(t, w.toProvider) },
+				allowed: []string{token}, seen: []string{token},
+			}.run(t)
+		})
+	}
+}
+
+// TestWithoutTheProviderOnlySignInsFail: who is signed in goes on, who wants to
+// be is told to come again, and can.
+func TestWithoutTheProviderOnlySignInsFail(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*proxy){
+		"the identity provider is down":      (*proxy).shut,
+		"the identity provider is half-open": func(p *proxy) { p.spoil(fault{mute: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.withRedis(t, sharedRedis(t))
+			s := newSite(t, w, 2, nil)
+			callers := s.signedIn(t, 12)
+			// Its server has not learned yet where the provider's pages are.
+			fresh := newSite(t, w, 1, nil)
+			scenario{
+				fault: name + ", for those who are signed in", world: w, callers: callers,
+				begin: func() {
+					begin(w.toProvider)
+					p := fresh.browser(t).open(t, http.MethodGet, fresh.URL+"/auth/login", "")
+					if p.status != http.StatusServiceUnavailable || p.header.Get("Retry-After") == "" {
+						t.Errorf("a sign-in: %d, Retry-After %q", p.status, p.header.Get("Retry-After"))
+					}
+				},
+				end:     func() { healStore(t, w.toProvider) },
+				allowed: []string{token}, seen: []string{token},
+			}.run(t)
+			until(t, "a sign-in", 15*time.Second, func() bool {
+				return fresh.browser(t).signIn(t, userName(30)).status == http.StatusOK
+			})
+		})
+	}
+}

@@ -1,0 +1,109 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// rawClient sends bytes and reads answers. Unlike net/http's client it never
+// sends anything twice, so that a request that was cut is seen.
+type rawClient struct {
+	address string
+	kept    bool // connections are used for as long as the server lets them be
+
+	conn   net.Conn
+	r      *bufio.Reader
+	dialed int
+}
+
+// rawAnswer is what came back.
+type rawAnswer struct {
+	status int
+	token  string
+	text   string
+	closes bool
+}
+
+// do sends a request and reads its answer. It opens a connection where there is
+// none, or none any more: a client sees that before it sends.
+func (c *rawClient) do(request string) (rawAnswer, error) {
+	if c.conn != nil && c.hasEnded() {
+		c.close()
+	}
+	if c.conn == nil {
+		if err := c.dial(); err != nil {
+			return rawAnswer{}, err
+		}
+	}
+	_ = c.conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c.conn, request); err != nil {
+		c.close()
+		return rawAnswer{}, fmt.Errorf("sending: %w", err)
+	}
+	got, err := c.read()
+	if err != nil || got.closes || !c.kept {
+		c.close()
+	}
+	return got, err
+}
+
+func (c *rawClient) dial() error {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", c.address)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	c.conn, c.r = conn, bufio.NewReader(conn)
+	c.dialed++
+	return nil
+}
+
+func (c *rawClient) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// hasEnded reports whether the server has closed the connection.
+func (c *rawClient) hasEnded() bool {
+	_ = c.conn.SetReadDeadline(time.Now().Add(50 * time.Microsecond))
+	_, err := c.r.Peek(1)
+	timeout, ok := errors.AsType[net.Error](err)
+	return !ok || !timeout.Timeout() // also when there is something to read, which nobody has asked for
+}
+
+// read reads one answer.
+func (c *rawClient) read() (rawAnswer, error) {
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return rawAnswer{}, fmt.Errorf("no answer: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return rawAnswer{}, fmt.Errorf("half an answer: %w", err)
+	}
+	got := rawAnswer{status: resp.StatusCode, text: string(text), closes: resp.Close}
+	var answer struct{ Token string }
+	if json.Unmarshal(text, &answer) == nil {
+		got.token = answer.Token
+	}
+	return got, nil
+}
+
+// asking is a request for a token, with a credential's header lines.
+func asking(host, credential string) string {
+	const body = `{"action":"customer.read"}`
+	return fmt.Sprintf("POST /client-tokens HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
+		host, len(body), strings.TrimSpace(credential)+"\r\n", body)
+}

@@ -1,0 +1,164 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// redisAnswers is within which Redis has to answer: two attempts of 2 s, and a
+// little more.
+const redisAnswers = 8 * time.Second
+
+func redisFaults() map[string]scenario {
+	return map[string]scenario{
+		"Redis stops and returns": {allowed: []string{unavailable}, seen: []string{unavailable}},
+		"Redis is half-open":      {allowed: []string{unavailable}, seen: []string{unavailable}, longest: redisAnswers},
+		"Redis answers late":      {allowed: []string{token}, seen: []string{token}},
+		"Redis answers too late":  {allowed: []string{unavailable}, seen: []string{unavailable}, longest: redisAnswers},
+		"Redis's connections are reset in the middle of an answer": {allowed: []string{unavailable}, seen: []string{unavailable}},
+		"one in ten of Redis's answers is reset":                   {allowed: []string{token, unavailable}, seen: []string{token}},
+		"Redis's address has something that is not Redis":          {allowed: []string{unavailable}, seen: []string{unavailable}},
+	}
+}
+
+// storeFaults are the faults of a proxy before a store, by the end of their
+// names.
+func spoilStore(name string, p *proxy) {
+	switch name {
+	case "Redis is half-open", "PostgreSQL is half-open":
+		p.spoil(fault{mute: true})
+	case "Redis answers late", "PostgreSQL answers late":
+		p.spoil(fault{latency: 50 * time.Millisecond})
+	case "Redis answers too late":
+		p.spoil(fault{latency: 2500 * time.Millisecond})
+	case "one in ten of Redis's answers is reset", "one in ten of PostgreSQL's answers is reset":
+		p.spoil(fault{missing: 3, every: 10})
+	case "Redis's address has something that is not Redis", "PostgreSQL's address has something that is not PostgreSQL":
+		p.spoil(fault{garbage: "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"})
+	case "Redis stops and returns", "PostgreSQL stops and returns":
+		p.shut()
+	default:
+		p.spoil(fault{missing: 3})
+	}
+}
+
+// healStore ends whatever spoilStore began.
+func healStore(t *testing.T, p *proxy) {
+	t.Helper()
+	p.mend()
+	p.mu.Lock()
+	shut := p.listener == nil
+	p.mu.Unlock()
+	if shut {
+		p.open(t)
+	}
+}
+
+// TestSessionsOutliveEveryFaultOfRedis: nobody is told that they are not signed
+// in, whoever has logged out stays so, and all go on afterwards.
+func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
+	t.Parallel()
+	for name, s := range redisFaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.withRedis(t, sharedRedis(t))
+			s.fault, s.world = name, w
+			s.callers = newSite(t, w, 2, nil).signedIn(t, 12)
+			s.refused = []string{unavailable}
+			s.begin = func() { spoilStore(name, w.toRedis) }
+			s.end = func() { healStore(t, w.toRedis) }
+			s.run(t)
+		})
+	}
+}
+
+// ownRedis is a Redis that a test may kill.
+type ownRedis struct {
+	address string
+	options []string
+	cmd     *exec.Cmd
+}
+
+func (r *ownRedis) start(t *testing.T) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", append(r.options, "--bind", host, "--port", port)...)
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *ownRedis) kill() {
+	_ = r.cmd.Process.Kill() // it may have ended
+	_ = r.cmd.Wait()
+}
+
+// newRedis starts one on a free port, that loses nothing when it is killed.
+func newRedis(t *testing.T, options ...string) *ownRedis {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		lacks(t, "redis-server in the PATH")
+	}
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &ownRedis{address: listener.Addr().String(), options: append(options,
+		"--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--save", "")}
+	_ = listener.Close()
+	r.start(t)
+	t.Cleanup(r.kill)
+	until(t, "a Redis of our own", 10*time.Second, func() bool {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", r.address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return r
+}
+
+// TestSessionsOutliveAKilledRedis that keeps its data on disk. A logout that
+// cannot be carried out is not said to have been.
+func TestSessionsOutliveAKilledRedis(t *testing.T) {
+	t.Parallel()
+	redis := newRedis(t)
+	w := newWorld(t)
+	w.withRedis(t, redis.address)
+	s := newSite(t, w, 2, nil)
+	leaver := s.caller(t, 20)
+	scenario{
+		fault: "Redis is killed and started again", world: w, callers: s.signedIn(t, 12),
+		begin: func() {
+			redis.kill()
+			p := s.logout(t, leaver)
+			if p.status != http.StatusServiceUnavailable || p.header.Get("Retry-After") == "" {
+				t.Errorf("a logout without Redis: %d, Retry-After %q", p.status, p.header.Get("Retry-After"))
+			}
+		},
+		end:     func() { redis.start(t) },
+		allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable},
+	}.run(t)
+	thief := s.thief(t, leaver)
+	if got := leaver.call(t.Context()); got.what() != token {
+		t.Errorf("whose logout had failed is answered %s", got.what())
+	}
+	if p := s.logout(t, leaver); p.status != http.StatusOK {
+		t.Errorf("the logout afterwards: %d", p.status)
+	}
+	for range 4 { // both servers
+		if got := thief.call(t.Context()); got.what() != "401 Unauthenticated" {
+			t.Errorf("after the logout: %s", got.what())
+		}
+	}
+}

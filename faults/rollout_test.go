@@ -1,0 +1,148 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails: users with tokens
+// and users with sessions in Redis ask 200 times a second, on connections of
+// three kinds, while one replica after the other gives way to a new one.
+func TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withRedis(t, sharedRedis(t))
+	site := newSite(t, w, 1, map[string]string{"AUTH_MODES": "bearer,oidc", "SHUTDOWN_DELAY": "1s", "DWOLLA_TIMEOUT": "5s"})
+	credentials := site.credentials(t, 10)
+	b := newBalancer(t)
+	replicas := []*replica{b.add(t, site.processes[0]), b.add(t, w.start(t, site.settings))}
+
+	var clients []*rawClient
+	l := &rolloutLoad{stopped: make(chan struct{})}
+	host := strings.TrimPrefix(site.URL, "https://")
+	for i := range 58 {
+		request := asking(host, credentials[i%len(credentials)])
+		client, every := &rawClient{address: b.address}, 200*time.Millisecond
+		switch {
+		case i >= 38: // 10 a second, each idle for longer than a replica drains
+			client.kept, every = true, 2*time.Second
+		case i >= 19: // 95 a second on connections that are always in use
+			client.kept = true
+		}
+		clients = append(clients, client)
+		l.calling.Go(func() { l.call(client, request, every, time.Duration(i)*every/58) })
+	}
+	began := time.Now()
+	for range 10 {
+		// Kubernetes starts the new one first: maxSurge is 1.
+		replicas = append(replicas, b.add(t, w.start(t, site.settings)))
+		replicas[0].retire(t)
+		replicas = replicas[1:]
+	}
+	took := time.Since(began)
+	close(l.stopped)
+	l.calling.Wait()
+
+	for _, fault := range l.faults {
+		t.Error(fault)
+	}
+	connections := 0
+	for _, c := range clients {
+		connections += c.dialed
+	}
+	rate := float64(l.answered) / took.Seconds()
+	t.Logf("%d requests in %.1f s, %.0f a second, on %d connections: %d failed", l.answered, took.Seconds(), rate, connections, len(l.faults))
+	if rate < 150 {
+		t.Errorf("only %.0f requests a second: the load was too weak to show anything", rate)
+	}
+	if vended := len(w.dwolla.ClientTokens()); vended != l.answered {
+		t.Errorf("Dwolla has made %d tokens for %d answers", vended, l.answered)
+	}
+}
+
+// credentials are the header lines of n users with bearer tokens and of n with
+// sessions, in turns.
+func (s *site) credentials(t *testing.T, n int) []string {
+	t.Helper()
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for i := range n {
+		lines = append(lines, "Authorization: Bearer "+s.world.users[i].bearer)
+		b := s.browser(t)
+		if got := b.signIn(t, userName(i)); got.status != http.StatusOK {
+			t.Fatalf("signing in: %d %s", got.status, got.text)
+		}
+		var cookies []string
+		for _, cookie := range b.Jar.Cookies(at) {
+			cookies = append(cookies, cookie.Name+"="+cookie.Value)
+		}
+		lines = append(lines, "Sec-Fetch-Site: same-origin\r\nCookie: "+strings.Join(cookies, "; "))
+	}
+	return lines
+}
+
+// retire stops a replica as Kubernetes does, and waits until it has ended by
+// itself.
+func (r *replica) retire(t *testing.T) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-r.exited:
+	case <-time.After(15 * time.Second):
+		t.Fatal("the replica does not end")
+	}
+	if code := r.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(r.stdout.String(), `"requests_cut":0`) {
+		t.Errorf("the replica has ended with exit code %d:\n%s", code, r.stderr)
+	}
+}
+
+// rolloutLoad is clients that ask until they are stopped.
+type rolloutLoad struct {
+	stopped chan struct{}
+	calling sync.WaitGroup
+
+	mu       sync.Mutex
+	answered int
+	faults   []string
+}
+
+// call asks at a steady rate.
+func (l *rolloutLoad) call(c *rawClient, request string, every, first time.Duration) {
+	defer c.close()
+	tick := time.NewTimer(first)
+	defer tick.Stop()
+	for due := time.Now().Add(first); ; {
+		select {
+		case <-tick.C:
+		case <-l.stopped:
+			return
+		}
+		got, err := c.do(request)
+		l.count(got, err, fmt.Sprintf("kept %v, every %s", c.kept, every))
+		due = due.Add(every)
+		tick.Reset(time.Until(due))
+	}
+}
+
+func (l *rolloutLoad) count(got rawAnswer, err error, kind string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && got.status == http.StatusOK && got.token != "" {
+		l.answered++
+		return
+	}
+	l.faults = append(l.faults, fmt.Sprintf("%s, a client with connections %s: %d %s %v", time.Now().Format("05.000"), kind, got.status, got.text, err))
+}

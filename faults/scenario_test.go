@@ -1,0 +1,218 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scenario is a fault that comes while users ask for client tokens, and goes.
+type scenario struct {
+	fault   string // for the table
+	world   *world
+	callers []*caller
+	begin   func()
+	during  time.Duration // of the fault; zero: 3 s
+	end     func()
+
+	allowed []string      // the answers that users may get from the fault's beginning until it has healed, as shot.what has them
+	rare    []string      // those that one in twenty may get beside
+	seen    []string      // those of allowed that must be seen while the fault lasts
+	refused []string      // what those whom it is refused may get meanwhile, beside that
+	longest time.Duration // that an answer may take; zero: 8 s
+	bound   time.Duration // within which it has to heal; zero: 15 s
+}
+
+// healed is how many tokens in a row say that a fault is over.
+const healed = 20
+
+// outcome is what a scenario showed.
+type outcome struct {
+	shots              []shot
+	starting           time.Time      // the fault is being made
+	began, ended       time.Time      // it lasts
+	during             map[string]int // how often users saw what
+	firstGood, allGood time.Duration  // after the fault's end
+	slowest            time.Duration
+	tokens             int
+}
+
+// run plays the scenario under load and checks every answer.
+func (s scenario) run(t *testing.T) outcome {
+	t.Helper()
+	s.world.warm(t, s.callers[0])
+	l := startLoad(t, s.callers)
+	warmUp := time.Now()
+	until(t, "a healthy start", 30*time.Second, func() bool {
+		shots := l.soFar()
+		return everybody(shots) == len(s.callers) && inARow(shots, warmUp) > 0
+	})
+	o := outcome{starting: time.Now()}
+	s.begin()
+	o.began = time.Now()
+	<-time.After(cmp.Or(s.during, 3*time.Second)) // how long the fault lasts, and not a wait for something
+	o.ended = time.Now()
+	s.end()
+	bound := cmp.Or(s.bound, 15*time.Second)
+	until(t, "the healing", bound, func() bool { return inARow(l.soFar(), o.ended) > 0 })
+	o.shots = l.stop()
+	o.firstGood, o.allGood = firstToken(o.shots, o.ended), inARow(o.shots, o.ended)
+	s.check(t, &o)
+	theTable.add(s.fault, o)
+	return o
+}
+
+// everybody is how many callers have had an answer.
+func everybody(shots []shot) int {
+	callers := map[*caller]bool{}
+	for _, s := range shots {
+		callers[s.caller] = true
+	}
+	return len(callers)
+}
+
+// inARow is how long after a moment there had been so many tokens in a row, of
+// requests that began later, that it counts as healthy; 0: never yet.
+func inARow(shots []shot, from time.Time) time.Duration {
+	row := 0
+	for _, s := range shots {
+		if s.caller.refusal != "" || s.began.Before(from) {
+			continue
+		}
+		if s.status != http.StatusOK {
+			row = 0
+		} else if row++; row == healed {
+			return s.ended.Sub(from)
+		}
+	}
+	return 0
+}
+
+// firstToken is how long after a moment the first token was handed out.
+func firstToken(shots []shot, from time.Time) time.Duration {
+	for _, s := range shots {
+		if s.status == http.StatusOK && !s.began.Before(from) {
+			return s.ended.Sub(from)
+		}
+	}
+	return 0
+}
+
+// check looks at every answer: when it came, and to whom.
+func (s scenario) check(t *testing.T, o *outcome) {
+	t.Helper()
+	o.during = map[string]int{}
+	wrong, rare := map[string]int{}, 0
+	for _, shot := range o.shots {
+		allowed := s.allowedFor(shot, o)
+		if slices.Contains(s.rare, shot.what()) {
+			rare++
+		} else if !slices.Contains(allowed, shot.what()) {
+			wrong[fmt.Sprintf("%s, %s: %s, want %s", shot.caller.kind(), o.phase(shot), shot.what(), strings.Join(allowed, " or "))]++
+		}
+		o.count(shot)
+	}
+	tell(t, wrong)
+	if rare > len(o.shots)/20 {
+		t.Errorf("%d of %d answers were one of %q", rare, len(o.shots), s.rare)
+	}
+	s.world.holds(t, o.shots)
+	if longest := cmp.Or(s.longest, 8*time.Second); o.slowest > longest {
+		t.Errorf("an answer took %s, want %s at most", o.slowest, longest)
+	}
+	for _, what := range s.seen {
+		if o.during[what] == 0 {
+			t.Errorf("nobody saw %s during the fault, but %v", what, o.during)
+		}
+	}
+}
+
+// count counts a shot for the table.
+func (o *outcome) count(s shot) {
+	if s.token != "" {
+		o.tokens++
+	}
+	o.slowest = max(o.slowest, s.ended.Sub(s.began))
+	if s.caller.refusal == "" && !s.began.Before(o.began) && s.began.Before(o.ended) {
+		o.during[s.what()]++
+	}
+}
+
+// holds fails the test where an answer is not of the right shape, or promise 1
+// was broken.
+func (w *world) holds(t *testing.T, shots []shot) {
+	t.Helper()
+	wrong := map[string]int{}
+	for _, s := range shots {
+		if s.wrong != "" {
+			wrong[s.wrong]++
+		}
+	}
+	tell(t, wrong)
+	for _, what := range broken(shots, w.dwolla.ClientTokens()) {
+		t.Errorf("promise 1: %s", what)
+	}
+}
+
+// isWell fails the test unless everybody got what they get in good times.
+func (w *world) isWell(t *testing.T, shots []shot) {
+	t.Helper()
+	wrong := map[string]int{}
+	for _, s := range shots {
+		if want := cmp.Or(s.caller.refusal, token); s.what() != want {
+			wrong[fmt.Sprintf("%s: %s, want %s", s.caller.kind(), s.what(), want)]++
+		}
+	}
+	tell(t, wrong)
+	w.holds(t, shots)
+}
+
+// tell fails the test for each thing that is wrong, once.
+func tell(t *testing.T, wrong map[string]int) {
+	t.Helper()
+	for _, what := range slices.Sorted(maps.Keys(wrong)) {
+		t.Errorf("%d times: %s", wrong[what], what)
+	}
+}
+
+// allowedFor is what a caller may see at the time of a shot.
+func (s scenario) allowedFor(shot shot, o *outcome) []string {
+	healthy := shot.ended.Before(o.starting)
+	switch {
+	case shot.caller.refusal != "" && healthy:
+		return []string{shot.caller.refusal}
+	case shot.caller.refusal != "":
+		return append([]string{shot.caller.refusal}, s.refused...)
+	case healthy || shot.began.After(o.ended.Add(o.allGood)):
+		return []string{token}
+	case !shot.began.Before(o.began) && shot.ended.Before(o.ended):
+		return s.allowed
+	default: // partly within the fault, or while it heals
+		return append([]string{token}, s.allowed...)
+	}
+}
+
+func (o *outcome) phase(s shot) string {
+	switch {
+	case s.ended.Before(o.starting):
+		return "before the fault"
+	case s.began.Before(o.ended):
+		return "during the fault"
+	default:
+		return "after the fault"
+	}
+}
+
+func (c *caller) kind() string {
+	if c.refusal != "" {
+		return "who is to get " + c.refusal
+	}
+	return "a user"
+}

@@ -1,0 +1,178 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
+)
+
+// site is servers as browsers meet them: behind a balancer that ends TLS and
+// gives each the next request.
+type site struct {
+	*httptest.Server
+
+	world     *world
+	client    provider.Client // as which the provider knows it
+	processes []*process
+	settings  map[string]string // of each of them
+}
+
+// newSite starts n servers that sign users in.
+func newSite(t *testing.T, w *world, n int, changes map[string]string) *site {
+	t.Helper()
+	s := &site{world: w}
+	var next atomic.Uint64
+	s.Server = httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: s.processes[int(next.Add(1))%len(s.processes)].public})
+		r.Out.Host = r.In.Host
+	}})
+	t.Cleanup(s.Close)
+	client := provider.Client{
+		ID: "dropgate-web", Secret: clienttoken.NewSecret(w.secret("AUTH_OIDC_CLIENT_SECRET")),
+		RedirectURIs: []string{s.URL + "/auth/callback"}, PostLogoutRedirectURIs: []string{s.URL + "/"},
+	}
+	settings := map[string]string{
+		"AUTH_MODES": "oidc", "AUTH_OIDC_ISSUER": w.settings["AUTH_BEARER_ISSUER"], "AUTH_OIDC_CLIENT_ID": client.ID,
+		"AUTH_OIDC_CLIENT_SECRET": client.Secret.Reveal(), "PUBLIC_URL": s.URL,
+	}
+	maps.Copy(settings, changes)
+	s.settings = settings
+	for range n {
+		s.processes = append(s.processes, w.start(t, settings))
+	}
+	client.BackChannelLogoutURI = "http://" + s.processes[0].public + "/auth/backchannel-logout"
+	s.client = client
+	w.provider.AddClient(client)
+	return s
+}
+
+// browser is one that a person sits at.
+type browser struct {
+	*http.Client
+
+	site *site
+}
+
+func (s *site) browser(t *testing.T) browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return browser{&http.Client{Jar: jar, Transport: s.world.secrets.ofCookies(s.Client().Transport), Timeout: 40 * time.Second}, s}
+}
+
+// page is what a browser ends up with.
+type page struct {
+	at, text string
+	status   int
+	header   http.Header
+}
+
+// open makes a request and follows redirects.
+func (b browser) open(t *testing.T, method, at, body string) page {
+	t.Helper()
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, at, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if strings.HasPrefix(at, b.site.URL) && method == http.MethodPost {
+		r.Header = http.Header{"Content-Type": {"application/json"}, "Sec-Fetch-Site": {"same-origin"}}
+	}
+	resp, err := b.Do(r)
+	if err != nil {
+		t.Error(err)
+		return page{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	p := page{resp.Request.URL.String(), string(text), resp.StatusCode, resp.Header}
+	if p.status >= http.StatusBadRequest && strings.HasPrefix(p.at, b.site.URL) {
+		b.site.world.evidence.add("an error", p.text)
+	}
+	return p
+}
+
+// signIn begins a sign-in and presses a user's button at the provider.
+func (b browser) signIn(t *testing.T, user string) page {
+	t.Helper()
+	login := b.open(t, http.MethodGet, b.site.URL+"/auth/login?return_to=/session", "")
+	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(login.text)
+	if id == nil {
+		return login
+	}
+	return b.open(t, http.MethodPost, b.site.world.settings["AUTH_BEARER_ISSUER"]+"/login", url.Values{"id": {id[1]}, "user": {user}}.Encode())
+}
+
+// caller signs user i in, and has their page ask for client tokens.
+func (s *site) caller(t *testing.T, i int) *caller {
+	t.Helper()
+	b := s.browser(t)
+	if p := b.signIn(t, s.world.users[i].name); p.status != http.StatusOK || p.at != s.URL+"/session" {
+		t.Fatalf("the sign-in ends with %d", p.status)
+	}
+	c := &caller{
+		user: s.world.users[i], client: b.Client, url: s.URL + "/client-tokens",
+		header: http.Header{"Sec-Fetch-Site": {"same-origin"}}, evidence: s.world.evidence,
+	}
+	c.body, c.refusal = s.world.asking(i)
+	return c
+}
+
+// logout presses the button of the page that c is.
+func (s *site) logout(t *testing.T, c *caller) page {
+	t.Helper()
+	return browser{c.client, s}.open(t, http.MethodPost, s.URL+"/auth/logout", "")
+}
+
+// thief is a caller with a copy of another's cookies.
+func (s *site) thief(t *testing.T, of *caller) *caller {
+	t.Helper()
+	own, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := *of
+	thief.client = s.browser(t).Client
+	for _, cookie := range of.client.Jar.Cookies(own) {
+		cookie.Secure, cookie.Path = true, "/"
+		thief.client.Jar.SetCookies(own, []*http.Cookie{cookie})
+	}
+	return &thief
+}
+
+// signedIn are callers who have signed in, one in four an attacker, and one with
+// the cookies of a session that was logged out.
+func (s *site) signedIn(t *testing.T, n int) []*caller {
+	t.Helper()
+	var callers []*caller
+	for i := range n {
+		callers = append(callers, s.caller(t, i))
+	}
+	last := s.caller(t, n)
+	ghost := s.thief(t, last)
+	ghost.refusal = "401 Unauthenticated"
+	if p := s.logout(t, last); p.status != http.StatusOK {
+		t.Fatalf("the logout: %d", p.status)
+	}
+	return append(callers, ghost)
+}

@@ -1,0 +1,212 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"dropgate/internal/clienttoken"
+)
+
+// application is what asks whose session a cookie is (forward), and knows whose
+// Customer is whose (lookup). Who asks for a user that it does not like gets back
+// what they sent.
+func (w *world) application(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		said := r.Header.Get("Authorization") + r.Header.Get("Cookie")
+		rw.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.Contains(r.URL.Path+said, "away"):
+			rw.WriteHeader(http.StatusInternalServerError)
+			_, _ = rw.Write([]byte(said))
+		case strings.Contains(r.URL.Path+said, "elsewhere"):
+			rw.Header().Set("Location", "/"+url.PathEscape(said))
+			rw.WriteHeader(http.StatusFound)
+		case strings.Contains(r.URL.Path+said, "nonsense"):
+			_, _ = rw.Write([]byte(`{"customer":"` + said + `","sub":{"` + said + `":1}}`))
+		case strings.HasPrefix(r.URL.Path, "/users/"):
+			_, _ = rw.Write([]byte(`{"customer":"` + customerID(1) + `"}`))
+		default:
+			_, _ = rw.Write([]byte(`{"sub":"user-1","dwolla_customer":"` + customerID(1) + `"}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+const readCustomer = `{"action":"customer.read"}`
+
+// TestNoSecretOfTheModesProxyAndForwardLeaves, nor that of the lookup.
+func TestNoSecretOfTheModesProxyAndForwardLeaves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	application := w.application(t)
+	secret := w.secret("AUTH_PROXY_SECRET")
+	s := sweeping(t, w, map[string]string{
+		"AUTH_MODES": "proxy,forward", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.1/32", "AUTH_FORWARD_URL": application + "/me",
+		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": application + "/users/{user}", "CUSTOMER_LOOKUP_TOKEN": w.secret("CUSTOMER_LOOKUP_TOKEN"),
+	})
+	vend := func(header map[string]string, want int) {
+		t.Helper()
+		header["Sec-Fetch-Site"] = "same-origin"
+		s.send(request{method: http.MethodPost, path: "/client-tokens", body: readCustomer, header: header, want: want})
+	}
+	for user, want := range map[string]int{
+		"user-1": http.StatusOK, "away": http.StatusServiceUnavailable, "elsewhere": http.StatusServiceUnavailable, "nonsense": http.StatusServiceUnavailable,
+	} {
+		vend(map[string]string{"X-Forwarded-User": user, "X-Proxy-Secret": secret}, want)
+		cookie := w.secret("a cookie of the application")
+		status := map[int]int{http.StatusOK: http.StatusOK}[want]
+		if status == 0 {
+			status = http.StatusServiceUnavailable
+		}
+		vend(map[string]string{"Cookie": "app=" + strings.ReplaceAll(user, "user-1", "good") + url.QueryEscape(cookie)}, status)
+	}
+	for _, almost := range s.near("AUTH_PROXY_SECRET", secret) {
+		vend(map[string]string{"X-Forwarded-User": "user-1", "X-Proxy-Secret": almost}, http.StatusUnauthorized)
+		vend(map[string]string{"X-Forwarded-User": secret + "\xff", "X-Proxy-Secret": almost}, http.StatusUnauthorized)
+	}
+}
+
+// TestNoSecretOfASignInLeaves through sign-ins that go well and wrong, each way
+// of logging out, and outages of the provider and of Redis.
+func TestNoSecretOfASignInLeaves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	password := w.secret("the password of REDIS_URL")
+	redis := newRedis(t, "--requirepass", password)
+	w.withRedis(t, redis.address)
+	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.address
+	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc"})
+	callers := site.signedIn(t, 4)
+	for _, c := range callers {
+		if got := c.call(t.Context()).what(); c.refusal == "" && got != token {
+			t.Errorf("a token: %s", got)
+		}
+	}
+	site.badCallbacks(t)
+	site.badCookies(t, callers[0])
+	if err := w.provider.EndUser(t.Context(), callers[1].user.name); err != nil {
+		t.Error("the back-channel logout fails")
+	}
+	if p := site.logout(t, callers[2]); p.status != http.StatusOK {
+		t.Errorf("the logout: %d", p.status)
+	}
+	site.badLogouts(t)
+	site.badProvider(t)
+	w.toRedis.shut()
+	if got := callers[0].call(t.Context()).what(); got != unavailable {
+		t.Errorf("without Redis: %s", got)
+	}
+	site.browser(t).signIn(t, userName(6))
+	for _, p := range site.processes {
+		w.evidence.asks(t, p)
+	}
+	healStore(t, w.toRedis)
+	w.secrets.has(t, "DWOLLA_CLIENT_SECRET", "AUTH_OIDC_CLIENT_SECRET", "the password of REDIS_URL", "the Basic credentials for /token", "an access token",
+		"a client token", "a code", "a state", "a nonce", "a code_verifier", "credentials for the provider", "an ID token",
+		"the signature of an ID token", "a logout token", "the cookie __Host-dropgate-session")
+}
+
+// badCallbacks are sign-ins that the provider, or somebody else, spoils.
+func (s *site) badCallbacks(t *testing.T) {
+	t.Helper()
+	b := s.browser(t)
+	if p := b.signIn(t, userName(9)); p.status != http.StatusOK {
+		t.Errorf("a sign-in: %d", p.status)
+	}
+	for secret, name := range s.world.secrets.names() {
+		if name == "a code" || name == "a state" {
+			for _, query := range []url.Values{
+				{"code": {secret}, "state": {secret}}, {"error": {secret}, "state": {secret}, "error_description": {secret}}, {"code": {secret}},
+			} {
+				if p := b.open(t, http.MethodGet, s.URL+"/auth/callback?"+query.Encode(), ""); p.status < http.StatusBadRequest {
+					t.Errorf("a bad callback: %d", p.status)
+				}
+			}
+		}
+	}
+	// A sign-in that was begun here, with a code that is none.
+	stranger := s.browser(t)
+	stranger.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	to, err := url.Parse(stranger.open(t, http.MethodGet, s.URL+"/auth/login", "").header.Get("Location"))
+	if err != nil {
+		t.Fatal("no redirect")
+	}
+	s.world.secrets.form(to.Query())
+	callback := url.Values{"state": {to.Query().Get("state")}, "code": {s.world.secret("a code")}}
+	if p := stranger.open(t, http.MethodGet, s.URL+"/auth/callback?"+callback.Encode(), ""); p.status < http.StatusBadRequest {
+		t.Errorf("a code that is none: %d", p.status)
+	}
+}
+
+// badCookies are those of a session with something wrong.
+func (s *site) badCookies(t *testing.T, of *caller) {
+	t.Helper()
+	for secret, name := range s.world.secrets.names() {
+		if !strings.HasPrefix(name, "the cookie ") {
+			continue
+		}
+		for _, header := range []string{"x" + secret, secret[1:], secret + "; __Host-dropgate-session=" + secret} {
+			bad := *of
+			bad.client = s.browser(t).Client
+			bad.header = maps.Clone(of.header)
+			bad.header["Cookie"] = []string{"__Host-dropgate-session=" + header}
+			if got := bad.call(t.Context()).what(); got != "401 Unauthenticated" {
+				t.Errorf("a bad cookie: %s", got)
+			}
+		}
+	}
+}
+
+// badLogouts are logout tokens that are not good.
+func (s *site) badLogouts(t *testing.T) {
+	t.Helper()
+	good, err := s.world.provider.LogoutToken("dropgate-web", userName(1), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.world.secrets.jwt("a logout token", good)
+	sweep := &sweep{s.world, t, s.processes[0], &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	for _, r := range []struct {
+		token string
+		want  int
+	}{{good, http.StatusOK}, {good, http.StatusBadRequest}, {good[:len(good)-9], http.StatusBadRequest}, {s.world.users[1].bearer, http.StatusBadRequest}} {
+		sweep.send(request{
+			method: http.MethodPost, path: "/auth/backchannel-logout", body: url.Values{"logout_token": {r.token}}.Encode(), want: r.want,
+			header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+		})
+	}
+}
+
+// badProvider refuses the client, is not there in the middle of a sign-in, and
+// talks nonsense.
+func (s *site) badProvider(t *testing.T) {
+	t.Helper()
+	fails := func(what string) {
+		t.Helper()
+		if p := s.browser(t).signIn(t, userName(8)); p.status < http.StatusBadRequest {
+			t.Errorf("%s: the sign-in ends with %d", what, p.status)
+		}
+	}
+	bad := s.client
+	bad.Secret = clienttoken.NewSecret(s.world.secret("another AUTH_OIDC_CLIENT_SECRET"))
+	s.world.provider.AddClient(bad)
+	fails("another client secret")
+	s.world.provider.AddClient(s.client)
+	end := s.world.secrets.instead("/oauth/token", func(rw http.ResponseWriter, r *http.Request) {
+		said := r.Header.Get("Authorization") + r.Form.Encode()
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(rw).Encode(map[string]string{"error": said, "error_description": said})
+	})
+	fails("a provider that repeats what it was told")
+	end()
+}

@@ -1,0 +1,327 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dropgate/internal/dwolla/emulator"
+)
+
+// sweep drives servers whose every secret is known through all that can go well
+// and wrong. What came out of them is searched when the test is over, by the
+// world.
+type sweep struct {
+	*world
+
+	t       *testing.T
+	process *process
+	client  *http.Client
+}
+
+// request is one that is sent to a server.
+type request struct {
+	method, path, body string
+	header             map[string]string
+	admin              bool // at the admin listener
+	want               int
+}
+
+// send makes a request, and keeps what came back if it is an error, or a page of
+// the admin listener.
+func (s *sweep) send(r request) string {
+	s.t.Helper()
+	host := s.process.public
+	if r.admin {
+		host = s.process.admin
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), r.method, "http://"+host+r.path, strings.NewReader(r.body))
+	if err != nil {
+		s.t.Fatal("a request that cannot be made") // the error may quote a secret
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for name, value := range r.header {
+		req.Header.Set(name, value)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		s.t.Errorf("%s %s: no answer", r.method, strings.Split(r.path, "?")[0])
+		return ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Error(err)
+	}
+	if resp.StatusCode != r.want {
+		s.t.Errorf("%s %s: %d, want %d", r.method, strings.Split(r.path, "?")[0], resp.StatusCode, r.want)
+	}
+	if resp.StatusCode >= http.StatusBadRequest || resp.StatusCode/100 == 3 {
+		var head strings.Builder
+		_ = resp.Header.Write(&head) // a Builder takes everything
+		s.evidence.add("an error", head.String()+string(body))
+	}
+	return string(body)
+}
+
+// sweeping starts a server in a world, with settings changed.
+func sweeping(t *testing.T, w *world, changes map[string]string) *sweep {
+	t.Helper()
+	return &sweep{w, t, w.start(t, changes), &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// near are values that are almost a secret, and worth as much to somebody who
+// sees them in a log.
+func (w *world) near(name, secret string) []string {
+	values := []string{secret[1:], secret + "x", strings.ToLower(secret)}
+	for _, value := range values {
+		w.secrets.add("almost "+name, value)
+	}
+	return values
+}
+
+// echoing has Dwolla answer with what it was sent, credentials included.
+func (w *world) echoing(status int) (end func()) {
+	return w.secrets.instead("", func(rw http.ResponseWriter, r *http.Request) {
+		said := r.Header.Get("Authorization")
+		rw.Header().Set("Content-Type", "application/vnd.dwolla.v1.hal+json")
+		rw.WriteHeader(status)
+		_, _ = fmt.Fprintf(rw, `{"code":%q,"message":%q,"error":%q,"error_description":%q}`, said, said, said, said)
+	})
+}
+
+// directorySettings are those of a server that has every secret of the
+// directory.
+func directorySettings(w *world) map[string]string {
+	return map[string]string{
+		"ALLOWED_ACTIONS":       "dwolla-personal-vcr,dwolla-beneficial-owners",
+		"DWOLLA_WEBHOOK_SECRET": w.secret("DWOLLA_WEBHOOK_SECRET"),
+		"ENROLLMENT_KEYS":       w.secrets.key("the first of ENROLLMENT_KEYS") + "," + w.secrets.key("the second of ENROLLMENT_KEYS"),
+		"ADMIN_TOKEN":           w.secret("ADMIN_TOKEN"),
+	}
+}
+
+// TestNoSecretOfTheDirectoryOrOfBearersLeaves through operators, enrollment,
+// webhooks, bad tokens and a Dwolla that shouts what it was told.
+func TestNoSecretOfTheDirectoryOrOfBearersLeaves(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "console"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.withPostgres(t)
+			settings := directorySettings(w)
+			maps.Copy(settings, map[string]string{"LOG_FORMAT": format})
+			s := sweeping(t, w, settings)
+			s.operators(settings["ADMIN_TOKEN"])
+			s.webhooks(settings["DWOLLA_WEBHOOK_SECRET"])
+			s.bearers(s.users[1].bearer)
+			s.enrollment()
+			s.badDwolla()
+			s.outages(settings["ADMIN_TOKEN"])
+			w.secrets.has(t, "DWOLLA_CLIENT_SECRET", "DWOLLA_WEBHOOK_SECRET", "the first of ENROLLMENT_KEYS", "the second of ENROLLMENT_KEYS, in base64",
+				"ADMIN_TOKEN", "the password of DATABASE_URL", "the Basic credentials for /token", "an access token", "a client token", "a bearer token",
+				"the signature of a bearer token", "a webhook's signature", "a correlationId")
+		})
+	}
+}
+
+func (s *sweep) operators(token string) {
+	href := `{"customer":"` + customerID(3) + `"}`
+	for _, almost := range s.near("ADMIN_TOKEN", token) {
+		s.send(request{admin: true, method: http.MethodGet, path: "/customers", header: bearer(almost), want: http.StatusUnauthorized})
+	}
+	for _, r := range []request{
+		{method: http.MethodGet, path: "/customers", want: http.StatusOK},
+		{method: http.MethodGet, path: "/customers/nobody", want: http.StatusNotFound},
+		{method: http.MethodPut, path: "/customers/somebody", body: href, want: http.StatusConflict},
+		{method: http.MethodPut, path: "/customers/somebody", body: `{"customer":"` + token + `"}`, want: http.StatusBadRequest},
+		{method: http.MethodPatch, path: "/customers/somebody", body: href, want: http.StatusMethodNotAllowed},
+	} {
+		r.admin, r.header = true, bearer(token)
+		s.send(r)
+	}
+}
+
+func bearer(token string) map[string]string {
+	return map[string]string{"Authorization": "Bearer " + token}
+}
+
+func (s *sweep) webhooks(secret string) {
+	body := `{"id":"event-1","topic":"customer_suspended","resourceId":"` + customerID(5) + `","created":"2999-01-01T00:00:00.000Z"}`
+	signed := emulator.Sign(secret, body)
+	s.secrets.add("a webhook's signature", signed)
+	for _, r := range []struct {
+		signature string
+		body      string
+		want      int
+	}{
+		{signed, body, http.StatusOK},
+		{signed, body + " ", http.StatusUnauthorized},
+		{signed[1:], body, http.StatusUnauthorized},
+		{secret, body, http.StatusUnauthorized},
+	} {
+		s.send(request{
+			method: http.MethodPost, path: "/webhooks/dwolla", body: r.body, want: r.want,
+			header: map[string]string{"X-Request-Signature-SHA-256": r.signature},
+		})
+	}
+}
+
+func (s *sweep) bearers(token string) {
+	read := `{"action":"customer.read"}`
+	s.send(request{method: http.MethodPost, path: "/client-tokens", body: read, header: bearer(token), want: http.StatusOK})
+	s.send(request{method: http.MethodGet, path: "/session", header: bearer(token), want: http.StatusOK})
+	for _, bad := range append(s.near("a bearer token", token), token[:len(token)-5]) {
+		s.send(request{method: http.MethodPost, path: "/client-tokens", body: read, header: bearer(bad), want: http.StatusUnauthorized})
+	}
+	// A token where none belongs.
+	for _, r := range []request{
+		{method: http.MethodPost, path: "/client-tokens", body: token, want: http.StatusBadRequest},
+		{method: http.MethodPost, path: "/client-tokens", body: `{"action":"` + token + `"}`, want: http.StatusBadRequest},
+		{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.read","_links":{"` + token + `":{"href":"x"}}}`, want: http.StatusBadRequest},
+		{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.read","_links":{"customer":{"href":"` + token + `"}}}`, want: http.StatusBadRequest},
+		{method: http.MethodGet, path: "/session?access_token=" + token, want: http.StatusOK},
+		{method: http.MethodGet, path: "/nothing/" + token, want: http.StatusNotFound},
+	} {
+		r.header = bearer(token)
+		s.send(r)
+	}
+}
+
+// enrollment has a user without a Customer create one.
+func (s *sweep) enrollment() {
+	token, err := s.provider.Token(map[string]any{
+		"iss": s.settings["AUTH_BEARER_ISSUER"], "aud": "dropgate", "sub": "carol", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.secrets.jwt("a bearer token", token)
+	var page struct{ CorrelationID string }
+	if err := json.Unmarshal([]byte(s.send(request{method: http.MethodGet, path: "/session", header: bearer(token), want: http.StatusOK})), &page); err != nil {
+		s.t.Fatal(err)
+	}
+	s.secrets.add("a correlationId", page.CorrelationID)
+	s.send(request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.create"}`, header: bearer(token), want: http.StatusOK})
+	created, err := s.dwolla.AddCustomer(emulator.Customer{CorrelationID: page.CorrelationID})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	href := `{"href":"http://` + s.toDwolla.address + "/customers/" + created.ID + `"}`
+	s.send(request{method: http.MethodPut, path: "/session/customer", body: `{"href":"` + page.CorrelationID + `"}`, header: bearer(token), want: http.StatusBadRequest})
+	end := s.echoing(http.StatusBadRequest)
+	s.send(request{method: http.MethodPut, path: "/session/customer", body: href, header: bearer(token), want: http.StatusBadGateway})
+	end()
+	s.send(request{method: http.MethodPut, path: "/session/customer", body: href, header: bearer(token), want: http.StatusOK})
+	s.send(request{method: http.MethodPut, path: "/session/customer", body: href, header: bearer(s.users[7].bearer), want: http.StatusForbidden})
+}
+
+// badDwolla has Dwolla say what it must not, in every way that there is.
+func (s *sweep) badDwolla() {
+	read := request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.read"}`, header: bearer(s.users[1].bearer)}
+	for status, want := range map[int]int{
+		http.StatusOK: http.StatusBadGateway, http.StatusBadRequest: http.StatusBadGateway, http.StatusUnauthorized: http.StatusBadGateway,
+		http.StatusInternalServerError: http.StatusServiceUnavailable,
+	} {
+		end := s.echoing(status)
+		read.want = want
+		s.send(read)
+		end()
+	}
+	s.toDwolla.spoil(fault{garbage: s.settings["DWOLLA_CLIENT_SECRET"] + ": " + s.settings["DWOLLA_CLIENT_SECRET"] + "\r\n\r\n"})
+	read.want = http.StatusServiceUnavailable
+	s.send(read)
+	s.toDwolla.mend()
+	s.dwolla.ExpireAccessTokens()
+	end := s.echoing(http.StatusUnauthorized) // of /token, too
+	read.want = http.StatusBadGateway
+	s.send(read)
+	end()
+}
+
+func (s *sweep) outages(adminToken string) {
+	s.toPostgres.shut()
+	s.send(request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.update"}`, header: bearer(s.users[9].bearer), want: http.StatusServiceUnavailable})
+	s.send(request{admin: true, method: http.MethodGet, path: "/customers", header: bearer(adminToken), want: http.StatusServiceUnavailable})
+	s.evidence.asks(s.t, s.process)
+	s.toPostgres.open(s.t)
+}
+
+// TestNoSecretIsInTheDumpOfACrash of a busy server. SIGQUIT and SIGABRT print
+// every goroutine, as a panic does that nobody recovers.
+func TestNoSecretIsInTheDumpOfACrash(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"SIGQUIT": syscall.SIGQUIT, "SIGABRT": syscall.SIGABRT} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.withPostgres(t)
+			settings := directorySettings(w)
+			maps.Copy(settings, map[string]string{"GOTRACEBACK": "system"})
+			p := w.start(t, settings)
+			callers := w.bearers(p, 8)
+			w.warm(t, callers[0])
+			w.toDwolla.spoil(fault{latency: 300 * time.Millisecond}) // so that some are under way
+			l := startLoad(t, callers)
+			until(t, "some calls", 10*time.Second, func() bool { return everybody(l.soFar()) == len(callers) })
+			if err := p.cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			<-p.exited
+			l.stop()
+			if !strings.Contains(p.stderr.String(), "goroutine 1 ") {
+				t.Error("there is no dump")
+			}
+		})
+	}
+}
+
+// TestNoSecretIsInWhatABadConfigurationIsToldOf, whatever is wrong with it.
+func TestNoSecretIsInWhatABadConfigurationIsToldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	maps.Copy(w.settings, directorySettings(w))
+	w.settings["CUSTOMER_SOURCE"] = "database"
+	password := url.QueryEscape(w.secret("a password in a URL"))
+	for name, changes := range map[string]map[string]string{
+		"none":             {"DATABASE_URL": "sqlite:links.db"},
+		"DATABASE_URL":     {"DATABASE_URL": "postgres://user:" + password + "@host:port/x"},
+		"another one":      {"DATABASE_URL": "mysql://user:" + password + "@127.0.0.1/x"},
+		"REDIS_URL":        {"AUTH_MODES": "oidc", "SESSION_STORE": "redis", "REDIS_URL": "https://:" + password + "@host"},
+		"ENROLLMENT_KEYS":  {"ENROLLMENT_KEYS": w.settings["ENROLLMENT_KEYS"] + "!"},
+		"ADMIN_TOKEN":      {"ADMIN_TOKEN": w.secret("a short token")[:30]},
+		"many":             {"DWOLLA_ENVIRONMENT": "x", "AUTH_MODES": "x", "DATABASE_URL": password, "DWOLLA_WEBHOOK_SECRET": "short-secret"},
+		"DWOLLA_BASE_URL":  {"DWOLLA_BASE_URL": "http://user:" + password + "@127.0.0.1:1"},
+		"AUTH_FORWARD_URL": {"AUTH_MODES": "forward", "AUTH_FORWARD_URL": "http://user:" + password + "@127.0.0.1:1/\x7f"},
+	} {
+		for _, args := range [][]string{{"-check"}, {"customers", "show", "alice"}} {
+			settings := maps.Clone(w.settings)
+			maps.Copy(settings, changes)
+			command := exec.CommandContext(t.Context(), binary.path, args...)
+			command.Dir = t.TempDir()
+			for name, value := range settings {
+				command.Env = append(command.Env, name+"="+value)
+			}
+			said, _ := command.CombinedOutput() // it is to fail
+			if len(said) == 0 {
+				t.Errorf("%s, %s: nothing is said", name, args[0])
+			}
+			w.evidence.add("what is said of "+name, string(said))
+		}
+	}
+}

@@ -1,0 +1,218 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/bench/scratch"
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/customer"
+	"dropgate/internal/dwolla/emulator"
+)
+
+// user is one who asks for client tokens.
+type user struct {
+	name     string
+	customer string // the id of the user's own
+	bearer   string // a token that the provider has signed
+}
+
+// users is how many there are in a world. Each has a Customer, also the
+// attackers.
+const users = 40
+
+func userName(i int) string   { return fmt.Sprintf("user-%d", i) }
+func customerID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
+
+// world is what a server stands on, none of it shared with another world but the
+// servers of Redis and PostgreSQL. Its keepers write down every secret that
+// arises, and when the test is over look for them in all that has come out.
+type world struct {
+	dwolla   *emulator.Emulator
+	provider *provider.Provider
+	users    []user
+	settings map[string]string // of a server in this world
+	secrets  *secrets
+	evidence *evidence
+
+	// What faults are given to.
+	toDwolla, toProvider, toRedis, toPostgres *proxy
+}
+
+// newWorld makes a world in which users have bearer tokens with a claim that
+// says which Customer is theirs.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{secrets: newSecrets(), evidence: &evidence{}}
+	t.Cleanup(func() { w.evidence.keeps(t, w.secrets) }) // after everything else
+	const key = "the-key"
+	secret := w.secret("DWOLLA_CLIENT_SECRET")
+	w.dwolla = emulator.New(emulator.Options{ClientID: key, ClientSecret: secret})
+	w.toDwolla = w.serve(t, w.secrets.ofDwolla(w.dwolla))
+	w.toProvider = w.serve(t, w.secrets.ofProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.provider.ServeHTTP(rw, r) // whose issuer is the address of this server's proxy
+	})))
+	issuer := "http://" + w.toProvider.address
+	w.peopled(t, issuer)
+	w.settings = map[string]string{
+		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.address, "DWOLLA_TIMEOUT": "5s",
+		"DWOLLA_CLIENT_ID": key, "DWOLLA_CLIENT_SECRET": secret,
+		"ALLOWED_ACTIONS": "customer.read,customer.update,dwolla-beneficial-owners",
+		"AUTH_MODES":      "bearer", "AUTH_BEARER_ISSUER": issuer, "AUTH_BEARER_AUDIENCE": "dropgate",
+		"CUSTOMER_SOURCE": "claim", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
+		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "10s", "LOG_LEVEL": "debug",
+	}
+	// All of a load comes from one address.
+	for _, name := range []string{"RATE_LIMIT_USER", "RATE_LIMIT_IP"} {
+		if strings.Contains(binary.help, name) {
+			w.settings[name] = "100000/1m"
+		}
+	}
+	return w
+}
+
+// serve starts an HTTP server and a proxy to it.
+func (w *world) serve(t *testing.T, h http.Handler) *proxy {
+	t.Helper()
+	server := httptest.NewServer(h)
+	// What a mute proxy holds must not hold up the end.
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return newProxy(t, server.Listener.Addr().String())
+}
+
+// peopled makes the users, their Customers and the provider that signs them in.
+func (w *world) peopled(t *testing.T, issuer string) {
+	t.Helper()
+	claims := map[string]map[string]any{}
+	for i := range users {
+		name, id := userName(i), customerID(i)
+		if _, err := w.dwolla.AddCustomer(emulator.Customer{ID: id, Type: "business", Status: "verified"}); err != nil {
+			t.Fatal(err)
+		}
+		claims[name] = map[string]any{"dwolla_customer": id}
+		w.users = append(w.users, user{name: name, customer: id})
+	}
+	var err error
+	w.provider, err = provider.New(provider.Options{
+		Issuer: issuer, Audience: "dropgate", Users: claims, Transport: w.secrets.ofLogouts(http.DefaultTransport),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range w.users {
+		if w.users[i].bearer, err = w.provider.TokenFor(w.users[i].name); err != nil {
+			t.Fatal(err)
+		}
+		w.secrets.jwt("a bearer token", w.users[i].bearer)
+	}
+}
+
+// withPostgres has the users' Customers in a directory in PostgreSQL, in a
+// schema of its own, instead of in a claim.
+func (w *world) withPostgres(t *testing.T) {
+	t.Helper()
+	schema, err := scratch.NewSchema(t.Context(), required(t, "TEST_POSTGRES_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := schema.Drop(); err != nil {
+			t.Error(err)
+		}
+	})
+	database, err := customer.OpenPostgres(schema.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = database.Close() }()
+	if err := database.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range w.users {
+		if err := database.Link(t.Context(), u.name, u.customer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at, err := url.Parse(schema.URL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.toPostgres = newProxy(t, at.Host)
+	at.Host = w.toPostgres.address
+	// The servers at hand ask for none: it is there to be looked for afterwards.
+	at.User = url.UserPassword(at.User.Username(), w.secret("the password of DATABASE_URL"))
+	maps.Copy(w.settings, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at.String(), "CUSTOMER_CACHE": "0s"})
+}
+
+// withRedis has sessions in the Redis at a host and port.
+func (w *world) withRedis(t *testing.T, server string) {
+	t.Helper()
+	w.toRedis = newProxy(t, server)
+	maps.Copy(w.settings, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "redis://" + w.toRedis.address})
+}
+
+// sharedRedis is where the Redis to test with listens.
+func sharedRedis(t *testing.T) string {
+	t.Helper()
+	at, err := url.Parse(required(t, "TEST_REDIS_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Host
+}
+
+// required is what an environment variable says.
+func required(t *testing.T, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		lacks(t, name)
+	}
+	return value
+}
+
+// lacks ends a test that cannot be had on this machine: it is skipped, and in CI
+// it fails.
+func lacks(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal("there is no " + what)
+	}
+	t.Skip("there is no " + what)
+}
+
+// secret makes one up, and remembers it.
+func (w *world) secret(name string) string { return w.secrets.invent(name) }
+
+// start starts a server in this world, with some settings changed.
+func (w *world) start(t *testing.T, changes map[string]string) *process {
+	t.Helper()
+	settings := maps.Clone(w.settings)
+	maps.Copy(settings, changes)
+	p := startProcess(t, settings)
+	w.evidence.of(p)
+	t.Cleanup(func() {
+		if p.running() {
+			w.evidence.asks(t, p)
+		}
+	})
+	return p
+}
+
+// warm lets a server learn the keys and get an access token.
+func (w *world) warm(t *testing.T, c *caller) {
+	t.Helper()
+	until(t, "a first token", 10*time.Second, func() bool { return c.call(t.Context()).status == http.StatusOK })
+}

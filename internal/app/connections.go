@@ -1,0 +1,204 @@
+package app
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// connections are those of the public listener. They are followed here, and not
+// by http.Server, which closes a connection for idle when it stops although a
+// request has just arrived on it, and takes in as many as come.
+type connections struct {
+	most int
+
+	mu      sync.Mutex
+	open    map[*conn]struct{}
+	waiting list.List // of *conn: those without a request, the longest first
+	leaving bool
+	rest    time.Duration // how long an idle one is kept when leaving
+	gone    chan struct{} // closed when leaving and none is open
+}
+
+func newConnections(most int) *connections {
+	return &connections{most: most, open: map[*conn]struct{}{}, gone: make(chan struct{})}
+}
+
+// conn is one of them.
+type conn struct {
+	*net.TCPConn
+
+	all *connections
+
+	// What follows is guarded by all.mu.
+	place *list.Element // among those that wait, or nil
+	idle  time.Time     // since when; zero before its first request
+	begun bool          // something of its next request is here
+	ends  time.Time     // when it has to end, unless something has come; zero: not yet
+}
+
+// listener makes them.
+type listener struct {
+	*net.TCPListener
+
+	all *connections
+}
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	accepted, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // http.Server looks at what it is
+	}
+	return &conn{TCPConn: accepted, all: l.all}, nil
+}
+
+// changed is called by http.Server. It says that a connection is active only
+// when the whole header of a request is there.
+func (a *connections) changed(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		a.open[c] = struct{}{}
+		a.wait(c)
+		a.makeRoom(c)
+	case http.StateActive:
+		a.work(c)
+	case http.StateIdle:
+		c.begun, c.idle = false, time.Now()
+		if a.leaving { // it had its request before the drain, and the answer did not say that it ends
+			c.ends = c.idle.Add(a.rest)
+		}
+		a.wait(c)
+	case http.StateHijacked, http.StateClosed:
+		a.forget(c)
+	}
+}
+
+func (a *connections) wait(c *conn) { c.place = a.waiting.PushBack(c) }
+
+func (a *connections) work(c *conn) {
+	if c.place != nil {
+		a.waiting.Remove(c.place)
+		c.place = nil
+	}
+}
+
+func (a *connections) forget(c *conn) {
+	a.work(c)
+	delete(a.open, c)
+	if a.leaving && len(a.open) == 0 {
+		select {
+		case <-a.gone:
+		default:
+			close(a.gone)
+		}
+	}
+}
+
+// makeRoom keeps the number of connections within bounds: for a new one the one
+// goes that has had nothing to say for the longest. Whoever holds many for
+// nothing pushes out their own, and a caller with a request is let in.
+func (a *connections) makeRoom(newest *conn) {
+	if len(a.open) <= a.most {
+		return
+	}
+	victim, ok := a.waiting.Front().Value.(*conn)
+	if !ok {
+		victim = newest // never: it waits, too
+	}
+	a.forget(victim)
+	_ = victim.Close()
+}
+
+// leave ends every connection once it has no request any more, those that are
+// idle when they have been so for as long as rest, and returns when all have
+// ended, or ctx has. What it returns is the number of requests that were under
+// way then.
+func (a *connections) leave(ctx context.Context, rest time.Duration) int {
+	a.mu.Lock()
+	a.leaving, a.rest = true, rest
+	if len(a.open) == 0 {
+		close(a.gone)
+	}
+	for c := range a.open {
+		// A new one is given the time that it has for its first request, and one
+		// with a request is seen to when that is done.
+		if c.place != nil && !c.idle.IsZero() {
+			c.ends = c.idle.Add(rest)
+			if !c.begun {
+				_ = c.TCPConn.SetReadDeadline(c.ends)
+			}
+		}
+	}
+	a.mu.Unlock()
+	if a.ended(ctx) {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cut := 0
+	for c := range a.open {
+		if c.begun {
+			cut++
+		}
+	}
+	return cut
+}
+
+// ended waits for all connections to end, and reports whether they have.
+func (a *connections) ended(ctx context.Context) bool {
+	select {
+	case <-a.gone:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// lastLook is how long a connection that has to end is still read from: what is
+// there already is there at once.
+const lastLook = time.Millisecond
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.hasToEnd() {
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(lastLook))
+		n, err = c.TCPConn.Read(p)
+	}
+	if n > 0 {
+		c.all.mu.Lock()
+		c.begun = true
+		c.all.mu.Unlock()
+	}
+	return n, err //nolint:wrapcheck // http.Server looks at what it is
+}
+
+// SetReadDeadline implements net.Conn. A connection that has to end keeps the
+// deadline that it was given for that.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	if !c.ends.IsZero() && !c.begun {
+		t = c.ends
+	}
+	return c.TCPConn.SetReadDeadline(t) //nolint:wrapcheck // http.Server looks at what it is
+}
+
+// hasToEnd reports whether the connection has to end and has no request.
+func (c *conn) hasToEnd() bool {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	return !c.ends.IsZero() && !c.begun
+}

@@ -1,0 +1,183 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// small is a server with room for few connections.
+func small(t *testing.T, most int, h http.Handler) *server {
+	t.Helper()
+	s, err := listen(t.Context(), "127.0.0.1:0", h, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.connections.most = most
+	go func() { _ = s.serve() }()
+	t.Cleanup(func() {
+		_ = s.http.Close()
+		_ = s.listener.Close()
+	})
+	return s
+}
+
+// connect opens one, and makes a request on it unless that is empty. It returns
+// what came back.
+func connect(t *testing.T, s *server, request string) (net.Conn, string) {
+	t.Helper()
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if request == "" {
+		return c, ""
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	_, _ = io.ReadFull(c, answer)
+	return c, string(answer)
+}
+
+const plainRequest = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// waitUntil waits until something is so, of connections that nothing changes
+// meanwhile.
+func waitUntil(t *testing.T, what string, so func() bool, s *server) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; <-time.After(time.Millisecond) {
+		s.connections.mu.Lock()
+		good := so()
+		s.connections.mu.Unlock()
+		if good {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come true that %s", what)
+		}
+	}
+}
+
+// waitFor waits until so many connections are open, and all of them idle.
+func waitFor(t *testing.T, s *server, n int) {
+	t.Helper()
+	waitUntil(t, fmt.Sprintf("%d connections are open and idle", n), func() bool {
+		return len(s.connections.open) == n && s.connections.waiting.Len() == n
+	}, s)
+}
+
+func TestTheLongestIdleConnectionMakesRoomForANewOne(t *testing.T) {
+	s := small(t, 3, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	first, _ := connect(t, s, plainRequest)
+	second, _ := connect(t, s, "")
+	third, _ := connect(t, s, plainRequest)
+	waitFor(t, s, 3)
+	if _, err := io.WriteString(first, plainRequest); err != nil { // so that the second is the longest idle
+		t.Fatal(err)
+	}
+	waitUntil(t, "the second is the longest idle", func() bool {
+		c, ok := s.connections.waiting.Front().Value.(*conn)
+		return ok && c.RemoteAddr().String() == second.LocalAddr().String() && s.connections.waiting.Len() == 3
+	}, s)
+	if _, answer := connect(t, s, plainRequest); answer != "HTTP/1.1 200" {
+		t.Errorf("the new connection got %q", answer)
+	}
+	if _, err := second.Read(make([]byte, 1)); err == nil {
+		t.Error("the longest idle connection is still open")
+	}
+	for name, c := range map[string]net.Conn{"first": first, "third": third} {
+		if _, err := io.WriteString(c, plainRequest); err != nil {
+			t.Errorf("the %s: %v", name, err)
+		}
+	}
+	waitFor(t, s, 3)
+}
+
+func TestConnectionsWithARequestAreNotPushedOut(t *testing.T) {
+	release, begun := make(chan struct{}), make(chan struct{}, 8)
+	s := small(t, 2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		<-release
+	}))
+	busy := make([]net.Conn, 2)
+	for i := range busy {
+		busy[i], _ = connect(t, s, "")
+		if _, err := io.WriteString(busy[i], plainRequest); err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+	}
+	turnedAway, _ := connect(t, s, "")
+	if _, err := turnedAway.Read(make([]byte, 1)); err == nil {
+		t.Error("a third connection is served")
+	}
+	close(release)
+	for _, c := range busy {
+		answer := make([]byte, 12)
+		if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "HTTP/1.1 200" {
+			t.Errorf("a request under way: %q %v", answer, err)
+		}
+	}
+}
+
+// A client that has just connected has its first request on the way.
+func TestANewConnectionIsWaitedForWhenTheServerDrains(t *testing.T) {
+	s := small(t, 10, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") }))
+	fresh, _ := connect(t, s, "")
+	waitFor(t, s, 1)
+	cut := make(chan int, 1)
+	go func() { cut <- s.drain(t.Context(), 0) }()
+	waitUntil(t, "the drain has begun", func() bool { return s.connections.leaving }, s)
+	_ = fresh.SetDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := fresh.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection has ended: %v", err)
+	}
+	_ = fresh.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(fresh, plainRequest); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(fresh, answer); err != nil || string(answer) != "HTTP/1.1 200" {
+		t.Errorf("%q %v", answer, err)
+	}
+	if got := <-cut; got != 0 {
+		t.Errorf("%d requests were cut", got)
+	}
+}
+
+// Its next request is told that the connection ends, and the one after that goes
+// elsewhere.
+func TestAnIdleConnectionIsKeptForAWhileWhenTheServerDrains(t *testing.T) {
+	s := small(t, 10, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	busy, _ := connect(t, s, plainRequest)
+	idle, _ := connect(t, s, plainRequest)
+	waitFor(t, s, 2)
+	const rest = 300 * time.Millisecond
+	began, cut := time.Now(), make(chan int, 1)
+	go func() { cut <- s.drain(t.Context(), rest) }()
+	waitUntil(t, "the drain has begun", func() bool { return s.connections.leaving }, s)
+	if _, err := io.WriteString(busy, plainRequest); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]net.Conn{"busy": busy, "idle": idle} {
+		answers, err := io.ReadAll(c)
+		if got := strings.Count(string(answers), "HTTP/1.1 200"); err != nil || name == "busy" && got != 1 {
+			t.Errorf("the %s one: %d answers, %v", name, got, err)
+		}
+	}
+	if got := <-cut; got != 0 || time.Since(began) < rest/2 {
+		t.Errorf("after %s: %d requests were cut", time.Since(began), got)
+	}
+}

@@ -1,0 +1,276 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/internal/app"
+)
+
+func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
+	w := newWorld(t)
+	s := w.start(t, map[string]string{"SHUTDOWN_DELAY": "1s"})
+	s.vend(t, "alice", `{"action":"customer.read"}`) // gets the access token
+	kept := &http.Client{Transport: &http.Transport{}}
+	defer kept.CloseIdleConnections()
+	if s.hangsUp(t, kept) {
+		t.Error("a connection is not kept")
+	}
+	release := make(chan struct{})
+	w.hold(release)
+
+	finished := make(chan answer, 1)
+	go func() { finished <- s.vend(t, "alice", `{"action":"customer.read"}`) }()
+	<-w.held
+	s.stop()
+	for s.admin(t, "/readyz").status != http.StatusServiceUnavailable {
+		if err := t.Context().Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
+		t.Errorf("livez while draining: %d", got.status)
+	}
+	if !s.hangsUp(t, kept) {
+		t.Error("a kept connection is not asked to go elsewhere")
+	}
+	close(release)
+	if got := <-finished; got.status != http.StatusOK {
+		t.Errorf("the request under way: %d %s", got.status, got.body)
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if _, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr()); err == nil {
+		t.Error("the public listener is still open")
+	}
+}
+
+// hangsUp makes a request and reports whether the answer ends the connection.
+func (s *service) hangsUp(t *testing.T, client *http.Client) bool {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.PublicAddr()+"/openapi.yaml", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.Close
+}
+
+// begin makes n requests for tokens that nobody answers before they are
+// released, and returns when all of them are at Dwolla. Each tells how it ended.
+func (s *service) begin(t *testing.T, n int) <-chan error {
+	t.Helper()
+	s.vend(t, "alice", readCustomer) // gets the access token
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	s.world.hold(release)
+	token, err := s.world.provider.TokenFor("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, n)
+	for range n {
+		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, "http://"+s.PublicAddr()+"/client-tokens", strings.NewReader(readCustomer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+token)
+		go func() {
+			resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			ended <- err
+		}()
+		<-s.world.held
+	}
+	return ended
+}
+
+// cutting fails the test unless the service ends within a few seconds with a
+// line that counts so many requests, each of which has left its own lines.
+func (s *service) cutting(t *testing.T, n int, reason string) {
+	t.Helper()
+	select {
+	case err := <-s.done:
+		if !errors.Is(err, app.ErrCut) {
+			t.Errorf("Serve: %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("the service does not end")
+	}
+	var told []map[string]any
+	for _, line := range s.logs.lines(t, "") {
+		if _, counts := line["requests_cut"]; counts {
+			told = append(told, line)
+		}
+	}
+	if len(told) != 1 || told[0]["requests_cut"] != float64(n) || told[0]["reason"] != reason || told[0]["level"] != "error" {
+		t.Errorf("the log counts %v, want one line of %d requests and %q", told, n, reason)
+	}
+	cut := 0
+	for _, line := range s.logs.lines(t, "audit") {
+		if line["outcome"] == "ClientClosedRequest" {
+			cut++
+		}
+	}
+	if cut != n {
+		t.Errorf("%d of %d requests that were cut have their audit lines:\n%s", cut, n, s.logs)
+	}
+}
+
+func TestASecondSignalEndsAtOnceAndCountsWhatWasCut(t *testing.T) {
+	for name, delay := range map[string]string{"while balancers notice": "1m", "while requests are waited for": "0s"} {
+		t.Run(name, func(t *testing.T) {
+			s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": delay, "SHUTDOWN_TIMEOUT": "1m"})
+			ended := s.begin(t, 3)
+			kept := s.keep(t) // is not cut: it has no request
+			s.stop()
+			until(t, "the drain", func() bool { return strings.Contains(s.logs.String(), "no longer ready") })
+			s.hurry()
+			s.cutting(t, 3, "a second signal")
+			for range 3 {
+				if err := <-ended; err == nil {
+					t.Error("a request that was cut has been answered")
+				}
+			}
+			_ = kept.Close()
+		})
+	}
+}
+
+func TestASecondSignalWhileNothingIsUnderWayCutsNothing(t *testing.T) {
+	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
+	s.keep(t)
+	s.stop()
+	s.hurry()
+	select {
+	case err := <-s.done:
+		if err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("the service does not end")
+	}
+	if log := s.logs.String(); !strings.Contains(log, `"requests_cut":0`) || !strings.Contains(log, `"message":"stopped"`) {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+func TestADrainPastItsLimitEndsAtOnceAndCountsWhatWasCut(t *testing.T) {
+	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_TIMEOUT": "1s"})
+	s.begin(t, 2)
+	s.stop()
+	s.cutting(t, 2, "SHUTDOWN_TIMEOUT has passed")
+}
+
+// keep opens a connection and makes a request on it, after which it is idle.
+func (s *service) keep(t *testing.T) *rawConn {
+	t.Helper()
+	nc, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	c := &rawConn{Conn: nc, r: bufio.NewReader(nc)}
+	c.send(t, aRequest)
+	if status, err := c.status(); status != http.StatusOK {
+		t.Fatalf("%d %v", status, err)
+	}
+	return c
+}
+
+const aRequest = "GET /openapi.yaml HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// rawConn is a connection without a client that would try again.
+type rawConn struct {
+	net.Conn
+
+	r *bufio.Reader
+}
+
+func (c *rawConn) send(t *testing.T, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// status reads an answer.
+func (c *rawConn) status() (int, error) {
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return 0, fmt.Errorf("no answer: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return 0, fmt.Errorf("half an answer: %w", err)
+	}
+	return resp.StatusCode, nil
+}
+
+// What http.Server.Shutdown drops: a request that has arrived but has not been
+// read when the idle connections are closed.
+func TestARequestThatArrivesOnAnIdleConnectionAsTheDrainEndsIsAnswered(t *testing.T) {
+	w := newWorld(t)
+	for range 5 {
+		s := w.start(t, nil)
+		kept := make([]*rawConn, 100)
+		for i := range kept {
+			kept[i] = s.keep(t)
+		}
+		for _, c := range kept {
+			c.send(t, aRequest)
+		}
+		s.stop()
+		for _, c := range kept {
+			if status, err := c.status(); status != http.StatusOK {
+				t.Fatalf("%d %v", status, err)
+			}
+		}
+		if err := <-s.done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestARequestOfWhichOnlyAPartIsThereAsTheDrainEndsIsAnswered(t *testing.T) {
+	s := newWorld(t).start(t, nil)
+	kept, fresh := s.keep(t), s.keep(t)
+	half := len(aRequest) / 2
+	kept.send(t, aRequest[:half])
+	fresh.send(t, aRequest[:2])
+	idle := s.keep(t)
+	s.stop()
+	if _, err := idle.status(); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		t.Errorf("the idle connection: %v, want it to end", err)
+	}
+	kept.send(t, aRequest[half:])
+	fresh.send(t, aRequest[2:])
+	for _, c := range []*rawConn{kept, fresh} {
+		if status, err := c.status(); status != http.StatusOK {
+			t.Errorf("%d %v", status, err)
+		}
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
