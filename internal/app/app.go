@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -239,6 +238,8 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 		running.Wait()
 		a.close()
 	})
+	running.Go(func() { a.dwolla.Run(background) })
+	running.Go(func() { a.watch(background) })
 	if a.keys != nil {
 		running.Go(func() { a.keys.Run(background) })
 	}
@@ -303,29 +304,6 @@ func (a *App) close() {
 	if a.dwolla != nil {
 		a.dwolla.Close()
 	}
-}
-
-// ready is the readiness of this replica.
-func (a *App) ready(ctx context.Context) error {
-	if a.draining.Load() {
-		return errors.New("draining")
-	}
-	if a.store != nil {
-		if err := a.store.Ping(ctx); err != nil {
-			return fmt.Errorf("database: %w", err)
-		}
-	}
-	if a.query != nil {
-		if err := a.query.Check(ctx); err != nil {
-			return fmt.Errorf("the application's database: %w", err)
-		}
-	}
-	if a.oidc != nil && a.config.SessionStore == "redis" {
-		if err := a.redis.Ping(ctx).Err(); err != nil {
-			return fmt.Errorf("session store: %w", err)
-		}
-	}
-	return nil
 }
 
 // newRegistry returns a registry with what every Go service shows, and the
