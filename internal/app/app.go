@@ -123,7 +123,10 @@ func (a *App) open(ctx context.Context, version string) error {
 // idle ones at once would cut a request that is on its way on one of them.
 func (a *App) movingOn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.draining.Load() {
+		// A body in chunks may have had a Content-Length, too, which net/http has
+		// removed; a proxy that went by it takes for a body what follows as a
+		// request (RFC 9112, 6.1: the connection has to end).
+		if a.draining.Load() || len(r.TransferEncoding) > 0 {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
