@@ -61,20 +61,26 @@ func (w *world) goodClient(t *testing.T, p *process) (stop func(during string)) 
 		t.Helper()
 		close(stopped)
 		<-ended
-		slices.Sort(took)
-		median, most := took[len(took)/2], took[len(took)*95/100]
-		t.Logf("during %s: %d answers to the good client, median %s, 95 %% within %s, the slowest %s; memory at most %d MiB",
-			during, len(took), median, most, took[len(took)-1], p.peakMemory(t))
-		if len(faults) > 0 {
-			t.Errorf("during %s: %d answers were no tokens: %s", during, len(faults), faults[0])
-		}
-		// The machine is shared with the attackers, and others: some may wait for it.
-		if median > fastEnough/4 || most > fastEnough {
-			t.Errorf("during %s the good client waits", during)
-		}
-		if memory := p.peakMemory(t); memory >= mostMemory {
-			t.Errorf("during %s the server has %d MiB", during, memory)
-		}
+		judge(t, p, during, took, faults)
+	}
+}
+
+// judge looks at the answers that the good client got, and at the memory.
+func judge(t *testing.T, p *process, during string, took []time.Duration, faults []string) {
+	t.Helper()
+	slices.Sort(took)
+	median, most, memory := took[len(took)/2], took[len(took)*95/100], p.peakMemory(t)
+	t.Logf("during %s: %d answers to the good client, median %s, 95 %% within %s, the slowest %s; memory at most %d MiB",
+		during, len(took), median, most, took[len(took)-1], memory)
+	if len(faults) > 0 {
+		t.Errorf("%d answers were no tokens: %s", len(faults), faults[0])
+	}
+	// The machine is shared with the attackers, and others: some may wait for it.
+	if median > fastEnough/4 || most > fastEnough {
+		t.Error("the good client waits")
+	}
+	if memory >= mostMemory {
+		t.Errorf("the server has %d MiB", memory)
 	}
 }
 

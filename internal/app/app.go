@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,7 +123,10 @@ func (a *App) open(ctx context.Context, version string) error {
 // idle ones at once would cut a request that is on its way on one of them.
 func (a *App) movingOn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.draining.Load() {
+		// A body in chunks may have had a Content-Length, too, which net/http has
+		// removed; a proxy that went by it takes for a body what follows as a
+		// request (RFC 9112, 6.1: the connection has to end).
+		if a.draining.Load() || len(r.TransferEncoding) > 0 {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
@@ -239,6 +241,8 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 		running.Wait()
 		a.close()
 	})
+	running.Go(func() { a.dwolla.Run(background) })
+	running.Go(func() { a.watch(background) })
 	if a.keys != nil {
 		running.Go(func() { a.keys.Run(background) })
 	}
@@ -303,29 +307,6 @@ func (a *App) close() {
 	if a.dwolla != nil {
 		a.dwolla.Close()
 	}
-}
-
-// ready is the readiness of this replica.
-func (a *App) ready(ctx context.Context) error {
-	if a.draining.Load() {
-		return errors.New("draining")
-	}
-	if a.store != nil {
-		if err := a.store.Ping(ctx); err != nil {
-			return fmt.Errorf("database: %w", err)
-		}
-	}
-	if a.query != nil {
-		if err := a.query.Check(ctx); err != nil {
-			return fmt.Errorf("the application's database: %w", err)
-		}
-	}
-	if a.oidc != nil && a.config.SessionStore == "redis" {
-		if err := a.redis.Ping(ctx).Err(); err != nil {
-			return fmt.Errorf("session store: %w", err)
-		}
-	}
-	return nil
 }
 
 // newRegistry returns a registry with what every Go service shows, and the

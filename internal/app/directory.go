@@ -85,16 +85,20 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.config.CustomerSource != "database" && a.config.WebhookSecret.IsZero() {
 		return nil
 	}
+	// A server that takes connections and says nothing must not keep the process
+	// from listening, or its orchestrator would start it again and again.
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
 	store, err := a.config.openDatabase(ctx)
 	if store == nil {
 		return err
 	}
-	a.store = store
-	if err != nil {
-		a.log.Warn().Err(err).Msg("the database cannot be reached: users' Customers are not known until it can")
-	}
+	a.store = store // that it cannot be reached is watched for
 	return nil
 }
+
+// openWithin is how long the start waits for a database.
+const openWithin = 5 * time.Second
 
 // openDatabase opens the database and brings its schema up to date. Beside the
 // error of a server that cannot be reached now there is a database, which has to
@@ -122,12 +126,13 @@ const migrateEvery = 2 * time.Second
 
 // migrate brings the schema up to date, once the database can be reached.
 func (a *App) migrate(ctx context.Context) {
-	for ctx.Err() == nil {
+	for told := ""; ctx.Err() == nil; {
 		err := a.store.Migrate(ctx)
 		switch {
 		case err == nil:
 			return
-		case errors.Is(err, customer.ErrSchema):
+		case errors.Is(err, customer.ErrSchema) && err.Error() != told:
+			told = err.Error()
 			a.log.Error().Err(err).Msg("DATABASE_URL: the database was not there at the start, and cannot be used now")
 		}
 		select {
@@ -165,11 +170,12 @@ func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	if a.query, err = customer.NewQuery(c.DatabaseURL, c.CustomerQuery, c.api); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
 	if err := a.query.Check(ctx); errors.Is(err, customer.ErrQuery) {
 		return nil, fmt.Errorf("CUSTOMER_QUERY: %w", err)
-	} else if err != nil {
-		a.log.Warn().Err(err).Msg("the application's database cannot be reached: users' Customers are not known until it can")
 	}
+	// That it cannot be reached is watched for.
 	return customer.Remember(a.query, c.CustomerCache), nil
 }
 

@@ -132,7 +132,7 @@ func wants(t *testing.T, what, answer, want string) {
 // until asks until the answer is good, for a while.
 func until(t *testing.T, what string, good func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !good(); {
+	for deadline := time.Now().Add(40 * time.Second); !good(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s does not come true", what)
 		}

@@ -48,6 +48,7 @@ type KeySet struct {
 	fetching  chan struct{}      // closed when the fetch under way ends; nil if none is
 	cancel    context.CancelFunc // ends the fetch under way
 	lastFetch time.Time          // when the last one began
+	fault     error              // of the last one, if it failed
 	fetched   time.Time          // when the last one that succeeded began
 	stopped   bool               // none starts any more
 }
@@ -184,28 +185,47 @@ func (s *KeySet) fetch(from source) <-chan struct{} {
 	go func() {
 		defer close(done)
 		defer cancel()
-		ok := s.replace(ctx)
+		err := s.replace(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.fetching = nil
-		if ok {
+		s.tell(err)
+		if err == nil {
 			s.fetched = began
 		}
 	}()
 	return done
 }
 
-// replace puts the provider's keys in the place of the old ones, and reports
-// whether they could be had. A set that did not change stays the same pointer,
-// on which verifiedTokens relies.
-func (s *KeySet) replace(ctx context.Context) bool {
-	fresh, err := s.download(ctx)
-	if err != nil {
-		s.fetches.WithLabelValues("failure").Inc()
+// Fault is why the last fetch failed, or nil.
+func (s *KeySet) Fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+// tell writes a line when the provider goes away, and one when it is there
+// again. The caller holds mu.
+func (s *KeySet) tell(err error) {
+	switch {
+	case err == nil && s.fault != nil:
+		s.config.Logger.Info().Str("issuer", s.config.Issuer).Msg("the identity provider answers again")
+	case err != nil && s.fault == nil:
 		s.config.Logger.Warn().Err(err).Str("issuer", s.config.Issuer).
 			Bool("old_keys", s.current.Load() != nil).
 			Msg("fetching the identity provider's keys failed")
-		return false
+	}
+	s.fault = err
+}
+
+// replace puts the provider's keys in the place of the old ones, unless they
+// cannot be had. A set that did not change stays the same pointer, on which
+// verifiedTokens relies.
+func (s *KeySet) replace(ctx context.Context) error {
+	fresh, err := s.download(ctx)
+	if err != nil {
+		s.fetches.WithLabelValues("failure").Inc()
+		return err
 	}
 	s.fetches.WithLabelValues("success").Inc()
 	if old := s.current.Load(); old == nil || !reflect.DeepEqual(old, fresh) {
@@ -213,7 +233,7 @@ func (s *KeySet) replace(ctx context.Context) bool {
 		s.config.Logger.Info().Str("issuer", s.config.Issuer).Int("keys", len(fresh.list)).
 			Msg("the identity provider has new keys")
 	}
-	return true
+	return nil
 }
 
 func (s *KeySet) download(ctx context.Context) (*keys, error) {

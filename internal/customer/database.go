@@ -34,6 +34,7 @@ type Database struct {
 	// SQLite has no word for it and needs none.
 	skipLocked string
 	migrated   atomic.Bool
+	unmigrated atomic.Pointer[string] // why the last attempt failed
 }
 
 // answerTimeout is within which a database has to answer. Without it, a server
@@ -62,6 +63,9 @@ func (d *Database) Close() error {
 // links can be read.
 func (d *Database) Ping(ctx context.Context) error {
 	if !d.migrated.Load() {
+		if why := d.unmigrated.Load(); why != nil {
+			return fmt.Errorf("the schema is not known to be up to date yet: %s", *why)
+		}
 		return errors.New("the schema is not known to be up to date yet")
 	}
 	if _, err := d.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {

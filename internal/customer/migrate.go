@@ -36,6 +36,8 @@ func (d *Database) Migrate(ctx context.Context) error {
 	defer cancel()
 	if err := d.migrateAlone(ctx); err != nil {
 		err = withoutConfig(err)
+		why := err.Error()
+		d.unmigrated.Store(&why)
 		if refusedForGood(err) {
 			return fmt.Errorf("%w: %w", ErrSchema, err)
 		}

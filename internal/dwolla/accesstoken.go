@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type accessTokens struct {
 	current  accessToken
 	timer    *time.Timer          // renews in the background; nil once closed
 	failures int                  // in a row
+	told     string               // what the log has of them
 	failure  *clienttoken.Failure // of the last fetch, for those who come before retryAt
 	retryAt  time.Time            // no fetch before this
 }
@@ -223,7 +225,11 @@ func (s *accessTokens) renewed() (any, error) {
 	pause := s.pauseAfter(fault)
 	s.failures++
 	s.failure, s.retryAt = fault.failure(), time.Now().Add(pause)
-	event := s.log.Error().
+	level := zerolog.DebugLevel // once is enough, until it is another one
+	if told := strconv.Itoa(fault.Status) + fault.Code; s.failures == 1 || told != s.told {
+		level, s.told = zerolog.ErrorLevel, told
+	}
+	event := s.log.WithLevel(level).
 		Int("status", fault.Status).
 		Str("dwolla_code", fault.Code).
 		Str("dwolla_request_id", fault.RequestID).

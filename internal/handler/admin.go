@@ -17,11 +17,8 @@ import (
 // AdminConfig is what the admin listener needs. It is never exposed to the
 // internet.
 type AdminConfig struct {
-	Version string
-	// Ready reports what keeps this replica from serving: its own state and its
-	// own stores, never Dwolla or the identity provider. A dependency that all
-	// replicas share must not take all of them out of service at once.
-	Ready    func(ctx context.Context) error
+	Version  string
+	Ready    func(ctx context.Context) Readiness
 	Gatherer prometheus.Gatherer
 	// Token opens the directory. Without one, or without Links, there is none.
 	Token  clienttoken.Secret
@@ -29,6 +26,22 @@ type AdminConfig struct {
 	Links  Links
 	Audit  audit.Trail
 	Logger zerolog.Logger
+}
+
+// Readiness is whether a replica can serve.
+type Readiness struct {
+	// Reason is what keeps it from serving: its own state and its own stores,
+	// never Dwolla or the identity provider. A dependency that all replicas share
+	// must not take all of them out of service at once. Empty: nothing does.
+	Reason string
+	// Missing is all that is away, also what readiness does not depend on.
+	Missing []Missing
+}
+
+// Missing is something that is away. Neither word holds a secret.
+type Missing struct {
+	What   string `json:"what"`
+	Reason string `json:"reason"`
 }
 
 // Links is the directory as its operators see it.
@@ -41,8 +54,9 @@ type Links interface {
 const readyWithin = 2 * time.Second
 
 type status struct {
-	Status string `json:"status"`
-	Reason string `json:"reason,omitempty"`
+	Status  string    `json:"status"`
+	Reason  string    `json:"reason,omitempty"`
+	Missing []Missing `json:"missing,omitempty"`
 }
 
 // NewAdmin returns the handler of the admin listener.
@@ -54,11 +68,12 @@ func NewAdmin(c AdminConfig) http.Handler {
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 		defer cancel()
-		if err := c.Ready(ctx); err != nil {
-			_ = writeJSON(w, http.StatusServiceUnavailable, status{Status: "not ready", Reason: err.Error()})
+		now := c.Ready(ctx)
+		if now.Reason != "" {
+			_ = writeJSON(w, http.StatusServiceUnavailable, status{"not ready", now.Reason, now.Missing})
 			return
 		}
-		_ = writeJSON(w, http.StatusOK, status{Status: "ready"})
+		_ = writeJSON(w, http.StatusOK, status{Status: "ready", Missing: now.Missing})
 	})
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, map[string]string{"version": c.Version})

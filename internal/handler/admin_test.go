@@ -3,7 +3,6 @@ package handler_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -16,7 +15,7 @@ import (
 )
 
 // ask gets a page of the admin listener.
-func ask(t *testing.T, c handler.AdminConfig, path string) (status int, answer map[string]string) {
+func ask(t *testing.T, c handler.AdminConfig, path string) (status int, answer map[string]any) {
 	t.Helper()
 	got := httptest.NewRecorder()
 	handler.NewAdmin(c).ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
@@ -27,21 +26,24 @@ func ask(t *testing.T, c handler.AdminConfig, path string) (status int, answer m
 }
 
 func TestAdminTellsHowTheReplicaIs(t *testing.T) {
-	ready := func(context.Context) error { return nil }
-	draining := func(context.Context) error { return errors.New("draining") }
+	dwolla := []handler.Missing{{What: "dwolla", Reason: "status 503"}}
+	told := []any{map[string]any{"what": "dwolla", "reason": "status 503"}}
 	for _, row := range []struct {
 		path   string
-		ready  func(context.Context) error
+		ready  handler.Readiness
 		status int
-		answer map[string]string
+		answer map[string]any
 	}{
-		{"/livez", ready, 200, map[string]string{"status": "live"}},
-		{"/livez", draining, 200, map[string]string{"status": "live"}},
-		{"/readyz", ready, 200, map[string]string{"status": "ready"}},
-		{"/readyz", draining, 503, map[string]string{"status": "not ready", "reason": "draining"}},
-		{"/version", draining, 200, map[string]string{"version": "1.2.3"}},
+		{"/livez", handler.Readiness{}, 200, map[string]any{"status": "live"}},
+		{"/livez", handler.Readiness{Reason: "draining"}, 200, map[string]any{"status": "live"}},
+		{"/readyz", handler.Readiness{}, 200, map[string]any{"status": "ready"}},
+		{"/readyz", handler.Readiness{Missing: dwolla}, 200, map[string]any{"status": "ready", "missing": told}},
+		{"/readyz", handler.Readiness{Reason: "draining"}, 503, map[string]any{"status": "not ready", "reason": "draining"}},
+		{"/readyz", handler.Readiness{Reason: "draining", Missing: dwolla}, 503, map[string]any{"status": "not ready", "reason": "draining", "missing": told}},
+		{"/version", handler.Readiness{Reason: "draining"}, 200, map[string]any{"version": "1.2.3"}},
 	} {
-		status, answer := ask(t, handler.AdminConfig{Version: "1.2.3", Ready: row.ready, Gatherer: prometheus.NewRegistry()}, row.path)
+		ready := func(context.Context) handler.Readiness { return row.ready }
+		status, answer := ask(t, handler.AdminConfig{Version: "1.2.3", Ready: ready, Gatherer: prometheus.NewRegistry()}, row.path)
 		if status != row.status {
 			t.Errorf("%s: answer %d, want %d", row.path, status, row.status)
 		}
@@ -52,11 +54,11 @@ func TestAdminTellsHowTheReplicaIs(t *testing.T) {
 }
 
 func TestAdminBoundsTheReadinessChecks(t *testing.T) {
-	bounded := func(ctx context.Context) error {
+	bounded := func(ctx context.Context) handler.Readiness {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 2*time.Second {
-			return errors.New("without a deadline")
+			return handler.Readiness{Reason: "without a deadline"}
 		}
-		return nil
+		return handler.Readiness{}
 	}
 	if status, answer := ask(t, handler.AdminConfig{Ready: bounded, Gatherer: prometheus.NewRegistry()}, "/readyz"); status != http.StatusOK {
 		t.Errorf("answer %d %v", status, answer)

@@ -42,7 +42,7 @@ func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	}
 	logger := zerolog.New(d.logs)
 	c := handler.AdminConfig{
-		Ready: func(context.Context) error { return nil }, Gatherer: prometheus.NewRegistry(),
+		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
 		Token: clienttoken.NewSecret(adminToken), API: api,
 		Links: customer.Records{API: api, Links: customer.NewLinks(api, d.store, 0), Store: d.store},
 		Audit: audit.NewTrail(logger), Logger: logger,
@@ -182,7 +182,7 @@ func TestWithoutAnAdminTokenThereIsNoDirectory(t *testing.T) {
 	} {
 		got := httptest.NewRecorder()
 		c := handler.AdminConfig{
-			Ready: func(context.Context) error { return nil }, Gatherer: prometheus.NewRegistry(),
+			Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
 			Token: clienttoken.NewSecret(adminToken), Links: customer.Records{},
 		}
 		edit(&c)

@@ -1,0 +1,122 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestNothingInABodyIsEverTakenForARequest sends the shapes by which requests are
+// smuggled past proxies. Each hides a good request for a token in a place that
+// somebody may take for a body, or the other way round.
+func TestNothingInABodyIsEverTakenForARequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(t, map[string]string{"DWOLLA_TIMEOUT": "5s", "LOG_LEVEL": "info"})
+	bearer := "Authorization: Bearer " + w.users[0].bearer + "\r\n"
+	good := asking("x", bearer)
+	until(t, "a first token", 10*time.Second, func() bool {
+		got, err := (&rawClient{address: p.public}).do(good)
+		return err == nil && got.token != ""
+	})
+	const post = "POST /client-tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	length := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
+	chunk := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
+	const ask = `{"action":"customer.read"}`
+	for name, shape := range map[string]struct {
+		send   string
+		want   []int // the statuses of the answers
+		vended int   // requests that are good and not hidden
+	}{
+		"two good ones":                        {good + good, []int{200, 200}, 2},
+		"a good one in a refused body":         {post + length(good) + "\r\n" + good, []int{401}, 0},
+		"a good one in a wrong body":           {post + bearer + length(good) + "\r\n" + good, []int{400}, 0},
+		"a good one behind a refused body":     {post + length(ask) + "\r\n" + ask + good, []int{401, 200}, 1},
+		"a body that GET does not have":        {"GET /session HTTP/1.1\r\nHost: x\r\n" + length(good) + "\r\n" + good, []int{401}, 0},
+		"CL.TE":                                {post + bearer + length("0\r\n\r\n"+good) + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + good, []int{400}, 0},
+		"TE.CL":                                {post + bearer + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(good), []int{400}, 0},
+		"chunks":                               {post + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(ask), []int{200}, 1},
+		"behind chunks":                        {post + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(ask) + good, []int{200}, 1},
+		"two lengths":                          {post + bearer + length(ask) + length(ask+good) + "\r\n" + ask + good, []int{400}, 0},
+		"two lengths in one":                   {post + bearer + "Content-Length: 26, 27\r\n\r\n" + ask + good, []int{400}, 0},
+		"a negative length":                    {post + bearer + "Content-Length: -1\r\n\r\n" + good, []int{400}, 0},
+		"a length with a sign":                 {post + bearer + "Content-Length: +26\r\n\r\n" + ask + good, []int{400}, 0},
+		"an endless length":                    {post + bearer + "Content-Length: 99999999999999999999\r\n\r\n" + ask + good, []int{400}, 0},
+		"TE xchunked":                          {post + bearer + "Transfer-Encoding: xchunked\r\n\r\n" + chunk(good), []int{501}, 0},
+		"TE chunked, identity":                 {post + bearer + "Transfer-Encoding: chunked, identity\r\n\r\n" + chunk(good), []int{501}, 0},
+		"TE twice":                             {post + bearer + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunk(good), []int{501}, 0},
+		"TE by a vertical tab":                 {post + bearer + "Transfer-Encoding: \vchunked\r\n\r\n" + chunk(good), []int{400}, 0},
+		"TE in a folded line":                  {post + bearer + "Transfer-Encoding:\r\n chunked\r\n" + length(ask) + "\r\n" + ask + good, nil, 0},
+		"a space before the colon":             {post + bearer + "Transfer-Encoding : chunked\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0},
+		"a chunk of no size":                   {post + bearer + "Transfer-Encoding: chunked\r\n\r\n\r\n" + good, []int{400}, 0},
+		"a chunk of a size that is none":       {post + bearer + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + good, []int{400}, 0},
+		"a negative chunk":                     {post + bearer + "Transfer-Encoding: chunked\r\n\r\n-1\r\n" + good, []int{400}, 0},
+		"a chunk beyond all numbers":           {post + bearer + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n" + good, []int{400}, 0},
+		"a chunk without its end":              {post + bearer + "Transfer-Encoding: chunked\r\n\r\n1a\r\n" + ask + good, []int{400}, 0},
+		"a chunk extension of a megabyte":      {post + bearer + "Transfer-Encoding: chunked\r\n\r\n1a;" + strings.Repeat("x", 1<<20) + "\r\n" + ask + "\r\n0\r\n\r\n" + good, []int{400}, 0},
+		"HTTP/1.0 with TE":                     {strings.Replace(post, "1.1", "1.0", 1) + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(good), nil, 0},
+		"another host in the target":           {strings.Replace(post, " /", " http://evil.example/", 1) + length(ask) + bearer + "\r\n" + ask, []int{200}, 1},
+		"no host":                              {strings.Replace(post, "Host: x\r\n", "", 1) + bearer + length(ask) + "\r\n" + ask + good, []int{400}, 0},
+		"two hosts":                            {strings.Replace(post, "Host: x", "Host: x\r\nHost: y", 1) + bearer + length(ask) + "\r\n" + ask + good, []int{400}, 0},
+		"a null byte in a header":              {post + bearer + "X-A: a\x00b\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0},
+		"a bare CR in a header":                {post + bearer + "X-A: a\rTransfer-Encoding: chunked\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0},
+		"large headers":                        {post + "X-A: " + strings.Repeat("x", 24<<10) + "\r\n" + length(ask) + "\r\n" + ask + good, []int{431}, 0},
+		"many headers":                         {post + strings.Repeat("X-A: x\r\n", 4000) + length(ask) + "\r\n" + ask + good, []int{431}, 0},
+		"expecting, refused before the body":   {post + length(good) + "Expect: 100-continue\r\n\r\n", []int{401}, 0},
+		"expecting, refused, a body of 1 TB":   {post + "Content-Length: 1099511627776\r\nExpect: 100-continue\r\n\r\n", []int{401}, 0},
+		"expecting, no body":                   {post + bearer + "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n", []int{400}, 0},
+		"expecting nonsense":                   {post + bearer + length(ask) + "Expect: nonsense\r\n\r\n" + ask, []int{417}, 0},
+		"expecting, and not waiting":           {post + bearer + length(ask) + "Expect: 100-continue\r\n\r\n" + ask, []int{100, 200}, 1},
+		"expecting, refused, and not waiting":  {post + length(good) + "Expect: 100-continue\r\n\r\n" + good, []int{401}, 0},
+		"the preface of HTTP/2":                {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + good, []int{404}, 0},
+		"lines that end in LF alone":           {strings.ReplaceAll(post+bearer+length(ask)+"\r\n", "\r\n", "\n") + ask, []int{200}, 1},
+		"a good one behind a refused big body": {post + length(strings.Repeat(good, 1000)) + "\r\n" + strings.Repeat(good, 1000), []int{401}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vended := len(w.dwolla.ClientTokens())
+			got := exchange(t, p.public, shape.send)
+			if shape.want != nil && !slices.Equal(got, shape.want) {
+				t.Errorf("answers %v, want %v", got, shape.want)
+			}
+			if n := len(w.dwolla.ClientTokens()) - vended; n != shape.vended {
+				t.Errorf("%d tokens were vended, want %d: %v", n, shape.vended, got)
+			}
+		})
+	}
+}
+
+// exchange sends bytes and returns the statuses of all that comes back until the
+// server closes the connection or says no more.
+func exchange(t *testing.T, address, send string) []int {
+	t.Helper()
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	go func() { _, _ = io.WriteString(c, send) }() // it may be closed before all is sent
+	var got []int
+	r := bufio.NewReader(c)
+	for {
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return got
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		got = append(got, resp.StatusCode)
+		if err != nil || resp.Close {
+			return got
+		}
+		_ = c.SetReadDeadline(time.Now().Add(700 * time.Millisecond)) // a hidden request would be answered sooner
+	}
+}

@@ -1,0 +1,129 @@
+package app_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// missing is what /readyz says that is missing.
+func (s *service) missing(t *testing.T) (status int, what []string) {
+	t.Helper()
+	got := s.admin(t, "/readyz")
+	var said struct {
+		Missing []struct{ What, Reason string }
+	}
+	if err := json.Unmarshal([]byte(got.body), &said); err != nil {
+		t.Fatalf("/readyz: %v: %s", err, got.body)
+	}
+	for _, m := range said.Missing {
+		if what = append(what, m.What); m.Reason == "" {
+			t.Errorf("/readyz does not say why %s is missing", m.What)
+		}
+	}
+	slices.Sort(what)
+	return got.status, what
+}
+
+// TestWhateverIsMissingAtTheStartIsNamedAndWaitedFor: the process starts, lives,
+// says what is missing where it is asked and once in the log, never gives a wrong
+// answer, and heals by itself.
+func TestWhateverIsMissingAtTheStartIsNamedAndWaitedFor(t *testing.T) {
+	everything := []string{"database", "dwolla", "identity provider", "session store"}
+	for name, away := range map[string][]string{
+		"Dwolla": {"dwolla"}, "the provider": {"identity provider"}, "PostgreSQL": {"database"}, "Redis": {"session store"}, "everything": everything,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			gates := map[string]*gate{}
+			s := startWithout(t, away, gates)
+			until(t, "readiness names it", func() bool { _, what := s.missing(t); return slices.Equal(what, away) })
+			// What all replicas share takes none of them out of service.
+			own := slices.Contains(away, "database") || slices.Contains(away, "session store")
+			if status, _ := s.missing(t); (status == http.StatusServiceUnavailable) != own {
+				t.Errorf("readyz: %d", status)
+			}
+			if !slices.Equal(away, []string{"session store"}) { // which a bearer token does not need
+				answers(t, "meanwhile", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
+			}
+			shows(t, s, databasePassword, "postgres://", "redis://", "the-very-secret")
+
+			for _, what := range away {
+				gates[what].open(t)
+			}
+			until(t, "healing", func() bool { status, what := s.missing(t); return status == http.StatusOK && len(what) == 0 })
+			answers(t, "afterwards", s.vend(t, "carol", readCustomer), http.StatusOK, "")
+			s.tellsOnce(t, away)
+		})
+	}
+}
+
+// startWithout starts a service while some things are away.
+func startWithout(t *testing.T, away []string, gates map[string]*gate) *service {
+	t.Helper()
+	w := newWorld(t)
+	settings := w.behindGates(t, gates)
+	for _, what := range away {
+		gates[what].shut()
+	}
+	s := w.start(t, settings)
+	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
+		t.Errorf("livez: %d", got.status)
+	}
+	return s
+}
+
+// behindGates puts a gate before each thing that the service stands on.
+func (w *world) behindGates(t *testing.T, gates map[string]*gate) map[string]string {
+	t.Helper()
+	put := func(what, at string) string {
+		g, through := through(t, at)
+		gates[what] = g
+		return through
+	}
+	redisURL := os.Getenv("TEST_REDIS_URL")
+	if redisURL == "" {
+		t.Skip("TEST_REDIS_URL is not set")
+	}
+	database := postgresURL(t)
+	newTools(t, database).good("link", "carol", alicesCustomer)
+	settings := maps.Clone(w.settings)
+	maps.Copy(settings, map[string]string{
+		"DWOLLA_BASE_URL": put("dwolla", w.settings["DWOLLA_BASE_URL"]),
+		"CUSTOMER_SOURCE": "database", "DATABASE_URL": put("database", withPassword(t, database)), "CUSTOMER_CACHE": "0s",
+		"SESSION_STORE": "redis", "REDIS_URL": put("session store", redisURL),
+		"AUTH_MODES": "bearer,oidc", "AUTH_OIDC_ISSUER": w.settings["AUTH_BEARER_ISSUER"], "AUTH_OIDC_CLIENT_ID": "web",
+		"AUTH_OIDC_CLIENT_SECRET": "the-very-secret-of-the-client", "PUBLIC_URL": "https://app.example.com",
+	})
+	keys, err := url.JoinPath(w.settings["AUTH_BEARER_ISSUER"], "keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings["AUTH_BEARER_JWKS_URL"] = put("identity provider", keys)
+	return settings
+}
+
+// tellsOnce fails the test unless the log has one line when each was missed, and
+// one when it was there again.
+func (s *service) tellsOnce(t *testing.T, away []string) {
+	t.Helper()
+	lines := map[string][2]string{
+		"dwolla":            {"getting an access token from Dwolla failed", "Dwolla gives access tokens again"},
+		"identity provider": {"fetching the identity provider's keys failed", "the identity provider answers again"},
+		"database":          {`"missing":"database"`, `"found":"database"`},
+		"session store":     {`"missing":"session store"`, `"found":"session store"`},
+	}
+	for _, what := range away {
+		until(t, "the log says that it is there again", func() bool { return strings.Contains(s.logs.String(), lines[what][1]) })
+		for _, line := range lines[what] {
+			if n := strings.Count(s.logs.String(), line); n != 1 {
+				t.Errorf("%s: the log says %d times %q:\n%s", what, n, line, s.logs)
+			}
+		}
+	}
+}
