@@ -51,9 +51,7 @@ func TestFaultsOfDwollaHaveTheirStatusAndOnlyTheLogTellsMore(t *testing.T) {
 			if got := a.header.Get("Retry-After"); got != row.retryAfter {
 				t.Errorf("Retry-After is %q, want %q", got, row.retryAfter)
 			}
-			if strings.Contains(a.body, leak) || strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "emulator") {
-				t.Errorf("the answer tells what Dwolla said: %s", a.body)
-			}
+			tellsNothing(t, a.body, leak)
 			if !strings.Contains(a.audit.text("reason"), row.reason) || strings.Contains(w.logs.text(), leak) {
 				t.Errorf("the reason is %q, want a word of %q", a.audit["reason"], row.reason)
 			}
@@ -69,6 +67,14 @@ func TestFaultsOfDwollaHaveTheirStatusAndOnlyTheLogTellsMore(t *testing.T) {
 			}
 			a.vended(t, w.filled(sentRead))
 		})
+	}
+}
+
+// tellsNothing fails t if an answer has something of Dwolla in it.
+func tellsNothing(t *testing.T, body, leak string) {
+	t.Helper()
+	if strings.Contains(body, leak) || strings.Contains(body, "127.0.0.1") || strings.Contains(body, "emulator") {
+		t.Errorf("the answer tells what Dwolla said: %s", body)
 	}
 }
 
