@@ -15,7 +15,7 @@ import (
 // to start.
 func settings(more ...string) []string {
 	return append([]string{
-		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=very-secret",
+		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=very-secret", "DWOLLA_BASE_URL=http://127.0.0.1:1",
 		"ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer", "AUTH_BEARER_ISSUER=http://127.0.0.1:1",
 		"AUTH_BEARER_AUDIENCE=dropgate", "CUSTOMER_SOURCE=claim",
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s",

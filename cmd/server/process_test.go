@@ -17,7 +17,7 @@ func TestBinaryServesUntilSIGTERM(t *testing.T) {
 	binary := buildServer(t, "-ldflags", "-X main.version=v9.8.7")
 	server := exec.CommandContext(t.Context(), binary)
 	server.Env = append(os.Environ(),
-		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret",
+		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret", "DWOLLA_BASE_URL=http://127.0.0.1:1",
 		"ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer", "AUTH_BEARER_ISSUER=http://127.0.0.1:1",
 		"AUTH_BEARER_AUDIENCE=dropgate", "CUSTOMER_SOURCE=claim",
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=100ms",

@@ -35,7 +35,10 @@ type accessTokens struct {
 	log     zerolog.Logger
 	metrics *metrics
 	flight  singleflight.Group
-	cancel  context.CancelFunc // ends a fetch under way
+	// fetching is what close waits for. It is added to under mu, while timer is
+	// there.
+	fetching sync.WaitGroup
+	cancel   context.CancelFunc // ends a fetch under way
 
 	mu       sync.Mutex
 	current  accessToken
@@ -121,15 +124,17 @@ func tokenFault(ctx context.Context, err error) *Error {
 	return fault
 }
 
-// close ends the background work. Tokens that are at hand stay good.
+// close ends the background work, and waits for its end: nothing is logged
+// afterwards. Tokens that are at hand stay good.
 func (s *accessTokens) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.timer != nil { // the first time
 		s.timer.Stop()
 		s.timer = nil
 	}
+	s.mu.Unlock()
 	s.cancel()
+	s.fetching.Wait()
 }
 
 // getBefore is get for a caller who also has a deadline.
@@ -202,8 +207,15 @@ func (s *accessTokens) discard(token accessToken) {
 func (s *accessTokens) renewed() (any, error) {
 	s.mu.Lock()
 	old, retryAt, failure := s.current, s.retryAt, s.failure
+	closed := s.timer == nil
+	if !closed {
+		s.fetching.Add(1)
+		defer s.fetching.Done()
+	}
 	s.mu.Unlock()
 	switch now := time.Now(); {
+	case closed:
+		return accessToken{}, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errClosed}
 	case now.Before(old.renew), now.Before(retryAt) && now.Before(old.expires):
 		return old, nil
 	case now.Before(retryAt):
@@ -221,6 +233,9 @@ func (s *accessTokens) renewed() (any, error) {
 		s.metrics.expiry.Set(float64(token.expires.Unix()))
 		s.renewAfter(time.Until(token.renew))
 		return token, nil
+	}
+	if s.timer == nil { // closed meanwhile, which has ended the fetch
+		return accessToken{}, fault.failure()
 	}
 	pause := s.pauseAfter(fault)
 	s.failures++

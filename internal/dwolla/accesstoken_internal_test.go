@@ -149,33 +149,6 @@ func TestAFetchIsBoundedByTheTimeout(t *testing.T) {
 	})
 }
 
-func TestCloseEndsTheRenewalsAndKeepsTheToken(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
-		wantToken(t, s, "at-1")
-		pass(799 * time.Second)
-		s.close()
-		s.close() // twice does no harm
-		pass(100 * time.Second)
-		wantToken(t, s, "at-1")
-		pass(48 * time.Hour)
-		wantAsked(t, e, seconds(0)...)
-	})
-}
-
-func TestCloseEndsAFetchUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
-		wantToken(t, s, "at-1")
-		e.set(http.StatusOK, 4*time.Second)
-		pass(801 * time.Second)
-		wantAsked(t, e, seconds(0, 800)...)
-		s.close()
-		pass(10 * time.Second)
-		wantToken(t, s, "at-1") // the renewal came to nothing
-		pass(48 * time.Hour)
-		wantAsked(t, e, seconds(0, 800)...)
-	})
-}
-
 func TestTheLifeOfAnAccessTokenIsDwollasWithinReason(t *testing.T) {
 	tests := map[string]time.Duration{
 		`,"expires_in":3599`:        3599 * time.Second,

@@ -50,6 +50,7 @@ var (
 	errTooLarge = errors.New("the answer is larger than 1 MiB")
 	errNonsense = errors.New("a success that cannot be used")
 	errNoToken  = errors.New("a success without a token")
+	errClosed   = errors.New("the client is closed")
 	// These two stand for errors that would quote Dwolla's answer.
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
 	errOtherCustomer = errors.New("another Customer than the one asked for, or none")
