@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/dwolla/emulator"
 )
@@ -32,7 +34,7 @@ func customerID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012
 func play(ctx context.Context, o options, out io.Writer) error {
 	switch o.role {
 	case "backends":
-		return playBackends(ctx, out)
+		return playBackends(ctx, o.latency, out)
 	case "proxy":
 		proxy, err := newProxy(o.dwolla, o.accessToken)
 		if err != nil {
@@ -40,7 +42,7 @@ func play(ctx context.Context, o options, out io.Writer) error {
 		}
 		return playTarget(ctx, out, proxy)
 	case "handler":
-		return playTarget(ctx, out, newHandler(o.dwolla, o.accessToken))
+		return playHandler(ctx, o, out)
 	default:
 		return fmt.Errorf("%q is no role", o.role)
 	}
@@ -53,9 +55,13 @@ type addresses struct {
 	Target string `json:"target,omitempty"`
 }
 
-// playBackends is the emulator of Dwolla and the demo identity provider.
-func playBackends(ctx context.Context, out io.Writer) error {
+// playBackends is the emulator of Dwolla, which takes its time to make a client
+// token, and the demo identity provider.
+func playBackends(ctx context.Context, latency time.Duration, out io.Writer) error {
 	dwolla := emulator.New(emulator.Options{ClientID: clientID, ClientSecret: clientSecret, AccessTokenLife: 24 * time.Hour})
+	if latency > 0 {
+		dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: latency})
+	}
 	claims := map[string]map[string]any{}
 	for i := range users {
 		id := customerID(i)
@@ -83,6 +89,17 @@ func playBackends(ctx context.Context, out io.Writer) error {
 	says.Dwolla = "http://" + listener.Addr().String()
 	serve(ctx, listener, dwolla)
 	return say(ctx, out, says)
+}
+
+func playHandler(ctx context.Context, o options, out io.Writer) error {
+	if o.redis == "" {
+		return playTarget(ctx, out, newHandler(o.dwolla, o.accessToken, nil))
+	}
+	settings, err := redis.ParseURL(o.redis)
+	if err != nil {
+		return fmt.Errorf("reading the URL of the Redis: %w", err)
+	}
+	return playTarget(ctx, out, newHandler(o.dwolla, o.accessToken, redis.NewClient(settings)))
 }
 
 func playTarget(ctx context.Context, out io.Writer, h http.Handler) error {

@@ -1,31 +1,41 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"dropgate/bench/scratch"
+	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 )
 
 // makeDirectory makes a directory in the PostgreSQL at server, in a schema of
-// its own, and links every user to the Customer that their claim names. It
-// returns what a server needs to be set to, to use it.
+// its own, and links every user to the Customer that their claim names, after so
+// many bystanders to theirs. It returns what a server needs to be set to, to use
+// it.
 //
 // The cache lives for as long as it can, and each load is preceded by a warm-up
 // in which all users take their turn: what is measured are remembered answers.
 // With a webhook secret the server looks up the Customer's status, too.
-func (s *stage) makeDirectory(ctx context.Context, server string) (settings []string, err error) {
-	if s.schema, err = scratch.NewSchema(ctx, server); err != nil {
+func (s *stage) makeDirectory(ctx context.Context, server string, bystanders int) (settings []string, err error) {
+	schema, err := scratch.NewSchema(ctx, server)
+	if err != nil {
 		return nil, fmt.Errorf("TEST_POSTGRES_URL: %w", err)
 	}
-	database, err := customer.OpenPostgres(s.schema.URL)
+	s.schemas = append(s.schemas, schema)
+	database, err := customer.OpenPostgres(schema.URL)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	defer func() { _ = database.Close() }()
 	if err := database.Migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrating: %w", err)
+	}
+	if err := linkBystanders(ctx, database, bystanders); err != nil {
+		return nil, err
 	}
 	for i := range users {
 		if err := database.Link(ctx, userName(i), customerID(i)); err != nil {
@@ -35,7 +45,32 @@ func (s *stage) makeDirectory(ctx context.Context, server string) (settings []st
 	return []string{
 		"CUSTOMER_SOURCE=database",
 		"CUSTOMER_CACHE=5m",
-		"DATABASE_URL=" + s.schema.URL.Reveal(),
+		"DATABASE_URL=" + schema.URL.Reveal(),
 		"DWOLLA_WEBHOOK_SECRET=bench-webhook-secret",
 	}, nil
+}
+
+// linkBystanders imports their links, as `server customers import` does.
+func linkBystanders(ctx context.Context, database *customer.Database, n int) error {
+	if n == 0 {
+		return nil
+	}
+	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
+	if err != nil {
+		return fmt.Errorf("naming the API: %w", err)
+	}
+	lines := customer.ImportCSV{API: api, Bad: func(int, error) {}, Progress: func(customer.Imported) {}}
+	r, w := io.Pipe()
+	go func() {
+		buffered := bufio.NewWriter(w)
+		_, err := buffered.WriteString("user,customer\n")
+		for i := 0; i < n && err == nil; i++ {
+			_, err = fmt.Fprintf(buffered, "%s,%08x-0000-4000-8000-%012x\n", bystander(i), uint32(i+1)*0x9e3779b1, i)
+		}
+		_ = w.CloseWithError(errors.Join(err, buffered.Flush())) // never fails
+	}()
+	if got, err := lines.Run(ctx, database, r); err != nil || got.Linked != n {
+		return fmt.Errorf("linked %d of %d: %w", got.Linked, n, err)
+	}
+	return nil
 }

@@ -29,16 +29,16 @@ type caller struct {
 }
 
 // requestsTo writes one request for each user, as a drop-in component of theirs
-// sends it.
-func requestsTo(addr string, tokens []string) [][]byte {
+// sends it. The credentials are lines of its header.
+func requestsTo(addr string, credentials []string) [][]byte {
 	var requests [][]byte
-	for i, token := range tokens {
+	for i, line := range credentials {
 		body := fmt.Sprintf(`{"action":"customer.read","_links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/%s"}}}`, customerID(i))
 		requests = append(requests, fmt.Appendf(nil, "POST /client-tokens HTTP/1.1\r\nHost: %s\r\n"+
-			"Accept: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
+			"Accept: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
 			"Origin: http://%s\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n"+
 			"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\r\n%s",
-			addr, halJSON, token, len(body), addr, body))
+			addr, halJSON, line, len(body), addr, body))
 	}
 	return requests
 }
@@ -121,10 +121,10 @@ const turn = 250 * time.Millisecond
 // load measures the targets under n connections each: one cell for each of
 // them. Allocations are counted before the first turn and after the last, since
 // counting makes some too, and one that is not loaded makes none.
-func load(ctx context.Context, o options, n int, targets []*target, tokens []string) ([]cell, error) {
+func load(ctx context.Context, o options, n int, targets []*target) ([]cell, error) {
 	var callers [][]*caller
 	for _, t := range targets {
-		own, err := t.callers(ctx, n, tokens)
+		own, err := t.callers(ctx, n)
 		defer hangUp(own)
 		if err != nil {
 			return nil, err
@@ -190,8 +190,8 @@ func takeTurns(ctx context.Context, d time.Duration, targets []*target, callers 
 
 // callers connects n of them to the target, beside an error those that got
 // through.
-func (t *target) callers(ctx context.Context, n int, tokens []string) ([]*caller, error) {
-	requests := requestsTo(t.addr, tokens)
+func (t *target) callers(ctx context.Context, n int) ([]*caller, error) {
+	requests := requestsTo(t.addr, t.credentials)
 	var callers []*caller
 	for i := range n {
 		c, err := dial(ctx, t.addr)
@@ -211,8 +211,8 @@ func hangUp(callers []*caller) {
 }
 
 // once asks the target for a single client token.
-func (t *target) once(ctx context.Context, tokens []string) error {
-	c, err := t.callers(ctx, 1, tokens[:1])
+func (t *target) once(ctx context.Context) error {
+	c, err := t.callers(ctx, 1)
 	defer hangUp(c)
 	if err != nil {
 		return err

@@ -42,7 +42,8 @@ type options struct {
 	postgres         string // the URL of a server, or ""
 
 	// For the processes that the bench starts of itself.
-	role, dwolla, accessToken string
+	role, dwolla, accessToken, redis string
+	latency                          time.Duration
 }
 
 func parse(args []string) (options, error) {
@@ -55,6 +56,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.role, "role", "", "for the bench itself: be backends, proxy or handler")
 	flags.StringVar(&o.dwolla, "dwolla", "", "for the bench itself: the emulator's URL")
 	flags.StringVar(&o.accessToken, "access-token", "", "for the bench itself: the application's access token")
+	flags.StringVar(&o.redis, "redis", "", "for the bench itself: the URL of a Redis with sessions")
+	flags.DurationVar(&o.latency, "latency", 0, "for the bench itself: how long the emulator takes")
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
 	}
@@ -95,42 +98,64 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 	return nil
 }
 
-// starts is how often the server is started afresh.
-const starts = 5
-
-// connections are the loads, in keep-alive connections.
-func connections() []int { return []int{1, 16, 64} }
-
 // measure runs the whole bench.
 func measure(ctx context.Context, s *stage, o options, progress io.Writer) (*report, error) {
-	b, err := s.startBackends(ctx)
+	b, err := s.startBackends(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	r := &report{options: o}
-	for range starts {
-		server, took, err := s.startServer(ctx, b, "CUSTOMER_SOURCE=claim")
-		if err != nil {
-			return nil, err
-		}
-		server.process.stop()
-		r.starts = append(r.starts, took)
-	}
-	targets, err := s.startTargets(ctx, b, o.postgres)
-	if err != nil {
+	if r.starts, err = s.startOften(ctx, b, b.recipeForBearer(theServer, "CUSTOMER_SOURCE=claim")); err != nil {
 		return nil, err
 	}
-	for round := range o.rounds {
-		for _, n := range connections() {
-			_, _ = fmt.Fprintf(progress, "round %d of %d: %d connections\n", round+1, o.rounds, n)
-			cells, err := load(ctx, o, n, targets, b.tokens)
-			if err != nil {
-				return nil, fmt.Errorf("%d connections: %w", n, err)
-			}
-			r.add(cells)
-			s.forgetLogs()
-		}
+	if r.alone, err = alone(ctx, s, b, o.postgres); err != nil {
+		return nil, err
 	}
-	r.memory, err = targets[0].process.memory()
-	return r, err
+	if err := r.alone.measure(ctx, s, o, progress); err != nil {
+		return nil, err
+	}
+	if r.memory, err = r.alone.targets[0].process.memory(); err != nil {
+		return nil, err
+	}
+	r.alone.end()
+	with, err := share(ctx, s, o.postgres, 0)
+	if err != nil || with == nil {
+		return r, err
+	}
+	return r, r.measureShared(ctx, s, with, progress)
+}
+
+// measureShared runs the second part and the third.
+func (r *report) measureShared(ctx context.Context, s *stage, with *shared, progress io.Writer) error {
+	o := r.options
+	b, err := s.startBackends(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if r.sharedStarts, err = s.startOften(ctx, b, b.recipeForBearer(theBearer, with.env...)); err != nil {
+		return err
+	}
+	if r.together, err = together(ctx, s, b, with); err != nil {
+		return err
+	}
+	if err := r.together.measure(ctx, s, o, progress); err != nil {
+		return err
+	}
+	for _, t := range r.together.targets[:2] {
+		m, err := t.process.memory()
+		if err != nil {
+			return err
+		}
+		r.sharedMemory = max(r.sharedMemory, m.peak)
+	}
+	r.together.end()
+	slow, err := s.startBackends(ctx, slowDwolla)
+	if err != nil {
+		return err
+	}
+	if r.waiting, err = waiting(ctx, s, slow, with); err != nil {
+		return err
+	}
+	defer r.waiting.end()
+	return r.waiting.measure(ctx, s, o, progress)
 }

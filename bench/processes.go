@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"dropgate/bench/scratch"
 )
 
@@ -26,7 +28,8 @@ type stage struct {
 	server    string // the server's
 	logs      *os.File
 	processes []*process
-	schema    *scratch.Schema // or nil
+	schemas   []*scratch.Schema
+	redis     []*redis.Client
 }
 
 // newStage makes the folder and builds the server into it.
@@ -52,13 +55,16 @@ func newStage(ctx context.Context) (*stage, error) {
 	return s, nil
 }
 
-// close ends what is still running, and removes the schema and the folder.
+// close ends what is still running, and removes the schemas and the folder.
 func (s *stage) close() {
+	for _, client := range s.redis {
+		_ = client.Close()
+	}
 	for _, p := range s.processes {
 		p.stop()
 	}
-	if s.schema != nil {
-		if err := s.schema.Drop(); err != nil {
+	for _, schema := range s.schemas {
+		if err := schema.Drop(); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}
@@ -119,11 +125,12 @@ type backends struct {
 	addresses
 
 	accessToken string   // of the application, for the targets that do not get their own
-	tokens      []string // of the users, in their order
+	bearer      []string // of the users, in their order, as lines of a header
 }
 
-func (s *stage) startBackends(ctx context.Context) (backends, error) {
-	_, says, err := s.startRole(ctx, "backends")
+// startBackends starts them. Dwolla takes so long to make a client token.
+func (s *stage) startBackends(ctx context.Context, latency time.Duration) (backends, error) {
+	_, says, err := s.startRole(ctx, "backends", "-latency", latency.String())
 	if err != nil {
 		return backends{}, err
 	}
@@ -133,7 +140,7 @@ func (s *stage) startBackends(ctx context.Context) (backends, error) {
 		if err != nil {
 			return b, err
 		}
-		b.tokens = append(b.tokens, strings.TrimSpace(token))
+		b.bearer = append(b.bearer, "Authorization: Bearer "+strings.TrimSpace(token))
 	}
 	form := strings.NewReader(url.Values{"grant_type": {"client_credentials"}}.Encode())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, says.Dwolla+"/token", form)
@@ -154,96 +161,6 @@ func (s *stage) startBackends(ctx context.Context) (backends, error) {
 	}
 	b.accessToken = token.AccessToken
 	return b, nil
-}
-
-// target is a process that vends client tokens.
-type target struct {
-	name    string
-	addr    string // where it vends
-	metrics string // the URL that has mallocsMetric
-	process *process
-}
-
-// The targets' names in the table.
-const (
-	theServer   = "dropgate"
-	theDatabase = "dropgate with PostgreSQL"
-	theProxy    = "bare ReverseProxy"
-	theHandler  = "bare handler"
-)
-
-// startTargets starts all of them, the server first, and then the one with the
-// directory in postgres, if there is a URL of one.
-func (s *stage) startTargets(ctx context.Context, b backends, postgres string) ([]*target, error) {
-	server, _, err := s.startServer(ctx, b, "CUSTOMER_SOURCE=claim")
-	if err != nil {
-		return nil, err
-	}
-	targets := []*target{server}
-	if postgres != "" {
-		settings, err := s.makeDirectory(ctx, postgres)
-		if err != nil {
-			return nil, err
-		}
-		server, _, err := s.startServer(ctx, b, settings...)
-		if err != nil {
-			return nil, fmt.Errorf("with PostgreSQL: %w", err)
-		}
-		server.name = theDatabase
-		targets = append(targets, server)
-	}
-	for _, bare := range []struct{ name, role string }{{theProxy, "proxy"}, {theHandler, "handler"}} {
-		p, says, err := s.startRole(ctx, bare.role, "-dwolla", b.Dwolla, "-access-token", b.accessToken)
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, &target{bare.name, says.Target, "http://" + says.Target + "/metrics", p})
-	}
-	return targets, nil
-}
-
-// startServer starts the real server, with everything on and the directory as
-// set, and returns how long it took from there to its first client token.
-func (s *stage) startServer(ctx context.Context, b backends, directory ...string) (*target, time.Duration, error) { //nolint:revive // three belong together
-	public, err := freeAddr(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	admin, err := freeAddr(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	began := time.Now()
-	p, err := s.start(ctx, s.logs, append(directory,
-		"DWOLLA_ENVIRONMENT=sandbox",
-		"DWOLLA_CLIENT_ID="+clientID,
-		"DWOLLA_CLIENT_SECRET="+clientSecret,
-		"DWOLLA_BASE_URL="+b.Dwolla,
-		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-personal-vcr,dwolla-document-upload,dwolla-beneficial-owners",
-		"HTTP_ADDR="+public,
-		"ADMIN_ADDR="+admin,
-		"AUTH_MODES=bearer",
-		"AUTH_BEARER_ISSUER="+b.Issuer,
-		"AUTH_BEARER_AUDIENCE="+audience,
-		"SHUTDOWN_DELAY=0s",
-		"RATE_LIMIT_USER=1000000/1s",
-		"RATE_LIMIT_IP=1000000/1s",
-	), s.server)
-	if err != nil {
-		return nil, 0, err
-	}
-	t := &target{theServer, public, "http://" + admin + "/metrics", p}
-	for {
-		err := t.once(ctx, b.tokens)
-		took := time.Since(began)
-		switch {
-		case err == nil:
-			return t, took, nil
-		case ctx.Err() != nil || took > 10*time.Second:
-			return nil, 0, fmt.Errorf("the server gives no client token: %w", err)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // freeAddr returns an address that nobody listens on, most likely until the

@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,16 +31,11 @@ func percentile[T cmp.Ordered](values []T, p int) T {
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
-// report is all that one run of the bench found.
-type report struct {
-	options options
-	cells   []*cell // in the order of the first round
-	starts  []time.Duration
-	memory  memory // of the server, after the load
-}
+// table is the cells of one part, in the order of its first round.
+type table struct{ cells []*cell }
 
 // add puts a round's cells to those of the rounds before.
-func (r *report) add(cells []cell) {
+func (r *table) add(cells []cell) {
 	for _, c := range cells {
 		old := r.cell(c.target, c.connections)
 		if old == nil {
@@ -53,7 +49,7 @@ func (r *report) add(cells []cell) {
 	}
 }
 
-func (r *report) cell(target string, connections int) *cell {
+func (r *table) cell(target string, connections int) *cell {
 	i := slices.IndexFunc(r.cells, func(c *cell) bool { return c.target == target && c.connections == connections })
 	if i < 0 {
 		return nil
@@ -64,7 +60,7 @@ func (r *report) cell(target string, connections int) *cell {
 // ratio is c's CPU time per request in those of another target at the same load:
 // the median over the turns, each of which is compared with the other's own a
 // moment before or after.
-func (r *report) ratio(c *cell, other string) float64 {
+func (r *table) ratio(c *cell, other string) float64 {
 	var ratios []float64
 	for i, cpu := range r.cell(other, c.connections).cpu {
 		ratios = append(ratios, float64(c.cpu[i])/float64(cpu))
@@ -72,33 +68,69 @@ func (r *report) ratio(c *cell, other string) float64 {
 	return percentile(ratios, 50)
 }
 
+// slower is how much longer than another target's c's slowest requests but one
+// in a hundred take, at the same load.
+func (r *table) slower(c *cell, other string) time.Duration {
+	return percentile(c.latencies, 99) - percentile(r.cell(other, c.connections).latencies, 99)
+}
+
 // extraMallocs is how many more allocations c's requests made than the bare
 // handler's.
-func (r *report) extraMallocs(c *cell) float64 {
+func (r *table) extraMallocs(c *cell) float64 {
 	return c.mallocsPerRequest() - r.cell(theHandler, c.connections).mallocsPerRequest()
+}
+
+// print writes the table of a part.
+func (p *part) print(line func(string, ...any)) {
+	head, rule := "", ""
+	for _, base := range p.bases {
+		head += fmt.Sprintf(" CPU × %[1]s | p99 × %[1]s |", base)
+		rule += " --: | --: |"
+	}
+	line("\n%s:\n\n| connections | target | requests/s | p50 | p99 | CPU per request |%s allocations per request | requests | errors |", p.title, head)
+	line("| --: | --- | --: | --: | --: | --: |%s --: | --: | --: |", rule)
+	for _, c := range p.cells {
+		var ratios strings.Builder
+		for _, base := range p.bases {
+			_, _ = fmt.Fprintf(&ratios, " %.2f | %.2f |", p.ratio(c, base),
+				float64(percentile(c.latencies, 99))/float64(percentile(p.cell(base, c.connections).latencies, 99)))
+		}
+		line("| %d | %s | %.0f | %.2f ms | %.2f ms | %.1f µs |%s %.1f | %d | 0 |", // an error would have ended the bench
+			c.connections, c.target, c.perSecond(), milliseconds(percentile(c.latencies, 50)), milliseconds(percentile(c.latencies, 99)),
+			microseconds(percentile(c.cpu, 50)), &ratios, c.mallocsPerRequest(), len(c.latencies))
+	}
+}
+
+// report is all that one run of the bench found. Without PostgreSQL or Redis
+// there is but the first part.
+type report struct {
+	options                  options
+	alone, together, waiting *part
+	starts, sharedStarts     []time.Duration
+	memory                   memory // of the server, after the first part
+	sharedMemory             int    // KiB: the most that a server had in the second part
 }
 
 // print writes the report and returns whether all goals were reached.
 func (r *report) print(out io.Writer) bool {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	line("%s, %s/%s, %d CPUs; %d rounds of %s after %s of warm-up; %d users;\n"+
-		"the targets take turns of %s; the CPU times and their ratios are the medians of the turns; everything on 127.0.0.1.\n",
+		"the targets take turns of %s; the CPU times and their ratios are the medians of the turns; everything on 127.0.0.1.",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), r.options.rounds, r.options.duration, r.options.warmup, users, turn)
-	line("| connections | target | requests/s | p50 | p99 | CPU per request | × %[1]s | allocations per request | beyond %[1]s | requests | errors |", theHandler)
-	line("| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
-	for _, c := range r.cells {
-		line("| %d | %s | %.0f | %.2f ms | %.2f ms | %.1f µs | %.2f | %.1f | %+.1f | %d | 0 |", // an error would have ended the bench
-			c.connections, c.target, c.perSecond(), milliseconds(percentile(c.latencies, 50)), milliseconds(percentile(c.latencies, 99)),
-			microseconds(percentile(c.cpu, 50)), r.ratio(c, theHandler), c.mallocsPerRequest(), r.extraMallocs(c), len(c.latencies))
-	}
-	if r.options.postgres == "" {
-		line("\n%s is left out: TEST_POSTGRES_URL is not set.", theDatabase)
-	}
-	line("\n%s: %.1f MiB resident after the load, %.1f MiB at most; from start to first 200: %.0f ms (median of %.0f).\n",
+	r.alone.print(line)
+	line("\n%s: %.1f MiB resident after the load, %.1f MiB at most; from start to first 200: %.0f ms (median of %.0f).",
 		theServer, mebibytes(r.memory.now), mebibytes(r.memory.peak), milliseconds(percentile(r.starts, 50)), all(r.starts))
-	line("| goal | measured | |\n| --- | --: | --- |")
+	goals := r.goals()
+	if r.together == nil {
+		line("\nWhat PostgreSQL and Redis cost is left out: TEST_POSTGRES_URL is not set, or there is no redis-server.")
+	} else {
+		r.together.print(line)
+		r.waiting.print(line)
+		goals = append(goals, r.sharedGoals()...)
+	}
+	line("\n| goal | measured | |\n| --- | --: | --- |")
 	reached := true
-	for _, g := range r.goals() {
+	for _, g := range goals {
 		verdict := "reached"
 		if g.measured > g.most {
 			verdict, reached = "**not reached**", false
@@ -114,21 +146,34 @@ type goal struct {
 	unit           string
 }
 
-// goals are those of the service's second version.
+// goals are those of the first part.
 func (r *report) goals() []goal {
 	var goals []goal
 	for _, n := range []int{16, 64} {
-		at, c := fmt.Sprintf(" at %d connections", n), r.cell(theServer, n)
+		at, c := fmt.Sprintf(" at %d connections", n), r.alone.cell(theServer, n)
 		goals = append(goals,
-			goal{"CPU per request" + at, r.ratio(c, theHandler), 1.6, " × " + theHandler},
-			goal{"allocations per request beyond the " + theHandler + at, r.extraMallocs(c), 60, ""})
-		if c := r.cell(theDatabase, n); c != nil {
-			goals = append(goals, goal{"CPU per request with the directory in PostgreSQL" + at, r.ratio(c, theServer), 1.1, " × with a claim"})
+			goal{"CPU per request" + at, r.alone.ratio(c, theHandler), 1.6, " × " + theHandler},
+			goal{"allocations per request beyond the " + theHandler + at, r.alone.extraMallocs(c), 60, ""})
+		if c := r.alone.cell(theDatabase, n); c != nil {
+			goals = append(goals, goal{"CPU per request with the directory in PostgreSQL" + at, r.alone.ratio(c, theServer), 1.1, " × with a claim"})
 		}
 	}
 	return append(goals,
 		goal{"resident memory", mebibytes(r.memory.now), 40, " MiB"},
 		goal{"start to first 200", milliseconds(percentile(r.starts, 50)), 150, " ms"})
+}
+
+// sharedGoals are those of the second part and the third.
+func (r *report) sharedGoals() []goal {
+	bearer, session := r.together.cell(theBearer, 64), r.together.cell(theSession, 64)
+	return []goal{
+		{theBearer + ", 64 connections: CPU per request", r.together.ratio(bearer, theHandler), 1.3, " × " + theHandler},
+		{theSession + ", 64 connections: CPU per request", r.together.ratio(session, theLooker), 1.4, " × " + theLooker},
+		{theBearer + ", " + r.waiting.title + ", 256 connections: p99", milliseconds(r.waiting.slower(r.waiting.cell(theBearer, 256), theHandler)), 5, " ms more than " + theHandler},
+		{theSession + ", " + r.waiting.title + ", 256 connections: p99", milliseconds(r.waiting.slower(r.waiting.cell(theSession, 256), theHandler)), 5, " ms more than " + theHandler},
+		{"peak of resident memory with 256 connections", mebibytes(r.sharedMemory), 64, " MiB"},
+		{"start to first 200 with Redis and PostgreSQL", milliseconds(percentile(r.sharedStarts, 50)), 150, " ms"},
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

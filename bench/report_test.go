@@ -21,7 +21,7 @@ func TestPercentile(t *testing.T) {
 }
 
 func TestReportAddsRoundsAndDivides(t *testing.T) {
-	var r report
+	var r table
 	for range 2 {
 		r.add([]cell{
 			{target: theHandler, connections: 16, took: 1, latencies: make([]time.Duration, 10), cpu: []time.Duration{10, 50}, mallocs: 1000},

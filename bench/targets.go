@@ -8,6 +8,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"runtime"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // halJSON is the only media type that Dwolla's API accepts in Accept.
@@ -35,17 +37,20 @@ func newProxy(dwolla, accessToken string) (http.Handler, error) {
 
 // bareHandler is the other one: what a competent person writes by hand to get a
 // token from Dwolla into a page, and nothing else. It authenticates nobody,
-// checks nothing, writes no log line and counts nothing.
+// checks nothing, writes no log line and counts nothing. With sessions it looks
+// into them for who has a cookie, in the plainest way there is.
 type bareHandler struct {
 	url, authorization string
 	client             *http.Client
+	sessions           *redis.Client // nil: it looks for none
 }
 
-func newHandler(dwolla, accessToken string) http.Handler {
+func newHandler(dwolla, accessToken string, sessions *redis.Client) http.Handler {
 	h := &bareHandler{
 		url:           dwolla + "/client-tokens",
 		authorization: "Bearer " + accessToken,
 		client:        &http.Client{Transport: keepAlive()},
+		sessions:      sessions,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /client-tokens", h.clientTokens)
@@ -67,6 +72,10 @@ type bareResponse struct {
 }
 
 func (h *bareHandler) clientTokens(w http.ResponseWriter, r *http.Request) {
+	if !h.signedIn(r) {
+		http.Error(w, "sign in", http.StatusUnauthorized)
+		return
+	}
 	var asked bareRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&asked); err != nil {
 		http.Error(w, "bad request", http.StatusBadRequest)
@@ -79,6 +88,14 @@ func (h *bareHandler) clientTokens(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(given) // a caller who has gone is no error
+}
+
+func (h *bareHandler) signedIn(r *http.Request) bool {
+	if h.sessions == nil {
+		return true
+	}
+	cookie, err := r.Cookie(sessionCookie)
+	return err == nil && h.sessions.Get(r.Context(), bareSession(cookie.Value)).Err() == nil
 }
 
 func (h *bareHandler) post(r *http.Request, asked bareRequest) (bareResponse, error) {

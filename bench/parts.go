@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// part is targets that are measured next to each other, at several loads.
+type part struct {
+	title       string
+	targets     []*target
+	connections []int // keep-alive
+	bases       []string
+	table
+}
+
+// measure loads all targets in turn, so many rounds.
+func (p *part) measure(ctx context.Context, s *stage, o options, progress io.Writer) error {
+	for round := range o.rounds {
+		for _, n := range p.connections {
+			_, _ = fmt.Fprintf(progress, "%s, round %d of %d: %d connections\n", p.title, round+1, o.rounds, n)
+			cells, err := load(ctx, o, n, p.targets)
+			if err != nil {
+				return fmt.Errorf("%d connections: %w", n, err)
+			}
+			p.add(cells)
+			s.forgetLogs()
+		}
+	}
+	return nil
+}
+
+// end stops the part's targets, which take memory otherwise.
+func (p *part) end() {
+	for _, t := range p.targets {
+		t.process.stop()
+	}
+}
+
+// alone is the first part: what one server without Redis costs.
+func alone(ctx context.Context, s *stage, b backends, postgres string) (*part, error) {
+	servers := []recipe{b.recipeForBearer(theServer, "CUSTOMER_SOURCE=claim")}
+	if postgres != "" {
+		settings, err := s.makeDirectory(ctx, postgres, 0)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, b.recipeForBearer(theDatabase, settings...))
+	}
+	targets, err := s.startAll(ctx, b, servers, []recipe{
+		{theProxy, b.bearer, []string{"proxy"}},
+		{theHandler, b.bearer, []string{"handler"}},
+	})
+	return &part{title: "alone", targets: targets, connections: []int{1, 16, 64}, bases: []string{theHandler}}, err
+}
+
+// shared is what the targets of the second part share.
+type shared struct {
+	redis   *keeper
+	cookies []string
+	env     []string // of a server that uses all of it
+}
+
+// share makes them, or returns nil where there is no PostgreSQL or no Redis. So
+// many bystanders are in both.
+func share(ctx context.Context, s *stage, postgres string, bystanders int) (*shared, error) {
+	if postgres == "" {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	redis, err := s.startRedis(ctx)
+	if err != nil || redis == nil {
+		return nil, err
+	}
+	cookies, err := redis.makeSessions(ctx, bystanders)
+	if err != nil {
+		return nil, err
+	}
+	env, err := s.makeDirectory(ctx, postgres, bystanders)
+	if err != nil {
+		return nil, err
+	}
+	return &shared{redis, cookies, append(env, "REDIS_URL="+redis.url)}, nil
+}
+
+// together is the second part: replicas that share limits and sessions in Redis
+// and a directory in PostgreSQL.
+func together(ctx context.Context, s *stage, b backends, with *shared) (*part, error) {
+	targets, err := s.startAll(ctx, b, []recipe{
+		b.recipeForBearer(theBearer, with.env...),
+		b.recipeForSessions(theSession, with.cookies, with.env...),
+	}, []recipe{
+		{theHandler, b.bearer, []string{"handler"}},
+		{theLooker, with.cookies, []string{"handler", "-redis", with.redis.url}},
+	})
+	return &part{title: "with Redis and PostgreSQL", targets: targets, connections: []int{1, 4, 16, 64, 256}, bases: []string{theHandler, theLooker}}, err
+}
+
+// slowDwolla is how long Dwolla takes in the third part.
+const slowDwolla = 50 * time.Millisecond
+
+// waiting is the third part: the same in front of a slow Dwolla.
+func waiting(ctx context.Context, s *stage, b backends, with *shared) (*part, error) {
+	p, err := together(ctx, s, b, with)
+	p.title, p.connections = "Dwolla takes "+slowDwolla.String(), []int{256}
+	return p, err
+}

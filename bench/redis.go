@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// keeper is a Redis of the bench's own, which writes nothing to disk.
+type keeper struct {
+	url     string
+	client  *redis.Client
+	process *process
+}
+
+// startRedis starts a Redis. Without redis-server in the PATH it returns nil.
+func (s *stage) startRedis(ctx context.Context) (*keeper, error) {
+	if _, err := exec.LookPath("redis-server"); errors.Is(err, exec.ErrNotFound) {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	addr, err := freeAddr(ctx)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("splitting %s: %w", addr, err)
+	}
+	p, err := s.start(ctx, io.Discard, []string{}, "redis-server", "--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no")
+	if err != nil {
+		return nil, err
+	}
+	k := &keeper{url: "redis://" + addr, client: redis.NewClient(&redis.Options{Addr: addr, DialerRetries: 1}), process: p}
+	s.redis = append(s.redis, k.client)
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := k.client.Ping(ctx).Err()
+		switch {
+		case err == nil:
+			return k, nil
+		case ctx.Err() != nil || time.Since(began) > 10*time.Second:
+			return nil, fmt.Errorf("Redis does not answer: %w", err) //nolint:staticcheck // a name
+		}
+	}
+}
+
+// bystander is the name of a user who has a session, a Customer and nothing to
+// do. The names are spread over an index, as real ones are.
+func bystander(i int) string {
+	return fmt.Sprintf("auth0|%016x", uint64(i)*0x9e3779b97f4a7c15) //nolint:gosec // not negative
+}
+
+// makeSessions signs in all users, in the form in which the server keeps that,
+// after so many bystanders. It returns the users' cookies, as lines of a header.
+func (k *keeper) makeSessions(ctx context.Context, bystanders int) ([]string, error) {
+	store := session.NewRedis(k.client, session.Limits{Idle: time.Hour, Lifetime: 8 * time.Hour, Now: time.Now})
+	group, groupCtx := errgroup.WithContext(ctx)
+	const signIns = 16 // at a time
+	for part := range signIns {
+		group.Go(func() error {
+			for i := part; i < bystanders; i += signIns {
+				if _, err := signIn(groupCtx, store, bystander(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // of signIn
+	}
+	var cookies []string
+	for i := range users {
+		id, err := signIn(ctx, store, userName(i))
+		if err != nil {
+			return nil, err
+		}
+		// For the other handler, which has what it looks for under the id itself.
+		if err := k.client.Set(ctx, bareSession(id), customerID(i), time.Hour).Err(); err != nil {
+			return nil, fmt.Errorf("writing to Redis: %w", err)
+		}
+		cookies = append(cookies, "Cookie: "+sessionCookie+"="+id)
+	}
+	return cookies, nil
+}
+
+// signIn returns the id of a new session.
+func signIn(ctx context.Context, store *session.Redis, user string) (string, error) {
+	id := session.NewID().Reveal()
+	key, _ := session.KeyOf(id) // is one
+	_, err := store.Start(ctx, key, session.Session{
+		User: clienttoken.User{ID: user, Claims: map[string]any{
+			"iss": "https://idp.example.com", "sub": user, "name": "A User", "email": user + "@example.com", "email_verified": true,
+		}},
+		Subject: user,
+		SID:     "sid-" + user,
+		IDToken: clienttoken.NewSecret(strings.Repeat("x", 800)), // as long as one that is signed
+	}, session.SignIn{Once: id})
+	if err != nil {
+		return "", fmt.Errorf("making a session: %w", err)
+	}
+	return id, nil
+}
+
+// sessionCookie is the server's on a PUBLIC_URL of this machine.
+const sessionCookie = "dropgate-session"
+
+func bareSession(id string) string { return "bench:" + id }
