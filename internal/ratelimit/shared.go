@@ -7,22 +7,25 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/sony/gobreaker/v2"
+
+	"dropgate/internal/redisbatch"
 )
 
 //go:embed scripts/*.lua
 var scripts embed.FS
 
-// Script is text with the Lua function take(key, interval, capacity) before it,
-// for a script of another room that takes along: see [Charge.Along].
-func Script(text string) *redis.Script {
-	take, err := scripts.ReadFile("scripts/take.lua")
+// Take is the text of the Lua function take(key, interval, capacity), for a
+// script of another room that takes along: see [Charge.Along].
+func Take() string { return text("take") }
+
+func text(name string) string {
+	found, err := scripts.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
 		panic(err) // only when the file is not in the binary
 	}
-	return redis.NewScript(string(take) + text)
+	return string(found)
 }
 
 // Redis has to answer within sharedTimeout. After a fault it is asked again by
@@ -34,10 +37,9 @@ const (
 
 // shared counts in Redis, for all replicas, by Redis's clock.
 type shared struct {
-	client  *redis.Client
-	script  *redis.Script
+	pay     *redisbatch.Script
 	terms   []any
-	breaker *gobreaker.CircuitBreaker[[]int64]
+	breaker *gobreaker.CircuitBreaker[[]any]
 }
 
 func newShared(c Config) *shared {
@@ -47,15 +49,10 @@ func newShared(c Config) *shared {
 	})
 	up.Set(1)
 	c.Registerer.MustRegister(up)
-	text, err := scripts.ReadFile("scripts/pay.lua")
-	if err != nil {
-		panic(err) // only when the file is not in the binary
-	}
 	return &shared{
-		client: c.Redis,
-		script: Script(string(text)),
-		terms:  []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
-		breaker: gobreaker.NewCircuitBreaker[[]int64](gobreaker.Settings{
+		pay:   redisbatch.New(redisbatch.Config{Client: c.Redis, Text: Take() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
+		terms: []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
+		breaker: gobreaker.NewCircuitBreaker[[]any](gobreaker.Settings{
 			Timeout:       retryEvery,
 			ReadyToTrip:   func(gobreaker.Counts) bool { return true },
 			IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) }, // of the caller, who has gone
@@ -81,13 +78,12 @@ func turned(log zerolog.Logger, up prometheus.Gauge) func(string, gobreaker.Stat
 // take takes from an address's and a user's limit in one step. An error means
 // that nobody knows whether it did.
 func (s *shared) take(ctx context.Context, address, user string) (took [2]int64, err error) {
-	answer, err := s.breaker.Execute(func() ([]int64, error) {
-		ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
-		defer cancel()
-		return s.script.Run(ctx, s.client, []string{address, user}, s.terms...).Int64Slice()
+	answer, err := s.breaker.Execute(func() ([]any, error) {
+		return s.pay.Run(ctx, redisbatch.Call{Keys: []string{address, user}, Args: s.terms})
 	})
 	if err == nil && len(answer) == len(took) {
-		copy(took[:], answer)
+		took[0], _ = answer[0].(int64)
+		took[1], _ = answer[1].(int64)
 	}
 	return took, err //nolint:wrapcheck // nobody reads it: memory takes over
 }

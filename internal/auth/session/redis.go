@@ -16,6 +16,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/ratelimit"
+	"dropgate/internal/redisbatch"
 )
 
 //go:embed scripts/*.lua
@@ -25,10 +26,15 @@ var scripts embed.FS
 // one script, so that nothing can happen in the middle of it. The server has to
 // be one that holds all keys: not a Redis Cluster.
 type Redis struct {
-	limits           Limits
-	client           *redis.Client
-	start, find, end *redis.Script
+	limits     Limits
+	client     *redis.Client
+	start, end *redis.Script
+	find       *redisbatch.Script
 }
+
+// findTimeout is how long finding a session takes at most: as long as a client
+// that tries twice and waits for 2 s each time.
+const findTimeout = 4 * time.Second
 
 // NewRedis returns a store on the server of client, which the caller closes. It
 // does not connect. How long an outage takes to be told is up to client.
@@ -37,8 +43,10 @@ func NewRedis(client *redis.Client, limits Limits) *Redis {
 		limits: limits,
 		client: client,
 		start:  redis.NewScript(text("shared", "start")),
-		find:   ratelimit.Script(text("shared", "find")),
-		end:    redis.NewScript(text("shared", "end")),
+		find: redisbatch.New(redisbatch.Config{
+			Client: client, Text: ratelimit.Take() + text("shared", "find"), Keys: 2, Args: 6, Timeout: findTimeout,
+		}),
+		end: redis.NewScript(text("shared", "end")),
 	}
 }
 
@@ -95,8 +103,10 @@ func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, erro
 	}
 	charge := ratelimit.FromContext(ctx)
 	address, terms := charge.Along()
-	answer, err := r.find.Run(ctx, r.client, []string{sessionName(key), address},
-		append([]any{r.limits.Now().UnixMilli(), extend.Milliseconds()}, terms...)...).Slice()
+	answer, err := r.find.Run(ctx, redisbatch.Call{
+		Keys: []string{sessionName(key), address},
+		Args: append([]any{r.limits.Now().UnixMilli(), extend.Milliseconds()}, terms...),
+	})
 	if err != nil {
 		return Session{}, failed(err)
 	}

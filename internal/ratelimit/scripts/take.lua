@@ -1,3 +1,8 @@
+local microseconds = (function()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end)()
+
 -- take takes one request from what is kept under key: the time, in microseconds
 -- of the server's clock, at which all of it will be refilled. interval is how
 -- long one request takes to be refilled, capacity how long all take.
@@ -6,8 +11,7 @@
 -- it returns 0.
 local function take(key, interval, capacity)
   if key == '' or capacity == 0 then return 0 end
-  local time = redis.call('TIME')
-  local now = time[1] * 1000000 + time[2]
+  local now = microseconds
   local used = math.max((tonumber(redis.call('GET', key)) or 0) - now, 0) + interval
   if used > capacity then return capacity - used end
   redis.call('SET', key, string.format('%.0f', now + used), 'PX', string.format('%.0f', math.ceil(used / 1000)))

@@ -9,8 +9,6 @@
 -- The times decide whether a session is still good; Redis's own expiry only
 -- tidies up behind them.
 
-local now = tonumber(ARGV[1])
-
 local function millis(t) return string.format('%d', t) end
 
 -- expires is when the session of a key ends, or 0 when there is none, and its
@@ -35,7 +33,7 @@ end
 
 -- live returns the keys of an index whose sessions are still good, the oldest
 -- first, and forgets the others.
-local function live(index)
+local function live(index, now)
   local keys = {}
   for _, key in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     if expires(key) > now then

@@ -3,13 +3,14 @@
 -- Returns how many sessions it replaced and how many it displaced, or nothing
 -- when the sign-in was used before.
 
+local now = tonumber(ARGV[1])
 if not use(KEYS[4], ARGV[6], ARGV[7]) then return {} end
 finish(KEYS[1]) -- this very call may have been here, and its answer got lost
 local replaced = 0
 if expires(KEYS[5]) > now then replaced = 1 end
 finish(KEYS[5])
 local displaced = 0
-local others = live(KEYS[2])
+local others = live(KEYS[2], now)
 for i = 1, #others - tonumber(ARGV[5]) + 1 do
   finish(others[i])
   displaced = displaced + 1

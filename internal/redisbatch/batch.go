@@ -1,0 +1,162 @@
+// Package redisbatch runs one Lua script in Redis for many callers at a time.
+// While Redis works for one of them, the calls of the others are gathered, and
+// are then made in one round trip: for a busy service that is most of what
+// asking Redis costs. A caller who is alone does not wait for others.
+//
+// It never makes one caller's fault another's: what fails for one call of a
+// round trip fails for that one. Only an outage is everybody's.
+package redisbatch
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed each.lua
+var each string
+
+// maxCalls bounds a round trip: Redis does nothing else meanwhile.
+const maxCalls = 256
+
+// Call is what one caller asks: the KEYS and ARGV of a call of its own. All calls
+// of a script have as many as the others; a key may be empty.
+type Call struct {
+	Keys []string
+	Args []any
+}
+
+// Script is a script for many callers. It is safe for concurrent use.
+type Script struct {
+	config Config
+	script *redis.Script
+
+	mu      sync.Mutex
+	busy    bool     // Redis works for somebody
+	waiting []*batch // those who have come meanwhile; all but the last are full
+}
+
+// Config is what a Script needs.
+type Config struct {
+	Client redis.Scripter
+	// Text defines a Lua function one(keys, args), which returns what a script with
+	// these KEYS and ARGV would.
+	Text string
+	// Keys and Args are how many of them a Call has. Keys is at least 1.
+	Keys, Args int
+	// Timeout is how long a call takes at most, also when it had to wait for the
+	// one before. It has to be positive.
+	Timeout time.Duration
+}
+
+// New returns a script. It does not connect.
+func New(c Config) *Script {
+	return &Script{config: c, script: redis.NewScript(c.Text + each)}
+}
+
+// Run makes a call and returns what one returned for it. The error may be that of
+// ctx; the call may have been made nevertheless, as with any outage.
+func (s *Script) Run(ctx context.Context, call Call) ([]any, error) {
+	s.mu.Lock()
+	if !s.busy {
+		s.busy = true
+		s.mu.Unlock()
+		defer s.next()
+		ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+		defer cancel()
+		b := batch{keys: call.Keys, args: call.Args}
+		s.run(ctx, &b)
+		return b.answer(0)
+	}
+	b, i := s.join(call)
+	s.mu.Unlock()
+	select {
+	case <-b.done:
+		return b.answer(i)
+	case <-ctx.Done():
+		return nil, ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+	}
+}
+
+// batch is the calls of one round trip. It is written by whoever holds mu while it
+// waits, and by whoever runs it until done is closed.
+type batch struct {
+	since time.Time // of the first call
+	calls int
+	keys  []string
+	args  []any
+	done  chan struct{}
+
+	answers []any
+	err     error
+}
+
+// join puts a call with those that wait. The caller holds mu.
+func (s *Script) join(call Call) (b *batch, i int) {
+	if last := len(s.waiting) - 1; last >= 0 && s.waiting[last].calls < maxCalls {
+		b = s.waiting[last]
+	} else {
+		b = &batch{since: time.Now(), done: make(chan struct{})}
+		s.waiting = append(s.waiting, b)
+	}
+	b.keys = append(b.keys, call.Keys...)
+	b.args = append(b.args, call.Args...)
+	b.calls++
+	return b, b.calls - 1
+}
+
+// next lets those be served who wait, until nobody does.
+func (s *Script) next() {
+	if b := s.first(); b != nil {
+		go func() {
+			for ; b != nil; b = s.first() {
+				// Not a caller's context: nobody's going away is another's fault.
+				ctx, cancel := context.WithDeadline(context.Background(), b.since.Add(s.config.Timeout))
+				s.run(ctx, b)
+				cancel()
+				close(b.done)
+			}
+		}()
+	}
+}
+
+// first takes out the batch that has waited longest.
+func (s *Script) first() *batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		s.busy = false
+		return nil
+	}
+	b := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	return b
+}
+
+func (s *Script) run(ctx context.Context, b *batch) {
+	args := append([]any{s.config.Keys, s.config.Args}, b.args...)
+	b.answers, b.err = s.script.Run(ctx, s.config.Client, b.keys, args...).Slice()
+}
+
+var errNone = errors.New("no answer of the script")
+
+func (b *batch) answer(i int) ([]any, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	if i >= len(b.answers) {
+		return nil, errNone
+	}
+	switch answer := b.answers[i].(type) {
+	case []any:
+		return answer, nil
+	case error:
+		return nil, answer
+	default:
+		return nil, errNone
+	}
+}
