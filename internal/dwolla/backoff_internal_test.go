@@ -11,15 +11,24 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
+// TestAThousandFirstRequestsAskForOneAccessToken and are all served, with the
+// default of slots and a Dwolla that is as fast as it is.
 func TestAThousandFirstRequestsAskForOneAccessToken(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	scriptWith(t, Config{Timeout: 5 * time.Second}, func(t *testing.T, w *scripted) {
 		w.token.set(http.StatusOK, 2*time.Second)
+		w.always(reply{latency: 200 * time.Millisecond})
 		errs := atSameTime(1000, func(int) error { return w.vend(t.Context()) })
 		if n := failures(errs); n != 0 {
 			t.Errorf("%d failed", n)
 		}
 		wantAsked(t, w.token, 0)
 		w.wantCalls(t, 1000)
+		if w.most != 256 {
+			t.Errorf("%d at once", w.most)
+		}
+		if took := time.Since(w.begin); took != 2800*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 

@@ -34,6 +34,8 @@ type Config struct {
 	Registerer    prometheus.Registerer
 }
 
+func (c Config) slots() int { return cmp.Or(c.MaxConcurrent, 256) }
+
 // Client calls Dwolla's API as the application. It is safe for concurrent use.
 type Client struct {
 	api     clienttoken.API
@@ -52,8 +54,7 @@ type Client struct {
 // New returns a client. It does not connect: the first call gets the access
 // token, so that the service starts while Dwolla is down.
 func New(c Config) *Client {
-	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 256)
-	return newClient(c, newTransport(c.MaxConcurrent))
+	return newClient(c, newTransport(c.slots()))
 }
 
 func newClient(c Config, transport http.RoundTripper) *Client {
@@ -65,7 +66,7 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 		tokens:    newAccessTokens(c, transport, m),
 		metrics:   m,
 		circuits:  map[operation]*circuit{},
-		bulkhead:  newBulkhead(c.MaxConcurrent),
+		bulkhead:  newBulkhead(c.slots()),
 		budget:    newBudget(),
 		jitter:    upTo,
 	}
