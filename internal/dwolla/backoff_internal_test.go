@@ -124,6 +124,43 @@ func TestA429OfTheTokenEndpointHoldsForRetryAfter(t *testing.T) {
 	}
 }
 
+// TestNobodyIsKeptWaitingDuringTheBackOff: whatever the fetch came to, those who
+// come afterwards stand before an open circuit, but for refused credentials.
+func TestNobodyIsKeptWaitingDuringTheBackOff(t *testing.T) {
+	for name, test := range map[string]struct {
+		status     int
+		latency    time.Duration
+		first      clienttoken.Code
+		then       clienttoken.Code
+		retryAfter time.Duration
+	}{
+		"hangs":   {http.StatusOK, time.Hour, clienttoken.UpstreamTimeout, clienttoken.Unavailable, faultFor},
+		"504":     {http.StatusGatewayTimeout, 0, clienttoken.UpstreamTimeout, clienttoken.Unavailable, faultFor},
+		"500":     {http.StatusInternalServerError, 0, clienttoken.Unavailable, clienttoken.Unavailable, faultFor},
+		"302":     {http.StatusFound, 0, clienttoken.UpstreamError, clienttoken.Unavailable, faultFor},
+		"refuses": {http.StatusUnauthorized, 0, clienttoken.UpstreamError, clienttoken.UpstreamError, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			script(t, func(t *testing.T, w *scripted) {
+				w.token.set(test.status, test.latency)
+				wantFailureOf(t, w.vend(t.Context()), test.first)
+				began := time.Now()
+				err := w.vend(t.Context())
+				wantFailureOf(t, err, test.then)
+				if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.RetryAfter != test.retryAfter {
+					t.Errorf("got %v, retry after %v", err, failure.RetryAfter)
+				}
+				_, err = w.tokens.renewed() // for one that saw no failure, and came after the fetch
+				wantFailureOf(t, err, test.then)
+				if took := time.Since(began); took != 0 {
+					t.Errorf("waited %v", took)
+				}
+				wantAsked(t, w.token, 0)
+			})
+		})
+	}
+}
+
 func TestTheOldAccessTokenIsUsedWhileItsRenewalIsThrottled(t *testing.T) {
 	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")

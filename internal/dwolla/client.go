@@ -114,9 +114,9 @@ type answer struct {
 
 // tried is one attempt: what it came to, or why it was not sent.
 type tried struct {
-	token accessToken // that it was made with
-	fault *Error      // nil for a success
-	err   error       // a *clienttoken.Failure or the end of the caller's context; then nothing was sent
+	fault *Error // nil for a success
+	stale bool   // its access token was rejected, and another call has seen to that before
+	err   error  // a *clienttoken.Failure or the end of the caller's context; then nothing was sent
 }
 
 // do makes the call, and once more where that may do better: a rejected access
@@ -135,12 +135,10 @@ func (c *Client) do(ctx context.Context, call call) error {
 		return nil
 	}
 	if reason := last.fault.retryReason(); reason != noRetry && ctx.Err() == nil {
-		if !c.budget.spend() {
+		// The end of an access token costs one retry, however many calls were using it.
+		if !last.stale && !c.budget.spend() {
 			c.metrics.reject(overBudget)
-			return last.fault.unaffordable()
-		}
-		if reason == badToken {
-			c.tokens.discard(last.token)
+			return last.fault.failure()
 		}
 		if sleep(ctx, c.jitter(retryPause)); ctx.Err() == nil && time.Now().Before(deadline) {
 			c.metrics.retries.WithLabelValues(string(call.operation), string(reason)).Inc()
@@ -159,7 +157,7 @@ func (t tried) conclusion(ctx context.Context) error {
 		return err
 	}
 	failure := t.fault.failure()
-	if t.fault.Status == http.StatusUnauthorized {
+	if t.fault.Status == http.StatusUnauthorized && !t.fault.accessTokenRejected() {
 		failure.Mend = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
 	}
 	return failure
@@ -175,8 +173,9 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 	}
 	says := inconclusive // also of a panic
 	defer func() { passage.settle(says, t.fault) }()
-	if t.token, t.err = c.tokens.getBefore(ctx, deadline); t.err != nil {
-		return t
+	token, err := c.tokens.getBefore(ctx, deadline)
+	if err != nil {
+		return tried{err: err}
 	}
 	if t.err = c.takeSlot(ctx); t.err != nil {
 		return t
@@ -186,9 +185,14 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 	if end.After(deadline) {
 		end = deadline
 	}
-	t.fault = c.attempt(ctx, call, t.token, end)
+	t.fault = c.attempt(ctx, call, token, end)
 	if says = judge(ctx, t.fault); says == faulty && t.fault.timedOut() && end.Equal(deadline) {
 		says = inconclusive // it had less time than it should have
+	}
+	if t.fault != nil && t.fault.accessTokenRejected() {
+		t.stale = !c.tokens.discard(token, t.fault)
+	} else if says == healthy {
+		c.tokens.accepted()
 	}
 	return t
 }

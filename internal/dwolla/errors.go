@@ -137,6 +137,11 @@ func (e *Error) accessTokenRejected() bool {
 		(e.Code == "InvalidAccessToken" || e.Code == "ExpiredAccessToken")
 }
 
+// refused reports whether Dwolla has said no, which shows that it is there.
+func (e *Error) refused() bool {
+	return e.Err == nil && e.Status/100 == 4 && e.Status != http.StatusTooManyRequests
+}
+
 // customerUnknown reports whether Dwolla itself says that there is no such
 // Customer, or none of this application. A proxy in between says 403 and 404,
 // too, and does not know Dwolla's codes.
@@ -172,20 +177,11 @@ func (e *Error) unusable() bool {
 	return errors.Is(e.Err, errTooLarge) || errors.Is(e.Err, errNoToken) || errors.Is(e.Err, errNonsense)
 }
 
-// unaffordable tells what e means where it deserved a second attempt that the
-// budget had nothing left for. A rejected access token then is no news about the
-// application's credentials: those who could afford it are getting another one.
-func (e *Error) unaffordable() *clienttoken.Failure {
-	f := e.failure()
-	if e.accessTokenRejected() {
-		f.Code, f.RetryAfter = clienttoken.Unavailable, faultFor
-	}
-	return f
-}
-
 func (e *Error) kind() clienttoken.Code {
 	switch {
 	case e.Status == http.StatusTooManyRequests: // also one that was cut
+		return clienttoken.Unavailable
+	case e.accessTokenRejected(): // of the application's: there will be another
 		return clienttoken.Unavailable
 	case e.timedOut():
 		return clienttoken.UpstreamTimeout

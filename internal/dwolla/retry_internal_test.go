@@ -225,30 +225,6 @@ func TestCallsThatAreNotSentBuyNoRetries(t *testing.T) {
 	})
 }
 
-func TestAnAccessTokenThatIsRejectedForEverCostsNoMoreThanTheBudget(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
-		w.always(reply{status: http.StatusUnauthorized, body: `{"code":"InvalidAccessToken"}`})
-		for i := range 90 {
-			err := w.vend(t.Context())
-			failure, ok := errors.AsType[*clienttoken.Failure](err)
-			if !ok {
-				t.Fatalf("got %v", err)
-			}
-			refused := failure.Code == clienttoken.UpstreamError && failure.Mend != ""
-			comeAgain := failure.Code == clienttoken.Unavailable && failure.Mend == "" && failure.RetryAfter == faultFor
-			if i < budgetFloor && !refused || i >= budgetFloor && !comeAgain {
-				t.Errorf("call %d: %v, %q", i, err, failure.Mend)
-			}
-		}
-		if n := len(w.token.calls()); n != 1+budgetFloor {
-			t.Errorf("/token was asked %d times", n)
-		}
-		w.wantCalls(t, 90+budgetFloor)
-		w.wantSamples(t, "dropgate_dwolla_rejected_total", map[string]float64{"retry_budget": 80})
-		w.wantSamples(t, "dropgate_dwolla_retries_total", map[string]float64{"create_client_token access_token": budgetFloor})
-	})
-}
-
 // TestAWholeCallTakesTwiceTheTimeoutAtMost, whatever it waits for.
 func TestAWholeCallTakesTwiceTheTimeoutAtMost(t *testing.T) {
 	const most = 10 * time.Second

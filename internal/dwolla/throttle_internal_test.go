@@ -169,7 +169,7 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 		},
 		"no access token": func(t *testing.T, w *scripted) {
 			t.Helper()
-			w.tokens.discard(w.tokens.current)
+			w.tokens.discard(w.tokens.current, noLongerGood())
 			w.token.set(http.StatusInternalServerError, 0)
 			wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 			w.token.set(http.StatusOK, 0)
