@@ -26,8 +26,9 @@ type accessToken struct {
 }
 
 // accessTokens keeps the application's access token. Dwolla gives no refresh
-// token, so a new one is asked for: when four fifths of the life of the old
-// one have passed, or when there is none. However many callers wait, one
+// token, so from the first call on a new one is asked for, in the background: when
+// four fifths of the life of the old one have passed, and when /token has failed
+// and been left alone for a while. A caller asks when there is none. However many callers wait, one
 // request is under way, and it belongs to none of them: a caller that gives up
 // takes nothing from the others.
 type accessTokens struct {
@@ -263,17 +264,16 @@ func (s *accessTokens) renewed() (any, error) {
 	if s.timer == nil { // closed meanwhile, which has ended the fetch
 		return accessToken{}, fault.failure()
 	}
-	pause := s.failed(fault)
+	s.failed(fault)
 	if time.Now().Before(s.current.expires) {
-		s.renewAfter(pause)
 		return s.current, nil
 	}
 	return accessToken{}, s.failure
 }
 
-// failed keeps and logs a fault, and returns how long /token is left alone. The
-// caller holds mu.
-func (s *accessTokens) failed(fault *Error) time.Duration {
+// failed keeps and logs a fault, and leaves /token alone for a while. The caller
+// holds mu.
+func (s *accessTokens) failed(fault *Error) {
 	pause := s.pauseAfter(fault)
 	s.failures++
 	s.failure, s.retryAt = fault.failure(), time.Now().Add(pause)
@@ -295,7 +295,7 @@ func (s *accessTokens) failed(fault *Error) time.Duration {
 	default:
 		event.Msg("getting an access token from Dwolla failed")
 	}
-	return pause
+	s.renewAfter(pause)
 }
 
 // recovered ends what failed began. The caller holds mu.

@@ -101,8 +101,8 @@ func TestAnOutageFromTheStartIsProbedWithBackOff(t *testing.T) {
 			pass(100 * time.Millisecond)
 		}
 		wantAsked(t, e, seconds(0, 1, 3, 7, 15, 25, 35, 45, 55)...)
-		pass(time.Hour) // nobody calls, so nobody asks
-		wantAsked(t, e, seconds(0, 1, 3, 7, 15, 25, 35, 45, 55)...)
+		pass(20 * time.Second) // and nobody calls
+		wantAsked(t, e, seconds(0, 1, 3, 7, 15, 25, 35, 45, 55, 65, 75)...)
 	})
 }
 

@@ -112,10 +112,9 @@ func TestA429OfTheTokenEndpointHoldsForRetryAfter(t *testing.T) {
 				pass(quiet - time.Minute - 1)
 				want(faultFor) // no caller is told less
 				wantAsked(t, w.token, 0)
-				pass(1)
-				w.wantState(t, opToken, stateHalfOpen)
-				w.mustVend(t)
+				pass(1) // and nobody calls
 				w.wantState(t, opToken, stateClosed)
+				w.mustVend(t)
 				wantAsked(t, w.token, 0, quiet)
 				w.wantSamples(t, "dropgate_dwolla_rejected_total", map[string]float64{"access_token": 2})
 				w.wantLog(t, `"level":"info" again`)
@@ -179,16 +178,57 @@ func TestTheOldAccessTokenIsUsedWhileItsRenewalIsThrottled(t *testing.T) {
 func TestTheStateOfTheTokenEndpointFollowsItsBackOff(t *testing.T) {
 	script(t, func(t *testing.T, w *scripted) {
 		w.tokens.jitter = func(most time.Duration) time.Duration { return most }
-		w.token.set(http.StatusInternalServerError, 0)
+		w.token.set(http.StatusInternalServerError, time.Second/2)
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		w.wantState(t, opToken, stateOpen)
 		pass(time.Second)
-		w.wantState(t, opToken, stateHalfOpen)
-		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+		w.wantState(t, opToken, stateHalfOpen) // it is being asked
+		pass(time.Second / 2)
 		w.wantState(t, opToken, stateOpen)
-		pass(2 * time.Second)
 		w.token.set(http.StatusOK, 0)
-		w.mustVend(t)
+		pass(2 * time.Second)
 		w.wantState(t, opToken, stateClosed)
+	})
+}
+
+// TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls, and after an outage from the
+// start, which Fault tells.
+func TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.token.set(http.StatusInternalServerError, time.Second)
+		if err := w.Fault(); err != nil {
+			t.Errorf("before it was asked for: %v", err)
+		}
+		w.Run(t.Context())
+		if w.Fault() == nil {
+			t.Error("nothing is missing")
+		}
+		pass(time.Hour)
+		if w.Fault() == nil {
+			t.Error("nothing is missing any more")
+		}
+		w.token.set(http.StatusOK, 0)
+		pass(maxBackOff + time.Second)
+		if err := w.Fault(); err != nil {
+			t.Errorf("is missing still: %v", err)
+		}
+		n := len(w.token.calls())
+		w.mustVend(t)
+		pass(7 * time.Hour) // of the ten that it lives
+		if got := len(w.token.calls()); got != n {
+			t.Errorf("/token was asked %d times, and then %d times", n, got-n)
+		}
+	})
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.token.set(http.StatusOK, time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w.Run(ctx)
+		if took := time.Since(w.begin); took != time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
 }
