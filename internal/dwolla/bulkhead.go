@@ -24,9 +24,9 @@ type bulkhead struct {
 
 func newBulkhead(slots int) *bulkhead { return &bulkhead{slots: make(chan struct{}, slots)} }
 
-// enter takes a slot, which leave gives back. The error is a *rejectedError, or
+// enter takes a slot, which leave gives back, before deadline. The error is a *rejectedError, or
 // that of ctx. Those who wait get theirs in the order in which they came.
-func (b *bulkhead) enter(ctx context.Context) error {
+func (b *bulkhead) enter(ctx context.Context, deadline time.Time) error {
 	select {
 	case b.slots <- struct{}{}:
 		return nil
@@ -36,7 +36,7 @@ func (b *bulkhead) enter(ctx context.Context) error {
 	if b.waiting.Add(1) > int64(queuePerSlot*cap(b.slots)) {
 		return &rejectedError{queueFull, soon}
 	}
-	timer := time.NewTimer(longestQueue)
+	timer := time.NewTimer(min(longestQueue, time.Until(deadline)))
 	defer timer.Stop()
 	select {
 	case b.slots <- struct{}{}:

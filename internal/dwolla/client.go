@@ -123,8 +123,8 @@ type tried struct {
 // token is replaced before. Every error is a *clienttoken.Failure, but for the
 // end of the caller's own context.
 func (c *Client) do(ctx context.Context, call call) error {
-	// No context of its own, which would cost every call a timer: what waits long
-	// is bounded by this, what waits for milliseconds by itself.
+	// No context of its own, which would cost every call a timer: whatever waits
+	// is bounded by this.
 	deadline := time.Now().Add(2 * c.timeout)
 	last := c.try(ctx, call, deadline)
 	if last.err != nil {
@@ -140,7 +140,7 @@ func (c *Client) do(ctx context.Context, call call) error {
 			c.metrics.reject(overBudget)
 			return last.fault.failure()
 		}
-		if sleep(ctx, c.jitter(retryPause)); ctx.Err() == nil && time.Now().Before(deadline) {
+		if sleep(ctx, min(c.jitter(retryPause), time.Until(deadline))); ctx.Err() == nil && time.Now().Before(deadline) {
 			c.metrics.retries.WithLabelValues(string(call.operation), string(reason)).Inc()
 			last = c.try(ctx, call, deadline)
 		}
@@ -177,7 +177,7 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 	if err != nil {
 		return tried{err: err}
 	}
-	if t.err = c.takeSlot(ctx); t.err != nil {
+	if t.err = c.takeSlot(ctx, deadline); t.err != nil {
 		return t
 	}
 	defer c.bulkhead.leave()
@@ -198,8 +198,8 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 }
 
 // takeSlot waits for a slot of the bulkhead.
-func (c *Client) takeSlot(ctx context.Context) error {
-	err := c.bulkhead.enter(ctx)
+func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
+	err := c.bulkhead.enter(ctx, deadline)
 	if rejected, ok := errors.AsType[*rejectedError](err); ok {
 		c.metrics.reject(rejected.reason)
 		return rejected.failure()

@@ -84,14 +84,23 @@ const (
 func (e *Error) answered(resp *http.Response) {
 	e.Status = resp.StatusCode
 	e.RequestID = printable(resp.Header.Get("X-Request-Id"))
-	after := resp.Header.Get("Retry-After")
-	if after == "" {
-		return
+	if after := resp.Header.Get("Retry-After"); after != "" {
+		e.retryAfter = pauseOf(after)
 	}
-	if s, err := strconv.Atoi(after); err == nil && s > 0 {
-		const most = 2 * throttledFor
-		e.retryAfter = time.Duration(min(s, int(most/time.Second))) * time.Second
+}
+
+// pauseOf is what a Retry-After asks for, in seconds or with a date; zero where it
+// asks for nothing that can be understood, or nothing any more.
+func pauseOf(after string) time.Duration {
+	const most = 2 * throttledFor
+	if s, err := strconv.Atoi(after); err == nil {
+		return time.Duration(min(max(s, 0), int(most/time.Second))) * time.Second
 	}
+	at, err := http.ParseTime(after)
+	if err != nil {
+		return 0
+	}
+	return min(max(time.Until(at), 0), most)
 }
 
 // read takes the code from an error body: {"code","message"}, or OAuth's

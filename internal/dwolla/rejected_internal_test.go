@@ -158,6 +158,18 @@ func TestAnAccessTokenThatEndsIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
+// TestAFaultIsNoAcceptance of the access token that it was sent with.
+func TestAFaultIsNoAcceptance(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.inTurn(rejects(), reply{status: http.StatusInternalServerError}, rejects(), reply{cut: true}, rejects(), reply{})
+		for range 3 {
+			wantComeAgain(t, w.vend(t.Context()))
+		}
+		w.wantCalls(t, 5)
+		w.wantState(t, opToken, stateOpen)
+	})
+}
+
 func TestNothingIsLoggedOfATokenThatIsRejectedAfterTheEnd(t *testing.T) {
 	script(t, func(t *testing.T, w *scripted) {
 		w.mustVend(t)

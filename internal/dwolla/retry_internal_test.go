@@ -118,7 +118,8 @@ func TestTheSecondAttemptComesAfterARandomPause(t *testing.T) {
 				}
 				slices.Sort(pauses)
 				// By chance one run in 10^9 is none of it.
-				if pauses[5] > retryPause/2 || pauses[44] < retryPause/2 || pauses[49] > retryPause || len(slices.Compact(pauses)) < 40 {
+				const longest = 100 * time.Millisecond
+				if pauses[5] > longest/2 || pauses[44] < longest/2 || pauses[49] > longest || len(slices.Compact(pauses)) < 40 {
 					t.Errorf("pauses of %v", pauses)
 				}
 			})
@@ -250,6 +251,38 @@ func TestAWholeCallTakesTwiceTheTimeoutAtMost(t *testing.T) {
 					t.Errorf("took %v", took)
 				}
 				w.wantCalls(t, test.calls)
+			})
+		})
+	}
+}
+
+// TestThePauseAndTheQueueAreWithinTheTimeOfTheCall: nothing is sent after it, and
+// nobody is told that it was.
+func TestThePauseAndTheQueueAreWithinTheTimeOfTheCall(t *testing.T) {
+	for name, test := range map[string]struct {
+		first   time.Duration // how long the first attempt takes, with its access token
+		retries map[string]float64
+	}{
+		"the pause": {9950 * time.Millisecond, map[string]float64{}},
+		"the queue": {9500 * time.Millisecond, map[string]float64{"create_client_token 500": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+				w.jitter = func(most time.Duration) time.Duration { return most }
+				const attempt = 4990 * time.Millisecond
+				w.token.set(http.StatusOK, test.first-attempt)
+				w.always(reply{status: http.StatusInternalServerError, latency: attempt})
+				time.AfterFunc(test.first+time.Millisecond, func() {
+					w.bulkhead.slots <- struct{}{}
+					time.AfterFunc(time.Minute, w.bulkhead.leave)
+				})
+				wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+				if took := time.Since(w.begin); took != 10*time.Second {
+					t.Errorf("took %v", took)
+				}
+				w.wantCalls(t, 1)
+				w.wantSamples(t, "dropgate_dwolla_retries_total", test.retries)
+				pass(time.Minute)
 			})
 		})
 	}
