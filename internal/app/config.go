@@ -28,7 +28,7 @@ type Config struct {
 	ClientSecret clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" help:"required: the application's secret"`
 	BaseURL      string                  `env:"DWOLLA_BASE_URL" help:"another root of the Dwolla API, such as an emulator's; https in production (default: by environment)"`
 	Timeout      time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"for one attempt of a call to Dwolla: 100ms to 10s"`
-	MaxCalls     int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"how many requests to Dwolla may be under way; as many again wait for at most 250ms: 1 to 10000"`
+	MaxCalls     int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"how many requests to Dwolla may be under way; three times as many wait for at most 1s: 1 to 10000"`
 
 	AllowedActions []string `env:"ALLOWED_ACTIONS" help:"required: comma-separated actions (customer.read) and components (dwolla-document-upload, for all of its actions)"`
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,8 +26,9 @@ type accessToken struct {
 }
 
 // accessTokens keeps the application's access token. Dwolla gives no refresh
-// token, so a new one is asked for: when four fifths of the life of the old
-// one have passed, or when there is none. However many callers wait, one
+// token, so from the first call on a new one is asked for, in the background: when
+// four fifths of the life of the old one have passed, and when /token has failed
+// and been left alone for a while. A caller asks when there is none. However many callers wait, one
 // request is under way, and it belongs to none of them: a caller that gives up
 // takes nothing from the others.
 type accessTokens struct {
@@ -39,6 +41,7 @@ type accessTokens struct {
 	// there.
 	fetching sync.WaitGroup
 	cancel   context.CancelFunc // ends a fetch under way
+	rejected atomic.Int64       // tokens in a row that Dwolla has rejected and never accepted
 
 	mu       sync.Mutex
 	current  accessToken
@@ -174,11 +177,14 @@ func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
 }
 
 // later is the failure of the last fetch for a caller that comes while there is
-// no other for so long.
+// no other for so long. Whatever that was, this caller was neither kept waiting nor
+// answered with nonsense: it stands before an open circuit. But that Dwolla refuses
+// the application does not pass by waiting.
 func later(failure *clienttoken.Failure, left time.Duration) *clienttoken.Failure {
 	f := *failure
-	if f.Code == clienttoken.Unavailable {
-		f.RetryAfter = max(left, faultFor)
+	fault, ok := errors.AsType[*Error](f.Err)
+	if !ok || !fault.refused() || f.Code == clienttoken.Unavailable {
+		f.Code, f.RetryAfter = clienttoken.Unavailable, max(left, faultFor)
 	}
 	return &f
 }
@@ -191,14 +197,35 @@ func (s *accessTokens) state() float64 {
 	return stateUntil(s.retryAt)
 }
 
-// discard forgets a token that Dwolla no longer accepts, unless it has been
-// replaced already.
-func (s *accessTokens) discard(token accessToken) {
+// mostRejected is how many tokens in a row may be rejected: the last one that was
+// good, and the next, which both attempts of one call may meet.
+const mostRejected = 2
+
+// discard forgets a token that Dwolla has rejected, and reports whether nobody
+// else had. When Dwolla goes on like that, then it gives tokens that are no good, a
+// fault of /token like any other: or each call would cost a token.
+func (s *accessTokens) discard(token accessToken, fault *Error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current == token {
-		s.current = accessToken{}
+	if s.current != token {
+		return false
 	}
+	s.current = accessToken{}
+	if s.rejected.Add(1) > mostRejected && s.timer != nil {
+		s.failed(fault)
+	}
+	return true
+}
+
+// accepted takes down that the tokens which Dwolla gives are good.
+func (s *accessTokens) accepted() {
+	if s.rejected.Load() == 0 { // as nearly always, and a lock costs
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rejected.Store(0)
+	s.recovered()
 }
 
 // renewed fetches a token, unless the one at hand is young or a fetch has just
@@ -219,17 +246,17 @@ func (s *accessTokens) renewed() (any, error) {
 	case now.Before(old.renew), now.Before(retryAt) && now.Before(old.expires):
 		return old, nil
 	case now.Before(retryAt):
-		return accessToken{}, failure
+		return accessToken{}, later(failure, time.Until(retryAt))
 	}
 	token, fault := s.fetch()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fault == nil {
-		if s.failures > 0 {
-			s.log.Info().Msg("Dwolla gives access tokens again")
+		s.current, s.failure, s.retryAt = token, nil, time.Time{}
+		if s.rejected.Load() == 0 { // else it has to be accepted first
+			s.recovered()
 		}
-		s.current, s.failures, s.failure, s.retryAt = token, 0, nil, time.Time{}
 		s.metrics.expiry.Set(float64(token.expires.Unix()))
 		s.renewAfter(time.Until(token.renew))
 		return token, nil
@@ -237,6 +264,16 @@ func (s *accessTokens) renewed() (any, error) {
 	if s.timer == nil { // closed meanwhile, which has ended the fetch
 		return accessToken{}, fault.failure()
 	}
+	s.failed(fault)
+	if time.Now().Before(s.current.expires) {
+		return s.current, nil
+	}
+	return accessToken{}, s.failure
+}
+
+// failed keeps and logs a fault, and leaves /token alone for a while. The caller
+// holds mu.
+func (s *accessTokens) failed(fault *Error) {
 	pause := s.pauseAfter(fault)
 	s.failures++
 	s.failure, s.retryAt = fault.failure(), time.Now().Add(pause)
@@ -250,16 +287,23 @@ func (s *accessTokens) renewed() (any, error) {
 		Str("dwolla_request_id", fault.RequestID).
 		AnErr("error", fault.Err).
 		Dur("retry_in_ms", pause)
-	if fault.Status == http.StatusUnauthorized {
+	switch {
+	case fault.accessTokenRejected():
+		event.Msg("Dwolla rejects the access tokens that it gives")
+	case fault.Status == http.StatusUnauthorized:
 		event.Msg("Dwolla does not accept DWOLLA_CLIENT_ID and DWOLLA_CLIENT_SECRET in this DWOLLA_ENVIRONMENT")
-	} else {
+	default:
 		event.Msg("getting an access token from Dwolla failed")
 	}
-	if time.Now().Before(s.current.expires) {
-		s.renewAfter(pause)
-		return s.current, nil
+	s.renewAfter(pause)
+}
+
+// recovered ends what failed began. The caller holds mu.
+func (s *accessTokens) recovered() {
+	if s.failures > 0 {
+		s.log.Info().Msg("Dwolla gives access tokens again")
 	}
-	return accessToken{}, s.failure
+	s.failures = 0
 }
 
 // pauseAfter is how long /token is left alone after a fault. The caller holds mu.

@@ -93,23 +93,9 @@ func TestARejectedAccessTokenIsReplacedAndTheCallIsTriedOnceMore(t *testing.T) {
 	}
 }
 
-// TestTwoHundredCallersShareTheNewAccessToken, where the retry budget of the
-// traffic before has room for all of them.
+// TestTwoHundredCallersShareTheNewAccessToken, who all were using the one that
+// ends, in a service that was quiet before.
 func TestTwoHundredCallersShareTheNewAccessToken(t *testing.T) {
-	w := startWith(t, setup{slots: 200})
-	for range 10 {
-		together(200, func(int) { w.mustVend(t) })
-	}
-	w.ExpireAccessTokens()
-	together(200, func(int) {
-		if _, err := w.vend(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-	w.wantCalls(t, emulator.OpToken, 2)
-}
-
-func TestCallersWhoseAccessTokenIsReplacedBeyondTheBudgetAreAskedToComeAgain(t *testing.T) {
 	const callers = 200
 	var asked atomic.Int32
 	var arrived sync.WaitGroup // with the first access token, before it is rejected
@@ -125,22 +111,11 @@ func TestCallersWhoseAccessTokenIsReplacedBeyondTheBudgetAreAskedToComeAgain(t *
 		arrived.Wait()
 		answers(http.StatusUnauthorized, `{"code":"ExpiredAccessToken"}`)(rw, r)
 	}})
-	var served atomic.Int32
 	together(callers, func(int) {
-		_, err := w.vend(t.Context())
-		if err == nil {
-			served.Add(1)
-			return
-		}
-		w.wantFailure(t, err, clienttoken.Unavailable)
-		if failure := failureOf(t, err); failure.RetryAfter != 5*time.Second || failure.Mend != "" {
-			t.Errorf("retry after %v, to mend: %q", failure.RetryAfter, failure.Mend)
+		if _, err := w.vend(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
-	if n := served.Load(); n < 10 || n > callers/10 {
-		t.Errorf("%d got a token, want a tenth", n)
-	}
-	w.mustVend(t)
 	if n := asked.Load(); n != 2 {
 		t.Errorf("/token was asked %d times", n)
 	}
@@ -157,10 +132,14 @@ func TestARefusedApplicationIsTriedAgainOnlyWhereANewTokenCanHelp(t *testing.T) 
 			w := start(t)
 			w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusUnauthorized, Code: code})
 			_, err := w.vend(t.Context())
-			w.wantFailure(t, err, clienttoken.UpstreamError)
 			wantFault(t, fault(t, err), "create_client_token", http.StatusUnauthorized, code)
 			w.wantCalls(t, emulator.OpCreateClientToken, attempts)
 			w.wantCalls(t, emulator.OpToken, attempts)
+			if attempts == 2 { // Dwolla has taken the application's credentials twice
+				w.wantFailure(t, err, clienttoken.Unavailable)
+				return
+			}
+			w.wantFailure(t, err, clienttoken.UpstreamError)
 			wantSettings(t, failureOf(t, err).Mend)
 		})
 	}

@@ -11,15 +11,24 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
+// TestAThousandFirstRequestsAskForOneAccessToken and are all served, with the
+// default of slots and a Dwolla that is as fast as it is.
 func TestAThousandFirstRequestsAskForOneAccessToken(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	scriptWith(t, Config{Timeout: 5 * time.Second}, func(t *testing.T, w *scripted) {
 		w.token.set(http.StatusOK, 2*time.Second)
+		w.always(reply{latency: 200 * time.Millisecond})
 		errs := atSameTime(1000, func(int) error { return w.vend(t.Context()) })
 		if n := failures(errs); n != 0 {
 			t.Errorf("%d failed", n)
 		}
 		wantAsked(t, w.token, 0)
 		w.wantCalls(t, 1000)
+		if w.most != 256 {
+			t.Errorf("%d at once", w.most)
+		}
+		if took := time.Since(w.begin); took != 2800*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 
@@ -103,13 +112,49 @@ func TestA429OfTheTokenEndpointHoldsForRetryAfter(t *testing.T) {
 				pass(quiet - time.Minute - 1)
 				want(faultFor) // no caller is told less
 				wantAsked(t, w.token, 0)
-				pass(1)
-				w.wantState(t, opToken, stateHalfOpen)
-				w.mustVend(t)
+				pass(1) // and nobody calls
 				w.wantState(t, opToken, stateClosed)
+				w.mustVend(t)
 				wantAsked(t, w.token, 0, quiet)
 				w.wantSamples(t, "dropgate_dwolla_rejected_total", map[string]float64{"access_token": 2})
 				w.wantLog(t, `"level":"info" again`)
+			})
+		})
+	}
+}
+
+// TestNobodyIsKeptWaitingDuringTheBackOff: whatever the fetch came to, those who
+// come afterwards stand before an open circuit, but for refused credentials.
+func TestNobodyIsKeptWaitingDuringTheBackOff(t *testing.T) {
+	for name, test := range map[string]struct {
+		status     int
+		latency    time.Duration
+		first      clienttoken.Code
+		then       clienttoken.Code
+		retryAfter time.Duration
+	}{
+		"hangs":   {http.StatusOK, time.Hour, clienttoken.UpstreamTimeout, clienttoken.Unavailable, faultFor},
+		"504":     {http.StatusGatewayTimeout, 0, clienttoken.UpstreamTimeout, clienttoken.Unavailable, faultFor},
+		"500":     {http.StatusInternalServerError, 0, clienttoken.Unavailable, clienttoken.Unavailable, faultFor},
+		"302":     {http.StatusFound, 0, clienttoken.UpstreamError, clienttoken.Unavailable, faultFor},
+		"refuses": {http.StatusUnauthorized, 0, clienttoken.UpstreamError, clienttoken.UpstreamError, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			script(t, func(t *testing.T, w *scripted) {
+				w.token.set(test.status, test.latency)
+				wantFailureOf(t, w.vend(t.Context()), test.first)
+				began := time.Now()
+				err := w.vend(t.Context())
+				wantFailureOf(t, err, test.then)
+				if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.RetryAfter != test.retryAfter {
+					t.Errorf("got %v, retry after %v", err, failure.RetryAfter)
+				}
+				_, err = w.tokens.renewed() // for one that saw no failure, and came after the fetch
+				wantFailureOf(t, err, test.then)
+				if took := time.Since(began); took != 0 {
+					t.Errorf("waited %v", took)
+				}
+				wantAsked(t, w.token, 0)
 			})
 		})
 	}
@@ -133,16 +178,57 @@ func TestTheOldAccessTokenIsUsedWhileItsRenewalIsThrottled(t *testing.T) {
 func TestTheStateOfTheTokenEndpointFollowsItsBackOff(t *testing.T) {
 	script(t, func(t *testing.T, w *scripted) {
 		w.tokens.jitter = func(most time.Duration) time.Duration { return most }
-		w.token.set(http.StatusInternalServerError, 0)
+		w.token.set(http.StatusInternalServerError, time.Second/2)
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		w.wantState(t, opToken, stateOpen)
 		pass(time.Second)
-		w.wantState(t, opToken, stateHalfOpen)
-		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+		w.wantState(t, opToken, stateHalfOpen) // it is being asked
+		pass(time.Second / 2)
 		w.wantState(t, opToken, stateOpen)
-		pass(2 * time.Second)
 		w.token.set(http.StatusOK, 0)
-		w.mustVend(t)
+		pass(2 * time.Second)
 		w.wantState(t, opToken, stateClosed)
+	})
+}
+
+// TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls, and after an outage from the
+// start, which Fault tells.
+func TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.token.set(http.StatusInternalServerError, time.Second)
+		if err := w.Fault(); err != nil {
+			t.Errorf("before it was asked for: %v", err)
+		}
+		w.Run(t.Context())
+		if w.Fault() == nil {
+			t.Error("nothing is missing")
+		}
+		pass(time.Hour)
+		if w.Fault() == nil {
+			t.Error("nothing is missing any more")
+		}
+		w.token.set(http.StatusOK, 0)
+		pass(maxBackOff + time.Second)
+		if err := w.Fault(); err != nil {
+			t.Errorf("is missing still: %v", err)
+		}
+		n := len(w.token.calls())
+		w.mustVend(t)
+		pass(7 * time.Hour) // of the ten that it lives
+		if got := len(w.token.calls()); got != n {
+			t.Errorf("/token was asked %d times, and then %d times", n, got-n)
+		}
+	})
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.token.set(http.StatusOK, time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w.Run(ctx)
+		if took := time.Since(w.begin); took != time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
 }

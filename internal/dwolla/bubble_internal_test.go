@@ -94,6 +94,11 @@ func bubble(t *testing.T, f func(t *testing.T, s *accessTokens, e *tokenEndpoint
 	})
 }
 
+// noLongerGood is what Dwolla says to a token that it no longer accepts.
+func noLongerGood() *Error {
+	return &Error{Operation: opCreateClientToken, Status: http.StatusUnauthorized, Code: "ExpiredAccessToken"}
+}
+
 func newTokensOf(t *testing.T, e *tokenEndpoint, log io.Writer) *accessTokens {
 	t.Helper()
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")

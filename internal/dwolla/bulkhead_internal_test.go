@@ -17,13 +17,14 @@ func slots(n int) Config { return Config{Timeout: 5 * time.Second, MaxConcurrent
 func TestTheBulkheadQueuesShortlyAndThenRefuses(t *testing.T) {
 	scriptWith(t, slots(2), func(t *testing.T, w *scripted) {
 		w.mustVend(t)
-		w.always(reply{latency: time.Second})
+		w.always(reply{latency: 2 * time.Second})
 		type end struct {
 			err   error
 			after time.Duration
 		}
-		ends := make(chan end, 5)
-		for range 5 {
+		const waiting = 6 // three for each slot
+		ends := make(chan end, 2+waiting+1)
+		for range cap(ends) {
 			go func() {
 				err := w.vend(t.Context())
 				ends <- end{err, time.Since(w.begin)}
@@ -36,7 +37,7 @@ func TestTheBulkheadQueuesShortlyAndThenRefuses(t *testing.T) {
 		if first.after != 0 {
 			t.Errorf("refused after %v", first.after)
 		}
-		for range 2 {
+		for range waiting {
 			waited := <-ends
 			wantRejection(t, waited.err, queueTimeout, time.Second)
 			if waited.after != longestQueue {
@@ -44,13 +45,13 @@ func TestTheBulkheadQueuesShortlyAndThenRefuses(t *testing.T) {
 			}
 		}
 		for range 2 {
-			if served := <-ends; served.err != nil || served.after != time.Second {
+			if served := <-ends; served.err != nil || served.after != 2*time.Second {
 				t.Errorf("got %v after %v", served.err, served.after)
 			}
 		}
 		w.wantCalls(t, 2)
 		w.wantSamples(t, "dropgate_dwolla_in_flight", map[string]float64{})
-		w.wantSamples(t, "dropgate_dwolla_rejected_total", map[string]float64{"queue_full": 1, "queue_timeout": 2})
+		w.wantSamples(t, "dropgate_dwolla_rejected_total", map[string]float64{"queue_full": 1, "queue_timeout": waiting})
 		w.wantState(t, opCreateClientToken, stateClosed)
 	})
 }

@@ -66,7 +66,7 @@ func judge(ctx context.Context, fault *Error) verdict {
 		return throttling
 	case fault.Err != nil && ctx.Err() != nil:
 		return inconclusive
-	case fault.Err == nil && fault.Status/100 == 4:
+	case fault.refused():
 		return healthy
 	}
 	return faulty

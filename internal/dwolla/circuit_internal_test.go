@@ -169,6 +169,9 @@ func TestACancelledCallerIsNoFault(t *testing.T) {
 		}
 		w.wantState(t, opCreateClientToken, stateClosed)
 		w.wantCalls(t, 10*leastCalls) // nobody's was tried again
+		if n := w.budget.total.retries; n != 0 {
+			t.Errorf("%d retries were spent", n)
+		}
 		w.wantLog(t)
 		w.always(reply{})
 		w.mustVend(t)

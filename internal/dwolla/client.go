@@ -34,6 +34,8 @@ type Config struct {
 	Registerer    prometheus.Registerer
 }
 
+func (c Config) slots() int { return cmp.Or(c.MaxConcurrent, 256) }
+
 // Client calls Dwolla's API as the application. It is safe for concurrent use.
 type Client struct {
 	api     clienttoken.API
@@ -52,8 +54,7 @@ type Client struct {
 // New returns a client. It does not connect: the first call gets the access
 // token, so that the service starts while Dwolla is down.
 func New(c Config) *Client {
-	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 256)
-	return newClient(c, newTransport(c.MaxConcurrent))
+	return newClient(c, newTransport(c.slots()))
 }
 
 func newClient(c Config, transport http.RoundTripper) *Client {
@@ -65,7 +66,7 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 		tokens:    newAccessTokens(c, transport, m),
 		metrics:   m,
 		circuits:  map[operation]*circuit{},
-		bulkhead:  newBulkhead(c.MaxConcurrent),
+		bulkhead:  newBulkhead(c.slots()),
 		budget:    newBudget(),
 		jitter:    upTo,
 	}
@@ -113,17 +114,17 @@ type answer struct {
 
 // tried is one attempt: what it came to, or why it was not sent.
 type tried struct {
-	token accessToken // that it was made with
-	fault *Error      // nil for a success
-	err   error       // a *clienttoken.Failure or the end of the caller's context; then nothing was sent
+	fault *Error // nil for a success
+	stale bool   // its access token was rejected, and another call has seen to that before
+	err   error  // a *clienttoken.Failure or the end of the caller's context; then nothing was sent
 }
 
 // do makes the call, and once more where that may do better: a rejected access
 // token is replaced before. Every error is a *clienttoken.Failure, but for the
 // end of the caller's own context.
 func (c *Client) do(ctx context.Context, call call) error {
-	// No context of its own, which would cost every call a timer: what waits long
-	// is bounded by this, what waits for milliseconds by itself.
+	// No context of its own, which would cost every call a timer: whatever waits
+	// is bounded by this.
 	deadline := time.Now().Add(2 * c.timeout)
 	last := c.try(ctx, call, deadline)
 	if last.err != nil {
@@ -134,14 +135,12 @@ func (c *Client) do(ctx context.Context, call call) error {
 		return nil
 	}
 	if reason := last.fault.retryReason(); reason != noRetry && ctx.Err() == nil {
-		if !c.budget.spend() {
+		// The end of an access token costs one retry, however many calls were using it.
+		if !last.stale && !c.budget.spend() {
 			c.metrics.reject(overBudget)
-			return last.fault.unaffordable()
+			return last.fault.failure()
 		}
-		if reason == badToken {
-			c.tokens.discard(last.token)
-		}
-		if sleep(ctx, c.jitter(retryPause)); ctx.Err() == nil && time.Now().Before(deadline) {
+		if sleep(ctx, min(c.jitter(retryPause), time.Until(deadline))); ctx.Err() == nil && time.Now().Before(deadline) {
 			c.metrics.retries.WithLabelValues(string(call.operation), string(reason)).Inc()
 			last = c.try(ctx, call, deadline)
 		}
@@ -158,7 +157,7 @@ func (t tried) conclusion(ctx context.Context) error {
 		return err
 	}
 	failure := t.fault.failure()
-	if t.fault.Status == http.StatusUnauthorized {
+	if t.fault.Status == http.StatusUnauthorized && !t.fault.accessTokenRejected() {
 		failure.Mend = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
 	}
 	return failure
@@ -174,10 +173,11 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 	}
 	says := inconclusive // also of a panic
 	defer func() { passage.settle(says, t.fault) }()
-	if t.token, t.err = c.tokens.getBefore(ctx, deadline); t.err != nil {
-		return t
+	token, err := c.tokens.getBefore(ctx, deadline)
+	if err != nil {
+		return tried{err: err}
 	}
-	if t.err = c.takeSlot(ctx); t.err != nil {
+	if t.err = c.takeSlot(ctx, deadline); t.err != nil {
 		return t
 	}
 	defer c.bulkhead.leave()
@@ -185,16 +185,21 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 	if end.After(deadline) {
 		end = deadline
 	}
-	t.fault = c.attempt(ctx, call, t.token, end)
+	t.fault = c.attempt(ctx, call, token, end)
 	if says = judge(ctx, t.fault); says == faulty && t.fault.timedOut() && end.Equal(deadline) {
 		says = inconclusive // it had less time than it should have
+	}
+	if t.fault != nil && t.fault.accessTokenRejected() {
+		t.stale = !c.tokens.discard(token, t.fault)
+	} else if says == healthy {
+		c.tokens.accepted()
 	}
 	return t
 }
 
 // takeSlot waits for a slot of the bulkhead.
-func (c *Client) takeSlot(ctx context.Context) error {
-	err := c.bulkhead.enter(ctx)
+func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
+	err := c.bulkhead.enter(ctx, deadline)
 	if rejected, ok := errors.AsType[*rejectedError](err); ok {
 		c.metrics.reject(rejected.reason)
 		return rejected.failure()

@@ -84,14 +84,23 @@ const (
 func (e *Error) answered(resp *http.Response) {
 	e.Status = resp.StatusCode
 	e.RequestID = printable(resp.Header.Get("X-Request-Id"))
-	after := resp.Header.Get("Retry-After")
-	if after == "" {
-		return
+	if after := resp.Header.Get("Retry-After"); after != "" {
+		e.retryAfter = pauseOf(after)
 	}
-	if s, err := strconv.Atoi(after); err == nil && s > 0 {
-		const most = 2 * throttledFor
-		e.retryAfter = time.Duration(min(s, int(most/time.Second))) * time.Second
+}
+
+// pauseOf is what a Retry-After asks for, in seconds or with a date; zero where it
+// asks for nothing that can be understood, or nothing any more.
+func pauseOf(after string) time.Duration {
+	const most = 2 * throttledFor
+	if s, err := strconv.Atoi(after); err == nil {
+		return time.Duration(min(max(s, 0), int(most/time.Second))) * time.Second
 	}
+	at, err := http.ParseTime(after)
+	if err != nil {
+		return 0
+	}
+	return min(max(time.Until(at), 0), most)
 }
 
 // read takes the code from an error body: {"code","message"}, or OAuth's
@@ -137,6 +146,11 @@ func (e *Error) accessTokenRejected() bool {
 		(e.Code == "InvalidAccessToken" || e.Code == "ExpiredAccessToken")
 }
 
+// refused reports whether Dwolla has said no, which shows that it is there.
+func (e *Error) refused() bool {
+	return e.Err == nil && e.Status/100 == 4 && e.Status != http.StatusTooManyRequests
+}
+
 // customerUnknown reports whether Dwolla itself says that there is no such
 // Customer, or none of this application. A proxy in between says 403 and 404,
 // too, and does not know Dwolla's codes.
@@ -172,20 +186,11 @@ func (e *Error) unusable() bool {
 	return errors.Is(e.Err, errTooLarge) || errors.Is(e.Err, errNoToken) || errors.Is(e.Err, errNonsense)
 }
 
-// unaffordable tells what e means where it deserved a second attempt that the
-// budget had nothing left for. A rejected access token then is no news about the
-// application's credentials: those who could afford it are getting another one.
-func (e *Error) unaffordable() *clienttoken.Failure {
-	f := e.failure()
-	if e.accessTokenRejected() {
-		f.Code, f.RetryAfter = clienttoken.Unavailable, faultFor
-	}
-	return f
-}
-
 func (e *Error) kind() clienttoken.Code {
 	switch {
 	case e.Status == http.StatusTooManyRequests: // also one that was cut
+		return clienttoken.Unavailable
+	case e.accessTokenRejected(): // of the application's: there will be another
 		return clienttoken.Unavailable
 	case e.timedOut():
 		return clienttoken.UpstreamTimeout

@@ -15,6 +15,8 @@ import (
 func TestA429OpensTheCircuitForRetryAfterAndIsNeverRetried(t *testing.T) {
 	for header, quiet := range map[string]time.Duration{
 		"": 5 * time.Minute, "30": 30 * time.Second, "soon": 5 * time.Minute, "0": 5 * time.Minute, "86400": 10 * time.Minute,
+		// Fake time begins with the year 2000.
+		"Sat, 01 Jan 2000 00:01:30 GMT": 90 * time.Second, "Sun, 02 Jan 2000 00:00:00 GMT": 10 * time.Minute, "Fri, 31 Dec 1999 23:59:00 GMT": 5 * time.Minute,
 	} {
 		t.Run("Retry-After: "+header, func(t *testing.T) {
 			script(t, func(t *testing.T, w *scripted) {
@@ -169,7 +171,7 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 		},
 		"no access token": func(t *testing.T, w *scripted) {
 			t.Helper()
-			w.tokens.discard(w.tokens.current)
+			w.tokens.discard(w.tokens.current, noLongerGood())
 			w.token.set(http.StatusInternalServerError, 0)
 			wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 			w.token.set(http.StatusOK, 0)
@@ -234,6 +236,19 @@ func TestALateThrottleIsNotForgottenForAProbeThatEndsWell(t *testing.T) {
 		w.mustVend(t) // the probe
 		wantFailureOf(t, <-late, clienttoken.Unavailable)
 		w.wantState(t, opCreateClientToken, stateOpen)
+		w.wantRejected(t, throttled, 59*time.Second)
+	})
+}
+
+func TestAShorterThrottleDoesNotShortenALongerOne(t *testing.T) {
+	script(t, func(t *testing.T, w *scripted) {
+		w.mustVend(t)
+		w.inTurn(reply{status: 429, retryAfter: "2", latency: time.Second}, reply{status: 429, retryAfter: "60"})
+		late := make(chan error, 1)
+		go func() { late <- w.vend(t.Context()) }()
+		synctest.Wait()
+		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
+		wantFailureOf(t, <-late, clienttoken.Unavailable)
 		w.wantRejected(t, throttled, 59*time.Second)
 	})
 }

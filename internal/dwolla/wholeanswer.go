@@ -10,6 +10,7 @@ import (
 // wholeAnswers reads a success to its end, up to maxBody, before it hands it on.
 // What is cut in the middle is no answer then: x/oauth2 would make the same error
 // of it as of one that is no JSON, and the first passes, the second does not.
+// internal/auth has one of its own: no room below both of them does I/O.
 type wholeAnswers struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.

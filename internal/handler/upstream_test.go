@@ -32,7 +32,7 @@ func TestFaultsOfDwollaHaveTheirStatusAndOnlyTheLogTellsMore(t *testing.T) {
 		"400":                 {emulator.Fault{Status: 400, Body: `{"code":"ValidationError","message":"` + leak + `"}`}, 502, "UpstreamError", "", "400 ValidationError"},
 		"403":                 {emulator.Fault{Status: 403, Body: `{"code":"Forbidden","message":"` + leak + `"}`}, 502, "UpstreamError", "", "403 Forbidden"},
 		"404":                 {emulator.Fault{Status: 404}, 502, "UpstreamError", "", "404 NotFound"},
-		"401 for good":        {emulator.Fault{Status: 401}, 502, "UpstreamError", "", "401 InvalidAccessToken"},
+		"401 for good":        {emulator.Fault{Status: 401}, 503, "Unavailable", "5", "401 InvalidAccessToken"},
 		"a 401 of the app":    {emulator.Fault{Status: 401, Code: "InvalidApplicationStatus"}, 502, "UpstreamError", "", "401 InvalidApplicationStatus"},
 		"garbage":             {emulator.Fault{Body: "<html>" + leak}, 502, "UpstreamError", "", "reading the answer"},
 		"no token":            {emulator.Fault{Body: `{"token":""}`}, 502, "UpstreamError", "", "without a token"},
