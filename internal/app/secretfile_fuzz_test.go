@@ -27,22 +27,28 @@ func FuzzSecretFile(f *testing.F) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		value := strings.TrimRight(string(content), "\r\n")
-		fromFile, faults := loadSecret(name+"_FILE", file)
-		small := len(content) <= 64<<10
-		if value == "" || !small {
-			if !strings.Contains(faults, name+"_FILE: "+file) {
-				t.Errorf("%d bytes for %s: %s", len(content), name, faults)
-			}
-		} else if want, wantFaults := loadSecret(name, value); faults != wantFaults || fromFile.DatabaseURL.Reveal() != want.DatabaseURL.Reveal() || fromFile.OIDCSecret.Reveal() != want.OIDCSecret.Reveal() {
-			t.Errorf("%s from the file %q: %s; from the environment: %s", name, content, faults, wantFaults)
-		}
-		for piece := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,:/@?#=&%", r) }) {
-			if len(piece) >= 16 && strings.Contains(strings.ReplaceAll(faults, file, ""), piece) {
-				t.Errorf("%s=%q: the faults say %s", name, content, faults)
-			}
-		}
+		checkSecretFile(t, name, file, string(content))
 	})
+}
+
+// checkSecretFile loads a configuration with a file that holds content.
+func checkSecretFile(t *testing.T, name, file, content string) {
+	t.Helper()
+	value := strings.TrimRight(content, "\r\n")
+	fromFile, faults := loadSecret(name+"_FILE", file)
+	if value == "" || len(content) > 64<<10 {
+		if !strings.Contains(faults, name+"_FILE: "+file) {
+			t.Errorf("%d bytes for %s: %s", len(content), name, faults)
+		}
+	} else if want, wantFaults := loadSecret(name, value); faults != wantFaults || fromFile.DatabaseURL.Reveal() != want.DatabaseURL.Reveal() ||
+		fromFile.OIDCSecret.Reveal() != want.OIDCSecret.Reveal() {
+		t.Errorf("%s from the file %q: %s; from the environment: %s", name, content, faults, wantFaults)
+	}
+	for piece := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,:/@?#=&%", r) }) {
+		if len(piece) >= 16 && strings.Contains(strings.ReplaceAll(faults, file, ""), piece) {
+			t.Errorf("%s=%q: the faults say %s", name, content, faults)
+		}
+	}
 }
 
 // secretSettings are those with a rule of their own about what is in them.

@@ -30,29 +30,35 @@ func FuzzCSV(f *testing.F) {
 	} {
 		f.Add([]byte(file))
 	}
-	f.Fuzz(func(t *testing.T, file []byte) {
-		run := &csvRun{ImportCSV: ImportCSV{API: api}}
-		lines := lineReader{buffer: bufio.NewReaderSize(bytes.NewReader(file), maxLine)}
-		plain := strings.Split(strings.TrimPrefix(string(file), "\ufeff"), "\n")
-		for n := 1; ; n++ {
-			line, err := lines.next()
-			if errors.Is(err, io.EOF) {
-				if rest := strings.Join(plain[min(n-1, len(plain)):], "\n"); rest != "" {
-					t.Errorf("%q is left after line %d", rest, n-1)
-				}
-				return
-			}
-			if lines.number != n || n > len(plain) {
-				t.Fatalf("line %d is number %d of %d", n, lines.number, len(plain))
-			}
-			if errors.Is(err, errLongLine) != (len(plain[n-1]) >= maxLine-len("\ufeff")) && len(plain[n-1]) < maxLine-len("\ufeff") {
-				t.Errorf("line %d of %d bytes: %v", n, len(plain[n-1]), err)
-			}
-			if err == nil {
-				checkCSVLine(t, run, n, line, plain[n-1])
-			}
+	f.Fuzz(func(t *testing.T, file []byte) { checkCSV(t, &csvRun{ImportCSV: ImportCSV{API: api}}, file) })
+}
+
+// checkCSV reads a file to its end, next to a reader that knows no bounds.
+func checkCSV(t *testing.T, run *csvRun, file []byte) {
+	t.Helper()
+	lines := lineReader{buffer: bufio.NewReaderSize(bytes.NewReader(file), maxLine)}
+	plain := strings.SplitAfter(string(file), "\n")
+	if plain[len(plain)-1] == "" {
+		plain = plain[:len(plain)-1]
+	}
+	for i, want := range plain {
+		line, err := lines.next()
+		if lines.number != i+1 {
+			t.Fatalf("line %d is number %d", i+1, lines.number)
 		}
-	})
+		switch {
+		case errors.Is(err, errLongLine) != (len(want) > maxLine):
+			t.Errorf("line %d of %d bytes: %v", i+1, len(want), err)
+		case err == nil:
+			if i == 0 {
+				want = strings.TrimPrefix(want, "\ufeff")
+			}
+			checkCSVLine(t, run, i+1, line, strings.TrimSuffix(want, "\n"))
+		}
+	}
+	if line, err := lines.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the end: %q (%v)", line, err)
+	}
 }
 
 // checkCSVLine checks what becomes of a line that is plain in the file.

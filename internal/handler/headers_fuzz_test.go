@@ -35,13 +35,21 @@ func FuzzHeaders(f *testing.F) {
 		"10.1.2.3:4711", "203.0.113.9:1", "[2001:db8:1::5]:99", "[2001:db8:2::5]:99", "[::ffff:10.0.0.1]:5", "[fe80::1%eth0]:1",
 	}
 	for i, seed := range [][4]string{
-		{"", "", "", ""}, {"203.0.113.7", "the-proxys-id", "https://" + host, "same-origin"},
-		{"198.51.100.1, 203.0.113.7", "a b", allowed, "cross-site"}, {"198.51.100.1\n203.0.113.7 , 10.0.0.1", "\"}\n{\"", "https://evil.example", "cross-site"},
-		{"unknown, 203.0.113.7", "<script>", "null", "same-site"}, {"203.0.113.7, unknown", strings.Repeat("x", 129), "https://evil.example", ""},
-		{"10.0.0.1,10.0.0.2", strings.Repeat("x", 128), "http://" + host, "none"}, {"::ffff:203.0.113.7", "\xff", "https://" + host + ".evil.example", ""},
-		{"::ffff:10.0.0.7", "\u2028", "https://SHOP.example.com", "Same-Origin"}, {"fe80::1%10.0.0.1,,", "é", "https://" + host + "@evil.example", ""},
-		{"2001:db8:1::9, 0:0:0:0:0:ffff:0a00:0001", "a/b+c=", " ", ""}, {"203.0.113.7:80", ".", "*", "*"}, {"[2001:db8::1]", "-", "https://" + host + ":8443", ""},
-		{"010.0.0.1", "\x00", "\r\n", "none"}, {"203.0.113.07", "a\x7fb", "https://shop.example.com.evil.example", ""},
+		{"", "", "", ""},
+		{"203.0.113.7", "the-proxys-id", "https://" + host, "same-origin"},
+		{"198.51.100.1, 203.0.113.7", "a b", allowed, "cross-site"},
+		{"198.51.100.1\n203.0.113.7 , 10.0.0.1", "\"}\n{\"", "https://evil.example", "cross-site"},
+		{"unknown, 203.0.113.7", "<script>", "null", "same-site"},
+		{"203.0.113.7, unknown", strings.Repeat("x", 129), "https://evil.example", ""},
+		{"10.0.0.1,10.0.0.2", strings.Repeat("x", 128), "http://" + host, "none"},
+		{"::ffff:203.0.113.7", "\xff", "https://" + host + ".evil.example", ""},
+		{"::ffff:10.0.0.7", "\u2028", "https://SHOP.example.com", "Same-Origin"},
+		{"fe80::1%10.0.0.1,,", "é", "https://" + host + "@evil.example", ""},
+		{"2001:db8:1::9, 0:0:0:0:0:ffff:0a00:0001", "a/b+c=", " ", ""},
+		{"203.0.113.7:80", ".", "*", "*"},
+		{"[2001:db8::1]", "-", "https://" + host + ":8443", ""},
+		{"010.0.0.1", "\x00", "\r\n", "none"},
+		{"203.0.113.07", "a\x7fb", "https://shop.example.com.evil.example", ""},
 	} {
 		for n := range peers {
 			f.Add(uint8(i+n), seed[0], seed[1], seed[2], seed[3])
@@ -99,32 +107,33 @@ func (h strangersHeaders) peerIP() net.IP {
 	return net.ParseIP(host)
 }
 
-// checkAddress: the caller's address is that of the last hop which no trusted
-// proxy is, as far as trusted proxies have written it; else the peer's.
-func (h strangersHeaders) checkAddress(t *testing.T, a answer, networks []string) {
-	t.Helper()
-	want := h.peerIP()
-	if within(networks, want) {
-		hops := strings.Split(strings.Join(h.forwarded, ","), ",")
-		for _, hop := range slices.Backward(hops) {
-			text := strings.Trim(hop, " \t")
-			if text == "" {
-				continue // an empty element of a list says nothing (RFC 9110, 5.6.1)
-			}
-			address, zone, zoned := strings.Cut(text, "%")
-			ip := net.ParseIP(address)
-			if ip == nil || zoned && (zone == "" || !strings.Contains(address, ":")) {
-				break
-			}
-			if !within(networks, ip) {
-				want = ip
-				break
-			}
+// caller is the address of the last hop which no trusted proxy is, as far as
+// trusted proxies have written it; else the peer's.
+func (h strangersHeaders) caller(networks []string) net.IP {
+	if !within(networks, h.peerIP()) {
+		return h.peerIP()
+	}
+	for _, hop := range slices.Backward(strings.Split(strings.Join(h.forwarded, ","), ",")) {
+		text := strings.TrimSpace(hop)
+		if text == "" {
+			continue // an empty element of a list says nothing (RFC 9110, 5.6.1)
+		}
+		address, zone, zoned := strings.Cut(text, "%")
+		ip := net.ParseIP(address)
+		if ip == nil || zoned && (zone == "" || !strings.Contains(address, ":")) {
+			break
+		}
+		if !within(networks, ip) {
+			return ip
 		}
 	}
-	logged := a.access.text("client_ip")
-	plain, _, _ := strings.Cut(logged, "%")
-	if got := net.ParseIP(plain); !got.Equal(want) {
+	return h.peerIP()
+}
+
+func (h strangersHeaders) checkAddress(t *testing.T, a answer, networks []string) {
+	t.Helper()
+	logged, _, _ := strings.Cut(a.access.text("client_ip"), "%")
+	if want := h.caller(networks); !net.ParseIP(logged).Equal(want) {
 		t.Errorf("the caller is %q for X-Forwarded-For %q from %s, want %s", logged, h.forwarded, h.peer, want)
 	}
 }

@@ -54,7 +54,7 @@ func checkOutage(t *testing.T, err error, data string) {
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter <= 0 {
 		t.Errorf("%v (a %T), want an outage", err, err)
 	}
-	for _, piece := range strings.Fields(data) {
+	for piece := range strings.FieldsSeq(data) {
 		if len(piece) >= 16 && strings.Contains(err.Error(), piece) {
 			t.Errorf("the error quotes %q: %v", piece, err)
 		}
