@@ -54,7 +54,7 @@ fuzz: ## every fuzz target for FUZZTIME
 # compiled, and changes the seeds blindly. A number of inputs, not a time, since
 # a time that ends on a busy machine fails the round.
 .PHONY: fuzz-short
-fuzz-short: ## every fuzz target for FUZZCOUNT inputs, as CI does (about a minute after `make test`)
+fuzz-short: ## every fuzz target for FUZZCOUNT inputs, as CI does (one to three minutes after make test)
 	@set -e; binary=$$(mktemp); seen=$$(mktemp -d); trap 'rm -rf "$$binary" "$$seen"' EXIT; \
 	for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n 1 dirname | sort -u); do \
 		go test -race -c -o "$$binary" "./$$dir"; \

@@ -59,23 +59,38 @@ func FuzzKeySet(f *testing.F) {
 			w := newWorld(p)
 			got := w.ask(good)
 			usable := code == http.StatusOK && len(document) <= documentLimit && json.Valid(document)
-			switch {
-			case got == alice && usable && holdsText(document, x): // it is among them
-			case got == refused && usable: // another one is
-			case got == unavailable && w.keys.Fault() != nil && len(w.keys.Fault().Error()) <= 500:
-			default:
-				t.Errorf("%s (%v)", got, w.keys.Fault())
-			}
+			checkKeys(t, w, got, publishedKeys{usable, holdsText(document, x)})
 			if trimmed := strings.TrimSpace(string(document)); trimmed == `{"keys":[`+ed+`]}` && usable && got != alice {
 				t.Errorf("the key of the token is the only one: %s", got)
 			}
-			for _, token := range []string{evil, evilByName} {
-				if got := w.ask(token); got != refused && got != unavailable {
-					t.Errorf("the attacker's token: %s", got)
-				}
-			}
+			w.checkAttacker(t, evil)
+			w.checkAttacker(t, evilByName)
 		})
 	})
+}
+
+func (w *world) checkAttacker(t *testing.T, token string) {
+	t.Helper()
+	if got := w.ask(token); got != refused && got != unavailable {
+		t.Errorf("the attacker's token: %s", got)
+	}
+}
+
+// publishedKeys is what a document is: one that can be read, with the key of the
+// good token among what it holds.
+type publishedKeys struct{ usable, among bool }
+
+// checkKeys checks the verdict on a good token, by a document.
+func checkKeys(t *testing.T, w *world, got string, document publishedKeys) {
+	t.Helper()
+	fault := w.keys.Fault()
+	switch {
+	case got == alice && document.usable && document.among:
+	case got == refused && document.usable:
+	case got == unavailable && fault != nil && len(fault.Error()) <= 500:
+	default:
+		t.Errorf("%s (%v)", got, fault)
+	}
 }
 
 // between is what stands in a text between a beginning and the next quote.
