@@ -87,6 +87,9 @@ func (d documents) discover(ctx context.Context, issuer string) (metadata, error
 		return metadata{}, fmt.Errorf("%s names the issuer %.200q", at, m.Issuer)
 	}
 	secure := strings.HasPrefix(strings.ToLower(issuer), "https://")
+	if secure && m.EndSessionEndpoint != "" && !strings.HasPrefix(m.EndSessionEndpoint, "https://") {
+		return metadata{}, fmt.Errorf("%s names a end_session_endpoint that is not https", at)
+	}
 	for member, address := range map[string]string{
 		"jwks_uri":               m.JWKSURI,
 		"authorization_endpoint": m.AuthorizationEndpoint,
@@ -96,7 +99,9 @@ func (d documents) discover(ctx context.Context, issuer string) (metadata, error
 		if len(address) > maxAddress { // errors quote it
 			return metadata{}, fmt.Errorf("%s names a %s of more than %d bytes", at, member, maxAddress)
 		}
-		if secure && address != "" && !isHTTPS(address) {
+		// One that is no URL ends no session at the provider, and keeps nobody
+		// from signing in.
+		if secure && address != "" && member != "end_session_endpoint" && !isHTTPS(address) {
 			return metadata{}, fmt.Errorf("%s names a %s that is not https", at, member)
 		}
 	}
