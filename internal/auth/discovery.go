@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -27,13 +28,17 @@ func newDocuments(transport http.RoundTripper) documents {
 	}}
 }
 
-const maxDocument = 100 << 10 // bytes
+// The bounds of a document, and of an address in it, in bytes.
+const (
+	maxDocument = 100 << 10
+	maxAddress  = 1 << 10
+)
 
 // read gets a JSON document of at most maxDocument bytes.
-func (d documents) read(ctx context.Context, url string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the operator's issuer, or what it names
+func (d documents) read(ctx context.Context, address string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody) //nolint:gosec // the operator's issuer, or what it names
 	if err != nil {
-		return fmt.Errorf("asking for %.200q: %w", url, err)
+		return fmt.Errorf("asking for %.200q: %w", address, err)
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := d.http.Do(req) //nolint:gosec // as above
@@ -42,17 +47,17 @@ func (d documents) read(ctx context.Context, url string, into any) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %d", url, resp.StatusCode)
+		return fmt.Errorf("%s answered %d", address, resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", url, err)
+		return fmt.Errorf("reading %s: %w", address, err)
 	}
 	if len(body) > maxDocument {
-		return fmt.Errorf("%s is larger than %d bytes", url, maxDocument)
+		return fmt.Errorf("%s is larger than %d bytes", address, maxDocument)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("reading %s: %w", url, err)
+		return fmt.Errorf("reading %s: %w", address, err)
 	}
 	return nil
 }
@@ -81,20 +86,33 @@ func (d documents) discover(ctx context.Context, issuer string) (metadata, error
 	if m.Issuer != issuer {
 		return metadata{}, fmt.Errorf("%s names the issuer %.200q", at, m.Issuer)
 	}
-	if !strings.HasPrefix(strings.ToLower(issuer), "https://") {
-		return m, nil
+	secure := strings.HasPrefix(strings.ToLower(issuer), "https://")
+	if secure && m.EndSessionEndpoint != "" && !strings.HasPrefix(m.EndSessionEndpoint, "https://") {
+		return metadata{}, fmt.Errorf("%s names a end_session_endpoint that is not https", at)
 	}
-	for member, url := range map[string]string{
+	for member, address := range map[string]string{
 		"jwks_uri":               m.JWKSURI,
 		"authorization_endpoint": m.AuthorizationEndpoint,
 		"token_endpoint":         m.TokenEndpoint,
 		"end_session_endpoint":   m.EndSessionEndpoint,
 	} {
-		if url != "" && !strings.HasPrefix(url, "https://") {
+		if len(address) > maxAddress { // errors quote it
+			return metadata{}, fmt.Errorf("%s names a %s of more than %d bytes", at, member, maxAddress)
+		}
+		// One that is no URL ends no session at the provider, and keeps nobody
+		// from signing in.
+		if secure && address != "" && member != "end_session_endpoint" && !isHTTPS(address) {
 			return metadata{}, fmt.Errorf("%s names a %s that is not https", at, member)
 		}
 	}
 	return m, nil
+}
+
+// isHTTPS reports whether an address has a host, too: a browser takes "https:?a"
+// for one of the page that it is on.
+func isHTTPS(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && strings.HasPrefix(address, "https://") && u.Hostname() != ""
 }
 
 // discovery keeps the metadata of one provider. It is fetched when it is first

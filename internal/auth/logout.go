@@ -48,7 +48,7 @@ func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 
 func (o *OIDC) endSessionURL(endpoint string, hint clienttoken.Secret) string {
 	at, err := url.Parse(endpoint)
-	if err != nil || endpoint == "" {
+	if err != nil || at.Hostname() == "" { // or none at all
 		return ""
 	}
 	query := at.Query()

@@ -133,6 +133,7 @@ type world struct {
 	root     string // of Dwolla's API
 	url      string // of the service, without the base path
 	base     string // the base path
+	handler  http.Handler
 	owner    string // the id of alice's beneficial owner
 	bobs     string // and of bob's
 	dwolla   *dwollaServer
@@ -169,7 +170,7 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server.Config.Handler = h
+	server.Config.Handler, w.handler = h, h
 	server.Start()
 	tb.Cleanup(server.Close)
 	w.client = &http.Client{

@@ -178,7 +178,8 @@ func (r *Redis) End(ctx context.Context, which Which) ([]Session, error) {
 
 func read(data string) (Session, error) {
 	var s stored
-	if err := json.Unmarshal([]byte(data), &s); err != nil {
+	// An entry that names nobody must not sign anybody in as "".
+	if err := json.Unmarshal([]byte(data), &s); err != nil || !clienttoken.ValidUserID(s.ID) {
 		return Session{}, failed(errors.New("what is stored is no session")) // err may quote it
 	}
 	return Session{

@@ -1,0 +1,190 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+)
+
+// The bounds of a provider's documents, and of an address in one, in bytes.
+const (
+	documentLimit = 100 << 10
+	addressLimit  = 1 << 10
+)
+
+// Whatever the provider publishes as its keys: a token is good only by a key
+// that is among them, an attacker's never is, and a document without a usable
+// key is an outage, whose error is short.
+func FuzzKeySet(f *testing.F) {
+	ed, rsa := asJSON(public("ed", edKey())), asJSON(public("rsa", rsaKey()))
+	edit := func(from, to string) string { return strings.Replace(ed, from, to, 1) }
+	for _, document := range []string{
+		`{"keys":[` + ed + `]}`, `{"keys":[` + rsa + `,` + ed + `]}`, `{"keys":[` + ed + `,` + ed + `]}`, `{"keys":[` + rsa + `]}`, `{"keys":[7,null,{},[],"x",` + ed + `]}`,
+		"", "null", "[]", "{}", `{"keys":{}}`, `{"keys":null}`, `{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA","kid":"ed"}]}`, `{"KEYS":[` + ed + `]}`,
+		`{"keys":[],"keys":[` + ed + `]}`, `{"keys":[` + ed + `]} `, `{"keys":[` + ed + `]}x`, "\ufeff" + `{"keys":[` + ed + `]}`, `[` + ed + `]`, ed,
+		`{"keys":[` + edit(`"ed"`, `"other"`) + `]}`, `{"keys":[` + edit(`"kty":"OKP"`, `"kty":"EC"`) + `]}`, `{"keys":[` + edit(`"kty"`, `"use":"enc","kty"`) + `]}`,
+		`{"keys":[` + edit(`"kty"`, `"alg":"RS256","kty"`) + `]}`, `{"keys":[` + edit(`"kty"`, `"x5c":["AAAA"],"kty"`) + `]}`, `{"keys":[` + edit(`"x":"`, `"x":"AA`) + `]}`,
+		`{"keys":[` + strings.Replace(rsa, `"e":"AQAB"`, `"e":"AQ"`, 1) + `]}`, `{"keys":[{"kty":"RSA","kid":"ed","n":"AQAB","e":"AQAB"}]}`,
+		`{"keys":[` + ed + `]}` + strings.Repeat(" ", documentLimit-len(ed)-11), `{"keys":[` + ed + `]}` + strings.Repeat(" ", documentLimit), strings.Repeat("[", 11_000), `{"keys":[` + strings.Repeat("[", 11_000),
+	} {
+		f.Add(http.StatusOK, []byte(document))
+	}
+	for _, code := range []int{204, 302, 404, 500} {
+		f.Add(code, []byte(`{"keys":[`+ed+`]}`))
+	}
+	lasting := claims(object{"exp": doomsday.Unix()})
+	good := sign(edKey(), object{"alg": "EdDSA", "kid": "ed"}, lasting)
+	evil := sign(attackerKey(), header(object{"kid": "ed"}), lasting)
+	evilByName := sign(attackerKey(), header(object{"kid": "rsa", "jwk": public("rsa", attackerKey())}), lasting)
+	x, n := between(ed, `"x":"`), between(asJSON(public("", attackerKey())), `"n":"`)
+	f.Fuzz(func(t *testing.T, code int, document []byte) {
+		if code < 200 || code > 599 || strings.Contains(string(document), n) {
+			t.Skip("no answer that ends, or one that believes the attacker")
+		}
+		synctest.Test(t, func(t *testing.T) {
+			p := newIDP()
+			p.serve(jwks, withStatusAnd(code, string(document)))
+			w := newWorld(p)
+			got := w.ask(good)
+			usable := code == http.StatusOK && len(document) <= documentLimit && json.Valid(document)
+			checkKeys(t, w, got, publishedKeys{usable, holdsText(document, x)})
+			if trimmed := strings.TrimSpace(string(document)); trimmed == `{"keys":[`+ed+`]}` && usable && got != alice {
+				t.Errorf("the key of the token is the only one: %s", got)
+			}
+			w.checkAttacker(t, evil)
+			w.checkAttacker(t, evilByName)
+		})
+	})
+}
+
+func (w *world) checkAttacker(t *testing.T, token string) {
+	t.Helper()
+	if got := w.ask(token); got != refused && got != unavailable {
+		t.Errorf("the attacker's token: %s", got)
+	}
+}
+
+// publishedKeys is what a document is: one that can be read, with the key of the
+// good token among what it holds.
+type publishedKeys struct{ usable, among bool }
+
+// checkKeys checks the verdict on a good token, by a document.
+func checkKeys(t *testing.T, w *world, got string, document publishedKeys) {
+	t.Helper()
+	fault := w.keys.Fault()
+	switch {
+	case got == alice && document.usable && document.among:
+	case got == refused && document.usable:
+	case got == unavailable && fault != nil && len(fault.Error()) <= 500:
+	default:
+		t.Errorf("%s (%v)", got, fault)
+	}
+}
+
+// between is what stands in a text between a beginning and the next quote.
+func between(text, begin string) string {
+	_, rest, _ := strings.Cut(text, begin)
+	found, _, _ := strings.Cut(rest, `"`)
+	return found
+}
+
+// holdsText reports whether text is in one of the strings of a JSON document,
+// whose base64 may have line breaks.
+func holdsText(document []byte, text string) bool {
+	var v any
+	if json.Unmarshal(document, &v) != nil {
+		return false
+	}
+	var within func(v any) bool
+	within = func(v any) bool {
+		switch v := v.(type) {
+		case string:
+			return strings.TrimRight(strings.NewReplacer("\n", "", "\r", "").Replace(v), "=") == text
+		case []any:
+			return slices.ContainsFunc(v, within)
+		case map[string]any:
+			return slices.ContainsFunc(slices.Collect(maps.Values(v)), within)
+		}
+		return false
+	}
+	return within(v)
+}
+
+// Whatever the provider says of itself: a browser is sent to its authorization
+// endpoint over https and nowhere else, the keys are fetched over https and
+// nowhere else, and only if it names the right issuer.
+func FuzzDiscovery(f *testing.F) {
+	member := func(name, value string) string {
+		return asJSON(edited(object{
+			"issuer": issuer, "jwks_uri": issuer + jwks, "authorization_endpoint": issuer + authorizeAt, "token_endpoint": issuer + tokenAt,
+		}, object{name: value}))
+	}
+	for _, name := range []string{"issuer", "jwks_uri", "authorization_endpoint", "token_endpoint", "end_session_endpoint", "ISSUER"} {
+		for _, value := range []string{
+			"", issuer, issuer + "/", "http://id.example.com/x", "HTTPS://id.example.com/x", "https://", "https:///x", "javascript:alert(1)", "//evil.example", "https://evil.example\r\nX: y",
+			"https://%zz", "https://a b", "https://id.example.com/x?a=b#c", "https://user:password@evil.example/", " https://id.example.com", "https://[::1", "https://" + strings.Repeat("a", 2000),
+		} {
+			f.Add([]byte(member(name, value)))
+		}
+	}
+	for _, document := range []string{"", "null", "[]", "{}", `{"issuer":7}`, `{"issuer":"` + issuer + `","issuer":"https://evil.example"}`, member("x", strings.Repeat("x", documentLimit))} {
+		f.Add([]byte(document))
+	}
+	token := sign(edKey(), object{"alg": "EdDSA", "kid": "ed"}, claims(object{"exp": doomsday.Unix()}))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			p := newIDP(published()...)
+			p.serve(discovery, text(string(document)))
+			w := newWorld(p)
+			session, err := w.bearer.Authenticate(request(context.Background(), bearer(token)))
+			if got := verdict(session, err); got != unavailable && got != alice || got == alice && !strings.Contains(string(document), issuer) {
+				t.Errorf("%s (%v)", got, err)
+			}
+			if fault := w.keys.Fault(); fault != nil && len(fault.Error()) > addressLimit+1000 {
+				t.Errorf("%d bytes of an error: %.1100s", len(fault.Error()), fault)
+			}
+			checkBegun(t, p)
+		})
+	})
+}
+
+// checkBegun begins a sign-in at p, and fails t unless it leads to an https
+// address, or tells an outage.
+func checkBegun(t *testing.T, p *idp) {
+	t.Helper()
+	w := auth.NewOIDC(auth.OIDCConfig{
+		Issuer: issuer, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret), Scopes: []string{"openid"}, UserClaim: "sub",
+		Origin: origin, Sessions: &faultyStore{}, Transport: p, Registerer: prometheus.NewRegistry(),
+	})
+	r := request(t.Context(), http.Header{})
+	r.URL.RawQuery = ""
+	login, err := w.Begin(r)
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
+		if len(failure.Error()) > addressLimit+1000 {
+			t.Errorf("%d bytes of an error: %.1100s", len(failure.Error()), failure)
+		}
+		return
+	}
+	if err != nil || !leadsToAHost(login.URL) {
+		t.Errorf("to %q (%v)", login.URL, err)
+	}
+	if logout, err := w.Logout(r); err != nil || logout.EndSessionURL != "" && !leadsToAHost(logout.EndSessionURL) {
+		t.Errorf("the session ends at %q (%v)", logout.EndSessionURL, err)
+	}
+}
+
+func leadsToAHost(address string) bool {
+	return regexp.MustCompile(`^https://[^/?#@:]`).MatchString(address)
+}
