@@ -49,6 +49,7 @@ func (a *connections) following(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.Body != http.NoBody {
 			a.awaits(c)
+			r = r.WithContext(r.Context()) // a copy: net/http looks at the Body of its own for Expect
 			r.Body = &body{ReadCloser: r.Body, conn: c}
 		}
 		next.ServeHTTP(w, r)

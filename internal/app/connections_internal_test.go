@@ -197,6 +197,24 @@ func gushing(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// linger says something on a new connection, and waits until that one waits for
+// its client.
+func linger(t *testing.T, s *server, say string) {
+	t.Helper()
+	c, _ := connect(t, s, "")
+	if _, err := io.WriteString(c, say); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "it waits for its client", func() bool {
+		last := s.connections.waiting.Back()
+		if last == nil {
+			return false
+		}
+		of, ok := last.Value.(*conn)
+		return ok && of.begun && of.RemoteAddr().String() == c.LocalAddr().String()
+	}, s)
+}
+
 // Nobody keeps others out by a request that does not come to its end.
 func TestASlowRequestMakesRoomForANewConnection(t *testing.T) {
 	const slowBody = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"
@@ -218,18 +236,7 @@ func TestASlowRequestMakesRoomForANewConnection(t *testing.T) {
 				}
 			}))
 			for range 3 {
-				c, _ := connect(t, s, "")
-				if _, err := io.WriteString(c, test.slow); err != nil {
-					t.Fatal(err)
-				}
-				waitUntil(t, "it waits for its client", func() bool {
-					last := s.connections.waiting.Back()
-					if last == nil {
-						return false
-					}
-					of, ok := last.Value.(*conn)
-					return ok && of.begun && of.RemoteAddr().String() == c.LocalAddr().String()
-				}, s)
+				linger(t, s, test.slow)
 			}
 			if _, answer := connect(t, s, plainRequest); answer != "HTTP/1.1 200" {
 				t.Errorf("a good client gets %q", answer)

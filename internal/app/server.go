@@ -21,7 +21,8 @@ type server struct {
 }
 
 // mostConnections is how many a listener has at once. net/http keeps some 20 KiB
-// for an idle one, so that 10 000 would be 228 MiB (make test-faults).
+// for an idle one, and more for one whose body is slow: with 4 000 of these the
+// heap stood at memoryLimit, and the collector ran all the time (make test-faults).
 const mostConnections = 3_000
 
 // listen opens addr for h, with the limits that keep slow or large clients from
