@@ -27,6 +27,9 @@ var binary struct {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(helperRole) != "" {
+		os.Exit(beHelper())
+	}
 	os.Exit(run(m))
 }
 

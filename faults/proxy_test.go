@@ -108,6 +108,19 @@ func (p *proxy) spoil(f fault) {
 	p.fault = f
 }
 
+// leads has new connections go to another server.
+func (p *proxy) leads(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server
+}
+
+func (p *proxy) to() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server
+}
+
 // mend ends the fault. What was struck by it stays so.
 func (p *proxy) mend() { p.spoil(fault{}) }
 
@@ -145,7 +158,7 @@ func (p *proxy) onAnswer() fault {
 func (p *proxy) pass(client net.Conn) {
 	l := &link{client: client, done: make(chan struct{})}
 	if !p.now().mute {
-		server, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", p.server)
+		server, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", p.to())
 		if err != nil {
 			reset(client)
 			return

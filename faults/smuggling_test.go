@@ -35,53 +35,54 @@ func TestNothingInABodyIsEverTakenForARequest(t *testing.T) {
 		send   string
 		want   []int // the statuses of the answers
 		vended int   // requests that are good and not hidden
+		lines  int   // requests that there are by RFC 9112, up to the first that is malformed
 	}{
-		"two good ones":                        {good + good, []int{200, 200}, 2},
-		"a good one in a refused body":         {post + length(good) + "\r\n" + good, []int{401}, 0},
-		"a good one in a wrong body":           {post + bearer + length(good) + "\r\n" + good, []int{400}, 0},
-		"a good one behind a refused body":     {post + length(ask) + "\r\n" + ask + good, []int{401, 200}, 1},
-		"a body that GET does not have":        {"GET /session HTTP/1.1\r\nHost: x\r\n" + length(good) + "\r\n" + good, []int{401}, 0},
-		"CL.TE":                                {post + bearer + length("0\r\n\r\n"+good) + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + good, []int{400}, 0},
-		"TE.CL":                                {post + bearer + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(good), []int{400}, 0},
-		"chunks":                               {post + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(ask), []int{200}, 1},
-		"behind chunks":                        {post + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(ask) + good, []int{200}, 1},
-		"two lengths":                          {post + bearer + length(ask) + length(ask+good) + "\r\n" + ask + good, []int{400}, 0},
-		"two lengths in one":                   {post + bearer + "Content-Length: 26, 27\r\n\r\n" + ask + good, []int{400}, 0},
-		"a negative length":                    {post + bearer + "Content-Length: -1\r\n\r\n" + good, []int{400}, 0},
-		"a length with a sign":                 {post + bearer + "Content-Length: +26\r\n\r\n" + ask + good, []int{400}, 0},
-		"an endless length":                    {post + bearer + "Content-Length: 99999999999999999999\r\n\r\n" + ask + good, []int{400}, 0},
-		"TE xchunked":                          {post + bearer + "Transfer-Encoding: xchunked\r\n\r\n" + chunk(good), []int{501}, 0},
-		"TE chunked, identity":                 {post + bearer + "Transfer-Encoding: chunked, identity\r\n\r\n" + chunk(good), []int{501}, 0},
-		"TE twice":                             {post + bearer + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunk(good), []int{501}, 0},
-		"TE by a vertical tab":                 {post + bearer + "Transfer-Encoding: \vchunked\r\n\r\n" + chunk(good), []int{400}, 0},
-		"TE in a folded line":                  {post + bearer + "Transfer-Encoding:\r\n chunked\r\n" + length(ask) + "\r\n" + ask + good, nil, 0},
-		"a space before the colon":             {post + bearer + "Transfer-Encoding : chunked\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0},
-		"a chunk of no size":                   {post + bearer + "Transfer-Encoding: chunked\r\n\r\n\r\n" + good, []int{400}, 0},
-		"a chunk of a size that is none":       {post + bearer + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + good, []int{400}, 0},
-		"a negative chunk":                     {post + bearer + "Transfer-Encoding: chunked\r\n\r\n-1\r\n" + good, []int{400}, 0},
-		"a chunk beyond all numbers":           {post + bearer + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n" + good, []int{400}, 0},
-		"a chunk without its end":              {post + bearer + "Transfer-Encoding: chunked\r\n\r\n1a\r\n" + ask + good, []int{400}, 0},
-		"a chunk extension of a megabyte":      {post + bearer + "Transfer-Encoding: chunked\r\n\r\n1a;" + strings.Repeat("x", 1<<20) + "\r\n" + ask + "\r\n0\r\n\r\n" + good, []int{400}, 0},
-		"HTTP/1.0 with TE":                     {strings.Replace(post, "1.1", "1.0", 1) + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(good), nil, 0},
-		"another host in the target":           {strings.Replace(post, " /", " http://evil.example/", 1) + length(ask) + bearer + "\r\n" + ask, []int{200}, 1},
-		"no host":                              {strings.Replace(post, "Host: x\r\n", "", 1) + bearer + length(ask) + "\r\n" + ask + good, []int{400}, 0},
-		"two hosts":                            {strings.Replace(post, "Host: x", "Host: x\r\nHost: y", 1) + bearer + length(ask) + "\r\n" + ask + good, []int{400}, 0},
-		"a null byte in a header":              {post + bearer + "X-A: a\x00b\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0},
-		"a bare CR in a header":                {post + bearer + "X-A: a\rTransfer-Encoding: chunked\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0},
-		"large headers":                        {post + "X-A: " + strings.Repeat("x", 24<<10) + "\r\n" + length(ask) + "\r\n" + ask + good, []int{431}, 0},
-		"many headers":                         {post + strings.Repeat("X-A: x\r\n", 4000) + length(ask) + "\r\n" + ask + good, []int{431}, 0},
-		"expecting, refused before the body":   {post + length(good) + "Expect: 100-continue\r\n\r\n", []int{401}, 0},
-		"expecting, refused, a body of 1 TB":   {post + "Content-Length: 1099511627776\r\nExpect: 100-continue\r\n\r\n", []int{401}, 0},
-		"expecting, no body":                   {post + bearer + "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n", []int{400}, 0},
-		"expecting nonsense":                   {post + bearer + length(ask) + "Expect: nonsense\r\n\r\n" + ask, []int{417}, 0},
-		"expecting, and not waiting":           {post + bearer + length(ask) + "Expect: 100-continue\r\n\r\n" + ask, []int{100, 200}, 1},
-		"expecting, refused, and not waiting":  {post + length(good) + "Expect: 100-continue\r\n\r\n" + good, []int{401}, 0},
-		"the preface of HTTP/2":                {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + good, []int{404}, 0},
-		"lines that end in LF alone":           {strings.ReplaceAll(post+bearer+length(ask)+"\r\n", "\r\n", "\n") + ask, []int{200}, 1},
-		"a good one behind a refused big body": {post + length(strings.Repeat(good, 1000)) + "\r\n" + strings.Repeat(good, 1000), []int{401}, 0},
+		"two good ones":                        {good + good, []int{200, 200}, 2, 2},
+		"a good one in a refused body":         {post + length(good) + "\r\n" + good, []int{401}, 0, 1},
+		"a good one in a wrong body":           {post + bearer + length(good) + "\r\n" + good, []int{400}, 0, 1},
+		"a good one behind a refused body":     {post + length(ask) + "\r\n" + ask + good, []int{401, 200}, 1, 2},
+		"a body that GET does not have":        {"GET /session HTTP/1.1\r\nHost: x\r\n" + length(good) + "\r\n" + good, []int{401}, 0, 1},
+		"CL.TE":                                {post + bearer + length("0\r\n\r\n"+good) + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + good, []int{400}, 0, 1},
+		"TE.CL":                                {post + bearer + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(good), []int{400}, 0, 1},
+		"chunks":                               {post + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(ask), []int{200}, 1, 1},
+		"behind chunks":                        {post + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(ask) + good, []int{200}, 1, 1},
+		"two lengths":                          {post + bearer + length(ask) + length(ask+good) + "\r\n" + ask + good, []int{400}, 0, 0},
+		"two lengths in one":                   {post + bearer + "Content-Length: 26, 27\r\n\r\n" + ask + good, []int{400}, 0, 0},
+		"a negative length":                    {post + bearer + "Content-Length: -1\r\n\r\n" + good, []int{400}, 0, 0},
+		"a length with a sign":                 {post + bearer + "Content-Length: +26\r\n\r\n" + ask + good, []int{400}, 0, 0},
+		"an endless length":                    {post + bearer + "Content-Length: 99999999999999999999\r\n\r\n" + ask + good, []int{400}, 0, 0},
+		"TE xchunked":                          {post + bearer + "Transfer-Encoding: xchunked\r\n\r\n" + chunk(good), []int{501}, 0, 0},
+		"TE chunked, identity":                 {post + bearer + "Transfer-Encoding: chunked, identity\r\n\r\n" + chunk(good), []int{501}, 0, 0},
+		"TE twice":                             {post + bearer + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunk(good), []int{501}, 0, 0},
+		"TE by a vertical tab":                 {post + bearer + "Transfer-Encoding: \vchunked\r\n\r\n" + chunk(good), []int{400}, 0, 0},
+		"TE in a folded line":                  {post + bearer + "Transfer-Encoding:\r\n chunked\r\n" + length(ask) + "\r\n" + ask + good, nil, 0, 1},
+		"a space before the colon":             {post + bearer + "Transfer-Encoding : chunked\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0, 0},
+		"a chunk of no size":                   {post + bearer + "Transfer-Encoding: chunked\r\n\r\n\r\n" + good, []int{400}, 0, 1},
+		"a chunk of a size that is none":       {post + bearer + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + good, []int{400}, 0, 1},
+		"a negative chunk":                     {post + bearer + "Transfer-Encoding: chunked\r\n\r\n-1\r\n" + good, []int{400}, 0, 1},
+		"a chunk beyond all numbers":           {post + bearer + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n" + good, []int{400}, 0, 1},
+		"a chunk without its end":              {post + bearer + "Transfer-Encoding: chunked\r\n\r\n1a\r\n" + ask + good, []int{400}, 0, 1},
+		"a chunk extension of a megabyte":      {post + bearer + "Transfer-Encoding: chunked\r\n\r\n1a;" + strings.Repeat("x", 1<<20) + "\r\n" + ask + "\r\n0\r\n\r\n" + good, []int{400}, 0, 1},
+		"HTTP/1.0 with TE":                     {strings.Replace(post, "1.1", "1.0", 1) + bearer + "Transfer-Encoding: chunked\r\n\r\n" + chunk(good), nil, 0, 1},
+		"another host in the target":           {strings.Replace(post, " /", " http://evil.example/", 1) + length(ask) + bearer + "\r\n" + ask, []int{200}, 1, 1},
+		"no host":                              {strings.Replace(post, "Host: x\r\n", "", 1) + bearer + length(ask) + "\r\n" + ask + good, []int{400}, 0, 0},
+		"two hosts":                            {strings.Replace(post, "Host: x", "Host: x\r\nHost: y", 1) + bearer + length(ask) + "\r\n" + ask + good, []int{400}, 0, 0},
+		"a null byte in a header":              {post + bearer + "X-A: a\x00b\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0, 0},
+		"a bare CR in a header":                {post + bearer + "X-A: a\rTransfer-Encoding: chunked\r\n" + length(ask) + "\r\n" + ask + good, []int{400}, 0, 0},
+		"large headers":                        {post + "X-A: " + strings.Repeat("x", 24<<10) + "\r\n" + length(ask) + "\r\n" + ask + good, []int{431}, 0, 0},
+		"many headers":                         {post + strings.Repeat("X-A: x\r\n", 4000) + length(ask) + "\r\n" + ask + good, []int{431}, 0, 0},
+		"expecting, refused before the body":   {post + length(good) + "Expect: 100-continue\r\n\r\n", []int{401}, 0, 1},
+		"expecting, refused, a body of 1 TB":   {post + "Content-Length: 1099511627776\r\nExpect: 100-continue\r\n\r\n", []int{401}, 0, 1},
+		"expecting, no body":                   {post + bearer + "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n", []int{400}, 0, 1},
+		"expecting nonsense":                   {post + bearer + length(ask) + "Expect: nonsense\r\n\r\n" + ask, []int{417}, 0, 0},
+		"expecting, and not waiting":           {post + bearer + length(ask) + "Expect: 100-continue\r\n\r\n" + ask, []int{100, 200}, 1, 1},
+		"expecting, refused, and not waiting":  {post + length(good) + "Expect: 100-continue\r\n\r\n" + good, []int{401}, 0, 1},
+		"the preface of HTTP/2":                {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + good, []int{404}, 0, 1},
+		"lines that end in LF alone":           {strings.ReplaceAll(post+bearer+length(ask)+"\r\n", "\r\n", "\n") + ask, []int{200}, 1, 1},
+		"a good one behind a refused big body": {post + length(strings.Repeat(good, 1000)) + "\r\n" + strings.Repeat(good, 1000), []int{401}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			vended := len(w.dwolla.ClientTokens())
+			vended, before := len(w.dwolla.ClientTokens()), p.accessLines()
 			got := exchange(t, p.public, shape.send)
 			if shape.want != nil && !slices.Equal(got, shape.want) {
 				t.Errorf("answers %v, want %v", got, shape.want)
@@ -89,9 +90,18 @@ func TestNothingInABodyIsEverTakenForARequest(t *testing.T) {
 			if n := len(w.dwolla.ClientTokens()) - vended; n != shape.vended {
 				t.Errorf("%d tokens were vended, want %d: %v", n, shape.vended, got)
 			}
+			// A request that was hidden, and refused, would leave a line all the same.
+			until(t, "their lines", 5*time.Second, func() bool { return p.accessLines() >= before+shape.lines })
+			<-time.After(50 * time.Millisecond) // in which one too many would be here
+			if n := p.accessLines() - before; n != shape.lines {
+				t.Errorf("%d requests have been answered, want %d: %v", n, shape.lines, got)
+			}
 		})
 	}
 }
+
+// accessLines is how many requests the service has seen.
+func (p *process) accessLines() int { return strings.Count(p.stdout.String(), `"log":"access"`) }
 
 // exchange sends bytes and returns the statuses of all that comes back until the
 // server closes the connection or says no more.

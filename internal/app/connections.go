@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,7 +20,7 @@ type connections struct {
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
-	waiting list.List // of *conn: those without a request, the longest first
+	waiting list.List // of *conn: those whose client has to do the next thing, the longest first
 	leaving bool
 	rest    time.Duration // how long an idle one is kept when leaving
 	gone    chan struct{} // closed when leaving and none is open
@@ -36,10 +37,47 @@ type conn struct {
 	all *connections
 
 	// What follows is guarded by all.mu.
-	place *list.Element // among those that wait, or nil
+	place *list.Element // among those that wait for their client, or nil
 	idle  time.Time     // since when; zero before its first request
 	begun bool          // something of its next request is here
 	ends  time.Time     // when it has to end, unless something has come; zero: not yet
+}
+
+// following has the connections know whether they wait for their client in the
+// midst of a request, too: for its body, or for its taking the answer.
+func (a *connections) following(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.Body != http.NoBody {
+			a.awaits(c)
+			r = r.WithContext(r.Context()) // a copy: net/http looks at the Body of its own for Expect
+			r.Body = &body{ReadCloser: r.Body, conn: c}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// connKey is where the context of a request has its connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// body is that of a request. Until it has come to its end the connection waits
+// for it, also when nobody reads it: net/http does before it answers.
+type body struct {
+	io.ReadCloser
+
+	conn *conn
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.conn.all.goesOn(b.conn)
+	}
+	return n, err //nolint:wrapcheck // a reader's io.EOF is compared
 }
 
 // listener makes them.
@@ -85,7 +123,31 @@ func (a *connections) changed(nc net.Conn, state http.ConnState) {
 	}
 }
 
-func (a *connections) wait(c *conn) { c.place = a.waiting.PushBack(c) }
+// wait puts a connection last among those that wait. It may wait already, for a
+// body that nobody has read to its end.
+func (a *connections) wait(c *conn) {
+	a.work(c)
+	c.place = a.waiting.PushBack(c)
+}
+
+// awaits is wait for a connection that may have been closed meanwhile, or that
+// waits already. It reports whether it began to.
+func (a *connections) awaits(c *conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, open := a.open[c]; !open || c.place != nil {
+		return false
+	}
+	a.wait(c)
+	return true
+}
+
+// goesOn is work for the same.
+func (a *connections) goesOn(c *conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.work(c)
+}
 
 func (a *connections) work(c *conn) {
 	if c.place != nil {
@@ -107,8 +169,9 @@ func (a *connections) forget(c *conn) {
 }
 
 // makeRoom keeps the number of connections within bounds: for a new one the one
-// goes that has had nothing to say for the longest. Whoever holds many for
-// nothing pushes out their own, and a caller with a request is let in.
+// goes whose client has kept us waiting for the longest, be it for a request, for
+// the rest of one, or for taking an answer. Whoever holds many for nothing pushes
+// out their own, and a caller with a request is let in.
 func (a *connections) makeRoom(newest *conn) {
 	if len(a.open) <= a.most {
 		return
@@ -183,6 +246,14 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.all.mu.Unlock()
 	}
 	return n, err //nolint:wrapcheck // http.Server looks at what it is
+}
+
+// Write implements net.Conn. A client that does not read keeps us waiting, too.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.all.awaits(c) {
+		defer c.all.goesOn(c)
+	}
+	return c.TCPConn.Write(p) //nolint:wrapcheck // http.Server looks at what it is
 }
 
 // SetReadDeadline implements net.Conn. A connection that has to end keeps the

@@ -94,7 +94,8 @@ func TestTheLongestIdleConnectionMakesRoomForANewOne(t *testing.T) {
 	if _, answer := connect(t, s, plainRequest); answer != "HTTP/1.1 200" {
 		t.Errorf("the new connection got %q", answer)
 	}
-	if _, err := second.Read(make([]byte, 1)); err == nil {
+	_ = second.SetReadDeadline(time.Now().Add(2 * time.Second)) // before the time for its header is over
+	if _, err := second.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the longest idle connection is still open")
 	}
 	for name, c := range map[string]net.Conn{"first": first, "third": third} {
@@ -180,4 +181,103 @@ func TestAnIdleConnectionIsKeptForAWhileWhenTheServerDrains(t *testing.T) {
 	if got := <-cut; got != 0 || time.Since(began) < rest/2 {
 		t.Errorf("after %s: %d requests were cut", time.Since(began), got)
 	}
+}
+
+// refusing answers without reading the body, so that net/http does before it
+// sends the answer.
+func refusing(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
+
+func reading(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+
+// gushing never comes to the end of its answer, unless the client is gone.
+func gushing(w http.ResponseWriter, _ *http.Request) {
+	for piece := make([]byte, 64<<10); ; {
+		if _, err := w.Write(piece); err != nil {
+			return
+		}
+	}
+}
+
+// linger says something on a new connection, and waits until that one waits for
+// its client.
+func linger(t *testing.T, s *server, say string) {
+	t.Helper()
+	c, _ := connect(t, s, "")
+	if _, err := io.WriteString(c, say); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "it waits for its client", func() bool {
+		last := s.connections.waiting.Back()
+		if last == nil {
+			return false
+		}
+		of, ok := last.Value.(*conn)
+		return ok && of.begun && of.RemoteAddr().String() == c.LocalAddr().String()
+	}, s)
+}
+
+// Nobody keeps others out by a request that does not come to its end.
+func TestASlowRequestMakesRoomForANewConnection(t *testing.T) {
+	const slowBody = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"
+	const slowChunks = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx"
+	for name, test := range map[string]struct {
+		handler http.HandlerFunc
+		slow    string
+	}{
+		"a body that is read":        {reading, slowBody},
+		"a body that is not read":    {refusing, slowBody},
+		"chunks":                     {reading, slowChunks},
+		"a header":                   {refusing, "GET / HTTP/1.1\r\nX-Slow: "},
+		"an answer that is not read": {gushing, "GET /gush HTTP/1.1\r\nHost: x\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := small(t, 2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost || r.URL.Path == "/gush" {
+					test.handler(w, r)
+				}
+			}))
+			for range 3 {
+				linger(t, s, test.slow)
+			}
+			if _, answer := connect(t, s, plainRequest); answer != "HTTP/1.1 200" {
+				t.Errorf("a good client gets %q", answer)
+			}
+		})
+	}
+}
+
+// A request whose body is here is worked on, and nobody else's to cut.
+func TestARequestWithItsWholeBodyIsNotPushedOut(t *testing.T) {
+	release, begun := make(chan struct{}), make(chan struct{})
+	s := small(t, 1, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(begun)
+		<-release
+	}))
+	busy, _ := connect(t, s, "")
+	if _, err := io.WriteString(busy, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	turnedAway, _ := connect(t, s, "")
+	if _, err := turnedAway.Read(make([]byte, 1)); err == nil {
+		t.Error("a second connection is served")
+	}
+	close(release)
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(busy, answer); err != nil || string(answer) != "HTTP/1.1 200" {
+		t.Errorf("the request: %q %v", answer, err)
+	}
+}
+
+// A body that only net/http has read is over with its request.
+func TestARequestWhoseBodyNobodyReadLeavesNothingBehind(t *testing.T) {
+	s := small(t, 10, http.HandlerFunc(refusing))
+	c, answer := connect(t, s, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+	if answer != "HTTP/1.1 401" {
+		t.Errorf("%q", answer)
+	}
+	waitFor(t, s, 1)
+	_ = c.Close()
+	waitFor(t, s, 0)
 }

@@ -21,8 +21,9 @@ type server struct {
 }
 
 // mostConnections is how many a listener has at once. net/http keeps some 20 KiB
-// for an idle one, so that 10 000 would be 228 MiB (make test-faults).
-const mostConnections = 4_000
+// for an idle one, and more for one whose body is slow: with 4 000 of these the
+// heap stood at memoryLimit, and the collector ran all the time (make test-faults).
+const mostConnections = 3_000
 
 // listen opens addr for h, with the limits that keep slow or large clients from
 // holding the service up.
@@ -42,7 +43,8 @@ func listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Log
 		served:      make(chan struct{}),
 		http: &http.Server{
 			ConnState:         all.changed,
-			Handler:           h,
+			ConnContext:       withConn,
+			Handler:           all.following(h),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second,

@@ -21,9 +21,10 @@ var migrations embed.FS
 const schemaVersionTable = "dropgate_schema_version"
 
 // ErrSchema says that the database does not fit this binary: trying again will
-// not help, and starting would do harm. Its schema is newer, a migration was
-// refused, or the settings name a user or a database that the server does not
-// let in.
+// not help, and starting would do harm. Its schema is newer, or a migration was
+// refused. A user or a database that the server does not know is not among them:
+// a password is rotated on two sides, and a process that ended would be started
+// again and again until the other side has followed.
 var ErrSchema = errors.New("the database does not fit")
 
 // Migrate brings the schema up to that of this binary. It does nothing when it
@@ -80,8 +81,6 @@ func refusedForGood(err error) bool {
 	// https://www.postgresql.org/docs/current/errcodes-appendix.html
 	switch answer.Code[:2] {
 	case "0A", // feature not supported: a server that is too old
-		"28", // invalid authorization
-		"3D", // no such database
 		"3F", // no such schema
 		"42": // syntax error or access rule violation
 		return true

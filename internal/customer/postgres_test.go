@@ -112,11 +112,22 @@ func TestPostgresTellsWhatDoesNotFit(t *testing.T) {
 	for name, url := range map[string]string{
 		"a table of somebody else's": taken.url,
 		"no such schema":             with(t, server, "search_path", "dropgate_test_none"),
-		"no such database":           with(t, server, "dbname", "dropgate_test_none"),
-		"no such user":               with(t, server, "user", "dropgate_test_none"),
 	} {
 		if err := openURL(t, url).Migrate(t.Context()); !errors.Is(err, customer.ErrSchema) {
 			t.Errorf("%s: error %v, want ErrSchema", name, err)
+		}
+	}
+}
+
+// Nor is what the other side mends, without a restart of ours, to end the start.
+func TestPostgresThatDoesNotLetInIsAnOutage(t *testing.T) {
+	server := postgresServer(t)
+	for name, url := range map[string]string{
+		"no such database": with(t, server, "dbname", "dropgate_test_none"),
+		"no such user":     with(t, server, "user", "dropgate_test_none"),
+	} {
+		if err := openURL(t, url).Migrate(t.Context()); err == nil || errors.Is(err, customer.ErrSchema) {
+			t.Errorf("%s: error %v, want one that is not ErrSchema", name, err)
 		}
 	}
 }

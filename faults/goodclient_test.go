@@ -1,0 +1,243 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The service keeps its memory, and a good client gets its answers, whatever
+// strangers do with their connections.
+const (
+	mostMemory = 150 // MiB
+	fastEnough = 100 * time.Millisecond
+	goodEvery  = 50 * time.Millisecond
+	// inAStorm is for the time in which thousands connect as fast as they can, on
+	// the cores that serve them: whoever connects then stands in their queue.
+	inAStorm = 2 * time.Second
+)
+
+// asked is one question of the good client. At the same moment it asks the
+// control, a server of a few lines that asks Dwolla, too, and that nobody
+// attacks: what that takes is the machine's, which is shared with the attackers
+// and others, and not the service's.
+type asked struct {
+	Began         time.Time
+	Kept          bool // on the connection that is kept
+	Took, Control time.Duration
+	Fault         string
+}
+
+// excesses are by how much the service took longer than the control did, at the
+// same moment or at the one before or after: what stops a machine for a while
+// does not let go of all processes at once.
+func excesses(all []asked) []time.Duration {
+	var longer []time.Duration
+	for i := range all {
+		var control time.Duration
+		for _, near := range all[max(0, i-1):min(len(all), i+2)] {
+			control = max(control, near.Control)
+		}
+		longer = append(longer, max(0, all[i].Took-control))
+	}
+	return longer
+}
+
+// goodClient is the process that it is in.
+type goodClient struct {
+	*helper
+
+	process *process
+}
+
+// courting is its job.
+type courting struct{ Address, Control, Request string }
+
+// startGoodClient starts one, which asks for a token every goodEvery, in turns on
+// a connection that it keeps and on a new one.
+func (w *world) startGoodClient(t *testing.T, p *process) goodClient {
+	t.Helper()
+	request := asking(p.public, "Authorization: Bearer "+w.users[0].bearer)
+	until(t, "a first token", 10*time.Second, func() bool {
+		got, err := (&rawClient{address: p.public}).do(request)
+		return err == nil && got.token != ""
+	})
+	var control string
+	startHelper(t, "control", w.toDwolla.address).hears(t, &control)
+	g := goodClient{startHelper(t, "good client", courting{p.public, control, request}), p}
+	var began time.Time
+	g.hears(t, &began)
+	return g
+}
+
+// beControl is the role of the server that is asked beside the service.
+func beControl(job []byte, end <-chan struct{}, tell func(any)) error {
+	var dwolla string
+	if err := json.Unmarshal(job, &dwolla); err != nil {
+		return fmt.Errorf("the job: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // as long as the process
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	tell(listener.Addr().String())
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: dwolla})
+	}}}
+	go func() { _ = server.Serve(listener) }()
+	<-end
+	return nil
+}
+
+// beGoodClient is the role of the good client.
+func beGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
+	var c courting
+	if err := json.Unmarshal(job, &c); err != nil {
+		return fmt.Errorf("the job: %w", err)
+	}
+	const simple = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	services := []*rawClient{{address: c.Address, kept: true}, {address: c.Address}}
+	controls := []*rawClient{{address: c.Control, kept: true}, {address: c.Control}}
+	tell(time.Now())
+	var all []asked
+	tick := time.NewTicker(goodEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		a := both(services[n%2], controls[n%2], c.Request, simple)
+		a.Kept = n%2 == 0
+		all = append(all, a)
+		select {
+		case <-tick.C:
+		case <-end:
+			tell(all)
+			return nil
+		}
+	}
+}
+
+// both asks the service and the control at once.
+func both(service, control *rawClient, request, simple string) asked {
+	a := asked{Began: time.Now()}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		if _, err := control.do(simple); err != nil {
+			a.Control = 0 // which excuses nothing
+			return
+		}
+		a.Control = time.Since(a.Began)
+	})
+	got, err := service.do(request)
+	a.Took = time.Since(a.Began)
+	if err != nil || got.token == "" {
+		a.Fault = cmp.Or(got.text, "no answer")
+	}
+	asking.Wait()
+	return a
+}
+
+// ended ends the good client, and returns what it has seen.
+func (g goodClient) ended(t *testing.T) []asked {
+	t.Helper()
+	var all []asked
+	g.ends(t, &all)
+	return all
+}
+
+// between are the questions that were put within a time.
+func between(all []asked, from, to time.Time) []asked {
+	var some []asked
+	for _, a := range all {
+		if !a.Began.Before(from) && a.Began.Before(to) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+// judge looks at the answers that the good client got in a phase: all of them are
+// tokens, none took longer than it may beside the control, and half of them were quick
+// whatever the phase.
+func judge(t *testing.T, p *process, during string, all []asked, most time.Duration) {
+	t.Helper()
+	if len(all) < 5 {
+		t.Fatalf("during %s there were %d questions", during, len(all))
+	}
+	var kept, anew, control time.Duration
+	var took []time.Duration
+	wrong := map[string]int{}
+	for _, a := range all {
+		if a.Fault != "" {
+			wrong[during+": "+a.Fault]++
+		}
+		if a.Kept {
+			kept = max(kept, a.Took)
+		} else {
+			anew = max(anew, a.Took)
+		}
+		control, took = max(control, a.Control), append(took, a.Took)
+	}
+	tell(t, wrong)
+	excess := excesses(all)
+	slices.Sort(took)
+	slices.Sort(excess)
+	last := len(all) - 1
+	t.Logf("during %s: %d answers to the good client, median %s, 95 %% within %s, the slowest %s on the connection that is kept and %s on new ones, "+
+		"%s by the service's own clock; the control's slowest %s, beside which the service took up to %s longer",
+		during, len(all), took[len(all)/2], took[len(all)*95/100], kept, anew, p.slowestVend(t, all[0].Began, all[last].Began), control, excess[last])
+	if excess[last-spared(control, len(all))] > most || excess[len(all)/2] > fastEnough {
+		t.Errorf("during %s the good client waits: %s longer than for the control, median %s", during, excess[last], excess[len(all)/2])
+	}
+}
+
+// spared is how many of n answers are not looked at. Where not even the control is
+// answered at once others want the machine, and may stop the service alone; one
+// in fifty is theirs then. Else there are none.
+func spared(control time.Duration, n int) int {
+	if control <= fastEnough/4 {
+		return 0
+	}
+	return n / 50
+}
+
+// slowestVend is the longest that the service took by its access lines within a
+// time, for the good client.
+func (p *process) slowestVend(t *testing.T, from, to time.Time) time.Duration {
+	t.Helper()
+	var slowest float64
+	for line := range strings.Lines(p.stdout.String()) {
+		var l struct {
+			Time     time.Time
+			Log      string
+			User     string
+			Duration float64 `json:"duration_ms"`
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("a line that is no JSON: %v", err)
+		}
+		if l.Log == "access" && l.User == userName(0) && !l.Time.Before(from) && l.Time.Before(to.Add(time.Second)) {
+			slowest = max(slowest, l.Duration)
+		}
+	}
+	return time.Duration(slowest * float64(time.Millisecond))
+}
+
+// keepsItsMemory fails the test if the process ever had too much.
+func (p *process) keepsItsMemory(t *testing.T) {
+	t.Helper()
+	memory := p.peakMemory(t)
+	t.Logf("memory: at most %d MiB", memory)
+	if memory >= mostMemory {
+		t.Errorf("the server has had %d MiB", memory)
+	}
+}

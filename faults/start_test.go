@@ -1,0 +1,188 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// unwell is something that is there at the start, and of no use.
+type unwell struct {
+	what  string // as /readyz has it
+	own   bool   // whether the replica is not ready without it
+	begin func(t *testing.T, w *world)
+	end   func(w *world)
+	line  string // of the log, which tells of it
+	why   string // the log and /readyz say so, unless empty
+}
+
+func unwells() map[string]unwell {
+	const missing = `"missing":`
+	mute := func(of func(*world) *proxy) (begin func(*testing.T, *world), end func(*world)) {
+		return func(_ *testing.T, w *world) { of(w).spoil(fault{mute: true}) },
+			func(w *world) {
+				of(w).mend()
+				of(w).cut()
+			}
+	}
+	all := map[string]unwell{
+		"PostgreSQL is mute":   {what: "database", own: true, line: missing + `"database"`},
+		"Redis is mute":        {what: "session store", own: true, line: missing + `"session store"`},
+		"the provider is mute": {what: "identity provider", line: "fetching the identity provider's keys failed"},
+		"Dwolla is mute":       {what: "dwolla", line: "getting an access token from Dwolla failed"},
+	}
+	for name, of := range map[string]func(*world) *proxy{
+		"PostgreSQL is mute": func(w *world) *proxy { return w.toPostgres }, "Redis is mute": func(w *world) *proxy { return w.toRedis },
+		"the provider is mute": func(w *world) *proxy { return w.toProvider }, "Dwolla is mute": func(w *world) *proxy { return w.toDwolla },
+	} {
+		u := all[name]
+		u.begin, u.end = mute(of)
+		all[name] = u
+	}
+	all["another password of PostgreSQL"] = elsewhere("database", "password", func(w *world) *proxy { return w.toPostgres }, refusingPostgres)
+	all["another password of Redis"] = elsewhere("session store", "password", func(w *world) *proxy { return w.toRedis }, func(t *testing.T) string {
+		t.Helper()
+		return newRedis(t, "--requirepass", "another-password-than-that").address
+	})
+	return all
+}
+
+// elsewhere is a store that knows the service by another password.
+func elsewhere(what, why string, of func(*world) *proxy, server func(*testing.T) string) unwell {
+	var right string
+	return unwell{
+		what: what, own: true, why: why, line: `"missing":"` + what + `"`,
+		begin: func(t *testing.T, w *world) {
+			t.Helper()
+			right = of(w).to()
+			of(w).leads(server(t))
+		},
+		end: func(w *world) { of(w).leads(right) },
+	}
+}
+
+// refusingPostgres is one that asks for a password, and refuses each. The servers
+// at hand ask for none.
+func refusingPostgres(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	message := func(kind byte, body string) string { return string([]byte{kind, 0, 0, 0, byte(4 + len(body))}) + body }
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				for _, say := range []string{
+					message('R', "\x00\x00\x00\x03"), // a password in the clear
+					message('E', "SFATAL\x00VFATAL\x00C28P01\x00Mpassword authentication failed for user \"postgres\"\x00\x00"),
+				} {
+					if _, err := c.Read(make([]byte, 4096)); err != nil {
+						return
+					}
+					_, _ = io.WriteString(c, say)
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// TestWhatIsThereAtTheStartAndOfNoUseIsMissing: the process starts, says what it
+// lacks where it is asked and once in the log, gives no wrong status, and heals.
+// A wrong password is told from an outage by the reason alone: the other side may
+// be the one that is behind, in the midst of a rotation.
+func TestWhatIsThereAtTheStartAndOfNoUseIsMissing(t *testing.T) {
+	t.Parallel()
+	for name, u := range unwells() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.withPostgres(t)
+			password := w.secret("the password of REDIS_URL")
+			w.withRedis(t, newRedis(t, "--requirepass", password).address)
+			w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.address
+			u.begin(t, w)
+			s := newSite(t, w, 1, map[string]string{"AUTH_MODES": "bearer,oidc", "DWOLLA_TIMEOUT": "500ms"})
+			u.isMissed(t, s)
+			u.end(w)
+			p := s.processes[0]
+			until(t, "healing", 45*time.Second, func() bool {
+				status, missing := p.readiness(t)
+				return status == http.StatusOK && len(missing) == 0 && w.bearers(p, 1)[0].call(t.Context()).what() == token
+			})
+			if got := s.browser(t).signIn(t, userName(1)); got.status != http.StatusOK {
+				t.Errorf("a sign-in afterwards: %d %s", got.status, got.text)
+			}
+			if n := strings.Count(p.stdout.String(), u.line); n != 1 {
+				t.Errorf("the log says %d times that it is missing", n)
+			}
+		})
+	}
+}
+
+// isMissed looks at what the service says and does without it.
+func (u unwell) isMissed(t *testing.T, s *site) {
+	t.Helper()
+	p := s.processes[0]
+	until(t, "naming it", 20*time.Second, func() bool {
+		_, missing := p.readiness(t)
+		return slices.ContainsFunc(missing, func(m absent) bool { return m.What == u.what && strings.Contains(m.Reason, u.why) })
+	})
+	status, missing := p.readiness(t)
+	if (status == http.StatusServiceUnavailable) != u.own || len(missing) != 1 {
+		t.Errorf("/readyz: %d %v", status, missing)
+	}
+	if status, _ := p.ask(t, "/livez"); status != http.StatusOK {
+		t.Errorf("/livez: %d", status)
+	}
+	s.world.evidence.asks(t, p)
+	until(t, "a line in the log", 10*time.Second, func() bool { return strings.Contains(p.stdout.String(), u.line) })
+	for line := range strings.Lines(p.stdout.String()) {
+		if strings.Contains(line, u.line) && !strings.Contains(line, u.why) {
+			t.Errorf("the log does not say why: %s", line)
+		}
+	}
+	got := s.world.bearers(p, 1)[0].call(t.Context())
+	switch what := got.what(); {
+	case got.wrong != "":
+		t.Error(got.wrong)
+	case u.what == "session store" && what == token: // which a bearer needs none of
+	case u.what == "dwolla" && what == "504 UpstreamTimeout":
+	case what != unavailable:
+		t.Errorf("a user gets %s", what)
+	}
+	if u.what == "session store" {
+		if got := s.browser(t).signIn(t, userName(2)); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+			t.Errorf("a sign-in: %d %s", got.status, got.text)
+		}
+	}
+}
+
+// absent is one of the things that /readyz names.
+type absent struct{ What, Reason string }
+
+func (p *process) readiness(t *testing.T) (status int, missing []absent) {
+	t.Helper()
+	status, text := p.ask(t, "/readyz")
+	var said struct{ Missing []absent }
+	if err := json.Unmarshal([]byte(text), &said); err != nil {
+		t.Fatalf("/readyz: %v", err)
+	}
+	return status, said.Missing
+}

@@ -1,0 +1,135 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// attack is the job of strangers: connections that they open, say something on,
+// and keep.
+type attack struct {
+	Address     string
+	Connections int
+	Say         string
+	Again       string // said on each connection once a second
+	Deaf        bool   // nothing that comes back is read
+}
+
+// opened is what strangers tell when all of their connections have been opened.
+type opened struct {
+	Took   time.Duration
+	Failed int // connections that could not be opened
+}
+
+// held is what they tell in the end.
+type held struct {
+	Open int // connections that the server has kept so long
+	// Closed is when it had closed the last of them, since the first was opened; 0: it
+	// never has.
+	Closed time.Duration
+}
+
+// strangers is the process that they are in. It gives way to others: they have
+// machines of their own, whose work is not the server's.
+type strangers struct {
+	*helper
+
+	opened opened
+}
+
+// startStrangers opens connections.
+func startStrangers(t *testing.T, p *process, a attack) strangers {
+	t.Helper()
+	a.Address = p.public
+	s := strangers{helper: startHelper(t, "strangers", a, "nice", "-n", "10")}
+	s.hears(t, &s.opened)
+	if s.opened.Failed > 0 {
+		t.Errorf("%d of %d connections could not be opened", s.opened.Failed, a.Connections)
+	}
+	return s
+}
+
+// beStrangers is the role.
+func beStrangers(job []byte, end <-chan struct{}, tell func(any)) error {
+	var a attack
+	if err := json.Unmarshal(job, &a); err != nil {
+		return fmt.Errorf("the job: %w", err)
+	}
+	began := time.Now()
+	conns, failed := a.open()
+	tell(opened{time.Since(began), failed})
+	var h held
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ended := false; !ended; {
+		select {
+		case <-end:
+			ended = true
+		case <-tick.C:
+		}
+		conns = slices.DeleteFunc(conns, func(c *strange) bool {
+			_, err := io.WriteString(c, a.Again)
+			return err != nil || c.ended.Load()
+		})
+		if len(conns) == 0 && h.Closed == 0 {
+			h.Closed = time.Since(began)
+		}
+	}
+	h.Open = len(conns)
+	tell(h)
+	return nil
+}
+
+// open opens the connections, some at once.
+func (a attack) open() (conns []*strange, failed int) {
+	conns = make([]*strange, a.Connections)
+	var failures atomic.Int64
+	var opening sync.WaitGroup
+	const atOnce = 8
+	for k := range atOnce {
+		opening.Go(func() {
+			for i := k; i < len(conns); i += atOnce {
+				c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), "tcp", a.Address)
+				if err != nil {
+					failures.Add(1)
+					continue
+				}
+				conns[i] = a.keep(c)
+			}
+		})
+	}
+	opening.Wait()
+	conns = slices.DeleteFunc(conns, func(c *strange) bool { return c == nil })
+	return conns, int(failures.Load())
+}
+
+// strange is a connection of a stranger.
+type strange struct {
+	net.Conn
+
+	ended atomic.Bool // the server has closed it, as far as is known
+}
+
+// keep says on a connection what is to be said, and follows it to its end.
+func (a attack) keep(c net.Conn) *strange {
+	kept := &strange{Conn: c}
+	_, _ = io.WriteString(c, a.Say) // it may have been closed already
+	if !a.Deaf {
+		go func() {
+			_, _ = io.Copy(io.Discard, c)
+			kept.ended.Store(true)
+			_ = c.Close()
+		}()
+	}
+	return kept
+}
