@@ -33,8 +33,12 @@ lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 
 .PHONY: bench
-bench: ## the server against the emulator, next to simpler servers, and at TEST_POSTGRES_URL (about three minutes)
-	go run ./bench
+bench: ## the server next to simpler ones, alone and with Redis and PostgreSQL (about seven minutes); UPDATE=1 puts the plot into docs/latency.svg
+	go run ./bench $(if $(UPDATE),-plot docs/latency.svg)
+
+.PHONY: bench-many
+bench-many: ## a vend with a million sessions and links in the stores next to one with a thousand (about five minutes, 3 GiB)
+	go run ./bench -many 1000000
 
 .PHONY: bench-import
 bench-import: ## a million links into the PostgreSQL at TEST_POSTGRES_URL (about a minute)

@@ -1,12 +1,13 @@
-// The bench command measures what vending a client token costs this service: it
-// loads the real server binary, with everything on, and next to it the same with
-// its directory in PostgreSQL, a bare httputil.ReverseProxy and a bare
-// hand-written handler, against the same emulator of Dwolla, each in a process of
-// its own. It prints a table with the CPU time per request of each and says which
-// goals are reached.
+// The bench command measures what vending a client token costs this service. It
+// loads the real server binary next to simpler servers, each in a process of its
+// own, against the same emulator of Dwolla, and prints tables with the CPU time per
+// request of each and says which goals are reached. It has three parts: one server
+// alone; servers with their limits and sessions in Redis and their directory in
+// PostgreSQL; and the same in front of a Dwolla that takes its time. With -many it
+// compares a million known users with a thousand instead.
 //
-// The PostgreSQL is the one at TEST_POSTGRES_URL, in a schema of the bench's own.
-// Where that is not set, the server with the directory there is left out.
+// The PostgreSQL is the one at TEST_POSTGRES_URL, in a schema of the bench's own; the
+// Redis is one that the bench starts. Without either, what needs it is left out.
 //
 // It needs Linux (/proc), talks to 127.0.0.1 and that PostgreSQL alone, ends by
 // itself, and leaves nothing behind. Numbers of different machines cannot be compared; ratios of
@@ -23,6 +24,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/redis/go-redis/v9/logging"
 )
 
 func main() {
@@ -39,6 +42,8 @@ type options struct {
 	duration, warmup time.Duration
 	rounds           int
 	strict           bool
+	plot, profile    string // where to, or ""
+	many             int    // 0: the whole bench
 	postgres         string // the URL of a server, or ""
 
 	// For the processes that the bench starts of itself.
@@ -53,6 +58,9 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.warmup, "warmup", time.Second, "how long each cell is loaded before that: 100ms to 1m")
 	flags.IntVar(&o.rounds, "rounds", 2, "how often all cells are measured: 1 to 20")
 	flags.BoolVar(&o.strict, "strict", false, "fail when a goal is not reached")
+	flags.StringVar(&o.plot, "plot", "", "a file to draw latency against load into, as SVG")
+	flags.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of the servers with Redis and PostgreSQL, at 64 connections")
+	flags.IntVar(&o.many, "many", 0, "measure what a vend costs with so many users known, and nothing else: 0 or 1000 to 1000000")
 	flags.StringVar(&o.role, "role", "", "for the bench itself: be backends, proxy or handler")
 	flags.StringVar(&o.dwolla, "dwolla", "", "for the bench itself: the emulator's URL")
 	flags.StringVar(&o.accessToken, "access-token", "", "for the bench itself: the application's access token")
@@ -62,7 +70,7 @@ func parse(args []string) (options, error) {
 		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
 	}
 	within := func(d time.Duration) bool { return 100*time.Millisecond <= d && d <= time.Minute }
-	if flags.NArg() > 0 || !within(o.duration) || !within(o.warmup) || o.rounds < 1 || o.rounds > 20 {
+	if flags.NArg() > 0 || (o.many != 0 && (o.many < few || o.many > 1_000_000)) || !within(o.duration) || !within(o.warmup) || o.rounds < 1 || o.rounds > 20 {
 		return o, errors.New("a flag is out of its bounds, or there is an argument; see -help")
 	}
 	return o, nil
@@ -79,11 +87,19 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 	case o.role != "":
 		return play(ctx, o, out)
 	}
-	s, err := newStage(ctx)
+	logging.Disable() // go-redis tells of each try to reach a Redis that is about to start
+	var tags []string
+	if o.profile != "" {
+		tags = append(tags, "pprof")
+	}
+	s, err := newStage(ctx, tags...)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	if o.many > 0 {
+		return measureMany(ctx, s, o, out, progress)
+	}
 	r, err := measure(ctx, s, o, progress)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
@@ -92,6 +108,9 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 		return err
 	}
 	reached := r.print(out)
+	if err := r.draw(); err != nil {
+		return err
+	}
 	if o.strict && !reached {
 		return errors.New("a goal was not reached")
 	}

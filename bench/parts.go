@@ -2,9 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // part is targets that are measured next to each other, at several loads.
@@ -21,7 +27,9 @@ func (p *part) measure(ctx context.Context, s *stage, o options, progress io.Wri
 	for round := range o.rounds {
 		for _, n := range p.connections {
 			_, _ = fmt.Fprintf(progress, "%s, round %d of %d: %d connections\n", p.title, round+1, o.rounds, n)
+			profiled := p.profile(ctx, o, n)
 			cells, err := load(ctx, o, n, p.targets)
+			err = errors.Join(err, <-profiled)
 			if err != nil {
 				return fmt.Errorf("%d connections: %w", n, err)
 			}
@@ -30,6 +38,33 @@ func (p *part) measure(ctx context.Context, s *stage, o options, progress io.Wri
 		}
 	}
 	return nil
+}
+
+// profile writes the CPU profiles of the servers into the folder that o names, while
+// they are loaded by n connections. The channel tells when that is done.
+func (p *part) profile(ctx context.Context, o options, n int) <-chan error {
+	done := make(chan error, 1)
+	if o.profile == "" || n != 64 {
+		done <- nil
+		return done
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, t := range p.targets {
+		if t.profiles == "" {
+			continue
+		}
+		group.Go(func() error {
+			all := o.duration * time.Duration(len(p.targets))
+			text, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", t.profiles, all.Seconds()))
+			if err != nil {
+				return err
+			}
+			file := filepath.Join(o.profile, strings.ReplaceAll(t.name, ", ", "-")+".pb.gz")
+			return os.WriteFile(file, []byte(text), 0o600) //nolint:gosec // where the user wants it
+		})
+	}
+	go func() { done <- group.Wait() }()
+	return done
 }
 
 // end stops the part's targets, which take memory otherwise.
@@ -83,6 +118,9 @@ func share(ctx context.Context, s *stage, postgres string, bystanders int) (*sha
 	}
 	return &shared{redis, cookies, append(env, "REDIS_URL="+redis.url)}, nil
 }
+
+// errNoStores says that there is nothing to measure.
+var errNoStores = errors.New("TEST_POSTGRES_URL is not set, or there is no redis-server")
 
 // together is the second part: replicas that share limits and sessions in Redis
 // and a directory in PostgreSQL.

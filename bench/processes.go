@@ -32,8 +32,9 @@ type stage struct {
 	redis     []*redis.Client
 }
 
-// newStage makes the folder and builds the server into it.
-func newStage(ctx context.Context) (*stage, error) {
+// newStage makes the folder and builds the server into it, with its profiles or
+// without.
+func newStage(ctx context.Context, tags ...string) (*stage, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding the bench's own binary: %w", err)
@@ -47,7 +48,7 @@ func newStage(ctx context.Context) (*stage, error) {
 		s.close()
 		return nil, fmt.Errorf("making the log file: %w", err)
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.server, "dropgate/cmd/server") //nolint:gosec // a path of our own
+	build := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", s.server, "dropgate/cmd/server") //nolint:gosec // a path of our own
 	if said, err := build.CombinedOutput(); err != nil {
 		s.close()
 		return nil, fmt.Errorf("building the server: %w\n%s", err, said)
@@ -175,7 +176,7 @@ func freeAddr(ctx context.Context) (string, error) {
 }
 
 func get(ctx context.Context, from string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, http.NoBody) //nolint:gosec // from processes of our own
 	if err != nil {
 		return "", fmt.Errorf("asking for %s: %w", from, err)
 	}
@@ -183,7 +184,7 @@ func get(ctx context.Context, from string) (string, error) {
 }
 
 func do(req *http.Request) (string, error) {
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // likewise
 	if err != nil {
 		return "", err //nolint:wrapcheck // a *url.Error names method and URL
 	}

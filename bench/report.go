@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -138,6 +139,14 @@ func (r *report) print(out io.Writer) bool {
 		line("| %s at most %g%s | %.4g%s | %s |", g.name, g.most, g.unit, g.measured, g.unit, verdict)
 	}
 	return reached
+}
+
+// draw writes the plot of the second part.
+func (r *report) draw() error {
+	if r.options.plot == "" || r.together == nil {
+		return nil
+	}
+	return os.WriteFile(r.options.plot, r.together.plot(), 0o644) //nolint:gosec,wrapcheck // for all to read, where the user wants it; names the file
 }
 
 type goal struct {

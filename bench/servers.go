@@ -13,6 +13,7 @@ type target struct {
 	metrics     string   // the URL that has mallocsMetric
 	credentials []string // of the users, in their order, as lines of a header
 	process     *process
+	profiles    string // the address that has them, in a build for that
 }
 
 // The targets' names in the tables.
@@ -65,6 +66,10 @@ func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*targ
 	if err != nil {
 		return nil, 0, err
 	}
+	profiles, err := freeAddr(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
 	began := time.Now()
 	p, err := s.start(ctx, s.logs, append(like.env,
 		"DWOLLA_ENVIRONMENT=sandbox",
@@ -74,6 +79,7 @@ func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*targ
 		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-personal-vcr,dwolla-document-upload,dwolla-beneficial-owners",
 		"HTTP_ADDR="+public,
 		"ADMIN_ADDR="+admin,
+		"PPROF_ADDR="+profiles,
 		"SHUTDOWN_DELAY=0s",
 		"RATE_LIMIT_USER=1000000/1s",
 		"RATE_LIMIT_IP=1000000/1s",
@@ -81,7 +87,7 @@ func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*targ
 	if err != nil {
 		return nil, 0, err
 	}
-	t := &target{like.name, public, "http://" + admin + "/metrics", like.credentials, p}
+	t := &target{like.name, public, "http://" + admin + "/metrics", like.credentials, p, profiles}
 	for {
 		err := t.once(ctx)
 		took := time.Since(began)
@@ -115,7 +121,7 @@ func (s *stage) startBare(ctx context.Context, b backends, like recipe) (*target
 	if err != nil {
 		return nil, err
 	}
-	return &target{like.name, says.Target, "http://" + says.Target + "/metrics", like.credentials, p}, nil
+	return &target{like.name, says.Target, "http://" + says.Target + "/metrics", like.credentials, p, ""}, nil
 }
 
 // startAll starts the servers, and then the bare ones, which are those with a
