@@ -32,9 +32,9 @@ type Redis struct {
 	find       *redisbatch.Script
 }
 
-// findTimeout is how long finding a session takes at most: as long as a client
-// that tries twice and waits for 2 s each time.
-const findTimeout = 4 * time.Second
+// findTimeout is how long finding a session takes at most: as long as the client
+// waits for one answer, so that it tries again after a cut alone.
+const findTimeout = 2 * time.Second
 
 // NewRedis returns a store on the server of client, which the caller closes. It
 // does not connect. How long an outage takes to be told is up to client.

@@ -256,10 +256,15 @@ func newKey() session.Key {
 }
 
 // of is a session of a subject and of an identity provider's session, both of
-// this world. An empty sid is none.
+// this world. An empty sid is none. The user is named as the subject, where that
+// can be a user's id.
 func (w *world) of(subject, sid string) session.Session {
+	id := subject
+	if !clienttoken.ValidUserID(id) {
+		id = "somebody"
+	}
 	s := session.Session{
-		User:    clienttoken.User{ID: subject, Claims: map[string]any{"sub": subject}},
+		User:    clienttoken.User{ID: id, Claims: map[string]any{"sub": subject}},
 		Subject: w.run + subject,
 		IDToken: clienttoken.NewSecret("token of " + subject),
 	}
