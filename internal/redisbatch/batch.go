@@ -11,6 +11,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,8 +37,8 @@ type Script struct {
 	script *redis.Script
 
 	mu      sync.Mutex
-	busy    bool     // Redis works for somebody
-	waiting []*batch // those who have come meanwhile; all but the last are full
+	busy    bool     // serve runs
+	waiting []*batch // those who have come since it took one; all but the last are full
 }
 
 // Config is what a Script needs.
@@ -62,17 +63,11 @@ func New(c Config) *Script {
 // ctx; the call may have been made nevertheless, as with any outage.
 func (s *Script) Run(ctx context.Context, call Call) ([]any, error) {
 	s.mu.Lock()
+	b, i := s.join(call)
 	if !s.busy {
 		s.busy = true
-		s.mu.Unlock()
-		defer s.next()
-		ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-		defer cancel()
-		b := batch{keys: call.Keys, args: call.Args}
-		s.run(ctx, &b)
-		return b.answer(0)
+		go s.serve()
 	}
-	b, i := s.join(call)
 	s.mu.Unlock()
 	select {
 	case <-b.done:
@@ -109,18 +104,20 @@ func (s *Script) join(call Call) (b *batch, i int) {
 	return b, b.calls - 1
 }
 
-// next lets those be served who wait, until nobody does.
-func (s *Script) next() {
-	if b := s.first(); b != nil {
-		go func() {
-			for ; b != nil; b = s.first() {
-				// Not a caller's context: nobody's going away is another's fault.
-				ctx, cancel := context.WithDeadline(context.Background(), b.since.Add(s.config.Timeout))
-				s.run(ctx, b)
-				cancel()
-				close(b.done)
-			}
-		}()
+// serve makes the calls of those who wait, until nobody does.
+func (s *Script) serve() {
+	for {
+		// Who is about to ask, on this processor, shall be in time for this round trip.
+		runtime.Gosched()
+		b := s.first()
+		if b == nil {
+			return
+		}
+		// Not a caller's context: nobody's going away is another's fault.
+		ctx, cancel := context.WithDeadline(context.Background(), b.since.Add(s.config.Timeout))
+		s.run(ctx, b)
+		cancel()
+		close(b.done)
 	}
 }
 

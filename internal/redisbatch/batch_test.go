@@ -152,6 +152,7 @@ func TestACancelledCallerPoisonsNobody(t *testing.T) {
 		if !errors.Is(first.err, context.Canceled) {
 			t.Errorf("the first is told %v", first.err)
 		}
+		f.let <- nil // to nobody
 		f.let <- nil
 		third.want(t, "third")
 	})

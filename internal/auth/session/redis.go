@@ -6,12 +6,12 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/clienttoken"
@@ -74,7 +74,7 @@ type stored struct {
 
 // Start implements Store.
 func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error) {
-	data, err := json.Marshal(stored{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal()})
+	data, err := json.Marshal(stored{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal()}, json.FormatNilMapAsNull(true))
 	if err != nil {
 		return Ended{}, fmt.Errorf("writing a session: %w", err)
 	}
