@@ -26,6 +26,7 @@ type caller struct {
 	answers  *bufio.Reader
 	requests [][]byte // one for each user
 	next     int
+	place    float64 // among those of the same target: 0 up to 1
 }
 
 // requestsTo writes one request for each user, as a drop-in component of theirs
@@ -73,9 +74,11 @@ func (c *caller) call() error {
 	return nil
 }
 
-// run calls until the time is over and returns how long each call took.
-func (c *caller) run(ctx context.Context, d time.Duration, most int) ([]time.Duration, error) {
+// run calls until the time is over and returns how long each call took. Before each
+// it pauses; the callers of a target spread over the first pause.
+func (c *caller) run(ctx context.Context, d, pause time.Duration, most int) ([]time.Duration, error) {
 	end := time.Now().Add(d)
+	time.Sleep(time.Duration(c.place * float64(pause)))
 	if err := c.conn.SetDeadline(end.Add(10 * time.Second)); err != nil {
 		return nil, fmt.Errorf("bounding the run: %w", err)
 	}
@@ -89,18 +92,21 @@ func (c *caller) run(ctx context.Context, d time.Duration, most int) ([]time.Dur
 		}
 		now := time.Now()
 		latencies = append(latencies, now.Sub(start))
-		start = now
+		if start = now; pause > 0 {
+			time.Sleep(pause)
+			start = time.Now()
+		}
 	}
 	return latencies, nil
 }
 
 // runAll lets all callers run at the same time.
-func runAll(ctx context.Context, callers []*caller, d time.Duration) ([]time.Duration, error) {
+func runAll(ctx context.Context, callers []*caller, d, pause time.Duration) ([]time.Duration, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	latencies := make([][]time.Duration, len(callers))
 	for i, c := range callers {
 		group.Go(func() (err error) {
-			latencies[i], err = c.run(ctx, d, maxRequests/len(callers))
+			latencies[i], err = c.run(ctx, d, pause, maxRequests/len(callers))
 			return err
 		})
 	}
@@ -115,13 +121,17 @@ func runAll(ctx context.Context, callers []*caller, d time.Duration) ([]time.Dur
 }
 
 // turn is how long one target is loaded before it is the next one's turn. It is
-// short, so that what else the machine does hits all of them alike.
+// short, so that what else the machine does hits all of them alike; and longer where
+// the callers pause.
 const turn = 250 * time.Millisecond
+
+func (p *part) turn() time.Duration { return max(turn, 5*p.pause) }
 
 // load measures the targets under n connections each: one cell for each of
 // them. Allocations are counted before the first turn and after the last, since
 // counting makes some too, and one that is not loaded makes none.
-func load(ctx context.Context, o options, n int, targets []*target) ([]cell, error) {
+func (p *part) load(ctx context.Context, o options, n int) ([]cell, error) {
+	targets := p.targets
 	var callers [][]*caller
 	for _, t := range targets {
 		own, err := t.callers(ctx, n)
@@ -131,14 +141,14 @@ func load(ctx context.Context, o options, n int, targets []*target) ([]cell, err
 		}
 		callers = append(callers, own)
 	}
-	if _, err := takeTurns(ctx, o.warmup, targets, callers); err != nil {
+	if _, err := p.takeTurns(ctx, o.warmup, callers); err != nil {
 		return nil, err
 	}
 	before, err := mallocs(ctx, targets)
 	if err != nil {
 		return nil, err
 	}
-	cells, err := takeTurns(ctx, o.duration, targets, callers)
+	cells, err := p.takeTurns(ctx, o.duration, callers)
 	if err != nil {
 		return nil, err
 	}
@@ -154,22 +164,22 @@ func load(ctx context.Context, o options, n int, targets []*target) ([]cell, err
 
 // takeTurns loads each target for d in all. Every other time they take their
 // turns backwards, so that none of them always comes after the same one.
-func takeTurns(ctx context.Context, d time.Duration, targets []*target, callers [][]*caller) ([]cell, error) {
-	cells := make([]cell, len(targets))
+func (p *part) takeTurns(ctx context.Context, d time.Duration, callers [][]*caller) ([]cell, error) {
+	cells := make([]cell, len(p.targets))
 	var order []int
-	for i := range targets {
+	for i := range p.targets {
 		order = append(order, i)
 	}
-	for ; d > 0; d -= turn {
+	for ; d > 0; d -= p.turn() {
 		slices.Reverse(order)
 		for _, i := range order {
-			t := targets[i]
+			t := p.targets[i]
 			before, err := t.process.cpu()
 			if err != nil {
 				return nil, err
 			}
 			began := time.Now()
-			latencies, err := runAll(ctx, callers[i], min(turn, d))
+			latencies, err := runAll(ctx, callers[i], min(p.turn(), d), p.pause)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.name, err)
 			}
@@ -198,7 +208,7 @@ func (t *target) callers(ctx context.Context, n int) ([]*caller, error) {
 		if err != nil {
 			return callers, err
 		}
-		c.requests, c.next = requests, i*len(requests)/n
+		c.requests, c.next, c.place = requests, i*len(requests)/n, float64(i)/float64(n)
 		callers = append(callers, c)
 	}
 	return callers, nil
