@@ -28,10 +28,14 @@ type balancer struct {
 type replica struct {
 	*process
 
-	ready bool // guarded by balancer.mu
+	// Guarded by balancer.mu.
+	ready bool
+	told  time.Time     // when it was told to stop
+	late  time.Duration // how long after that the balancer last connected to it
 }
 
-// The readiness probe: two misses count, as in deploy/kubernetes.
+// The readiness probe. A no counts at once, and a probe without an answer, which
+// the machine may owe, when it is the second in a row.
 const (
 	probeEvery  = 100 * time.Millisecond
 	probeMisses = 2
@@ -83,6 +87,7 @@ func (b *balancer) probe(r *replica) {
 	for misses := probeMisses; r.running(); <-tick.C {
 		misses++
 		if resp, err := client.Get("http://" + r.admin + "/readyz"); err == nil { //nolint:noctx // bounded by the client
+			misses = probeMisses
 			if resp.StatusCode == http.StatusOK {
 				misses = 0
 			}
@@ -110,6 +115,15 @@ func (b *balancer) choose() *replica {
 	return nil
 }
 
+// connected notes a connection to a replica that was told to stop.
+func (b *balancer) connected(r *replica) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !r.told.IsZero() {
+		r.late = time.Since(r.told)
+	}
+}
+
 // pass carries the bytes of one connection.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	defer func() { _ = client.Close() }()
@@ -122,6 +136,7 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 		return
 	}
 	defer func() { _ = server.Close() }()
+	b.connected(r)
 	ended := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
 		go func() {

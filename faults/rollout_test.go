@@ -20,7 +20,8 @@ func TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails(t *testing.T) 
 	t.Parallel()
 	w := newWorld(t)
 	w.withRedis(t, sharedRedis(t))
-	site := newSite(t, w, 1, map[string]string{"AUTH_MODES": "bearer,oidc", "SHUTDOWN_DELAY": "1s", "DWOLLA_TIMEOUT": "5s"})
+	const delay = time.Second
+	site := newSite(t, w, 1, map[string]string{"AUTH_MODES": "bearer,oidc", "SHUTDOWN_DELAY": delay.String(), "DWOLLA_TIMEOUT": "5s"})
 	credentials := site.credentials(t, 10)
 	b := newBalancer(t)
 	replicas := []*replica{b.add(t, site.processes[0]), b.add(t, w.start(t, site.settings))}
@@ -40,11 +41,11 @@ func TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails(t *testing.T) 
 		clients = append(clients, client)
 		l.calling.Go(func() { l.call(client, request, every, time.Duration(i)*every/58) })
 	}
-	began := time.Now()
+	began, late := time.Now(), time.Duration(0)
 	for range 10 {
 		// Kubernetes starts the new one first: maxSurge is 1.
 		replicas = append(replicas, b.add(t, w.start(t, site.settings)))
-		replicas[0].retire(t)
+		late = max(late, b.retire(t, replicas[0]))
 		replicas = replicas[1:]
 	}
 	took := time.Since(began)
@@ -59,7 +60,10 @@ func TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails(t *testing.T) 
 		connections += c.dialed
 	}
 	rate := float64(l.answered) / took.Seconds()
-	t.Logf("%d requests in %.1f s, %.0f a second, on %d connections: %d failed", l.answered, took.Seconds(), rate, connections, len(l.faults))
+	t.Logf("%d requests in %.1f s, %.0f a second, on %d connections: %d failed; replicas got connections for up to %s after SIGTERM", l.answered, took.Seconds(), rate, connections, len(l.faults), late)
+	if late >= delay {
+		t.Errorf("the balancer has connected to a replica %s after SIGTERM, and SHUTDOWN_DELAY is %s: the machine was too slow to show anything", late, delay)
+	}
 	if rate < 150 {
 		t.Errorf("only %.0f requests a second: the load was too weak to show anything", rate)
 	}
@@ -92,10 +96,14 @@ func (s *site) credentials(t *testing.T, n int) []string {
 	return lines
 }
 
-// retire stops a replica as Kubernetes does, and waits until it has ended by
-// itself.
-func (r *replica) retire(t *testing.T) {
+// retire stops a replica as Kubernetes does, waits until it has ended by itself, and
+// returns for how long it still got connections. Those that come later than
+// SHUTDOWN_DELAY are the balancer's fault.
+func (b *balancer) retire(t *testing.T, r *replica) time.Duration {
 	t.Helper()
+	b.mu.Lock()
+	r.told = time.Now()
+	b.mu.Unlock()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +115,9 @@ func (r *replica) retire(t *testing.T) {
 	if code := r.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(r.stdout.String(), `"requests_cut":0`) {
 		t.Errorf("the replica has ended with exit code %d:\n%s", code, r.stderr)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return r.late
 }
 
 // rolloutLoad is clients that ask until they are stopped.

@@ -24,6 +24,8 @@ type connections struct {
 	leaving bool
 	rest    time.Duration // how long an idle one is kept when leaving
 	gone    chan struct{} // closed when leaving and none is open
+	cutting bool
+	cut     int // requests that had no answer when their connection ended, since cutting
 }
 
 func newConnections(most int) *connections {
@@ -40,20 +42,46 @@ type conn struct {
 	place *list.Element // among those that wait for their client, or nil
 	idle  time.Time     // since when; zero before its first request
 	begun bool          // something of its next request is here
+	done  bool          // the handler has returned
+	out   bool          // and what it left to be written was
 	ends  time.Time     // when it has to end, unless something has come; zero: not yet
 }
 
-// following has the connections know whether they wait for their client in the
-// midst of a request, too: for its body, or for its taking the answer.
+// following has the connections know when a request is worked on, of which
+// http.Server says nothing when it came together with the one before, and whether
+// they wait for their client in the midst of it: for its body, or for its taking
+// the answer.
 func (a *connections) following(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.Body != http.NoBody {
+		c, ok := r.Context().Value(connKey{}).(*conn)
+		if !ok {
+			next.ServeHTTP(w, r) // never: withConn is the server's
+			return
+		}
+		a.begins(c)
+		defer a.returned(c)
+		if r.Body != http.NoBody {
 			a.awaits(c)
 			r = r.WithContext(r.Context()) // a copy: net/http looks at the Body of its own for Expect
 			r.Body = &body{ReadCloser: r.Body, conn: c}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// begins says that the header of a request is here.
+func (a *connections) begins(c *conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.work(c)
+	c.begun, c.done, c.out = true, false, false
+}
+
+// returned says that its handler has returned. net/http may still have to write.
+func (a *connections) returned(c *conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.done = true
 }
 
 // connKey is where the context of a request has its connection.
@@ -90,10 +118,32 @@ type listener struct {
 // Accept implements net.Listener.
 func (l listener) Accept() (net.Conn, error) {
 	accepted, err := l.AcceptTCP()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		accepted, err = l.last()
+	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // http.Server looks at what it is
+		return nil, err
 	}
 	return &conn{TCPConn: accepted, all: l.all}, nil
+}
+
+// finish closes the listener once no connection is left that waits to be accepted,
+// or when ctx ends. The kernel resets those that wait when a listener closes, and
+// to their clients they are connected already.
+func (l listener) finish(ctx context.Context) {
+	context.AfterFunc(ctx, func() { _ = l.Close() })
+	_ = l.SetDeadline(time.Now())
+}
+
+// last is Accept after finish.
+func (l listener) last() (*net.TCPConn, error) {
+	_ = l.SetDeadline(time.Now().Add(lastLook))
+	accepted, err := l.AcceptTCP()
+	if err != nil {
+		_ = l.Close()
+		return nil, net.ErrClosed // a deadline has http.Server try again
+	}
+	return accepted, nil
 }
 
 // changed is called by http.Server. It says that a connection is active only
@@ -113,7 +163,7 @@ func (a *connections) changed(nc net.Conn, state http.ConnState) {
 	case http.StateActive:
 		a.work(c)
 	case http.StateIdle:
-		c.begun, c.idle = false, time.Now()
+		c.begun, c.out, c.idle = false, false, time.Now()
 		if a.leaving { // it had its request before the drain, and the answer did not say that it ends
 			c.ends = c.idle.Add(a.rest)
 		}
@@ -158,6 +208,9 @@ func (a *connections) work(c *conn) {
 
 func (a *connections) forget(c *conn) {
 	a.work(c)
+	if _, open := a.open[c]; open && a.cutting && c.underWay() {
+		a.cut++
+	}
 	delete(a.open, c)
 	if a.leaving && len(a.open) == 0 {
 		select {
@@ -167,6 +220,9 @@ func (a *connections) forget(c *conn) {
 		}
 	}
 }
+
+// underWay reports whether there is a request, or a part of one, without an answer.
+func (c *conn) underWay() bool { return c.begun && !c.out }
 
 // makeRoom keeps the number of connections within bounds: for a new one the one
 // goes whose client has kept us waiting for the longest, be it for a request, for
@@ -186,9 +242,8 @@ func (a *connections) makeRoom(newest *conn) {
 
 // leave ends every connection once it has no request any more, those that are
 // idle when they have been so for as long as rest, and returns when all have
-// ended, or ctx has. What it returns is the number of requests that were under
-// way then.
-func (a *connections) leave(ctx context.Context, rest time.Duration) int {
+// ended, or ctx has. It reports whether they have.
+func (a *connections) leave(ctx context.Context, rest time.Duration) bool {
 	a.mu.Lock()
 	a.leaving, a.rest = true, rest
 	if len(a.open) == 0 {
@@ -205,14 +260,24 @@ func (a *connections) leave(ctx context.Context, rest time.Duration) int {
 		}
 	}
 	a.mu.Unlock()
-	if a.ended(ctx) {
-		return 0
-	}
+	return a.ended(ctx)
+}
+
+// isCut has every connection count from now on whose request has no answer when
+// it ends: only then is it known whether an answer was still written.
+func (a *connections) isCut() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cut := 0
+	a.cutting = true
+}
+
+// wereCut is the number of those, and of the requests whose handlers do not return.
+func (a *connections) wereCut() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cut := a.cut
 	for c := range a.open {
-		if c.begun {
+		if c.underWay() {
 			cut++
 		}
 	}
@@ -229,9 +294,9 @@ func (a *connections) ended(ctx context.Context) bool {
 	}
 }
 
-// lastLook is how long a connection that has to end is still read from: what is
-// there already is there at once.
-const lastLook = time.Millisecond
+// lastLook is how long a connection that has to end is still read from, and a
+// listener accepted from: what is there already is there at once.
+const lastLook = 10 * time.Millisecond
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
@@ -253,7 +318,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.all.awaits(c) {
 		defer c.all.goesOn(c)
 	}
-	return c.TCPConn.Write(p) //nolint:wrapcheck // http.Server looks at what it is
+	n, err := c.TCPConn.Write(p)
+	c.all.mu.Lock()
+	c.out = c.done && err == nil
+	c.all.mu.Unlock()
+	return n, err //nolint:wrapcheck // http.Server looks at what it is
 }
 
 // SetReadDeadline implements net.Conn. A connection that has to end keeps the

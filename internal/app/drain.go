@@ -15,6 +15,9 @@ const (
 	// it, in SHUTDOWN_DELAYs. Its next request may be on its way at that moment,
 	// and would be lost: the longer it has been idle, the less likely that is.
 	idleDelays = 3
+	// acceptWithin is how long connections are taken in that wait to be accepted
+	// when the listener closes: as long as they come, but not when they never end.
+	acceptWithin = time.Second
 	// cutWithin is how long requests that were cut may take to leave their lines
 	// in the log.
 	cutWithin = time.Second
@@ -34,10 +37,12 @@ func (a *App) drain(hurry context.Context) error {
 
 	ctx, cancel := context.WithTimeout(hurry, a.config.ShutdownTimeout)
 	defer cancel()
-	if cut := a.public.drain(ctx, idleDelays*a.config.ShutdownDelay); cut > 0 {
-		a.log.Error().Int("requests_cut", cut).Str("reason", a.impatience(hurry)).Msg("stopped, with requests under way")
-		a.public.cut(cutWithin)
-		return ErrCut
+	if !a.public.drain(ctx, idleDelays*a.config.ShutdownDelay) {
+		reason := a.impatience(hurry)
+		if cut := a.public.cut(cutWithin); cut > 0 {
+			a.log.Error().Int("requests_cut", cut).Str("reason", reason).Msg("stopped, with requests under way")
+			return ErrCut
+		}
 	}
 	_ = a.admin.http.Shutdown(ctx) // a probe or a scrape that is cut is nobody's loss
 	a.log.Info().Int("requests_cut", 0).Msg("stopped")
@@ -54,20 +59,25 @@ func (a *App) impatience(hurry context.Context) string {
 
 // drain takes in no more connections and waits until those that there are have
 // no request under way and have been idle for as long as rest, or ctx ends. It
-// returns the number of those that have a request.
+// reports whether none is left.
 //
 // It is not http.Server.Shutdown, which drops a request that it has read after
 // it was called, and one that has arrived on a connection that was idle.
-func (s *server) drain(ctx context.Context, rest time.Duration) int {
-	_ = s.listener.Close()
+func (s *server) drain(ctx context.Context, rest time.Duration) bool {
+	accepting, cancel := context.WithTimeout(ctx, acceptWithin)
+	defer cancel()
+	s.listener.finish(accepting)
 	<-s.served // or one more could come
 	return s.connections.leave(ctx, rest)
 }
 
-// cut ends all connections and waits for their requests to notice.
-func (s *server) cut(within time.Duration) {
+// cut ends all connections, waits for their requests to notice, and returns the
+// number of those that had no answer.
+func (s *server) cut(within time.Duration) int {
+	s.connections.isCut()
 	_ = s.http.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	s.connections.ended(ctx)
+	return s.connections.wereCut()
 }

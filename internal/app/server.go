@@ -15,7 +15,7 @@ import (
 // server is an HTTP server and the listener that it will serve.
 type server struct {
 	http        *http.Server
-	listener    net.Listener
+	listener    listener
 	connections *connections
 	served      chan struct{} // closed when serve has returned
 }
