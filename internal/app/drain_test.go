@@ -31,10 +31,9 @@ func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
 	go func() { finished <- s.vend(t, "alice", `{"action":"customer.read"}`) }()
 	<-w.held
 	s.stop()
-	for s.admin(t, "/readyz").status != http.StatusServiceUnavailable {
-		if err := t.Context().Err(); err != nil {
-			t.Fatal(err)
-		}
+	until(t, "that it is not ready", func() bool { return s.admin(t, "/readyz").status == http.StatusServiceUnavailable })
+	if got := s.admin(t, "/readyz"); !strings.Contains(got.body, `"reason":"draining"`) {
+		t.Errorf("readyz while draining: %s", got.body)
 	}
 	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
 		t.Errorf("livez while draining: %d", got.status)
