@@ -9,8 +9,11 @@ package redisbatch
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -35,6 +38,7 @@ type Call struct {
 type Script struct {
 	config Config
 	script *redis.Script
+	trip   int64 // the number of the round trip; serve alone has to do with it
 
 	mu      sync.Mutex
 	busy    bool     // serve runs
@@ -56,12 +60,21 @@ type Config struct {
 
 // New returns a script. It does not connect.
 func New(c Config) *Script {
-	return &Script{config: c, script: redis.NewScript(c.Text + each)}
+	// The numbers of different scripts are not to be the same ones, and Lua's are
+	// exact below 2^53.
+	var first [8]byte
+	_, _ = rand.Read(first[2:])                                                                                       // never fails (crypto/rand)
+	return &Script{config: c, script: redis.NewScript(c.Text + each), trip: int64(binary.BigEndian.Uint64(first[:]))} //nolint:gosec // 48 bits
 }
 
 // Run makes a call and returns what one returned for it. The error may be that of
-// ctx; the call may have been made nevertheless, as with any outage.
+// ctx; the call may have been made nevertheless, as with any outage. It panics when
+// the call has not as many keys and arguments as it should: they would be taken
+// for those of the others.
 func (s *Script) Run(ctx context.Context, call Call) ([]any, error) {
+	if len(call.Keys) != s.config.Keys || len(call.Args) != s.config.Args {
+		panic(fmt.Sprintf("a call with %d keys and %d arguments", len(call.Keys), len(call.Args)))
+	}
 	s.mu.Lock()
 	b, i := s.join(call)
 	if !s.busy {
@@ -86,7 +99,7 @@ type batch struct {
 	args  []any
 	done  chan struct{}
 
-	answers []any
+	answers []any // one for each call, unless there is err
 	err     error
 }
 
@@ -134,19 +147,37 @@ func (s *Script) first() *batch {
 	return b
 }
 
-func (s *Script) run(ctx context.Context, b *batch) {
-	args := append([]any{s.config.Keys, s.config.Args}, b.args...)
-	b.answers, b.err = s.script.Run(ctx, s.config.Client, b.keys, args...).Slice()
-}
+var (
+	errAnother = errors.New("the answer is not that of this round trip")
+	errNone    = errors.New("no answer of the script")
+)
 
-var errNone = errors.New("no answer of the script")
+// run makes a round trip. Its number has to come back with the answers: a
+// connection that is one answer behind would hand each caller what is another's,
+// and nothing else would show it.
+func (s *Script) run(ctx context.Context, b *batch) {
+	defer func() {
+		// It is in no caller's goroutine, so it would end the process.
+		if p := recover(); p != nil {
+			b.err = fmt.Errorf("the round trip panicked: %v", p)
+		}
+	}()
+	s.trip++
+	args := append([]any{s.config.Keys, s.config.Args, s.trip}, b.args...)
+	answers, err := s.script.Run(ctx, s.config.Client, b.keys, args...).Slice()
+	switch {
+	case err != nil:
+		b.err = err
+	case len(answers) != 1+b.calls || answers[0] != s.trip:
+		b.err = errAnother
+	default:
+		b.answers = answers[1:]
+	}
+}
 
 func (b *batch) answer(i int) ([]any, error) {
 	if b.err != nil {
 		return nil, b.err
-	}
-	if i >= len(b.answers) {
-		return nil, errNone
 	}
 	switch answer := b.answers[i].(type) {
 	case []any:

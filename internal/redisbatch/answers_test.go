@@ -1,0 +1,134 @@
+package redisbatch_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"dropgate/internal/redisbatch"
+)
+
+// roundOf lets callers ask who share a round trip that is still to be answered.
+func roundOf(t *testing.T, f *fake, s *redisbatch.Script, keys ...string) (all []*caller) {
+	t.Helper()
+	first := ask(t, s, "first")
+	for _, key := range keys {
+		all = append(all, ask(t, s, key))
+	}
+	f.let <- nil
+	first.want(t, "first")
+	return all
+}
+
+// Whatever comes in the place of an answer, nobody gets what is another's: all of
+// the round trip are told of an outage.
+func TestAnAnswerThatIsNotOfThisRoundTripIsNobodys(t *testing.T) {
+	var before []any
+	for name, spoil := range map[string]func([]any) []any{
+		"of a round trip before": func([]any) []any { return before },
+		"one too few":            func(answers []any) []any { return answers[:len(answers)-1] },
+		"the first is missing":   func(answers []any) []any { return append(answers[:1:1], answers[2:]...) },
+		"one too many":           func(answers []any) []any { return append(answers, []any{"of somebody"}) },
+		"no number":              func(answers []any) []any { return answers[1:] },
+		"another kind of number": func(answers []any) []any { return append([]any{[]any{"1"}}, answers[1:]...) },
+		"nothing":                func([]any) []any { return nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			s := echo(f)
+			others := roundOf(t, f, s, "x", "y")
+			f.spoil = func(answers []any) []any { before = answers; return answers }
+			f.let <- nil
+			others[0].want(t, "x")
+			all := roundOf(t, f, s, "a", "b")
+			f.spoil = spoil
+			f.let <- nil
+			synctest.Wait()
+			for i, c := range all {
+				if c.err == nil || c.answer != nil {
+					t.Errorf("%s: caller %d is told %v, error %v", name, i, c.answer, c.err)
+				}
+			}
+			next := roundOf(t, f, s, "c", "d")
+			f.let <- nil
+			next[0].want(t, "c")
+			next[1].want(t, "d")
+		})
+	}
+}
+
+// A caller who is alone is no exception.
+func TestALoneCallerDoesNotGetAnothersAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		s := echo(f)
+		var before []any
+		f.spoil = func(answers []any) []any { before = answers; return answers }
+		bob := ask(t, s, "bob")
+		f.let <- nil
+		bob.want(t, "bob")
+		f.spoil = func([]any) []any { return before }
+		alice := ask(t, s, "alice")
+		f.let <- nil
+		synctest.Wait()
+		if alice.err == nil || alice.answer != nil {
+			t.Errorf("told %v, error %v", alice.answer, alice.err)
+		}
+	})
+}
+
+// One key too many would move the keys of all others, and nobody would notice.
+func TestACallOfAnotherShapeIsRefusedLoudlyAndAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		s := redisbatch.New(redisbatch.Config{Client: f, Keys: 1, Args: 1, Timeout: time.Second})
+		panics := func(call redisbatch.Call) (said any) {
+			defer func() { said = recover() }()
+			_, _ = s.Run(t.Context(), call)
+			return nil
+		}
+		run := func(key string) *caller {
+			c := &caller{}
+			go func() { c.answer, c.err = s.Run(t.Context(), redisbatch.Call{Keys: []string{key}, Args: []any{1}}) }()
+			synctest.Wait()
+			return c
+		}
+		for _, busy := range []bool{false, true} {
+			var first, second *caller
+			if busy {
+				first, second = run("first"), run("second")
+			}
+			for _, call := range []redisbatch.Call{
+				{}, {Keys: []string{"a"}}, {Args: []any{1}}, {Keys: []string{"a", "b"}, Args: []any{1}}, {Keys: []string{"a"}, Args: []any{1, 2}},
+			} {
+				if panics(call) == nil {
+					t.Errorf("%v is taken", call)
+				}
+			}
+			if busy {
+				f.let <- nil
+				first.want(t, "first")
+				f.let <- nil
+				second.want(t, "second")
+			}
+		}
+	})
+}
+
+// broken panics when it is asked.
+type broken struct{ redis.Scripter }
+
+func (broken) EvalSha(context.Context, string, []string, ...any) *redis.Cmd { panic("broken") }
+
+func TestAPanicIsToldAsAnErrorAndHoldsUpNobody(t *testing.T) {
+	s := redisbatch.New(redisbatch.Config{Client: broken{}, Keys: 1, Timeout: time.Minute})
+	for range 2 {
+		if _, err := s.Run(t.Context(), redisbatch.Call{Keys: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "panicked") {
+			t.Errorf("told %v", err)
+		}
+	}
+}
