@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// redisAnswers is within which Redis has to answer: two attempts of 2 s, and a
-// little more.
-const redisAnswers = 8 * time.Second
+// redisAnswers is within which an outage of Redis has to be told: the 2 s that it
+// has to answer, and a little more.
+const redisAnswers = 5 * time.Second
 
 func redisFaults() map[string]scenario {
 	return map[string]scenario{
