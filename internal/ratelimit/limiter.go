@@ -188,10 +188,15 @@ func (c *Charge) owes() bool {
 }
 
 // Paid settles c with what a script took along. The error is an *ExceededError.
-func (c *Charge) Paid(userID string, address, user int64) error {
+func (c *Charge) Paid(ctx context.Context, userID string, address, user int64) error {
 	if !c.owes() {
 		return nil
 	}
 	c.paid = true
+	if c.limiter.shared.away.Load() {
+		// It may be that nobody has to go to Redis by themselves: then nobody else
+		// would find out that the outage is over. Nothing is taken.
+		_, _ = c.limiter.shared.take(ctx, "", "")
+	}
 	return c.settle(UserKey(userID), [2]int64{address, user})
 }

@@ -315,6 +315,84 @@ func TestACallerWhoIsGoneIsNoOutage(t *testing.T) {
 	}
 }
 
+// Nor is one whose own time is up, as when all of it went by while others were
+// asked: whatever it would have been, Redis has not had its time.
+func TestACallerWhoHasNoTimeLeftIsNoOutage(t *testing.T) {
+	var logs bytes.Buffer
+	registry := prometheus.NewRegistry()
+	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: redisClient(t), Logger: zerolog.New(&logs), Registerer: registry}, newClock())
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	charge := l.Charge(newAddress())
+	if err := charge.Pay(ctx, ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
+	}
+	if wantShared(t, registry, 1); logs.String() != "" {
+		t.Errorf("the log says %q", logs.String())
+	}
+}
+
+// spoiled answers each script with something else than Redis did.
+type spoiled struct{ answer []any }
+
+func (spoiled) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (spoiled) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (s spoiled) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if script, ok := cmd.(*redis.Cmd); ok && err == nil {
+			if all, ok := script.Val().([]any); ok {
+				script.SetVal([]any{all[0], s.answer})
+			}
+		}
+		return err
+	}
+}
+
+func TestAnAnswerThatSaysNothingLetsNobodyPassUncounted(t *testing.T) {
+	for _, answer := range [][]any{{}, {int64(1)}, {"1", int64(1)}, {int64(1), nil}, {int64(1), int64(1), int64(1)}} {
+		client, registry := redisClient(t), prometheus.NewRegistry()
+		client.AddHook(spoiled{answer})
+		l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client, Registerer: registry}, newClock())
+		addr := newAddress()
+		for range 9 {
+			wantPass(t, pay(l, addr, ""), "the burst")
+		}
+		wantExceeded(t, pay(l, addr, ""), ratelimit.IP, time.Hour/9)
+		wantShared(t, registry, 0)
+	}
+}
+
+// With sessions in Redis all that is owed may be taken along, and nobody pays by
+// themselves.
+func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
+	server := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = client.Close() })
+	var logs bytes.Buffer
+	registry := prometheus.NewRegistry()
+	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client, Logger: zerolog.New(&logs), Registerer: registry}, newClock())
+	server.Close()
+	wantPass(t, pay(l, newAddress(), ""), "without Redis")
+	wantShared(t, registry, 0)
+	begun := logs.Len()
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); logs.Len() == begun && time.Now().Before(deadline); {
+		charge := l.Charge(newAddress())
+		wantPass(t, charge.Paid(t.Context(), "", 1, 0), "paying along")
+	}
+	wantShared(t, registry, 1)
+	if keys := server.Keys(); len(keys) != 0 {
+		t.Errorf("the tries took from %q", keys)
+	}
+}
+
 func BenchmarkPay(b *testing.B) {
 	l := limiter(ratelimit.Config{User: limit(1_000_000, time.Second), IP: limit(1_000_000, time.Second)}, newClock())
 	for b.Loop() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,7 +40,8 @@ const (
 type shared struct {
 	pay     *redisbatch.Script
 	terms   []any
-	breaker *gobreaker.CircuitBreaker[[]any]
+	away    *atomic.Bool // whether each replica counts alone
+	breaker *gobreaker.CircuitBreaker[[2]int64]
 }
 
 func newShared(c Config) *shared {
@@ -49,41 +51,68 @@ func newShared(c Config) *shared {
 	})
 	up.Set(1)
 	c.Registerer.MustRegister(up)
+	away := new(atomic.Bool)
 	return &shared{
+		away:  away,
 		pay:   redisbatch.New(redisbatch.Config{Client: c.Redis, Text: Take() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
 		terms: []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
-		breaker: gobreaker.NewCircuitBreaker[[]any](gobreaker.Settings{
+		breaker: gobreaker.NewCircuitBreaker[[2]int64](gobreaker.Settings{
 			Timeout:       retryEvery,
 			ReadyToTrip:   func(gobreaker.Counts) bool { return true },
-			IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) }, // of the caller, who has gone
-			OnStateChange: turned(c.Logger, up),
+			IsExcluded:    func(err error) bool { return errors.Is(err, errGone) },
+			OnStateChange: turned(c.Logger, up, away),
 		}),
 	}
 }
 
 // turned shows the beginning and the end of an outage, and no try in between.
-func turned(log zerolog.Logger, up prometheus.Gauge) func(string, gobreaker.State, gobreaker.State) {
+func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool) func(string, gobreaker.State, gobreaker.State) {
 	return func(_ string, from, to gobreaker.State) {
 		switch {
 		case from == gobreaker.StateClosed:
+			away.Store(true)
 			up.Set(0)
 			log.Warn().Msg("Redis does not answer: each replica counts the rate limits alone until it does")
 		case to == gobreaker.StateClosed:
+			away.Store(false)
 			up.Set(1)
 			log.Info().Msg("Redis answers: the rate limits are counted for all replicas together")
 		}
 	}
 }
 
+var (
+	errGone   = errors.New("the caller has gone, or has no time left: nothing is known of Redis")
+	errAnswer = errors.New("an answer that is none")
+)
+
 // take takes from an address's and a user's limit in one step. An error means
 // that nobody knows whether it did.
-func (s *shared) take(ctx context.Context, address, user string) (took [2]int64, err error) {
-	answer, err := s.breaker.Execute(func() ([]any, error) {
-		return s.pay.Run(ctx, redisbatch.Call{Keys: []string{address, user}, Args: s.terms})
+func (s *shared) take(ctx context.Context, address, user string) ([2]int64, error) {
+	took, err := s.breaker.Execute(func() ([2]int64, error) {
+		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{address, user}, Args: s.terms})
+		if err != nil && ctx.Err() != nil {
+			err = errGone
+		}
+		if err != nil {
+			return [2]int64{}, err
+		}
+		return amounts(answer)
 	})
-	if err == nil && len(answer) == len(took) {
-		took[0], _ = answer[0].(int64)
-		took[1], _ = answer[1].(int64)
-	}
 	return took, err //nolint:wrapcheck // nobody reads it: memory takes over
+}
+
+// amounts reads what scripts/pay.lua returns.
+func amounts(answer []any) (took [2]int64, err error) {
+	if len(answer) != len(took) {
+		return took, errAnswer
+	}
+	for i := range took {
+		amount, ok := answer[i].(int64)
+		if !ok {
+			return took, errAnswer
+		}
+		took[i] = amount
+	}
+	return took, nil
 }

@@ -114,7 +114,7 @@ func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, erro
 	if err != nil {
 		return Session{}, err
 	}
-	if err := charge.Paid(found.User.ID, found.address, found.user); err != nil {
+	if err := charge.Paid(ctx, found.User.ID, found.address, found.user); err != nil {
 		return found.Session, err
 	}
 	if found.Expires.IsZero() {
@@ -130,14 +130,21 @@ type found struct {
 	address, user int64 // what was taken along
 }
 
+// errAnswer is an outage, and neither a session nor that there is none.
+var errAnswer = failed(errors.New("an answer of another form"))
+
 func readFound(answer []any) (found, error) {
 	var f found
-	if len(answer) < 2 {
-		return f, failed(errors.New("an answer that is too short"))
+	if len(answer) != 2 && len(answer) != 4 {
+		return f, errAnswer
 	}
-	f.address, _ = answer[0].(int64)
-	f.user, _ = answer[1].(int64)
-	if len(answer) < 4 {
+	var ok [2]bool
+	f.address, ok[0] = answer[0].(int64)
+	f.user, ok[1] = answer[1].(int64)
+	if ok != [2]bool{true, true} {
+		return f, errAnswer
+	}
+	if len(answer) == 2 {
 		return f, nil
 	}
 	data, _ := answer[2].(string)

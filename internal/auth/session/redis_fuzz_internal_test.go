@@ -60,3 +60,28 @@ func checkOutage(t *testing.T, err error, data string) {
 		}
 	}
 }
+
+// Nobody is told that they are not signed in, or let pass uncounted, by an answer
+// that find.lua does not give.
+func TestAnAnswerOfAnotherFormIsAnOutage(t *testing.T) {
+	const data, ends = `{"id":"alice"}`, "1772366400123"
+	for _, answer := range [][]any{
+		nil,
+		{int64(1)},
+		{int64(1), nil},
+		{"1", int64(1)},
+		{int64(1), int64(1), data},
+		{int64(1), int64(1), data, ends, "more"},
+		{nil, int64(1), data, ends},
+		{int64(1), "1", data, ends},
+		{int64(1), int64(1), nil, ends},
+		{int64(1), int64(1), data, nil},
+		{int64(1), int64(1), data, int64(1)},
+	} {
+		if _, err := readFound(answer); err == nil {
+			t.Errorf("%v is taken", answer)
+		} else {
+			checkOutage(t, err, data)
+		}
+	}
+}
