@@ -182,8 +182,8 @@ func (b *batch) answer(i int) ([]any, error) {
 	switch answer := b.answers[i].(type) {
 	case []any:
 		return answer, nil
-	case error:
-		return nil, answer
+	case string:
+		return nil, errors.New(answer)
 	default:
 		return nil, errNone
 	}

@@ -37,6 +37,7 @@ local function one(keys, args)
   if args[1] == 'reply' then return redis.error_reply('WRONG said so') end
   if args[1] == 'number' then return 1 end
   if args[1] == 'nothing' then return nil end
+  if args[1] == 'OOM' or args[1] == 'NOPERM' or args[1] == 'MASTERDOWN' then error({ err = args[1] .. ' of this call' }) end
   if args[1] == 'table' then error({ 1, 2, 3 }) end
   return { keys[1], keys[2], args[1] + args[2] }
 end
@@ -62,6 +63,8 @@ func TestACallThatFailsFailsAlone(t *testing.T) {
 	bad := map[string]string{
 		"fail": "unknown", "error": "of its own", "reply": "WRONG said so", "number": "no answer", "no number": "arithmetic",
 		"nothing": "no answer", "table": "table",
+		// Those that go-redis has a type for: it ends the reading of a list at such a one.
+		"OOM": "OOM of this call", "NOPERM": "NOPERM of this call", "MASTERDOWN": "MASTERDOWN of this call",
 	}
 	var all sync.WaitGroup
 	for range 100 {
