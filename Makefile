@@ -33,7 +33,7 @@ lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 
 .PHONY: bench
-bench: ## the server next to simpler ones, alone and with Redis and PostgreSQL (about seven minutes); UPDATE=1 puts the plot into docs/latency.svg
+bench: ## the server next to simpler ones, alone and with Redis and PostgreSQL (about eight minutes); UPDATE=1 puts the plot into docs/latency.svg
 	go run ./bench $(if $(UPDATE),-plot docs/latency.svg)
 
 .PHONY: bench-many

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"dropgate/bench/scratch"
 	"dropgate/internal/clienttoken"
@@ -60,16 +57,7 @@ func linkBystanders(ctx context.Context, database *customer.Database, n int) err
 		return fmt.Errorf("naming the API: %w", err)
 	}
 	lines := customer.ImportCSV{API: api, Bad: func(int, error) {}, Progress: func(customer.Imported) {}}
-	r, w := io.Pipe()
-	go func() {
-		buffered := bufio.NewWriter(w)
-		_, err := buffered.WriteString("user,customer\n")
-		for i := 0; i < n && err == nil; i++ {
-			_, err = fmt.Fprintf(buffered, "%s,%08x-0000-4000-8000-%012x\n", bystander(i), uint32(i+1)*0x9e3779b1, i)
-		}
-		_ = w.CloseWithError(errors.Join(err, buffered.Flush())) // never fails
-	}()
-	if got, err := lines.Run(ctx, database, r); err != nil || got.Linked != n {
+	if got, err := lines.Run(ctx, database, scratch.Links(n)); err != nil || got.Linked != n {
 		return fmt.Errorf("linked %d of %d: %w", got.Linked, n, err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"dropgate/bench/scratch"
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 )
@@ -54,14 +55,9 @@ func (s *stage) startRedis(ctx context.Context) (*keeper, error) {
 	}
 }
 
-// bystander is the name of a user who has a session, a Customer and nothing to
-// do. The names are spread over an index, as real ones are.
-func bystander(i int) string {
-	return fmt.Sprintf("auth0|%016x", uint64(i)*0x9e3779b97f4a7c15) //nolint:gosec // not negative
-}
-
 // makeSessions signs in all users, in the form in which the server keeps that,
-// after so many bystanders. It returns the users' cookies, as lines of a header.
+// after so many bystanders, who have a session, a Customer and
+// nothing to do. It returns the users' cookies, as lines of a header.
 func (k *keeper) makeSessions(ctx context.Context, bystanders int) ([]string, error) {
 	store := session.NewRedis(k.client, session.Limits{Idle: time.Hour, Lifetime: 8 * time.Hour, Now: time.Now})
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -69,7 +65,7 @@ func (k *keeper) makeSessions(ctx context.Context, bystanders int) ([]string, er
 	for part := range signIns {
 		group.Go(func() error {
 			for i := part; i < bystanders; i += signIns {
-				if _, err := signIn(groupCtx, store, bystander(i)); err != nil {
+				if _, err := signIn(groupCtx, store, scratch.User(i)); err != nil {
 					return err
 				}
 			}

@@ -8,7 +8,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -95,7 +94,7 @@ func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Write
 		{"import again", lines, 0},
 	} {
 		begin := time.Now()
-		got, err := run.csv.Run(ctx, database, generate(rows))
+		got, err := run.csv.Run(ctx, database, scratch.Links(rows))
 		took := time.Since(begin)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", run.name, err)
@@ -113,22 +112,6 @@ func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Write
 	}
 	_, _ = fmt.Fprintf(out, "goals: under %v, under %d MiB: reached %v\n", goalTime, goalMemory>>20, reached)
 	return reached, nil
-}
-
-// generate returns a CSV of so many rows, which is made as it is read.
-func generate(rows int) io.Reader {
-	r, w := io.Pipe()
-	go func() {
-		lines := bufio.NewWriter(w)
-		_, err := lines.WriteString("user,customer\n")
-		for n := 0; n < rows && err == nil; n++ {
-			// Spread over the indexes, as real ids are.
-			_, err = fmt.Fprintf(lines, "auth0|%016x,%08x-0000-4000-8000-%012x\n",
-				uint64(n)*0x9e3779b97f4a7c15, uint32(n)*0x9e3779b1, n)
-		}
-		_ = w.CloseWithError(errors.Join(err, lines.Flush())) // never fails
-	}()
-	return r
 }
 
 // mostMemory is the most that the process has had in memory, in bytes.

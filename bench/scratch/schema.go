@@ -1,4 +1,4 @@
-// Package scratch gives a bench a place of its own on a PostgreSQL server. It
+// Package scratch gives a bench a place of its own on a PostgreSQL server, and many users. It
 // changes nothing else there, and takes the place away at the end.
 package scratch
 

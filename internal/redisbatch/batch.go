@@ -63,8 +63,10 @@ func New(c Config) *Script {
 	// The numbers of different scripts are not to be the same ones, and Lua's are
 	// exact below 2^53.
 	var first [8]byte
-	_, _ = rand.Read(first[2:])                                                                                       // never fails (crypto/rand)
-	return &Script{config: c, script: redis.NewScript(c.Text + each), trip: int64(binary.BigEndian.Uint64(first[:]))} //nolint:gosec // 48 bits
+	_, _ = rand.Read(first[2:])                      // never fails (crypto/rand)
+	trip := int64(binary.BigEndian.Uint64(first[:])) //nolint:gosec // 48 bits
+
+	return &Script{config: c, script: redis.NewScript(c.Text + each), trip: trip}
 }
 
 // Run makes a call and returns what one returned for it. The error may be that of
