@@ -4,7 +4,9 @@ package faults_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -50,10 +52,27 @@ type link struct {
 // newProxy opens a proxy to the server at an address, which may be set later.
 func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
-	p := &proxy{address: "127.0.0.1:0", server: server}
+	p := &proxy{address: ownAddress(t), server: server}
 	p.open(t)
 	t.Cleanup(p.shut)
 	return p
+}
+
+// ownAddress is one for a server that goes away and comes back: nobody else gets its
+// port meanwhile, since it is below those that Linux hands out by itself, to listeners
+// and to the other ends of connections.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := 20_000 + rand.N(10_000) //nolint:gosec // no secret
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = listener.Close()
+			return listener.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // open lets connections in.

@@ -109,13 +109,8 @@ func newRedis(t *testing.T, options ...string) *ownRedis {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		lacks(t, "redis-server in the PATH")
 	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &ownRedis{address: listener.Addr().String(), options: append(options,
+	r := &ownRedis{address: ownAddress(t), options: append(options,
 		"--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--save", "")}
-	_ = listener.Close()
 	r.start(t)
 	t.Cleanup(r.kill)
 	until(t, "a Redis of our own", 10*time.Second, func() bool {
