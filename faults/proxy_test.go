@@ -64,7 +64,7 @@ func newProxy(t *testing.T, server string) *proxy {
 func ownAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		port := 20_000 + rand.N(10_000) //nolint:gosec // no secret
+		port := 20_000 + rand.N(10_000)
 		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = listener.Close()
