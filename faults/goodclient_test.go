@@ -195,19 +195,11 @@ func judge(t *testing.T, p *process, during string, all []asked, most time.Durat
 	t.Logf("during %s: %d answers to the good client, median %s, 95 %% within %s, the slowest %s on the connection that is kept and %s on new ones, "+
 		"%s by the service's own clock; the control's slowest %s, beside which the service took up to %s longer",
 		during, len(all), took[len(all)/2], took[len(all)*95/100], kept, anew, p.slowestVend(t, all[0].Began, all[last].Began), control, excess[last])
-	if excess[last-spared(control, len(all))] > most || excess[len(all)/2] > fastEnough {
+	// Whoever shares the machine may stop the service alone for a moment: one answer in
+	// fifty has longer, and never as long as in a storm.
+	if excess[last-len(all)/50] > most || excess[last] > inAStorm || excess[len(all)/2] > fastEnough {
 		t.Errorf("during %s the good client waits: %s longer than for the control, median %s", during, excess[last], excess[len(all)/2])
 	}
-}
-
-// spared is how many of n answers are not looked at. Where not even the control is
-// answered at once others want the machine, and may stop the service alone; one
-// in fifty is theirs then. Else there are none.
-func spared(control time.Duration, n int) int {
-	if control <= fastEnough/4 {
-		return 0
-	}
-	return n / 50
 }
 
 // slowestVend is the longest that the service took by its access lines within a
