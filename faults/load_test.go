@@ -26,7 +26,7 @@ type caller struct {
 	header  http.Header
 	body    string
 
-	evidence *evidence // where the errors go
+	evidence *evidence // where the answers go
 }
 
 // shot is one request and what came of it.
@@ -114,9 +114,7 @@ func (c *caller) call(ctx context.Context) (s shot) {
 	}
 	s.status, s.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
 	s.read(resp, body)
-	if s.status >= http.StatusBadRequest {
-		c.evidence.add("an error", string(body))
-	}
+	c.evidence.answer(resp, string(body))
 	return s
 }
 

@@ -23,17 +23,20 @@ import (
 type secrets struct {
 	mu     sync.Mutex
 	byName map[string]string // the names, by the values
+	used   map[string]bool   // the names of those that were in use
 
 	impostor http.HandlerFunc // answers in the place of Dwolla or the provider, unless nil
 	only     string           // at that path of the provider; empty: Dwolla
 }
 
-func newSecrets() *secrets { return &secrets{byName: map[string]string{}} }
+func newSecrets() *secrets {
+	return &secrets{byName: map[string]string{}, used: map[string]bool{}}
+}
 
 // invent makes up a value in which every encoding changes something.
 func (s *secrets) invent(name string) string {
 	value := rand.Text() + "+/" + rand.Text()
-	s.add(name, value)
+	s.know(name, value)
 	return value
 }
 
@@ -41,14 +44,13 @@ func (s *secrets) invent(name string) string {
 func (s *secrets) key(name string) string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	s.add(name, string(key))
-	s.add(name+", in base64", base64.StdEncoding.EncodeToString(key))
+	s.know(name, string(key))
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// add remembers a secret. Values that are too short to be told from other text
+// know remembers a secret. Values that are too short to be told from other text
 // are no secrets.
-func (s *secrets) add(name, value string) {
+func (s *secrets) know(name, value string) {
 	if len(value) < shortest {
 		return
 	}
@@ -57,11 +59,31 @@ func (s *secrets) add(name, value string) {
 	s.byName[value] = name
 }
 
-// jwt remembers a JSON Web Token. Its header and its claims alone are worth
-// nothing without the signature, and user ids, which it claims, are in the log.
+// jwt remembers a JSON Web Token by its signature: the header and the claims alone
+// are worth nothing, and user ids, which it claims, are in the log. Of anything
+// else it remembers the whole.
 func (s *secrets) jwt(name, value string) {
-	s.add(name, value)
-	s.add("the signature of "+name, value[strings.LastIndexByte(value, '.')+1:])
+	s.know(name, value[strings.LastIndexByte(value, '.')+1:])
+}
+
+// add remembers a secret that is in use.
+func (s *secrets) add(name, value string) {
+	s.know(name, value)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used[name] = true
+}
+
+// saw is called by the other side with what the server told it, or took from it
+// for good: the secrets in it are in use.
+func (s *secrets) saw(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for value, name := range s.byName {
+		if !s.used[name] && strings.Contains(text, value) {
+			s.used[name] = true
+		}
+	}
 }
 
 // names are the names by the values.
@@ -71,14 +93,16 @@ func (s *secrets) names() map[string]string {
 	return maps.Clone(s.byName)
 }
 
-// has fails the test unless there are secrets with all of these names: what was
-// never remembered is not looked for.
-func (s *secrets) has(t *testing.T, names ...string) {
+// has fails the test unless secrets with all of these names were in use: that
+// nobody finds one that the server never had proves nothing.
+func (s *secrets) has(t *testing.T, names []string) {
 	t.Helper()
 	known := slices.Collect(maps.Values(s.names()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, name := range names {
-		if !slices.Contains(known, name) {
-			t.Errorf("%s never arose, so it was not looked for", name)
+		if !slices.Contains(known, name) || !s.used[name] {
+			t.Errorf("%s was not in use", name)
 		}
 	}
 }
@@ -95,6 +119,8 @@ func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
 			s.authorization("the Basic credentials for /token", r.Header)
+			_, password, _ := r.BasicAuth()
+			s.saw(password + " " + unescaped(password)) // RFC 6749, section 2.3.1
 		} else {
 			s.authorization("an access token", r.Header)
 		}
@@ -143,6 +169,7 @@ func (s *secrets) answer(body []byte) {
 	}
 	if value, ok := tokens["id_token"].(string); ok {
 		s.jwt("an ID token", value)
+		s.saw(value)
 	}
 }
 
@@ -151,8 +178,10 @@ func (s *secrets) answer(body []byte) {
 func (s *secrets) ofProvider(provider http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm() // what cannot be parsed is the provider's to refuse
-		s.form(r.Form)
+		form(r.Form, s.add)
 		s.authorization("credentials for the provider", r.Header)
+		_, password, _ := r.BasicAuth()
+		s.saw(unescaped(password))
 		if impostor := s.at(r.URL.Path); impostor != nil {
 			impostor(w, r)
 			return
@@ -161,17 +190,25 @@ func (s *secrets) ofProvider(provider http.Handler) http.Handler {
 		provider.ServeHTTP(copied, r)
 		s.answer(copied.body.Bytes())
 		if to, err := url.Parse(w.Header().Get("Location")); err == nil {
-			s.form(to.Query())
+			form(to.Query(), s.know)
 		}
 	})
 }
 
-// form remembers the secrets among the parameters of OpenID Connect. The state
-// is one until the sign-in is over.
-func (s *secrets) form(values url.Values) {
-	for _, name := range []string{"code", "state", "nonce", "code_verifier", "client_secret", "logout_token", "id_token_hint"} {
-		s.add("a "+name, values.Get(name))
+// form has the secrets among the parameters of OpenID Connect remembered. The
+// state is one until the sign-in is over.
+func form(values url.Values, remember func(name, value string)) {
+	for _, name := range []string{"code", "state", "nonce", "code_verifier"} {
+		remember("a "+name, values.Get(name))
 	}
+}
+
+func unescaped(text string) string {
+	plain, err := url.QueryUnescape(text)
+	if err != nil {
+		return text
+	}
+	return plain
 }
 
 // ofLogouts remembers the logout tokens that the provider sends.
@@ -186,7 +223,11 @@ func (s *secrets) ofLogouts(next http.RoundTripper) http.RoundTripper {
 		}
 		r = r.Clone(r.Context())
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		return next.RoundTrip(r)
+		resp, err := next.RoundTrip(r)
+		if err == nil && resp.StatusCode == http.StatusOK {
+			s.saw(string(body))
+		}
+		return resp, err
 	})
 }
 
@@ -213,15 +254,20 @@ func (c *copier) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// ofCookies remembers the cookies that a browser gets.
+// ofCookies remembers the cookies that a browser gets, and which of them do their
+// work.
 func (s *secrets) ofCookies(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
-		if err == nil {
-			for _, cookie := range resp.Cookies() {
-				s.add("the cookie "+cookie.Name, cookie.Value)
-			}
+		if err != nil {
+			return nil, err
 		}
-		return resp, err
+		for _, cookie := range resp.Cookies() {
+			s.know("the cookie "+strings.TrimRight(cookie.Name, "01234567"), cookie.Value) // a sign-in's has a digit
+		}
+		if resp.StatusCode < http.StatusBadRequest {
+			s.saw(r.Header.Get("Cookie"))
+		}
+		return resp, nil
 	})
 }

@@ -74,7 +74,16 @@ func (s *site) browser(t *testing.T) browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return browser{&http.Client{Jar: jar, Transport: s.world.secrets.ofCookies(s.Client().Transport), Timeout: 40 * time.Second}, s}
+	return browser{&http.Client{
+		Jar: jar, Transport: s.world.secrets.ofCookies(s.Client().Transport), Timeout: 40 * time.Second,
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			s.answered(r.Response, "")
+			if len(via) > 10 {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		},
+	}, s}
 }
 
 // page is what a browser ends up with.
@@ -106,10 +115,15 @@ func (b browser) open(t *testing.T, method, at, body string) page {
 		t.Error(err)
 	}
 	p := page{resp.Request.URL.String(), string(text), resp.StatusCode, resp.Header}
-	if p.status >= http.StatusBadRequest && strings.HasPrefix(p.at, b.site.URL) {
-		b.site.world.evidence.add("an error", p.text)
-	}
+	b.site.answered(resp, p.text)
 	return p
+}
+
+// answered keeps an answer, unless it is the provider's.
+func (s *site) answered(resp *http.Response, body string) {
+	if strings.HasPrefix(resp.Request.URL.String(), s.URL) {
+		s.world.evidence.answer(resp, body)
+	}
 }
 
 // signIn begins a sign-in and presses a user's button at the provider.

@@ -83,7 +83,7 @@ func TestNothingInABodyIsEverTakenForARequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			vended, before := len(w.dwolla.ClientTokens()), p.accessLines()
-			got := exchange(t, p.public, shape.send)
+			got := w.exchange(t, p.public, shape.send)
 			if shape.want != nil && !slices.Equal(got, shape.want) {
 				t.Errorf("answers %v, want %v", got, shape.want)
 			}
@@ -105,7 +105,7 @@ func (p *process) accessLines() int { return strings.Count(p.stdout.String(), `"
 
 // exchange sends bytes and returns the statuses of all that comes back until the
 // server closes the connection or says no more.
-func exchange(t *testing.T, address, send string) []int {
+func (w *world) exchange(t *testing.T, address, send string) []int {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
@@ -121,8 +121,9 @@ func exchange(t *testing.T, address, send string) []int {
 		if err != nil {
 			return got
 		}
-		_, err = io.Copy(io.Discard, resp.Body)
+		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
+		w.evidence.answer(resp, string(body))
 		got = append(got, resp.StatusCode)
 		if err != nil || resp.Close {
 			return got

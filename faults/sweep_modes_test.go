@@ -21,6 +21,7 @@ func (w *world) application(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("Authorization") + r.Header.Get("Cookie")
+		w.secrets.saw(said + unescaped(said))
 		rw.Header().Set("Content-Type", "application/json")
 		switch {
 		case strings.Contains(r.URL.Path+said, "away"):
@@ -73,6 +74,7 @@ func TestNoSecretOfTheModesProxyAndForwardLeaves(t *testing.T) {
 		vend(map[string]string{"X-Forwarded-User": "user-1", "X-Proxy-Secret": almost}, http.StatusUnauthorized)
 		vend(map[string]string{"X-Forwarded-User": secret + "\xff", "X-Proxy-Secret": almost}, http.StatusUnauthorized)
 	}
+	w.secrets.has(t, usedByProxyAndForward())
 }
 
 // TestNoSecretOfASignInLeaves through sign-ins that go well and wrong, each way
@@ -86,6 +88,7 @@ func TestNoSecretOfASignInLeaves(t *testing.T) {
 	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.address
 	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc"})
 	callers := site.signedIn(t, 4)
+	w.secrets.saw(password) // this Redis keeps nobody's session who has not told it
 	for _, c := range callers {
 		if got := c.call(t.Context()).what(); c.refusal == "" && got != token {
 			t.Errorf("a token: %s", got)
@@ -110,9 +113,7 @@ func TestNoSecretOfASignInLeaves(t *testing.T) {
 		w.evidence.asks(t, p)
 	}
 	healStore(t, w.toRedis)
-	w.secrets.has(t, "DWOLLA_CLIENT_SECRET", "AUTH_OIDC_CLIENT_SECRET", "the password of REDIS_URL", "the Basic credentials for /token", "an access token",
-		"a client token", "a code", "a state", "a nonce", "a code_verifier", "credentials for the provider", "an ID token",
-		"the signature of an ID token", "a logout token", "the cookie __Host-dropgate-session")
+	w.secrets.has(t, usedBySignIns())
 }
 
 // badCallbacks are sign-ins that the provider, or somebody else, spoils.
@@ -140,7 +141,7 @@ func (s *site) badCallbacks(t *testing.T) {
 	if err != nil {
 		t.Fatal("no redirect")
 	}
-	s.world.secrets.form(to.Query())
+	form(to.Query(), s.world.secrets.know)
 	callback := url.Values{"state": {to.Query().Get("state")}, "code": {s.world.secret("a code")}}
 	if p := stranger.open(t, http.MethodGet, s.URL+"/auth/callback?"+callback.Encode(), ""); p.status < http.StatusBadRequest {
 		t.Errorf("a code that is none: %d", p.status)

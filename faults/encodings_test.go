@@ -1,0 +1,200 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+)
+
+// encoding is one way to write a text, by what writes it in earnest, so that it
+// cannot agree with the search by accident.
+type encoding func(string) string
+
+// escaping are the ways of logs, pages and URLs.
+func escaping() map[string]encoding {
+	return map[string]encoding{
+		"as it is":           func(s string) string { return s },
+		"zerolog":            logged(func(e *zerolog.Event, s string) { e.Str("reason", s).Send() }),
+		"zerolog, bytes":     logged(func(e *zerolog.Event, s string) { e.Bytes("stack", []byte(s)).Send() }),
+		"zerolog, an error":  logged(func(e *zerolog.Event, s string) { e.Err(errors.New(s)).Msg(s) }),
+		"zerolog, anything":  logged(func(e *zerolog.Event, s string) { e.Any("values", []string{s}).Send() }),
+		"zerolog, console":   forPeople,
+		"JSON":               func(s string) string { return asJSON(map[string]string{"message": s}) },
+		"HTML, text":         inPage(`<p>{{.}}</p>`),
+		"HTML, an attribute": inPage(`<p title="{{.}}">`),
+		"HTML, unquoted":     inPage(`<p title={{.}}>`),
+		"HTML, a link":       inPage(`<a href="/auth/login?return_to={{.}}">`),
+		"HTML, a script":     inPage(`<script>x = {{.}}</script>`),
+		"HTML, its strings":  inPage(`<script>x = "{{.}}"</script>`),
+		"%q":                 func(s string) string { return fmt.Sprintf("%q", s) },
+		"%+q":                func(s string) string { return fmt.Sprintf("%+q", s) },
+		"%#v":                func(s string) string { return fmt.Sprintf("%#v", struct{ secret string }{s}) },
+		"URL, a query":       url.QueryEscape,
+		"URL, a path":        url.PathEscape,
+		"URL, lower case":    func(s string) string { return lowerEscapes(url.QueryEscape(s)) },
+		"URL, a password":    func(s string) string { return (&url.URL{Scheme: "redis", User: url.UserPassword("u", s), Host: "h"}).String() },
+		"URL in a query":     func(s string) string { return "/?to=" + url.QueryEscape("/login?"+url.Values{"x": {s}}.Encode()) },
+		"URL in a path":      func(s string) string { return url.PathEscape(url.PathEscape(s)) },
+		"URL, an error":      func(s string) string { return (&url.Error{Op: "Get", URL: s, Err: errors.New("refused")}).Error() },
+	}
+}
+
+// spelling are the ways that use other characters altogether.
+func spelling() map[string]encoding {
+	hexOf := func(format string) encoding { return func(s string) string { return fmt.Sprintf(format, s) } }
+	bytesOf := func(format string) encoding { return func(s string) string { return fmt.Sprintf(format, []byte(s)) } }
+	base64Of := func(e *base64.Encoding) encoding {
+		return func(s string) string { return e.EncodeToString([]byte(s)) }
+	}
+	return map[string]encoding{
+		"base64":               base64Of(base64.StdEncoding),
+		"base64, raw":          base64Of(base64.RawStdEncoding),
+		"base64, URL":          base64Of(base64.URLEncoding),
+		"base64, raw, URL":     base64Of(base64.RawURLEncoding),
+		"base64 of an escaped": func(s string) string { return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s))) },
+		"JSON, bytes":          func(s string) string { return asJSON([]byte(s)) },
+		"JSON, an array":       func(s string) string { return asJSON([64]byte([]byte(s + strings.Repeat("x", 64))[:64])) },
+		"zerolog, hex":         logged(func(e *zerolog.Event, s string) { e.Hex("key", []byte(s)).Send() }),
+		"zerolog, bytes in it": logged(func(e *zerolog.Event, s string) { e.Any("key", struct{ Key []byte }{[]byte(s)}).Send() }),
+		"hex":                  func(s string) string { return hex.EncodeToString([]byte(s)) },
+		"%x":                   hexOf("%x"), "%X": hexOf("%X"), "% x": hexOf("% x"), "% X": hexOf("% X"), "%#x": hexOf("%#x"),
+		"%v of bytes": bytesOf("%v"), "%d of bytes": bytesOf("%d"), "%#v of bytes": bytesOf("%#v"),
+		"%+v of bytes":    func(s string) string { return fmt.Sprintf("%+v", struct{ key []byte }{[]byte(s)}) },
+		"%v of an array":  func(s string) string { return fmt.Sprint([64]byte([]byte(s + strings.Repeat("x", 64))[:64])) },
+		"%#v of an array": func(s string) string { return fmt.Sprintf("%#v", [64]byte([]byte(s + strings.Repeat("x", 64))[:64])) },
+	}
+}
+
+// logged is a line of the log.
+func logged(write func(*zerolog.Event, string)) encoding {
+	return func(s string) string {
+		var out strings.Builder
+		log := zerolog.New(&out)
+		write(log.Info(), s)
+		return out.String()
+	}
+}
+
+// forPeople is a line of the log with LOG_FORMAT=console.
+func forPeople(s string) string {
+	var out strings.Builder
+	log := zerolog.New(zerolog.ConsoleWriter{Out: &out})
+	log.Info().Str("reason", s).Msg(s)
+	return out.String()
+}
+
+// inPage is a page of HTML.
+func inPage(page string) encoding {
+	return func(s string) string {
+		var out strings.Builder
+		if err := template.Must(template.New("").Parse(page)).Execute(&out, s); err != nil {
+			return err.Error()
+		}
+		return out.String()
+	}
+}
+
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// lowerEscapes writes %2F as %2f.
+func lowerEscapes(escaped string) string {
+	return newEscapes()[0].pattern.ReplaceAllStringFunc(escaped, strings.ToLower)
+}
+
+// someSecrets are such as there are: texts with what some encoding changes, and
+// keys, which are any bytes.
+func someSecrets() []string {
+	found := []string{
+		`its end is a backslash\`, "a?secret>with~some+/=&bytes", `of "quotes", 'these' & \n <those>`, `made of escapes: %2B\u002b&#43;&amp;\\"%25`, "\x00\x01\xff\x80\x7f\x00 \t\r\n\"\\+/=<>&'`é\u2028",
+	}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same ones each time
+	for range 25 {
+		key := make([]byte, 32)
+		for i := range key {
+			key[i] = byte(random.Uint32())
+		}
+		found = append(found, string(key))
+	}
+	return found
+}
+
+// TestTheSweepFindsASecretInEveryEncoding, with anything around it, and nothing
+// where a secret is not.
+func TestTheSweepFindsASecretInEveryEncoding(t *testing.T) {
+	t.Parallel()
+	encodings := escaping()
+	for name, encode := range spelling() {
+		encodings[name] = encode
+	}
+	for _, secret := range someSecrets() {
+		search := newSearcher(map[string]string{secret: "the secret", "another-secret": "another"})
+		for name, encode := range encodings {
+			for _, around := range [][2]string{{"", ""}, {"x", "z"}, {"xy", "yz"}, {"xyz", ""}, {"user:", "@host"}, {"Bearer ", ", "}} {
+				if got := search.in(encode(around[0] + secret + around[1])); !slices.Equal(got, []string{"the secret"}) {
+					t.Errorf("%s of %q, between %q: found %q", name, secret, around, got)
+				}
+				if got := search.in(encode(around[0] + secret[2:] + around[1])); len(got) > 0 {
+					t.Errorf("%s of %q without its beginning: found %q", name, secret, got)
+				}
+			}
+		}
+	}
+	if got := newSearcher(map[string]string{"one-secret": "one", "another-secret": "another"}).in("one-secretanother-secret"); len(got) != 2 {
+		t.Errorf("two at once: %q", got)
+	}
+}
+
+// TestTheSweepFindsASecretInEncodingsWithinEachOther: an error of HTML in a line
+// of the log, a URL in a URL in a page, base64 in anything.
+func TestTheSweepFindsASecretInEncodingsWithinEachOther(t *testing.T) {
+	t.Parallel()
+	inside := escaping()
+	for name, encode := range spelling() {
+		inside[name] = encode
+	}
+	for _, secret := range someSecrets()[:8] {
+		search := newSearcher(map[string]string{secret: "the secret"})
+		for inner, first := range inside {
+			for outer, second := range escaping() {
+				if got := search.in(second(first("x" + secret + "z"))); len(got) != 1 {
+					t.Errorf("%s in %s: %q is not found", inner, outer, secret)
+				}
+			}
+		}
+	}
+}
+
+// TestTheSweepFindsTheBeginningOfASecret: what quotes a header or a cookie in a
+// log ends after so many characters.
+func TestTheSweepFindsTheBeginningOfASecret(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("0123456789+/", 20)
+	search := newSearcher(map[string]string{secret: "the secret"})
+	encodings := spelling()
+	for name, encode := range escaping() {
+		encodings[name] = encode
+	}
+	for name, encode := range encodings {
+		if got := search.in(encode("Bearer " + secret[:40])); len(got) != 1 {
+			t.Errorf("%s: the beginning is not found", name)
+		}
+	}
+}

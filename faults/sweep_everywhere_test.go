@@ -1,0 +1,214 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"debug/buildinfo"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// canary is a secret that every encoding changes, which somebody lets out.
+const canary = `a canary: "+/=&<>\` + "\u2028"
+
+// leaky is a service that lets the canary out at one of its paths.
+func leaky() http.Handler {
+	mux := http.NewServeMux()
+	says := func(path string, status int, head http.Header, body string) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			for name, values := range head {
+				w.Header()[name] = values
+			}
+			w.WriteHeader(status)
+			_, _ = fmt.Fprint(w, body)
+		})
+	}
+	html, quoted := template.HTMLEscapeString(canary), asJSON(canary)
+	for _, path := range []string{"/metrics", "/readyz", "/version", "/livez"} {
+		says(path, http.StatusOK, nil, "x{label="+quoted+"} 1")
+	}
+	isJSON, isHTML := http.Header{"Content-Type": {"application/json"}}, http.Header{"Content-Type": {"text/html; charset=utf-8"}}
+	says("/error", http.StatusBadGateway, isJSON, `{"message":`+quoted+`}`)
+	says("/answer", http.StatusOK, isJSON, `{"token":`+quoted+`}`)
+	says("/page", http.StatusBadRequest, isHTML, "<p>"+html)
+	escaped := strings.ReplaceAll(template.URLQueryEscaper(canary), "+", "%20")
+	says("/header", http.StatusOK, http.Header{"X-Request-Id": {escaped}}, "{}")
+	says("/cookie", http.StatusOK, http.Header{"Set-Cookie": {"x=" + escaped}}, "{}")
+	says("/redirect", http.StatusSeeOther, http.Header{"Location": {"/answered?to=" + escaped}}, "")
+	says("/login", http.StatusSeeOther, http.Header{"Location": {"/answered?code_challenge=x&scope=" + escaped}}, "")
+	says("/answered", http.StatusOK, nil, "{}")
+	return mux
+}
+
+// leaking is a world of which the canary is a secret, with a service that lets it
+// out and a browser before that.
+type leaking struct {
+	*evidence
+
+	secrets *secrets
+	process *process
+	browser browser
+	sweep   *sweep
+	caller  *caller
+}
+
+func newLeaking(t *testing.T) leaking {
+	t.Helper()
+	server := httptest.NewServer(leaky())
+	t.Cleanup(server.Close)
+	host := strings.TrimPrefix(server.URL, "http://")
+	l := leaking{evidence: &evidence{}, secrets: newSecrets(), process: &process{public: host, admin: host, stdout: newOutput(), stderr: newOutput()}}
+	l.secrets.know("the canary", canary)
+	w := &world{secrets: l.secrets, evidence: l.evidence}
+	l.of(l.process)
+	l.browser = (&site{Server: server, world: w}).browser(t)
+	l.sweep = &sweep{w, t, l.process, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	l.caller = &caller{client: server.Client(), header: http.Header{}, evidence: l.evidence}
+	return l
+}
+
+// TestTheSweepLooksEverywhere: the canary is let out in each place by itself, and
+// through each of those who talk to a server, and is seen there.
+func TestTheSweepLooksEverywhere(t *testing.T) {
+	t.Parallel()
+	opens := func(path string) func(leaking) {
+		return func(l leaking) { l.browser.open(t, http.MethodGet, l.browser.site.URL+path, "") }
+	}
+	sends := func(path string, want int) func(leaking) {
+		return func(l leaking) { l.sweep.send(request{method: http.MethodGet, path: path, want: want}) }
+	}
+	calls := func(path string) func(leaking) {
+		return func(l leaking) {
+			l.caller.url = "http://" + l.process.public + path
+			l.caller.call(t.Context())
+		}
+	}
+	writes := func(to func(*process) *output, encode encoding) func(leaking) {
+		return func(l leaking) { _, _ = to(l.process).Write([]byte(encode(canary) + "\n")) }
+	}
+	stdout, stderr := func(p *process) *output { return p.stdout }, func(p *process) *output { return p.stderr }
+	for name, test := range map[string]struct {
+		leak func(leaking)
+		want []string
+	}{
+		"nowhere":                  {func(leaking) {}, nil},
+		"the log":                  {writes(stdout, escaping()["zerolog"]), []string{"stdout"}},
+		"the log for people":       {writes(stdout, escaping()["zerolog, console"]), []string{"stdout"}},
+		"a panic":                  {writes(stderr, func(s string) string { return fmt.Sprintf("panic: %v [recovered]\n\ngoroutine 1 [running]:", s) }), []string{"stderr"}},
+		"a panic with an error":    {writes(stderr, escaping()["%q"]), []string{"stderr"}},
+		"the admin listener":       {func(l leaking) { l.asks(t, l.process) }, []string{"/livez", "/metrics", "/readyz", "/version"}},
+		"an error, sent":           {sends("/error", http.StatusBadGateway), []string{anError}},
+		"an error, called":         {calls("/error"), []string{anError}},
+		"an error, to a browser":   {opens("/error"), []string{anError}},
+		"a good answer, sent":      {sends("/answer", http.StatusOK), []string{anAnswer}},
+		"a good answer, called":    {calls("/answer"), []string{anAnswer}},
+		"a page":                   {opens("/page"), []string{aPage}},
+		"a header, sent":           {sends("/header", http.StatusOK), []string{aHeader}},
+		"a header, called":         {calls("/header"), []string{aHeader}},
+		"a header, to a browser":   {opens("/header"), []string{aHeader}},
+		"a cookie":                 {opens("/cookie"), []string{aCookie}},
+		"a redirect, not followed": {sends("/redirect", http.StatusSeeOther), []string{aHeader}},
+		"a redirect, followed":     {opens("/redirect"), []string{aHeader}},
+		"a redirect to a provider": {opens("/login"), []string{toAProvider}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLeaking(t)
+			test.leak(l)
+			var want []string
+			for _, place := range test.want {
+				want = append(want, place+" shows the canary")
+			}
+			if got := l.hits(l.secrets); !slices.Equal(got, want) {
+				t.Errorf("the sweep says %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestTheSweepExcusesWhatIsMeantForItsReader, and that in its place alone.
+func TestTheSweepExcusesWhatIsMeantForItsReader(t *testing.T) {
+	t.Parallel()
+	places := []string{"stdout", "stderr", "/metrics", anError, aPage, aHeader, anAnswer, aCookie, toAProvider}
+	for name, excused := range map[string][]string{
+		"a client token": {anAnswer}, "a correlationId": {anAnswer}, "an ID token": {anAnswer}, "a blob": {anAnswer},
+		"the cookie x": {aCookie}, "a state": {toAProvider}, "a nonce": {anAnswer, toAProvider},
+		"a code": nil, "a code_verifier": nil, "an access token": nil, "a bearer token": nil, "a logout token": nil,
+		"DWOLLA_CLIENT_SECRET": nil, "the password of REDIS_URL": nil,
+	} {
+		for _, place := range places {
+			if got := meant(place, name); got != slices.Contains(excused, place) {
+				t.Errorf("that %s shows %s is excused: %t", place, name, got)
+			}
+		}
+	}
+}
+
+// TestTheServerSendsNoTraces, so that there are none to search. Who adds them adds
+// a place to the evidence.
+func TestTheServerSendsNoTraces(t *testing.T) {
+	t.Parallel()
+	info, err := buildinfo.ReadFile(binary.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, module := range info.Deps {
+		for _, tracer := range []string{"opentelemetry", "opentracing", "jaeger", "zipkin", "datadog", "sentry"} {
+			if strings.Contains(strings.ToLower(module.Path), tracer) {
+				t.Errorf("the server has %s in it, and no sweep looks at its traces", module.Path)
+			}
+		}
+	}
+	if len(info.Deps) == 0 {
+		t.Error("the binary does not tell what it is made of")
+	}
+}
+
+// TestTheSweepFindsWhatTheRealServerWrites: what is no secret, and what the server
+// does write, is taken for one, and has to be found wherever that is.
+func TestTheSweepFindsWhatTheRealServerWrites(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	secret := w.secret("AUTH_PROXY_SECRET")
+	site := newSite(t, w, 1, map[string]string{"AUTH_MODES": "proxy,oidc", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.1/32"})
+	s := &sweep{w, t, site.processes[0], &http.Client{}}
+	marks := newSecrets()
+	mark := func(name, value string) string {
+		marks.know(name, value)
+		return value
+	}
+	as := func(user, id string) map[string]string {
+		return map[string]string{"X-Forwarded-User": user, "X-Proxy-Secret": secret, "X-Request-Id": id, "Sec-Fetch-Site": "same-origin"}
+	}
+	user := mark("a user", `"somebody"+<someone>&co\`)
+	s.send(request{method: http.MethodPost, path: "/client-tokens", body: readCustomer, header: as(user, mark("an error's id", "an/id+of=an:error")), want: http.StatusConflict})
+	s.send(request{method: http.MethodGet, path: "/auth/callback", header: map[string]string{"X-Request-Id": mark("a page's id", "an/id+of=a:page")}, want: http.StatusBadRequest})
+	s.send(request{method: http.MethodGet, path: "/session", header: as(user, mark("an answer's id", "an/id+of=an:answer")), want: http.StatusOK})
+	mark("a label", "customer.read")
+	mark("a function", "net/http.(*conn).serve")
+	w.evidence.asks(t, s.process)
+	if err := s.process.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.process.exited:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the server does not end")
+	}
+	got := w.evidence.hits(marks)
+	for _, want := range []string{
+		"stdout shows a user", "stdout shows an error's id", "stdout shows a page's id", "stdout shows an answer's id", "stdout shows a label",
+		"/metrics shows a label", "stderr shows a function", "an error shows an error's id", "a page shows a page's id", "a header shows an answer's id",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("it is not found that %s, but %q", want, got)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	endian "encoding/binary"
+	"io"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// usedByTheDirectory are the secrets that are in use where operators, webhooks,
+// bearers and newcomers are served.
+func usedByTheDirectory() []string {
+	return []string{
+		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token", "a bearer token",
+		"the password of DATABASE_URL", "ADMIN_TOKEN", "DWOLLA_WEBHOOK_SECRET", "a webhook's signature",
+		"the first of ENROLLMENT_KEYS", "the second of ENROLLMENT_KEYS", "a correlationId",
+	}
+}
+
+// usedByProxyAndForward are those of the modes proxy and forward, and of the
+// lookup.
+func usedByProxyAndForward() []string {
+	return []string{
+		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token",
+		"AUTH_PROXY_SECRET", "CUSTOMER_LOOKUP_TOKEN", "a cookie of the application",
+	}
+}
+
+// usedBySignIns are those of the mode oidc.
+func usedBySignIns() []string {
+	return []string{
+		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token",
+		"AUTH_OIDC_CLIENT_SECRET", "credentials for the provider", "a code", "a state", "a nonce", "a code_verifier", "an ID token", "a logout token",
+		"the password of REDIS_URL", "the cookie __Host-dropgate-session", "the cookie __Host-dropgate-login-",
+	}
+}
+
+// TestTheSweepKnowsEverySecretSetting: a setting is one if a file can hold it.
+func TestTheSweepKnowsEverySecretSetting(t *testing.T) {
+	t.Parallel()
+	swept := strings.Join(slices.Concat(usedByTheDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
+	settings := regexp.MustCompile(`or (\w+)_FILE, the name of a file that holds it`).FindAllStringSubmatch(binary.help, -1)
+	for _, setting := range settings {
+		if !strings.Contains(swept, setting[1]) {
+			t.Errorf("no sweep has %s in use", setting[1])
+		}
+	}
+	if len(settings) < 9 {
+		t.Errorf("-help names %d secret settings", len(settings))
+	}
+}
+
+// correlationID is a user's by a key of ENROLLMENT_KEYS (decision 10).
+func correlationID(key []byte, user string) string {
+	mac := hmac.New(sha256.New, key)
+	_, _ = io.WriteString(mac, "dropgate enrollment 1\x00"+user) // a hash takes everything
+	return "dg1." + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)))
+}
+
+func decoded(t *testing.T, text string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal("no base64") // the error may quote a secret
+	}
+	return b
+}
+
+// asksForPassword has PostgreSQL ask for the password of DATABASE_URL, in the
+// clear, and let nobody in who does not know it. The servers at hand ask for none.
+func (w *world) asksForPassword(t *testing.T) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	told, err := url.Parse(w.settings["DATABASE_URL"])
+	if err != nil {
+		t.Fatal("no URL") // the error quotes the password
+	}
+	password, _ := told.User.Password()
+	behind := w.toPostgres.to()
+	w.toPostgres.leads(listener.Addr().String())
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				w.letsIn(c, behind, password)
+			}()
+		}
+	}()
+}
+
+// letsIn asks at a connection, and passes it on to the server with what it began
+// with.
+func (w *world) letsIn(c net.Conn, behind, password string) {
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	hello, err := sized(c, 0)
+	if err != nil {
+		return
+	}
+	_, _ = c.Write([]byte("R\x00\x00\x00\x08\x00\x00\x00\x03")) // a password in the clear; who is gone sends none
+	said, err := sized(c, 1)
+	if err != nil || string(said[5:]) != password+"\x00" {
+		return
+	}
+	w.secrets.saw(password)
+	server, err := net.Dial("tcp", behind) //nolint:noctx // to this machine
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	_ = c.SetDeadline(time.Time{})
+	_, _ = server.Write(hello) // if it is gone there is nothing to read either
+	go func() {
+		_, _ = io.Copy(server, c)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(c, server)
+}
+
+// sized reads a message of PostgreSQL whose length stands behind so many bytes.
+func sized(r io.Reader, kind int) ([]byte, error) {
+	head := make([]byte, kind+4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, err
+	}
+	length := int(endian.BigEndian.Uint32(head[kind:]))
+	if length < 4 || length > 4096 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	rest := make([]byte, length-4)
+	_, err := io.ReadFull(r, rest)
+	return append(head, rest...), err
+}
