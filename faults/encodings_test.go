@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -26,10 +27,10 @@ type encoding func(string) string
 func escaping() map[string]encoding {
 	return map[string]encoding{
 		"as it is":           func(s string) string { return s },
-		"zerolog":            logged(func(e *zerolog.Event, s string) { e.Str("reason", s).Send() }),
-		"zerolog, bytes":     logged(func(e *zerolog.Event, s string) { e.Bytes("stack", []byte(s)).Send() }),
-		"zerolog, an error":  logged(func(e *zerolog.Event, s string) { e.Err(errors.New(s)).Msg(s) }),
-		"zerolog, anything":  logged(func(e *zerolog.Event, s string) { e.Any("values", []string{s}).Send() }),
+		"zerolog":            logged(func(log zerolog.Logger, s string) { log.Info().Str("reason", s).Send() }),
+		"zerolog, bytes":     logged(func(log zerolog.Logger, s string) { log.Info().Bytes("stack", []byte(s)).Send() }),
+		"zerolog, an error":  logged(func(log zerolog.Logger, s string) { log.Info().Err(errors.New(s)).Msg(s) }),
+		"zerolog, anything":  logged(func(log zerolog.Logger, s string) { log.Info().Any("values", []string{s}).Send() }),
 		"zerolog, console":   forPeople,
 		"JSON":               func(s string) string { return asJSON(map[string]string{"message": s}) },
 		"HTML, text":         inPage(`<p>{{.}}</p>`),
@@ -44,7 +45,7 @@ func escaping() map[string]encoding {
 		"URL, a query":       url.QueryEscape,
 		"URL, a path":        url.PathEscape,
 		"URL, lower case":    func(s string) string { return lowerEscapes(url.QueryEscape(s)) },
-		"URL, a password":    func(s string) string { return (&url.URL{Scheme: "redis", User: url.UserPassword("u", s), Host: "h"}).String() },
+		"URL, a password":    func(s string) string { return "redis://" + url.UserPassword("user", s).String() + "@host" },
 		"URL in a query":     func(s string) string { return "/?to=" + url.QueryEscape("/login?"+url.Values{"x": {s}}.Encode()) },
 		"URL in a path":      func(s string) string { return url.PathEscape(url.PathEscape(s)) },
 		"URL, an error":      func(s string) string { return (&url.Error{Op: "Get", URL: s, Err: errors.New("refused")}).Error() },
@@ -66,8 +67,8 @@ func spelling() map[string]encoding {
 		"base64 of an escaped": func(s string) string { return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s))) },
 		"JSON, bytes":          func(s string) string { return asJSON([]byte(s)) },
 		"JSON, an array":       func(s string) string { return asJSON([64]byte([]byte(s + strings.Repeat("x", 64))[:64])) },
-		"zerolog, hex":         logged(func(e *zerolog.Event, s string) { e.Hex("key", []byte(s)).Send() }),
-		"zerolog, bytes in it": logged(func(e *zerolog.Event, s string) { e.Any("key", struct{ Key []byte }{[]byte(s)}).Send() }),
+		"zerolog, hex":         logged(func(log zerolog.Logger, s string) { log.Info().Hex("key", []byte(s)).Send() }),
+		"zerolog, bytes in it": logged(func(log zerolog.Logger, s string) { log.Info().Any("key", struct{ Key []byte }{[]byte(s)}).Send() }),
 		"hex":                  func(s string) string { return hex.EncodeToString([]byte(s)) },
 		"%x":                   hexOf("%x"), "%X": hexOf("%X"), "% x": hexOf("% x"), "% X": hexOf("% X"), "%#x": hexOf("%#x"),
 		"%v of bytes": bytesOf("%v"), "%d of bytes": bytesOf("%d"), "%#v of bytes": bytesOf("%#v"),
@@ -77,12 +78,18 @@ func spelling() map[string]encoding {
 	}
 }
 
+// encodings are all of them.
+func encodings() map[string]encoding {
+	all := escaping()
+	maps.Copy(all, spelling())
+	return all
+}
+
 // logged is a line of the log.
-func logged(write func(*zerolog.Event, string)) encoding {
+func logged(write func(zerolog.Logger, string)) encoding {
 	return func(s string) string {
 		var out strings.Builder
-		log := zerolog.New(&out)
-		write(log.Info(), s)
+		write(zerolog.New(&out), s)
 		return out.String()
 	}
 }
@@ -125,7 +132,7 @@ func someSecrets() []string {
 	found := []string{
 		`its end is a backslash\`, "a?secret>with~some+/=&bytes", `of "quotes", 'these' & \n <those>`, `made of escapes: %2B\u002b&#43;&amp;\\"%25`, "\x00\x01\xff\x80\x7f\x00 \t\r\n\"\\+/=<>&'`é\u2028",
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same ones each time
+	random := rand.New(rand.NewPCG(1, 2)) // the same ones each time
 	for range 25 {
 		key := make([]byte, 32)
 		for i := range key {
@@ -140,19 +147,13 @@ func someSecrets() []string {
 // where a secret is not.
 func TestTheSweepFindsASecretInEveryEncoding(t *testing.T) {
 	t.Parallel()
-	encodings := escaping()
-	for name, encode := range spelling() {
-		encodings[name] = encode
-	}
 	for _, secret := range someSecrets() {
 		search := newSearcher(map[string]string{secret: "the secret", "another-secret": "another"})
-		for name, encode := range encodings {
+		for name, encode := range encodings() {
 			for _, around := range [][2]string{{"", ""}, {"x", "z"}, {"xy", "yz"}, {"xyz", ""}, {"user:", "@host"}, {"Bearer ", ", "}} {
-				if got := search.in(encode(around[0] + secret + around[1])); !slices.Equal(got, []string{"the secret"}) {
-					t.Errorf("%s of %q, between %q: found %q", name, secret, around, got)
-				}
-				if got := search.in(encode(around[0] + secret[2:] + around[1])); len(got) > 0 {
-					t.Errorf("%s of %q without its beginning: found %q", name, secret, got)
+				with, without := search.in(encode(around[0]+secret+around[1])), search.in(encode(around[0]+secret[2:]+around[1]))
+				if !slices.Equal(with, []string{"the secret"}) || len(without) > 0 {
+					t.Errorf("%s of %q, between %q: found %q, and without its beginning %q", name, secret, around, with, without)
 				}
 			}
 		}
@@ -162,17 +163,13 @@ func TestTheSweepFindsASecretInEveryEncoding(t *testing.T) {
 	}
 }
 
-// TestTheSweepFindsASecretInEncodingsWithinEachOther: an error of HTML in a line
-// of the log, a URL in a URL in a page, base64 in anything.
+// TestTheSweepFindsASecretInEncodingsWithinEachOther: a page of HTML in a line of
+// the log, a URL in a URL in a page, base64 in anything.
 func TestTheSweepFindsASecretInEncodingsWithinEachOther(t *testing.T) {
 	t.Parallel()
-	inside := escaping()
-	for name, encode := range spelling() {
-		inside[name] = encode
-	}
 	for _, secret := range someSecrets()[:8] {
 		search := newSearcher(map[string]string{secret: "the secret"})
-		for inner, first := range inside {
+		for inner, first := range encodings() {
 			for outer, second := range escaping() {
 				if got := search.in(second(first("x" + secret + "z"))); len(got) != 1 {
 					t.Errorf("%s in %s: %q is not found", inner, outer, secret)
@@ -188,11 +185,7 @@ func TestTheSweepFindsTheBeginningOfASecret(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("0123456789+/", 20)
 	search := newSearcher(map[string]string{secret: "the secret"})
-	encodings := spelling()
-	for name, encode := range escaping() {
-		encodings[name] = encode
-	}
-	for name, encode := range encodings {
+	for name, encode := range encodings() {
 		if got := search.in(encode("Bearer " + secret[:40])); len(got) != 1 {
 			t.Errorf("%s: the beginning is not found", name)
 		}

@@ -35,7 +35,7 @@ func forms(secret string) []string {
 		}
 		goes := fmt.Sprintf("%#v", []byte(whole)) // []byte{0x61, 0x62}
 		found = append(found, goes[len("[]byte{"):len(goes)-1])
-		list := strings.Trim(fmt.Sprint([]byte(whole)), "[]") // 97 98
+		list := strings.Trim(fmt.Sprintf("%d", []byte(whole)), "[]") // 97 98
 		found = append(found, list, strings.ReplaceAll(list, " ", ","), strings.ReplaceAll(list, " ", ", "))
 		found = append(found, inBase64(whole)...)
 	}

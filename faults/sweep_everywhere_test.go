@@ -6,6 +6,7 @@ import (
 	"debug/buildinfo"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -23,9 +24,7 @@ func leaky() http.Handler {
 	mux := http.NewServeMux()
 	says := func(path string, status int, head http.Header, body string) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			for name, values := range head {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), head)
 			w.WriteHeader(status)
 			_, _ = fmt.Fprint(w, body)
 		})
