@@ -147,7 +147,7 @@ func TestANewConnectionIsWaitedForWhenTheServerDrains(t *testing.T) {
 	fresh, _ := connect(t, s, "")
 	waitFor(t, s, 1)
 	left := make(chan bool, 1)
-	go func() { left <- s.drain(t.Context(), 0) }()
+	go func() { left <- s.drain(t.Context(), time.Millisecond) }()
 	waitUntil(t, "the drain has begun", func() bool { return s.connections.leaving }, s)
 	_ = fresh.SetDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, err := fresh.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
