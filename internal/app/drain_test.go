@@ -297,10 +297,12 @@ func TestAnIdleConnectionIsKeptForThreeDelaysBeforeTheDrainEndsIt(t *testing.T) 
 func TestNewConnectionsAreServedWhileBalancersNotice(t *testing.T) {
 	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
 	s.stop()
-	until(t, "that it is not ready", func() bool { return s.admin(t, "/readyz").status == http.StatusServiceUnavailable })
-	for range 20 {
-		s.keep(t)
+	// For longer than connections that wait already are taken in at the end.
+	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+		_ = s.admin(t, "/livez")
 	}
+	until(t, "that it is not ready", func() bool { return s.admin(t, "/readyz").status == http.StatusServiceUnavailable })
+	s.keep(t)
 	if got := s.vend(t, "alice", readCustomer); got.status != http.StatusOK {
 		t.Errorf("%d %s", got.status, got.body)
 	}

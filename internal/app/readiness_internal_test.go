@@ -185,8 +185,11 @@ func TestALineSaysWhenAStoreGoesAndOneWhenItIsThereAgain(t *testing.T) {
 		}
 		before := logs.String()
 		p.state.Store(silent)
-		for asked := p.asked.Load(); p.asked.Load() == asked; {
-			time.Sleep(time.Millisecond) // of the bubble's time
+		asked := p.asked.Load()
+		for range 2 * watchEvery / time.Millisecond {
+			if p.asked.Load() == asked {
+				time.Sleep(time.Millisecond) // of the bubble's time
+			}
 		}
 		cancel()
 		<-ended

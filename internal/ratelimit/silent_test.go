@@ -63,6 +63,25 @@ func waits(t *testing.T, l *ratelimit.Limiter, n int, every time.Duration) []tim
 	return waited
 }
 
+// whoWaited returns when those asked who had to wait, for how long each request
+// did, and fails t where one waited for long or soon after another.
+func whoWaited(t *testing.T, waits []time.Duration, every time.Duration) (asked []time.Duration) {
+	t.Helper()
+	for i, wait := range waits {
+		at := time.Duration(i) * every
+		switch {
+		case wait == 0:
+			continue
+		case wait > 250*time.Millisecond:
+			t.Errorf("a request waits for %s", wait)
+		case len(asked) > 0 && at-asked[len(asked)-1] < time.Second:
+			t.Errorf("a request waits %s after another one did", at-asked[len(asked)-1])
+		}
+		asked = append(asked, at)
+	}
+	return asked
+}
+
 // While Redis is silent one request a second waits for it, for a quarter of a
 // second. All others are answered at once by what this process counts, which
 // lets pass neither fewer nor more than the limit. The log does not repeat itself.
@@ -79,20 +98,7 @@ func TestASilentRedisHoldsUpOneRequestASecond(t *testing.T) {
 		wantShared(t, registry, 0)
 		said.asked.Store(0)
 
-		var waited []time.Duration // when those asked who had to wait
-		for i, wait := range waits(t, l, requests, every) {
-			if wait > 250*time.Millisecond {
-				t.Errorf("a request waits for %s", wait)
-			}
-			if at := time.Duration(i) * every; wait > 0 {
-				waited = append(waited, at)
-			}
-		}
-		for i := range len(waited) - 1 {
-			if after := waited[i+1] - waited[i]; after < time.Second {
-				t.Errorf("a request waits %s after another one did", after)
-			}
-		}
+		waited := whoWaited(t, waits(t, l, requests, every), every)
 		if len(waited) < 7 || int64(len(waited)) != said.asked.Load() {
 			t.Errorf("%d requests have waited in 10 s, and Redis was asked %d times", len(waited), said.asked.Load())
 		}
