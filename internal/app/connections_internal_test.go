@@ -1,6 +1,7 @@
 package app
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"io"
@@ -146,7 +147,7 @@ func TestANewConnectionIsWaitedForWhenTheServerDrains(t *testing.T) {
 	fresh, _ := connect(t, s, "")
 	waitFor(t, s, 1)
 	left := make(chan bool, 1)
-	go func() { left <- s.drain(t.Context(), 0) }()
+	go func() { left <- s.drain(t.Context(), time.Millisecond) }()
 	waitUntil(t, "the drain has begun", func() bool { return s.connections.leaving }, s)
 	_ = fresh.SetDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, err := fresh.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -213,13 +214,18 @@ func linger(t *testing.T, s *server, say string) {
 	if _, err := io.WriteString(c, say); err != nil {
 		t.Fatal(err)
 	}
+	var place *list.Element
+	seen := 0
 	waitUntil(t, "it waits for its client", func() bool {
-		last := s.connections.waiting.Back()
-		if last == nil {
-			return false
+		for of := range s.connections.open {
+			if of.RemoteAddr().String() != c.LocalAddr().String() {
+				continue
+			}
+			if seen++; of.place == nil || of.place != place || !of.begun {
+				place, seen = of.place, 0
+			}
 		}
-		of, ok := last.Value.(*conn)
-		return ok && of.begun && of.RemoteAddr().String() == c.LocalAddr().String()
+		return seen >= 20 // it may still have been read from, or written to
 	}, s)
 }
 

@@ -140,6 +140,57 @@ func TestARequestWhoseAnswerComesTooLateIsCut(t *testing.T) {
 	}
 }
 
+// Whatever a request that was cut does afterwards, it is counted.
+func TestARequestWhoseHandlerDoesNotReturnIsCut(t *testing.T) {
+	for name, first := range map[string]func(http.ResponseWriter){
+		"nothing is written": func(http.ResponseWriter) {},
+		"a part is written": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, "a part")
+			_ = http.NewResponseController(w).Flush()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun, release := make(chan struct{}), make(chan struct{})
+			s := small(t, 10, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				first(w)
+				close(begun)
+				<-release
+			}))
+			c, _ := connect(t, s, "")
+			if _, err := io.WriteString(c, plainRequest); err != nil {
+				t.Fatal(err)
+			}
+			<-begun
+			if got := <-finished(t, s); got != 1 {
+				t.Errorf("%d requests were cut, want 1", got)
+			}
+			close(release)
+		})
+	}
+}
+
+// Nobody cut those.
+func TestARequestWhoseClientWentAwayBeforeIsNotCut(t *testing.T) {
+	s := small(t, 10, http.HandlerFunc(closing))
+	gone, _ := connect(t, s, "")
+	if _, err := io.WriteString(gone, plainRequest[:10]); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "a part of the request is there", func() bool {
+		last := s.connections.waiting.Back()
+		if last == nil {
+			return false
+		}
+		of, ok := last.Value.(*conn)
+		return ok && of.begun
+	}, s)
+	_ = gone.Close()
+	waitFor(t, s, 0)
+	if got := s.cut(100 * time.Millisecond); got != 0 {
+		t.Errorf("%d requests were cut, want none", got)
+	}
+}
+
 func TestARequestOfWhichOnlyAPartIsThereIsCut(t *testing.T) {
 	s := small(t, 10, http.HandlerFunc(closing))
 	linger(t, s, plainRequest[:10])

@@ -175,9 +175,9 @@ func TestASecondSignalWhileNothingIsUnderWayCutsNothing(t *testing.T) {
 
 func TestADrainPastItsLimitEndsAtOnceAndCountsWhatWasCut(t *testing.T) {
 	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_TIMEOUT": "1s"})
-	s.begin(t, 2)
+	s.begin(t, 1)
 	s.stop()
-	s.cutting(t, 2, "SHUTDOWN_TIMEOUT has passed")
+	s.cutting(t, 1, "SHUTDOWN_TIMEOUT has passed")
 }
 
 // keep opens a connection and makes a request on it, after which it is idle.
@@ -269,6 +269,44 @@ func TestARequestOfWhichOnlyAPartIsThereAsTheDrainEndsIsAnswered(t *testing.T) {
 			t.Errorf("%d %v", status, err)
 		}
 	}
+	if err := <-s.done; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// Its next request may be on the way, and the longer it has been idle, the less
+// likely that is.
+func TestAnIdleConnectionIsKeptForThreeDelaysBeforeTheDrainEndsIt(t *testing.T) {
+	const delay = 300 * time.Millisecond
+	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": delay.String()})
+	began := time.Now()
+	idle := s.keep(t)
+	s.stop()
+	if _, err := idle.status(); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		t.Errorf("the idle connection: %v, want it to end", err)
+	}
+	if kept := time.Since(began); kept < 3*delay {
+		t.Errorf("the idle connection is kept for %s, want %s", kept, 3*delay)
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// Balancers need SHUTDOWN_DELAY to notice, and send new callers meanwhile.
+func TestNewConnectionsAreServedWhileBalancersNotice(t *testing.T) {
+	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
+	s.stop()
+	// For longer than connections that wait already are taken in at the end.
+	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+		_ = s.admin(t, "/livez")
+	}
+	until(t, "that it is not ready", func() bool { return s.admin(t, "/readyz").status == http.StatusServiceUnavailable })
+	s.keep(t)
+	if got := s.vend(t, "alice", readCustomer); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	s.hurry()
 	if err := <-s.done; err != nil {
 		t.Errorf("Serve: %v", err)
 	}

@@ -81,7 +81,7 @@ func FuzzEveryAnswer(f *testing.F) {
 		},
 		{`{"access_token":"an-access-token-of-the-answer","expires_in":3599}`, `{"access_token":"an-access-token-of-the-answer","expires_in":"1"}`, `{"access_token":"","expires_in":1}`, `{"access_token":"a","expires_in":-1}`, `access_token=a-form-of-an-access-token`, `{"access_token":"a","expires_in":1e300}`},
 	} {
-		for _, body := range append(bodies, "", "null", "[]", "<html>", `{"code":"NotFound"}`, `{"code":"Forbidden","message":"a message that nobody should see"}`, `{"code":"ExpiredAccessToken"}`, `{"code":"a sentence that nobody should see"}`, `{"error":"invalid_client"}`) {
+		for _, body := range append(bodies, "", "null", "[]", "<html>", `{"code":"NotFound"}`, `{"code":"Forbidden","message":"a message that nobody should see"}`, `{"code":"ExpiredAccessToken"}`, `{"code":"a sentence that nobody should see"}`, `{"code":"4adF858jPeQ9RnojMHdqSD2KwsvmhO7Ti7cI5woOiBGCpH5krY"}`, `{"error":"invalid_client"}`) {
 			for i, after := range []string{"", "7", "0", "-5", "601", "99999999999999999999", "+5", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "\x00", " 7"} {
 				status := []int{200, 404, 429, 503, 500, 403, 401, 201, 504, 302, 400}[i]
 				f.Add(uint8(op), status, after, []string{"req-1", "", "a b\r\nc", strings.Repeat("x", 200), "\xff\u202e"}[i%5], []byte(body))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/ratelimit"
@@ -117,6 +118,14 @@ func TestNeverMoreThanTheLimitInAWindow(t *testing.T) {
 		}
 		if passed != of.N {
 			t.Errorf("%d of %d: %d at once", of.N, of.Window, passed)
+		}
+		passed = 0
+		for range 2 { // what is refilled in a window, halfway and at its end
+			for now.move(of.Window / 2); pay(l, "192.0.2.1", "") == nil; passed++ {
+			}
+		}
+		if passed > of.N || passed < of.N/2 {
+			t.Errorf("%d of %s: %d in the window after the burst", of.N, of.Window, passed)
 		}
 	}
 }
@@ -238,17 +247,43 @@ func TestWhatRedisSaidIsKnownHere(t *testing.T) {
 
 func TestKeysInRedisEndWhenAllIsRefilledAndNameNobody(t *testing.T) {
 	client, addr, user := redisClient(t), newAddress(), "user-"+rand.Text()
-	l := limiter(ratelimit.Config{User: limit(60, time.Minute), IP: limit(300, time.Minute), Redis: client}, newClock())
-	for range 3 {
-		wantPass(t, pay(l, addr, user), "paying")
-	}
+	l := limiter(ratelimit.Config{User: limit(60, time.Hour), IP: limit(300, 10*time.Hour), Redis: client}, newClock())
+	charge := l.Charge(addr)
+	address, _ := charge.Along()
 	key := ratelimit.UserKey(user)
 	if strings.Contains(key, user) {
 		t.Errorf("key %q names the user", key)
 	}
-	left, err := client.PTTL(t.Context(), key).Result()
-	if err != nil || left <= time.Second || left > 3*time.Second {
-		t.Errorf("the user's key lives for %s (%v), want up to 3s", left, err)
+	for range 3 {
+		wantPass(t, pay(l, addr, user), "paying")
+	}
+	for key, want := range map[string]time.Duration{key: 3 * time.Minute, address: 6 * time.Minute} {
+		left, err := client.PTTL(t.Context(), key).Result()
+		if err != nil || left > want || left < want-30*time.Second {
+			t.Errorf("%s lives for %s (%v), want %s", key, left, err, want)
+		}
+	}
+}
+
+// Whose limit it was is what an operator goes by.
+func TestRefusalsAreCountedByWhoseLimitItWas(t *testing.T) {
+	registry, now := prometheus.NewRegistry(), newClock()
+	l := limiter(ratelimit.Config{User: limit(9, time.Hour), IP: limit(10, time.Hour), Registerer: registry}, now)
+	for range 9 {
+		wantPass(t, pay(l, "192.0.2.1", "alice"), "the burst")
+	}
+	wantExceeded(t, pay(l, "192.0.2.1", "alice"), ratelimit.User, time.Hour/9)
+	wantPass(t, pay(l, "192.0.2.1", "bob"), "the last of the address")
+	wantExceeded(t, pay(l, "192.0.2.1", "carol"), ratelimit.IP, time.Hour/10)
+	wantExceeded(t, pay(l, "192.0.2.1", "carol"), ratelimit.IP, time.Hour/10)
+	want := `
+# HELP dropgate_rate_limited_total Requests that were refused with 429, by whose limit it was: user or ip.
+# TYPE dropgate_rate_limited_total counter
+dropgate_rate_limited_total{scope="ip"} 2
+dropgate_rate_limited_total{scope="user"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "dropgate_rate_limited_total"); err != nil {
+		t.Error(err)
 	}
 }
 

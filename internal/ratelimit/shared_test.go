@@ -138,6 +138,11 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	var logs bytes.Buffer
 	registry := prometheus.NewRegistry()
 	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client, Logger: zerolog.New(&logs), Registerer: registry}, newClock())
+	charge := l.Charge(newAddress())
+	wantPass(t, charge.Paid(t.Context(), "", 1, 0), "paying along")
+	if n := server.CommandCount(); n != 0 {
+		t.Errorf("who has paid along asked Redis %d times", n)
+	}
 	server.Close()
 	wantPass(t, pay(l, newAddress(), ""), "without Redis")
 	wantShared(t, registry, 0)
@@ -152,5 +157,11 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	wantShared(t, registry, 1)
 	if keys := server.Keys(); len(keys) != 0 {
 		t.Errorf("the tries took from %q", keys)
+	}
+	asked := server.CommandCount()
+	charge = l.Charge(newAddress())
+	wantPass(t, charge.Paid(t.Context(), "", 1, 0), "paying along, afterwards")
+	if more := server.CommandCount() - asked; more != 0 {
+		t.Errorf("who has paid along asked Redis %d times more", more)
 	}
 }

@@ -81,6 +81,29 @@ func TestALoneCallerDoesNotGetAnothersAnswer(t *testing.T) {
 	})
 }
 
+// Scripts that share a server share its connections: the answer that one of them
+// waits for may be the other's, of as many calls.
+func TestAScriptDoesNotGetAnotherScriptsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		one, other := echo(f), echo(f)
+		for trip := range 3 {
+			var ones []any
+			f.spoil = func(answers []any) []any { ones = answers; return answers }
+			bob := ask(t, one, "bob")
+			f.let <- nil
+			bob.want(t, "bob")
+			f.spoil = func([]any) []any { return ones }
+			alice := ask(t, other, "alice")
+			f.let <- nil
+			synctest.Wait()
+			if alice.err == nil || alice.answer != nil {
+				t.Errorf("round trip %d: told %v, error %v", trip, alice.answer, alice.err)
+			}
+		}
+	})
+}
+
 // One key too many would move the keys of all others, and nobody would notice.
 func TestACallOfAnotherShapeIsRefusedLoudlyAndAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -143,3 +143,31 @@ func TestWhoTriesSessionIDsIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// What a user asks by another mode, or through another replica, counts as well:
+// the limit is of the user's id, and not of a session or of what the provider
+// calls the user.
+func TestTheLimitOfAUserCountsSessionsAndOtherModes(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		s, l, _ := w.limited(t)
+		_, elsewhere, _ := w.limited(t)
+		ann := w.limitedUser()
+		ann.Subject = w.run + "ann, as the provider calls her"
+		one, other := w.start(t, ann), w.start(t, ann)
+		for range 7 {
+			charge := elsewhere.Charge(newAddress())
+			if err := charge.Pay(t.Context(), ann.User.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, key := range []session.Key{one, other} {
+			if _, err := finds(t, s, l, newAddress(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := finds(t, s, l, newAddress(), one)
+		wantExceeded(t, err, ratelimit.User)
+		charge := elsewhere.Charge(newAddress())
+		wantExceeded(t, charge.Pay(t.Context(), ann.User.ID), ratelimit.User)
+	})
+}

@@ -3,14 +3,18 @@ package session_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
 )
 
 // servers are the stores that have one.
@@ -117,6 +121,32 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	}
 }
 
+// silence takes commands and answers nothing, until the caller gives up.
+type silence struct{ *trips }
+
+func (silence) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		<-ctx.Done()
+		cmd.SetErr(ctx.Err())
+		return ctx.Err()
+	}
+}
+
+// Whatever the client would try: that is what a request has to spare for it.
+func TestFindingASessionTakesTwoSecondsAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+		t.Cleanup(func() { _ = client.Close() })
+		client.AddHook(silence{})
+		begin := time.Now()
+		_, err := session.NewRedis(client, newClock().limits()).Find(t.Context(), newKey(), session.Extend)
+		wantFailure(t, err)
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
 // A restart cuts all connections. Nobody is to notice when it is over.
 func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
 	w := newMiniredis(t)
@@ -140,19 +170,28 @@ func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
 	w.end(t, session.Which{Key: key}, 1)
 }
 
+// wantCanceled checks that err is the caller's own doing, and no outage.
+func wantCanceled(t *testing.T, err error) {
+	t.Helper()
+	wantError(t, err, context.Canceled)
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
+		t.Fatalf("who has gone is told of an outage: %v", failure)
+	}
+}
+
 func TestACanceledCallChangesNothing(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		key, other, once := w.start(t, w.of("ann", "a")), newKey(), rand.Text()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := w.Find(ctx, key, session.Extend)
-		wantError(t, err, context.Canceled)
+		wantCanceled(t, err)
 		for _, which := range []session.Which{{Key: key}, {Subject: w.run + "ann", Once: once}, {SID: w.run + "a"}} {
 			_, err = w.End(ctx, which)
-			wantError(t, err, context.Canceled)
+			wantCanceled(t, err)
 		}
 		_, err = w.Start(ctx, other, w.of("ann", "a"), session.SignIn{Once: once, Replaces: key})
-		wantError(t, err, context.Canceled)
+		wantCanceled(t, err)
 		w.wantThere(t, key)
 		w.wantGone(t, other)
 		w.end(t, session.Which{Subject: w.run + "ann", Once: once}, 1) // is not used
