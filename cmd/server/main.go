@@ -18,10 +18,10 @@ import (
 // version is set when a release is built: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
 
-// gcPercent lets the heap grow to three times what is live before a collection.
-// That is only a few megabytes: with Go's default of 100 a busy service collects
-// a hundred times a second to keep itself under ten (docs/performance.md).
-const gcPercent = 200
+// gcPercent lets the heap grow to two and a half times what is live before a
+// collection. That is only a few megabytes: with Go's default of 100 a busy service
+// collects a hundred times a second to keep itself under ten (docs/performance.md).
+const gcPercent = 150
 
 // memoryLimit is where the collections become as many as it takes. It is twice
 // what the service lives on when it has all the connections that it lets in.

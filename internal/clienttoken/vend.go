@@ -83,8 +83,9 @@ type Vendor struct {
 // Vend hands user a token for what req asks, or returns a *Refusal, a *Failure
 // or the error of a context that ended. The checks stand in the order in which
 // they happen, and every one of them runs before Dwolla is asked for the token.
-func (v *Vendor) Vend(ctx context.Context, user User, req Request) (Vended, error) {
-	var vended Vended
+// Vended is never nil.
+func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, error) {
+	vended := &Vended{}
 	action, err := ParseAction(req.Action)
 	if err != nil {
 		return vended, refuse(ActionNotAllowed, "%v", err)

@@ -224,7 +224,7 @@ func (w *world) vends(t *testing.T, user clienttoken.User, req clienttoken.Reque
 // create no token. It returns what Vend returned beside the refusal.
 func (w *world) refuses(
 	t *testing.T, user clienttoken.User, req clienttoken.Request, code clienttoken.Code,
-) clienttoken.Vended {
+) *clienttoken.Vended {
 	t.Helper()
 	w.dwolla.granted = nil
 	vended, err := w.Vend(t.Context(), user, req)

@@ -22,6 +22,9 @@ const (
 	postgresLifetime    = 30 * time.Minute // so that a fail-over by DNS is noticed
 	postgresIdleTime    = 5 * time.Minute
 	postgresConnect     = 5 * time.Second
+	// postgresStatements is more than the service has. pgx takes room for 512, in
+	// two tables for each connection.
+	postgresStatements = 64
 )
 
 // OpenPostgres returns the database that url names, such as
@@ -81,6 +84,8 @@ func parsePostgresURL(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = postgresConnect
 	}
+	config.StatementCacheCapacity = min(config.StatementCacheCapacity, postgresStatements)
+	config.DescriptionCacheCapacity = min(config.DescriptionCacheCapacity, postgresStatements)
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "dropgate"
 	}

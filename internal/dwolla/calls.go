@@ -22,7 +22,7 @@ func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 	// Harmless to send twice, should the first answer have been lost: a client
 	// token that nobody uses expires.
 	var token clienttoken.Token
-	err = c.do(ctx, call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body, func(got answer) error {
+	err = c.do(ctx, &call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body, func(got answer) error {
 		var a struct {
 			Token string `json:"token"`
 		}
@@ -67,7 +67,7 @@ func newWireGrant(grant clienttoken.Grant) wireGrant {
 // created without one.
 func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	found := clienttoken.Customer{URL: customer}
-	err := c.do(ctx, call{opGetCustomer, http.MethodGet, customer.String(), nil, func(got answer) error {
+	err := c.do(ctx, &call{opGetCustomer, http.MethodGet, customer.String(), nil, func(got answer) error {
 		var a struct {
 			ID            string                     `json:"id"`
 			Status        clienttoken.CustomerStatus `json:"status"`
@@ -96,7 +96,7 @@ func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerU
 // /customers/{id}/beneficial-owners. Dwolla's answer is not paged.
 func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
 	var owners []clienttoken.BeneficialOwnerURL
-	err := c.do(ctx, call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil, func(got answer) error {
+	err := c.do(ctx, &call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil, func(got answer) error {
 		var a struct {
 			Embedded struct {
 				Owners []struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -122,7 +122,7 @@ type tried struct {
 // do makes the call, and once more where that may do better: a rejected access
 // token is replaced before. Every error is a *clienttoken.Failure, but for the
 // end of the caller's own context.
-func (c *Client) do(ctx context.Context, call call) error {
+func (c *Client) do(ctx context.Context, call *call) error {
 	// No context of its own, which would cost every call a timer: whatever waits
 	// is bounded by this.
 	deadline := time.Now().Add(2 * c.timeout)
@@ -165,7 +165,7 @@ func (t tried) conclusion(ctx context.Context) error {
 
 // try makes an attempt, unless the circuit is open, there is no access token or
 // there are too many attempts under way.
-func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t tried) {
+func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tried) {
 	passage, rejected := c.circuits[call.operation].enter()
 	if rejected != nil {
 		c.metrics.reject(rejected.reason)
@@ -185,7 +185,7 @@ func (c *Client) try(ctx context.Context, call call, deadline time.Time) (t trie
 	if end.After(deadline) {
 		end = deadline
 	}
-	t.fault = c.attempt(ctx, call, token, end)
+	t.fault = c.attempt(ctx, call, token.secret, end)
 	if says = judge(ctx, t.fault); says == faulty && t.fault.timedOut() && end.Equal(deadline) {
 		says = inconclusive // it had less time than it should have
 	}
@@ -208,7 +208,7 @@ func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
 }
 
 // attempt sends the call once, and reads the answer, until end.
-func (c *Client) attempt(ctx context.Context, call call, token accessToken, end time.Time) *Error {
+func (c *Client) attempt(ctx context.Context, call *call, token clienttoken.Secret, end time.Time) *Error {
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	start := time.Now()
@@ -223,7 +223,7 @@ func (c *Client) attempt(ctx context.Context, call call, token accessToken, end 
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, call call, token accessToken) (answer, *Error) {
+func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret) (answer, *Error) {
 	fault := &Error{Operation: call.operation}
 	req, err := http.NewRequestWithContext(ctx, call.method, call.url, bytes.NewReader(call.body))
 	if err != nil {
@@ -232,7 +232,7 @@ func (c *Client) send(ctx context.Context, call call, token accessToken) (answer
 	}
 	req.Header = http.Header{
 		"Accept":        {mediaType},
-		"Authorization": {"Bearer " + token.secret.Reveal()},
+		"Authorization": {"Bearer " + token.Reveal()},
 		"User-Agent":    {"dropgate"},
 	}
 	if call.body != nil {
@@ -260,13 +260,18 @@ func (c *Client) send(ctx context.Context, call call, token accessToken) (answer
 	return answer{status: fault.Status, body: body, requestID: fault.RequestID}, nil
 }
 
-// decode reads a successful answer into v.
+// decode reads a successful answer into v. Its error says nothing of what is in
+// the way: json's own quotes names.
 func (a answer) decode(v any) error {
 	if err := json.Unmarshal(a.body, v); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return errUnreadable
 	}
 	return nil
 }
+
+// bufferSize holds a request, or an answer, of a call as a rule. What is larger
+// takes another system call.
+const bufferSize = 2 << 10
 
 // newTransport is sized for so many calls at a time to one host, and one for an
 // access token: over HTTP/1.1 each of them keeps its connection, over HTTP/2 they
@@ -281,6 +286,8 @@ func newTransport(calls int) *http.Transport {
 		MaxIdleConns:           parallel,
 		MaxIdleConnsPerHost:    parallel,
 		IdleConnTimeout:        90 * time.Second,
+		WriteBufferSize:        bufferSize,
+		ReadBufferSize:         bufferSize,
 		MaxResponseHeaderBytes: 64 << 10,
 		// Answers are small; and nothing has to be inflated that was not asked for.
 		DisableCompression: true,

@@ -47,10 +47,11 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 var (
-	errTooLarge = errors.New("the answer is larger than 1 MiB")
-	errNonsense = errors.New("a success that cannot be used")
-	errNoToken  = errors.New("a success without a token")
-	errClosed   = errors.New("the client is closed")
+	errTooLarge   = errors.New("the answer is larger than 1 MiB")
+	errNonsense   = errors.New("a success that cannot be used")
+	errNoToken    = errors.New("a success without a token")
+	errUnreadable = errors.New("the answer is not the JSON that it should be")
+	errClosed     = errors.New("the client is closed")
 	// These two stand for errors that would quote Dwolla's answer.
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
 	errOtherCustomer = errors.New("another Customer than the one asked for, or none")

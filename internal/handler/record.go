@@ -25,6 +25,7 @@ import (
 // once on the way out: for the access line, the metrics and the audit line.
 type record struct {
 	requestID        string
+	clientIP         string
 	mode, user       string
 	action, customer string
 	dwollaRequestID  string
@@ -44,7 +45,7 @@ func recordOf(r *http.Request) *record {
 	return &record{} // only outside of observed
 }
 
-func (rec *record) vended(v clienttoken.Vended) {
+func (rec *record) vended(v *clienttoken.Vended) {
 	rec.action = string(v.Action)
 	rec.customer = v.Customer.ID()
 	rec.enrolled = v.Enrolled
@@ -74,7 +75,8 @@ const answerWithin = 25 * time.Second
 func (h *handler) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{requestID: h.requestID(r), charge: h.Limits.Charge(clientIP(r))}
+		rec := &record{requestID: h.requestID(r), clientIP: clientIP(r)}
+		rec.charge = h.Limits.Charge(rec.clientIP)
 		w.Header().Set("X-Request-Id", rec.requestID)
 		h.metrics.inFlight.Inc()
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -117,7 +119,7 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 	h.Logger.Info().
 		Str("log", "access").
 		Str("request_id", rec.requestID).
-		Str("client_ip", clientIP(r)).
+		Str("client_ip", rec.clientIP).
 		Str("method", method).
 		Str("route", route).
 		Int("status", status).
