@@ -50,7 +50,7 @@ var (
 	errTooLarge   = errors.New("the answer is larger than 1 MiB")
 	errNonsense   = errors.New("a success that cannot be used")
 	errNoToken    = errors.New("a success without a token")
-	errUnreadable = errors.New("the answer is not the JSON that it should be")
+	errUnreadable = errors.New("reading the answer: not the JSON that it should be")
 	errClosed     = errors.New("the client is closed")
 	// These two stand for errors that would quote Dwolla's answer.
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
