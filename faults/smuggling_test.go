@@ -23,10 +23,15 @@ func TestNothingInABodyIsEverTakenForARequest(t *testing.T) {
 	p := w.start(t, map[string]string{"DWOLLA_TIMEOUT": "5s", "LOG_LEVEL": "info"})
 	bearer := "Authorization: Bearer " + w.users[0].bearer + "\r\n"
 	good := asking("x", bearer)
+	answered := 0
 	until(t, "a first token", 10*time.Second, func() bool {
 		got, err := (&rawClient{address: p.public}).do(good)
+		if err == nil {
+			answered++
+		}
 		return err == nil && got.token != ""
 	})
+	until(t, "their lines", 5*time.Second, func() bool { return p.accessLines() >= answered })
 	const post = "POST /client-tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	length := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
 	chunk := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
