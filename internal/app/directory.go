@@ -194,7 +194,7 @@ func (a *App) readWebhook(signature string, body []byte) (customer.Event, error)
 
 // auditLink notes that a webhook has made a Customer a user's own.
 func (a *App) auditLink(event customer.Event, userID string) {
-	audit.NewTrail(a.log).Write(&audit.Entry{
+	_ = audit.NewTrail(a.log).Write(context.Background(), &audit.Entry{
 		Event: audit.Link, RequestID: event.ID, Mode: "webhook", User: userID, Customer: event.CustomerID, Outcome: "linked",
 	})
 }

@@ -8,18 +8,31 @@
 // a token: only its fingerprint.
 package audit
 
-import "github.com/rs/zerolog"
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+)
 
 // Entry is one line of the trail. Every member is written, an empty one as "",
 // so that a query can rely on it.
 type Entry struct {
-	Event     Event
+	Event Event
+	// ID recognises an entry that may appear twice; empty for all others.
+	ID        string
 	RequestID string // in the answer's X-Request-Id and in the access line; for a webhook, the id of Dwolla's event
+	// ProxyRequestID is the X-Request-Id of a trusted proxy; empty without one.
+	ProxyRequestID string
+	ClientIP       string // the caller's address
+	UserAgent      string // the caller's User-Agent, shortened
 	// Mode is what vouches for the user: the sign-in mode, "admin" for the
-	// holder of ADMIN_TOKEN, or "webhook" for Dwolla. It is empty when nobody is
-	// signed in.
-	Mode     string
-	User     string // the application's id of the user; empty when nobody is signed in
+	// holder of an admin token, "command" for `server customers`, or "webhook"
+	// for Dwolla.
+	Mode string
+	// Operator is the name of the admin token, or the operating-system user of
+	// `server customers`; empty when a user acts.
+	Operator string
+	User     string // the application's id of the user that the entry is about
 	Customer string // the id of the user's own Customer; empty when there is none, or when that was not found out
 	Action   string // of a client token, as the contract knows it; empty when the request named none that is known
 	Outcome  string // "vended", "linked", "unlinked", or the code of the error answer
@@ -54,12 +67,18 @@ func NewTrail(logger zerolog.Logger) Trail {
 	return Trail{logger: logger.With().Str("log", "audit").Logger()}
 }
 
-// Write writes one line.
-func (t Trail) Write(e *Entry) {
+// Write writes one line. It returns nil once the sink has accepted the line, and
+// an error within a bounded time otherwise.
+func (t Trail) Write(_ context.Context, e *Entry) error {
 	t.logger.Log(). // above every level
 			Str("event", string(e.Event)).
+			Str("id", e.ID).
 			Str("request_id", e.RequestID).
+			Str("proxy_request_id", e.ProxyRequestID).
+			Str("client_ip", e.ClientIP).
+			Str("user_agent", e.UserAgent).
 			Str("mode", e.Mode).
+			Str("operator", e.Operator).
 			Str("user", e.User).
 			Str("customer", e.Customer).
 			Str("action", e.Action).
@@ -68,4 +87,5 @@ func (t Trail) Write(e *Entry) {
 			Str("dwolla_request_id", e.DwollaRequestID).
 			Str("token_sha256_prefix", e.TokenFingerprint).
 			Send()
+	return nil
 }

@@ -141,7 +141,7 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		outcome = cmp.Or(outcome, string(rec.audited)+"ed")
 		h.metrics.links.WithLabelValues(outcome).Inc()
 	}
-	h.Audit.Write(&audit.Entry{
+	_ = h.Audit.Write(context.WithoutCancel(r.Context()), &audit.Entry{
 		Event:            rec.audited,
 		RequestID:        rec.requestID,
 		Mode:             rec.mode,
