@@ -99,7 +99,7 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, err
 	if err != nil {
 		return vended, err
 	}
-	grant, err := v.grant(ctx, own.Customer, action, req.BeneficialOwner)
+	grant, err := v.grant(ctx, own.Customer, action, req)
 	if err != nil {
 		return vended, err
 	}
@@ -175,22 +175,26 @@ func (v *Vendor) enroll(ctx context.Context, user User, named CustomerURL) (cust
 	return own, nil
 }
 
-// grant checks what may be granted to the user's own Customer, and adds it to
-// what the request did not name.
-func (v *Vendor) grant(ctx context.Context, own Customer, action Action, ownerHref string) (Grant, error) {
+// grant checks what may be granted to the user's own Customer. The grant holds the
+// relations that the request names. A request without any gets the user's own
+// Customer.
+func (v *Vendor) grant(ctx context.Context, own Customer, action Action, req Request) (Grant, error) {
 	if own.Status.Inactive() {
 		return Grant{}, refuse(CustomerInactive, "the user's Customer is %s", own.Status)
 	}
 	if action == ActionCustomerCreate && !own.URL.IsZero() {
 		return Grant{}, refuse(CustomerAlreadyLinked, "the user has a Customer already")
 	}
-	grant := Grant{Action: action, Customer: own.URL}
-	if ownerHref != "" {
-		owner, err := v.ownersOwn(ctx, own.URL, ownerHref)
+	grant := Grant{Action: action}
+	if req.BeneficialOwner != "" {
+		owner, err := v.ownersOwn(ctx, own.URL, req.BeneficialOwner)
 		if err != nil {
 			return Grant{}, err
 		}
 		grant.BeneficialOwner = owner
+	}
+	if req.Customer != "" || req.BeneficialOwner == "" {
+		grant.Customer = own.URL
 	}
 	if action.needsCustomer() && own.URL.IsZero() {
 		return Grant{}, refuse(CustomerNotLinked, "the user has no Customer")

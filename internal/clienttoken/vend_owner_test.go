@@ -9,14 +9,17 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestVendSendsTheCanonicalBeneficialOwnerOfTheSessionsCustomer(t *testing.T) {
+// TestDwollaReceivesExactlyTheNamedRelations, each in its canonical form.
+func TestDwollaReceivesExactlyTheNamedRelations(t *testing.T) {
 	w := newWorld(t)
-	want := clienttoken.Grant{
-		Action:          clienttoken.ActionBeneficialOwnerDocumentsCreate,
-		Customer:        customer(t, alicesID),
-		BeneficialOwner: owner(t, alicesOwnerID),
-	}
-	for _, named := range []string{"", customerHref(alicesID)} {
+	for named, sent := range map[string]clienttoken.CustomerURL{
+		"": {}, customerHref(alicesID): customer(t, alicesID),
+	} {
+		want := clienttoken.Grant{
+			Action:          clienttoken.ActionBeneficialOwnerDocumentsCreate,
+			Customer:        sent,
+			BeneficialOwner: owner(t, alicesOwnerID),
+		}
 		for _, s := range spellings("api-sandbox.dwolla.com", "beneficial-owners", alicesOwnerID) {
 			w.vends(t, alice, clienttoken.Request{
 				Action: "beneficialowner.documents.create", Customer: named, BeneficialOwner: s.url,
@@ -107,7 +110,7 @@ func TestVendAsksForOwnersOnlyWhereOneIsNamed(t *testing.T) {
 	w.vends(t, alice, clienttoken.Request{
 		Action: "beneficialowners.update", BeneficialOwner: ownerHref(alicesOwnerID),
 	}, clienttoken.Grant{
-		Action: clienttoken.ActionBeneficialOwnersUpdate, Customer: customer(t, alicesID), BeneficialOwner: owner(t, alicesOwnerID),
+		Action: clienttoken.ActionBeneficialOwnersUpdate, BeneficialOwner: owner(t, alicesOwnerID),
 	})
 	if diff := cmp.Diff([]clienttoken.CustomerURL{customer(t, alicesID)}, w.directory.listed, byValue()); diff != "" {
 		t.Errorf("whose owners were asked for (-want +got):\n%s", diff)

@@ -76,7 +76,7 @@ func FuzzEveryAnswer(f *testing.F) {
 			`{"id":"` + owner + `","id":"` + goodCustomer + `"}`, `{"correlationId":"dg1.abc"}`, `{"id":"` + goodCustomer + `","correlationId":7}`, `{"id":"` + goodCustomer + `/../x"}`,
 		},
 		{
-			`{"_embedded":{"beneficial-owners":[{"id":"` + owner + `"},{"id":"` + strings.ToUpper(owner) + `"}]}}`, `{"_embedded":{"beneficial-owners":[]}}`, `{"_embedded":{"beneficial-owners":[null]}}`,
+			`{"_links":{"self":{"href":"https://api-sandbox.dwolla.com/customers/` + goodCustomer + `/beneficial-owners"}},"_embedded":{"beneficial-owners":[{"id":"` + owner + `"},{"id":"` + strings.ToUpper(owner) + `"}]}}`, `{"_embedded":{"beneficial-owners":[]}}`, `{"_embedded":{"beneficial-owners":[null]}}`,
 			`{"_embedded":{"beneficial-owners":[{"id":"../` + owner + `"}]}}`, `{"_embedded":7}`,
 		},
 		{`{"access_token":"an-access-token-of-the-answer","expires_in":3599}`, `{"access_token":"an-access-token-of-the-answer","expires_in":"1"}`, `{"access_token":"","expires_in":1}`, `{"access_token":"a","expires_in":-1}`, `access_token=a-form-of-an-access-token`, `{"access_token":"a","expires_in":1e300}`},

@@ -93,11 +93,15 @@ func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerU
 }
 
 // ListBeneficialOwners lists the beneficial owners of a Customer: GET
-// /customers/{id}/beneficial-owners. Dwolla's answer is not paged.
+// /customers/{id}/beneficial-owners. Dwolla's answer is not paged. A cache or a
+// gateway may mix answers up: the self link has to name this Customer's list.
 func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
 	var owners []clienttoken.BeneficialOwnerURL
 	err := c.do(ctx, &call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil, func(got answer) error {
 		var a struct {
+			Links struct {
+				Self link `json:"self"`
+			} `json:"_links"`
 			Embedded struct {
 				Owners []struct {
 					ID string `json:"id"`
@@ -106,6 +110,9 @@ func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.
 		}
 		if err := got.decode(&a); err != nil {
 			return err
+		}
+		if !c.isOwnerList(a.Links.Self.Href, customer) {
+			return errOtherOwners
 		}
 		listed := make([]clienttoken.BeneficialOwnerURL, 0, len(a.Embedded.Owners))
 		for _, o := range a.Embedded.Owners {
@@ -119,4 +126,16 @@ func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.
 		return nil
 	}})
 	return owners, err
+}
+
+// isOwnerList reports whether href names the list of customer's beneficial owners.
+// It takes every spelling that [clienttoken.ParseCustomerURL] takes.
+func (c *Client) isOwnerList(href string, customer clienttoken.CustomerURL) bool {
+	const list = "/beneficial-owners"
+	href = strings.TrimSuffix(href, "/")
+	if len(href) <= len(list) || !strings.EqualFold(href[len(href)-len(list):], list) {
+		return false
+	}
+	listed, err := clienttoken.ParseCustomerURL(c.api, href[:len(href)-len(list)])
+	return err == nil && listed == customer
 }

@@ -25,7 +25,7 @@ func captures(requests *[]request) http.HandlerFunc {
 		body, _ := io.ReadAll(r.Body)
 		*requests = append(*requests, request{r.Method, r.URL.RequestURI(), string(body), r.Header.Clone()})
 		w.Header().Set("X-Request-Id", "the-request-id")
-		_, _ = io.WriteString(w, `{"token":"the client token","blob":"x","id":"`+someCustomer+`","_links":{}}`)
+		_, _ = io.WriteString(w, `{"token":"the client token","blob":"x","id":"`+someCustomer+`","_links":{"self":{"href":"http://`+r.Host+r.URL.Path+`"}}}`)
 	}
 }
 

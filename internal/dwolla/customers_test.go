@@ -102,19 +102,70 @@ func TestListBeneficialOwnersListsThoseOfTheCustomer(t *testing.T) {
 
 func TestAnOwnerIsKnownByItsIDAloneInAnyLetterCase(t *testing.T) {
 	owner := `{"_links":{"self":{"href":"https://evil.example/beneficial-owners/` + someCustomer + `"}},"id":"` + strings.ToUpper(someOwner) + `"}`
-	w := startWith(t, setup{api: answers(http.StatusOK, `{"_embedded":{"beneficial-owners":[`+owner+`]},"total":1}`)})
+	w := startWith(t, setup{api: answers(http.StatusOK, ownerList(someCustomer, owner))})
 	got, err := w.client.ListBeneficialOwners(t.Context(), w.customerURL(t, someCustomer))
 	if want := []clienttoken.BeneficialOwnerURL{w.ownerURL(t, someOwner)}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 }
 
+// ownerList is Dwolla's list of a Customer's owners, which are JSON objects.
+func ownerList(customerID string, owners ...string) string {
+	return `{"_links":{"self":{"href":"https://api-sandbox.dwolla.com/customers/` + customerID +
+		`/beneficial-owners"}},"_embedded":{"beneficial-owners":[` + strings.Join(owners, ",") + `]}}`
+}
+
+func TestAnOwnerListCountsForItsOwnCustomerOnly(t *testing.T) {
+	list := func(self string) string {
+		return `{` + self + `"_embedded":{"beneficial-owners":[{"id":"` + someOwner + `"}]}}`
+	}
+	of := func(href string) string { return list(`"_links":{"self":{"href":"` + href + `"}},`) }
+	const root = "https://api-sandbox.dwolla.com/customers/"
+	for name, row := range map[string]struct {
+		body  string
+		taken bool
+	}{
+		"its own":                {of(root + someCustomer + "/beneficial-owners"), true},
+		"in other spelling":      {of("HTTP://API-Sandbox.dwolla.com/Customers/" + strings.ToUpper(someCustomer) + "/beneficial-owners/"), true},
+		"another Customer's":     {of(root + someOwner + "/beneficial-owners"), false},
+		"the Customer's own":     {of(root + someCustomer), false},
+		"an empty href":          {of(""), false},
+		"the list's name alone":  {of("/beneficial-owners"), false},
+		"another host":           {of("https://evil.example/customers/" + someCustomer + "/beneficial-owners"), false},
+		"another environment":    {of("https://api.dwolla.com/customers/" + someCustomer + "/beneficial-owners"), false},
+		"a page of it":           {of(root + someCustomer + "/beneficial-owners?offset=25"), false},
+		"a longer path":          {of(root + someCustomer + "/beneficial-owners/x/beneficial-owners"), false},
+		"a dot segment":          {of(root + someOwner + "/../" + someCustomer + "/beneficial-owners"), false},
+		"no self":                {list(`"_links":{},`), false},
+		"a self that is null":    {list(`"_links":{"self":null},`), false},
+		"links that are null":    {list(`"_links":null,`), false},
+		"no links":               {list(``), false},
+		"a self without an href": {list(`"_links":{"self":{}},`), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := startWith(t, setup{api: answers(http.StatusOK, row.body)})
+			got, err := w.client.ListBeneficialOwners(t.Context(), w.customerURL(t, someCustomer))
+			if row.taken {
+				if err != nil || len(got) != 1 {
+					t.Errorf("got %v, %v", got, err)
+				}
+				return
+			}
+			if got != nil {
+				t.Errorf("got %v", got)
+			}
+			w.wantFailure(t, err, clienttoken.UpstreamError)
+		})
+	}
+}
+
 func TestOwnersAndCustomersThatAreNonsenseAreFailures(t *testing.T) {
 	tests := map[string]string{
-		"an id that is no UUID": `{"_embedded":{"beneficial-owners":[{"id":"` + someOwner + `"},{"id":"MARKER"}]}}`,
-		"an id that is a path":  `{"_embedded":{"beneficial-owners":[{"id":"../customers/MARKER"}]}}`,
-		"no id":                 `{"_embedded":{"beneficial-owners":[{"name":"MARKER"}]}}`,
-		"an id that is a link":  `{"_embedded":{"beneficial-owners":[{"id":"https://api-sandbox.dwolla.com/beneficial-owners/` + someOwner + `"}]}}`,
+		"an id that is no UUID": ownerList(someCustomer, `{"id":"`+someOwner+`"}`, `{"id":"MARKER"}`),
+		"an id that is a path":  ownerList(someCustomer, `{"id":"../customers/MARKER"}`),
+		"no id":                 ownerList(someCustomer, `{"name":"MARKER"}`),
+		"an id that is a link":  ownerList(someCustomer, `{"id":"https://api-sandbox.dwolla.com/beneficial-owners/`+someOwner+`"}`),
+		"another's list":        ownerList(someOwner, `{"id":"`+someOwner+`"}`),
 		"no list":               `{"_embedded":{"beneficial-owners":{"id":"MARKER"}}}`,
 		"not JSON":              `MARKER`,
 		"nothing":               ``,

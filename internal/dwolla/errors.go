@@ -54,6 +54,7 @@ var (
 	errClosed     = errors.New("the client is closed")
 	// These two stand for errors that would quote Dwolla's answer.
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
+	errOtherOwners   = errors.New("a list of beneficial owners whose self link does not name this Customer")
 	errOtherCustomer = errors.New("another Customer than the one asked for, or none")
 	errNotHTTP       = errors.New("no answer, or one that is not HTTP")
 )

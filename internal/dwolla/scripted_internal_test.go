@@ -155,7 +155,7 @@ func (r reply) response(req *http.Request) *http.Response {
 		r.status = http.StatusOK
 	}
 	if r.body == "" {
-		r.body = `{"token":"t","id":"` + goodCustomer + `"}`
+		r.body = `{"token":"t","id":"` + goodCustomer + `","_links":{"self":{"href":"https://api-sandbox.dwolla.com/customers/` + goodCustomer + `/beneficial-owners"}}}`
 	}
 	var body io.Reader = strings.NewReader(r.body)
 	if r.cut {

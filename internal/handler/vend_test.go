@@ -50,7 +50,7 @@ func TestVendForEachKindOfAction(t *testing.T) {
 		{
 			"of one beneficial owner", alice,
 			`{"action":"beneficialowner.documents.create","_links":{"beneficial-owner":{"href":"https://api-sandbox.dwolla.com/beneficial-owners/OWNER"}}}`,
-			`{"action":"beneficialowner.documents.create","_links":{"beneficial-owner":{"href":"ROOT/beneficial-owners/OWNER"},"customer":{"href":"ROOT/customers/ALICE"}}}`,
+			`{"action":"beneficialowner.documents.create","_links":{"beneficial-owner":{"href":"ROOT/beneficial-owners/OWNER"}}}`,
 		},
 		{
 			"in the other documented spelling", alice, `{"action":"beneficialowner.delete"}`,

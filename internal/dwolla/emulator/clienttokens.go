@@ -54,6 +54,9 @@ func (t *ClientToken) allows(endpoint endpoint, id string) bool {
 	if endpoint.action == "" || t.Action != endpoint.action {
 		return false
 	}
+	if t.CustomerID == "" && t.BeneficialOwnerID != "" {
+		return endpoint.op == OpReadBeneficialOwner && t.BeneficialOwnerID == id
+	}
 	if endpoint.customer != nil && endpoint.customer(id) != t.CustomerID {
 		return false
 	}
@@ -116,13 +119,13 @@ func (e *Emulator) link(token *ClientToken, c call, request clientTokenRequest) 
 			return []fieldError{{Code: "Invalid", Message: "Customer invalid.", Path: customerPath}}
 		}
 		token.CustomerID = id
-	} else if needsCustomer(token.Action) {
+	} else if needsCustomer(token.Action) && request.Links.BeneficialOwner.Href == "" {
 		return []fieldError{{Code: "Required", Message: "Customer required.", Path: customerPath}}
 	}
 	if href := request.Links.BeneficialOwner.Href; href != "" {
 		id, ok := c.linked(href, ownersPath)
 		o, exists := e.owners[id]
-		if !ok || !exists || o.customerID != token.CustomerID {
+		if !ok || !exists || token.CustomerID != "" && o.customerID != token.CustomerID {
 			return []fieldError{{Code: "Invalid", Message: "Beneficial owner invalid.", Path: ownerPath}}
 		}
 		token.BeneficialOwnerID = id

@@ -65,6 +65,8 @@ func TestOnlyGoodClientTokenRequestsAreVended(t *testing.T) {
 		"classifications without":      {body("businessclassifications.read", ""), ""},
 		"unknown members":              {`{"x":[1],"action":"customer.create"}`, ""},
 		"beneficial owner":             {owned(customer, root+"/beneficial-owners/"+owner), ""},
+		"beneficial owner alone":       {body("beneficialowners.read", `"beneficial-owner":{"href":"`+root+"/beneficial-owners/"+owner+`"}`), ""},
+		"unknown owner alone":          {body("beneficialowners.read", `"beneficial-owner":{"href":"`+root+"/beneficial-owners/"+unknown+`"}`), ownerInvalid},
 		"empty":                        {"", "BadRequest"},
 		"not JSON":                     {"{", "BadRequest"},
 		"two values":                   {`{"action":"customer.create"}{}`, "BadRequest"},
