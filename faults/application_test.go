@@ -24,6 +24,7 @@ func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	rw.Header().Set("Content-Type", "application/json")
 	rw.WriteHeader(http.StatusNotFound)
 }
 

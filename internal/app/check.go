@@ -280,8 +280,8 @@ func (f faults) checkProxy(c *Config) {
 	if !isToken(c.ProxyHeader) || slices.Contains([]string{"authorization", "cookie", "x-proxy-secret"}, strings.ToLower(c.ProxyHeader)) {
 		f.add("AUTH_PROXY_HEADER", "is no header that can hold a user's id")
 	}
-	if c.CustomerSource == "claim" && slices.Equal(c.AuthModes, []string{"proxy"}) {
-		f.add("CUSTOMER_SOURCE", "is claim, and the mode proxy tells no claims")
+	if c.CustomerSource == "claim" {
+		f.add("CUSTOMER_SOURCE", "is claim, and the mode proxy has no claims: its users would seem to have no Customer, and could create another one")
 	}
 }
 

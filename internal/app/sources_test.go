@@ -38,6 +38,7 @@ func lookupSource(t *testing.T) source {
 		case r.URL.Path == "/users/carol/dwolla-customer":
 			_, _ = io.WriteString(w, `{"customer":"`+alicesCustomer+`"}`)
 		default:
+			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusNotFound)
 		}
 	}))

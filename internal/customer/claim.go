@@ -16,7 +16,7 @@ type Claim struct {
 
 // Customer returns the Customer that the user's claim names. A claim that is
 // absent, null or "" is clienttoken.ErrNoCustomer; one that names no Customer
-// of the API is a *clienttoken.Failure. It does no I/O and never waits.
+// of the API, or of another type than string, is a *clienttoken.Failure. It does no I/O and never waits.
 func (c Claim) Customer(_ context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 	var value string
 	switch v := user.Claims[c.Name].(type) {
@@ -24,16 +24,22 @@ func (c Claim) Customer(_ context.Context, user clienttoken.User) (clienttoken.C
 	case string:
 		value = v
 	default:
-		return clienttoken.CustomerURL{}, misconfigured(fmt.Errorf("claim %.100q is a %T, not a string", c.Name, v))
+		return clienttoken.CustomerURL{}, c.fault(fmt.Errorf("claim %.100q is a %T, not a string", c.Name, v))
 	}
 	if value == "" {
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
 	}
 	customer, err := clienttoken.ParseCustomer(c.API, value)
 	if err != nil {
-		return clienttoken.CustomerURL{}, misconfigured(fmt.Errorf("claim %.100q: %w", c.Name, err))
+		return clienttoken.CustomerURL{}, c.fault(fmt.Errorf("claim %.100q: %w", c.Name, err))
 	}
 	return customer, nil
+}
+
+func (c Claim) fault(err error) *clienttoken.Failure {
+	failure := misconfigured(err)
+	failure.Mend = fmt.Sprintf("CUSTOMER_CLAIM: the claim %.100q of a user does not name a Customer of %s: it has to be a string with the id or the URL, or absent for none", c.Name, c.API.Root())
+	return failure
 }
 
 // misconfigured is the answer where the identity provider is set up wrongly

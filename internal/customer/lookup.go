@@ -1,17 +1,21 @@
 package customer
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"dropgate/internal/clienttoken"
 )
@@ -22,7 +26,8 @@ type LookupConfig struct {
 	API clienttoken.API
 	// URL of the application, with {user} in the place of the user's id:
 	// https://app.internal/users/{user}/dwolla-customer. It answers 200 with
-	// {"customer": …}, the id or URL of a Customer, or 404 for none. Where ids
+	// {"customer": …}, the id or URL of a Customer. For none it answers in JSON:
+	// 404, or 200 with null or {"customer": null}. Where ids
 	// hold slashes or percent signs, {user} should stand in the query: in a path
 	// they are escaped, and some servers answer 404 to that by themselves.
 	URL string
@@ -97,17 +102,15 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 	if err := statusFault(resp.StatusCode); err != nil {
 		return clienttoken.CustomerURL{}, err
 	}
-	return l.read(resp.Body)
+	return l.read(resp)
 }
 
-// statusFault is what a status means that is not 200, else nil.
+// statusFault is an outage for every status but 200 and 404.
 func statusFault(status int) error {
 	fault := fmt.Errorf("the application answered %d", status)
 	switch {
-	case status == http.StatusOK:
+	case status == http.StatusOK, status == http.StatusNotFound:
 		return nil
-	case status == http.StatusNotFound:
-		return clienttoken.ErrNoCustomer
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return lookupFault(fault, "the application does not accept CUSTOMER_LOOKUP_TOKEN")
 	case status >= 300 && status < 400:
@@ -117,25 +120,86 @@ func statusFault(status int) error {
 	}
 }
 
-// read reads the application's answer. One that names no Customer is not "no
-// Customer", which only a 404 says: the user could create a second one.
-func (l *Lookup) read(body io.Reader) (clienttoken.CustomerURL, error) {
-	text, err := io.ReadAll(io.LimitReader(body, maxLookup+1))
+// What the operator has to mend.
+const (
+	mendShape = `CUSTOMER_LOOKUP_URL has to answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, as application/json`
+	mendPage  = "the 404 behind CUSTOMER_LOOKUP_URL is not JSON, so a proxy or a wrong path may have caused it: for a user without a Customer the application has to answer application/json"
+)
+
+// read reads an answer of 200 or 404. Only JSON can say "none". Another page may
+// be a proxy's own, and a user who wrongly has no Customer could create a second
+// one.
+func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxLookup+1))
 	if err != nil {
 		return clienttoken.CustomerURL{}, lookupFault(unquoting(err), "")
 	}
-	var answer struct {
-		Customer string `json:"customer"`
+	missing := resp.StatusCode == http.StatusNotFound
+	named, err := namedCustomer(text, missing)
+	switch {
+	case missing && (err != nil || !isJSON(resp.Header) || named != ""):
+		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application answered 404, but not in JSON or beside a Customer"), mendPage)
+	case err != nil:
+		return clienttoken.CustomerURL{}, lookupFault(err, mendShape)
+	case named == "" && !isJSON(resp.Header):
+		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application's answer names no Customer, and its Content-Type is not JSON"), mendShape)
+	case named == "":
+		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
 	}
-	const mend = `the answer behind CUSTOMER_LOOKUP_URL has to be {"customer": "the id or URL of a Customer"}, or a 404 for none`
-	if len(text) > maxLookup || json.Unmarshal(text, &answer) != nil { // the error would quote the answer
-		return clienttoken.CustomerURL{}, lookupFault(fmt.Errorf("the application's answer is not of that shape, or longer than %d bytes", maxLookup), mend)
-	}
-	customer, err := clienttoken.ParseCustomer(l.api, answer.Customer)
+	customer, err := clienttoken.ParseCustomer(l.api, named)
 	if err != nil { // it quotes the answer
-		return clienttoken.CustomerURL{}, lookupFault(fmt.Errorf("the application's answer names no Customer of %s", l.api.Root()), mend)
+		return clienttoken.CustomerURL{}, lookupFault(fmt.Errorf("the application's answer names no Customer of %s", l.api.Root()), mendShape)
 	}
 	return customer, nil
+}
+
+// errShape does not quote the answer, as the error of a JSON decoder would.
+var errShape = fmt.Errorf("the application's answer has another shape, or more than %d bytes", maxLookup)
+
+// namedCustomer returns what text names as the Customer, and "" for none. The body
+// of a 404 may be any JSON value, or empty.
+func namedCustomer(text []byte, missing bool) (string, error) {
+	if len(text) > maxLookup {
+		return "", errShape
+	}
+	if missing {
+		// Whatever JSON it is, a Customer in it would contradict the status.
+		text = bytes.TrimSpace(text)
+		if len(text) > 0 && !jsontext.Value(text).IsValid() {
+			return "", errShape
+		}
+		if !bytes.HasPrefix(text, []byte("{")) {
+			return "", nil
+		}
+	}
+	var answer *struct { // stays nil for a null
+		Customer jsontext.Value `json:"customer"`
+	}
+	if json.Unmarshal(text, &answer) != nil {
+		return "", errShape
+	}
+	if answer == nil || missing && answer.Customer == nil || answer.Customer.Kind() == 'n' {
+		return "", nil
+	}
+	var named string
+	if answer.Customer == nil || json.Unmarshal(answer.Customer, &named) != nil || named == "" {
+		return "", errShape
+	}
+	return named, nil
+}
+
+// isJSON reports whether the one Content-Type is application/json or a type with
+// the suffix +json (RFC 6839), such as application/problem+json.
+func isJSON(header http.Header) bool {
+	types := header["Content-Type"]
+	if len(types) != 1 {
+		return false
+	}
+	media, _, err := mime.ParseMediaType(types[0])
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return false
+	}
+	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
 var (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
@@ -151,6 +152,7 @@ type recorder struct{ requests chan *http.Request }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.requests <- req
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusNotFound)
 }
 
@@ -194,11 +196,11 @@ func wantRead(t *testing.T, at, id string, got *url.URL) {
 }
 
 // Whatever the application answers: no panic, and nobody has a Customer but
-// the one that the answer names, and "none" is what a 404 says alone.
+// the one that the answer names, and only JSON says "none".
 func FuzzLookupAnswer(f *testing.F) {
 	whole := `{"customer":"` + customerA + `"}`
 	for _, status := range []int{200, 404, 201, 204, 302, 401, 403, 410, 500, 100, 0, -1} {
-		f.Add(status, whole)
+		f.Add(status, whole, "application/json")
 	}
 	for _, body := range []string{
 		"", "null", "{}", "[]", `{"customer":null}`, `{"customer":""}`, `{"customer":7}`, `{"Customer":"` + customerA + `"}`,
@@ -206,14 +208,22 @@ func FuzzLookupAnswer(f *testing.F) {
 		`{"customer":"https://api-sandbox.dwolla.com/customers/` + customerB + `"}`, `{"customer":"https://evil.example/customers/` + customerB + `"}`,
 		whole + strings.Repeat(" ", lookupLimit-len(whole)), whole + strings.Repeat(" ", lookupLimit+1-len(whole)), strings.Repeat("[", 11_000),
 	} {
-		f.Add(http.StatusOK, body)
+		f.Add(http.StatusOK, body, "application/json")
+		f.Add(http.StatusNotFound, body, "application/json; charset=utf-8")
+		f.Add(http.StatusNotFound, body, "text/html")
+		f.Add(http.StatusOK, body, "text/html")
 	}
-	f.Fuzz(func(t *testing.T, status int, body string) {
-		lookup := newLookup(t, &application{answer: answer(status, body)})
+	f.Fuzz(func(t *testing.T, status int, body, contentType string) {
+		lookup := newLookup(t, &application{answer: typed(status, body, contentType)})
 		got, err := lookup.Customer(t.Context(), clienttoken.User{ID: "ann"})
 		switch said := verdict(t, got, err); {
-		case status == http.StatusNotFound && said == none:
-		case said == outage && status != http.StatusNotFound:
+		case said == outage:
+		case said == none:
+			ofStatus := status == http.StatusNotFound && (strings.TrimSpace(body) == "" || jsontext.Value(body).IsValid()) ||
+				status == http.StatusOK && jsontext.Value(body).IsValid()
+			if !ofStatus || named(body) != "" || len(body) > lookupLimit || !strings.Contains(strings.ToLower(contentType), "json") {
+				t.Errorf("%d %q as %q is read as none", status, body, contentType)
+			}
 		case status != http.StatusOK || err != nil || len(body) > lookupLimit || !strings.Contains(strings.ToLower(named(body)), got.ID()):
 			t.Errorf("%d %q is read as %s (%v)", status, body, said, err)
 		}
