@@ -47,8 +47,8 @@ func unwells() map[string]unwell {
 		u.begin, u.end = mute(of)
 		all[name] = u
 	}
-	all["another password of PostgreSQL"] = elsewhere("database", "password", func(w *world) *proxy { return w.toPostgres }, refusingPostgres)
-	all["another password of Redis"] = elsewhere("session store", "password", func(w *world) *proxy { return w.toRedis }, func(t *testing.T) string {
+	all["another password of PostgreSQL"] = elsewhere("database", "postgres: authentication failed", func(w *world) *proxy { return w.toPostgres }, refusingPostgres)
+	all["another password of Redis"] = elsewhere("session store", "redis: authentication failed", func(w *world) *proxy { return w.toRedis }, func(t *testing.T) string {
 		t.Helper()
 		return newRedis(t, "--requirepass", "another-password-than-that").address
 	})

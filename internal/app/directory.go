@@ -97,6 +97,14 @@ func (a *App) openStore(ctx context.Context) error {
 	return nil
 }
 
+// databaseSystem names the kind of DATABASE_URL.
+func (c Config) databaseSystem() string {
+	if isPostgres(&c) {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
 // openWithin is how long the start waits for a database.
 const openWithin = 5 * time.Second
 

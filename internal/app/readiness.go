@@ -10,21 +10,38 @@ import (
 
 // dependency is something that the service stands on, and that may be away.
 type dependency struct {
-	what  string
-	fault func(ctx context.Context) error // nil: it is there, as far as is known
+	what   string
+	system string                          // "postgres", "sqlite", "redis", or "" where what says it
+	fault  func(ctx context.Context) error // nil: it is there, as far as is known
+}
+
+// outage is a dependency that cannot be used.
+type outage struct {
+	handler.Missing
+
+	err error // for the log alone: it may name a role or an address
+}
+
+// why returns the words for an error, after the name of the system that gave it:
+// "postgres: authentication failed".
+func (d dependency) why(err error) string {
+	if d.system == "" {
+		return string(reasonOf(err))
+	}
+	return d.system + ": " + string(reasonOf(err))
 }
 
 // own are those that keep this replica from serving while they are away.
 func (a *App) own() []dependency {
 	var all []dependency
 	if a.store != nil {
-		all = append(all, dependency{"database", a.store.Ping})
+		all = append(all, dependency{"database", a.config.databaseSystem(), a.store.Ping})
 	}
 	if a.query != nil {
-		all = append(all, dependency{"the application's database", a.query.Check})
+		all = append(all, dependency{"the application's database", "postgres", a.query.Check})
 	}
 	if a.oidc != nil && a.config.SessionStore == "redis" {
-		all = append(all, dependency{"session store", func(ctx context.Context) error { return a.redis.Ping(ctx).Err() }})
+		all = append(all, dependency{"session store", "redis", func(ctx context.Context) error { return a.redis.Ping(ctx).Err() }})
 	}
 	return all
 }
@@ -33,9 +50,9 @@ func (a *App) own() []dependency {
 // and does not wait for them. What is told of them is what the last attempt
 // showed that was made anyway.
 func (a *App) shared() []dependency {
-	all := []dependency{{"dwolla", func(context.Context) error { return a.dwolla.Fault() }}}
+	all := []dependency{{"dwolla", "", func(context.Context) error { return a.dwolla.Fault() }}}
 	if a.keys != nil {
-		all = append(all, dependency{"identity provider", func(context.Context) error { return a.keys.Fault() }})
+		all = append(all, dependency{"identity provider", "", func(context.Context) error { return a.keys.Fault() }})
 	}
 	return all
 }
@@ -50,24 +67,27 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 		if r.Reason == "" {
 			r.Reason = missing.What + ": " + missing.Reason
 		}
-		r.Missing = append(r.Missing, missing)
+		r.Missing = append(r.Missing, missing.Missing)
 	}
-	r.Missing = append(r.Missing, away(ctx, a.shared())...)
+	for _, missing := range away(ctx, a.shared()) {
+		r.Missing = append(r.Missing, missing.Missing)
+	}
 	return r
 }
 
 // away asks all of them at once, and returns those that are not there.
-func away(ctx context.Context, dependencies []dependency) []handler.Missing {
+func away(ctx context.Context, dependencies []dependency) []outage {
 	faults := make([]error, len(dependencies))
 	var asking sync.WaitGroup
 	for i, d := range dependencies {
 		asking.Go(func() { faults[i] = d.fault(ctx) })
 	}
 	asking.Wait()
-	var missing []handler.Missing
+	var missing []outage
 	for i, err := range faults {
 		if err != nil {
-			missing = append(missing, handler.Missing{What: dependencies[i].what, Reason: err.Error()})
+			d := dependencies[i]
+			missing = append(missing, outage{handler.Missing{What: d.what, Reason: d.why(err)}, err})
 		}
 	}
 	return missing
@@ -102,12 +122,12 @@ func (a *App) watch(ctx context.Context) {
 }
 
 // tell writes the lines, and returns what is away now.
-func (a *App) tell(known map[string]bool, missing []handler.Missing) map[string]bool {
+func (a *App) tell(known map[string]bool, missing []outage) map[string]bool {
 	now := map[string]bool{}
 	for _, m := range missing {
 		now[m.What] = true
 		if !known[m.What] {
-			a.log.Warn().Str("missing", m.What).Str("reason", m.Reason).Msg("not ready: something is missing")
+			a.log.Warn().Str("missing", m.What).Str("reason", m.Reason).Err(m.err).Msg("not ready: something is missing")
 		}
 	}
 	for what := range known {

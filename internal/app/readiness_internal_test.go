@@ -92,7 +92,7 @@ func TestAllThatTheServiceStandsOnIsAskedAtOnce(t *testing.T) {
 		var all []dependency
 		for i := range 3 {
 			asked.Add(1)
-			all = append(all, dependency{fmt.Sprint(i), func(ctx context.Context) error {
+			all = append(all, dependency{fmt.Sprint(i), "", func(ctx context.Context) error {
 				asked.Done()
 				together := make(chan struct{})
 				go func() { asked.Wait(); close(together) }()
@@ -104,9 +104,9 @@ func TestAllThatTheServiceStandsOnIsAskedAtOnce(t *testing.T) {
 				}
 			}})
 		}
-		all = append(all, dependency{"away", func(context.Context) error { return errors.New("why") }})
+		all = append(all, dependency{"away", "redis", func(context.Context) error { return errors.New("why") }})
 		missing := away(ctx, all)
-		if len(missing) != 1 || missing[0].What != "away" || missing[0].Reason != "why" {
+		if len(missing) != 1 || missing[0].What != "away" || missing[0].Reason != "redis: not usable" {
 			t.Errorf("missing: %v", missing)
 		}
 	})
@@ -122,7 +122,7 @@ func TestReadinessSaysFirstWhatIsNotToBeMended(t *testing.T) {
 		t.Errorf("with all: %+v", r)
 	}
 	p.state.Store(down)
-	if r := a.ready(t.Context()); r.Reason != "session store: refused" {
+	if r := a.ready(t.Context()); r.Reason != "session store: redis: not usable" {
 		t.Errorf("without Redis: %+v", r)
 	}
 	var err error

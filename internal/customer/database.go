@@ -34,7 +34,7 @@ type Database struct {
 	// SQLite has no word for it and needs none.
 	skipLocked string
 	migrated   atomic.Bool
-	unmigrated atomic.Pointer[string] // why the last attempt failed
+	unmigrated atomic.Pointer[error] // why the last attempt failed
 }
 
 // answerTimeout is within which a database has to answer. Without it, a server
@@ -59,14 +59,18 @@ func (d *Database) Close() error {
 	return errors.Join(errs...)
 }
 
+// ErrNotMigrated is the answer of [Database.Ping] until [Database.Migrate] has
+// succeeded. It wraps the error of the last attempt.
+var ErrNotMigrated = errors.New("the schema is not known to be up to date yet")
+
 // Ping reports whether the database can be used now: the schema is there, and
 // links can be read.
 func (d *Database) Ping(ctx context.Context) error {
 	if !d.migrated.Load() {
 		if why := d.unmigrated.Load(); why != nil {
-			return fmt.Errorf("the schema is not known to be up to date yet: %s", *why)
+			return fmt.Errorf("%w: %w", ErrNotMigrated, *why)
 		}
-		return errors.New("the schema is not known to be up to date yet")
+		return ErrNotMigrated
 	}
 	if _, err := d.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
 		return err

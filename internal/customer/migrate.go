@@ -37,11 +37,10 @@ func (d *Database) Migrate(ctx context.Context) error {
 	defer cancel()
 	if err := d.migrateAlone(ctx); err != nil {
 		err = withoutConfig(err)
-		why := err.Error()
-		d.unmigrated.Store(&why)
 		if refusedForGood(err) {
-			return fmt.Errorf("%w: %w", ErrSchema, err)
+			err = fmt.Errorf("%w: %w", ErrSchema, err)
 		}
+		d.unmigrated.Store(&err)
 		return err
 	}
 	d.migrated.Store(true)
