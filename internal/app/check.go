@@ -63,6 +63,7 @@ func (f faults) check(c *Config) {
 func (f faults) checkDwolla(c *Config) {
 	f.checkRequired("DWOLLA_CLIENT_ID", c.ClientID)
 	f.checkRequired("DWOLLA_CLIENT_SECRET", c.ClientSecret.Reveal())
+	f.checkGuess("DWOLLA_CLIENT_SECRET", c.ClientSecret)
 	f.checkWithin("DWOLLA_TIMEOUT", c.Timeout, 100*time.Millisecond, 10*time.Second)
 	if len(f["DWOLLA_MAX_CONCURRENT"]) == 0 && (c.MaxCalls < 1 || c.MaxCalls > 10000) {
 		f.add("DWOLLA_MAX_CONCURRENT", fmt.Sprintf("%d is not within 1 and 10000", c.MaxCalls))
@@ -322,18 +323,6 @@ func shown(raw string) string {
 func (f faults) checkRequired(name, value string) {
 	if value == "" && len(f[name]) == 0 && len(f[name+"_FILE"]) == 0 {
 		f.add(name, "is required")
-	}
-}
-
-// checkSecret demands a secret that cannot be guessed.
-func (f faults) checkSecret(name string, secret clienttoken.Secret) {
-	f.checkRequired(name, secret.Reveal())
-	f.checkLength(name, secret, 16)
-}
-
-func (f faults) checkLength(name string, secret clienttoken.Secret, least int) {
-	if !secret.IsZero() && len(secret.Reveal()) < least {
-		f.add(name, fmt.Sprintf("is shorter than %d characters", least))
 	}
 }
 

@@ -73,6 +73,7 @@ func (f faults) checkEnrollment(c *Config) {
 		if c.keys, err = customer.ParseEnrollmentKeys(c.EnrollmentKeys); err != nil {
 			f.add("ENROLLMENT_KEYS", err.Error())
 		}
+		f.checkKeys("ENROLLMENT_KEYS", c.EnrollmentKeys)
 	}
 	f.checkLength("DWOLLA_WEBHOOK_SECRET", c.WebhookSecret, 16)
 	f.checkLength("ADMIN_TOKEN", c.AdminToken, 32)

@@ -180,8 +180,9 @@ func (f faults) readSecretFiles(vars map[string]string) {
 			f.add(name+"_FILE", fmt.Sprintf("%s is larger than %d bytes", file, maxSecret))
 		case value == "":
 			f.add(name+"_FILE", file+" is empty")
+		default:
+			vars[name] = value
 		}
-		vars[name] = value
 	}
 }
 

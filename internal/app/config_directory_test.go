@@ -10,15 +10,17 @@ import (
 	"dropgate/internal/app"
 )
 
+const enrollmentBytes = "an enrollment key of 32 bytes ok"
+
 // enrollmentKey is a good one.
-var enrollmentKey = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+var enrollmentKey = base64.StdEncoding.EncodeToString([]byte(enrollmentBytes))
 
 func TestLoadTakesEachWayToKnowWhoseCustomerItIs(t *testing.T) {
 	for name, changes := range map[string]map[string]string{
 		"PostgreSQL": {"CUSTOMER_SOURCE": "database", "DATABASE_URL": "postgres://user:pass@db:5432/dropgate?sslmode=verify-full"},
 		"everything": {
 			"CUSTOMER_SOURCE": "database", "DATABASE_URL": "postgres://db/dropgate", "ENROLLMENT_KEYS": enrollmentKey,
-			"DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": strings.Repeat("x", 32), "CUSTOMER_CACHE": "0s",
+			"DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": adminToken, "CUSTOMER_CACHE": "0s",
 		},
 		"lookup":                         {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/users/{user}/customer"},
 		"lookup by query":                {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/customer?of={user}", "CUSTOMER_LOOKUP_TOKEN": "a-token-of-enough-characters"},
@@ -53,7 +55,7 @@ func TestLoadNamesWhatIsWrongWithTheDirectory(t *testing.T) {
 		"CUSTOMER_STATUS_INTERVAL: 1s is not within 10s and 24h0m0s":            {"CUSTOMER_STATUS_INTERVAL": "1s"},
 		"ENROLLMENT_KEYS: key 2 is not base64":                                  database(map[string]string{"ENROLLMENT_KEYS": enrollmentKey + ",hunter2!"}),
 		"ENROLLMENT_KEYS: needs CUSTOMER_SOURCE=database.*":                     {"ENROLLMENT_KEYS": enrollmentKey},
-		"ADMIN_TOKEN: needs CUSTOMER_SOURCE=database.*":                         {"ADMIN_TOKEN": strings.Repeat("x", 32)},
+		"ADMIN_TOKEN: needs CUSTOMER_SOURCE=database.*":                         {"ADMIN_TOKEN": adminToken},
 		"ADMIN_TOKEN: is shorter than 32 characters":                            database(map[string]string{"ADMIN_TOKEN": "hunter2"}),
 		"DWOLLA_WEBHOOK_SECRET: is shorter than 16 characters":                  database(map[string]string{"DWOLLA_WEBHOOK_SECRET": "hunter2"}),
 		"DWOLLA_WEBHOOK_SECRET: cannot be used with CUSTOMER_SOURCE=query.*":    {"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app", "CUSTOMER_QUERY": "SELECT $1", "DWOLLA_WEBHOOK_SECRET": webhookSecret},

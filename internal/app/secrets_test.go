@@ -125,7 +125,7 @@ func TestNoSecretOfTheDirectoryIsShown(t *testing.T) {
 	w.sees(w.tellSuspended(t, webhookSecret))
 	w.sees(w.operate(t, adminToken, http.MethodGet, "/customers", ""))
 	w.keeps(t, map[string]string{
-		"ENROLLMENT_KEYS": enrollmentKey, "the enrollment key": strings.Repeat("k", 32), "DWOLLA_WEBHOOK_SECRET": webhookSecret,
+		"ENROLLMENT_KEYS": enrollmentKey, "the enrollment key": enrollmentBytes, "DWOLLA_WEBHOOK_SECRET": webhookSecret,
 		"ADMIN_TOKEN": adminToken, "most of ADMIN_TOKEN": adminToken[1:], "the password of DATABASE_URL": databasePassword,
 		"a correlationId": correlationID, "a correlationId's beginning": "dg1.",
 	})

@@ -215,7 +215,9 @@ func TestAQueryThatCannotBeCheckedAtTheStartIsCheckedLater(t *testing.T) {
 	s := w.start(t, settings)
 	answers(t, "while it is away", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	application.open(t)
-	until(t, "the reason", func() bool { return strings.Contains(s.admin(t, "/readyz").body, "postgres: CUSTOMER_QUERY does not fit") })
+	until(t, "the reason", func() bool {
+		return strings.Contains(s.admin(t, "/readyz").body, "postgres: CUSTOMER_QUERY does not fit")
+	})
 	answers(t, "afterwards", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	if !strings.Contains(s.logs.String(), "people") {
 		t.Error("the log has no details")
