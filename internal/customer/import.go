@@ -33,7 +33,13 @@ type Batch struct {
 // crash, importing the same again links what is missing.
 type Import struct {
 	database *Database
-	dry      *sql.Conn // nil unless it is a dry run
+	dry      *dryRun // nil: the import changes the database
+}
+
+// dryRun is where a dry run keeps its table.
+type dryRun struct {
+	conn *sql.Conn
+	tx   *sql.Tx // nil in SQLite, where it would lock the file
 }
 
 // batchTimeout is within which a batch has to be done. It waits for whoever
@@ -43,30 +49,60 @@ const batchTimeout = time.Minute
 // Import begins an import. Close it.
 func (d *Database) Import() *Import { return &Import{database: d} }
 
-// DryImport begins an import that links nothing, and finds the same conflicts:
-// with the database, and of rows with one another. It holds no lock that others
-// could wait for, but it does hold one connection, and SQLite has only one for
-// all writes of a Database. Close it.
+// DryImport begins an import that links nothing. It finds the same conflicts, with
+// the database and between rows. Others never wait for its locks. It holds one
+// connection, in PostgreSQL inside a transaction: a PgBouncer that pools
+// transactions would else send each batch to another server connection, which
+// lacks the temporary table. SQLite has only one connection for all writes of a
+// Database. Close it.
 func (d *Database) DryImport(ctx context.Context) (*Import, error) {
 	conn, err := d.writes.Conn(ctx)
 	if err != nil {
 		return nil, queryFault(ctx, "connecting for a dry run", err)
 	}
-	// The rows that would be linked are kept by the database, for this
-	// connection alone, so that a million of them cost us nothing.
-	if _, err = conn.ExecContext(ctx, dryRunTable); err != nil {
-		err = queryFault(ctx, "preparing a dry run", err)
-		_ = conn.Close() // what went wrong before is the news
+	dry := &dryRun{conn: conn}
+	if err := dry.prepare(ctx, d.dialect); err != nil {
+		dry.close()
 		return nil, err
 	}
-	return &Import{database: d, dry: conn}, nil
+	return &Import{database: d, dry: dry}, nil
+}
+
+// prepare creates the table of the rows that a real import would link. The
+// database keeps them: a million rows cost this process nothing.
+func (d *dryRun) prepare(ctx context.Context, dialect goose.Dialect) error {
+	if dialect == goose.DialectPostgres {
+		tx, err := d.conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		if err != nil {
+			return queryFault(ctx, "beginning a dry run", err)
+		}
+		d.tx = tx
+	}
+	if _, err := d.querier().ExecContext(ctx, dryRunTable); err != nil {
+		return queryFault(ctx, "preparing a dry run", err)
+	}
+	return nil
+}
+
+func (d *dryRun) querier() querier {
+	if d.tx != nil {
+		return d.tx
+	}
+	return d.conn
+}
+
+// close ends the connection, whatever its state, and drops the table with it.
+func (d *dryRun) close() {
+	if d.tx != nil {
+		_ = d.tx.Rollback()
+	}
+	_ = d.conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 // Close ends the import.
 func (i *Import) Close() {
 	if i.dry != nil {
-		// The connection ends, and its table with it, in whatever state it is.
-		_ = i.dry.Raw(func(any) error { return driver.ErrBadConn })
+		i.dry.close()
 	}
 }
 
@@ -80,7 +116,7 @@ func (i *Import) Add(ctx context.Context, rows []Link) (Batch, error) {
 		return Batch{}, err
 	}
 	if i.dry != nil {
-		return batch.tryOut(ctx, i.dry)
+		return batch.tryOut(ctx, i.dry.querier())
 	}
 	var done Batch
 	err = i.database.transaction(ctx, func(tx querier) (err error) {
@@ -97,8 +133,9 @@ func (i *Import) Add(ctx context.Context, rows []Link) (Batch, error) {
 	return done, err
 }
 
-// importLock is the key of PostgreSQL's advisory lock for a batch.
-const importLock = migrateLock + 1
+// importLock is the key of PostgreSQL's advisory lock for a batch: "dropgatf" as
+// eight bytes.
+const importLock int64 = 0x64726f7067617466
 
 // batch is some rows as one JSON object, by number: the one form that can be
 // a parameter and a table in SQLite and in PostgreSQL.

@@ -20,22 +20,23 @@ var migrations embed.FS
 // the database may be one that the application uses, with goose, too.
 const schemaVersionTable = "dropgate_schema_version"
 
-// ErrSchema says that the database does not fit this binary: trying again will
-// not help, and starting would do harm. Its schema is newer, or a migration was
-// refused. A user or a database that the server does not know is not among them:
-// a password is rotated on two sides, and a process that ended would be started
-// again and again until the other side has followed.
+// ErrSchema says that the database does not fit this binary: its schema is newer,
+// or the server refused a migration for good. Trying again does not help, and
+// starting would do harm. An unknown user, a missing database and a missing
+// privilege are other errors: an administrator of the database mends them, and a
+// process that ends would only be started again and again until then.
 var ErrSchema = errors.New("the database does not fit")
 
-// Migrate brings the schema up to that of this binary. It does nothing when it
-// is that already; callers and processes may do it at once. An error that is
-// not [ErrSchema] says that the database could not be reached, or did not
-// answer: call Migrate again, later, and until it succeeds no other method does.
-// [OpenSQLite] has done it.
+// Migrate brings the schema up to that of this binary. Several callers and
+// processes may call it at once. It uses one connection at a time. With nothing
+// to migrate it only reads [schemaVersionTable]: it takes no lock, and SELECT on
+// that table is the one privilege it needs. An error other than [ErrSchema] says
+// that the database is away or refuses work: call Migrate again later. Until it
+// succeeds no other method does. [OpenSQLite] has done it.
 func (d *Database) Migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
-	if err := d.migrateAlone(ctx); err != nil {
+	if err := migrate(ctx, d.dialect, d.writes); err != nil {
 		err = withoutConfig(err)
 		if refusedForGood(err) {
 			err = fmt.Errorf("%w: %w", ErrSchema, err)
@@ -47,31 +48,12 @@ func (d *Database) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// migrateTimeout is enough for the migrations that there are, on a busy server,
-// and for another replica's, which are waited for.
+// migrateTimeout suffices for all migrations on a busy server, and for the wait
+// while another replica runs them.
 const migrateTimeout = time.Minute
 
-// migrateLock is the key of PostgreSQL's advisory lock for migrations: "dropgate"
-// as eight bytes.
-const migrateLock int64 = 0x64726f7067617465
-
-func (d *Database) migrateAlone(ctx context.Context) error {
-	if d.dialect != goose.DialectPostgres {
-		return migrate(ctx, d.dialect, d.writes)
-	}
-	// A lock that ends with its transaction cannot be left behind in a pool,
-	// ours or one between us and the server. Goose has lockers too: one that
-	// polls, one second apart, and one that keeps a table.
-	return d.transaction(ctx, func(tx querier) error {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrateLock); err != nil {
-			return queryFault(ctx, "waiting for other replicas to migrate", err)
-		}
-		return migrate(ctx, d.dialect, d.writes)
-	})
-}
-
-// refusedForGood reports whether a PostgreSQL server said something that it
-// will say again.
+// refusedForGood reports whether a PostgreSQL server will refuse again until
+// somebody changes this service.
 func refusedForGood(err error) bool {
 	answer, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(answer.Code) != 5 {
@@ -82,14 +64,19 @@ func refusedForGood(err error) bool {
 	case "0A", // feature not supported: a server that is too old
 		"3F", // no such schema
 		"42": // syntax error or access rule violation
-		return true
+		return answer.Code != insufficientPrivilege
 	}
 	return false
 }
 
-// migrate does the work of Migrate. Several processes may do so at once even
-// without a lock, as in SQLite: the first migration makes schemaVersionTable's versions unique,
-// so that one process's transaction wins and the others look again.
+// insufficientPrivilege is PostgreSQL's SQLSTATE for a missing GRANT.
+const insufficientPrivilege = "42501"
+
+// migrate does the work of Migrate. It needs no lock: each migration is one
+// transaction, and the versions in schemaVersionTable are unique. Of several
+// processes the first one commits, and the others fail and look again. A session
+// lock would not survive a PgBouncer that pools transactions. A lock in a second
+// transaction would need a second connection.
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -115,7 +102,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 		case current == target:
 			return nil
 		case current == last:
-			// Nobody got on: it was not a lost race.
+			// No other process made progress: this is not a lost race.
 			return fmt.Errorf("migrating the schema from version %d to %d: %w", current, target, failed)
 		}
 		last = current

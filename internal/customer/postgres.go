@@ -22,8 +22,8 @@ const (
 	postgresLifetime    = 30 * time.Minute // so that a fail-over by DNS is noticed
 	postgresIdleTime    = 5 * time.Minute
 	postgresConnect     = 5 * time.Second
-	// postgresStatements is more than the service has. pgx takes room for 512, in
-	// two tables for each connection.
+	// postgresStatements is more than the number of the service's statements. By
+	// default pgx reserves room for 512, in two tables for each connection.
 	postgresStatements = 64
 )
 
@@ -32,9 +32,8 @@ const (
 // connect: the server may be down. Call [Database.Migrate] until it succeeds.
 //
 // Replicas may share the database, and the application may have it too: all
-// names begin with dropgate_. Behind a PgBouncer that pools transactions, which
-// needs max_prepared_statements or default_query_exec_mode=exec in the url, all
-// works but a dry run of an import.
+// names begin with dropgate_. A PgBouncer that pools transactions may stand in
+// between: see [withoutPrepared].
 //
 // No error of the Database holds the url or the password.
 func OpenPostgres(url clienttoken.Secret) (*Database, error) {
@@ -84,12 +83,25 @@ func parsePostgresURL(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = postgresConnect
 	}
+	config.DefaultQueryExecMode = withoutPrepared(url, config.DefaultQueryExecMode)
 	config.StatementCacheCapacity = min(config.StatementCacheCapacity, postgresStatements)
 	config.DescriptionCacheCapacity = min(config.DescriptionCacheCapacity, postgresStatements)
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "dropgate"
 	}
 	return config, nil
+}
+
+// withoutPrepared returns how statements run, unless the URL chooses. pgx's own
+// choice is named prepared statements. They belong to one connection of the server,
+// and a PgBouncer that pools transactions runs the next statement on another one.
+// In this mode pgx remembers the types of a statement and sends its text each time,
+// in one round trip. docs/performance.md has the price.
+func withoutPrepared(url string, chosen pgx.QueryExecMode) pgx.QueryExecMode {
+	if strings.Contains(url, "default_query_exec_mode=") {
+		return chosen
+	}
+	return pgx.QueryExecModeCacheDescribe
 }
 
 var errPostgresURL = errors.New("is no URL such as postgres://user:password@host:5432/database?sslmode=verify-full" +

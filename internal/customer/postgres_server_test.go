@@ -134,3 +134,22 @@ func awaitNobody(tb testing.TB, address string) {
 		}
 	}
 }
+
+// role makes a role that may log in, and that owns nothing once the test has ended.
+// Close what is connected as that role before.
+func (p postgres) role(tb testing.TB, options string) string {
+	tb.Helper()
+	server := other(tb, postgresServer(tb))
+	name := strings.Replace(p.name, "test", "role", 1)
+	if _, err := server.ExecContext(tb.Context(), `CREATE ROLE `+name+` LOGIN `+options); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		for _, statement := range []string{`DROP OWNED BY `, `DROP ROLE `} {
+			if _, err := server.Exec(statement + name); err != nil { //nolint:noctx // tb's context has ended
+				tb.Error(err)
+			}
+		}
+	})
+	return name
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -132,27 +131,7 @@ func TestPostgresThatDoesNotLetInIsAnOutage(t *testing.T) {
 	}
 }
 
-func TestPostgresReplicasMigrateAtOnce(t *testing.T) {
-	p := newPostgres(t)
-	var replicas sync.WaitGroup
-	for i := range 6 {
-		d := p.openUnmigrated(t)
-		replicas.Go(func() {
-			for range 2 {
-				if err := d.Migrate(t.Context()); err != nil {
-					t.Error(err)
-				}
-			}
-			if err := d.Link(t.Context(), fmt.Sprint("user ", i), customerNumber(i)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	replicas.Wait()
-	if n := len(listAll(t, p.open(t), 10)); n != 6 {
-		t.Errorf("%d links, want 6", n)
-	}
-}
+func TestPostgresReplicasMigrateAtOnce(t *testing.T) { migrateReplicas(t, newPostgres(t)) }
 
 // The application may have the database too, and use goose.
 func TestPostgresSharesTheSchemaWithTheApplication(t *testing.T) {
