@@ -136,11 +136,13 @@ func (b *Bearer) session(c claims) (Session, error) {
 	if c.standard.Expiry == nil { // which the library takes for "never expires"
 		return Session{}, b.reject("no exp")
 	}
-	expected := jwt.Expected{
-		Issuer:      b.config.Issuer,
-		AnyAudience: jwt.Audience{b.config.Audience},
-		Time:        time.Now(),
+	if c.standard.Issuer != b.config.Issuer {
+		return Session{}, b.reject(fmt.Sprintf("iss is %s, expected %q", quoted([]string{c.standard.Issuer}), b.config.Issuer))
 	}
+	if !c.standard.Audience.Contains(b.config.Audience) {
+		return Session{}, b.reject(fmt.Sprintf("aud is [%s], expected %q", quoted(c.standard.Audience), b.config.Audience))
+	}
+	expected := jwt.Expected{Time: time.Now()}
 	if err := c.standard.ValidateWithLeeway(expected, maxSkew); err != nil {
 		return Session{}, b.reject(err.Error())
 	}

@@ -6,58 +6,117 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // keys are the keys of one document. They are never changed, so a pointer
-// stands for a set.
-type keys struct{ list []key }
+// stands for a set, and so does its generation, which keeps nothing alive.
+type keys struct {
+	list       []key
+	generation uint64
+}
 
 type key struct {
-	id         string
+	id         string   // empty: the document names none
 	algorithms []string // the signatures it may verify
 	public     any      // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// usable reads one key. A document may hold keys for other purposes, of kinds
-// that this service does not know, or too weak: they are passed over, so that
-// one of them does not cost the others.
-func usable(raw json.RawMessage) (key, bool) {
-	var k jose.JSONWebKey
-	if k.UnmarshalJSON(raw) != nil || !k.Valid() || k.Use != "" && k.Use != "sig" {
-		return key{}, false
+// usable reads one key (RFC 7517, RFC 7518, RFC 8037). A document may hold keys
+// for other purposes, of unknown kinds, or too weak: the error says why this one
+// is skipped, so that it does not cost the others.
+//
+// Only the members of the public key itself have to be good. Optional members
+// (certificates, thumbprints, key_ops, unknown ones) are not read, and kid, use
+// and alg count only as strings.
+func usable(raw json.RawMessage) (key, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
+		return key{}, fmt.Errorf("not a JSON object: %.40q", raw)
 	}
-	var fitting []string
-	switch public := k.Key.(type) {
+	id := keyID(members["kid"])
+	skipped := func(format string, arguments ...any) (key, error) {
+		return key{}, fmt.Errorf("kid %.100q: "+format, append([]any{id}, arguments...)...)
+	}
+	if use := textOf(members["use"]); use != "" && !strings.EqualFold(use, "sig") {
+		return skipped("use is %.40q, not sig", use)
+	}
+	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "priv"} {
+		if value := members[name]; len(value) > 0 && string(value) != "null" {
+			return skipped("its private member %s is published, so that anybody can sign with it", name)
+		}
+	}
+	own := map[string]json.RawMessage{}
+	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
+		if value, ok := members[name]; ok {
+			own[name] = value
+		}
+	}
+	text, err := json.Marshal(own)
+	if err != nil {
+		return skipped("%.200s", err)
+	}
+	var k jose.JSONWebKey
+	if err := k.UnmarshalJSON(text); err != nil {
+		return skipped("kty %.40q, crv %.40q: %.200s", textOf(own["kty"]), textOf(own["crv"]), err)
+	}
+	fitting := algorithmsOf(k.Key)
+	if !k.Valid() || len(fitting) == 0 {
+		return skipped("kty %.40q, crv %.40q: not an RSA key of 2048 bits or more, nor one on P-256 or Ed25519",
+			textOf(own["kty"]), textOf(own["crv"]))
+	}
+	if alg := textOf(members["alg"]); alg != "" {
+		fitting = slices.DeleteFunc(fitting, func(a string) bool { return !strings.EqualFold(a, alg) })
+		if len(fitting) == 0 {
+			return skipped("alg %.40q does not fit the key, or is not accepted", alg)
+		}
+	}
+	return key{id: id, algorithms: fitting, public: k.Key}, nil
+}
+
+// algorithmsOf are the signatures that a public key can verify.
+func algorithmsOf(public any) []string {
+	switch public := public.(type) {
 	case *rsa.PublicKey:
 		if public.N.BitLen() >= 2048 {
-			fitting = []string{string(jose.RS256), string(jose.PS256)}
+			return []string{string(jose.RS256), string(jose.PS256)}
 		}
 	case *ecdsa.PublicKey:
 		if public.Curve == elliptic.P256() {
-			fitting = []string{string(jose.ES256)}
+			return []string{string(jose.ES256)}
 		}
 	case ed25519.PublicKey:
-		fitting = []string{string(jose.EdDSA)}
+		return []string{string(jose.EdDSA)}
 	}
-	if k.Algorithm != "" {
-		fitting = slices.DeleteFunc(fitting, func(a string) bool { return a != k.Algorithm })
-	}
-	return key{id: k.KeyID, algorithms: fitting, public: k.Key}, len(fitting) > 0
+	return nil
 }
 
-// open returns what a token says that one of the keys signed.
-func (k *keys) open(token *jwt.JSONWebToken) (verified, bool) {
-	v := verified{keys: k}
-	for _, public := range k.fitting(token.Headers[0]) {
-		if token.Claims(public, &v.claims.standard, &v.claims.all, &v.payload) == nil {
-			return v, true
-		}
+// textOf is a member's text, and empty for every other type.
+func textOf(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return ""
 	}
-	return verified{}, false
+	return text
+}
+
+// keyID is the kid of a key. Some providers write a number.
+func keyID(raw json.RawMessage) string {
+	var number json.Number
+	if json.Unmarshal(raw, &number) == nil && number != "" {
+		return number.String()
+	}
+	return textOf(raw)
+}
+
+// signed reports whether one of the keys signed a token.
+func (k *keys) signed(token *jwt.JSONWebToken) bool {
+	return slices.ContainsFunc(k.fitting(token.Headers[0]), func(public any) bool { return token.Claims(public) == nil })
 }
 
 // name reports whether one of the keys is the one that a header names.
@@ -66,17 +125,25 @@ func (k *keys) name(header jose.Header) bool {
 }
 
 // fitting returns the public keys that may have signed a token with that
-// header. A token that names no key must leave no choice: trying all of them
-// would let strangers multiply our work (OpenID Connect Core, 10.1).
+// header: those with its kid, or else the only one for its algorithm, where
+// either of the two has no kid. Where there is a choice none is tried: trying
+// all would let strangers multiply our work (OpenID Connect Core, 10.1).
 func (k *keys) fitting(header jose.Header) []any {
-	var found []any
+	var named, unnamed []any
 	for _, key := range k.list {
-		if slices.Contains(key.algorithms, header.Algorithm) && (header.KeyID == "" || header.KeyID == key.id) {
-			found = append(found, key.public)
+		switch {
+		case !slices.Contains(key.algorithms, header.Algorithm):
+		case header.KeyID != "" && key.id == header.KeyID:
+			named = append(named, key.public)
+		case header.KeyID == "" || key.id == "":
+			unnamed = append(unnamed, key.public)
 		}
 	}
-	if header.KeyID == "" && len(found) > 1 {
-		return nil
+	if len(named) > 0 {
+		return named
 	}
-	return found
+	if len(unnamed) == 1 {
+		return unnamed
+	}
+	return nil
 }

@@ -2,10 +2,10 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"slices"
@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -34,15 +32,17 @@ type KeySetConfig struct {
 }
 
 // KeySet holds the public keys of an identity provider. They are fetched in
-// the background: when Run starts, every refreshEvery, and when a token is
-// signed by none of them, but never more often than whoever showed it may cause
-// (docs/decisions/0005). While the provider is down the last good keys stay.
+// the background: when Run starts, with back-off until the first fetch succeeds,
+// then every refreshEvery, and when a token is signed by none of them, but never
+// more often than the sender of that token may cause (docs/decisions/0005).
+// While the provider is down the last good keys stay.
 type KeySet struct {
 	config    KeySetConfig
 	documents documents
 	fetches   *prometheus.CounterVec // outcome
 
 	current atomic.Pointer[keys] // nil until the first fetch succeeds
+	waiting waiting              // requests that wait for a fetch
 
 	mu        sync.Mutex
 	fetching  chan struct{}      // closed when the fetch under way ends; nil if none is
@@ -50,6 +50,9 @@ type KeySet struct {
 	lastFetch time.Time          // when the last one began
 	fault     error              // of the last one, if it failed
 	fetched   time.Time          // when the last one that succeeded began
+	next      time.Time          // when Run fetches again; zero if it does not run
+	skipped   []string           // the keys of the last document that cannot be used
+	changed   chan struct{}      // closed when the keys change; nil if nobody waits for it
 	stopped   bool               // none starts any more
 }
 
@@ -63,11 +66,20 @@ const (
 	// The provider itself has handed an ID token over, in exchange for a code
 	// that is good once: that is worth asking sooner, and waiting for.
 	fromProvider = source(2 * time.Second)
+	// Run itself may fetch at any time.
+	ownAccord = source(0)
 )
 
 const (
 	refreshEvery = 5 * time.Minute // the most time for which a withdrawn key is believed
 	fetchTimeout = 5 * time.Second // for discovery and key set together
+)
+
+// The pauses between two fetches until the first one succeeds. A pause is an
+// eighth of the time since the start, within these bounds.
+const (
+	shortestPause = 250 * time.Millisecond
+	longestPause  = 10 * time.Second
 )
 
 // NewKeySet returns a key set that is empty until Run.
@@ -88,17 +100,33 @@ func NewKeySet(c KeySetConfig) *KeySet {
 // returns no fetch is under way and none will be.
 func (s *KeySet) Run(ctx context.Context) {
 	defer s.stop()
-	for {
-		wait := refreshEvery
-		if _, err := s.refreshed(ctx, fromAnybody); err != nil {
-			wait = time.Duration(fromAnybody)
+	started := time.Now()
+	for from := ownAccord; ; {
+		if done := s.fetch(from); done != nil && waited(ctx, done) != nil {
+			return
 		}
+		from = fromAnybody
+		pause := refreshEvery
+		if s.current.Load() == nil {
+			from = ownAccord
+			pause = startPause(time.Since(started))
+		}
+		s.mu.Lock()
+		s.next = time.Now().Add(pause)
+		s.mu.Unlock()
 		select {
-		case <-time.After(wait):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// startPause is the pause before the next fetch when there have been no keys for
+// that long. It is up to a tenth shorter, so that replicas spread their fetches.
+func startPause(tried time.Duration) time.Duration {
+	pause := min(max(tried/8, shortestPause), longestPause)
+	return pause - rand.N(pause/10) //nolint:gosec // spreads load; nobody gains by guessing it
 }
 
 // stop ends the fetch under way and starts no other.
@@ -123,18 +151,22 @@ func (s *KeySet) get(ctx context.Context, from source) (*keys, error) {
 }
 
 // refreshed returns the keys after a fetch. When it is too early for one it
-// returns those at hand, or waits, if the provider itself has given cause.
+// returns those at hand, or waits, if the provider itself has given cause. It
+// does not wait beside too many others, nor for longer than waitAtMost.
 func (s *KeySet) refreshed(ctx context.Context, from source) (*keys, error) {
 	done := s.fetch(from)
-	if done == nil && from == fromProvider {
-		if err := waited(ctx, time.After(s.early(from))); err != nil {
-			return nil, err
+	if s.waiting.enter() {
+		defer s.waiting.leave()
+		wait, cancel := context.WithTimeout(ctx, waitAtMost(from))
+		defer cancel()
+		if done == nil && from == fromProvider && waited(wait, time.After(s.early(from))) == nil {
+			done = s.fetch(from)
 		}
-		done = s.fetch(from)
-	}
-	if done != nil {
-		if err := waited(ctx, done); err != nil {
-			return nil, err
+		if done != nil {
+			_ = waited(wait, done) // who waits no longer takes the keys at hand
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
 		}
 	}
 	if k := s.current.Load(); k != nil {
@@ -162,9 +194,15 @@ func (s *KeySet) early(from source) time.Duration {
 
 // outage says that a token cannot be checked before the next fetch.
 func (s *KeySet) outage(from source, reason string) *clienttoken.Failure {
+	wait := s.early(from)
+	s.mu.Lock()
+	if s.current.Load() == nil && !s.next.IsZero() {
+		wait = min(wait, time.Until(s.next))
+	}
+	s.mu.Unlock()
 	return &clienttoken.Failure{
 		Code:       clienttoken.Unavailable,
-		RetryAfter: max(s.early(from), time.Second),
+		RetryAfter: max(wait, time.Second),
 		Err:        errors.New(reason),
 	}
 }
@@ -204,6 +242,35 @@ func (s *KeySet) Fault() error {
 	return s.fault
 }
 
+// Missing says why there have never been keys, or nil once there are. Without
+// keys a replica is of no use; one that had keys goes on with them.
+func (s *KeySet) Missing() error {
+	if s.current.Load() != nil {
+		return nil
+	}
+	if fault := s.Fault(); fault != nil {
+		return fault
+	}
+	return errors.New("not fetched yet")
+}
+
+// succeeded is when the last fetch that succeeded began; zero: none has.
+func (s *KeySet) succeeded() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetched
+}
+
+// nextChange returns a channel that is closed when the keys change.
+func (s *KeySet) nextChange() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
+
 // tell writes a line when the provider goes away, and one when it is there
 // again. The caller holds mu.
 func (s *KeySet) tell(err error) {
@@ -228,10 +295,21 @@ func (s *KeySet) replace(ctx context.Context) error {
 		return err
 	}
 	s.fetches.WithLabelValues("success").Inc()
-	if old := s.current.Load(); old == nil || !reflect.DeepEqual(old, fresh) {
-		s.current.Store(fresh)
-		s.config.Logger.Info().Str("issuer", s.config.Issuer).Int("keys", len(fresh.list)).
-			Msg("the identity provider has new keys")
+	old := s.current.Load()
+	if old != nil && reflect.DeepEqual(old.list, fresh.list) {
+		return nil
+	}
+	if old != nil {
+		fresh.generation = old.generation + 1
+	}
+	s.current.Store(fresh)
+	s.config.Logger.Info().Str("issuer", s.config.Issuer).Int("keys", len(fresh.list)).
+		Msg("the identity provider has new keys")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
 	}
 	return nil
 }
@@ -252,119 +330,33 @@ func (s *KeySet) download(ctx context.Context) (*keys, error) {
 		return nil, err
 	}
 	fresh := &keys{}
+	var skipped []string
 	for _, raw := range document.Keys {
-		if k, ok := usable(raw); ok {
+		k, err := usable(raw)
+		if err == nil {
 			fresh.list = append(fresh.list, k)
+		} else if len(skipped) < maxSkipped {
+			skipped = append(skipped, err.Error())
 		}
 	}
+	s.skip(skipped)
 	if len(fresh.list) == 0 {
-		return nil, fmt.Errorf("%s holds no key that can be used", url)
+		return nil, fmt.Errorf("%s holds no key that can be used: %s", url, cut(strings.Join(skipped, "; ")))
 	}
 	return fresh, nil
 }
 
-// claims are what a token says, once its signature has been verified.
-type claims struct {
-	standard jwt.Claims
-	all      map[string]any
-}
+// maxSkipped bounds the skipped keys of one document in the log.
+const maxSkipped = 20
 
-// invalid is what is wrong with a token.
-type invalid string
-
-func (i invalid) Error() string { return string(i) }
-
-// verified is a token whose signature is good.
-type verified struct {
-	claims  claims
-	payload json.RawMessage // the claims, as they were signed
-	keys    *keys           // that it was verified with
-}
-
-// maxTokenLength bounds what is parsed, in bytes.
-const maxTokenLength = 8 << 10
-
-// algorithms are the signatures that are accepted: asymmetric ones only, so
-// that a public key can never be used as a secret.
-func algorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
-}
-
-// errKeysNotFresh is a token whose key is not known, while nobody can say
-// whether it is a new one: it is too early to ask, or the provider is down.
-var errKeysNotFresh = errors.New("signed by a key that is not known, and the provider's keys could not be fetched anew")
-
-// verify checks that one of the keys signed a token of one of the types, in
-// lower case and without "application/"; "" is a token that names none. The
-// error is invalid, errKeysNotFresh, or that of get.
-func (s *KeySet) verify(ctx context.Context, token string, from source, types ...string) (verified, error) {
-	asked := time.Now()
-	at, err := s.get(ctx, from)
-	if err != nil {
-		return verified{}, err
-	}
-	if len(token) > maxTokenLength {
-		return verified{}, invalid("token is too long")
-	}
-	signed, err := jwt.ParseSigned(token, algorithms())
-	if err != nil || !spelledAsSigned(token) {
-		return verified{}, invalid("not a token with an accepted algorithm")
-	}
-	header := signed.Headers[0] // the compact form has exactly one
-	if typ := typeOf(header); !slices.Contains(types, typ) {
-		return verified{}, invalid(fmt.Sprintf("token of type %.40q", typ))
-	}
-	v, ok := at.open(signed)
-	if !ok {
-		// The key may be new, or another one under the old name. That is rare,
-		// and not worth waiting for.
-		old := at
-		if at.name(header) {
-			from = fromAnybody
-		}
-		if at, err = s.refreshed(ctx, from); err != nil {
-			return verified{}, err
-		}
-		if at != old {
-			v, ok = at.open(signed)
-		}
-	}
-	if !ok && !at.name(header) && s.fetchedBefore(asked) {
-		return verified{}, fmt.Errorf("%w (kid %.40q, alg %s)", errKeysNotFresh, header.KeyID, header.Algorithm)
-	}
-	if !ok {
-		return verified{}, invalid(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
-	}
-	return v, nil
-}
-
-// fetchedBefore reports whether all the provider's answers are to questions of
-// before then.
-func (s *KeySet) fetchedBefore(then time.Time) bool {
+// skip logs which keys cannot be used and why, once until they change.
+func (s *KeySet) skip(keys []string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fetched.Before(then)
-}
-
-// spelledAsSigned refuses other spellings of a good token, so that nobody can
-// make several tokens of one: base64 decoders skip line breaks and the bits of
-// a last character that say nothing.
-func spelledAsSigned(token string) bool {
-	strict := base64.RawURLEncoding.Strict()
-	for part := range strings.SplitSeq(token, ".") {
-		if _, err := strict.DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
-			return false
-		}
+	known := slices.Equal(s.skipped, keys)
+	s.skipped = keys
+	s.mu.Unlock()
+	if !known && len(keys) > 0 {
+		s.config.Logger.Info().Str("issuer", s.config.Issuer).Strs("skipped", keys).
+			Msg("some of the identity provider's keys cannot be used")
 	}
-	return true
-}
-
-// typeOf is what a token is for: the same provider signs others for other
-// purposes.
-func typeOf(header jose.Header) string {
-	given, present := header.ExtraHeaders[jose.HeaderType]
-	if !present {
-		return ""
-	}
-	return strings.TrimPrefix(strings.ToLower(fmt.Sprint(given)), "application/")
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,8 +34,8 @@ func TestKeysAreFetchedAtMostOnceIn30Seconds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(newIDP(published()...))
-				w.idp.serve(discovery, page)
 				w.run(t)
+				w.idp.serve(discovery, page)
 				thousandStrangers(t, w)
 				fetches := w.idp.fetched()
 				if len(fetches) < 15 || len(fetches) > 21 {
@@ -199,20 +200,74 @@ func TestTheServiceStartsWhileTheProviderIsDown(t *testing.T) {
 	}
 }
 
-// It heals although nobody asks.
-func TestKeysAreFetchedAgainSoonAfterAFailedStart(t *testing.T) {
+// The service has no use before it has keys, so it does not wait for a caller.
+func TestKeysThatComeLateAreFetchedSoonWithoutTraffic(t *testing.T) {
+	for _, c := range []struct{ after, within time.Duration }{
+		{100 * time.Millisecond, 250 * time.Millisecond},
+		{time.Second, 250 * time.Millisecond},
+		{8 * time.Second, time.Second},
+		{time.Minute, 8 * time.Second},
+		{time.Hour, 10 * time.Second},
+	} {
+		bubble(t, c.after.String(), func(t *testing.T) {
+			w := newWorld(newIDP(published()...))
+			up := w.idp.pages[discovery]
+			w.idp.serve(discovery, status(http.StatusInternalServerError))
+			w.run(t)
+			pass(c.after)
+			failed := len(w.idp.fetched())
+			if w.keys.Missing() == nil {
+				t.Error("keys are not missing, though there are none")
+			}
+			w.idp.serve(discovery, up)
+			pass(c.within)
+			if err := w.keys.Missing(); err != nil {
+				t.Errorf("%v after the provider came: %v", c.within, err)
+			}
+			w.want(t, alice, plain())
+			if most := 60 + int(c.after/(9*time.Second)); failed > most {
+				t.Errorf("%d fetches in %v, want at most %d", failed, c.after, most)
+			}
+		})
+	}
+}
+
+func TestKeysThatWereThereAreNotMissingInAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
-		up := w.idp.pages[discovery]
-		w.idp.serve(discovery, status(http.StatusInternalServerError))
 		w.run(t)
-		pass(10 * time.Second)
-		w.idp.serve(discovery, up)
-		pass(20 * time.Second)
-		if n := len(w.idp.fetched()); n != 2 {
-			t.Errorf("%d fetches in the first 30 s, want 2", n)
+		w.idp.serve(discovery, status(http.StatusInternalServerError))
+		pass(time.Hour)
+		if err := w.keys.Missing(); err != nil || w.keys.Fault() == nil {
+			t.Errorf("missing: %v, fault: %v", err, w.keys.Fault())
 		}
-		w.want(t, alice, plain())
+	})
+}
+
+// Requests that wait keep connections: the others are answered at once.
+func TestOnlySomeRequestsWaitForKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all, waiting = 1000, 256
+		w := newWorld(newIDP(published()...))
+		w.idp.serve(discovery, after(time.Hour, text("")))
+		w.run(t)
+		var atOnce, later atomic.Int64
+		var requests sync.WaitGroup
+		for range all {
+			requests.Go(func() {
+				checkUnavailable(t, w, plain())
+				switch time.Since(midnight) {
+				case 0:
+					atOnce.Add(1)
+				case 2 * time.Second:
+					later.Add(1)
+				}
+			})
+		}
+		requests.Wait()
+		if atOnce.Load() != all-waiting || later.Load() != waiting {
+			t.Errorf("%d were answered at once and %d after 2s, want %d and %d", atOnce.Load(), later.Load(), all-waiting, waiting)
+		}
 	})
 }
 
@@ -234,7 +289,7 @@ func checkUnavailable(t *testing.T, w *world, tokens ...string) {
 func TestACallerWhoGoesDoesNotEndTheFetchOfTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...)) // never run: the first caller starts the fetch
-		w.idp.serve(discovery, after(3*time.Second, w.idp.pages[discovery]))
+		w.idp.serve(discovery, after(1500*time.Millisecond, w.idp.pages[discovery]))
 		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Hour, nil)
 		var callers sync.WaitGroup
 		callers.Go(func() {
@@ -252,8 +307,8 @@ func TestACallerWhoGoesDoesNotEndTheFetchOfTheOthers(t *testing.T) {
 		pass(time.Second)
 		cancel()
 		callers.Wait()
-		if since, n := time.Since(midnight), len(w.idp.fetched()); since != 3*time.Second || n != 1 {
-			t.Errorf("the others waited %v for %d fetches, want 3s for 1", since, n)
+		if since, n := time.Since(midnight), len(w.idp.fetched()); since != 1500*time.Millisecond || n != 1 {
+			t.Errorf("the others waited %v for %d fetches, want 1.5s for 1", since, n)
 		}
 	})
 }
@@ -273,8 +328,8 @@ func TestOnlyWhoNamesAnUnknownKeyWaitsForTheProvider(t *testing.T) {
 			t.Errorf("a good token waited %v", waited)
 		}
 		w.want(t, refused, forged("another"))
-		if waited := time.Since(start); waited != 5*time.Second {
-			t.Errorf("an unknown key waited %v for a provider that does not answer, want 5s", waited)
+		if waited := time.Since(start); waited != 2*time.Second {
+			t.Errorf("an unknown key waited %v for a provider that does not answer, want 2s", waited)
 		}
 	})
 }

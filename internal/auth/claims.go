@@ -1,0 +1,130 @@
+package auth
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// claims are the content of a token with a good signature.
+type claims struct {
+	standard jwt.Claims
+	all      map[string]any
+}
+
+// readClaims reads the claims of a token, and their exact text. The error is
+// invalid, and names the claim of a wrong type (RFC 7519, 4.1).
+func readClaims(token *jwt.JSONWebToken) (claims, json.RawMessage, error) {
+	var c claims
+	var payload json.RawMessage
+	if token.UnsafeClaimsWithoutVerification(&c.all, &payload) != nil || c.all == nil {
+		return claims{}, nil, invalid("the claims are not a JSON object with unique members")
+	}
+	r := claimReader{all: c.all}
+	c.standard = jwt.Claims{
+		Issuer:    r.text("iss"),
+		Subject:   r.text("sub"),
+		ID:        r.text("jti"),
+		Audience:  r.audience(),
+		Expiry:    r.time("exp"),
+		NotBefore: r.time("nbf"),
+		IssuedAt:  r.time("iat"),
+	}
+	return c, payload, r.err
+}
+
+// claimReader reads claims of known types. A null counts as an absent claim.
+type claimReader struct {
+	all map[string]any
+	err error // the first one
+}
+
+func (r *claimReader) fail(name, wanted string) {
+	if r.err == nil {
+		r.err = invalid(fmt.Sprintf("claim %s is %s, not %s", name, kindOf(r.all[name]), wanted))
+	}
+}
+
+func (r *claimReader) text(name string) string {
+	text, ok := r.all[name].(string)
+	if !ok && r.all[name] != nil {
+		r.fail(name, "a string")
+	}
+	return text
+}
+
+func (r *claimReader) audience() jwt.Audience {
+	switch aud := r.all["aud"].(type) {
+	case nil:
+	case string:
+		return jwt.Audience{aud}
+	case []any:
+		all := make(jwt.Audience, 0, len(aud))
+		for _, one := range aud {
+			text, ok := one.(string)
+			if !ok {
+				r.fail("aud", "an array of strings")
+				return nil
+			}
+			all = append(all, text)
+		}
+		return all
+	default:
+		r.fail("aud", "a string or an array of strings")
+	}
+	return nil
+}
+
+// endOfTime is the year 10000, in seconds. A time beyond it is one in other
+// units, and cannot be written as RFC 3339 wants it.
+const endOfTime = 253402300800
+
+func (r *claimReader) time(name string) *jwt.NumericDate {
+	if r.all[name] == nil {
+		return nil
+	}
+	seconds, ok := r.all[name].(float64)
+	if !ok {
+		r.fail(name, "a number of seconds")
+		return nil
+	}
+	if math.Abs(seconds) >= endOfTime {
+		r.fail(name, "in seconds since 1970 and before the year 10000")
+		return nil
+	}
+	date := jwt.NumericDate(seconds)
+	return &date
+}
+
+// kindOf is the JSON type of a value, with its article.
+func kindOf(value any) string {
+	switch value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a boolean"
+	case string:
+		return "a string"
+	case float64:
+		return "a number"
+	case []any:
+		return "an array"
+	}
+	return "an object"
+}
+
+// quoted lists texts of a token for the log, within bounds.
+func quoted(texts []string) string {
+	const most = 5
+	var list []string
+	for _, text := range texts[:min(len(texts), most)] {
+		list = append(list, fmt.Sprintf("%.100q", text))
+	}
+	if len(texts) > most {
+		list = append(list, fmt.Sprintf("and %d more", len(texts)-most))
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,199 @@
+package auth_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/auth"
+)
+
+// members is the RSA key of these tests as a provider publishes it, with edits.
+func members(edits object) json.RawMessage {
+	var own object
+	if err := json.Unmarshal([]byte(asJSON(public("rsa", rsaKey()))), &own); err != nil {
+		panic(err)
+	}
+	return json.RawMessage(asJSON(edited(own, edits)))
+}
+
+func TestOptionalMembersNeverCostAKey(t *testing.T) {
+	odd := map[string][]any{
+		"x5c":         {nil, 5, "", "!", []any{}, []any{"!"}, []any{5}, []any{"AQAB"}, object{}},
+		"x5t":         {nil, 5, "", "!", "AQAB", []any{}},
+		"x5t#S256":    {nil, 5, "", "!", "AQAB", object{}},
+		"x5u":         {nil, 5, "", "%zz", "http://[", []any{}},
+		"key_ops":     {nil, 5, "verify", []any{}, []any{"verify"}, []any{"sign"}, []any{5}, object{}},
+		"oth":         {nil, 5, "", []any{}, []any{object{"r": "AQAB"}}},
+		"use":         {nil, 5, "", "sig", "SIG", "Sig", []any{"sig"}, object{}},
+		"alg":         {nil, 5, "", "RS256", "rs256", []any{"RS256"}},
+		"kid":         {nil, absent{}, true, []any{"rsa"}, object{}},
+		"ext":         {nil, true, "true"},
+		"exp":         {0, "never"},
+		"iat":         {"yesterday"},
+		"k":           {5, "AQAB"},
+		"d":           {nil},
+		"priv":        {nil},
+		"issuer":      {"https://other.example.com", object{"a": []any{object{}}}},
+		"":            {object{}},
+		"KTY":         {"EC"},
+		"N":           {"AQAB"},
+		"crv":         {nil, "P-256"},
+		"revoked":     {nil, object{"revoked_at": 5}},
+		"x5t_S256":    {"AQAB"},
+		"nbf":         {1e300},
+		"use_details": {strings.Repeat("a", 10_000)},
+	}
+	for name, values := range odd {
+		for _, value := range values {
+			bubble(t, fmt.Sprintf("%s %.40v", name, value), func(t *testing.T) {
+				w := newWorld(newIDP(members(object{name: value})))
+				w.run(t)
+				w.want(t, alice, plain())
+			})
+		}
+	}
+}
+
+func TestANumberMayNameAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(members(object{"kid": 5}), public("6", otherKey())))
+		w.run(t)
+		w.want(t, alice, headed(object{"kid": "5"}))
+		w.want(t, refused, headed(object{"kid": "6"}))
+	})
+}
+
+// One name for two keys is no reason to lose either.
+func TestKeysMayShareAName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(public("same", otherKey()), public("same", rsaKey()), public("same", ecKey())))
+		w.run(t)
+		w.want(t, alice, headed(object{"kid": "same"}))
+		w.want(t, alice, sign(otherKey(), header(object{"kid": "same"}), claims(nil)))
+		w.want(t, alice, sign(ecKey(), header(object{"alg": "ES256", "kid": "same"}), claims(nil)))
+		w.want(t, refused, sign(attackerKey(), header(object{"kid": "same"}), claims(nil)))
+	})
+}
+
+// logs is a log that a test reads.
+func logs(into *bytes.Buffer) func(*auth.BearerConfig, *auth.KeySetConfig) {
+	return func(_ *auth.BearerConfig, c *auth.KeySetConfig) { c.Logger = zerolog.New(into) }
+}
+
+func TestSkippedKeysAreLoggedOnceWithTheReason(t *testing.T) {
+	for name, c := range map[string]struct {
+		key  any
+		want []string
+	}{
+		"encryption":     {members(object{"use": "enc", "kid": "e1"}), []string{`kid \"e1\"`, `use is \"enc\", not sig`}},
+		"unknown kind":   {json.RawMessage(`{"kty":"LATTICE","kid":"l1"}`), []string{`kid \"l1\"`, "LATTICE"}},
+		"other alg":      {members(object{"alg": "RS512", "kid": "r5"}), []string{`kid \"r5\"`, `alg \"RS512\"`}},
+		"no modulus":     {members(object{"n": absent{}, "kid": "n1"}), []string{`kid \"n1\"`, "n"}},
+		"published":      {members(object{"d": "AQAB", "kid": "leaked"}), []string{`kid \"leaked\"`, "private member d"}},
+		"not an object":  {json.RawMessage(`5`), []string{"not a JSON object"}},
+		"null":           {json.RawMessage(`null`), []string{"not a JSON object"}},
+		"very long name": {members(object{"use": "enc", "kid": strings.Repeat("k", 5000)}), []string{"use is"}},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			var log bytes.Buffer
+			w := newWorld(newIDP(public("rsa", rsaKey()), c.key), logs(&log))
+			w.run(t)
+			pass(3 * refreshEvery)
+			w.want(t, alice, plain())
+			if n := strings.Count(log.String(), "cannot be used"); n != 1 {
+				t.Errorf("%d lines, want 1: %s", n, &log)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("the log lacks %s: %s", want, &log)
+				}
+			}
+			if log.Len() > 2000 {
+				t.Errorf("%d bytes of log", log.Len())
+			}
+			w.idp.publish(public("rsa", rsaKey()), c.key, json.RawMessage(`{"kid":"another"}`))
+			pass(refreshEvery)
+			if n := strings.Count(log.String(), "cannot be used"); n != 2 {
+				t.Errorf("%d lines after a change, want 2: %s", n, &log)
+			}
+		})
+	}
+}
+
+func TestASetWithoutAUsableKeySaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(newIDP(members(object{"use": "enc", "kid": "e1"})))
+		w.run(t)
+		if err := w.keys.Missing(); err == nil || !strings.Contains(err.Error(), `kid "e1": use is "enc", not sig`) {
+			t.Error(err)
+		}
+	})
+}
+
+// The signature is good: the log has to say what is not.
+func TestATokenRefusedForItsClaimsIsNotCalledBadlySigned(t *testing.T) {
+	long := strings.Repeat("a", 3000)
+	for _, c := range []struct {
+		name  string
+		edits object
+		want  []string
+	}{
+		{"iss", object{"iss": "https://other.example.com"}, []string{`iss is "https://other.example.com", expected "https://id.example.com"`}},
+		{"no iss", object{"iss": absent{}}, []string{`iss is "", expected`}},
+		{"aud", object{"aud": "other"}, []string{`aud is ["other"], expected "dropgate"`}},
+		{"several aud", object{"aud": []string{"a", "b", "c", "d", "e", "f", "g"}}, []string{`"a", "b"`, "and 2 more", `expected "dropgate"`}},
+		{"no aud", object{"aud": absent{}}, []string{`aud is [], expected "dropgate"`}},
+		{"long iss", object{"iss": long}, []string{"iss is", `expected "https://id.example.com"`}},
+		{"long aud", object{"aud": []string{long[:1000], long[:1000]}}, []string{"aud is", `expected "dropgate"`}},
+		{"iss a number", object{"iss": 5}, []string{"claim iss is a number, not a string"}},
+		{"iss a list", object{"iss": []string{issuer}}, []string{"claim iss is an array, not a string"}},
+		{"sub a number", object{"sub": 5}, []string{"claim sub is a number, not a string"}},
+		{"sub an object", object{"sub": object{}}, []string{"claim sub is an object, not a string"}},
+		{"sub true", object{"sub": true}, []string{"claim sub is a boolean, not a string"}},
+		{"exp a string", object{"exp": "4102444800"}, []string{"claim exp is a string, not a number"}},
+		{"exp huge", object{"exp": json.RawMessage("1e300")}, []string{"claim exp"}},
+		{"exp in milliseconds", object{"exp": json.RawMessage("1893456000000")}, []string{"claim exp", "in seconds"}},
+		{"exp past", object{"exp": 5}, []string{"expired (exp)"}},
+		{"nbf a string", object{"nbf": "0"}, []string{"claim nbf is a string, not a number"}},
+		{"nbf an object", object{"nbf": object{}}, []string{"claim nbf is an object, not a number"}},
+		{"iat a string", object{"iat": "now"}, []string{"claim iat is a string, not a number"}},
+		{"jti a number", object{"jti": 5}, []string{"claim jti is a number, not a string"}},
+		{"aud an object", object{"aud": object{"dropgate": true}}, []string{"claim aud is an object"}},
+		{"aud with a number", object{"aud": []any{"dropgate", 5}}, []string{"claim aud is an array, not an array of strings"}},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			w := newWorld(newIDP(published()...))
+			w.run(t)
+			_, err := w.authenticate(t.Context(), says(c.edits))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v lacks %s", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "signed by") || len(err.Error()) > 1000 {
+				t.Errorf("%d bytes: %v", len(err.Error()), err)
+			}
+		})
+	}
+	for name, payload := range map[string]string{
+		"not JSON": "alice", "a list": `["alice"]`, "null": "null", "empty": "", "a member twice": `{"sub":"alice","sub":"bob"}`,
+	} {
+		bubble(t, "claims "+name, func(t *testing.T) {
+			w := newWorld(newIDP(published()...))
+			w.run(t)
+			_, err := w.authenticate(t.Context(), sign(rsaKey(), header(nil), payload))
+			if err == nil || !strings.Contains(err.Error(), "the claims are not a JSON object") {
+				t.Error(err)
+			}
+		})
+	}
+}
