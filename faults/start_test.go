@@ -36,7 +36,7 @@ func unwells() map[string]unwell {
 	all := map[string]unwell{
 		"PostgreSQL is mute":   {what: "database", own: true, line: missing + `"database"`},
 		"Redis is mute":        {what: "session store", own: true, line: missing + `"session store"`},
-		"the provider is mute": {what: "identity provider", line: "fetching the identity provider's keys failed"},
+		"the provider is mute": {what: "identity provider keys", own: true, line: "fetching the identity provider's keys failed"},
 		"Dwolla is mute":       {what: "dwolla", line: "getting an access token from Dwolla failed"},
 	}
 	for name, of := range map[string]func(*world) *proxy{

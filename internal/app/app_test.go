@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,14 +62,16 @@ func TestServiceStartsWhileEverythingElseIsDown(t *testing.T) {
 		"DWOLLA_BASE_URL":      "http://" + unusedAddr(t),
 		"AUTH_BEARER_JWKS_URL": "http://" + unusedAddr(t),
 	})
-	if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
-		t.Errorf("readyz: %d %s: what all replicas share must not take them out of service", got.status, got.body)
-	}
+	until(t, "the missing keys are named", func() bool {
+		status, what := s.missing(t)
+		return status == http.StatusServiceUnavailable && slices.Equal(what, []string{"dwolla", "identity provider keys"})
+	})
 	got := s.vend(t, "alice", `{"action":"customer.read"}`)
 	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("without keys: %d %v, want 503 with Retry-After, not 401", got.status, got.header)
 	}
 	s = w.start(t, map[string]string{"DWOLLA_BASE_URL": "http://" + unusedAddr(t)})
+	until(t, "readiness without Dwolla, which all replicas share", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
 	got = s.vend(t, "alice", `{"action":"customer.read"}`)
 	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("without Dwolla: %d %v, want 503 with Retry-After", got.status, got.header)

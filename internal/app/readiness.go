@@ -31,8 +31,18 @@ func (d dependency) why(err error) string {
 	return d.system + ": " + string(reasonOf(err))
 }
 
-// own are those that keep this replica from serving while they are away.
+// own are those that keep this replica from serving while they are away: its
+// stores, and the identity provider's keys until it has had them once. After
+// that it goes on without the provider.
 func (a *App) own() []dependency {
+	all := a.stores()
+	if a.keys != nil {
+		all = append(all, dependency{"identity provider keys", "", func(context.Context) error { return a.keys.Missing() }})
+	}
+	return all
+}
+
+func (a *App) stores() []dependency {
 	var all []dependency
 	if a.store != nil {
 		all = append(all, dependency{"database", a.config.databaseSystem(), a.store.Ping})
@@ -52,7 +62,12 @@ func (a *App) own() []dependency {
 func (a *App) shared() []dependency {
 	all := []dependency{{"dwolla", "", func(context.Context) error { return a.dwolla.Fault() }}}
 	if a.keys != nil {
-		all = append(all, dependency{"identity provider", "", func(context.Context) error { return a.keys.Fault() }})
+		all = append(all, dependency{"identity provider", "", func(context.Context) error {
+			if a.keys.Missing() != nil {
+				return nil // own names it
+			}
+			return a.keys.Fault()
+		}})
 	}
 	return all
 }
@@ -102,7 +117,7 @@ const (
 // when it is there again. Dwolla's client and the keys of the identity provider
 // do so themselves.
 func (a *App) watch(ctx context.Context) {
-	dependencies := a.own()
+	dependencies := a.stores()
 	if len(dependencies) == 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,11 +118,13 @@ func isHTTPS(address string) bool {
 
 // discovery keeps the metadata of one provider. It is fetched when it is first
 // asked for, and anew in the background when it is older than metadataLife;
-// the last good one stays while the provider is down. After a failure nobody
-// asks again for a while that doubles each time.
+// the last good one stays while the provider is down. After a failure there is a
+// pause that doubles each time, and that ends when the provider's keys arrive.
 type discovery struct {
 	issuer    string
 	documents documents
+	keys      *KeySet // of the same issuer
+	waiting   waiting // requests that wait for the first fetch
 
 	mu       sync.Mutex
 	current  metadata
@@ -129,7 +132,7 @@ type discovery struct {
 	fetching chan struct{} // closed when the fetch under way ends; nil if none is
 	failed   error         // of the last fetch
 	wait     time.Duration // after the last failure
-	next     time.Time     // no fetch starts before this
+	next     time.Time     // no fetch starts before this, unless the keys could be fetched since
 }
 
 const (
@@ -137,6 +140,8 @@ const (
 	leastFetchWait   = time.Second
 	longestFetchWait = 30 * time.Second
 )
+
+var errNotDiscovered = errors.New("its discovery document has not been fetched yet")
 
 // get returns the metadata, or a *clienttoken.Failure as long as there has
 // never been any.
@@ -149,11 +154,11 @@ func (d *discovery) get(ctx context.Context) (metadata, error) {
 	}
 	done := d.fetching
 	d.mu.Unlock()
-	if done != nil {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return metadata{}, ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+	if done != nil && d.waiting.enter() {
+		err := waited(ctx, done)
+		d.waiting.leave()
+		if err != nil {
+			return metadata{}, err
 		}
 	}
 	d.mu.Lock()
@@ -161,8 +166,8 @@ func (d *discovery) get(ctx context.Context) (metadata, error) {
 	if d.until.IsZero() {
 		return metadata{}, &clienttoken.Failure{
 			Code:       clienttoken.Unavailable,
-			RetryAfter: time.Until(d.next),
-			Err:        fmt.Errorf("the identity provider: %w", d.failed),
+			RetryAfter: max(time.Until(d.next), leastFetchWait),
+			Err:        fmt.Errorf("the identity provider: %w", cmp.Or(d.failed, errNotDiscovered)),
 		}
 	}
 	return d.current, nil
@@ -172,7 +177,8 @@ func (d *discovery) get(ctx context.Context) (metadata, error) {
 // when whoever asked for it has gone. The caller holds mu.
 func (d *discovery) fetch() {
 	now := time.Now()
-	if d.fetching != nil || now.Before(d.until) || now.Before(d.next) {
+	early := now.Before(d.next) && !d.keys.succeeded().After(d.next.Add(-d.wait))
+	if d.fetching != nil || now.Before(d.until) || early {
 		return
 	}
 	done := make(chan struct{})

@@ -58,6 +58,28 @@ func TestTheProviderIsAskedAfter1s2s4sAndThenEvery30s(t *testing.T) {
 	})
 }
 
+// Readiness says that sign-ins work as soon as there are keys.
+func TestThePauseEndsWhenTheKeysArrive(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		w.idp.serve(discovery, status(http.StatusBadGateway))
+		w.idp.serve(jwks, status(http.StatusBadGateway))
+		go w.keys.Run(t.Context())
+		b := w.browser(t)
+		for time.Since(midnight) < time.Minute {
+			checkFailure(t, w.tryBegin(b))
+			pass(100 * time.Millisecond)
+		}
+		w.describe(nil)
+		w.idp.publish(published()...)
+		for w.keys.Missing() != nil {
+			pass(10 * time.Millisecond)
+		}
+		if err := w.tryBegin(b); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A provider that was well in between is not punished for what was before.
 func TestTheWaitBeginsAnewAfterASuccess(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {

@@ -68,7 +68,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 	secure := strings.HasPrefix(c.Origin, "https://")
 	return &OIDC{
 		config:   c,
-		provider: &discovery{issuer: c.Issuer, documents: newDocuments(c.Transport)},
+		provider: &discovery{issuer: c.Issuer, documents: newDocuments(c.Transport), keys: c.Keys},
 		http: &http.Client{
 			Transport: wholeAnswers{c.Transport},
 			Timeout:   exchangeTimeout,
