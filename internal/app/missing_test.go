@@ -114,10 +114,10 @@ func (w *world) behindGates(t *testing.T, gates map[string]*gate) map[string]str
 func (s *service) tellsOnce(t *testing.T, away []string) {
 	t.Helper()
 	lines := map[string][2]string{
-		"dwolla":            {"getting an access token from Dwolla failed", "Dwolla gives access tokens again"},
+		"dwolla":                 {"getting an access token from Dwolla failed", "Dwolla gives access tokens again"},
 		"identity provider keys": {"fetching the identity provider's keys failed", "the identity provider answers again"},
-		"database":          {`"missing":"database"`, `"found":"database"`},
-		"session store":     {`"missing":"session store"`, `"found":"session store"`},
+		"database":               {`"missing":"database"`, `"found":"database"`},
+		"session store":          {`"missing":"session store"`, `"found":"session store"`},
 	}
 	for _, what := range away {
 		until(t, "the log says that it is there again", func() bool { return strings.Contains(s.logs.String(), lines[what][1]) })
