@@ -42,6 +42,7 @@ func (f faults) check(c *Config) {
 	f.checkDwolla(c)
 	f.checkListeners(c)
 	f.checkAuth(c)
+	f.checkPlaintext(c)
 	f.checkRedis(c)
 	f.checkDirectory(c)
 	f.checkEnrollment(c)
@@ -233,10 +234,14 @@ func (f faults) checkRedis(c *Config) {
 	if c.RedisURL.IsZero() {
 		return
 	}
-	if client, err := openRedis(c.RedisURL); err != nil {
+	client, err := openRedis(c.RedisURL)
+	if err != nil {
 		f.add("REDIS_URL", err.Error())
-	} else {
-		_ = client.Close() // which has not connected
+		return
+	}
+	_ = client.Close() // which has not connected
+	if c.needsTLS(overRedis) && !redisIsPrivate(client.Options()) {
+		f.add("REDIS_URL", "reaches another machine without verified TLS: use rediss:// without skip_verify, or set ALLOW_PLAINTEXT=redis where a mesh encrypts")
 	}
 }
 
@@ -251,11 +256,6 @@ func checkPublicURL(raw string, environment clienttoken.Environment) error {
 		return fmt.Errorf("%q is not https", raw)
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 func (f faults) checkForward(c *Config) {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,15 +41,24 @@ func isPostgres(c *Config) bool {
 
 func (f faults) checkDatabase(c *Config) {
 	if isPostgres(c) {
-		if database, err := customer.OpenPostgres(c.DatabaseURL); err != nil {
-			f.add("DATABASE_URL", err.Error())
-		} else {
-			_ = database.Close() // which has not connected
-		}
+		f.checkPostgres(c)
 		return
 	}
 	if path, found := strings.CutPrefix(c.DatabaseURL.Reveal(), "sqlite:"); !found || path == "" {
 		f.add("DATABASE_URL", "is neither sqlite:FILE nor postgres://user:password@host:5432/name")
+	}
+}
+
+func (f faults) checkPostgres(c *Config) {
+	servers, err := customer.PostgresServers(c.DatabaseURL)
+	if err != nil {
+		f.add("DATABASE_URL", err.Error())
+		return
+	}
+	exposed := func(s customer.PostgresServer) bool { return !s.Socket && !s.Verified && !isLoopback(s.Host) }
+	if c.needsTLS(overPostgres) && slices.ContainsFunc(servers, exposed) {
+		f.add("DATABASE_URL", "reaches another machine without verified TLS: set sslmode=verify-full, with sslrootcert where the CA is your own, "+
+			"or ALLOW_PLAINTEXT=postgres where a mesh encrypts (verify-ca does not compare the server's name)")
 	}
 }
 

@@ -67,7 +67,7 @@ type Config struct {
 	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database, and for webhooks: sqlite:FILE, made on first start, for one replica; or postgres://user:password@host:5432/name. For query: the application's own postgres://…"`
 	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" help:"required for lookup: such as https://app.internal/users/{user}/dwolla-customer; https in production"`
 	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" help:"for lookup: sent to the application as a bearer token, at least 16 characters"`
-	CustomerQuery  string             `env:"CUSTOMER_QUERY" help:"required for query: one SELECT of one column, a Customer's id or URL, by the user's id as $1"`
+	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" help:"required for query: one SELECT of one column, a Customer's id or URL, by the user's id as $1"`
 	CustomerCache  time.Duration      `env:"CUSTOMER_CACHE" envDefault:"10s" help:"how long a user's Customer and its status are believed: 0s to 5m"`
 	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"how often a Customer's status is read from Dwolla, for services without webhooks: 10s to 24h, or 0s for never"`
 	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" help:"comma-separated base64 keys of 32 bytes or more, the first one signs: lets users of database create their Customers themselves (default: none)"`
@@ -76,6 +76,8 @@ type Config struct {
 
 	RateLimitUser ratelimit.Limit `env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"how often one user may ask: N per time, N at once and then evenly; N from 9 to 1000000, the time from 1s to 24h; or off"`
 	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"how often one address may ask, of IPv6 one /64, signed in or not; likewise"`
+
+	AllowPlaintext []string `env:"ALLOW_PLAINTEXT" help:"for production, where a service mesh encrypts: comma-separated postgres and redis, whose connections to other machines then need no verified TLS (default: none)"`
 
 	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
 	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
@@ -107,7 +109,8 @@ func (e *ConfigError) Error() string {
 }
 
 // Load reads the configuration from environment variables ("NAME=value", as
-// os.Environ gives them). An empty variable counts as one that is not set. A
+// os.Environ gives them). An empty variable counts as one that is not set. White
+// space and a byte order mark around a value are not a part of it. A
 // secret X may be given as X_FILE, the name of a file that holds it. The error
 // is a *ConfigError with all faults at once; no fault shows a secret.
 func Load(environ []string) (Config, error) {
@@ -124,6 +127,7 @@ func loadDirectory(environ []string) (Config, error) {
 	if c.CustomerSource != "database" {
 		f.add("CUSTOMER_SOURCE", "is not database: the links are somebody else's")
 	}
+	f.checkPlaintext(&c)
 	f.checkDatabase(&c)
 	return c.unless(f)
 }
@@ -139,13 +143,9 @@ func (c Config) unless(f faults) (Config, error) {
 // read fills a Config, and checks nothing but that the values can be read.
 func read(environ []string) (Config, faults) {
 	vars := env.ToMap(environ)
-	for name, value := range vars {
-		if value == "" {
-			delete(vars, name)
-		}
-	}
 	var c Config
 	f := faults{}
+	f.readValues(vars)
 	f.readSecretFiles(vars)
 	f.parse(&c, vars)
 	for _, name := range reserved() {
@@ -172,7 +172,8 @@ func (f faults) readSecretFiles(vars map[string]string) {
 			continue
 		}
 		content, err := readAtMost(file, maxSecret+1)
-		value := strings.TrimRight(string(content), "\r\n")
+		value := clean(string(content))
+		wrong := checkText(value)
 		switch {
 		case err != nil:
 			f.add(name+"_FILE", err.Error())
@@ -180,6 +181,8 @@ func (f faults) readSecretFiles(vars map[string]string) {
 			f.add(name+"_FILE", fmt.Sprintf("%s is larger than %d bytes", file, maxSecret))
 		case value == "":
 			f.add(name+"_FILE", file+" is empty")
+		case wrong != nil:
+			f.add(name+"_FILE", file+" "+wrong.Error())
 		default:
 			vars[name] = value
 		}
@@ -211,7 +214,7 @@ func (f faults) parse(c *Config, vars map[string]string) {
 			f.add(name, err.Error())
 		}
 	}
-	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs} {
+	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.AllowPlaintext} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}
@@ -233,7 +236,7 @@ func settings() func(yield func(reflect.StructField) bool) {
 // Usage is the table of all settings, as `server -help` prints it.
 func Usage() string {
 	var b strings.Builder
-	b.WriteString("Configuration comes from environment variables. An empty one counts as not set.\n\n")
+	b.WriteString("Configuration comes from environment variables. An empty one counts as not set, and\nwhite space around a value is not a part of it.\n\n")
 	for field := range settings() {
 		name, help := field.Tag.Get("env"), field.Tag.Get("help")
 		if standard := field.Tag.Get("envDefault"); standard != "" {

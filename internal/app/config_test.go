@@ -197,36 +197,6 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 	}
 }
 
-func TestLoadReadsASecretFromAFile(t *testing.T) {
-	write := func(content string) string {
-		file := filepath.Join(t.TempDir(), "secret")
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	vars := good()
-	delete(vars, "DWOLLA_CLIENT_SECRET")
-	vars["DWOLLA_CLIENT_SECRET_FILE"] = write("from-a-file\n")
-	config, err := app.Load(environ(vars))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := config.ClientSecret.Reveal(); got != "from-a-file" {
-		t.Errorf("secret %q", got)
-	}
-	for want, file := range map[string]string{
-		"no such file": filepath.Join(t.TempDir(), "none"),
-		"is empty":     write("\n"),
-		"larger than":  write(strings.Repeat("x", 64<<10+1)),
-	} {
-		faults := faultsOf(t, map[string]string{"DWOLLA_CLIENT_SECRET": "", "DWOLLA_CLIENT_SECRET_FILE": file})
-		if len(faults) != 1 || !strings.HasPrefix(faults[0], "DWOLLA_CLIENT_SECRET_FILE: ") || !strings.Contains(faults[0], want) {
-			t.Errorf("faults %q, want one with %q", faults, want)
-		}
-	}
-}
-
 // TestReadmeListsEverySetting keeps the README's table and the code's from
 // drifting apart: same names, same defaults.
 func TestReadmeListsEverySetting(t *testing.T) {

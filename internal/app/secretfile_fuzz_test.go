@@ -9,11 +9,11 @@ import (
 	"dropgate/internal/app"
 )
 
-// FuzzSecretFile: a file stands for the variable of the same content without the
-// line breaks at its end, and no fault shows what is in it.
+// FuzzSecretFile: a file means the same as the variable with its content, and no
+// fault shows what is in it.
 func FuzzSecretFile(f *testing.F) {
 	for _, content := range []string{
-		"", "\n", "\r\n\n", "a-secret-of-the-client", "a-secret-of-the-client\n", "a-secret-of-the-client\r\n", " a-secret-of-the-client ", "short", "\ufeffa-secret-of-the-client", "two-lines-of\na-secret\n",
+		"", "\n", "\r\n\n", "a-secret-of-the-client", "a-secret-of-the-client\n", "a-secret-of-the-client\r\n", " a-secret-of-the-client ", "short", "\ufeffa-secret-of-the-client", "two-lines-of\na-secret\n", "\"a-secret-in-quotes-of-a-file\"", "\xff\xfea\x00-\x00s\x00", "a-secret-and-a-no-break-space\u00a0",
 		"a-secret-of-the-\x00-client", "a-secret-\xff-of-the-client", "redis://user:the-password-of-redis@127.0.0.1:6379/0", "redis://:the-password-of-redis@[::1", "rediss://x:%zz@the-host-of-redis",
 		"postgres://user:the-password-of-postgres@127.0.0.1:5432/x", "sqlite:", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=,c2hvcnQ", strings.Repeat("x", 64<<10), strings.Repeat("x", 64<<10+1),
 	} {
@@ -34,13 +34,13 @@ func FuzzSecretFile(f *testing.F) {
 // checkSecretFile loads a configuration with a file that holds content.
 func checkSecretFile(t *testing.T, name, file, content string) {
 	t.Helper()
-	value := strings.TrimRight(content, "\r\n")
 	fromFile, faults := loadSecret(name+"_FILE", file)
+	value := trimmed(content)
 	if value == "" || len(content) > 64<<10 {
 		if !strings.Contains(faults, name+"_FILE: "+file) {
 			t.Errorf("%d bytes for %s: %s", len(content), name, faults)
 		}
-	} else if want, wantFaults := loadSecret(name, value); faults != wantFaults || fromFile.DatabaseURL.Reveal() != want.DatabaseURL.Reveal() ||
+	} else if want, wantFaults := loadSecret(name, content); strings.ReplaceAll(faults, name+"_FILE: "+file+" ", name+": ") != wantFaults || fromFile.DatabaseURL.Reveal() != want.DatabaseURL.Reveal() ||
 		fromFile.OIDCSecret.Reveal() != want.OIDCSecret.Reveal() {
 		t.Errorf("%s from the file %q: %s; from the environment: %s", name, content, faults, wantFaults)
 	}
@@ -48,6 +48,17 @@ func checkSecretFile(t *testing.T, name, file, content string) {
 		if len(piece) >= 16 && strings.Contains(strings.ReplaceAll(faults, file, ""), piece) {
 			t.Errorf("%s=%q: the faults say %s", name, content, faults)
 		}
+	}
+}
+
+// trimmed is a value without what never is a part of it.
+func trimmed(value string) string {
+	for {
+		shorter := strings.TrimPrefix(strings.Trim(value, " \t\r\n\v\f"), "\ufeff")
+		if shorter == value {
+			return value
+		}
+		value = shorter
 	}
 }
 

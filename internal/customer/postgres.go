@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -102,6 +104,34 @@ func withoutPrepared(url string, chosen pgx.QueryExecMode) pgx.QueryExecMode {
 		return chosen
 	}
 	return pgx.QueryExecModeCacheDescribe
+}
+
+// PostgresServer is one way to a server that a URL allows.
+type PostgresServer struct {
+	Host     string // a name or an address, without brackets; a folder for a socket
+	Socket   bool
+	Verified bool // with TLS, by a certificate for Host
+}
+
+// PostgresServers returns every way that pgx may take for url, with what the
+// environment (PGHOST, PGSSLMODE) and a service file add to it. A URL may name
+// several hosts, and sslmode=prefer tries each one with and without TLS. The
+// error is that of [OpenPostgres].
+func PostgresServers(url clienttoken.Secret) ([]PostgresServer, error) {
+	config, err := parsePostgresURL(url.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	server := func(host string, port uint16, with *tls.Config) PostgresServer {
+		network, _ := pgconn.NetworkAddress(host, port)
+		// verify-ca skips Go's verification, and has one that ignores the name.
+		return PostgresServer{Host: host, Socket: network == "unix", Verified: with != nil && !with.InsecureSkipVerify}
+	}
+	servers := []PostgresServer{server(config.Host, config.Port, config.TLSConfig)}
+	for _, next := range config.Fallbacks {
+		servers = append(servers, server(next.Host, next.Port, next.TLSConfig))
+	}
+	return servers, nil
 }
 
 var errPostgresURL = errors.New("is no URL such as postgres://user:password@host:5432/database?sslmode=verify-full" +

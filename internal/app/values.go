@@ -1,0 +1,89 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// whiteSpace is what editors, shells and env files leave around a value.
+const whiteSpace = " \t\r\n\v\f"
+
+const byteOrderMark = "\ufeff"
+
+// clean returns a value without the ASCII white space around it and without a
+// byte order mark in front.
+func clean(value string) string {
+	for {
+		shorter := strings.TrimPrefix(strings.Trim(value, whiteSpace), byteOrderMark)
+		if shorter == value {
+			return value
+		}
+		value = shorter
+	}
+}
+
+// checkText says what keeps a clean value from being the text that the operator
+// meant. It quotes nothing but the code point of one character.
+func checkText(value string) error {
+	switch {
+	case strings.HasPrefix(value, "\xff\xfe"), strings.HasPrefix(value, "\xfe\xff"), strings.ContainsRune(value, 0):
+		return errors.New("holds UTF-16 or NUL bytes: save it as UTF-8")
+	case !utf8.ValidString(value):
+		return errors.New("is not UTF-8")
+	case quoted(value):
+		return errors.New("has quotes around it, which would be a part of it: remove the quotes")
+	}
+	if at := strings.IndexFunc(value, invisible); at >= 0 {
+		r, _ := utf8.DecodeRuneInString(value[at:])
+		return fmt.Errorf("holds the character %U, which cannot be seen: remove it (or write it as %%XX in a URL)", r)
+	}
+	return nil
+}
+
+func quoted(value string) bool {
+	for _, quotes := range []string{`"`, `'`, "`"} {
+		if len(value) > 1 && strings.HasPrefix(value, quotes) && strings.HasSuffix(value, quotes) {
+			return true
+		}
+	}
+	return strings.HasPrefix(value, "“") || strings.HasPrefix(value, "‘")
+}
+
+// invisible reports whether r is a control or formatting character, a space
+// other than the ASCII one, or what a failed conversion leaves in a text.
+func invisible(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r != ' ' && unicode.IsSpace(r) || r == utf8.RuneError
+}
+
+// readValues cleans the settings in vars. One that has a fault is deleted.
+func (f faults) readValues(vars map[string]string) {
+	for field := range settings() {
+		name := field.Tag.Get("env")
+		for _, name := range []string{name, name + "_FILE"} {
+			value, set := vars[name]
+			if value = clean(value); value == "" {
+				delete(vars, name)
+				continue
+			}
+			if err := checkText(oneLine(field, value)); err != nil && set {
+				f.add(name, err.Error())
+				delete(vars, name)
+				continue
+			}
+			vars[name] = value
+		}
+	}
+}
+
+// oneLine is a value without the line breaks and tabs that it may have: a list
+// and a statement may be several lines of a YAML file.
+func oneLine(field reflect.StructField, value string) string {
+	if field.Type.Kind() != reflect.Slice && field.Tag.Get("lines") == "" {
+		return value
+	}
+	return strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(value)
+}
