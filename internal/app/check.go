@@ -114,19 +114,6 @@ func (f faults) checkListeners(c *Config) {
 	}
 }
 
-// checkOrigin accepts an origin exactly as a browser writes it in Origin.
-func checkOrigin(origin string, environment clienttoken.Environment) error {
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin ||
-		strings.Contains(origin, "*") || strings.ToLower(origin) != origin {
-		return fmt.Errorf("%s is no exact origin such as https://app.example.com (lower case, no path, no *)", shown(origin))
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || environment == clienttoken.Production) {
-		return fmt.Errorf("%q is not https", origin)
-	}
-	return nil
-}
-
 func (f faults) checkAuth(c *Config) {
 	if len(c.AuthModes) == 0 {
 		f.add("AUTH_MODES", "is required: without a mode nobody can sign in")
@@ -252,7 +239,8 @@ func checkPublicURL(raw string, environment clienttoken.Environment) error {
 	if err := checkOrigin(raw, environment); err != nil {
 		return fmt.Errorf("%w; a path belongs into BASE_PATH", err)
 	}
-	if u, err := url.Parse(raw); err != nil || u.Scheme != "https" && !isLoopback(u.Hostname()) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
 		return fmt.Errorf("%q is not https", raw)
 	}
 	return nil

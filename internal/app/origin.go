@@ -1,0 +1,212 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"dropgate/internal/clienttoken"
+)
+
+// shellSchemes are the schemes of pages that no server sends: those of mobile
+// and desktop shells, and of browser extensions.
+func shellSchemes() []string {
+	return []string{"app", "capacitor", "ionic", "tauri", "chrome-extension", "moz-extension", "safari-web-extension"}
+}
+
+// tauriOrigin is that of Tauri on Android and Windows. RFC 6761 keeps .localhost
+// on the machine, so that nobody on the way can change the page.
+const tauriOrigin = "http://tauri.localhost"
+
+// checkOrigin accepts an origin exactly as a browser writes it in the header
+// Origin (https://url.spec.whatwg.org/#origin), so that comparing texts is
+// enough. For any other spelling the error has the right one, unless there is
+// none.
+func checkOrigin(origin string, environment clienttoken.Environment) error {
+	written, err := browserOrigin(origin)
+	if err != nil {
+		return fmt.Errorf("%s is no origin that a browser sends, such as https://app.example.com: %w", shown(origin), err)
+	}
+	if written != origin {
+		return fmt.Errorf("%s is not as browsers write it: write %s", shown(origin), written)
+	}
+	scheme, _, _ := strings.Cut(origin, "://")
+	if scheme == "http" && environment == clienttoken.Production && origin != tauriOrigin {
+		return fmt.Errorf("%q is not https", origin)
+	}
+	return nil
+}
+
+// browserOrigin is the origin of a URL as a browser writes it. It takes what
+// people write, a host without a scheme included.
+func browserOrigin(raw string) (string, error) {
+	if strings.EqualFold(raw, "null") {
+		return "", errors.New("null is what any page without an origin sends")
+	}
+	scheme, rest := splitScheme(raw)
+	web := scheme == "http" || scheme == "https"
+	if !web && !slices.Contains(shellSchemes(), scheme) {
+		return "", fmt.Errorf("its scheme is neither http, https nor one of %s", strings.Join(shellSchemes(), ", "))
+	}
+	end := strings.IndexAny(rest, `/\?#`)
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, path := rest[:end], rest[end:]
+	if strings.Contains(path, "@") {
+		return "", errors.New("it has an @ behind the host")
+	}
+	host := authority[strings.LastIndex(authority, "@")+1:]
+	host, port, err := splitPort(host)
+	if err != nil {
+		return "", err
+	}
+	if host, err = browserHost(host); err != nil {
+		return "", err
+	}
+	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return scheme + "://" + host, nil
+	}
+	return scheme + "://" + host + ":" + port, nil
+}
+
+// splitScheme takes the scheme off a URL. Browsers read https:a and https:\a like
+// https://a, and people write a.
+func splitScheme(raw string) (scheme, rest string) {
+	if web := regexp.MustCompile(`^(?i)(https?):[/\\]*`).FindStringSubmatch(raw); web != nil {
+		return strings.ToLower(web[1]), raw[len(web[0]):]
+	}
+	if scheme, rest, found := strings.Cut(raw, "://"); found {
+		return strings.ToLower(scheme), rest
+	}
+	return "https", raw
+}
+
+// splitPort takes the port off a host, and leaves out its leading zeros.
+func splitPort(authority string) (host string, port string, err error) {
+	host = authority
+	if at := strings.LastIndex(authority, ":"); at > strings.LastIndex(authority, "]") {
+		host, port = authority[:at], authority[at+1:]
+	}
+	if port == "" {
+		return host, "", nil
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return "", "", errors.New("its port is not a number from 0 to 65535")
+	}
+	return host, strconv.FormatUint(number, 10), nil
+}
+
+// browserHost is a host as browsers write it: in lower case, as A-labels, and
+// addresses in their one canonical form.
+func browserHost(host string) (string, error) {
+	if address, found := strings.CutPrefix(host, "["); found {
+		return browserIPv6(strings.TrimSuffix(address, "]"))
+	}
+	decoded, err := url.PathUnescape(host)
+	if err != nil {
+		return "", errors.New("it has a % that does not begin an escape")
+	}
+	// UTS 46 as browsers use it (https://url.spec.whatwg.org/#concept-domain-to-ascii):
+	// an underscore and a hyphen are good anywhere.
+	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false),
+		idna.CheckHyphens(false), idna.CheckJoiners(true), idna.BidiRule())
+	ascii, err := profile.ToASCII(decoded)
+	if err != nil {
+		return "", errors.New("its host is no domain name")
+	}
+	if err := checkLabels(ascii); err != nil {
+		return "", err
+	}
+	if endsInNumber(ascii) {
+		return browserIPv4(strings.TrimSuffix(ascii, "."))
+	}
+	return ascii, nil
+}
+
+// checkLabels refuses a name that browsers refuse, or that has no address in the
+// DNS (RFC 1035, 2.3.4).
+func checkLabels(name string) error {
+	if strings.Contains(name, "*") {
+		return errors.New("it has a *: name each origin")
+	}
+	if !regexp.MustCompile(`^[a-z0-9!$&'()+,;=_~"{}.` + "`" + `-]+$`).MatchString(name) {
+		return errors.New("its host is missing, or has characters that no host has")
+	}
+	if len(strings.TrimSuffix(name, ".")) > 253 {
+		return errors.New("its host is longer than 253 characters")
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		if label == "" || len(label) > 63 {
+			return errors.New("its host has a label that is empty or longer than 63 characters")
+		}
+	}
+	return nil
+}
+
+// endsInNumber reports whether browsers take a host for an IPv4 address
+// (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+func endsInNumber(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndex(host, ".")+1:]
+	return regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`).MatchString(last)
+}
+
+// browserIPv4 reads an IPv4 address in any form that browsers read: one to four
+// parts, each in decimal, octal or hexadecimal, the last one for all that is left
+// (https://url.spec.whatwg.org/#concept-ipv4-parser).
+func browserIPv4(host string) (string, error) {
+	wrong := errors.New("its host ends in a number and is no IPv4 address")
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return "", wrong
+	}
+	var address uint64
+	for i, part := range parts {
+		number, err := ipv4Number(part)
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		if err != nil || number >= 1<<bits {
+			return "", wrong
+		}
+		address = address<<bits | number
+	}
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}).String(), nil //nolint:gosec // a byte each
+}
+
+func ipv4Number(part string) (uint64, error) {
+	if digits, found := strings.CutPrefix(part, "0x"); found {
+		if digits == "" {
+			return 0, nil
+		}
+		return strconv.ParseUint(digits, 16, 33) //nolint:wrapcheck // its caller says what is wrong
+	}
+	if digits, found := strings.CutPrefix(part, "0"); found && digits != "" {
+		return strconv.ParseUint(digits, 8, 33) //nolint:wrapcheck // likewise
+	}
+	return strconv.ParseUint(part, 10, 33) //nolint:wrapcheck // likewise
+}
+
+// browserIPv6 is an IPv6 address as browsers write it: like RFC 5952, but never
+// with an IPv4 address in it.
+func browserIPv6(address string) (string, error) {
+	parsed, err := netip.ParseAddr(address)
+	if err != nil || !parsed.Is6() || parsed.Zone() != "" {
+		return "", errors.New("its host is no IPv6 address without a zone")
+	}
+	if parsed.Is4In6() {
+		b := parsed.As16()
+		return fmt.Sprintf("[::ffff:%x:%x]", uint16(b[12])<<8|uint16(b[13]), uint16(b[14])<<8|uint16(b[15])), nil
+	}
+	return "[" + parsed.String() + "]", nil
+}
