@@ -5,10 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 )
 
 // EnrollmentKeys are the keys that correlationIds are made with. The first one
@@ -26,29 +25,15 @@ type EnrollmentKeys struct {
 	keys [][]byte
 }
 
-const (
-	minEnrollmentKey  = 32 // bytes
-	maxEnrollmentKeys = 8
-)
-
-// ParseEnrollmentKeys reads comma-separated base64 keys of at least 32 bytes
-// each, of either alphabet and with or without padding. No error shows a key.
+// ParseEnrollmentKeys reads a list of keys as [keyring.Parse] does.
 func ParseEnrollmentKeys(list clienttoken.Secret) (EnrollmentKeys, error) {
+	ring, err := keyring.Parse(list)
+	if err != nil {
+		return EnrollmentKeys{}, err //nolint:wrapcheck // the caller names the setting
+	}
 	var k EnrollmentKeys
-	for i, text := range strings.Split(list.Reveal(), ",") {
-		text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(text), "="))
-		key, err := base64.RawStdEncoding.Strict().DecodeString(text)
-		switch {
-		case err != nil:
-			return EnrollmentKeys{}, fmt.Errorf("key %d is not base64", i+1)
-		case len(key) < minEnrollmentKey:
-			return EnrollmentKeys{}, fmt.Errorf("key %d has %d bytes, and needs %d", i+1, len(key), minEnrollmentKey)
-		case slices.ContainsFunc(k.keys, func(other []byte) bool { return hmac.Equal(other, key) }):
-			return EnrollmentKeys{}, fmt.Errorf("key %d is given twice", i+1)
-		case i == maxEnrollmentKeys:
-			return EnrollmentKeys{}, fmt.Errorf("there are more than %d keys", maxEnrollmentKeys)
-		}
-		k.keys = append(k.keys, key)
+	for _, key := range ring.Keys() {
+		k.keys = append(k.keys, []byte(key.Reveal()))
 	}
 	return k, nil
 }

@@ -19,7 +19,7 @@ func enrolling(t *testing.T) func(*setup) {
 	t.Helper()
 	var store *customer.Database
 	fromDatabase := fromSQLite(t, func(s *customer.Database) { store = s })
-	keys, err := customer.ParseEnrollmentKeys(clienttoken.NewSecret(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))))
+	keys, err := customer.ParseEnrollmentKeys(clienttoken.NewSecret(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 31) + "."))))
 	if err != nil {
 		t.Fatal(err)
 	}
