@@ -30,7 +30,11 @@ func measureMany(ctx context.Context, s *stage, o options, out, progress io.Writ
 			return errNoStores
 		}
 		keepers = append(keepers, with.redis)
-		like := b.recipeForSessions(fmt.Sprintf("%d users", bystanders), with.cookies, append(with.env, "CUSTOMER_CACHE=0s")...)
+		cookies, err := with.redis.makeSessions(ctx, b, bystanders)
+		if err != nil {
+			return err
+		}
+		like := b.recipeForSessions(fmt.Sprintf("%d users", bystanders), cookies, append(with.env, "CUSTOMER_CACHE=0s")...)
 		server, _, err := s.startServer(ctx, b, like)
 		if err != nil {
 			return err

@@ -94,13 +94,12 @@ func alone(ctx context.Context, s *stage, b backends, postgres string) (*part, e
 
 // shared is what the targets of the second part share.
 type shared struct {
-	redis   *keeper
-	cookies []string
-	env     []string // of a server that uses all of it
+	redis *keeper
+	env   []string // of a server that uses all of it
 }
 
 // share makes them, or returns nil where there is no PostgreSQL or no Redis. So
-// many bystanders are in both.
+// many bystanders are in the directory.
 func share(ctx context.Context, s *stage, postgres string, bystanders int) (*shared, error) {
 	if postgres == "" {
 		return nil, nil //nolint:nilnil // as documented
@@ -109,15 +108,11 @@ func share(ctx context.Context, s *stage, postgres string, bystanders int) (*sha
 	if err != nil || redis == nil {
 		return nil, err
 	}
-	cookies, err := redis.makeSessions(ctx, bystanders)
-	if err != nil {
-		return nil, err
-	}
 	env, err := s.makeDirectory(ctx, postgres, bystanders)
 	if err != nil {
 		return nil, err
 	}
-	return &shared{redis, cookies, append(env, "REDIS_URL="+redis.url)}, nil
+	return &shared{redis, append(env, "REDIS_URL="+redis.url)}, nil
 }
 
 // errNoStores says that there is nothing to measure.
@@ -126,12 +121,16 @@ var errNoStores = errors.New("TEST_POSTGRES_URL is not set, or there is no redis
 // together is the second part: replicas that share limits and sessions in Redis
 // and a directory in PostgreSQL.
 func together(ctx context.Context, s *stage, b backends, with *shared) (*part, error) {
+	cookies, err := with.redis.makeSessions(ctx, b, 0)
+	if err != nil {
+		return nil, err
+	}
 	targets, err := s.startAll(ctx, b, []recipe{
 		b.recipeForBearer(theBearer, with.env...),
-		b.recipeForSessions(theSession, with.cookies, with.env...),
+		b.recipeForSessions(theSession, cookies, with.env...),
 	}, []recipe{
 		{theHandler, b.bearer, []string{"handler"}},
-		{theLooker, with.cookies, []string{"handler", "-redis", with.redis.url}},
+		{theLooker, cookies, []string{"handler", "-redis", with.redis.url}},
 	})
 	return &part{title: "with Redis and PostgreSQL", targets: targets, connections: []int{1, 4, 16, 64, 256}, bases: []string{theHandler, theLooker}}, err
 }
@@ -146,6 +145,9 @@ const breath = 150 * time.Millisecond
 // waiting is the third part: the same in front of a slow Dwolla.
 func waiting(ctx context.Context, s *stage, b backends, with *shared) (*part, error) {
 	p, err := together(ctx, s, b, with)
+	if err != nil {
+		return nil, err
+	}
 	p.title, p.connections, p.pause = "Dwolla takes "+slowDwolla.String()+", each caller pauses for "+breath.String(), []int{256}, breath
-	return p, err
+	return p, nil
 }

@@ -10,12 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"dropgate/bench/scratch"
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
+	"dropgate/internal/ratelimit"
 )
 
 // keeper is a Redis of the bench's own, which writes nothing to disk.
@@ -55,11 +59,27 @@ func (s *stage) startRedis(ctx context.Context) (*keeper, error) {
 	}
 }
 
-// makeSessions signs in all users, in the form in which the server keeps that,
-// after so many bystanders, who have a session, a Customer and
-// nothing to do. It returns the users' cookies, as lines of a header.
-func (k *keeper) makeSessions(ctx context.Context, bystanders int) ([]string, error) {
-	store := session.NewRedis(k.client, session.Limits{Idle: time.Hour, Lifetime: 8 * time.Hour, Now: time.Now})
+// What the servers with sessions are to their identity provider. Their sessions
+// belong to it.
+const (
+	oidcClient = "bench"
+	oidcSecret = "the-secret-of-the-bench"
+	publicURL  = "http://127.0.0.1:8080"
+)
+
+// makeSessions signs in all users for the servers of recipeForSessions, after so
+// many bystanders, who have a session, a Customer and nothing to do. It returns the
+// users' cookies, as lines of a header.
+func (k *keeper) makeSessions(ctx context.Context, b backends, bystanders int) ([]string, error) {
+	store := session.NewRedis(session.RedisConfig{
+		Client:     k.client,
+		Limits:     session.Limits{Idle: time.Hour, Lifetime: 8 * time.Hour, Now: time.Now},
+		Keys:       keyring.Of(clienttoken.NewSecret(oidcSecret)),
+		Scope:      session.Scope{Issuer: b.Issuer, ClientID: oidcClient, UserClaim: "sub", Origin: publicURL},
+		UserLimit:  ratelimit.UserKey,
+		Logger:     zerolog.Nop(),
+		Registerer: prometheus.NewRegistry(),
+	})
 	group, groupCtx := errgroup.WithContext(ctx)
 	const signIns = 16 // at a time
 	for part := range signIns {
@@ -101,7 +121,7 @@ func signIn(ctx context.Context, store *session.Redis, user string) (string, err
 		Subject: user,
 		SID:     "sid-" + user,
 		IDToken: clienttoken.NewSecret(strings.Repeat("x", 800)), // as long as one that is signed
-	}, session.SignIn{Once: id})
+	}, session.SignIn{Once: id, Began: time.Now()})
 	if err != nil {
 		return "", fmt.Errorf("making a session: %w", err)
 	}

@@ -48,9 +48,9 @@ func (b *backends) recipeForSessions(name string, cookies []string, env ...strin
 	return recipe{name, cookies, append(env,
 		"AUTH_MODES=oidc",
 		"AUTH_OIDC_ISSUER="+b.Issuer,
-		"AUTH_OIDC_CLIENT_ID=bench",
-		"AUTH_OIDC_CLIENT_SECRET=the-secret-of-the-bench",
-		"PUBLIC_URL=http://127.0.0.1:8080",
+		"AUTH_OIDC_CLIENT_ID="+oidcClient,
+		"AUTH_OIDC_CLIENT_SECRET="+oidcSecret,
+		"PUBLIC_URL="+publicURL,
 		"SESSION_STORE=redis",
 	)}
 }

@@ -25,6 +25,8 @@ import (
 	"dropgate/internal/customer"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
+	"dropgate/internal/keyring"
+	"dropgate/internal/ratelimit"
 )
 
 // App is the service, listening.
@@ -178,7 +180,16 @@ func (a *App) openOIDC(registry prometheus.Registerer) {
 	limits := session.Limits{Idle: c.SessionIdle, Lifetime: c.SessionLifetime, Now: time.Now}
 	var store session.Store = session.NewMemory(limits)
 	if c.SessionStore == "redis" {
-		store = session.NewRedis(a.redis, limits)
+		store = session.NewRedis(session.RedisConfig{
+			Client: a.redis,
+			Limits: limits,
+			Keys:   keyring.Of(c.OIDCSecret),
+			Scope:  session.Scope{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, UserClaim: c.UserClaim, Origin: c.PublicURL},
+
+			UserLimit:  ratelimit.UserKey,
+			Logger:     a.log,
+			Registerer: registry,
+		})
 	} else if c.Environment == clienttoken.Production {
 		a.log.Warn().Msg("SESSION_STORE is memory: sessions end with this process, and no other replica knows them")
 	}

@@ -123,8 +123,11 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 			login.User = s.User.ID
 		}
 	}
-	if errors.Is(err, session.ErrUsed) {
+	switch {
+	case errors.Is(err, session.ErrUsed):
 		err = &ProtocolError{"state_used", "this sign-in has started a session before"}
+	case errors.Is(err, session.ErrLoggedOut):
+		err = &ProtocolError{"logged_out", "the provider has logged the user out since the sign-in began"}
 	}
 	if _, outage := errors.AsType[*clienttoken.Failure](err); !outage && r.Context().Err() == nil {
 		// After an outage the same callback may be tried again.

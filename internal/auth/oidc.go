@@ -111,7 +111,7 @@ func (o *OIDC) session(s session.Session) Session {
 // start begins a session in the place of the one that the browser had, if it
 // had one, and returns its cookie.
 func (o *OIDC) start(ctx context.Context, s session.Session, record loginRecord) (*http.Cookie, error) {
-	by := session.SignIn{Once: record.State}
+	by := session.SignIn{Once: record.State, Began: record.Began}
 	if len(record.Replaces) == len(by.Replaces) {
 		by.Replaces = session.Key(record.Replaces)
 	}

@@ -158,6 +158,8 @@ func protocolMessage(code string) string {
 		return "The sign-in was canceled."
 	case "state_unknown", "state_expired", "state_used":
 		return "This sign-in was begun too long ago, in another browser, or has been used before."
+	case "logged_out":
+		return "You were signed out while this sign-in was under way."
 	default:
 		return "The sign-in did not succeed."
 	}

@@ -285,7 +285,7 @@ func (w *world) started(t testing.TB, user string) string {
 	_, err := w.store.Start(t.Context(), key, session.Session{
 		User:    clienttoken.User{ID: user, Claims: map[string]any{"dwolla_customer": customers[user]}},
 		Subject: user,
-	}, session.SignIn{Once: strings.Repeat("once", 4) + id.Reveal()[:10]})
+	}, session.SignIn{Began: time.Now(), Once: strings.Repeat("once", 4) + id.Reveal()[:10]})
 	if err != nil {
 		t.Fatal(err)
 	}

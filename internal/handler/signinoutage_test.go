@@ -9,9 +9,13 @@ import (
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 )
 
 // outages are stores, and what takes them down and up again.
@@ -25,7 +29,10 @@ var outages = map[string]func(*testing.T) (option func(*signIn), down, up func(*
 		option = func(s *signIn) {
 			client := redis.NewClient(&redis.Options{Addr: server.Addr(), DialerRetries: 1, MaxRetries: 1})
 			t.Cleanup(func() { _ = client.Close() })
-			s.store.Store = session.NewRedis(client, s.clock.limits())
+			s.store.Store = session.NewRedis(session.RedisConfig{
+				Client: client, Limits: s.clock.limits(), Keys: keyring.Of(clienttoken.NewSecret("a secret of the service")),
+				Scope: session.Scope{Issuer: "https://id.example.com"}, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+			})
 		}
 		return option, func(*world) { server.Close() }, func(*world) {
 			if err := server.Restart(); err != nil {

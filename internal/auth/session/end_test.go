@@ -138,11 +138,11 @@ func namesForgetWhatIsGone(t *testing.T, w *world) {
 
 func signInStartsOne(t *testing.T, w *world) {
 	first, second, once := newKey(), newKey(), rand.Text()
-	_, err := w.Start(t.Context(), first, w.of("ann", "a"), session.SignIn{Once: once})
+	_, err := w.Start(t.Context(), first, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, nil)
 	w.pass(time.Minute)
 	for _, subject := range []string{"ann", "mallory"} {
-		ended, err := w.Start(t.Context(), second, w.of(subject, "a"), session.SignIn{Once: once})
+		ended, err := w.Start(t.Context(), second, w.of(subject, "a"), session.SignIn{Began: w.Now(), Once: once})
 		if wantError(t, err, session.ErrUsed); ended != (session.Ended{}) {
 			t.Errorf("ended %v", ended)
 		}
@@ -151,7 +151,7 @@ func signInStartsOne(t *testing.T, w *world) {
 	w.wantExpires(t, first, session.Peek, idle-time.Minute)
 	w.end(t, session.Which{Subject: w.run + "mallory"}, 0)
 	w.end(t, session.Which{SID: w.run + "a"}, 1)
-	_, err = w.Start(t.Context(), second, w.of("ann", "a"), session.SignIn{Once: once})
+	_, err = w.Start(t.Context(), second, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, session.ErrUsed) // its end does not make the sign-in good again
 }
 
@@ -179,9 +179,9 @@ func noticeEndsOnce(t *testing.T, w *world) {
 func onceIsOneNamespace(t *testing.T, w *world) {
 	notice, signIn := rand.Text(), rand.Text()
 	w.end(t, session.Which{Once: notice}, 0)
-	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: notice})
+	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: notice})
 	wantError(t, err, session.ErrUsed)
-	_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: signIn})
+	_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: signIn})
 	wantError(t, err, nil)
 	_, err = w.End(t.Context(), session.Which{Subject: w.run + "ann", Once: signIn})
 	wantError(t, err, session.ErrUsed)
@@ -191,7 +191,7 @@ func usedIsRemembered(t *testing.T, w *world) {
 	signIn, notice := rand.Text(), rand.Text()
 	try := func(want error) {
 		t.Helper()
-		_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: signIn})
+		_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: signIn})
 		wantError(t, err, want)
 		_, err = w.End(t.Context(), session.Which{Once: notice})
 		wantError(t, err, want)

@@ -11,9 +11,9 @@ import (
 // that they have ended.
 func TestASessionThatNoLogoutWouldFindIsNone(t *testing.T) {
 	for name, of := range map[string]func(w *world) (index string, s session.Session){
-		"subject, with a sid":    func(w *world) (string, session.Session) { return nameOf("subject", w.run+"ann"), w.of("ann", "a") },
-		"subject, without a sid": func(w *world) (string, session.Session) { return nameOf("subject", w.run+"ann"), w.of("ann", "") },
-		"sid":                    func(w *world) (string, session.Session) { return nameOf("sid", w.run+"a"), w.of("ann", "a") },
+		"subject, with a sid":    func(w *world) (string, session.Session) { return w.nameOf("subject", w.run+"ann"), w.of("ann", "a") },
+		"subject, without a sid": func(w *world) (string, session.Session) { return w.nameOf("subject", w.run+"ann"), w.of("ann", "") },
+		"sid":                    func(w *world) (string, session.Session) { return w.nameOf("sid", w.run+"a"), w.of("ann", "a") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			onServers(t, func(t *testing.T, w *world) {
@@ -40,7 +40,7 @@ func TestASessionThatNoLogoutWouldFindIsNone(t *testing.T) {
 func TestAnIndexThatComesAgainBringsNoSessionBack(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		key := w.start(t, w.of("ann", "a"))
-		wantError(t, w.client.Del(t.Context(), nameOf("subject", w.run+"ann"), nameOf("sid", w.run+"a")).Err(), nil)
+		wantError(t, w.client.Del(t.Context(), w.nameOf("subject", w.run+"ann"), w.nameOf("sid", w.run+"a")).Err(), nil)
 		next := w.start(t, w.of("ann", "a"))
 		w.wantGone(t, key)
 		w.wantThere(t, next)

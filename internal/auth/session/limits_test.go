@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/ratelimit"
@@ -44,7 +45,11 @@ func (w *world) limited(t *testing.T) (*session.Redis, *ratelimit.Limiter, *trip
 	counted := &trips{}
 	client.AddHook(counted)
 	nine := ratelimit.Limit{N: 9, Window: time.Hour}
-	return session.NewRedis(client, w.limits()), ratelimit.New(ratelimit.Config{
+	store := session.NewRedis(session.RedisConfig{
+		Client: client, Limits: w.limits(), Keys: w.keys, Scope: w.scope, UserLimit: ratelimit.UserKey,
+		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+	})
+	return store, ratelimit.New(ratelimit.Config{
 		User: nine, IP: ratelimit.Limit{N: 20, Window: time.Hour}, Redis: client, Now: time.Now, Registerer: prometheus.NewRegistry(),
 	}), counted
 }

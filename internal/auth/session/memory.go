@@ -2,17 +2,32 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"dropgate/internal/clienttoken"
 )
 
-// maxSessions bounds what one replica keeps in memory: with sessions of the
-// largest size about 250 MB, with usual ones a tenth of it.
-const maxSessions = 20_000
+// The bounds of what one replica keeps in memory: all of it is at most 16 MiB of
+// live heap.
+const (
+	maxMemory = 12 << 20 // bytes of sessions
+	// sessionCost is what a session costs beside its texts: its share of the maps,
+	// and of what they point to. TestMemoryIsBoundedInBytes measures it.
+	sessionCost = 560
+	// maxUsed is how many sign-ins and notices are remembered as used.
+	maxUsed = 20_000
+	// maxLogouts is how many logouts are remembered one by one. Only the identity
+	// provider makes them. Beyond it a sign-in is refused when it began before any
+	// of them.
+	maxLogouts = 4096
+)
 
 // sweepEvery is how often ended and forgotten things are looked for.
 const sweepEvery = time.Minute
@@ -23,17 +38,27 @@ type Memory struct {
 	limits Limits
 
 	mu        sync.Mutex
+	bytes     int // of sessions
 	sessions  map[Key]*kept
 	bySubject map[string][]Key // the oldest first
 	bySID     map[string][]Key
-	used      map[string]time.Time // until when it is remembered
+	used      map[digest]time.Time // until when it is remembered
+	logouts   map[digest]time.Time // when they came
+	crowded   time.Time            // the last logout that found no room in logouts
 	nextSweep time.Time
 }
 
+// digest is the SHA-256 of a name of any length.
+type digest [sha256.Size]byte
+
 type kept struct {
-	session  Session // Expires is the end if it is not used again
-	deadline time.Time
+	subject, sid string
+	data         []byte    // contents: one allocation, whatever the claims are
+	expires      time.Time // if it is not used again
+	deadline     time.Time
 }
+
+func (k *kept) bytes() int { return sessionCost + len(k.subject) + len(k.sid) + len(k.data) }
 
 // NewMemory returns an empty store.
 func NewMemory(limits Limits) *Memory {
@@ -42,19 +67,31 @@ func NewMemory(limits Limits) *Memory {
 		sessions:  map[Key]*kept{},
 		bySubject: map[string][]Key{},
 		bySID:     map[string][]Key{},
-		used:      map[string]time.Time{},
+		used:      map[digest]time.Time{},
+		logouts:   map[digest]time.Time{},
 	}
 }
 
-// Start implements Store. When 20 000 sessions are there, new ones have to wait
-// for old ones to end: whoever can sign in must not end those of others.
+// Start implements Store. When 12 MiB are in use, new sessions have to wait for
+// old ones to end: whoever can sign in must not end those of others.
 func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	m.sweep(now)
+	next, err := m.made(s, now)
+	if err != nil {
+		return Ended{}, err
+	}
+	if m.loggedOut(s, by.Began) {
+		return Ended{}, ErrLoggedOut
+	}
 	replaced := m.find(Which{Key: by.Replaces}, now)
-	if len(m.sessions)-len(replaced) >= maxSessions || len(m.used) >= maxSessions {
+	room := maxMemory - m.bytes
+	for _, old := range replaced {
+		room += m.sessions[old].bytes()
+	}
+	if next.bytes() > room || len(m.used) >= maxUsed {
 		return Ended{}, &clienttoken.Failure{
 			Code:       clienttoken.Unavailable,
 			RetryAfter: sweepEvery,
@@ -73,43 +110,88 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended,
 	for ; len(others)-ended.Displaced >= maxPerSubject; ended.Displaced++ {
 		m.end(others[ended.Displaced])
 	}
-	deadline := now.Add(m.limits.Lifetime)
-	s.Expires = earlier(now.Add(m.limits.Idle), deadline)
-	m.sessions[key] = &kept{s, deadline}
-	m.bySubject[s.Subject] = append(m.bySubject[s.Subject], key)
-	if s.SID != "" {
-		m.bySID[s.SID] = append(m.bySID[s.SID], key)
-	}
+	m.keep(key, next)
 	return ended, nil
+}
+
+// made is a session as it is kept.
+func (m *Memory) made(s Session, now time.Time) (*kept, error) {
+	data, err := json.Marshal(contents{ID: s.User.ID, Claims: s.User.Claims, IDToken: s.IDToken.Reveal()}, json.FormatNilMapAsNull(true))
+	if err != nil {
+		return nil, fmt.Errorf("writing a session: %w", err)
+	}
+	deadline := now.Add(m.limits.Lifetime)
+	return &kept{s.Subject, s.SID, slices.Clip(data), earlier(now.Add(m.limits.Idle), deadline), deadline}, nil
+}
+
+// session is what was kept.
+func (k *kept) session() (Session, error) {
+	var c contents
+	if err := json.Unmarshal(k.data, &c); err != nil {
+		return Session{}, failed(err) // cannot be: it was written by made
+	}
+	return Session{
+		User:    clienttoken.User{ID: c.ID, Claims: c.Claims},
+		Subject: k.subject,
+		SID:     k.sid,
+		IDToken: clienttoken.NewSecret(c.IDToken),
+		Expires: k.expires,
+	}, nil
+}
+
+func (m *Memory) keep(key Key, k *kept) {
+	m.sessions[key] = k
+	m.bySubject[k.subject] = append(m.bySubject[k.subject], key)
+	if k.sid != "" {
+		m.bySID[k.sid] = append(m.bySID[k.sid], key)
+	}
+	m.bytes += k.bytes()
 }
 
 // Find implements Store.
 func (m *Memory) Find(_ context.Context, key Key, effect Effect) (Session, error) {
+	found, ok := m.look(key, effect)
+	if !ok {
+		return Session{}, ErrNone
+	}
+	s, err := found.session()
+	s.Over = func() bool { _, there := m.look(key, Peek); return !there }
+	return s, err
+}
+
+// look returns a session as it is now, after the effect.
+func (m *Memory) look(key Key, effect Effect) (kept, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	k, ok := m.sessions[key]
-	if !ok || !now.Before(k.session.Expires) {
-		return Session{}, ErrNone
+	if !ok || !now.Before(k.expires) {
+		return kept{}, false
 	}
 	if effect == Extend {
-		k.session.Expires = earlier(now.Add(m.limits.Idle), k.deadline)
+		k.expires = earlier(now.Add(m.limits.Idle), k.deadline)
 	}
-	return k.session, nil
+	return *k, true
 }
 
-// End implements Store.
+// End implements Store. A notice of which there is no room to remember that it
+// was used ends its sessions all the same.
 func (m *Memory) End(_ context.Context, which Which) ([]Session, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	m.sweep(now)
-	if which.Once != "" && !m.use(which.Once, now) {
+	if !m.use(which.Once, now) {
 		return nil, ErrUsed
 	}
+	m.noteLogout(which, now)
 	var ended []Session
 	for _, key := range m.find(which, now) {
-		ended = append(ended, m.end(key))
+		s, err := m.end(key).session()
+		if err != nil {
+			return ended, err
+		}
+		ended = append(ended, s)
 	}
 	return ended, nil
 }
@@ -120,7 +202,7 @@ func (m *Memory) find(which Which, now time.Time) []Key {
 	case which.Subject != "":
 		var found []Key
 		for _, key := range m.live(m.bySubject[which.Subject], now) {
-			if sid := m.sessions[key].session.SID; which.SID == "" || sid == "" || sid == which.SID {
+			if sid := m.sessions[key].sid; which.SID == "" || sid == "" || sid == which.SID {
 				found = append(found, key)
 			}
 		}
@@ -138,7 +220,7 @@ func (m *Memory) find(which Which, now time.Time) []Key {
 func (m *Memory) live(keys []Key, now time.Time) []Key {
 	var live []Key
 	for _, key := range slices.Clone(keys) { // end changes the indexes
-		if now.Before(m.sessions[key].session.Expires) {
+		if now.Before(m.sessions[key].expires) {
 			live = append(live, key)
 		} else {
 			m.end(key)
@@ -148,12 +230,13 @@ func (m *Memory) live(keys []Key, now time.Time) []Key {
 }
 
 // end forgets a session that is there.
-func (m *Memory) end(key Key) Session {
-	s := m.sessions[key].session
+func (m *Memory) end(key Key) *kept {
+	k := m.sessions[key]
 	delete(m.sessions, key)
-	forget(m.bySubject, s.Subject, key)
-	forget(m.bySID, s.SID, key)
-	return s
+	forget(m.bySubject, k.subject, key)
+	forget(m.bySID, k.sid, key)
+	m.bytes -= k.bytes()
+	return k
 }
 
 func forget(index map[string][]Key, name string, key Key) {
@@ -164,12 +247,54 @@ func forget(index map[string][]Key, name string, key Key) {
 }
 
 // use marks what may be used once, and reports whether it was the first time.
+// Nothing that is empty is marked.
 func (m *Memory) use(once string, now time.Time) bool {
-	if until, used := m.used[once]; used && now.Before(until) {
+	if once == "" {
+		return true
+	}
+	name := digest(sha256.Sum256([]byte(once)))
+	until, used := m.used[name]
+	if used && now.Before(until) {
 		return false
 	}
-	m.used[once] = now.Add(rememberUse)
+	if !used && len(m.used) >= maxUsed {
+		return true // only for End: Start has made sure that there is room
+	}
+	m.used[name] = now.Add(rememberUse)
 	return true
+}
+
+// logout is the name of a logout: of a subject, of a SID, or of both.
+func logout(parts ...string) digest { return sha256.Sum256(joined(parts...)) }
+
+// noteLogout remembers a logout by its subject or SID for sign-ins under way.
+func (m *Memory) noteLogout(which Which, now time.Time) {
+	var names []digest
+	switch {
+	case which.Subject != "" && which.SID != "":
+		names = []digest{logout(which.Subject, which.SID), logout(which.Subject, "")}
+	case which.Subject != "":
+		names = []digest{logout(which.Subject)}
+	case which.SID != "":
+		names = []digest{logout("", "", which.SID)}
+	}
+	for _, name := range names {
+		if _, known := m.logouts[name]; !known && len(m.logouts) >= maxLogouts {
+			m.crowded = now
+			continue
+		}
+		m.logouts[name] = now
+	}
+}
+
+// loggedOut reports whether a logout would have ended a session since its sign-in
+// began.
+func (m *Memory) loggedOut(s Session, began time.Time) bool {
+	names := []digest{logout(s.Subject), logout(s.Subject, s.SID)}
+	if s.SID != "" {
+		names = append(names, logout("", "", s.SID))
+	}
+	return began.Before(m.crowded) || slices.ContainsFunc(names, func(name digest) bool { return began.Before(m.logouts[name]) })
 }
 
 // sweep forgets what has ended by itself, now and then.
@@ -179,13 +304,18 @@ func (m *Memory) sweep(now time.Time) {
 	}
 	m.nextSweep = now.Add(sweepEvery)
 	for key, k := range m.sessions {
-		if !now.Before(k.session.Expires) {
+		if !now.Before(k.expires) {
 			m.end(key)
 		}
 	}
-	for once, until := range m.used {
+	for name, until := range m.used {
 		if !now.Before(until) {
-			delete(m.used, once)
+			delete(m.used, name)
+		}
+	}
+	for name, at := range m.logouts {
+		if !now.Before(at.Add(rememberUse)) {
+			delete(m.logouts, name)
 		}
 	}
 }

@@ -2,30 +2,35 @@ package session_test
 
 import (
 	"crypto/rand"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
 )
 
-const maxSessions = 20_000
-
-// crowd signs in 20 000 users.
+// crowd signs in users until there is no room.
 func crowd(t *testing.T, w *world) []session.Key {
 	t.Helper()
-	keys := make([]session.Key, maxSessions)
-	for i := range keys {
-		keys[i] = w.start(t, w.of(rand.Text(), rand.Text()))
+	for keys := []session.Key{}; ; {
+		key := newKey()
+		_, err := w.Start(t.Context(), key, w.of(rand.Text(), rand.Text()), session.SignIn{Began: w.Now(), Once: rand.Text()})
+		if err != nil {
+			failureOf(t, err)
+			return keys
+		}
+		keys = append(keys, key)
 	}
-	return keys
 }
 
 // wantFull checks that there is no room, and that the operator is told.
 func wantFull(t *testing.T, w *world) {
 	t.Helper()
 	key := newKey()
-	ended, err := w.Start(t.Context(), key, w.of("one more", ""), session.SignIn{Once: rand.Text()})
+	ended, err := w.Start(t.Context(), key, w.of("one more"+strings.Repeat("x", 100), ""), session.SignIn{Began: w.Now(), Once: rand.Text()})
 	failure := failureOf(t, err, w.run, "one more")
 	if ended != (session.Ended{}) || !strings.Contains(failure.Mend, "SESSION_STORE=redis") || failure.RetryAfter != time.Minute {
 		t.Fatalf("ended %v, Mend %q, RetryAfter %v", ended, failure.Mend, failure.RetryAfter)
@@ -33,14 +38,91 @@ func wantFull(t *testing.T, w *world) {
 	w.wantGone(t, key)
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestFullMemoryEndsNobodysSession(t *testing.T) {
 	w := newMemory(t)
 	keys := crowd(t, w)
 	wantFull(t, w)
 	w.wantThere(t, keys...)
 }
 
-// The sign-ins of an hour must not fill it: they are forgotten after 15 minutes.
+// heap is the live heap in bytes.
+func heap() int {
+	runtime.GC()
+	runtime.GC() // what finalizers have kept
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc)
+}
+
+// However sessions look, and whatever else there is to remember: 16 MiB.
+func TestMemoryIsBoundedInBytes(t *testing.T) {
+	nested := map[string]any{}
+	for i := range 2000 {
+		nested[strconv.Itoa(i)] = map[string]any{"": []any{}}
+	}
+	for name, fill := range map[string]func(t *testing.T, w *world) error{
+		"small sessions": func(t *testing.T, w *world) error {
+			_, err := w.Start(t.Context(), newKey(), session.Session{User: clienttoken.User{ID: "a"}, Subject: rand.Text()}, session.SignIn{Began: w.Now()})
+			return err
+		},
+		"usual sessions": func(t *testing.T, w *world) error {
+			s := w.of(rand.Text(), rand.Text())
+			s.User.Claims = map[string]any{"iss": "https://id.example.com", "sub": s.Subject, "name": "A User", "email": "user@example.com", "email_verified": true}
+			s.IDToken = clienttoken.NewSecret(strings.Repeat("x", 900))
+			_, err := w.Start(t.Context(), newKey(), s, session.SignIn{Began: w.Now(), Once: rand.Text()})
+			return err
+		},
+		"large sessions": func(t *testing.T, w *world) error {
+			s := w.of(rand.Text(), strings.Repeat("s", 1<<10))
+			s.User.Claims, s.IDToken = nested, clienttoken.NewSecret(strings.Repeat("x", 16<<10))
+			_, err := w.Start(t.Context(), newKey(), s, session.SignIn{Began: w.Now(), Once: rand.Text() + strings.Repeat("y", 10<<10)})
+			return err
+		},
+		"sign-ins of sessions that ended": func(t *testing.T, w *world) error {
+			key := newKey()
+			if _, err := w.Start(t.Context(), key, w.of("ann", ""), session.SignIn{Began: w.Now(), Once: rand.Text()}); err != nil {
+				return err
+			}
+			w.end(t, session.Which{Key: key}, 1)
+			return nil
+		},
+		"logouts and sessions": func(t *testing.T, w *world) error {
+			w.end(t, session.Which{Subject: rand.Text(), SID: rand.Text(), Once: rand.Text()}, 0)
+			_, err := w.Start(t.Context(), newKey(), w.of(rand.Text(), ""), session.SignIn{Began: w.Now().Add(time.Hour), Once: rand.Text()})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newMemory(t)
+			before, n := heap(), 0
+			for ; fill(t, w) == nil; n++ {
+				if n > 1_000_000 {
+					t.Fatal("it is never full")
+				}
+			}
+			used := heap() - before
+			if t.Logf("%d, %.1f MiB", n, float64(used)/(1<<20)); used > 16<<20 || used < 1<<20 {
+				t.Errorf("%d bytes", used)
+			}
+			runtime.KeepAlive(w)
+		})
+	}
+}
+
+// A logout counts also when more of them came than are remembered one by one.
+func TestALogoutInACrowdStillPreventsSessions(t *testing.T) {
+	w := newMemory(t)
+	began := w.Now()
+	w.move(time.Second)
+	for range 5000 {
+		w.end(t, session.Which{Subject: rand.Text()}, 0)
+	}
+	w.end(t, session.Which{Subject: w.run + "ann"}, 0)
+	_, err := w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Began: began})
+	wantError(t, err, session.ErrLoggedOut)
+	w.start(t, w.of("ann", ""))
+}
+
 func TestSessionsThatEndMakeRoomInMemory(t *testing.T) {
 	w := newMemory(t)
 	keys := crowd(t, w)
@@ -48,7 +130,6 @@ func TestSessionsThatEndMakeRoomInMemory(t *testing.T) {
 	wantFull(t, w) // what was used is forgotten, but the sessions are there
 	w.end(t, session.Which{Key: keys[7]}, 1)
 	w.start(t, w.of("one more", ""))
-	wantFull(t, w)
 	w.pass(15 * time.Minute)
 	for range 100 {
 		w.start(t, w.of(rand.Text(), ""))
@@ -60,9 +141,15 @@ func TestSessionsThatEndMakeRoomInMemory(t *testing.T) {
 // started again.
 func TestWhatWasUsedIsBoundedInMemoryAndForgotten(t *testing.T) {
 	w := newMemory(t)
-	for range maxSessions {
-		key := w.start(t, w.of("ann", ""))
+	for n := 0; ; n++ {
+		key := newKey()
+		if _, err := w.Start(t.Context(), key, w.of("ann", ""), session.SignIn{Began: w.Now(), Once: rand.Text()}); err != nil {
+			break
+		}
 		w.end(t, session.Which{Key: key}, 1)
+		if n > 200_000 {
+			t.Fatal("it is never full")
+		}
 	}
 	wantFull(t, w)
 	w.pass(15*time.Minute - ms)
@@ -76,10 +163,10 @@ func TestWhoIsRefusedByFullMemoryMayTryAgainWithTheSameSignIn(t *testing.T) {
 	keys := crowd(t, w)
 	w.pass(15 * time.Minute)
 	once := rand.Text()
-	_, err := w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Once: once})
+	_, err := w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Began: w.Now(), Once: once})
 	wantFailure(t, err)
 	w.end(t, session.Which{Key: keys[0]}, 1)
-	_, err = w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Once: once})
+	_, err = w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, nil)
 }
 
@@ -87,9 +174,7 @@ func TestWhoIsRefusedByFullMemoryMayTryAgainWithTheSameSignIn(t *testing.T) {
 func TestFullMemoryHasRoomForASessionThatReplacesAnother(t *testing.T) {
 	w := newMemory(t)
 	keys := crowd(t, w)
-	w.pass(15 * time.Minute)
 	w.replace(t, w.of("ann", ""), keys[3], session.Ended{Replaced: 1})
-	wantFull(t, w)
 	w.wantGone(t, keys[3])
 }
 

@@ -19,7 +19,7 @@ type Observed struct {
 func Observe(s Store, r prometheus.Registerer) *Observed {
 	o := &Observed{s, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dropgate_session_store_requests_total",
-		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), limited (there were too many requests), canceled or unavailable.",
+		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), logged_out (a logout came after the sign-in began), limited (there were too many requests), canceled or unavailable.",
 	}, []string{"operation", "outcome"})}
 	r.MustRegister(o.requests)
 	return o
@@ -55,6 +55,8 @@ func (o *Observed) count(operation string, err error) {
 		outcome = "none"
 	case errors.Is(err, ErrUsed):
 		outcome = "used"
+	case errors.Is(err, ErrLoggedOut):
+		outcome = "logged_out"
 	case errors.Is(err, context.Canceled):
 		outcome = "canceled"
 	case errors.As(err, new(*ratelimit.ExceededError)):

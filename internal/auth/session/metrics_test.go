@@ -38,7 +38,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 	o := session.Observe(store, registry)
 	n := 0
 	var want strings.Builder
-	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), limited (there were too many requests), canceled or unavailable.
+	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), logged_out (a logout came after the sign-in began), limited (there were too many requests), canceled or unavailable.
 # TYPE dropgate_session_store_requests_total counter
 `)
 	for _, c := range []struct {
@@ -54,6 +54,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 		{"unavailable", &clienttoken.Failure{Code: clienttoken.Unavailable}},
 		{"unavailable", context.DeadlineExceeded},
 		{"unavailable", errors.New("anything else")},
+		{"logged_out", session.ErrLoggedOut},
 	} {
 		store.err = c.err
 		n++
@@ -71,7 +72,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 		}
 	}
 	for operation, unit := range map[string]int{"start": 1, "find": 10, "end": 100} {
-		for outcome, n := range map[string]int{"ok": 1, "none": 2 + 3, "used": 4, "canceled": 5 + 6, "unavailable": 7 + 8 + 9} {
+		for outcome, n := range map[string]int{"ok": 1, "none": 2 + 3, "used": 4, "canceled": 5 + 6, "unavailable": 7 + 8 + 9, "logged_out": 10} {
 			fmt.Fprintf(&want, "dropgate_session_store_requests_total{operation=%q,outcome=%q} %d\n", operation, outcome, unit*n)
 		}
 	}

@@ -100,7 +100,7 @@ func (m *model) start(t *rapid.T, s session.Session, replaces *modeled) {
 	m.pass(ms) // no two are of the same age
 	key := newKey()
 	want := session.Ended{}
-	by := session.SignIn{}
+	by := session.SignIn{Began: m.w.Now()}
 	if replaces != nil {
 		by.Replaces = replaces.key
 	}

@@ -82,7 +82,7 @@ func (w *world) fill(t *testing.T, subject string) []session.Key {
 func (w *world) displace(t *testing.T, subject string, n int) session.Key {
 	t.Helper()
 	key := newKey()
-	if ended, err := w.Start(t.Context(), key, w.of(subject, "b"), session.SignIn{Once: rand.Text()}); ended != (session.Ended{Displaced: n}) || err != nil {
+	if ended, err := w.Start(t.Context(), key, w.of(subject, "b"), session.SignIn{Began: w.Now(), Once: rand.Text()}); ended != (session.Ended{Displaced: n}) || err != nil {
 		t.Fatalf("ended %v, error %v, want %d displaced", ended, err, n)
 	}
 	return key
@@ -147,7 +147,7 @@ func refusedDisplacesNobody(t *testing.T, w *world) {
 	once := rand.Text()
 	w.end(t, session.Which{Once: once}, 0)
 	keys := w.fill(t, "ann")
-	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: once})
+	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, session.ErrUsed)
 	w.wantThere(t, keys...)
 }

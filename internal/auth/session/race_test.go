@@ -78,7 +78,7 @@ func raceInRedis(t *testing.T, rounds, sessions int) {
 	t.Helper()
 	w := newRedis(t)
 	// Another replica than the one that starts and ends the sessions.
-	replica := open(t, withPool(redisURL(t)), w.limits())
+	replica := w.replica(t, withPool(redisURL(t)), w.limits())
 	connect(t, replica)
 	runRace(t, &race{w: w, store: replica, rounds: rounds, sessions: sessions})
 }

@@ -3,18 +3,20 @@ package session
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
+	"dropgate/internal/bytecache"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 	"dropgate/internal/ratelimit"
 	"dropgate/internal/redisbatch"
 )
@@ -22,31 +24,64 @@ import (
 //go:embed scripts/*.lua
 var scripts embed.FS
 
-// Redis keeps sessions in a Redis server, for all replicas. Each operation is
-// one script, so that nothing can happen in the middle of it. The server has to
-// be one that holds all keys: not a Redis Cluster.
-type Redis struct {
-	limits     Limits
-	client     *redis.Client
-	start, end *redis.Script
-	find       *redisbatch.Script
+// RedisConfig is what a Redis store needs. All fields but UserLimit are required.
+type RedisConfig struct {
+	// Client is of a server that holds all keys: not a Redis Cluster. The caller
+	// closes it. How soon an outage is reported is up to it.
+	Client *redis.Client
+	Limits Limits
+	Keys   keyring.Ring // the first key seals, all open
+	Scope  Scope
+	// UserLimit is where the rate limit of a user is kept; nil without limits.
+	UserLimit  func(userID string) string
+	Logger     zerolog.Logger
+	Registerer prometheus.Registerer
 }
 
-// findTimeout is how long finding a session takes at most: as long as the client
-// waits for one answer, so that it tries again after a cut alone.
-const findTimeout = 2 * time.Second
+// Redis keeps sessions in a Redis server, for all replicas of one scope. Each
+// operation is one script, so that nothing can happen in the middle of it.
+//
+// Sessions are sealed. Whoever reads Redis learns nothing about users. Whoever
+// writes to it can end sessions, prevent idle time-outs, and bring back a session
+// that ended: never beyond its deadline, and only for the holder of its cookie.
+type Redis struct {
+	config     RedisConfig
+	vault      *vault
+	epochs     *epochs
+	start, end *redis.Script
+	find       *redisbatch.Script
+	// gone are the names of sessions that this process has ended. They stay ended
+	// here whatever Redis says. The bound loses nothing but this second line of
+	// defense for the sessions that ended first.
+	gone *bytecache.Cache[string, struct{}]
+}
 
-// NewRedis returns a store on the server of client, which the caller closes. It
-// does not connect. How long an outage takes to be told is up to client.
-func NewRedis(client *redis.Client, limits Limits) *Redis {
+const (
+	// findTimeout is how long finding a session takes at most: as long as the client
+	// waits for one answer, so that it tries again only after a cut.
+	findTimeout = 2 * time.Second
+	maxGone     = 1 << 20 // bytes
+)
+
+// NewRedis returns a store. It does not connect. It panics without keys or scope.
+func NewRedis(c RedisConfig) *Redis {
+	if c.Keys.Len() == 0 || c.Scope == (Scope{}) {
+		panic("session: a store without keys or scope")
+	}
+	if c.UserLimit == nil {
+		c.UserLimit = func(string) string { return "" }
+	}
+	v := newVault(c.Keys, c.Scope)
 	return &Redis{
-		limits: limits,
-		client: client,
-		start:  redis.NewScript(text("shared", "start")),
+		config: c,
+		vault:  v,
+		epochs: newEpochs(v.epoch(), c.Logger, c.Registerer),
+		start:  redis.NewScript(text("shared", "epoch", "start")),
 		find: redisbatch.New(redisbatch.Config{
-			Client: client, Text: ratelimit.Take() + text("shared", "find"), Keys: 2, Args: 6, Timeout: findTimeout,
+			Client: c.Client, Text: ratelimit.Take() + text("shared", "epoch", "find"), Keys: 1, Args: 10, Timeout: findTimeout,
 		}),
-		end: redis.NewScript(text("shared", "end")),
+		end:  redis.NewScript(text("shared", "epoch", "end")),
+		gone: bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxGone, Now: c.Limits.Now}),
 	}
 }
 
@@ -63,34 +98,167 @@ func text(names ...string) string {
 	return string(all)
 }
 
-// stored is the form of a Session in Redis.
-type stored struct {
-	ID      string         `json:"id"`
-	Claims  map[string]any `json:"claims"`
-	Subject string         `json:"subject"`
-	SID     string         `json:"sid,omitempty"`
-	IDToken string         `json:"id_token,omitempty"`
-}
+// What the scripts answer beside the epoch.
+const (
+	done         = 0
+	usedBefore   = -1
+	loggedOut    = -2
+	anotherEpoch = -3
+)
+
+// maxEpochs is how often one sign-in meets a new epoch before it is an outage.
+const maxEpochs = 3
 
 // Start implements Store.
 func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error) {
-	data, err := json.Marshal(stored{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal()}, json.FormatNilMapAsNull(true))
+	call := rand.Text()
+	for range maxEpochs {
+		answer, err := r.tryStart(ctx, key, s, by, call)
+		if err != nil {
+			return Ended{}, err
+		}
+		switch answer.outcome {
+		case done:
+			return answer.started(r)
+		case usedBefore:
+			return Ended{}, ErrUsed
+		case loggedOut:
+			return Ended{}, ErrLoggedOut
+		case anotherEpoch:
+		default:
+			return Ended{}, errAnswer
+		}
+	}
+	return Ended{}, failed(errors.New("its epoch changes all the time"))
+}
+
+// tryStart starts a session in the epoch that is known.
+func (r *Redis) tryStart(ctx context.Context, key Key, s Session, by SignIn, call string) (answer, error) { //nolint:revive // a step of Start
+	now, current := r.config.Limits.Now(), r.epochs.latest.Load()
+	used, subjects, sids := r.once(by.Once), r.vault.names("subject", s.Subject), r.sids(s.SID)
+	rec := record{
+		name:     r.vault.session(key),
+		deadline: strconv.FormatInt(now.Add(r.config.Limits.Lifetime).UnixMilli(), 10),
+		subject:  subjects[0],
+	}
+	if len(sids) > 0 {
+		rec.sid = sids[0]
+	}
+	if err := r.vault.seal(&rec, key, s, current.name()); err != nil {
+		return answer{}, fmt.Errorf("writing a session: %w", err)
+	}
+	replaces := ""
+	if by.Replaces != (Key{}) {
+		replaces = r.vault.session(by.Replaces)
+	}
+	args := []any{
+		now.UnixMilli(), r.epochs.name, current.text, r.epochs.fresh, current.name(), by.Began.UnixMilli(),
+		replaces, now.Add(r.config.Limits.Idle).UnixMilli(), rec.deadline, rec.data, rec.owner,
+		r.config.UserLimit(s.User.ID), maxPerSubject, call, rememberUse.Milliseconds(),
+	}
+	return r.run(ctx, r.start, rec.name, withLists(args, used, subjects, sids, r.logoutsOf(s)))
+}
+
+// withLists appends lists to the arguments of a script, after their lengths.
+func withLists(args []any, lists ...[]string) []any {
+	lengths := make([]string, len(lists))
+	for i, list := range lists {
+		lengths[i] = strconv.Itoa(len(list))
+	}
+	args = append(args, strings.Join(lengths, ","))
+	for _, list := range lists {
+		for _, name := range list {
+			args = append(args, name)
+		}
+	}
+	return args
+}
+
+// once are the names of what may be used once.
+func (r *Redis) once(once string) []string {
+	if once == "" {
+		return nil
+	}
+	return r.vault.names("used", once)
+}
+
+func (r *Redis) sids(sid string) []string {
+	if sid == "" {
+		return nil
+	}
+	return r.vault.names("sid", sid)
+}
+
+// logoutsOf are the names of the logouts that would have ended a session.
+func (r *Redis) logoutsOf(s Session) []string {
+	names := append(r.vault.names("logout", s.Subject), r.vault.names("logout", s.Subject, s.SID)...)
+	if s.SID != "" {
+		names = append(names, r.vault.names("logout", "", "", s.SID)...)
+	}
+	return names
+}
+
+// logoutsBy are the names under which a logout is remembered.
+func (r *Redis) logoutsBy(which Which) []string {
+	switch {
+	case which.Subject != "" && which.SID != "":
+		return []string{r.vault.names("logout", which.Subject, which.SID)[0], r.vault.names("logout", which.Subject, "")[0]}
+	case which.Subject != "":
+		return r.vault.names("logout", which.Subject)[:1]
+	case which.SID != "":
+		return r.vault.names("logout", "", "", which.SID)[:1]
+	}
+	return nil
+}
+
+// answer is what scripts/start.lua and scripts/end.lua return.
+type answer struct {
+	outcome int64
+	rest    []any
+}
+
+// run runs a script and learns the epoch.
+func (r *Redis) run(ctx context.Context, script *redis.Script, key string, args []any) (answer, error) {
+	list, err := script.Run(ctx, r.config.Client, []string{key}, args...).Slice()
 	if err != nil {
-		return Ended{}, fmt.Errorf("writing a session: %w", err)
+		return answer{}, failed(err)
 	}
-	now := r.limits.Now()
-	ended, err := r.start.Run(ctx, r.client,
-		[]string{sessionName(key), name("subject", s.Subject), name("sid", s.SID), name("used", by.Once), sessionName(by.Replaces)},
-		now.UnixMilli(), now.Add(r.limits.Idle).UnixMilli(), now.Add(r.limits.Lifetime).UnixMilli(), data,
-		maxPerSubject, rand.Text(), rememberUse.Milliseconds(), ratelimit.UserKey(s.User.ID),
-	).Int64Slice()
-	if err != nil {
-		return Ended{}, failed(err)
+	if len(list) < 2 {
+		return answer{}, errAnswer
 	}
-	if len(ended) == 0 {
-		return Ended{}, ErrUsed
+	current, ok := list[0].(string)
+	outcome, okOutcome := list[1].(int64)
+	if !ok || !okOutcome {
+		return answer{}, errAnswer
 	}
-	return Ended{Replaced: int(ended[0]), Displaced: int(ended[1])}, nil
+	r.epochs.learn(current)
+	return answer{outcome, list[2:]}, nil
+}
+
+// started reads the rest of what scripts/start.lua returns.
+func (a answer) started(r *Redis) (Ended, error) {
+	if len(a.rest) == 0 {
+		return Ended{}, errAnswer
+	}
+	replaced, ok := a.rest[0].(int64)
+	if !ok {
+		return Ended{}, errAnswer
+	}
+	for _, item := range a.rest[1:] {
+		name, _ := item.(string)
+		r.forget(name)
+	}
+	return Ended{Replaced: int(replaced), Displaced: len(a.rest) - 1 - int(replaced)}, nil
+}
+
+// forget notes that this process has ended a session.
+func (r *Redis) forget(name string) {
+	r.gone.Add(name, struct{}{}, len(name), r.config.Limits.Now().Add(r.config.Limits.Lifetime))
+}
+
+func (r *Redis) forgotten(name string) bool {
+	_, ok := r.gone.Get(name)
+	return ok
 }
 
 // Find implements Store. What the request owes to rate limits in the same Redis
@@ -99,13 +267,14 @@ func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended
 func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, error) {
 	var extend time.Duration
 	if effect == Extend {
-		extend = r.limits.Idle
+		extend = r.config.Limits.Idle
 	}
 	charge := ratelimit.FromContext(ctx)
 	address, terms := charge.Along()
+	name, now := r.vault.session(key), r.config.Limits.Now()
 	answer, err := r.find.Run(ctx, redisbatch.Call{
-		Keys: []string{sessionName(key), address},
-		Args: append([]any{r.limits.Now().UnixMilli(), extend.Milliseconds()}, terms...),
+		Keys: []string{name},
+		Args: append([]any{now.UnixMilli(), extend.Milliseconds(), r.epochs.name, r.epochs.claim(), r.epochs.fresh, address}, terms...),
 	})
 	if err != nil {
 		return Session{}, failed(err)
@@ -114,20 +283,42 @@ func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, erro
 	if err != nil {
 		return Session{}, err
 	}
-	if err := charge.Paid(ctx, found.User.ID, found.address, found.user); err != nil {
-		return found.Session, err
+	r.epochs.learn(found.epoch)
+	found.name = name
+	s, err := r.good(found, key, now)
+	if err := charge.Paid(ctx, s.User.ID, found.address, found.user); err != nil {
+		return s, err
 	}
-	if found.Expires.IsZero() {
-		return Session{}, ErrNone
-	}
-	return found.Session, nil
+	return s, err
 }
 
-// found is what scripts/find.lua returns. Without Expires there is no session.
+// good is the session of what was found, or ErrNone. Redis may hold what somebody
+// else wrote there, or what has ended.
+func (r *Redis) good(f found, key Key, now time.Time) (Session, error) {
+	if f.data == "" || r.forgotten(f.name) {
+		return Session{}, ErrNone
+	}
+	s, began, err := r.vault.open(f.record, key)
+	if err != nil || began != r.epochs.latest.Load().name() {
+		return Session{}, ErrNone
+	}
+	ends, err := strconv.ParseInt(f.ends, 10, 64)
+	deadline, errDeadline := strconv.ParseInt(f.deadline, 10, 64)
+	s.Expires = time.UnixMilli(min(ends, deadline))
+	if err != nil || errDeadline != nil || !now.Before(s.Expires) {
+		return Session{}, ErrNone
+	}
+	s.Over = func() bool { return r.forgotten(f.name) }
+	return s, nil
+}
+
+// found is what scripts/find.lua returns. Without data there is no session.
 type found struct {
-	Session
+	record
 
 	address, user int64 // what was taken along
+	epoch         string
+	ends, limit   string
 }
 
 // errAnswer is an outage, and neither a session nor that there is none.
@@ -135,78 +326,84 @@ var errAnswer = failed(errors.New("an answer of another form"))
 
 func readFound(answer []any) (found, error) {
 	var f found
-	if len(answer) != 2 && len(answer) != 4 {
+	if len(answer) != 3 && len(answer) != 9 {
 		return f, errAnswer
 	}
 	var ok [2]bool
 	f.address, ok[0] = answer[0].(int64)
 	f.user, ok[1] = answer[1].(int64)
-	if ok != [2]bool{true, true} {
-		return f, errAnswer
+	if ok != [2]bool{true, true} || !texts(answer[2:3], &f.epoch) ||
+		!texts(answer[3:], &f.data, &f.ends, &f.deadline, &f.subject, &f.sid, &f.limit) {
+		return found{}, errAnswer
 	}
-	if len(answer) == 2 {
-		return f, nil
-	}
-	data, _ := answer[2].(string)
-	ends, _ := answer[3].(string)
-	var err error
-	if f.Session, err = read(data); err != nil {
-		return f, err
-	}
-	millis, err := strconv.ParseInt(ends, 10, 64)
-	f.Expires = time.UnixMilli(millis)
-	return f, failed(err)
+	return f, nil
 }
 
-// End implements Store.
-func (r *Redis) End(ctx context.Context, which Which) ([]Session, error) {
-	answer, err := r.end.Run(ctx, r.client,
-		[]string{sessionName(which.Key), name("subject", which.Subject), name("sid", which.SID), name("used", which.Once)},
-		r.limits.Now().UnixMilli(), rand.Text(), rememberUse.Milliseconds(),
-	).Result()
-	if err != nil {
-		return nil, failed(err)
-	}
-	list, ok := answer.([]any)
-	if !ok {
-		return nil, ErrUsed
-	}
-	ended := make([]Session, 0, len(list))
-	for _, item := range list {
-		data, _ := item.(string)
-		s, err := read(data)
-		if err != nil {
-			return ended, err
+// texts reads as many strings as there are, and reports whether all are.
+func texts(answer []any, into ...*string) bool {
+	for i, item := range answer {
+		text, ok := item.(string)
+		if !ok || i >= len(into) {
+			return false
 		}
-		ended = append(ended, s)
+		*into[i] = text
+	}
+	return true
+}
+
+// End implements Store. Of sessions that are ended by their subject or SID it
+// returns neither claims nor ID token: those open only with the session's key.
+func (r *Redis) End(ctx context.Context, which Which) ([]Session, error) {
+	key, what := r.vault.session(which.Key), "key"
+	switch {
+	case which == Which{Once: which.Once}:
+		key, what = r.epochs.name, "none"
+	case which.Subject != "" && which.SID != "":
+		key, what = r.epochs.name, "both"
+	case which.Subject != "":
+		key, what = r.epochs.name, "subject"
+	case which.SID != "":
+		key, what = r.epochs.name, "sid"
+	}
+	args := []any{
+		r.config.Limits.Now().UnixMilli(), r.epochs.name, r.epochs.claim(), r.epochs.fresh, what, rand.Text(), rememberUse.Milliseconds(),
+	}
+	answer, err := r.run(ctx, r.end, key, withLists(args, r.once(which.Once), r.vault.names("subject", which.Subject), r.sids(which.SID), r.logoutsBy(which)))
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.outcome == usedBefore:
+		return nil, ErrUsed
+	case answer.outcome != done:
+		return nil, errAnswer
+	}
+	return r.endings(answer.rest, which)
+}
+
+// endings are the sessions that scripts/end.lua has ended.
+func (r *Redis) endings(rest []any, which Which) ([]Session, error) {
+	var ended []Session
+	for _, item := range rest {
+		var rec record
+		if fields, ok := item.([]any); !ok || len(fields) != 6 || !texts(fields, &rec.name, &rec.data, &rec.deadline, &rec.subject, &rec.sid, &rec.owner) {
+			return ended, errAnswer
+		}
+		r.forget(rec.name)
+		if s, ok := r.ending(rec, which); ok {
+			ended = append(ended, s)
+		}
 	}
 	return ended, nil
 }
 
-func read(data string) (Session, error) {
-	var s stored
-	// An entry that names nobody must not sign anybody in as "".
-	if err := json.Unmarshal([]byte(data), &s); err != nil || !clienttoken.ValidUserID(s.ID) {
-		return Session{}, failed(errors.New("what is stored is no session")) // err may quote it
+// ending is a session that was ended, and false for one that never was one.
+func (r *Redis) ending(rec record, which Which) (Session, bool) {
+	if which.Subject != "" || which.SID != "" {
+		s, err := r.vault.owned(rec)
+		return s, err == nil
 	}
-	return Session{
-		User:    clienttoken.User{ID: s.ID, Claims: s.Claims},
-		Subject: s.Subject,
-		SID:     s.SID,
-		IDToken: clienttoken.NewSecret(s.IDToken),
-	}, nil
-}
-
-func sessionName(key Key) string { return "dropgate:session:" + hex.EncodeToString(key[:]) }
-
-// name is where something is kept under its SHA-256: of a bounded length, and
-// telling nothing to who lists the keys. It is empty for nothing.
-func name(kind, of string) string {
-	if of == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(of))
-	return "dropgate:" + kind + ":" + hex.EncodeToString(sum[:])
+	s, began, err := r.vault.open(rec, which.Key)
+	return s, err == nil && began == r.epochs.latest.Load().name()
 }
 
 // failed is err as the callers know it: their own cancellation as it came, and

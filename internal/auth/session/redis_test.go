@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
@@ -60,15 +62,15 @@ func wantOutage(t *testing.T, s session.Store, secrets ...string) {
 func TestAServerThatIsDownIsAnOutage(t *testing.T) {
 	port := listen(t)
 	wantError(t, port.Close(), nil)
-	r := open(t, "redis://user:hunter2@"+port.Addr().String(), newClock().limits())
+	r := open(t, "redis://user:hunter2@"+port.Addr().String())
 	wantOutage(t, r, "hunter2")
 }
 
 func TestAServerThatDoesNotLetUsInIsAnOutage(t *testing.T) {
 	mini := miniredis.RunT(t)
 	mini.RequireUserAuth("user", "right")
-	wantOutage(t, open(t, "redis://user:hunter2@"+mini.Addr(), newClock().limits()), "hunter2")
-	wantOutage(t, open(t, "redis://"+mini.Addr(), newClock().limits()))
+	wantOutage(t, open(t, "redis://user:hunter2@"+mini.Addr()), "hunter2")
+	wantOutage(t, open(t, "redis://"+mini.Addr()))
 }
 
 func TestAServerThatAnswersWithErrorsIsAnOutage(t *testing.T) {
@@ -96,7 +98,7 @@ func hanging(t *testing.T) string {
 }
 
 func TestAServerThatHangsIsGivenUpAtTheCallersDeadline(t *testing.T) {
-	r := open(t, hanging(t), newClock().limits())
+	r := open(t, hanging(t))
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
 		begin := time.Now()
@@ -112,7 +114,7 @@ func TestAServerThatHangsIsGivenUpAtTheCallersDeadline(t *testing.T) {
 // By itself it is given 2 seconds, and as long once more on a new connection.
 func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
-	r := open(t, hanging(t), newClock().limits())
+	r := open(t, hanging(t))
 	begin := time.Now()
 	_, err := r.Find(t.Context(), newKey(), session.Extend)
 	wantFailure(t, err)
@@ -139,7 +141,10 @@ func TestFindingASessionTakesTwoSecondsAtMost(t *testing.T) {
 		t.Cleanup(func() { _ = client.Close() })
 		client.AddHook(silence{})
 		begin := time.Now()
-		_, err := session.NewRedis(client, newClock().limits()).Find(t.Context(), newKey(), session.Extend)
+		_, err := session.NewRedis(session.RedisConfig{
+			Client: client, Limits: newClock().limits(), Keys: ring(t, "one"), Scope: session.Scope{Issuer: "https://id.example.com"},
+			Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+		}).Find(t.Context(), newKey(), session.Extend)
 		wantFailure(t, err)
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("after %v", took)
@@ -190,7 +195,7 @@ func TestACanceledCallChangesNothing(t *testing.T) {
 			_, err = w.End(ctx, which)
 			wantCanceled(t, err)
 		}
-		_, err = w.Start(ctx, other, w.of("ann", "a"), session.SignIn{Once: once, Replaces: key})
+		_, err = w.Start(ctx, other, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once, Replaces: key})
 		wantCanceled(t, err)
 		w.wantThere(t, key)
 		w.wantGone(t, other)
@@ -220,18 +225,18 @@ func TestALostAnswerIsNotASecondUse(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		p := newProxy(t, w.client.Options().Addr)
 		options := *w.client.Options()
-		w.prints.Store = open(t, fmt.Sprintf("redis://%s/%d", p.Addr(), options.DB), w.limits())
+		w.prints.open(w.replica(t, fmt.Sprintf("redis://%s/%d", p.Addr(), options.DB), w.limits()))
 		keys := w.fill(t, "ann")
 		w.end(t, session.Which{Key: keys[0]}, 1)
 
 		p.armed.Store(true)
 		last, once := newKey(), rand.Text()
-		ended, err := w.Start(t.Context(), last, w.of("ann", "a"), session.SignIn{Once: once})
+		ended, err := w.Start(t.Context(), last, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 		if wantError(t, err, nil); ended != (session.Ended{}) {
 			t.Errorf("ended %v", ended)
 		}
 		w.wantThere(t, slices.Concat(keys[1:], []session.Key{last})...) // makes room once only
-		_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: once})
+		_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 		wantError(t, err, session.ErrUsed)
 
 		p.armed.Store(true)

@@ -12,7 +12,7 @@ import (
 func (w *world) replace(t fataler, s session.Session, old session.Key, want session.Ended) session.Key {
 	t.Helper()
 	key := newKey()
-	ended, err := w.Start(context.Background(), key, s, session.SignIn{Once: rand.Text(), Replaces: old})
+	ended, err := w.Start(context.Background(), key, s, session.SignIn{Began: w.Now(), Once: rand.Text(), Replaces: old})
 	if ended != want || err != nil {
 		t.Fatalf("ended %v, error %v, want %v", ended, err, want)
 	}
@@ -34,7 +34,7 @@ func signInReplaces(t *testing.T, w *world) {
 func refusedReplacesNothing(t *testing.T, w *world) {
 	old, once := w.start(t, w.of("ann", "a")), rand.Text()
 	w.end(t, session.Which{Once: once}, 0)
-	ended, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: once, Replaces: old})
+	ended, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once, Replaces: old})
 	if wantError(t, err, session.ErrUsed); ended != (session.Ended{}) {
 		t.Errorf("ended %v", ended)
 	}
@@ -71,7 +71,7 @@ func replacedOnce(t *testing.T, w *world) {
 	results := make(chan session.Ended, tabs)
 	for range tabs {
 		go func() {
-			ended, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Once: rand.Text(), Replaces: old})
+			ended, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: rand.Text(), Replaces: old})
 			if err != nil {
 				t.Error(err)
 			}

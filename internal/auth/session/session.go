@@ -22,9 +22,13 @@ type Session struct {
 	// Expires is when the session ends unless it is used before. The store sets
 	// it.
 	Expires time.Time
+	// Over reports whether the session has ended on this replica since it was
+	// found. It asks no server. Find sets it.
+	Over func() bool
 }
 
-// Key is the SHA-256 of a session's id.
+// Key is the SHA-256 of a session's id. It leads to what seals the session, so
+// no store keeps it in the clear outside of this process.
 type Key [sha256.Size]byte
 
 const idBytes = 32
@@ -76,6 +80,9 @@ type SignIn struct {
 	// Once is the id of the sign-in, which starts one session only: ErrUsed is
 	// the answer to another one of that id.
 	Once string
+	// Began is when the sign-in began: a later logout of its subject or SID
+	// refuses it with ErrLoggedOut. The zero time is before every logout.
+	Began time.Time
 	// Replaces is the key of the session in whose place the new one comes: it
 	// ends when the new one starts, and not otherwise. The zero Key is none.
 	Replaces Key
@@ -102,17 +109,24 @@ var (
 	ErrNone = errors.New("no such session")
 	// ErrUsed says that what may be used once was used before.
 	ErrUsed = errors.New("used before")
+	// ErrLoggedOut says that the identity provider has logged the subject or the
+	// SID out since the sign-in began.
+	ErrLoggedOut = errors.New("logged out since the sign-in began")
 )
 
 // Store keeps sessions. Whatever it cannot do because it is down, or full, is
 // a *clienttoken.Failure. It is safe for concurrent use.
 type Store interface {
 	// Start keeps a new session, and ends those that it comes in the place of,
-	// in one step: with an error none has ended.
+	// in one step: with an error none has ended. The error is ErrUsed, or
+	// ErrLoggedOut when End was asked for the session's Subject or SID after the
+	// sign-in began; that is remembered for 15 minutes.
 	Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error)
 	// Find returns a session, or ErrNone. Beside an *ratelimit.ExceededError there
 	// is the session that was not used, if it is known whose it is.
 	Find(ctx context.Context, key Key, effect Effect) (Session, error)
-	// End ends sessions, for good, and returns them. None is no error.
+	// End ends sessions, for good, and returns them: at least their User.ID,
+	// Subject and SID, and those that end by their Key with everything. None is no
+	// error.
 	End(ctx context.Context, which Which) ([]Session, error)
 }

@@ -230,7 +230,7 @@ func manyAtOnce(t *testing.T, w *world) {
 	for i := range callers {
 		keys[i] = newKey()
 		go func() {
-			_, err := w.Start(t.Context(), keys[i], w.of("ann", "browser"), session.SignIn{Once: onces[i%len(onces)]})
+			_, err := w.Start(t.Context(), keys[i], w.of("ann", "browser"), session.SignIn{Began: w.Now(), Once: onces[i%len(onces)]})
 			results <- err
 		}()
 	}

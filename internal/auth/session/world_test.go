@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"os"
 	"slices"
@@ -17,9 +17,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
+	"dropgate/internal/ratelimit"
 )
 
 const (
@@ -72,6 +75,28 @@ type world struct {
 	client *redis.Client        // the test's own way into the server, if there is one
 	mini   *miniredis.Miniredis // the server, if it is that one
 	prints *prints              // what is in the server, if there is one
+	scope  session.Scope
+	keys   keyring.Ring
+}
+
+// serviceKey is the key of a service that has one.
+func serviceKey(seed string) clienttoken.Secret {
+	sum := sha256.Sum256([]byte(seed))
+	return clienttoken.NewSecret(base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+// ring is a list of keys, one for each seed.
+func ring(t testing.TB, seeds ...string) keyring.Ring {
+	t.Helper()
+	var list []string
+	for _, seed := range seeds {
+		list = append(list, serviceKey(seed).Reveal())
+	}
+	r, err := keyring.Parse(clienttoken.NewSecret(strings.Join(list, ",")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // pass lets time pass, for the store and for its server.
@@ -121,7 +146,7 @@ func newRedis(t testing.TB) *world {
 	w.grain = 10 * time.Second
 	w.age = func(d time.Duration) {
 		for _, name := range w.prints.all() {
-			if !strings.HasPrefix(name, "dropgate:used:") {
+			if !strings.HasPrefix(name, "dropgate:used:") && !strings.HasPrefix(name, "dropgate:logout:") {
 				continue
 			}
 			left, err := w.client.PTTL(context.Background(), name).Result()
@@ -159,10 +184,11 @@ func newWorldAt(t testing.TB, url string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{clock: c, run: rand.Text(), client: redis.NewClient(options)}
+	w := &world{clock: c, run: rand.Text(), client: redis.NewClient(options), keys: ring(t, "one")}
+	w.scope = session.Scope{Issuer: "https://id.example.com", ClientID: "dropgate", UserClaim: "sub", Origin: "https://" + w.run}
 	w.prints = &prints{names: map[string]bool{}}
 	w.Store = w.prints
-	w.reopen = func(limits session.Limits) { w.prints.Store = open(t, url, limits) }
+	w.reopen = func(limits session.Limits) { w.prints.open(w.replica(t, url, limits)) }
 	w.reopen(c.limits())
 	t.Cleanup(func() {
 		w.prints.wipe(w.client)
@@ -171,10 +197,20 @@ func newWorldAt(t testing.TB, url string) *world {
 	return w
 }
 
-// open returns a store, as one more replica would have it.
-func open(t testing.TB, url string, limits session.Limits) *session.Redis {
+// replica returns a store, as one more replica would have it.
+func (w *world) replica(t testing.TB, url string, limits session.Limits) *session.Redis {
 	t.Helper()
-	return session.NewRedis(dialed(t, url), limits)
+	return session.NewRedis(session.RedisConfig{
+		Client: dialed(t, url), Limits: limits, Keys: w.keys, Scope: w.scope,
+		UserLimit: ratelimit.UserKey, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+	})
+}
+
+// open returns a store of nobody's sessions.
+func open(t testing.TB, url string) *session.Redis {
+	t.Helper()
+	w := &world{clock: newClock(), keys: ring(t, "one"), scope: session.Scope{Origin: "https://" + rand.Text()}}
+	return w.replica(t, url, w.limits())
 }
 
 // dialed returns a client of the server at url that waits no longer than the
@@ -197,15 +233,21 @@ func dialed(t testing.TB, url string) *redis.Client {
 type prints struct {
 	session.Store
 
+	redis *session.Redis // the Store
 	mu    sync.Mutex
 	names map[string]bool
 }
 
-func sessionName(key session.Key) string { return "dropgate:session:" + hex.EncodeToString(key[:]) }
+func (w *world) sessionName(key session.Key) string { return w.prints.redis.SessionName(key) }
 
-func nameOf(kind, of string) string {
-	sum := sha256.Sum256([]byte(of))
-	return "dropgate:" + kind + ":" + hex.EncodeToString(sum[:])
+func (w *world) nameOf(kind string, of ...string) string {
+	return w.prints.redis.NamesOf(kind, of...)[0]
+}
+
+// open lets a replica do the work from now on.
+func (p *prints) open(r *session.Redis) {
+	p.Store, p.redis = r, r
+	p.note(r.EpochName())
 }
 
 func (p *prints) note(names ...string) {
@@ -237,12 +279,18 @@ func (p *prints) wipe(client *redis.Client) {
 }
 
 func (p *prints) Start(ctx context.Context, key session.Key, s session.Session, by session.SignIn) (session.Ended, error) {
-	p.note(sessionName(key), nameOf("subject", s.Subject), nameOf("sid", s.SID), nameOf("used", by.Once))
+	p.note(p.redis.SessionName(key))
+	p.note(p.redis.NamesOf("subject", s.Subject)...)
+	p.note(p.redis.NamesOf("sid", s.SID)...)
+	p.note(p.redis.NamesOf("used", by.Once)...)
 	return p.Store.Start(ctx, key, s, by)
 }
 
 func (p *prints) End(ctx context.Context, which session.Which) ([]session.Session, error) {
-	p.note(nameOf("used", which.Once))
+	p.note(p.redis.NamesOf("used", which.Once)...)
+	for _, of := range [][]string{{which.Subject}, {which.Subject, which.SID}, {which.Subject, ""}, {"", "", which.SID}} {
+		p.note(p.redis.NamesOf("logout", of...)...)
+	}
 	return p.Store.End(ctx, which)
 }
 
@@ -278,7 +326,7 @@ func (w *world) of(subject, sid string) session.Session {
 func (w *world) start(t fataler, s session.Session) session.Key {
 	t.Helper()
 	key := newKey()
-	if ended, err := w.Start(context.Background(), key, s, session.SignIn{Once: rand.Text()}); ended != (session.Ended{}) || err != nil {
+	if ended, err := w.Start(context.Background(), key, s, session.SignIn{Began: w.Now(), Once: rand.Text()}); ended != (session.Ended{}) || err != nil {
 		t.Fatalf("starting a session: ended %v, error %v", ended, err)
 	}
 	return key
@@ -355,6 +403,7 @@ func failureOf(t fataler, err error, secrets ...string) *clienttoken.Failure {
 func wantSession(t fataler, got, want session.Session) {
 	t.Helper()
 	reveal := cmp.Transformer("Reveal", clienttoken.Secret.Reveal)
+	got.Over = nil
 	if diff := cmp.Diff(want, got, reveal); diff != "" {
 		t.Fatalf("another session than the one that was given (-want +got):\n%s", diff)
 	}

@@ -1,23 +1,36 @@
--- KEYS: session or '', subject index or '', sid index or '', used or ''
--- ARGV: now, call, remember
--- Returns the data of the sessions that were ended, or -1 when the notice was
--- used before.
+-- KEYS: session, or the epoch when it is not by its key that something ends
+-- ARGV: now, the name of the epoch, the epoch that the caller knows, the id of a
+--   fresh one, what to end ('none', 'key', 'subject', 'sid' or 'both'), call, remember,
+--   counts, and lists of so many names: used, subject indexes, sid indexes, logouts
+--   to remember
+-- Returns the epoch and -1 when the notice was used before, or 0 and for each session
+-- that was ended: its key, data, deadline, subject, sid and owner.
 
-local now = tonumber(ARGV[1])
-if KEYS[4] ~= '' and not use(KEYS[4], ARGV[2], ARGV[3]) then return -1 end
-local keys = {}
-if KEYS[2] ~= '' then
-  for _, key in ipairs(live(KEYS[2], now)) do
-    local sid = redis.call('HGET', key, 'sid')
-    if KEYS[3] == '' or sid == '' or sid == KEYS[3] then keys[#keys + 1] = key end
+local now, what = tonumber(ARGV[1]), ARGV[5]
+local current = epoch(ARGV[2], ARGV[3], ARGV[4], now)
+local names = cut(9, ARGV[8])
+if not use(names[1], ARGV[6], ARGV[7]) then return { current, -1 } end
+for _, logout in ipairs(names[4]) do redis.call('SET', logout, millis(now), 'PX', ARGV[7]) end
+
+local found = {}
+if what == 'key' then
+  local s = load(KEYS[1], now)
+  if s then found[1] = { key = KEYS[1], fields = s } end
+elseif what == 'sid' then
+  found = live(names[3], now)
+elseif what ~= 'none' then
+  local sids = { [''] = true }
+  for _, sid in ipairs(names[3]) do sids[sid] = true end
+  for _, session in ipairs(live(names[2], now)) do
+    if what == 'subject' or sids[session.fields[4]] then found[#found + 1] = session end
   end
-elseif KEYS[3] ~= '' then
-  keys = live(KEYS[3], now)
-elseif expires(KEYS[1]) > now then
-  keys = { KEYS[1] }
 end
-local ended = {}
-for _, key in ipairs(keys) do
-  ended[#ended + 1] = finish(key) or nil
+local answer = { current, 0 }
+for _, session in ipairs(found) do
+  local s = session.fields
+  finish(session.key)
+  answer[#answer + 1] = { session.key, s[6], s[2], s[3], s[4], s[7] or '' }
 end
-return ended
+if what == 'key' then finish(KEYS[1]) end
+if #found > 0 or #names[4] > 0 then answer[1] = ended(ARGV[2]) end
+return answer
