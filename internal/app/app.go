@@ -42,6 +42,7 @@ type App struct {
 	store    *customer.Database // nil where the service keeps nothing
 	query    *customer.Query    // nil unless the directory is a query
 	inbox    *customer.Inbox    // nil without webhooks
+	outbox   *customer.Outbox   // nil without store
 	draining atomic.Bool
 }
 
@@ -259,6 +260,9 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	}
 	if a.store != nil {
 		running.Go(func() { a.migrate(background) })
+	}
+	if a.outbox != nil {
+		running.Go(func() { a.outbox.Run(background) })
 	}
 	if a.inbox != nil {
 		running.Go(func() { a.inbox.Run(background) })

@@ -32,6 +32,7 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 	if err := a.openStore(ctx); err != nil {
 		return directory{}, fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	a.openOutbox(registry)
 	links := customer.NewLinks(c.api, a.store, c.CustomerCache)
 	source, err := a.source(ctx, links)
 	if err != nil {
@@ -72,7 +73,6 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 			kept.Forget(customer)
 			reread.Forget(customer)
 		},
-		Linked:     a.auditLink,
 		Logger:     a.log,
 		Registerer: registry,
 	})
@@ -200,9 +200,34 @@ func (a *App) readWebhook(signature string, body []byte) (customer.Event, error)
 	return customer.Event{ID: hook.ID, Topic: hook.Topic.Label(), CustomerID: hook.Customer.ID(), Created: hook.Created}, nil
 }
 
-// auditLink notes that a webhook has made a Customer a user's own.
-func (a *App) auditLink(event customer.Event, userID string) {
-	_ = audit.NewTrail(a.log).Write(context.Background(), &audit.Entry{
-		Event: audit.Link, RequestID: event.ID, Mode: "webhook", User: userID, Customer: event.CustomerID, Outcome: "linked",
+// openOutbox hands changes of links to the audit trail.
+func (a *App) openOutbox(registry prometheus.Registerer) {
+	if a.store == nil {
+		return
+	}
+	a.outbox = customer.NewOutbox(customer.OutboxConfig{
+		Store: a.store, Write: a.auditChange, Logger: a.log, Registerer: registry,
+	})
+}
+
+// auditChange writes the audit entry of a changed link.
+func (a *App) auditChange(ctx context.Context, c customer.Change) error {
+	event := audit.Link
+	if c.Kind == customer.Unlinked {
+		event = audit.Unlink
+	}
+	return audit.NewTrail(a.log).Write(ctx, &audit.Entry{
+		Event:          event,
+		ID:             c.ID,
+		RequestID:      c.Cause.RequestID,
+		ProxyRequestID: c.Cause.ProxyRequestID,
+		ClientIP:       c.Cause.ClientIP,
+		UserAgent:      c.Cause.UserAgent,
+		Mode:           c.Cause.Mode,
+		Operator:       c.Cause.Operator,
+		User:           c.UserID,
+		Customer:       c.CustomerID,
+		Outcome:        string(c.Kind),
+		Reason:         c.Reason,
 	})
 }

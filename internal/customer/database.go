@@ -33,6 +33,10 @@ type Database struct {
 	// skipLocked ends a SELECT whose rows only one of many callers may get.
 	// SQLite has no word for it and needs none.
 	skipLocked string
+	// forShare ends a SELECT whose row nobody may change until the commit.
+	// SQLite needs none, with one writer at a time.
+	forShare   string
+	outbox     atomic.Pointer[Outbox] // nil in a process that does not write the audit trail
 	migrated   atomic.Bool
 	unmigrated atomic.Pointer[error] // why the last attempt failed
 }

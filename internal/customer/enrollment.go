@@ -132,12 +132,12 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 	default:
 		return clienttoken.Customer{}, storeFault(ctx, err)
 	}
-	unlinked, err := e.store.Unlinked(ctx, user.ID, customer.ID())
+	began, err := e.store.Begin(ctx, user.ID, customer.ID())
 	switch {
+	case errors.Is(err, ErrUnlinked):
+		return clienttoken.Customer{}, mismatch(customer, "was unlinked from this user")
 	case err != nil:
 		return clienttoken.Customer{}, storeFault(ctx, err)
-	case unlinked:
-		return clienttoken.Customer{}, mismatch(customer, "was unlinked from this user")
 	}
 	if wait := e.spend(user.ID); wait > 0 {
 		return clienttoken.Customer{}, &clienttoken.Refusal{
@@ -155,13 +155,24 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 	case !e.keys.prove(user.ID, read.CorrelationID):
 		return clienttoken.Customer{}, mismatch(customer, "has another correlationId than the user's")
 	}
-	switch err := e.links.Link(ctx, user.ID, customer); {
-	case errors.Is(err, ErrUserLinked), errors.Is(err, ErrCustomerLinked):
-		return clienttoken.Customer{}, mismatch(customer, "is the user's, but cannot be linked: "+err.Error())
-	case err != nil:
+	if err := e.link(ctx, Attempt{UserID: user.ID, CustomerID: customer.ID(), Began: began}, customer); err != nil {
 		return clienttoken.Customer{}, err
 	}
 	return read, nil
+}
+
+func (e *Enrollment) link(ctx context.Context, attempt Attempt, customer clienttoken.CustomerURL) error {
+	defer e.links.Forget(attempt.UserID) // an error may stand for a link that was made
+	err := e.store.Enroll(ctx, attempt)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrUnlinked):
+		return mismatch(customer, "was unlinked from this user")
+	case errors.Is(err, ErrUserLinked), errors.Is(err, ErrCustomerLinked):
+		return mismatch(customer, "is the user's, but cannot be linked: "+err.Error())
+	}
+	return storeFault(ctx, err)
 }
 
 // errNotProven is a correlationId that was handed out, and that none of the keys
@@ -170,7 +181,7 @@ var errNotProven = errors.New("no key proves the correlationId")
 
 // expected returns the user who may have the Customer of that correlationId,
 // ErrNoUser or errNotProven.
-func (e *Enrollment) expected(ctx context.Context, customer clienttoken.CustomerURL, given string) (userID string, err error) {
+func (e *Enrollment) expected(ctx context.Context, given string) (userID string, err error) {
 	if !strings.HasPrefix(given, correlationIDPrefix) || !clienttoken.ValidUserID(given) { // which PostgreSQL may not even take
 		return "", ErrNoUser
 	}
@@ -180,13 +191,6 @@ func (e *Enrollment) expected(ctx context.Context, customer clienttoken.Customer
 	}
 	if !e.keys.prove(userID, given) {
 		return "", errNotProven
-	}
-	unlinked, err := e.store.Unlinked(ctx, userID, customer.ID())
-	if err != nil {
-		return "", err
-	}
-	if unlinked {
-		return "", ErrNoUser
 	}
 	return userID, nil
 }

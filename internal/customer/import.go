@@ -109,28 +109,35 @@ func (i *Import) Close() {
 // Add links the rows, of which UserID and CustomerID count. Of two rows that
 // exclude each other the first wins.
 func (i *Import) Add(ctx context.Context, rows []Link) (Batch, error) {
-	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-	defer cancel()
 	batch, err := encodeBatch(rows)
 	if err != nil {
 		return Batch{}, err
 	}
 	if i.dry != nil {
+		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+		defer cancel()
 		return batch.tryOut(ctx, i.dry.querier())
 	}
 	var done Batch
-	err = i.database.transaction(ctx, func(tx querier) (err error) {
+	changes, err := i.database.commit(ctx, batchTimeout, func(ctx context.Context, tx querier) (changes []Change, err error) {
 		if i.database.dialect == goose.DialectPostgres {
 			// Two batches with the same rows in another order would wait for each
 			// other. Whoever links one user only waits for nobody meanwhile.
 			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, importLock); err != nil {
-				return queryFault(ctx, "waiting for other imports", err)
+				return nil, queryFault(ctx, "waiting for other imports", err)
 			}
 		}
-		done, err = batch.link(ctx, tx)
-		return err
+		changes, err = changedLinks(ctx, tx, Linked, importLinks, time.Now().UnixMilli(), batch.json)
+		if err == nil {
+			done, err = batch.result(ctx, tx, len(changes), importLost)
+		}
+		return changes, err
 	})
-	return done, err
+	if err != nil {
+		return Batch{}, err
+	}
+	i.database.deliver(ctx, changes)
+	return done, nil
 }
 
 // importLock is the key of PostgreSQL's advisory lock for a batch: "dropgatf" as
@@ -174,7 +181,7 @@ const (
 	// WHERE true, or SQLite would read ON as the one of a join.
 	importLinks = `INSERT INTO dropgate_links (user_id, customer_id, linked_at)
 		SELECT value->>'u', value->>'c', CAST($1 AS BIGINT) FROM json_each($2) WHERE true
-		ON CONFLICT DO NOTHING`
+		ON CONFLICT DO NOTHING RETURNING user_id, customer_id`
 	importLost = `SELECT key, own.user_id IS NOT NULL FROM json_each($1)
 		LEFT JOIN dropgate_links own ON own.user_id = value->>'u'
 		WHERE coalesce(own.customer_id, '') <> value->>'c'`
@@ -192,14 +199,6 @@ const (
 		LEFT JOIN dropgate_dry_run planned ON planned.user_id = value->>'u'
 		WHERE coalesce(own.customer_id, planned.customer_id, '') <> value->>'c'`
 )
-
-func (b batch) link(ctx context.Context, tx querier) (Batch, error) {
-	n, err := change(ctx, tx, "importing links", importLinks, time.Now().UnixMilli(), b.json)
-	if err != nil {
-		return Batch{}, err
-	}
-	return b.result(ctx, tx, int(n), importLost)
-}
 
 func (b batch) tryOut(ctx context.Context, conn querier) (Batch, error) {
 	n, err := change(ctx, conn, "trying an import out", dryRunLinks, b.json)

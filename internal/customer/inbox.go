@@ -28,7 +28,6 @@ type InboxConfig struct {
 	Enrollment *Enrollment
 	Dwolla     Customers
 	Changed    func(userID string, customer clienttoken.CustomerURL) // what is remembered of them is no longer true
-	Linked     func(event Event, userID string)                      // for the audit
 	API        clienttoken.API
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
@@ -187,9 +186,14 @@ func (i *Inbox) takeTurns(ctx context.Context, lane lane) {
 
 // process does what one event asks for, or puts it back.
 func (i *Inbox) process(ctx context.Context, event Event) {
+	ctx = clienttoken.Cause{Mode: "webhook", RequestID: event.ID}.NewContext(ctx)
 	work, err := i.recovered(ctx, event)
 	if err == nil {
 		err = i.config.Store.Settle(ctx, event.ID, work.effect, time.Now())
+	}
+	if errors.Is(err, ErrUnlinked) {
+		i.config.Logger.Warn().Str("event_id", event.ID).Str("customer", event.CustomerID).Err(err).Msg("a new Customer was not linked")
+		work.outcome, err = "unmatched", nil
 	}
 	if errors.Is(err, ErrUserLinked) || errors.Is(err, ErrCustomerLinked) {
 		work.outcome, work.effect.UserID = "conflict", ""
@@ -209,9 +213,6 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 	i.metrics.processed.WithLabelValues(event.Topic, work.outcome).Inc()
 	i.config.Logger.Info().Str("event_id", event.ID).Str("topic", event.Topic).Str("customer", event.CustomerID).
 		Str("outcome", work.outcome).Msg("webhook")
-	if work.outcome == "linked" {
-		i.config.Linked(event, work.effect.UserID)
-	}
 }
 
 // changed makes this replica forget what an event may have changed, also when
@@ -263,7 +264,7 @@ func (i *Inbox) recovered(ctx context.Context, event Event) (w work, err error) 
 // work finds out what an event asks for. What Dwolla or another replica does not
 // know yet is tried again for a while.
 func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
-	effect := Effect{CustomerID: event.CustomerID, ChangedAt: event.Created}
+	effect := Effect{CustomerID: event.CustomerID, Began: event.Moment, ChangedAt: event.Created}
 	status, known := statusAfter(event.Topic)
 	if known && status != "" {
 		effect.Status = string(status)
@@ -283,7 +284,7 @@ func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
 	if known || i.config.Enrollment == nil { // which was on when the event was kept
 		return work{effect, "status"}, nil
 	}
-	effect.UserID, err = i.config.Enrollment.expected(ctx, customer, read.CorrelationID)
+	effect.UserID, err = i.config.Enrollment.expected(ctx, read.CorrelationID)
 	if errors.Is(err, ErrNoUser) || errors.Is(err, errNotProven) && time.Since(event.Created) > unprovenFor {
 		effect.UserID = ""
 		return work{effect, "unmatched"}, nil

@@ -50,13 +50,17 @@ func newInbox(t *testing.T, e *enrolling) *inbox {
 			i.changed = append(i.changed, userID+" "+customer.ID())
 			e.links.Forget(userID)
 		},
-		Linked: func(event customer.Event, userID string) {
-			i.mu.Lock()
-			defer i.mu.Unlock()
-			i.linked = append(i.linked, event.ID+" "+userID)
-		},
 		Logger: zerolog.New(&i.logs),
 	}
+	customer.NewOutbox(customer.OutboxConfig{
+		Store: e.store, Logger: zerolog.New(&i.logs), Registerer: prometheus.NewRegistry(),
+		Write: func(_ context.Context, c customer.Change) error {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.linked = append(i.linked, c.Cause.RequestID+" "+c.UserID)
+			return nil
+		},
+	})
 	i.reopen()
 	return i
 }

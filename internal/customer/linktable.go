@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -98,83 +97,6 @@ func (d *Database) links(ctx context.Context, query string, args ...any) ([]Link
 		return nil, queryFault(ctx, "reading links", err)
 	}
 	return links, nil
-}
-
-// Link implements [Store].
-func (d *Database) Link(ctx context.Context, userID, customerID string) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return insertLink(ctx, d.writes, userID, strings.ToLower(customerID))
-}
-
-// Unlink implements [Store]. It remembers that the two were unlinked.
-func (d *Database) Unlink(ctx context.Context, userID string) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return d.transaction(ctx, func(tx querier) error {
-		if _, err := change(ctx, tx, "remembering an unlink", `INSERT INTO dropgate_unlinked (user_id, customer_id, unlinked_at)
-			SELECT user_id, customer_id, CAST($1 AS BIGINT) FROM dropgate_links WHERE user_id = $2
-			ON CONFLICT (user_id, customer_id) DO NOTHING`, time.Now().UnixMilli(), userID); err != nil {
-			return err
-		}
-		_, err := change(ctx, tx, "removing a link", `DELETE FROM dropgate_links WHERE user_id = $1`, userID)
-		return err
-	})
-}
-
-// Unlinked reports whether the two were ever linked and unlinked. Only an
-// operator's word links them again (docs/decisions/0010).
-func (d *Database) Unlinked(ctx context.Context, userID, customerID string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	var n int
-	err := d.reads.QueryRowContext(ctx, `SELECT count(*) FROM dropgate_unlinked WHERE user_id = $1 AND customer_id = $2`,
-		userID, strings.ToLower(customerID)).Scan(&n)
-	if err != nil {
-		return false, queryFault(ctx, "reading an unlink", err)
-	}
-	return n > 0, nil
-}
-
-// insertLink is Link by q. It needs no transaction: the INSERT is all or
-// nothing, and what stood in its way is only looked up to be named.
-func insertLink(ctx context.Context, q querier, userID, customerID string) error {
-	const tries = 10
-	for range tries {
-		n, err := change(ctx, q, "writing a link",
-			`INSERT INTO dropgate_links (user_id, customer_id, linked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			userID, customerID, time.Now().UnixMilli())
-		if err != nil || n == 1 {
-			return err
-		}
-		err = whatIsInTheWay(ctx, q, userID, customerID)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		// Somebody has removed it since.
-	}
-	return fmt.Errorf("writing a link: others changed it %d times meanwhile", tries)
-}
-
-// whatIsInTheWay returns nil where the link itself is there already, and
-// sql.ErrNoRows where nothing is. Reading tells who was in the way in every
-// database's own SQL; error codes and constraint names would not.
-func whatIsInTheWay(ctx context.Context, q querier, userID, customerID string) error {
-	var user, customer string
-	err := q.QueryRowContext(ctx, `SELECT user_id, customer_id FROM dropgate_links
-		WHERE user_id = $1 OR customer_id = $2
-		ORDER BY CASE WHEN user_id = $1 THEN 0 ELSE 1 END LIMIT 1`, userID, customerID).Scan(&user, &customer)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return err //nolint:wrapcheck // not an error to the caller
-	case err != nil:
-		return queryFault(ctx, "reading a link back", err)
-	case user != userID:
-		return ErrCustomerLinked
-	case customer != customerID:
-		return ErrUserLinked
-	}
-	return nil
 }
 
 // Expect remembers that the correlation id was handed out to the user, so that

@@ -14,15 +14,16 @@ import (
 // and on two maps, which must agree after each step.
 func followsTheModel(t *testing.T, open func() *customer.Database) {
 	stores := []*customer.Database{open(), open()}
-	run := 0
+	run, unlinked := 0, map[[2]string]bool{}
 	rapid.Check(t, func(t *rapid.T) {
 		run++
 		m := &model{
 			stores: stores, run: run, customerOf: map[string]string{}, userOf: map[string]string{},
-			events: map[string]bool{}, settled: map[string]bool{},
+			events: map[string]bool{}, settled: map[string]bool{}, unlinked: unlinked,
 		}
-		for userID := range listAll(t, stores[0], 100) {
+		for userID, customerID := range listAll(t, stores[0], 100) {
 			unlink(t, stores[0], userID)
+			unlinked[[2]string{userID, customerID}] = true
 		}
 		t.Repeat(rapid.StateMachineActions(m))
 	})
@@ -36,8 +37,9 @@ type model struct {
 	userOf     map[string]string // by Customer
 	run        int               // each has events of its own
 	checks     int
-	events     map[string]bool // known, by id
-	settled    map[string]bool // by id
+	events     map[string]bool    // known, by id
+	settled    map[string]bool    // by id
+	unlinked   map[[2]string]bool // users and Customers, once and for all
 }
 
 func (m *model) users() []string { return []string{"ann", "Ann", "bob", "ça", "🦆"} }
@@ -74,6 +76,9 @@ func (m *model) Link(t *rapid.T) {
 func (m *model) Unlink(t *rapid.T) {
 	s, userID := m.draw(t)
 	unlink(t, s, userID)
+	if own, linked := m.customerOf[userID]; linked {
+		m.unlinked[[2]string{userID, own}] = true
+	}
 	delete(m.userOf, m.customerOf[userID])
 	delete(m.customerOf, userID)
 }
@@ -104,11 +109,18 @@ func (m *model) Settle(t *rapid.T) {
 		t.Fatalf("added %v an event that is known: %v", added, known)
 	}
 	m.events[id] = true
+	began, err := s.Begin(background(), userID, "")
+	wantError(t, err, nil)
 	want := m.wantLink(userID, customerID)
-	if m.settled[id] {
+	unlinked := m.unlinked[[2]string{userID, customerID}] && m.customerOf[userID] != customerID
+	switch {
+	case m.settled[id]:
 		want = customer.ErrSettled
+	case unlinked:
+		want, m.settled[id] = customer.ErrUnlinked, true
 	}
-	wantError(t, s.Settle(background(), id, customer.Effect{CustomerID: customerID, UserID: userID}, at(1)), want)
+	effect := customer.Effect{CustomerID: customerID, UserID: userID, Began: began}
+	wantError(t, s.Settle(background(), id, effect, at(1)), want)
 	if want == nil {
 		m.settled[id] = true
 		m.customerOf[userID], m.userOf[customerID] = customerID, userID

@@ -48,6 +48,7 @@ func OpenPostgres(url clienttoken.Secret) (*Database, error) {
 		writes:     pool,
 		dialect:    goose.DialectPostgres,
 		skipLocked: " FOR UPDATE SKIP LOCKED",
+		forShare:   " FOR SHARE",
 	}, nil
 }
 

@@ -90,7 +90,7 @@ func (s *story) open(t fataler) {
 			s.links.Forget(userID)
 			kept.Forget(customer)
 		},
-		Linked: func(customer.Event, string) {}, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 	})
 	policy, err := clienttoken.ParsePolicy([]string{"customer.create", "customer.read"})
 	if err != nil {

@@ -22,6 +22,8 @@ type Event struct {
 	CustomerID string    // "" where it is about none
 	Created    time.Time // by Dwolla's clock
 	Attempts   int       // how often it was claimed, this time included
+	Received   time.Time
+	Moment     Moment // when it was received
 }
 
 // AddEvent puts the event into the queue, due at once. It does nothing and
@@ -31,8 +33,9 @@ func (d *Database) AddEvent(ctx context.Context, event Event, now time.Time) (ad
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	n, err := change(ctx, d.writes, "adding an event",
-		`INSERT INTO dropgate_events (id, topic, customer_id, created, received_at, due_at)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
+		`INSERT INTO dropgate_events (id, topic, customer_id, created, received_at, due_at, unlinks)
+		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), unlinks
+		FROM dropgate_unlinks WHERE true ON CONFLICT (id) DO NOTHING`,
 		event.ID, event.Topic, strings.ToLower(event.CustomerID), event.Created.UnixMilli(), now.UnixMilli(), now.UnixMilli())
 	return n == 1, err
 }
@@ -55,19 +58,19 @@ func (d *Database) nextEvent(ctx context.Context, now time.Time, lease time.Dura
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var event Event
-	var created int64
+	var created, received int64
 	err := d.writes.QueryRowContext(ctx, `UPDATE dropgate_events SET due_at = $1, attempts = attempts + 1 WHERE id = (
 			SELECT id FROM dropgate_events WHERE settled_at IS NULL AND due_at <= $2`+which+`
 			ORDER BY due_at LIMIT 1`+d.skipLocked+`
-		) RETURNING id, topic, customer_id, created, attempts`, now.Add(lease).UnixMilli(), now.UnixMilli()).
-		Scan(&event.ID, &event.Topic, &event.CustomerID, &created, &event.Attempts)
+		) RETURNING id, topic, customer_id, created, attempts, received_at, unlinks`, now.Add(lease).UnixMilli(), now.UnixMilli()).
+		Scan(&event.ID, &event.Topic, &event.CustomerID, &created, &event.Attempts, &received, &event.Moment)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Event{}, ErrNoEvent
 	case err != nil:
 		return Event{}, queryFault(ctx, "claiming an event", err)
 	}
-	event.Created = time.UnixMilli(created)
+	event.Created, event.Received = time.UnixMilli(created), time.UnixMilli(received)
 	return event, nil
 }
 
@@ -84,8 +87,9 @@ func (d *Database) Retry(ctx context.Context, id string, due time.Time) error {
 type Effect struct {
 	CustomerID string
 	UserID     string // to whom the Customer gets linked; "" for nobody
+	Began      Moment // of the attempt to link: see Attempt
 	Status     string // what the Customer's status became; "" leaves it
-	// ChangedAt is when the status became that, by Dwolla's clock. Of several
+	// ChangedAt is when the event was created, by Dwolla's clock. Of several
 	// statuses the latest counts, in whatever order they arrive. Of two at the
 	// same time, the one that forbids more does.
 	ChangedAt time.Time
@@ -94,30 +98,42 @@ type Effect struct {
 // Settle makes the effect happen and takes the event out of the queue: both or
 // neither, and once only, whoever else tries. When the event is settled already
 // it returns [ErrSettled]. When the effect's link cannot be made it returns
-// [ErrUserLinked] or [ErrCustomerLinked], and the event stays as it is.
+// [ErrUserLinked] or [ErrCustomerLinked], and the event stays as it is. When it
+// must not be made it returns [ErrUnlinked], and the rest happens.
 func (d *Database) Settle(ctx context.Context, id string, effect Effect, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return d.transaction(ctx, func(tx querier) error {
+	var unlinked error
+	err := d.changing(ctx, func(ctx context.Context, tx querier) ([]Change, error) {
 		n, err := change(ctx, tx, "settling an event",
 			`UPDATE dropgate_events SET settled_at = $1 WHERE id = $2 AND settled_at IS NULL`, now.UnixMilli(), id)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case n == 0:
-			return ErrSettled
+			return nil, ErrSettled
 		}
-		return effect.happen(ctx, tx)
+		changes, err := d.settleLink(ctx, tx, effect)
+		if errors.Is(err, ErrUnlinked) {
+			unlinked, err = err, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return changes, effect.keepStatus(ctx, tx)
 	})
+	if err != nil {
+		return err
+	}
+	return unlinked
 }
 
-func (e Effect) happen(ctx context.Context, tx querier) error {
-	customerID := strings.ToLower(e.CustomerID)
-	if e.UserID != "" {
-		if err := insertLink(ctx, tx, e.UserID, customerID); err != nil {
-			return err
-		}
+func (d *Database) settleLink(ctx context.Context, tx querier, e Effect) ([]Change, error) {
+	if e.UserID == "" {
+		return nil, nil
 	}
+	return d.enroll(ctx, tx, Attempt{UserID: e.UserID, CustomerID: e.CustomerID, Began: e.Began, Created: e.ChangedAt})
+}
+
+func (e Effect) keepStatus(ctx context.Context, tx querier) error {
 	if e.Status == "" {
 		return nil
 	}
@@ -132,7 +148,7 @@ func (e Effect) happen(ctx context.Context, tx querier) error {
 		> (dropgate_statuses.changed_at,
 			CASE dropgate_statuses.status WHEN 'deactivated' THEN 2 WHEN 'suspended' THEN 1 ELSE 0 END,
 			dropgate_statuses.status)`,
-		customerID, e.Status, e.ChangedAt.UnixMilli())
+		strings.ToLower(e.CustomerID), e.Status, e.ChangedAt.UnixMilli())
 	return err
 }
 

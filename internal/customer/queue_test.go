@@ -71,7 +71,7 @@ func eventsComeBackAsTheyWere(t *testing.T, open func() *customer.Database) {
 	}
 	for want.Attempts = 1; want.Attempts <= 3; want.Attempts++ {
 		got := wantNext(t, open(), at(100*want.Attempts), want.ID)
-		want.CustomerID = customerA
+		want.CustomerID, want.Received = customerA, at(0)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("attempt %d (-want +got):\n%s", want.Attempts, diff)
 		}

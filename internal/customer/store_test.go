@@ -64,6 +64,14 @@ func testDatabase(t *testing.T, database newDatabase) {
 		{"ImportsAtOnceAgree", importsAtOnceAgree},
 		{"WhatIsNoLinkIsNotImported", whatIsNoLinkIsNotImported},
 		{"WhatIsExportedCanBeImported", whatIsExportedCanBeImported},
+		{"EachChangeHasOneEntry", eachChangeHasOneEntry},
+		{"AnEntryOutlivesItsCaller", anEntryOutlivesItsCaller},
+		{"AnEntryOutlivesItsProcess", anEntryOutlivesItsProcess},
+		{"ABrokenSinkLosesNothing", aBrokenSinkLosesNothing},
+		{"ReplicasShareTheEntries", replicasShareTheEntries},
+		{"AnUnlinkEndsEarlierAttempts", anUnlinkEndsEarlierAttempts},
+		{"AnUnlinkEndsEarlierWebhooks", anUnlinkEndsEarlierWebhooks},
+		{"AttemptsRaceUnlinks", attemptsRaceUnlinks},
 		{"FollowsTheModel", followsTheModel},
 	} {
 		t.Run(promise.name, func(t *testing.T) { promise.test(t, database(t)) })

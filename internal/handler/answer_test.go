@@ -139,7 +139,7 @@ func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == w.base+"/client-tokens" && r.URL.RawPath == "":
 		audits, event, good = 1, "client_token", "vended"
-	case r.Method == http.MethodPut && r.URL.Path == w.base+"/session/customer":
+	case r.Method == http.MethodPut && r.URL.Path == w.base+"/session/customer" && a.status != http.StatusOK: // a change has its entry in the outbox
 		audits, event, good = 1, "link", "linked"
 	}
 	if len(access) != 1 || len(audit) != audits {

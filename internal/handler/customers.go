@@ -127,7 +127,7 @@ func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWri
 			}})
 		}
 		recordOf(r).customer = customer.ID()
-		if err := writer.Link(r.Context(), user, customer); err != nil {
+		if err := writer.Link(changing(r), user, customer); err != nil {
 			if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
 				return &problem{code: refusal.Code, message: "Nothing was changed: " + refusal.Reason + ".", reason: refusal.Reason}
 			}
@@ -151,7 +151,7 @@ func deleteLink(links Links) endpoint {
 		if found, err := links.Find(r.Context(), user); err == nil { // for the audit
 			recordOf(r).customer = found.Customer.URL.ID()
 		}
-		if err := links.Unlink(r.Context(), user); err != nil {
+		if err := links.Unlink(changing(r), user); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusNoContent)

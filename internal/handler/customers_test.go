@@ -30,12 +30,15 @@ type desk struct {
 	url   string
 	store *customer.Database
 	logs  *logs
+
+	changed changes
 }
 
 func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	t.Helper()
 	d := &desk{logs: newLogs()}
 	fromSQLite(t, func(s *customer.Database) { d.store = s })
+	d.changed.of(d.store)
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +84,7 @@ func (d *desk) ask(t *testing.T, method, path, content string, edits ...with) an
 	a.body = string(text)
 	access, audits := d.logs.since(mark, "access"), d.logs.since(mark, "audit")
 	want := 0
-	if strings.HasPrefix(path, "/customers/") && (method == http.MethodPut || method == http.MethodDelete) {
+	if strings.HasPrefix(path, "/customers/") && (method == http.MethodPut || method == http.MethodDelete) && a.status >= http.StatusBadRequest {
 		want = 1
 	}
 	if len(access) != 1 || len(audits) != want {
@@ -108,19 +111,17 @@ func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
 		if a.status != http.StatusOK || !strings.HasPrefix(a.body, `{"user":"carol","customer":{"id":"`+nobodysID+`","href":"`+sandboxRoot+"/customers/"+nobodysID+`"},"linkedAt":"`) {
 			t.Errorf("answer %d %s", a.status, a.body)
 		}
-		a.audit.has(t, line{"event": "link", "mode": "admin", "user": "carol", "customer": nobodysID, "outcome": "linked"})
+		d.changed.are(t, "admin linked carol "+nobodysID) // once
 	}
 	if a := d.ask(t, http.MethodGet, "/customers/carol", ""); a.status != http.StatusOK || !strings.Contains(a.body, nobodysID) {
 		t.Errorf("answer %d %s", a.status, a.body)
 	}
-	unlinked := nobodysID
 	for range 2 {
 		a = d.ask(t, http.MethodDelete, "/customers/carol", "")
 		if a.status != http.StatusNoContent || a.body != "" {
 			t.Errorf("answer %d %s", a.status, a.body)
 		}
-		a.audit.has(t, line{"event": "unlink", "mode": "admin", "user": "carol", "outcome": "unlinked", "customer": unlinked})
-		unlinked = "" // the second time there is none
+		d.changed.are(t, "admin linked carol "+nobodysID, "admin unlinked carol "+nobodysID) // once
 	}
 	a = d.ask(t, http.MethodGet, "/customers/carol", "")
 	a.failed(t, http.StatusNotFound, "NotFound")
@@ -305,7 +306,6 @@ func TestAnOutageOfTheDirectoryIsToldToTheOperator(t *testing.T) {
 	if a.status != http.StatusOK || !strings.Contains(a.body, nobodysID) {
 		t.Errorf("answer %d %s", a.status, a.body)
 	}
-	a.audit.has(t, line{"outcome": "linked", "customer": nobodysID})
 	a = d.ask(t, http.MethodDelete, "/customers/alice", "") // which panics: there is no such thing
 	a.failed(t, http.StatusInternalServerError, "ServerError")
 }

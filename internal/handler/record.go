@@ -140,6 +140,9 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 	} else {
 		outcome = cmp.Or(outcome, string(rec.audited)+"ed")
 		h.metrics.links.WithLabelValues(outcome).Inc()
+		if rec.code == "" { // the change has an entry of its own, if there was one
+			return
+		}
 	}
 	_ = h.Audit.Write(context.WithoutCancel(r.Context()), &audit.Entry{
 		Event:            rec.audited,

@@ -83,7 +83,7 @@ func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
 	if err := h.validate.StructCtx(r.Context(), named); err != nil {
 		return invalidMembers(err)
 	}
-	customer, err := h.Vendor.Link(r.Context(), session.User, named.Href)
+	customer, err := h.Vendor.Link(changing(r), session.User, named.Href)
 	recordOf(r).customer = customer.URL.ID()
 	if err != nil {
 		return err

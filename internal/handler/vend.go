@@ -20,7 +20,7 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	vended, err := h.Vendor.Vend(r.Context(), session.User, request)
+	vended, err := h.Vendor.Vend(changing(r), session.User, request)
 	recordOf(r).vended(vended)
 	if err != nil {
 		return err

@@ -1,0 +1,19 @@
+package handler
+
+import (
+	"context"
+	"net/http"
+
+	"dropgate/internal/clienttoken"
+)
+
+// changing returns the context of a request that may change a link, once it is
+// known who asks: the entry of the change is written with the change.
+func changing(r *http.Request) context.Context {
+	rec := recordOf(r)
+	return clienttoken.Cause{
+		Mode:      rec.mode,
+		RequestID: rec.requestID,
+		ClientIP:  rec.clientIP,
+	}.NewContext(r.Context())
+}

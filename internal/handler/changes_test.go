@@ -1,0 +1,50 @@
+package handler_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/customer"
+)
+
+// changes are the entries of changed links.
+type changes struct {
+	mu      sync.Mutex
+	entries []customer.Change
+}
+
+// of notes the changes that store makes from now on.
+func (c *changes) of(store *customer.Database) {
+	customer.NewOutbox(customer.OutboxConfig{
+		Store: store, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+		Write: func(_ context.Context, change customer.Change) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.entries = append(c.entries, change)
+			return nil
+		},
+	})
+}
+
+// are compares the entries so far: the mode, the kind, the user and the Customer.
+func (c *changes) are(t *testing.T, want ...string) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var got []string
+	for _, e := range c.entries {
+		got = append(got, fmt.Sprint(e.Cause.Mode, " ", e.Kind, " ", e.UserID, " ", e.CustomerID))
+		if e.ID == "" || e.Cause.RequestID == "" || e.Cause.ClientIP == "" {
+			t.Errorf("entry %+v lacks its id or its request", e)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the entries are %q, want %q", got, want)
+	}
+}
