@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +26,8 @@ const customersUsage = `usage: server customers import [-dry-run] FILE.csv|-
 
 They work on the links of CUSTOMER_SOURCE=database, and need DWOLLA_ENVIRONMENT
 and DATABASE_URL alone (DWOLLA_BASE_URL where the service has one). A running
-service notices a change within CUSTOMER_CACHE. CUSTOMER is an id or a URL.
+service notices a change within CUSTOMER_CACHE, and writes its audit entry.
+CUSTOMER is an id or a URL.
 
 import reads lines of user,customer, with or without such a first line, and goes
 on after a bad one. It changes no link that is there, so that it can be run
@@ -64,6 +67,7 @@ func Customers(ctx context.Context, args, environ []string, std Streams) error {
 		api: c.api, store: store, std: std,
 		records: customer.Records{API: c.api, Links: customer.NewLinks(c.api, store, 0), Store: store},
 	}
+	ctx = clienttoken.Cause{Mode: "command", Operator: osUser()}.NewContext(ctx)
 	switch command.name {
 	case "import":
 		return d.load(ctx, command)
@@ -76,6 +80,16 @@ func Customers(ctx context.Context, args, environ []string, std Streams) error {
 	default:
 		return d.show(ctx, command.args[0])
 	}
+}
+
+// osUser is the operating-system user of the process, for the audit trail. Its
+// number stands for a user without a name, as containers have them. Environment
+// variables do not count: anybody can set them.
+func osUser() string {
+	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "uid " + strconv.Itoa(os.Getuid())
 }
 
 // customersCommand is a command line of `server customers`.

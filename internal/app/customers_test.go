@@ -7,8 +7,10 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,6 +115,41 @@ func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
 		d.good("link", "zoe", alicesCustomer)
 		d.holds("-b,"+bobsCustomer, "zoe,"+alicesCustomer)
 	})
+}
+
+// The command has no audit trail: the next service with its database has.
+func TestAServiceAuditsWhatACommandChanged(t *testing.T) {
+	me, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, database := range directories() {
+		t.Run(name, func(t *testing.T) {
+			url := database(t)
+			d := newTools(t, url)
+			d.good("link", "ann", alicesCustomer)
+			d.good("import", file(t, "bob,"+bobsCustomer+"\nann,"+alicesCustomer))
+			d.good("import", "-dry-run", file(t, "carl,33333333-3333-4333-8333-333333333333"))
+			d.good("unlink", "ann")
+			d.good("unlink", "ann")
+			s := operated(t, url)
+			until(t, "the audit", func() bool { return len(s.logs.lines(t, "audit")) == 3 })
+			var got []string
+			for _, line := range s.logs.lines(t, "audit") {
+				got = append(got, fmt.Sprint(line["event"], " ", line["mode"], " ", line["operator"], " ", line["user"], " ", line["customer"]))
+				if line["id"] == "" {
+					t.Errorf("an entry without an id: %v", line)
+				}
+			}
+			want := []string{
+				"link command " + me.Username + " ann " + alicesCustomer, "link command " + me.Username + " bob " + bobsCustomer,
+				"unlink command " + me.Username + " ann " + alicesCustomer,
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("audit (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestAnOperatorTakesNothingFromAnybodyByLinking(t *testing.T) {

@@ -268,19 +268,22 @@ func anUnlinkEndsEarlierWebhooks(t *testing.T, open func() *customer.Database) {
 // Unlinks and attempts that began before them, all at once: no link is left.
 func attemptsRaceUnlinks(t *testing.T, open func() *customer.Database) {
 	d := open()
-	for round := range 3 {
-		user, id := fmt.Sprint("user ", round), customerNumber(round)
-		attempt := begin(t, d, user, id)
-		for i, err := range race(open, func(d *customer.Database, i int) error {
-			if i == 3 {
-				return d.Unlink(t.Context(), user)
-			}
-			return d.Enroll(t.Context(), attempt)
-		}) {
-			if err != nil && !errors.Is(err, customer.ErrUnlinked) {
-				t.Fatalf("racer %d: %v", i, err)
-			}
+	var attempts []customer.Attempt
+	for n := range 3 {
+		attempts = append(attempts, begin(t, d, fmt.Sprint("user ", n), customerNumber(n)))
+	}
+	for i, err := range race(open, func(d *customer.Database, i int) error {
+		attempt := attempts[i%3]
+		if i%9 < 3 {
+			return d.Unlink(t.Context(), attempt.UserID)
 		}
-		wantCustomer(t, d, user, "")
+		return d.Enroll(t.Context(), attempt)
+	}) {
+		if err != nil && !errors.Is(err, customer.ErrUnlinked) {
+			t.Fatalf("racer %d: %v", i, err)
+		}
+	}
+	for _, attempt := range attempts {
+		wantCustomer(t, d, attempt.UserID, "")
 	}
 }
