@@ -9,18 +9,18 @@ import (
 	"dropgate/internal/customer"
 )
 
-// heldDwolla answers when it is released.
-type heldDwolla struct {
+// slowDwolla answers when it is released.
+type slowDwolla struct {
 	customer.Customers
 
 	asked, release chan struct{}
 }
 
-func hold(c customer.Customers) heldDwolla {
-	return heldDwolla{c, make(chan struct{}), make(chan struct{})}
+func hold(c customer.Customers) slowDwolla {
+	return slowDwolla{c, make(chan struct{}), make(chan struct{})}
 }
 
-func (h heldDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
+func (h slowDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	h.asked <- struct{}{}
 	<-h.release
 	return h.Customers.GetCustomer(ctx, url)
