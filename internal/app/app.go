@@ -88,18 +88,19 @@ func (a *App) open(ctx context.Context, version string) error {
 			return fmt.Errorf("REDIS_URL: %w", err)
 		}
 	}
+	limits := a.limiter(registry)
 	public, err := handler.New(handler.Config{
 		BasePath:    c.BasePath,
 		Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
 			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment,
 		},
-		Auth:           a.authChain(registry),
+		Auth:           a.authChain(registry, limits),
 		OIDC:           a.oidc,
 		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: c.proxies,
-		Limits:         a.limiter(registry),
+		Limits:         limits,
 		OpenAPI:        api.OpenAPI,
 		Audit:          audit.NewTrail(a.log),
 		Logger:         a.log,
@@ -137,14 +138,14 @@ func (a *App) movingOn(next http.Handler) http.Handler {
 }
 
 // authChain puts the sign-in modes in their order.
-func (a *App) authChain(registry prometheus.Registerer) *auth.Chain {
+func (a *App) authChain(registry prometheus.Registerer, limits *ratelimit.Limiter) *auth.Chain {
 	modes := make([]auth.Mode, 0, len(a.config.AuthModes))
 	for _, mode := range a.config.AuthModes {
 		switch mode {
 		case "bearer":
 			modes = append(modes, a.bearer(registry))
 		case "oidc":
-			a.openOIDC(registry)
+			a.openOIDC(registry, limits)
 			modes = append(modes, a.oidc)
 		case "forward":
 			modes = append(modes, auth.NewForward(auth.ForwardConfig{
@@ -176,7 +177,7 @@ func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
 	})
 }
 
-func (a *App) openOIDC(registry prometheus.Registerer) {
+func (a *App) openOIDC(registry prometheus.Registerer, limiter *ratelimit.Limiter) {
 	c := a.config
 	limits := session.Limits{Idle: c.SessionIdle, Lifetime: c.SessionLifetime, Now: time.Now}
 	var store session.Store = session.NewMemory(limits)
@@ -187,7 +188,7 @@ func (a *App) openOIDC(registry prometheus.Registerer) {
 			Keys:   keyring.Of(c.OIDCSecret),
 			Scope:  session.Scope{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, UserClaim: c.UserClaim, Origin: c.PublicURL},
 
-			UserLimit:  ratelimit.UserKey,
+			UserLimit:  limiter.UserKey,
 			Logger:     a.log,
 			Registerer: registry,
 		})

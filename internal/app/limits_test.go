@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/ratelimit"
@@ -21,7 +23,7 @@ func TestReplicasShareTheirLimitsInRedisAndCountAloneWithoutIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.redis != "" {
-				forget(t, test.redis, ratelimit.UserKey("mallory"))
+				forget(t, test.redis, mallorysLimit(t))
 			}
 			w := newWorld(t)
 			settings := map[string]string{"RATE_LIMIT_USER": "9/1h", "REDIS_URL": test.redis}
@@ -49,6 +51,13 @@ func (s *service) passes(t *testing.T) int {
 	}
 	t.Fatal("there is no limit")
 	return 0
+}
+
+// mallorysLimit is where it is kept.
+func mallorysLimit(t *testing.T) string {
+	t.Helper()
+	secret := []byte(newWorld(t).settings["DWOLLA_CLIENT_SECRET"])
+	return ratelimit.New(ratelimit.Config{Secret: secret, Now: time.Now, Registerer: prometheus.NewRegistry()}).UserKey("mallory")
 }
 
 // forget removes a key before and after the test.

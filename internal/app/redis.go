@@ -50,6 +50,8 @@ func (a *App) limiter(registry prometheus.Registerer) *ratelimit.Limiter {
 		a.log.Warn().Msg("REDIS_URL is not set: each replica counts the rate limits alone")
 	}
 	return ratelimit.New(ratelimit.Config{
-		User: c.RateLimitUser, IP: c.RateLimitIP, Redis: a.redis, Now: time.Now, Logger: a.log, Registerer: registry,
+		User: c.RateLimitUser, IP: c.RateLimitIP, Redis: a.redis,
+		Secret: []byte(c.ClientSecret.Reveal()),
+		Now:    time.Now, Logger: a.log, Registerer: registry,
 	})
 }

@@ -20,15 +20,15 @@ func TestWhatWasTakenAlongIsNotTakenAgain(t *testing.T) {
 		t.Fatalf("%q is to be taken along by %v, want %v", key, terms, want)
 	}
 	took := hour / 9
-	wantPass(t, charge.Paid(t.Context(), user, took, took), "paying along")
+	wantPass(t, charge.Paid(t.Context(), user, l.UserKey(user), [2]int64{took, took}), "paying along")
 
 	again, nothing := charge.Along()
 	if again != "" || len(nothing) != 4 || nothing[1] != 0 || nothing[3] != 0 {
 		t.Errorf("once more %q is to be taken along by %v", again, nothing)
 	}
 	wantPass(t, charge.Pay(t.Context(), user), "paying again")
-	wantPass(t, charge.Paid(t.Context(), user, -took, -took), "paying along again")
-	if n, err := client.Exists(t.Context(), key, ratelimit.UserKey(user)).Result(); n != 0 || err != nil {
+	wantPass(t, charge.Paid(t.Context(), user, l.UserKey(user), [2]int64{-took, -took}), "paying along again")
+	if n, err := client.Exists(t.Context(), key, l.UserKey(user)).Result(); n != 0 || err != nil {
 		t.Errorf("%d keys in Redis (%v), though nobody had to go there", n, err)
 	}
 	for range 8 { // this process knows of one, too
@@ -44,12 +44,12 @@ func TestARefusalThatWasTakenAlongIsKnownHere(t *testing.T) {
 	wait := int64(time.Minute / time.Microsecond)
 	addr, user := newAddress(), rand.Text()
 	charge := l.Charge(addr)
-	wantExceeded(t, charge.Paid(t.Context(), user, 1, -wait), ratelimit.User, time.Minute)
+	wantExceeded(t, charge.Paid(t.Context(), user, l.UserKey(user), [2]int64{1, -wait}), ratelimit.User, time.Minute)
 	next := l.Charge(addr)
 	wantPass(t, next.Check(), "the address")
 	wantExceeded(t, next.Pay(t.Context(), user), ratelimit.User, time.Minute)
 	next = l.Charge(addr)
-	wantExceeded(t, next.Paid(t.Context(), user, -wait, 0), ratelimit.IP, time.Minute)
+	wantExceeded(t, next.Paid(t.Context(), user, l.UserKey(user), [2]int64{-wait, 0}), ratelimit.IP, time.Minute)
 	next = l.Charge(addr)
 	wantExceeded(t, next.Check(), ratelimit.IP, time.Minute)
 }
@@ -60,8 +60,8 @@ func TestAnOlderAnswerOfRedisDoesNotUndoANewerOne(t *testing.T) {
 	const interval = int64(time.Hour/time.Microsecond) / 9
 	addr := newAddress()
 	older, newer := l.Charge(addr), l.Charge(addr)
-	wantPass(t, newer.Paid(t.Context(), "", 9*interval, 0), "the last of the burst")
-	wantPass(t, older.Paid(t.Context(), "", 8*interval, 0), "the one before")
+	wantPass(t, newer.Paid(t.Context(), "", l.UserKey(""), [2]int64{9 * interval, 0}), "the last of the burst")
+	wantPass(t, older.Paid(t.Context(), "", l.UserKey(""), [2]int64{8 * interval, 0}), "the one before")
 	next := l.Charge(addr)
 	wantExceeded(t, next.Check(), ratelimit.IP, time.Hour/9)
 }

@@ -4,5 +4,5 @@
 // Redis does not answer, each counts by itself.
 //
 // The package never decides who somebody is, and never turns an outage of Redis
-// into a refusal. No name of a user leaves it: Redis holds hashes.
+// into a refusal. No name of a user and no address leaves it: Redis holds HMACs.
 package ratelimit

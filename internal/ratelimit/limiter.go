@@ -2,9 +2,6 @@ package ratelimit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +13,7 @@ import (
 type Config struct {
 	User, IP   Limit
 	Redis      *redis.Client // nil: this process counts alone
+	Secret     []byte        // what the names in Redis derive from; required with Redis
 	Now        func() time.Time
 	Logger     zerolog.Logger // for the beginning and the end of an outage of Redis
 	Registerer prometheus.Registerer
@@ -24,6 +22,7 @@ type Config struct {
 // Limiter lets requests pass, or not. It is safe for concurrent use.
 type Limiter struct {
 	user, ip  Limit
+	names     *names
 	users     *memory
 	addresses *memory
 	shared    *shared // nil without Redis
@@ -31,10 +30,15 @@ type Limiter struct {
 	limited   *prometheus.CounterVec // scope
 }
 
-// New returns a limiter. It does not connect.
+// New returns a limiter. It does not connect. It panics with Redis and without a
+// secret: replicas would not count together.
 func New(c Config) *Limiter {
+	if c.Redis != nil && len(c.Secret) == 0 {
+		panic("ratelimit: Redis without a secret")
+	}
 	l := &Limiter{
 		user: c.User, ip: c.IP,
+		names: newNames(c.Secret),
 		users: newMemory(), addresses: newMemory(),
 		now: c.Now,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -65,7 +69,7 @@ type Charge struct {
 func (l *Limiter) Charge(addr string) Charge {
 	c := Charge{limiter: l}
 	if l != nil && l.ip.N > 0 {
-		c.address = addressKey(addr)
+		c.address = l.names.address(addr)
 	}
 	return c
 }
@@ -89,7 +93,7 @@ func (c *Charge) Pay(ctx context.Context, userID string) error {
 		return nil
 	}
 	c.paid = true
-	user := UserKey(userID)
+	user := l.names.user(userID)
 	now := l.now().UnixMicro()
 	if wait := l.users.exceeded(user, l.user, now); wait < 0 {
 		return l.verdict(User, l.user, wait)
@@ -131,30 +135,13 @@ func (l *Limiter) verdict(scope Scope, limit Limit, took int64) error {
 	return &ExceededError{Scope: scope, Limit: limit, RetryAfter: time.Duration(-took) * time.Microsecond}
 }
 
-// addressKey is where an address is kept. Of IPv6 that is its /64, which one
-// household or server has to itself (RFC 6177); what is no address shares one
-// allowance.
-func addressKey(addr string) string {
-	const prefix = "dropgate:limit:ip:"
-	ip, err := netip.ParseAddr(addr)
-	switch ip = ip.Unmap(); {
-	case err != nil:
-		return prefix + "none"
-	case ip.Is4():
-		return prefix + ip.String()
-	}
-	network, _ := ip.WithZone("").Prefix(64) // every IPv6 address has one
-	return prefix + network.String()
-}
-
-// UserKey is where a user is kept: under a hash, so that who lists the keys
-// learns no name. It is empty for nobody.
-func UserKey(userID string) string {
-	if userID == "" {
+// UserKey is where a user's limit is kept in Redis, for a script that takes along.
+// It is empty for nobody, and of the nil Limiter.
+func (l *Limiter) UserKey(userID string) string {
+	if l == nil {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(userID))
-	return "dropgate:limit:user:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return l.names.user(userID)
 }
 
 type chargeKey struct{}
@@ -187,16 +174,29 @@ func (c *Charge) owes() bool {
 	return c != nil && !c.paid && c.limiter != nil && c.limiter.shared != nil
 }
 
-// Paid settles c with what a script took along. The error is an *ExceededError.
-func (c *Charge) Paid(ctx context.Context, userID string, address, user int64) error {
+// Paid settles c with what a script took along from the address and from the key
+// of a user. If that is not userID's, the user pays now. The error is an
+// *ExceededError, or that of ctx.
+func (c *Charge) Paid(ctx context.Context, userID, key string, took [2]int64) error {
 	if !c.owes() {
 		return nil
 	}
-	c.paid = true
-	if c.limiter.shared.away.Load() {
+	l := c.limiter
+	if l.shared.away.Load() {
 		// It may be that nobody has to go to Redis by themselves: then nobody else
 		// would find out that the outage is over. Nothing is taken.
-		_, _ = c.limiter.shared.take(ctx, "", "")
+		_, _ = l.shared.take(ctx, "", "")
 	}
-	return c.settle(UserKey(userID), [2]int64{address, user})
+	user := l.names.user(userID)
+	if user == "" || user == key {
+		c.paid = true
+		return c.settle(user, took)
+	}
+	// The session is older than the key of the names, or somebody changed it.
+	if err := c.settle("", [2]int64{took[0], 0}); err != nil {
+		c.paid = true
+		return err
+	}
+	c.address = "" // has paid
+	return c.Pay(ctx, userID)
 }

@@ -139,7 +139,7 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client, Logger: zerolog.New(&logs), Registerer: registry}, newClock())
 	charge := l.Charge(newAddress())
-	wantPass(t, charge.Paid(t.Context(), "", 1, 0), "paying along")
+	wantPass(t, charge.Paid(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along")
 	if n := server.CommandCount(); n != 0 {
 		t.Errorf("who has paid along asked Redis %d times", n)
 	}
@@ -152,7 +152,7 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	}
 	for deadline := time.Now().Add(20 * time.Second); logs.Len() == begun && time.Now().Before(deadline); {
 		charge := l.Charge(newAddress())
-		wantPass(t, charge.Paid(t.Context(), "", 1, 0), "paying along")
+		wantPass(t, charge.Paid(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along")
 	}
 	wantShared(t, registry, 1)
 	if keys := server.Keys(); len(keys) != 0 {
@@ -160,7 +160,7 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	}
 	asked := server.CommandCount()
 	charge = l.Charge(newAddress())
-	wantPass(t, charge.Paid(t.Context(), "", 1, 0), "paying along, afterwards")
+	wantPass(t, charge.Paid(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along, afterwards")
 	if more := server.CommandCount() - asked; more != 0 {
 		t.Errorf("who has paid along asked Redis %d times more", more)
 	}

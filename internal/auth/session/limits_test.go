@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,13 +46,14 @@ func (w *world) limited(t *testing.T) (*session.Redis, *ratelimit.Limiter, *trip
 	counted := &trips{}
 	client.AddHook(counted)
 	nine := ratelimit.Limit{N: 9, Window: time.Hour}
-	store := session.NewRedis(session.RedisConfig{
-		Client: client, Limits: w.limits(), Keys: w.keys, Scope: w.scope, UserLimit: ratelimit.UserKey,
-		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+	l := ratelimit.New(ratelimit.Config{
+		User: nine, IP: ratelimit.Limit{N: 20, Window: time.Hour}, Redis: client, Secret: []byte("a key of the service"),
+		Now: time.Now, Registerer: prometheus.NewRegistry(),
 	})
-	return store, ratelimit.New(ratelimit.Config{
-		User: nine, IP: ratelimit.Limit{N: 20, Window: time.Hour}, Redis: client, Now: time.Now, Registerer: prometheus.NewRegistry(),
-	}), counted
+	return session.NewRedis(session.RedisConfig{
+		Client: client, Limits: w.limits(), Keys: w.keys, Scope: w.scope, UserLimit: l.UserKey,
+		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+	}), l, counted
 }
 
 // limitedUser is of a user that no other test has.
@@ -59,6 +61,16 @@ func (w *world) limitedUser() session.Session {
 	s := w.of("ann", "")
 	s.User.ID = w.run + "ann"
 	return s
+}
+
+// startIn starts a session in a store of the world's.
+func (w *world) startIn(t *testing.T, s *session.Redis, of session.Session) session.Key {
+	t.Helper()
+	key, once := newKey(), rand.Text()
+	w.prints.note(slices.Concat([]string{s.SessionName(key)}, s.NamesOf("subject", of.Subject), s.NamesOf("used", once))...)
+	_, err := s.Start(t.Context(), key, of, session.SignIn{Began: w.Now(), Once: once})
+	wantError(t, err, nil)
+	return key
 }
 
 // newAddress is of a /64 that no other test has.
@@ -90,7 +102,7 @@ func TestASessionAndItsLimitsAreOneRoundTrip(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, counted := w.limited(t)
 		addr := newAddress()
-		key := w.start(t, w.limitedUser())
+		key := w.startIn(t, s, w.limitedUser())
 		if _, err := finds(t, s, l, addr, key); err != nil { // which may have to load the script
 			t.Fatal(err)
 		}
@@ -114,7 +126,7 @@ func TestASessionAndItsLimitsAreOneRoundTrip(t *testing.T) {
 func TestWhoIsRefusedDoesNotUseTheSession(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, _ := w.limited(t)
-		key, addr := w.start(t, w.limitedUser()), newAddress()
+		key, addr := w.startIn(t, s, w.limitedUser()), newAddress()
 		for range 9 {
 			if _, err := finds(t, s, l, addr, key); err != nil {
 				t.Fatal(err)
@@ -132,7 +144,7 @@ func TestWhoIsRefusedDoesNotUseTheSession(t *testing.T) {
 func TestWhoTriesSessionIDsIsRefused(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, _ := w.limited(t)
-		good, addr := w.start(t, w.limitedUser()), newAddress()
+		good, addr := w.startIn(t, s, w.limitedUser()), newAddress()
 		for range 20 {
 			if _, err := finds(t, s, l, addr, session.Key{1}); !errors.Is(err, session.ErrNone) {
 				t.Fatalf("%v, want %v", err, session.ErrNone)
@@ -158,7 +170,7 @@ func TestTheLimitOfAUserCountsSessionsAndOtherModes(t *testing.T) {
 		_, elsewhere, _ := w.limited(t)
 		ann := w.limitedUser()
 		ann.Subject = w.run + "ann, as the provider calls her"
-		one, other := w.start(t, ann), w.start(t, ann)
+		one, other := w.startIn(t, s, ann), w.startIn(t, s, ann)
 		for range 7 {
 			charge := elsewhere.Charge(newAddress())
 			if err := charge.Pay(t.Context(), ann.User.ID); err != nil {
@@ -173,6 +185,25 @@ func TestTheLimitOfAUserCountsSessionsAndOtherModes(t *testing.T) {
 		_, err := finds(t, s, l, newAddress(), one)
 		wantExceeded(t, err, ratelimit.User)
 		charge := elsewhere.Charge(newAddress())
+		wantExceeded(t, charge.Pay(t.Context(), ann.User.ID), ratelimit.User)
+	})
+}
+
+// The secret behind the names of the limits may change while sessions go on, and
+// somebody may change the name in Redis: the right user pays all the same.
+func TestASessionPaysItsUsersLimitWhateverItsRecordNames(t *testing.T) {
+	onServers(t, func(t *testing.T, w *world) {
+		s, l, _ := w.limited(t)
+		ann := w.limitedUser()
+		key := w.startIn(t, s, ann)
+		wantError(t, w.client.HSet(t.Context(), s.SessionName(key), "limit", "dropgate:limit:user:"+w.run).Err(), nil)
+		w.prints.note("dropgate:limit:user:" + w.run)
+		for range 9 {
+			if _, err := finds(t, s, l, newAddress(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		charge := l.Charge(newAddress())
 		wantExceeded(t, charge.Pay(t.Context(), ann.User.ID), ratelimit.User)
 	})
 }

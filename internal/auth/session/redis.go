@@ -286,7 +286,7 @@ func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, erro
 	r.epochs.learn(found.epoch)
 	found.name = name
 	s, err := r.good(found, key, now)
-	if err := charge.Paid(ctx, s.User.ID, found.address, found.user); err != nil {
+	if err := charge.Paid(ctx, s.User.ID, found.limit, found.took); err != nil {
 		return s, err
 	}
 	return s, err
@@ -316,9 +316,9 @@ func (r *Redis) good(f found, key Key, now time.Time) (Session, error) {
 type found struct {
 	record
 
-	address, user int64 // what was taken along
-	epoch         string
-	ends, limit   string
+	took        [2]int64 // along, from the address and from the user of limit
+	epoch       string
+	ends, limit string
 }
 
 // errAnswer is an outage, and neither a session nor that there is none.
@@ -330,8 +330,8 @@ func readFound(answer []any) (found, error) {
 		return f, errAnswer
 	}
 	var ok [2]bool
-	f.address, ok[0] = answer[0].(int64)
-	f.user, ok[1] = answer[1].(int64)
+	f.took[0], ok[0] = answer[0].(int64)
+	f.took[1], ok[1] = answer[1].(int64)
 	if ok != [2]bool{true, true} || !texts(answer[2:3], &f.epoch) ||
 		!texts(answer[3:], &f.data, &f.ends, &f.deadline, &f.subject, &f.sid, &f.limit) {
 		return found{}, errAnswer

@@ -22,7 +22,6 @@ import (
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/keyring"
-	"dropgate/internal/ratelimit"
 )
 
 const (
@@ -202,7 +201,7 @@ func (w *world) replica(t testing.TB, url string, limits session.Limits) *sessio
 	t.Helper()
 	return session.NewRedis(session.RedisConfig{
 		Client: dialed(t, url), Limits: limits, Keys: w.keys, Scope: w.scope,
-		UserLimit: ratelimit.UserKey, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 	})
 }
 

@@ -1,0 +1,66 @@
+package ratelimit
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"hash"
+	"net/netip"
+	"sync"
+)
+
+// names makes the keys under which limits are kept: HMACs, so that whoever reads
+// Redis cannot find out by guessing which users and addresses there are.
+type names struct {
+	macs sync.Pool // of hash.Hash: setting up an HMAC costs more than using it
+}
+
+// newNames returns the names that derive from a secret. Without one they are
+// random, and good for this process alone.
+func newNames(secret []byte) *names {
+	if len(secret) == 0 {
+		secret = []byte(rand.Text())
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "dropgate rate limit names 1", sha256.Size)
+	if err != nil {
+		panic(err) // only for a length beyond 255 hashes
+	}
+	return &names{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+func (n *names) of(scope Scope, name string) string {
+	mac, ok := n.macs.Get().(hash.Hash)
+	if !ok {
+		panic("ratelimit: something else in the pool")
+	}
+	defer n.macs.Put(mac)
+	mac.Reset()
+	_, _ = mac.Write([]byte(string(scope) + "\x00" + name)) // never fails (hash.Hash)
+	var sum [sha256.Size]byte
+	return "dropgate:limit:" + string(scope) + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0]))
+}
+
+// address is where an address is kept. Of IPv6 that is its /64, which one household
+// or server has to itself (RFC 6177). Texts that are not addresses share one
+// allowance.
+func (n *names) address(addr string) string {
+	ip, err := netip.ParseAddr(addr)
+	switch ip = ip.Unmap(); {
+	case err != nil:
+		return n.of(IP, "none")
+	case ip.Is4():
+		return n.of(IP, ip.String())
+	}
+	network, _ := ip.WithZone("").Prefix(64) // every IPv6 address has one
+	return n.of(IP, network.String())
+}
+
+// user is where a user is kept. It is empty for nobody.
+func (n *names) user(id string) string {
+	if id == "" {
+		return ""
+	}
+	return n.of(User, id)
+}
