@@ -152,7 +152,9 @@ func (a *App) authChain(registry prometheus.Registerer, limits *ratelimit.Limite
 				URL:       a.config.ForwardURL,
 				Cache:     a.config.ForwardCache,
 				UserClaim: a.config.UserClaim,
+				Claims:    a.config.claims(),
 				Transport: http.DefaultTransport,
+				Logger:    a.log,
 			}))
 		case "proxy":
 			modes = append(modes, auth.NewProxy(auth.ProxyConfig{
@@ -165,6 +167,15 @@ func (a *App) authChain(registry prometheus.Registerer, limits *ratelimit.Limite
 	return auth.NewChain(registry, modes...)
 }
 
+// claims are the names of the claims that are read after the sign-in.
+func (c Config) claims() []string {
+	names := []string{"name", "email"}
+	if c.CustomerSource == "claim" {
+		names = append(names, c.CustomerClaim)
+	}
+	return names
+}
+
 func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
 	return auth.NewBearer(auth.BearerConfig{
 		Issuer:    a.config.BearerIssuer,
@@ -173,6 +184,7 @@ func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
 		TokenType: a.config.BearerTokenType,
 		ClientIDs: a.config.BearerClientIDs,
 		UserClaim: a.config.UserClaim,
+		Claims:    a.config.claims(),
 		Keys:      a.keySet(registry),
 	})
 }
@@ -204,6 +216,7 @@ func (a *App) openOIDC(registry prometheus.Registerer, limiter *ratelimit.Limite
 		ClientSecret:   c.OIDCSecret,
 		Scopes:         strings.Fields(c.OIDCScopes),
 		UserClaim:      c.UserClaim,
+		Claims:         c.claims(),
 		Origin:         c.PublicURL,
 		BasePath:       c.BasePath,
 		AllowedOrigins: c.AllowedOrigins,

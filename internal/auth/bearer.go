@@ -39,13 +39,16 @@ type BearerConfig struct {
 	// UserClaim names the claim that holds the user's id.
 	// With "email", email_verified has to be true.
 	UserClaim string
-	Keys      *KeySet
+	// Claims are the names of other claims that a session keeps.
+	Claims []string
+	Keys   *KeySet
 }
 
 // Bearer is the mode for applications whose pages hold a JSON Web Token of the
 // application's identity provider, in the Authorization header or a cookie.
 type Bearer struct {
 	config   BearerConfig
+	kept     keptClaims
 	verified *verifiedTokens
 }
 
@@ -55,7 +58,7 @@ func NewBearer(c BearerConfig) *Bearer {
 	if c.Issuer == "" || c.Audience == "" || c.UserClaim == "" {
 		panic("auth: bearer mode without issuer, audience or user claim")
 	}
-	return &Bearer{config: c, verified: newVerifiedTokens()}
+	return &Bearer{config: c, kept: newKeptClaims(c.UserClaim, c.Claims), verified: newVerifiedTokens()}
 }
 
 // Name returns "bearer".
@@ -128,7 +131,7 @@ func (b *Bearer) verify(ctx context.Context, token string) (verifiedToken, error
 		return verifiedToken{}, err
 	}
 	session, err := b.session(v.claims)
-	return verifiedToken{session, v.keys}, err
+	return verifiedToken{session, v.keys.generation}, err
 }
 
 // session checks what a token with a good signature says.
@@ -154,7 +157,7 @@ func (b *Bearer) session(c claims) (Session, error) {
 		return Session{}, b.reject(err.Error())
 	}
 	return Session{
-		User:    clienttoken.User{ID: id, Claims: c.all},
+		User:    clienttoken.User{ID: id, Claims: b.kept.of(c.all)},
 		Mode:    bearerName,
 		Expires: c.standard.Expiry.Time(),
 	}, nil

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/auth"
@@ -56,11 +57,15 @@ func saysWho(code int, answer []byte) string {
 	default:
 		return unavailable
 	}
-	var claims object
-	if len(answer) > whoIsLimit || json.Unmarshal(answer, &claims) != nil {
+	var members map[string]jsontext.Value
+	if len(answer) > whoIsLimit || json.Unmarshal(answer, &members) != nil {
 		return unavailable
 	}
-	id, isText := claims["sub"].(string)
+	var sub any
+	if json.Unmarshal(members["sub"], &sub) != nil {
+		return unavailable
+	}
+	id, isText := sub.(string)
 	hidden := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 	if length := utf8.RuneCountInString(id); !isText || length < 1 || length > 255 || strings.ContainsFunc(id, hidden) {
 		return unavailable

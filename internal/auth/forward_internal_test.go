@@ -11,12 +11,12 @@ import (
 )
 
 // How much is remembered cannot be seen from outside, but in memory.
-func TestAtMost10000UsersAreRemembered(t *testing.T) {
+func TestRememberedUsersTakeSixMebibytesAtMost(t *testing.T) {
 	code, sub := http.StatusOK, "alice"
 	forward := NewForward(ForwardConfig{
-		URL: "https://app.internal/whoami", Cache: time.Hour, UserClaim: "sub",
+		URL: "https://app.internal/whoami", Cache: time.Hour, UserClaim: "sub", Claims: []string{"name"},
 		Transport: transport(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(`{"sub":"` + sub + `"}`))}, nil
+			return &http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(`{"sub":"` + sub + `","name":"` + strings.Repeat("n", 900) + `","more":"` + strings.Repeat("m", 15_000) + `"}`))}, nil
 		}),
 	})
 	ask := func(n int) {
@@ -40,12 +40,15 @@ func TestAtMost10000UsersAreRemembered(t *testing.T) {
 	ask(0)
 	ask(0)
 	remembered(1, "after one")
+	before := liveHeap()
 	for n := range 10_500 {
 		ask(n)
 	}
-	remembered(10_000, "after 10500")
+	if grown := liveHeap() - before; grown > maxKnown || forward.known.Bytes() < maxKnown*9/10 {
+		t.Errorf("%d bytes of heap, %d counted", grown, forward.known.Bytes())
+	}
 	forward.config.Cache = 0
-	forward.known.Purge()
-	ask(0)
-	remembered(0, "with nothing to be remembered")
+	known := forward.known.Len()
+	ask(20_000)
+	remembered(known, "with nothing to be remembered")
 }

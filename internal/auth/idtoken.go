@@ -99,7 +99,7 @@ func (o *OIDC) identified(ctx context.Context, raw, nonce string) (session.Sessi
 		hint = clienttoken.NewSecret(raw)
 	}
 	return session.Session{
-		User:    clienttoken.User{ID: user, Claims: all},
+		User:    clienttoken.User{ID: user, Claims: o.kept.of(all)},
 		Subject: subject,
 		SID:     sid,
 		IDToken: hint,

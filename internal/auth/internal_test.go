@@ -6,9 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -42,12 +44,12 @@ func TestARememberedTokenIsNotVerifiedAgain(t *testing.T) {
 	const noToken = "would never pass verification"
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+noToken)
-	remembered := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), set.current.Load()}
+	remembered := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), 0}
 	b.verified.add(sha256.Sum256([]byte(noToken)), remembered)
 	if session, err := b.Authenticate(r); err != nil || session.User.ID != "alice" {
 		t.Errorf("session of %q and %v, want the remembered one", session.User.ID, err)
 	}
-	set.current.Store(&keys{})
+	set.current.Store(&keys{generation: 1})
 	if _, err := b.Authenticate(r); err == nil {
 		t.Error("remembered beyond the keys that it was verified with")
 	}
@@ -109,12 +111,12 @@ func TestARememberedTokenIsForgotten(t *testing.T) {
 		{"not a moment before exp", time.Minute - 1, nil, true},
 		{"at exp, although clocks may differ", time.Minute, nil, false},
 		{"later", time.Hour, nil, false},
-		{"when the keys change", 0, &keys{list: []key{{id: "1"}}}, false},
+		{"when the keys change", 0, &keys{list: []key{{id: "1"}}, generation: 1}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v, old := newVerifiedTokens(), &keys{}
-				v.add(digestOf(1), verifiedToken{sessionUntil(time.Now().Add(time.Minute)), old})
+				v.add(digestOf(1), verifiedToken{sessionUntil(time.Now().Add(time.Minute)), 0})
 				<-time.After(c.after)
 				session, ok := v.get(digestOf(1), cmp.Or(c.current, old))
 				if ok != c.want || ok != (session.User.ID == "alice") {
@@ -131,20 +133,54 @@ func TestARememberedTokenIsForgotten(t *testing.T) {
 	}
 }
 
-func TestAtMost10000TokensAreRemembered(t *testing.T) {
-	v, current := newVerifiedTokens(), &keys{}
-	token := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), current}
-	for n := range 20_000 {
-		v.add(digestOf(n), token)
-		_, _ = v.get(digestOf(0), current) // the most used one stays
-	}
-	if n := v.entries.Len(); n != 10_000 {
-		t.Errorf("%d tokens are remembered, want 10000", n)
-	}
-	for n, want := range map[int]bool{0: true, 1: false, 10_000: false, 10_001: true, 19_999: true} {
-		if _, ok := v.get(digestOf(n), current); ok != want {
-			t.Errorf("token %d remembered: %v, want %v", n, ok, want)
+// A token says as much as 8 KiB hold: what is kept of it is bounded, in bytes.
+func TestRememberedTokensTakeSixMebibytesAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v, current := newVerifiedTokens(), &keys{}
+		kept := newKeptClaims("sub", []string{"name", "email", "dwolla_customer"})
+		before := liveHeap()
+		for n := range 30_000 {
+			claims := map[string]any{
+				"sub": fmt.Sprint("user ", n), "name": strings.Repeat("n", n%1000), "email": strings.Repeat("é", 5000),
+				"dwolla_customer": []any{strings.Repeat("d", 8000)}, "groups": strings.Repeat("g", 8000),
+			}
+			session := sessionUntil(time.Now().Add(time.Hour))
+			session.User.Claims = kept.of(claims)
+			v.add(digestOf(n), verifiedToken{session, 0})
+			_, _ = v.get(digestOf(0), current) // the most used one stays
 		}
+		if grown := liveHeap() - before; grown > maxVerified || v.entries.Bytes() < maxVerified/2 {
+			t.Errorf("%d bytes of heap, %d counted", grown, v.entries.Bytes())
+		}
+		for n, want := range map[int]bool{0: true, 1: false, 29_999: true} {
+			if _, ok := v.get(digestOf(n), current); ok != want {
+				t.Errorf("token %d remembered: %v, want %v", n, ok, want)
+			}
+		}
+		<-time.After(time.Hour)
+		if n := v.entries.Len(); n != 0 {
+			t.Errorf("%d expired tokens are kept", n)
+		}
+	})
+}
+
+func liveHeap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A claim that is too large must not look like one that is absent: with a claim
+// for the Customer that would be a user without one.
+func TestAClaimThatIsTooLargeIsKeptAsAnotherType(t *testing.T) {
+	kept := newKeptClaims("sub", []string{"customer", "name", "none"}).of(map[string]any{
+		"sub": "alice", "customer": strings.Repeat("c", 1025), "name": strings.Repeat("n", 1024), "groups": "x",
+	})
+	_, text := kept["customer"].(string)
+	if _, there := kept["none"]; text || there || kept["customer"] == nil || kept["sub"] != "alice" || len(kept) != 3 {
+		t.Errorf("%.100v", kept)
 	}
 }
 

@@ -286,7 +286,7 @@ func (s *KeySet) tell(err error) {
 }
 
 // replace puts the provider's keys in the place of the old ones, unless they
-// cannot be had. A set that did not change stays the same pointer, on which
+// cannot be had. A set that did not change keeps its generation, on which
 // verifiedTokens relies.
 func (s *KeySet) replace(ctx context.Context) error {
 	fresh, err := s.download(ctx)

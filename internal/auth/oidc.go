@@ -26,6 +26,8 @@ type OIDCConfig struct {
 	// UserClaim names the claim of the ID token that holds the user's id.
 	// With "email", email_verified has to be true.
 	UserClaim string
+	// Claims are the names of other claims that a session keeps.
+	Claims []string
 	// Origin is where browsers reach the service, without a slash at the end.
 	// It begins with https:// unless it is this machine's own.
 	Origin   string
@@ -48,6 +50,7 @@ type OIDCConfig struct {
 // No access token and no refresh token of a user is kept.
 type OIDC struct {
 	config   OIDCConfig
+	kept     keptClaims
 	provider *discovery
 	http     *http.Client // for the token endpoint
 	targets  returnTargets
@@ -68,6 +71,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 	secure := strings.HasPrefix(c.Origin, "https://")
 	return &OIDC{
 		config:   c,
+		kept:     newKeptClaims(c.UserClaim, c.Claims),
 		provider: &discovery{issuer: c.Issuer, documents: newDocuments(c.Transport), keys: c.Keys},
 		http: &http.Client{
 			Transport: wholeAnswers{c.Transport},

@@ -146,7 +146,7 @@ func TestOnlyRequestsThatChangeSomethingExtendASession(t *testing.T) {
 				if extends {
 					want = midnight.Add(10*time.Minute + idleTime)
 				}
-				if err != nil || !s.Expires.Equal(want) || s.Mode != "oidc" || !s.ByCookie || s.User.Claims["sid"] == nil {
+				if err != nil || !s.Expires.Equal(want) || s.Mode != "oidc" || !s.ByCookie || s.User.Claims["sub"] != "alice" {
 					t.Errorf("%+v (%v), want it to end at %v", s, err, want)
 				}
 				pass(time.Until(want) - time.Second)

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"dropgate/internal/bytecache"
 )
 
 // verifiedTokens remembers the sessions of tokens whose signature and claims
@@ -12,27 +12,23 @@ import (
 // (docs/decisions/0004 says why this is safe):
 //
 //   - key: the SHA-256 of the whole token, so no token is kept;
-//   - size: at most maxVerified sessions, the least recently used go first, and
-//     only what the provider signed gets in;
+//   - size: maxVerified bytes; expired ones leave first, then the least recently
+//     used, and only sessions of tokens that the provider signed get in;
 //   - life: until the token's exp, and not beyond the key set it was checked
 //     against: when the provider's keys change, every token is checked again.
 type verifiedTokens struct {
-	entries *lru.Cache[[sha256.Size]byte, verifiedToken]
+	entries *bytecache.Cache[[sha256.Size]byte, verifiedToken]
 }
 
 type verifiedToken struct {
-	session Session
-	keys    *keys
+	session    Session
+	generation uint64 // of the keys
 }
 
-const maxVerified = 10_000
+const maxVerified = 6 << 20 // bytes
 
 func newVerifiedTokens() *verifiedTokens {
-	entries, err := lru.New[[sha256.Size]byte, verifiedToken](maxVerified)
-	if err != nil {
-		panic(err) // only for a size below one
-	}
-	return &verifiedTokens{entries}
+	return &verifiedTokens{bytecache.New[[sha256.Size]byte, verifiedToken](bytecache.Config{MaxBytes: maxVerified, Now: time.Now})}
 }
 
 func (v *verifiedTokens) get(digest [sha256.Size]byte, current *keys) (Session, bool) {
@@ -40,7 +36,7 @@ func (v *verifiedTokens) get(digest [sha256.Size]byte, current *keys) (Session, 
 	if !ok {
 		return Session{}, false
 	}
-	if entry.keys != current || !time.Now().Before(entry.session.Expires) {
+	if current == nil || entry.generation != current.generation {
 		v.entries.Remove(digest)
 		return Session{}, false
 	}
@@ -48,5 +44,5 @@ func (v *verifiedTokens) get(digest [sha256.Size]byte, current *keys) (Session, 
 }
 
 func (v *verifiedTokens) add(digest [sha256.Size]byte, token verifiedToken) {
-	v.entries.Add(digest, token)
+	v.entries.Add(digest, token, heldBy(token.session), token.session.Expires)
 }

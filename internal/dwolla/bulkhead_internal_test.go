@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dropgate/internal/bulkhead"
 	"dropgate/internal/clienttoken"
 )
 
@@ -40,7 +41,7 @@ func TestTheBulkheadQueuesShortlyAndThenRefuses(t *testing.T) {
 		for range waiting {
 			waited := <-ends
 			wantRejection(t, waited.err, queueTimeout, time.Second)
-			if waited.after != longestQueue {
+			if waited.after != bulkhead.LongestQueue {
 				t.Errorf("waited %v", waited.after)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"dropgate/internal/bulkhead"
 	"dropgate/internal/clienttoken"
 )
 
@@ -46,7 +47,7 @@ type Client struct {
 	tokens    *accessTokens
 	metrics   *metrics
 	circuits  map[operation]*circuit
-	bulkhead  *bulkhead
+	bulkhead  *bulkhead.Bulkhead
 	budget    *budget
 	jitter    func(most time.Duration) time.Duration
 }
@@ -66,7 +67,7 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 		tokens:    newAccessTokens(c, transport, m),
 		metrics:   m,
 		circuits:  map[operation]*circuit{},
-		bulkhead:  newBulkhead(c.slots()),
+		bulkhead:  bulkhead.New(c.slots()),
 		budget:    newBudget(),
 		jitter:    upTo,
 	}
@@ -79,7 +80,7 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 	gauge(c.Registerer, prometheus.GaugeOpts{
 		Name: "dropgate_dwolla_in_flight",
 		Help: "Requests to Dwolla under way, those for an access token apart.",
-	}, func() float64 { return float64(len(client.bulkhead.slots)) })
+	}, func() float64 { return float64(client.bulkhead.Taken()) })
 	return client
 }
 
@@ -180,7 +181,7 @@ func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tri
 	if t.err = c.takeSlot(ctx, deadline); t.err != nil {
 		return t
 	}
-	defer c.bulkhead.leave()
+	defer c.bulkhead.Leave()
 	end := time.Now().Add(c.timeout)
 	if end.After(deadline) {
 		end = deadline
@@ -199,12 +200,19 @@ func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tri
 
 // takeSlot waits for a slot of the bulkhead.
 func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
-	err := c.bulkhead.enter(ctx, deadline)
-	if rejected, ok := errors.AsType[*rejectedError](err); ok {
-		c.metrics.reject(rejected.reason)
-		return rejected.failure()
+	var rejected rejectedError
+	switch err := c.bulkhead.Enter(ctx, deadline); {
+	case err == nil:
+		return nil
+	case errors.Is(err, bulkhead.ErrFull):
+		rejected = rejectedError{queueFull, soon}
+	case errors.Is(err, bulkhead.ErrTimeout):
+		rejected = rejectedError{queueTimeout, soon}
+	default:
+		return callersOwn(ctx)
 	}
-	return err
+	c.metrics.reject(rejected.reason)
+	return rejected.failure()
 }
 
 // attempt sends the call once, and reads the answer, until end.

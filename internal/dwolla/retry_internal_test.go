@@ -273,8 +273,8 @@ func TestThePauseAndTheQueueAreWithinTheTimeOfTheCall(t *testing.T) {
 				w.token.set(http.StatusOK, test.first-attempt)
 				w.always(reply{status: http.StatusInternalServerError, latency: attempt})
 				time.AfterFunc(test.first+time.Millisecond, func() {
-					w.bulkhead.slots <- struct{}{}
-					time.AfterFunc(time.Minute, w.bulkhead.leave)
+					_ = w.bulkhead.Enter(context.Background(), time.Now().Add(time.Hour)) // it is free
+					time.AfterFunc(time.Minute, w.bulkhead.Leave)
 				})
 				wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 				if took := time.Since(w.begin); took != 10*time.Second {

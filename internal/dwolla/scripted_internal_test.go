@@ -73,10 +73,10 @@ func scriptWith(t *testing.T, c Config, f func(t *testing.T, w *scripted)) {
 		w.Client = newClient(c, w)
 		f(t, w)
 		synctest.Wait()
-		if n := len(w.bulkhead.slots); n != 0 {
+		if n := w.bulkhead.Taken(); n != 0 {
 			t.Errorf("%d slots are still taken", n)
 		}
-		if n := w.bulkhead.waiting.Load(); n != 0 {
+		if n := w.bulkhead.Waiting(); n != 0 {
 			t.Errorf("%d still wait for a slot", n)
 		}
 		w.Close()

@@ -161,12 +161,13 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 		},
 		"no slot": func(t *testing.T, w *scripted) {
 			t.Helper()
-			for range cap(w.bulkhead.slots) {
-				w.bulkhead.slots <- struct{}{}
+			taken := 0
+			for w.bulkhead.Enter(t.Context(), time.Now()) == nil {
+				taken++
 			}
 			wantRejection(t, w.vend(t.Context()), queueTimeout, time.Second)
-			for range cap(w.bulkhead.slots) {
-				w.bulkhead.leave()
+			for range taken {
+				w.bulkhead.Leave()
 			}
 		},
 		"no access token": func(t *testing.T, w *scripted) {

@@ -113,6 +113,28 @@ func (c *Charge) Pay(ctx context.Context, userID string) error {
 	return l.verdict(User, l.user, l.users.take(user, l.user, now))
 }
 
+// PayAddress takes from the limit of the address now, and Pay the rest later. It
+// is for modes that ask somebody else who the user is. The error is an
+// *ExceededError, or that of ctx.
+func (c *Charge) PayAddress(ctx context.Context) error {
+	if c == nil || c.limiter == nil || c.paid {
+		return nil
+	}
+	l, address := c.limiter, c.address
+	c.address = ""
+	if l.shared != nil && address != "" {
+		took, err := l.shared.take(ctx, address, "")
+		if err == nil {
+			l.addresses.learn(address, l.ip, l.now().UnixMicro(), took[0])
+			return l.verdict(IP, l.ip, took[0])
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+		}
+	}
+	return l.verdict(IP, l.ip, l.addresses.take(address, l.ip, l.now().UnixMicro()))
+}
+
 // settle keeps what Redis took from the address and from the user, and says
 // what it means.
 func (c *Charge) settle(user string, took [2]int64) error {

@@ -1,0 +1,62 @@
+package bulkhead_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dropgate/internal/bulkhead"
+)
+
+func TestCallersQueueShortlyAndInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bulkhead.New(1)
+		started := time.Now()
+		far := started.Add(time.Hour)
+		if err := b.Enter(t.Context(), far); err != nil {
+			t.Fatal(err)
+		}
+		turn := make(chan error, 3)
+		for range 3 {
+			go func() { turn <- b.Enter(t.Context(), far) }()
+			synctest.Wait()
+		}
+		if err := b.Enter(t.Context(), far); !errors.Is(err, bulkhead.ErrFull) || time.Since(started) != 0 {
+			t.Errorf("a fourth one: %v after %v", err, time.Since(started))
+		}
+		if b.Taken() != 1 || b.Waiting() != 3 {
+			t.Errorf("%d taken, %d waiting", b.Taken(), b.Waiting())
+		}
+		b.Leave()
+		if err := <-turn; err != nil {
+			t.Errorf("the first in the queue: %v", err)
+		}
+		for range 2 {
+			if err := <-turn; !errors.Is(err, bulkhead.ErrTimeout) || time.Since(started) != bulkhead.LongestQueue {
+				t.Errorf("one that waits: %v after %v", err, time.Since(started))
+			}
+		}
+		if b.Taken() != 1 || b.Waiting() != 0 {
+			t.Errorf("%d taken, %d waiting", b.Taken(), b.Waiting())
+		}
+	})
+}
+
+func TestTheDeadlineAndTheCallerEndTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bulkhead.New(1)
+		if err := b.Enter(t.Context(), time.Now()); err != nil {
+			t.Fatal("a free slot needs no wait:", err)
+		}
+		if err := b.Enter(t.Context(), time.Now().Add(time.Millisecond)); !errors.Is(err, bulkhead.ErrTimeout) {
+			t.Error(err)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := b.Enter(gone, time.Now().Add(time.Hour)); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
