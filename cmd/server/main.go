@@ -7,10 +7,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log" //nolint:depguard // libraries write to it, and must not block on standard error
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9/logging"
 
 	"dropgate/internal/app"
 )
@@ -96,17 +101,49 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 		_, _ = fmt.Fprintln(std.Out, "the configuration is good")
 		return exitOK
 	}
+	return serve(ctx, hurry, config, std)
+}
+
+// serve runs the service.
+func serve(ctx, hurry context.Context, config app.Config, std app.Streams) int {
+	rotated := make(chan os.Signal, 1)
+	signal.Notify(rotated, syscall.SIGHUP)
+	// A reader of the output that goes away is a fault of one output, and not the
+	// end of the process.
+	signal.Ignore(syscall.SIGPIPE)
+	logging.Disable() // go-redis writes its failures to standard error; the service logs them itself
 	service, err := app.Open(ctx, config, version, std.Out)
 	if err == nil {
+		log.SetOutput(service.Log())
+		go func() {
+			for range rotated {
+				service.Reopen()
+			}
+		}()
 		err = service.Serve(ctx, hurry)
 	}
 	switch {
 	case err == nil:
 		return exitOK
-	case !errors.Is(err, app.ErrCut): // which the log has told, with the number
-		_, _ = fmt.Fprintln(std.Err, err)
+	case !errors.Is(err, app.ErrCut): // which the log has, with the number
+		lastWords(std.Err, err)
 	}
 	return exitFault
+}
+
+// lastWordsWithin bounds the wait for a standard error that is stuck.
+const lastWordsWithin = time.Second
+
+func lastWords(to io.Writer, err error) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		_, _ = fmt.Fprintln(to, err)
+	}()
+	select {
+	case <-said:
+	case <-time.After(lastWordsWithin):
+	}
 }
 
 // customers runs the tools for the directory.

@@ -32,7 +32,9 @@ import (
 // App is the service, listening.
 type App struct {
 	config   Config
+	out      *output
 	log      zerolog.Logger
+	trail    audit.Trail
 	public   *server
 	admin    *server
 	keys     *auth.KeySet  // nil without the modes bearer and oidc
@@ -50,9 +52,14 @@ type App struct {
 // so that a busy port or a database that cannot be opened is an error here.
 // What needs the network is not waited for.
 func Open(ctx context.Context, c Config, version string, logs io.Writer) (*App, error) {
-	a := &App{config: c, log: newLogger(c, logs)}
+	out, err := openOutput(c, logs)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{config: c, out: out, log: newLogger(c, out.log)}
 	if err := a.open(ctx, version); err != nil {
 		a.close()
+		out.close()
 		return nil, err
 	}
 	a.log.Info().
@@ -64,12 +71,15 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (*App, 
 		Str("customer_source", c.CustomerSource).
 		Strs("allowed_actions", c.AllowedActions).
 		Msg("listening")
+	a.begin("opened")
 	return a, nil
 }
 
 func (a *App) open(ctx context.Context, version string) error {
 	c := a.config
 	registry := newRegistry(version)
+	a.out.observe(registry)
+	a.trail = audit.NewTrail(a.out.sink, registry)
 	a.dwolla = dwolla.New(dwolla.Config{
 		API:           c.api,
 		ClientID:      c.ClientID,
@@ -102,7 +112,7 @@ func (a *App) open(ctx context.Context, version string) error {
 		TrustedProxies: c.proxies,
 		Limits:         limits,
 		OpenAPI:        api.OpenAPI,
-		Audit:          audit.NewTrail(a.log),
+		Audit:          a.trail,
 		Logger:         a.log,
 		Registerer:     registry,
 	})
@@ -111,7 +121,7 @@ func (a *App) open(ctx context.Context, version string) error {
 	}
 	admin := handler.NewAdmin(handler.AdminConfig{
 		Version: version, Ready: a.ready, Gatherer: registry,
-		Token: c.AdminToken, API: c.api, Links: d.records, Audit: audit.NewTrail(a.log), Logger: a.log,
+		Token: c.AdminToken, API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
 	if a.public, err = listen(ctx, c.HTTPAddr, a.movingOn(public), a.log); err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
@@ -262,6 +272,7 @@ func (a *App) AdminAddr() string { return a.admin.listener.Addr().String() }
 func (a *App) Serve(ctx, hurry context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
+	defer a.out.close()
 	defer a.end(func() {
 		stop()
 		running.Wait()

@@ -81,6 +81,7 @@ type Config struct {
 
 	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
 	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
+	AuditLog        string        `env:"AUDIT_LOG" envDefault:"stdout" help:"where the audit trail goes: stdout, among the log, or a file of its own, which SIGHUP opens again after a rotation"`
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"how long requests are still taken after SIGTERM, while readiness says no: 0s to 5m"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"how long requests under way may take after that: 1s to 5m"`
 

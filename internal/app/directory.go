@@ -216,7 +216,7 @@ func (a *App) auditChange(ctx context.Context, c customer.Change) error {
 	if c.Kind == customer.Unlinked {
 		event = audit.Unlink
 	}
-	return audit.NewTrail(a.log).Write(ctx, &audit.Entry{
+	return a.trail.Write(ctx, &audit.Entry{
 		Event:          event,
 		ID:             c.ID,
 		RequestID:      c.Cause.RequestID,

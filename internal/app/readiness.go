@@ -35,11 +35,16 @@ func (d dependency) why(err error) string {
 // stores, and the identity provider's keys until it has had them once. After
 // that it goes on without the provider.
 func (a *App) own() []dependency {
-	all := a.stores()
+	all := append([]dependency{a.sink()}, a.stores()...)
 	if a.keys != nil {
 		all = append(all, dependency{"identity provider keys", "", func(context.Context) error { return a.keys.Missing() }})
 	}
 	return all
+}
+
+// sink is the audit trail's: without it, nothing is handed out.
+func (a *App) sink() dependency {
+	return dependency{"audit", "", func(context.Context) error { return fault(a.trail) }}
 }
 
 func (a *App) stores() []dependency {
@@ -61,6 +66,9 @@ func (a *App) stores() []dependency {
 // showed that was made anyway.
 func (a *App) shared() []dependency {
 	all := []dependency{{"dwolla", "", func(context.Context) error { return a.dwolla.Fault() }}}
+	if a.out != nil && a.out.file != nil { // else it is the audit's, too
+		all = append(all, dependency{"log", "", func(context.Context) error { return fault(a.out.log) }})
+	}
 	if a.keys != nil {
 		all = append(all, dependency{"identity provider", "", func(context.Context) error {
 			if a.keys.Missing() != nil {
@@ -117,10 +125,7 @@ const (
 // when it is there again. Dwolla's client and the keys of the identity provider
 // do so themselves.
 func (a *App) watch(ctx context.Context) {
-	dependencies := a.stores()
-	if len(dependencies) == 0 {
-		return
-	}
+	dependencies := append([]dependency{a.sink()}, a.stores()...)
 	known := map[string]bool{}
 	for ctx.Err() == nil {
 		look, cancel := context.WithTimeout(ctx, watchWithin)

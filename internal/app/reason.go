@@ -63,6 +63,9 @@ const (
 // answered before it looks at the connection: pgx tries several addresses, and
 // an answer says more than a failed attempt.
 func reasonOf(err error) reason {
+	if out, ok := errors.AsType[*outputError](err); ok {
+		return reason(outputReason(out.error))
+	}
 	for _, find := range []func(error) reason{ownReason, postgresReason, redisReason, sqliteReason, dwollaReason, networkReason} {
 		if words := find(err); words != "" {
 			return words

@@ -65,26 +65,18 @@ func (s *server) serve() error {
 	return s.http.Serve(s.listener) //nolint:wrapcheck // Serve wraps it
 }
 
-// newLogger writes to out as c wants it. The time is set here and not by
+// newLogger writes to out as c wants it. Out takes lines of several callers at
+// once and returns no error. The time is set here and not by
 // zerolog's own hook, whose precision is a variable of the whole process.
 func newLogger(c Config, out io.Writer) zerolog.Logger {
 	if c.LogFormat == "console" {
-		out = zerolog.ConsoleWriter{
-			Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName},
-			FormatLevel: func(level any) string {
-				if level == nil {
-					return "audit" // the only lines without a level
-				}
-				return fmt.Sprint(level)
-			},
-		}
+		out = quiet{forPeople(out)}
 	}
 	level, err := zerolog.ParseLevel(c.LogLevel)
 	if err != nil {
 		level = zerolog.InfoLevel // only without Load
 	}
-	// Lines of requests that end at the same time must not mix in any writer.
-	return zerolog.New(zerolog.SyncWriter(out)).Level(level).Hook(timestamp{})
+	return zerolog.New(out).Level(level).Hook(timestamp{})
 }
 
 type timestamp struct{}

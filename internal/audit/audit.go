@@ -1,18 +1,11 @@
-// Package audit writes the audit trail: one line for every client token that
-// was vended and one for every request for one that was not, whoever refused
-// it and for whatever reason; and one for every change of whose Customer is
-// whose, and for every attempt at one.
+// Package audit writes the audit trail: one line for every client token, every
+// sign-in and sign-out, every refusal of a known user, every change of a link
+// and every look of an operator into the directory.
 //
-// The lines go where the logs go, marked with "log":"audit", and are written
-// whatever the log level is. The package never decides anything and never sees
-// a token: only its fingerprint.
+// A line counts once its sink has accepted it. Whoever hands something out waits
+// for that, and hands out nothing after an error. The package never decides
+// anything and never sees a token: only its fingerprint.
 package audit
-
-import (
-	"context"
-
-	"github.com/rs/zerolog"
-)
 
 // Entry is one line of the trail. Every member is written, an empty one as "",
 // so that a query can rely on it.
@@ -24,7 +17,7 @@ type Entry struct {
 	// ProxyRequestID is the X-Request-Id of a trusted proxy; empty without one.
 	ProxyRequestID string
 	ClientIP       string // the caller's address
-	UserAgent      string // the caller's User-Agent, shortened
+	UserAgent      string // the caller's User-Agent; Write shortens it
 	// Mode is what vouches for the user: the sign-in mode, "admin" for the
 	// holder of an admin token, "command" for `server customers`, or "webhook"
 	// for Dwolla.
@@ -35,9 +28,9 @@ type Entry struct {
 	User     string // the application's id of the user that the entry is about
 	Customer string // the id of the user's own Customer; empty when there is none, or when that was not found out
 	Action   string // of a client token, as the contract knows it; empty when the request named none that is known
-	Outcome  string // "vended", "linked", "unlinked", or the code of the error answer
+	Outcome  string // "vended", "linked", "unlinked", "signed_in", "signed_out", "read", or the code of the error answer
 	// Reason is why it was refused, in more words than the answer has, or by
-	// what the Customer became the user's own.
+	// what it came about.
 	Reason string
 	// DwollaRequestID is Dwolla's X-Request-Id, for Dwolla's support; empty
 	// when Dwolla was not asked or did not answer.
@@ -55,37 +48,9 @@ const (
 	ClientToken Event = "client_token" // somebody asked for one
 	Link        Event = "link"         // a Customer was to become a user's own
 	Unlink      Event = "unlink"       // or no longer to be it
+	SignIn      Event = "sign_in"      // a user's session was to begin
+	SignOut     Event = "sign_out"     // a user's session has ended before its time
+	Directory   Event = "directory"    // an operator looked into the directory
+	Admin       Event = "admin"        // somebody came to the directory without a good admin token
+	Opened      Event = "trail"        // the trail begins, or goes on after a fault of its sink
 )
-
-// Trail writes entries. The zero Trail writes nothing.
-type Trail struct {
-	logger zerolog.Logger
-}
-
-// NewTrail writes to the destination of logger.
-func NewTrail(logger zerolog.Logger) Trail {
-	return Trail{logger: logger.With().Str("log", "audit").Logger()}
-}
-
-// Write writes one line. It returns nil once the sink has accepted the line, and
-// an error within a bounded time otherwise.
-func (t Trail) Write(_ context.Context, e *Entry) error {
-	t.logger.Log(). // above every level
-			Str("event", string(e.Event)).
-			Str("id", e.ID).
-			Str("request_id", e.RequestID).
-			Str("proxy_request_id", e.ProxyRequestID).
-			Str("client_ip", e.ClientIP).
-			Str("user_agent", e.UserAgent).
-			Str("mode", e.Mode).
-			Str("operator", e.Operator).
-			Str("user", e.User).
-			Str("customer", e.Customer).
-			Str("action", e.Action).
-			Str("outcome", e.Outcome).
-			Str("reason", e.Reason).
-			Str("dwolla_request_id", e.DwollaRequestID).
-			Str("token_sha256_prefix", e.TokenFingerprint).
-			Send()
-	return nil
-}

@@ -2,37 +2,68 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rs/zerolog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"dropgate/internal/audit"
 )
 
-// written is the line that an entry leaves at a log level.
-func written(t *testing.T, level zerolog.Level, e *audit.Entry) map[string]string {
-	t.Helper()
-	var out bytes.Buffer
-	if err := audit.NewTrail(zerolog.New(&out).Level(level)).Write(t.Context(), e); err != nil {
-		t.Fatal(err)
+// sink takes lines, or fails.
+type sink struct {
+	bytes.Buffer
+
+	err error
+}
+
+func (s *sink) Append(_ context.Context, line []byte) error {
+	if s.err == nil {
+		s.Write(line)
 	}
-	if bytes.Count(out.Bytes(), []byte("\n")) != 1 {
-		t.Fatalf("not one line: %q", out.String())
+	return s.err
+}
+
+func (s *sink) Fault() error { return s.err }
+
+// read is the one line in out.
+func read(t *testing.T, out string) map[string]string {
+	t.Helper()
+	if strings.Count(out, "\n") != 1 {
+		t.Fatalf("not one line: %q", out)
 	}
 	var got map[string]string
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
-		t.Fatalf("%v: %q", err, out.String())
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("%v: %q", err, out)
 	}
+	if at, err := time.Parse("2006-01-02T15:04:05.000Z", got["time"]); err != nil || time.Since(at).Abs() > time.Minute {
+		t.Errorf("time %q: %v", got["time"], err)
+	}
+	delete(got, "time")
 	return got
 }
 
+// written is the line that an entry leaves.
+func written(t *testing.T, e *audit.Entry) map[string]string {
+	t.Helper()
+	var out sink
+	if err := audit.NewTrail(&out, prometheus.NewRegistry()).Write(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	return read(t, out.String())
+}
+
 func TestEveryMemberOfAnEntryIsWritten(t *testing.T) {
-	got := written(t, zerolog.InfoLevel, &audit.Entry{
-		Event: audit.ClientToken, ID: "i", RequestID: "r", ProxyRequestID: "p", ClientIP: "192.0.2.1", UserAgent: "ua", Mode: "bearer", Operator: "o", User: "alice", Customer: "c", Action: "customer.read", Outcome: "vended",
-		Reason: "why", DwollaRequestID: "d", TokenFingerprint: "0123456789abcdef",
+	got := written(t, &audit.Entry{
+		Event: audit.ClientToken, ID: "i", RequestID: "r", ProxyRequestID: "p", ClientIP: "192.0.2.1", UserAgent: "ua", Mode: "bearer", Operator: "o",
+		User: "alice", Customer: "c", Action: "customer.read", Outcome: "vended", Reason: "why", DwollaRequestID: "d", TokenFingerprint: "0123456789abcdef",
 	})
 	want := map[string]string{
 		"log": "audit", "event": "client_token", "id": "i", "request_id": "r", "proxy_request_id": "p", "client_ip": "192.0.2.1", "user_agent": "ua",
@@ -45,34 +76,89 @@ func TestEveryMemberOfAnEntryIsWritten(t *testing.T) {
 }
 
 func TestAnEmptyMemberIsWrittenToo(t *testing.T) {
-	got := written(t, zerolog.InfoLevel, &audit.Entry{})
+	got := written(t, &audit.Entry{})
 	if members := reflect.TypeFor[audit.Entry]().NumField() + 1; len(got) != members {
 		t.Errorf("%d members, want %d: %v", len(got), members, got)
 	}
 }
 
-func TestEntriesAreWrittenWhateverTheLogLevelIs(t *testing.T) {
-	for _, level := range []zerolog.Level{
-		zerolog.TraceLevel, zerolog.DebugLevel, zerolog.InfoLevel, zerolog.WarnLevel, zerolog.ErrorLevel, zerolog.FatalLevel, zerolog.PanicLevel,
-	} {
-		got := written(t, level, &audit.Entry{Outcome: "vended"})
-		if got["outcome"] != "vended" || got["level"] != "" {
-			t.Errorf("at level %s: %v", level, got)
-		}
-	}
-}
-
 func TestAnEntryCannotForgeALine(t *testing.T) {
 	const hostile = "a\n{\"log\":\"audit\",\"outcome\":\"vended\"}\r\n\x1b[31m\u2028\xff\""
-	got := written(t, zerolog.InfoLevel, &audit.Entry{User: hostile, Reason: hostile, Action: hostile, Outcome: "ActionNotAllowed"})
+	got := written(t, &audit.Entry{User: hostile, Reason: hostile, Action: hostile, UserAgent: hostile, Outcome: "ActionNotAllowed"})
 	if got["outcome"] != "ActionNotAllowed" || got["log"] != "audit" {
 		t.Errorf("the line is %v", got)
 	}
 }
 
+func TestAUserAgentIsShortenedAndPrintable(t *testing.T) {
+	for given, want := range map[string]string{
+		"Mozilla/5.0 (X11; Linux x86_64)": "Mozilla/5.0 (X11; Linux x86_64)",
+		"é 漢":                             "é 漢",
+		"a\x1b[31mb\u009bc\u2028d\u202ee": `a\x1b[31mb\u009bc\u2028d\u202ee`,
+		"a\xffb":                          `a\ufffdb`,
+		strings.Repeat("é", 200):          strings.Repeat("é", 128),
+		strings.Repeat("\x01", 200):       strings.Repeat(`\x01`, 64),
+	} {
+		if got := written(t, &audit.Entry{UserAgent: given})["user_agent"]; got != want {
+			t.Errorf("%q is written as %q, want %q", given, got, want)
+		}
+	}
+}
+
 func TestTheZeroTrailWritesNothing(t *testing.T) {
 	var trail audit.Trail
-	if err := trail.Write(t.Context(), &audit.Entry{User: "alice"}); err != nil {
+	if err := errors.Join(trail.Write(t.Context(), &audit.Entry{User: "alice"}), trail.Fault()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnEntryThatIsNotAcceptedIsAnErrorAndCounted(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	out := &sink{}
+	trail := audit.NewTrail(out, registry)
+	count := func(want string) {
+		t.Helper()
+		text := "# HELP dropgate_audit_failures_total Audit entries that the sink did not accept in time. What they were about did not leave the service.\n" +
+			"# TYPE dropgate_audit_failures_total counter\ndropgate_audit_failures_total " + want + "\n"
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "dropgate_audit_failures_total"); err != nil {
+			t.Error(err)
+		}
+	}
+	count("0")
+	out.err = errors.New("no space left")
+	if err := trail.Write(t.Context(), &audit.Entry{}); !errors.Is(err, out.err) {
+		t.Errorf("error %v", err)
+	}
+	count("1")
+	if err := trail.Fault(); !errors.Is(err, out.err) {
+		t.Errorf("fault %v", err)
+	}
+	out.err = nil
+	if err := trail.Write(t.Context(), &audit.Entry{}); err != nil {
+		t.Error(err)
+	}
+	count("1")
+}
+
+// late is the error of a sink that may accept a line after all.
+type late struct {
+	error
+
+	followed []byte
+}
+
+func (l *late) Follow(line []byte) { l.followed = line }
+
+func TestALateLineIsFollowedByItsWithdrawal(t *testing.T) {
+	err := &late{error: errors.New("stuck")}
+	trail := audit.NewTrail(&sink{err: err}, prometheus.NewRegistry())
+	if got := trail.Write(t.Context(), &audit.Entry{Event: audit.ClientToken, RequestID: "r", User: "alice", Outcome: "vended", TokenFingerprint: "f"}); !errors.Is(got, err) {
+		t.Fatalf("error %v", got)
+	}
+	got := read(t, string(err.followed))
+	for member, want := range map[string]string{"event": "client_token", "request_id": "r", "user": "alice", "outcome": "withdrawn", "token_sha256_prefix": ""} {
+		if got[member] != want {
+			t.Errorf("%s is %q, want %q", member, got[member], want)
+		}
 	}
 }

@@ -92,10 +92,12 @@ func (c AdminConfig) directory(r chi.Router) {
 		Config:   Config{Audit: c.Audit, Logger: c.Logger},
 		validate: newValidator(),
 		metrics:  newMetrics(prometheus.NewRegistry()),
+
+		intrusions: newIntrusions(),
 	}
 	around := r.With(h.observed, securityHeaders, h.recovered)
-	around.Get("/customers", h.operator(c.Token, listLinks(c.Links)))
-	around.Get("/customers/{user}", h.operator(c.Token, showLink(c.Links)))
+	around.With(audited(audit.Directory)).Get("/customers", h.operator(c.Token, h.listLinks(c.Links)))
+	around.With(audited(audit.Directory)).Get("/customers/{user}", h.operator(c.Token, h.showLink(c.Links)))
 	around.With(audited(audit.Link)).Put("/customers/{user}", h.operator(c.Token, h.putLink(c.API, c.Links, c.Links)))
 	around.With(audited(audit.Unlink)).Delete("/customers/{user}", h.operator(c.Token, deleteLink(c.Links)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"dropgate/internal/audit"
 	"dropgate/internal/clienttoken"
 )
 
@@ -12,8 +13,10 @@ import (
 func changing(r *http.Request) context.Context {
 	rec := recordOf(r)
 	return clienttoken.Cause{
-		Mode:      rec.mode,
-		RequestID: rec.requestID,
-		ClientIP:  rec.clientIP,
+		Mode:           rec.mode,
+		RequestID:      rec.requestID,
+		ProxyRequestID: rec.proxyRequestID,
+		ClientIP:       rec.clientIP,
+		UserAgent:      audit.Printable(r.UserAgent()),
 	}.NewContext(r.Context())
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -47,9 +48,13 @@ func (h *handler) operator(token clienttoken.Secret, next endpoint) http.Handler
 		given, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		got := sha256.Sum256([]byte(given))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 || !found {
+			h.intruded(r)
 			return &auth.Rejection{Mode: admin, Reason: "no good admin token", Challenge: "Bearer"}
 		}
 		recordOf(r).mode = admin
+		if err := h.auditable(); err != nil {
+			return err
+		}
 		return next(w, r)
 	})
 }
@@ -83,7 +88,7 @@ func userOf(r *http.Request) (string, error) {
 }
 
 // showLink is GET /customers/{user} of the admin listener.
-func showLink(links LinkReader) endpoint {
+func (h *handler) showLink(links LinkReader) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		user, err := userOf(r)
 		if err != nil {
@@ -96,6 +101,9 @@ func showLink(links LinkReader) endpoint {
 			return err
 		}
 		recordOf(r).customer = found.Customer.URL.ID()
+		if err := h.accept(r); err != nil {
+			return err
+		}
 		return writeJSON(w, http.StatusOK, newLinkResponse(found))
 	}
 }
@@ -195,7 +203,7 @@ func pageOf(r *http.Request) (page, error) {
 }
 
 // listLinks is GET /customers?limit=…&cursor=… of the admin listener.
-func listLinks(links LinkReader) endpoint {
+func (h *handler) listLinks(links LinkReader) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		page, err := pageOf(r)
 		if err != nil {
@@ -211,6 +219,10 @@ func listLinks(links LinkReader) endpoint {
 		}
 		if len(found) == page.limit {
 			answer.Next = base64.RawURLEncoding.EncodeToString([]byte(found[page.limit-1].UserID))
+		}
+		recordOf(r).reason = fmt.Sprintf("%d links after %q", len(found), page.after)
+		if err := h.accept(r); err != nil {
+			return err
 		}
 		return writeJSON(w, http.StatusOK, answer)
 	}

@@ -138,6 +138,7 @@ type world struct {
 	bobs     string // and of bob's
 	dwolla   *dwollaServer
 	logs     *logs
+	sink     *auditSink
 	registry *prometheus.Registry
 	client   *http.Client
 	tokens   *secrets
@@ -163,6 +164,7 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 		tb: tb, base: s.handler.BasePath, logs: newLogs(), registry: prometheus.NewRegistry(),
 		tokens: &secrets{values: map[string]bool{clientSecret: true}},
 	}
+	w.sink = &auditSink{to: w.logs}
 	w.startDwolla()
 	server := httptest.NewUnstartedServer(nil)
 	w.url = "http://" + server.Listener.Addr().String()
@@ -251,7 +253,7 @@ func (w *world) wired(s setup) handler.Config {
 	s.limits.Now, s.limits.Logger, s.limits.Registerer = time.Now, logger, w.registry
 	c.Limits = ratelimit.New(s.limits)
 	c.OpenAPI = api.OpenAPI
-	c.Audit = audit.NewTrail(logger)
+	c.Audit = audit.NewTrail(w.sink, w.registry)
 	c.Logger = logger
 	c.Registerer = w.registry
 	return c

@@ -138,14 +138,18 @@ func (h strangersHeaders) checkAddress(t *testing.T, a answer, networks []string
 	}
 }
 
-// checkRequestID: that of a trusted proxy is kept when it is well-formed, and
-// every other one is replaced.
+// checkRequestID: the id is always our own. The log has that of a trusted proxy
+// beside it when it is well-formed, and no other one.
 func (h strangersHeaders) checkRequestID(t *testing.T, a answer, networks []string) {
 	t.Helper()
 	got := a.header.Get("X-Request-Id")
 	kept := within(networks, h.peerIP()) && regexp.MustCompile(`\A[A-Za-z0-9_.:/+=-]{1,128}\z`).MatchString(h.id)
-	if kept && got != h.id || !kept && !regexp.MustCompile(`\A[A-Z2-7]{26}\z`).MatchString(got) {
-		t.Errorf("the request id is %q for %q from %s", got, h.id, h.peer)
+	want := ""
+	if kept {
+		want = h.id
+	}
+	if !regexp.MustCompile(`\A[A-Z2-7]{26}\z`).MatchString(got) || a.access.text("proxy_request_id") != want {
+		t.Errorf("the request id is %q, the proxy's %q for %q from %s", got, a.access["proxy_request_id"], h.id, h.peer)
 	}
 }
 

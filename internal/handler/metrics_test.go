@@ -57,6 +57,7 @@ func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
 		"dropgate_http_requests_in_flight":                      nil,
 		"dropgate_client_tokens_total":                          {"action", "outcome"},
 		"dropgate_auth_total":                                   {"mode", "outcome"},
+		"dropgate_audit_failures_total":                         nil,
 		"dropgate_dwolla_requests_total":                        {"code", "operation"},
 		"dropgate_dwolla_request_duration_seconds":              {"operation"},
 		"dropgate_dwolla_access_token_expiry_timestamp_seconds": nil,

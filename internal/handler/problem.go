@@ -207,29 +207,41 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_ = writeJSON(w, p.status, answer) // a caller who has gone is in the log already
 }
 
-// noted notes err for the log, sets the headers of its answer, and returns the
-// rest of it.
+// noted notes err for the log, gives the entry of the refusal to the audit sink,
+// sets the headers of the answer, and returns the rest of it.
 func (h *handler) noted(w http.ResponseWriter, r *http.Request, err error) *problem {
 	p := problemOf(err)
 	rec := recordOf(r)
 	rec.code, rec.reason = string(p.code), p.reason
-	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
-		rec.dwollaRequestID = cmp.Or(failure.DwollaRequestID, rec.dwollaRequestID)
-		if failure.Mend != "" {
-			h.Logger.Error().
-				Str("request_id", rec.requestID).
-				Str("dwolla_request_id", rec.dwollaRequestID).
-				Str("reason", rec.reason).
-				Msg(failure.Mend)
-		}
-	}
+	h.mend(rec, err)
 	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); ok && exceeded.Scope == ratelimit.IP {
 		h.suspectProxy(r)
+	}
+	if err := h.accept(r); err != nil { // then this refusal must not leave either
+		refused := rec.code + ": " + rec.reason
+		p = problemOf(err)
+		rec.code, rec.reason = string(p.code), p.reason+"; instead of "+refused
 	}
 	maps.Copy(w.Header(), p.header)
 	status, message := meaning(p.code)
 	p.status, p.message = status, cmp.Or(p.message, message)
 	return p
+}
+
+// mend writes to the log how an operator ends a failure, where that is known.
+func (h *handler) mend(rec *record, err error) {
+	failure, ok := errors.AsType[*clienttoken.Failure](err)
+	if !ok {
+		return
+	}
+	rec.dwollaRequestID = cmp.Or(failure.DwollaRequestID, rec.dwollaRequestID)
+	if failure.Mend != "" {
+		h.Logger.Error().
+			Str("request_id", rec.requestID).
+			Str("dwolla_request_id", rec.dwollaRequestID).
+			Str("reason", rec.reason).
+			Msg(failure.Mend)
+	}
 }
 
 // suspectProxy warns, once, that the limit of one address may be the limit of all

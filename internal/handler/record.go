@@ -22,9 +22,10 @@ import (
 )
 
 // record is what is known of one request. It is filled on the way in, and read
-// once on the way out: for the access line, the metrics and the audit line.
+// on the way out: for the audit entry, the access line and the metrics.
 type record struct {
 	requestID        string
+	proxyRequestID   string // of a trusted proxy; empty without one
 	clientIP         string
 	mode, user       string
 	action, customer string
@@ -32,7 +33,9 @@ type record struct {
 	fingerprint      string
 	code, reason     string      // of the error answer; empty when there is none
 	enrolled         bool        // the Customer became the user's own
-	audited          audit.Event // empty: no audit line
+	audited          audit.Event // what an entry of this request is about; empty: it leaves none
+	unnamed          int64       // bad admin tokens that left no entry of their own
+	accepted         bool        // the entry was given to the sink, whatever came of that
 	charge           ratelimit.Charge
 }
 
@@ -55,27 +58,24 @@ func (rec *record) vended(v *clienttoken.Vended) {
 	}
 }
 
-// audited marks requests that leave an audit line, whatever becomes of them.
-func audited(event audit.Event) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			recordOf(r).audited = event
-			next.ServeHTTP(w, r)
-		})
+// why is the reason for the log and the audit.
+func (rec *record) why() string {
+	if !rec.enrolled {
+		return rec.reason
 	}
+	return strings.TrimSuffix("enrolled: the Customer has the user's correlationId; "+rec.reason, "; ")
 }
 
 // answerWithin bounds everything that a request waits for. It is shorter than
 // the server's write timeout, so that a caller gets an answer, not a cut.
 const answerWithin = 25 * time.Second
 
-// observed gives the request its id, its record and its deadline, and writes
-// the access line, the audit line and the metrics when it is over, also when it
-// ended in a panic.
+// observed gives the request its id, its record and its deadline. When the
+// request is over, also after a panic, it writes the access line and the metrics.
 func (h *handler) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{requestID: h.requestID(r), clientIP: clientIP(r)}
+		rec := &record{requestID: rand.Text(), proxyRequestID: h.proxyRequestID(r), clientIP: clientIP(r)}
 		rec.charge = h.Limits.Charge(rec.clientIP)
 		w.Header().Set("X-Request-Id", rec.requestID)
 		h.metrics.inFlight.Inc()
@@ -93,9 +93,9 @@ func (h *handler) observed(next http.Handler) http.Handler {
 }
 
 func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, took time.Duration) {
+	_ = h.accept(r) // of what handed nothing out, or was cut
 	rec := recordOf(r)
 	if rec.enrolled { // whatever became of the rest
-		rec.reason = strings.TrimSuffix("enrolled: the Customer has the user's correlationId; "+rec.reason, "; ")
 		h.metrics.links.WithLabelValues("linked").Inc()
 	}
 	route := chi.RouteContext(r.Context()).RoutePattern()
@@ -119,6 +119,7 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 	h.Logger.Info().
 		Str("log", "access").
 		Str("request_id", rec.requestID).
+		Str("proxy_request_id", rec.proxyRequestID).
 		Str("client_ip", rec.clientIP).
 		Str("method", method).
 		Str("route", route).
@@ -128,44 +129,24 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		Str("mode", rec.mode).
 		Str("user", rec.user).
 		Str("code", rec.code).
-		Str("reason", rec.reason).
+		Str("reason", rec.why()).
 		Send()
-	if rec.audited == "" {
-		return
+	switch rec.audited {
+	case audit.ClientToken:
+		h.metrics.clientTokens.WithLabelValues(cmp.Or(rec.action, "unknown"), rec.outcome()).Inc()
+	case audit.Link, audit.Unlink:
+		h.metrics.links.WithLabelValues(rec.outcome()).Inc()
 	}
-	outcome := rec.code
-	if rec.audited == audit.ClientToken {
-		outcome = cmp.Or(outcome, "vended")
-		h.metrics.clientTokens.WithLabelValues(cmp.Or(rec.action, "unknown"), outcome).Inc()
-	} else {
-		outcome = cmp.Or(outcome, string(rec.audited)+"ed")
-		h.metrics.links.WithLabelValues(outcome).Inc()
-		if rec.code == "" { // the change has an entry of its own, if there was one
-			return
-		}
-	}
-	_ = h.Audit.Write(context.WithoutCancel(r.Context()), &audit.Entry{
-		Event:            rec.audited,
-		RequestID:        rec.requestID,
-		Mode:             rec.mode,
-		User:             rec.user,
-		Customer:         rec.customer,
-		Action:           rec.action,
-		Outcome:          outcome,
-		Reason:           rec.reason,
-		DwollaRequestID:  rec.dwollaRequestID,
-		TokenFingerprint: rec.fingerprint,
-	})
 }
 
-// requestID keeps the id that a trusted proxy gave, so that its log and ours
-// can be put side by side. Anybody else's would be a stranger's text in the log.
-func (h *handler) requestID(r *http.Request) string {
+// proxyRequestID is the id that a trusted proxy gave, so that its log and ours
+// can be put side by side. A stranger's would be a stranger's text in the log.
+func (h *handler) proxyRequestID(r *http.Request) string {
 	given := r.Header.Get("X-Request-Id")
 	if given != "" && auth.PeerWithin(r, h.TrustedProxies) && validRequestID(given) {
 		return given
 	}
-	return rand.Text()
+	return ""
 }
 
 func validRequestID(id string) bool {

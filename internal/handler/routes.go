@@ -60,6 +60,7 @@ type handler struct {
 	metrics    *metrics
 
 	proxyWarning sync.Once
+	intrusions   *intrusions // nil but for the directory
 }
 
 // New returns the public side of the service. An error means that an allowed

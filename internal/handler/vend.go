@@ -16,6 +16,9 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := h.auditable(); err != nil {
+		return err
+	}
 	request, err := h.clientTokenRequest(w, r)
 	if err != nil {
 		return err
@@ -23,6 +26,9 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	vended, err := h.Vendor.Vend(changing(r), session.User, request)
 	recordOf(r).vended(vended)
 	if err != nil {
+		return err
+	}
+	if err := h.accept(r); err != nil { // the token is dropped
 		return err
 	}
 	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: vended.Token.Reveal()})

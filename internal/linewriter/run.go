@@ -1,0 +1,113 @@
+package linewriter
+
+import (
+	"io"
+	"time"
+)
+
+// batch is what one write(2) writes.
+type batch struct {
+	text []byte  // in the order in which the lines came
+	head int     // the length of what the writer itself puts before them
+	must []*line // those of Append
+	ends []int   // where those end in text
+	lost uint64  // the writer's, when the batch was gathered
+}
+
+// run owns the output until the writer is closed and nothing waits.
+func (w *Writer) run() {
+	defer close(w.ended)
+	var b batch
+	for {
+		if !w.next(&b) {
+			if w.finished() {
+				return
+			}
+			<-w.wake
+			continue
+		}
+		n, err := w.config.To.Write(b.text)
+		if err == nil && n < len(b.text) {
+			err = io.ErrShortWrite
+		}
+		if w.settle(&b, n, err); err != nil {
+			w.pause()
+		}
+	}
+}
+
+// finished reports whether a closed writer has nothing left to do. It does not
+// wait for a broken output.
+func (w *Writer) finished() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closing && (w.failed != nil || len(w.must) == 0 && len(w.loose) == 0)
+}
+
+// pause waits before the next attempt to write to a broken output.
+func (w *Writer) pause() {
+	select {
+	case <-time.After(retryEvery):
+	case <-w.closed:
+	}
+}
+
+// next gathers everything that waits, and reports whether there is something to
+// write. After a failure there always is, until the writer is closed.
+func (w *Writer) next(b *batch) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	broken := w.failed != nil
+	if broken && w.closing || !broken && len(w.must) == 0 && len(w.loose) == 0 {
+		return false
+	}
+	b.text, b.must, b.ends = b.text[:0], append(b.must[:0], w.must...), b.ends[:0]
+	if w.torn {
+		b.text = append(b.text, '\n')
+	}
+	if dropped := w.lost - w.reported; w.config.Recovered != nil && (broken || dropped > 0) {
+		b.text = append(b.text, w.config.Recovered(Recovery{w.failed, dropped})...)
+	}
+	b.head = len(b.text)
+	from := 0
+	for _, l := range w.must {
+		l.state = underWay
+		b.text = append(append(b.text, w.loose[from:l.after]...), l.text...)
+		b.ends = append(b.ends, len(b.text))
+		from = l.after
+	}
+	b.text, b.lost = append(b.text, w.loose[from:]...), w.lost
+	clear(w.must)
+	w.must, w.mustBytes, w.loose = w.must[:0], 0, w.loose[:0]
+	w.gather.Stop()
+	w.since = time.Now()
+	return true
+}
+
+// settle tells the callers of Append what became of their lines. After a failure
+// the lines that were written whole count as accepted.
+func (w *Writer) settle(b *batch, n int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.since, w.failed = time.Time{}, err
+	if n > 0 {
+		w.torn = b.text[n-1] != '\n'
+	}
+	if err == nil {
+		w.reported = b.lost
+	} else {
+		w.lost += count(b.text[max(n, b.head):])
+	}
+	for i, l := range b.must {
+		l.state = settled
+		if b.ends[i] > n {
+			l.err = err
+			w.lost-- // its caller learns of it
+		}
+		if l.err == nil && l.follow != nil {
+			w.follow(l.follow)
+		}
+		l.result <- l.err
+	}
+	clear(b.must)
+}
