@@ -23,8 +23,8 @@ type InboxConfig struct {
 	// *clienttoken.Refusal.
 	Read  func(signature string, body []byte) (Event, error)
 	Store *Database
-	// Enrollment is nil where others say whose Customer is whose. Then a new
-	// Customer is no news.
+	// Enrollment is nil where others say whose Customer is whose. Then nobody gets
+	// a new Customer linked.
 	Enrollment *Enrollment
 	Dwolla     Customers
 	Changed    func(userID string, customer clienttoken.CustomerURL) // what is remembered of them is no longer true
@@ -56,14 +56,19 @@ const (
 	// inboxLease is how long a worker has for one event until another one takes
 	// it over. It is longer than a call to Dwolla may take.
 	inboxLease = time.Minute
-	// rememberEvents is how long it is remembered that an event was used: Dwolla
-	// sends it again for 72 hours. What is older than that was not sent by
-	// Dwolla now, whoever signed it once.
+	// rememberEvents is how long the id of a used event is remembered: Dwolla sends
+	// an event again for 72 hours, and an operator at any time. An event that comes
+	// later is used again, which changes nothing: the time of a status stays.
 	rememberEvents = 4 * 24 * time.Hour
-	// unknownFor is how old an event has to be until Dwolla's "no such Customer" is
+	// aheadOfUs is how far Dwolla's clock may be ahead of ours. The order of later
+	// events says nothing about when they happened.
+	aheadOfUs = 5 * time.Minute
+	// keepTrying is how long an event is tried again from its arrival.
+	keepTrying = 4 * 24 * time.Hour
+	// unknownFor is how long an event has to wait until Dwolla's "no such Customer" is
 	// believed: what Dwolla reads may be behind what it tells.
 	unknownFor = time.Hour
-	// unprovenFor is how old one has to be until a correlationId that was handed
+	// unprovenFor is how long one has to wait until a correlationId that was handed
 	// out, and that no key here proves, is believed to be of a key that is gone:
 	// while keys are rotated, another replica may have it.
 	unprovenFor = 24 * time.Hour
@@ -93,12 +98,12 @@ func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) erro
 }
 
 func (i *Inbox) keep(ctx context.Context, event Event) (outcome string, err error) {
-	now := time.Now()
-	switch {
-	case !i.matters(event.Topic):
+	if event.CustomerID == "" {
 		return "ignored", nil
-	case now.Sub(event.Created) > rememberEvents:
-		return "expired", nil
+	}
+	now := time.Now()
+	if event.Created.After(now.Add(aheadOfUs)) {
+		event = i.fromTheFuture(event, now)
 	}
 	added, err := i.config.Store.AddEvent(ctx, event, now)
 	switch {
@@ -116,39 +121,42 @@ func (i *Inbox) keep(ctx context.Context, event Event) (outcome string, err erro
 	return "queued", nil
 }
 
-// matters reports whether something has to be done about a topic.
-func (i *Inbox) matters(topic string) bool {
-	if topic == topicCreated {
-		return i.config.Enrollment != nil
+// fromTheFuture dates an event to its arrival: otherwise it would be the latest
+// one for ever. A suspension counts. For every other topic Dwolla is asked for
+// the status, because nobody knows which event was later.
+func (i *Inbox) fromTheFuture(event Event, now time.Time) Event {
+	i.config.Logger.Warn().Str("event_id", event.ID).Str("topic", event.Topic).Time("created", event.Created).
+		Msg("a webhook is from the future and counts from now: check this machine's clock")
+	event.Created = now
+	if event.Topic != topicCreated && !statusAfter(event.Topic).Inactive() {
+		event.Topic = otherTopic
 	}
-	_, known := statusAfter(topic)
-	return known
+	return event
 }
 
 const (
 	topicCreated = "customer_created"
-	otherTopic   = "other" // of what could not be read
+	otherTopic   = "other" // of an event whose topic says nothing here, or that could not be read
 )
 
-// statusAfter is the status that a topic tells of, and false for one that tells
-// of none. It is empty for a Customer that is active again, who may be verified
-// or not: Dwolla has to be asked.
-func statusAfter(topic string) (status clienttoken.CustomerStatus, known bool) {
+// statusAfter is the status that a topic tells. It is empty where Dwolla has to
+// be asked: for a Customer that is active again, who may be verified or not, and
+// for every topic that is not known here, which alone suspends nobody.
+// NextStatusEvent repeats the topics.
+func statusAfter(topic string) clienttoken.CustomerStatus {
 	switch topic {
 	case "customer_verified":
-		return clienttoken.StatusVerified, true
+		return clienttoken.StatusVerified
 	case "customer_reverification_needed":
-		return clienttoken.StatusRetry, true
+		return clienttoken.StatusRetry
 	case "customer_verification_document_needed":
-		return clienttoken.StatusDocument, true
+		return clienttoken.StatusDocument
 	case "customer_suspended":
-		return clienttoken.StatusSuspended, true
+		return clienttoken.StatusSuspended
 	case "customer_deactivated":
-		return clienttoken.StatusDeactivated, true
-	case "customer_activated":
-		return "", true
+		return clienttoken.StatusDeactivated
 	}
-	return "", false
+	return ""
 }
 
 // Run does what the kept webhooks ask for, until ctx ends.
@@ -224,10 +232,10 @@ func (i *Inbox) changed(event Event, effect Effect) {
 	}
 }
 
-// postpone lets an event wait for its next attempt, or gives it up when there
-// have been four days of them. It returns what that is called in the metric.
+// postpone lets an event wait for its next attempt, or gives it up after four
+// days of attempts. It returns what that is called in the metric.
 func (i *Inbox) postpone(ctx context.Context, event Event, err error) (outcome string) {
-	if time.Since(event.Created) > rememberEvents {
+	if time.Since(event.Received) > keepTrying {
 		i.config.Logger.Error().Str("event_id", event.ID).Str("topic", event.Topic).Str("customer", event.CustomerID).Err(err).
 			Msg("a webhook could not be processed for four days and is given up: look at this Customer at Dwolla")
 		_ = i.config.Store.Settle(ctx, event.ID, Effect{}, time.Now()) // or it is given up next time
@@ -265,8 +273,7 @@ func (i *Inbox) recovered(ctx context.Context, event Event) (w work, err error) 
 // know yet is tried again for a while.
 func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
 	effect := Effect{CustomerID: event.CustomerID, Began: event.Moment, ChangedAt: event.Created}
-	status, known := statusAfter(event.Topic)
-	if known && status != "" {
+	if status := statusAfter(event.Topic); status != "" {
 		effect.Status = string(status)
 		return work{effect, "status"}, nil
 	}
@@ -275,17 +282,17 @@ func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
 		return work{Effect{}, "unmatched"}, nil //nolint:nilerr // waiting cannot help
 	}
 	read, err := i.config.Dwolla.GetCustomer(ctx, customer)
-	if errors.Is(err, clienttoken.ErrUnknownCustomer) && time.Since(event.Created) > unknownFor {
+	if errors.Is(err, clienttoken.ErrUnknownCustomer) && time.Since(event.Received) > unknownFor {
 		return work{Effect{}, "unmatched"}, nil
 	} else if err != nil {
 		return work{}, fmt.Errorf("reading the Customer: %w", err)
 	}
 	effect.Status = string(cmp.Or(read.Status, clienttoken.StatusUnverified))
-	if known || i.config.Enrollment == nil { // which was on when the event was kept
+	if event.Topic != topicCreated || i.config.Enrollment == nil {
 		return work{effect, "status"}, nil
 	}
 	effect.UserID, err = i.config.Enrollment.expected(ctx, read.CorrelationID)
-	if errors.Is(err, ErrNoUser) || errors.Is(err, errNotProven) && time.Since(event.Created) > unprovenFor {
+	if errors.Is(err, ErrNoUser) || errors.Is(err, errNotProven) && time.Since(event.Received) > unprovenFor {
 		effect.UserID = ""
 		return work{effect, "unmatched"}, nil
 	}
@@ -338,7 +345,7 @@ func newInboxMetrics(r prometheus.Registerer) inboxMetrics {
 	m := inboxMetrics{
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_webhooks_total",
-			Help: "Webhooks by topic (other: none that drop-in components cause) and outcome: queued, duplicate, ignored (nothing to do), expired (too old to be Dwolla's), refused (no good signature or body) or unavailable.",
+			Help: "Webhooks by topic (other: none of those that are known) and outcome: queued, duplicate, ignored (not about a Customer itself), refused (no good signature or body) or unavailable.",
 		}, []string{"topic", "outcome"}),
 		processed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_webhooks_processed_total",

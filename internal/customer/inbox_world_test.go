@@ -108,6 +108,14 @@ func (i *inbox) told(t *testing.T, events ...customer.Event) {
 	}
 }
 
+// waiting is a webhook that came some time ago.
+func (i *inbox) waiting(t *testing.T, event customer.Event, since time.Duration) {
+	t.Helper()
+	if added, err := i.e.store.AddEvent(t.Context(), event, time.Now().Add(-since)); !added || err != nil {
+		t.Fatalf("added %v, error %v", added, err)
+	}
+}
+
 // settle runs the inbox until nothing waits any more.
 func (i *inbox) settle(t *testing.T) {
 	t.Helper()

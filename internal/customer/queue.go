@@ -47,11 +47,12 @@ func (d *Database) NextEvent(ctx context.Context, now time.Time, lease time.Dura
 	return d.nextEvent(ctx, now, lease, "")
 }
 
-// NextStatusEvent is NextEvent for the events that say all by themselves. Those
-// of which Dwolla has to be asked are left out: while Dwolla is slow, a
+// NextStatusEvent is NextEvent for the events that say all by themselves, and
+// leaves out those that need an answer of Dwolla's: while Dwolla is slow, a
 // suspension must not wait behind them.
 func (d *Database) NextStatusEvent(ctx context.Context, now time.Time, lease time.Duration) (Event, error) {
-	return d.nextEvent(ctx, now, lease, ` AND topic NOT IN ('customer_created', 'customer_activated')`)
+	return d.nextEvent(ctx, now, lease, ` AND topic IN ('customer_verified', 'customer_reverification_needed',
+		'customer_verification_document_needed', 'customer_suspended', 'customer_deactivated')`)
 }
 
 func (d *Database) nextEvent(ctx context.Context, now time.Time, lease time.Duration, which string) (Event, error) {

@@ -1,13 +1,17 @@
 package dwolla
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Topic says what has happened, in Dwolla's spelling
 // (https://developers.dwolla.com/docs/webhook-events).
 type Topic string
 
-// The topics about a Customer as a whole. Of these, and of no other, a
-// [Webhook] names the Customer.
+// The topics about a Customer itself that this service acts on without asking
+// Dwolla, or that link. Dwolla has more of them, and adds to them: see
+// [Webhook].
 const (
 	TopicCustomerCreated                    Topic = "customer_created"
 	TopicCustomerVerified                   Topic = "customer_verified"
@@ -28,6 +32,8 @@ func Topics() []Topic {
 	return []Topic{
 		TopicCustomerCreated, TopicCustomerVerified, TopicCustomerReverificationNeeded, TopicCustomerVerificationDocumentNeeded,
 		TopicCustomerSuspended, TopicCustomerDeactivated, TopicCustomerActivated,
+		"customer_kba_verification_needed", "customer_kba_verification_failed", "customer_kba_verification_passed",
+		"customer_verification_pending_review", "customer_address_verification_failed",
 		"customer_verification_document_uploaded", "customer_verification_document_approved", "customer_verification_document_failed",
 		"customer_beneficial_owner_created", "customer_beneficial_owner_removed", "customer_beneficial_owner_verified",
 		"customer_beneficial_owner_reverification_needed", "customer_beneficial_owner_verification_document_needed",
@@ -49,6 +55,7 @@ func (t Topic) Label() string {
 	return OtherTopic
 }
 
+// aboutCustomer reports whether the topic must name a Customer.
 func (t Topic) aboutCustomer() bool {
 	switch t {
 	case TopicCustomerCreated, TopicCustomerVerified, TopicCustomerReverificationNeeded, TopicCustomerVerificationDocumentNeeded,
@@ -57,4 +64,15 @@ func (t Topic) aboutCustomer() bool {
 	default:
 		return false
 	}
+}
+
+// mayBeAboutCustomer reports whether the topic may be about a Customer itself,
+// and not about something that a Customer has, or does with money. Topics that
+// Dwolla adds later may be.
+func (t Topic) mayBeAboutCustomer() bool {
+	what, found := strings.CutPrefix(string(t), "customer_")
+	return found && !slices.ContainsFunc([]string{
+		"balance", "bank_transfer", "beneficial_owner", "card", "exchange", "funding_source", "label", "mass_payment", "microdeposits", "transfer",
+		"verification_document_uploaded", "verification_document_approved", "verification_document_failed",
+	}, func(other string) bool { return what == other || strings.HasPrefix(what, other+"_") })
 }

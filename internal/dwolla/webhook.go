@@ -32,8 +32,8 @@ var (
 type Webhook struct {
 	ID    string // the event's, at most 255 printable ASCII characters without spaces
 	Topic Topic  // of the same form; Dwolla has more topics than this package knows
-	// Customer is whom the event is about. It is zero for a topic that is not
-	// about a Customer as a whole.
+	// Customer is the Customer that the event is about. It is zero for an event
+	// about something else, such as a funding source of a Customer.
 	Customer clienttoken.CustomerURL
 	Created  time.Time // in UTC
 }
@@ -44,8 +44,8 @@ type Webhook struct {
 //
 // The error is ErrSignature or wraps ErrWebhook. It quotes neither the body nor
 // the signature. An empty secret verifies nothing. Members of the body that
-// this package does not know are ignored, and so is the resourceId of a topic
-// that is not about a Customer as a whole.
+// this package does not know are ignored, and so is the resourceId of an event
+// about something else than a Customer.
 func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature string, body []byte) (Webhook, error) {
 	if !signed(secret, signature, body) {
 		return Webhook{}, ErrSignature
@@ -57,6 +57,7 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 		Topic      Topic          `json:"topic"`
 		Created    string         `json:"created"`
 		ResourceID jsontext.Value `json:"resourceId"`
+		Links      jsontext.Value `json:"_links"`
 	}
 	if json.Unmarshal(body, &event) != nil { // the error may quote the body
 		return Webhook{}, fmt.Errorf("%w: not one JSON object with the members of an event", ErrWebhook)
@@ -76,6 +77,7 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 		return Webhook{}, fmt.Errorf("%w: created is no time that could be", ErrWebhook)
 	}
 	if !event.Topic.aboutCustomer() {
+		w.Customer = customerIn(api, event.Topic, event.ResourceID, event.Links)
 		return w, nil
 	}
 	var id string
@@ -87,6 +89,33 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 		return Webhook{}, fmt.Errorf("%w: resourceId is no id of a Customer", ErrWebhook)
 	}
 	return w, nil
+}
+
+// customerIn returns the Customer that an event of another topic is about, or the
+// zero URL. The link to the resource decides, where there is one: the resourceId
+// may be the id of anything.
+func customerIn(api clienttoken.API, topic Topic, resourceID, links jsontext.Value) clienttoken.CustomerURL {
+	var id string
+	if !topic.mayBeAboutCustomer() || json.Unmarshal(resourceID, &id) != nil {
+		return clienttoken.CustomerURL{}
+	}
+	customer, err := clienttoken.ParseCustomerID(api, id)
+	if err != nil {
+		return clienttoken.CustomerURL{}
+	}
+	var named struct {
+		Resource struct {
+			Href string `json:"href"`
+		} `json:"resource"`
+	}
+	if len(links) > 0 && json.Unmarshal(links, &named) != nil {
+		return clienttoken.CustomerURL{}
+	}
+	href := strings.ToLower(strings.TrimSuffix(named.Resource.Href, "/"))
+	if href != "" && !strings.HasSuffix(href, "/customers/"+customer.ID()) {
+		return clienttoken.CustomerURL{}
+	}
+	return customer
 }
 
 // signed compares in constant time. It is strict about the form, so that one

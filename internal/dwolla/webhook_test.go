@@ -188,13 +188,35 @@ func TestWhatDwollaDoesNotPromiseIsTakenAsItComes(t *testing.T) {
 func TestATopicThatIsNotAboutACustomerNamesNone(t *testing.T) {
 	for _, topic := range []string{
 		"customer_transfer_created", "customer_beneficial_owner_created", "account_suspended", "transfer:created",
-		"CUSTOMER_CREATED", "customer_created_", "somethingnew",
+		"CUSTOMER_CREATED", "somethingnew", "customer_microdeposits_new", "customer_card_added",
 	} {
 		for _, resource := range []string{"", "null", "7", `"x"`, `{"a":[]}`, `"` + someCustomer + `"`} {
 			body := strings.Replace(event("resourceId", resource), "customer_suspended", topic, 1)
 			got, err := readWebhook(t, emulator.Sign(hookSecret, body), body)
 			if err != nil || !got.Customer.IsZero() || string(got.Topic) != topic {
 				t.Errorf("%s %s: got %+v, %v", topic, resource, got, err)
+			}
+		}
+	}
+}
+
+func TestATopicThatIsNotKnownMayBeAboutACustomer(t *testing.T) {
+	const root = "https://api-sandbox.dwolla.com/"
+	for _, topic := range []string{
+		"customer_verification_pending_review", "customer_address_verification_failed", "customer_kba_verification_failed",
+		"customer_suspended_xyz", "customer_somethingnew", "customer_transferred",
+	} {
+		for resource, about := range map[string]bool{
+			"": true, root + "customers/" + someCustomer: true, root + "customers/" + strings.ToUpper(someCustomer) + "/": true,
+			root + "documents/" + someCustomer: false, root + "customers/" + someCustomer + "/documents": false, root + "customers/x": false,
+		} {
+			body := strings.Replace(event("resourceId", `"`+someCustomer+`"`), "customer_suspended", topic, 1)
+			if resource != "" {
+				body = strings.TrimSuffix(body, "}") + `,"_links":{"resource":{"href":"` + resource + `"}}}`
+			}
+			got, err := readWebhook(t, emulator.Sign(hookSecret, body), body)
+			if err != nil || got.Customer.IsZero() == about {
+				t.Errorf("%s: got %+v, %v", body, got, err)
 			}
 		}
 	}
@@ -217,8 +239,8 @@ func TestEveryTopicOfAMetricIsListedOnceAndTheRestIsOther(t *testing.T) {
 			about++
 		}
 	}
-	if about != 7 {
-		t.Errorf("%d topics are about a Customer, want 7", about)
+	if about != 12 {
+		t.Errorf("%d topics are about a Customer, want 12", about)
 	}
 	for _, topic := range []dwolla.Topic{"", "transfer_created", "Customer_created", dwolla.OtherTopic} {
 		if topic.Label() != dwolla.OtherTopic {
