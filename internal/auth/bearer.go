@@ -67,17 +67,39 @@ func (b *Bearer) Name() string { return bearerName }
 // maxSkew is how far the provider's clock and ours may differ.
 const maxSkew = time.Minute
 
-// Authenticate verifies the token of the request, if it has one. A token that
-// was verified a moment ago is not verified again (docs/decisions/0004).
+// Authenticate verifies the token of the request, if it has one. With a token in
+// the Authorization header and another one in the cookie, the header's counts,
+// unless the other one is good for a different user. A token that was verified a
+// moment ago is not verified again (docs/decisions/0004).
 func (b *Bearer) Authenticate(r *http.Request) (Session, error) {
-	given, err := b.credential(r)
+	given, err := b.credentials(r)
 	if err != nil {
 		return Session{}, err
 	}
+	first, err := b.authenticate(r.Context(), given[0])
+	if err != nil {
+		return Session{}, err
+	}
+	for _, other := range given[1:] {
+		second, err := b.authenticate(r.Context(), other)
+		if _, bad := errors.AsType[*Rejection](err); bad {
+			continue // it names nobody
+		}
+		if err != nil {
+			return Session{}, err
+		}
+		if second.User.ID != first.User.ID {
+			return Session{}, b.reject("the Authorization header and the cookie name different users")
+		}
+	}
+	return first, nil
+}
+
+func (b *Bearer) authenticate(ctx context.Context, given credential) (Session, error) {
 	digest := sha256.Sum256([]byte(given.token))
 	session, known := b.verified.get(digest, b.config.Keys.current.Load())
 	if !known {
-		verified, err := b.verify(r.Context(), given.token)
+		verified, err := b.verify(ctx, given.token)
 		if err != nil {
 			return Session{}, err
 		}
@@ -93,28 +115,52 @@ type credential struct {
 	byCookie bool
 }
 
-// credential finds the token: in the Authorization header, else in the cookie.
-// Where one is given twice, nobody can say which was meant.
-func (b *Bearer) credential(r *http.Request) (credential, error) {
-	switch headers := r.Header["Authorization"]; {
-	case len(headers) > 1:
-		return credential{}, b.reject("several Authorization headers")
-	case len(headers) == 1:
-		scheme, token, _ := strings.Cut(headers[0], " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			return credential{token: strings.TrimSpace(token)}, nil
+// credentials finds the tokens: in the Authorization header, and then in the
+// cookie, where the same value counts once. Without the header several values
+// are refused: nothing says which one was meant.
+func (b *Bearer) credentials(r *http.Request) ([]credential, error) {
+	var given []credential
+	headers := r.Header["Authorization"]
+	if len(headers) > 1 {
+		return nil, b.reject("several Authorization headers")
+	}
+	if len(headers) == 1 {
+		scheme, token := cutScheme(headers[0])
+		switch {
+		case strings.EqualFold(scheme, "Bearer"):
+			given = append(given, credential{token: token})
+		case strings.EqualFold(scheme, "DPoP"):
+			return nil, b.reject("a DPoP token, and nothing here verifies its proof")
 		}
 	}
-	if b.config.Cookie == "" {
-		return credential{}, errNotMine
+	if b.config.Cookie != "" {
+		cookies := cookieValues(r, b.config.Cookie)
+		if len(given) == 0 && len(cookies) > 1 || len(cookies) > maxTokenCookies {
+			return nil, b.reject("several cookies named " + b.config.Cookie)
+		}
+		for _, value := range cookies {
+			if len(given) == 0 || value != given[0].token {
+				given = append(given, credential{token: value, byCookie: true})
+			}
+		}
 	}
-	switch cookies := r.CookiesNamed(b.config.Cookie); {
-	case len(cookies) > 1:
-		return credential{}, b.reject("several cookies named " + b.config.Cookie)
-	case len(cookies) == 1:
-		return credential{token: cookies[0].Value, byCookie: true}, nil
+	if len(given) == 0 {
+		return nil, errNotMine
 	}
-	return credential{}, errNotMine
+	return given, nil
+}
+
+// maxTokenCookies bounds the tokens of one request that are verified beside the
+// one in the header.
+const maxTokenCookies = 2
+
+// cutScheme splits an Authorization header at its first space or tab.
+func cutScheme(header string) (scheme, rest string) {
+	at := strings.IndexAny(header, " \t")
+	if at < 0 {
+		return header, ""
+	}
+	return header[:at], strings.Trim(header[at:], " \t")
 }
 
 // verify checks the token from the outside in.
@@ -148,6 +194,10 @@ func (b *Bearer) session(c claims) (Session, error) {
 	expected := jwt.Expected{Time: time.Now()}
 	if err := c.standard.ValidateWithLeeway(expected, maxSkew); err != nil {
 		return Session{}, b.reject(err.Error())
+	}
+	if _, bound := c.all["cnf"]; bound {
+		// RFC 7800, 3.1; RFC 8705, 3.1; RFC 9449, 6.1.
+		return Session{}, b.reject("bound to a key by cnf, and nothing here verifies the proof")
 	}
 	if reason := b.wrongClient(c.standard.Audience, c.all); reason != "" {
 		return Session{}, b.reject(reason)

@@ -66,18 +66,52 @@ func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
 
 // Authenticate returns the session of the request, a *Rejection, a
 // *clienttoken.Failure, an *ratelimit.ExceededError or the error of the request's
-// context. Beside an error the session is only good for the log.
+// context. The first mode with a credential of its kind in the request decides. Beside an error the session is only good for the log.
 func (c *Chain) Authenticate(r *http.Request) (Session, error) {
-	for _, m := range c.modes {
+	for i, m := range c.modes {
 		session, err := m.Authenticate(r)
 		if errors.Is(err, errNotMine) {
 			continue
+		}
+		if err == nil {
+			err = c.agree(r, session, c.modes[i+1:])
+			if err != nil {
+				session = Session{}
+			}
 		}
 		c.requests.WithLabelValues(m.Name(), outcome(err)).Inc()
 		return session, err
 	}
 	c.requests.WithLabelValues("none", "rejected").Inc()
 	return Session{}, &Rejection{Mode: "none", Reason: "no credentials", Challenge: c.challenge()}
+}
+
+// agree refuses a request whose other credentials are good for a different user:
+// nothing says which user was meant. A bad credential names nobody, and does not
+// count. The mode forward is not asked: every cookie is a credential of it, and
+// the application would have to be asked about each.
+func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
+	looking := r.WithContext(r.Context())
+	looking.Method = http.MethodGet // it does not use a session
+	for _, m := range others {
+		if _, elsewhere := m.(*Forward); elsewhere {
+			continue
+		}
+		second, err := m.Authenticate(looking)
+		if _, bad := errors.AsType[*Rejection](err); bad || errors.Is(err, errNotMine) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if second.User.ID != first.User.ID {
+			return &Rejection{
+				Mode: first.Mode, Reason: "the credentials of " + first.Mode + " and of " + second.Mode + " name different users",
+				Challenge: c.challenge(),
+			}
+		}
+	}
+	return nil
 }
 
 // challenge asks for a bearer token where one would be looked at (RFC 9110,

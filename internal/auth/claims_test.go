@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,15 @@ func TestIssuerAudienceExpiryAndSubjectAreRequired(t *testing.T) {
 		{"audience an object", bearer(says(object{"aud": object{audience: true}})), refused},
 		{"audience a number", bearer(says(object{"aud": 1})), refused},
 	}...))
+}
+
+// A token that is bound to a key is for whoever proves to have the key.
+func TestATokenBoundToAKeyIsRefused(t *testing.T) {
+	var attempts []attempt
+	for _, cnf := range []any{object{"jkt": "x"}, object{"x5t#S256": "x"}, object{"kid": "x"}, object{"jwk": object{}}, object{}, nil, "", "x", []any{}, false} {
+		attempts = append(attempts, attempt{fmt.Sprint(cnf), bearer(says(object{"cnf": cnf})), refused}, attempt{fmt.Sprint(cnf, " in a cookie"), inCookie(says(object{"cnf": cnf})), refused})
+	}
+	try(t, bearerMode(), attempts)
 }
 
 func TestATokenForSeveralAudiencesNeedsAKnownClient(t *testing.T) {

@@ -38,9 +38,20 @@ func (c cookies) deleted(name string, sameSite http.SameSite) *http.Cookie {
 	return cookie
 }
 
+// cookieValues are the different values of a request's cookies of one name.
+func cookieValues(r *http.Request, name string) []string {
+	var values []string
+	for _, cookie := range r.CookiesNamed(name) {
+		if !slices.Contains(values, cookie.Value) {
+			values = append(values, cookie.Value)
+		}
+	}
+	return values
+}
+
 // session returns the key of the request's session, errNotMine without a
-// cookie, and a *Rejection for a bad one. Where two are given, nobody can say
-// which was meant.
+// cookie, and a *Rejection for a bad one. Browsers keep one __Host- cookie of a
+// name, so that a second one, even of the same value, is not from them.
 func (c cookies) session(r *http.Request) (session.Key, error) {
 	given := r.CookiesNamed(c.name("session"))
 	if len(given) == 0 {

@@ -111,7 +111,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestAnAnswerThatDoesNotSayWhoItIsIsAnOutageAndNeverNobody(t *testing.T) {
 	for name, answer := range outages() {
 		bubble(t, name, func(t *testing.T) {
-			app, second := newApplication(), &fakeMode{name: "second"}
+			app, second := newApplication(), &fakeMode{name: "second", user: "alice"}
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
 			app.answers(answer)
 			for range 2 {

@@ -229,7 +229,7 @@ func TestNobodyIsRefusedAndSeenAtOnceAfterSigningIn(t *testing.T) {
 		"403 at length":   withStatusAnd(http.StatusForbidden, strings.Repeat(" ", 2*whoIsLimit)),
 	} {
 		bubble(t, name, func(t *testing.T) {
-			app, second := newApplication(), &fakeMode{name: "second"}
+			app, second := newApplication(), &fakeMode{name: "second", user: "alice"}
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
 			app.answers(page(answer))
 			for range 2 {

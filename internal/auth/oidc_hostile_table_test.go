@@ -80,7 +80,7 @@ func hostiles(sid string, login *http.Cookie) []hostile {
 		"a session and garbage":          inSession(own + "=" + sid + "; " + own + "=garbage"),
 		"garbage and a session":          inSession(own + "=garbage; " + own + "=" + sid),
 		"a token twice":                  {"Authorization": {"Bearer " + plain(), "Bearer " + plain()}},
-		"a token in bearer's cookies":    inSession(cookie + "=" + plain() + "; " + cookie + "=" + plain()),
+		"tokens in bearer's cookies":     inSession(cookie + "=" + plain() + "; " + cookie + "=" + says(object{"jti": "2"})),
 		"a token in the session cookie":  inSession(own + "=" + plain()),
 		"a token in the application's":   inSession("sid=" + plain()),
 		"a token as Basic":               {"Authorization": {"Basic " + plain()}},

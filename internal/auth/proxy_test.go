@@ -58,6 +58,9 @@ func tryProxy(t *testing.T, config auth.ProxyConfig, attempts []proxyAttempt) {
 	for _, a := range attempts {
 		t.Run(a.name, func(t *testing.T) {
 			second := &fakeMode{name: "second"}
+			if user, ok := strings.CutPrefix(strings.TrimSuffix(a.want, " by cookie"), "accepted "); ok {
+				second.user = user // a different one would be refused
+			}
 			chain := auth.NewChain(prometheus.NewRegistry(), auth.NewProxy(config), second)
 			r := request(t.Context(), a.header)
 			r.RemoteAddr = a.peer
@@ -65,7 +68,7 @@ func tryProxy(t *testing.T, config auth.ProxyConfig, attempts []proxyAttempt) {
 			if got := verdict(session, err); got != a.want {
 				t.Errorf("%s (%v), want %s", got, err, a.want)
 			}
-			if passed := second.asked > 0; passed != (a.want == passedOn) {
+			if passed := err == nil && session.Mode == "second"; passed != (a.want == passedOn) || a.want == refused && second.asked > 0 {
 				t.Errorf("passed on: %v", passed)
 			}
 			checkRejection(t, err, a.header)
