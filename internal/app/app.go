@@ -25,7 +25,6 @@ import (
 	"dropgate/internal/customer"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
-	"dropgate/internal/keyring"
 	"dropgate/internal/ratelimit"
 )
 
@@ -37,9 +36,10 @@ type App struct {
 	trail    audit.Trail
 	public   *server
 	admin    *server
-	keys     *auth.KeySet  // nil without the modes bearer and oidc
-	redis    *redis.Client // nil without REDIS_URL
-	oidc     *auth.OIDC    // nil without the mode oidc
+	keys     *auth.KeySet   // nil without the modes bearer and oidc
+	redis    *redis.Client  // nil without REDIS_URL
+	oidc     *auth.OIDC     // nil without the mode oidc
+	sessions *session.Redis // nil unless the sessions are in Redis
 	dwolla   *dwolla.Client
 	store    *customer.Database // nil where the service keeps nothing
 	query    *customer.Query    // nil unless the directory is a query
@@ -204,16 +204,17 @@ func (a *App) openOIDC(registry prometheus.Registerer, limiter *ratelimit.Limite
 	limits := session.Limits{Idle: c.SessionIdle, Lifetime: c.SessionLifetime, Now: time.Now}
 	var store session.Store = session.NewMemory(limits)
 	if c.SessionStore == "redis" {
-		store = session.NewRedis(session.RedisConfig{
+		a.sessions = session.NewRedis(session.RedisConfig{
 			Client: a.redis,
 			Limits: limits,
-			Keys:   keyring.Of(c.OIDCSecret),
+			Keys:   c.sealing,
 			Scope:  session.Scope{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, UserClaim: c.UserClaim, Origin: c.PublicURL},
 
 			UserLimit:  limiter.UserKey,
 			Logger:     a.log,
 			Registerer: registry,
 		})
+		store = a.sessions
 	} else if c.Environment == clienttoken.Production {
 		a.log.Warn().Msg("SESSION_STORE is memory: sessions end with this process, and no other replica knows them")
 	}
@@ -224,6 +225,7 @@ func (a *App) openOIDC(registry prometheus.Registerer, limiter *ratelimit.Limite
 		Issuer:         c.OIDCIssuer,
 		ClientID:       c.OIDCClientID,
 		ClientSecret:   c.OIDCSecret,
+		SealingKeys:    c.sealing,
 		Scopes:         strings.Fields(c.OIDCScopes),
 		UserClaim:      c.UserClaim,
 		Claims:         c.claims(),
@@ -280,6 +282,9 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	})
 	running.Go(func() { a.dwolla.Run(background) })
 	running.Go(func() { a.watch(background) })
+	if a.sessions != nil {
+		running.Go(func() { a.followRedis(background, a.sessions) })
+	}
 	if a.keys != nil {
 		running.Go(func() { a.keys.Run(background) })
 	}

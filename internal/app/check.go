@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 )
 
 // faults are what is wrong with a configuration, by the name of the setting.
@@ -199,6 +200,14 @@ func (f faults) checkSessions(c *Config) {
 		f.checkRequired("REDIS_URL", c.RedisURL.Reveal())
 	default:
 		f.add("SESSION_STORE", fmt.Sprintf("%q is neither memory nor redis", c.SessionStore))
+	}
+	c.sealing = keyring.Of(c.OIDCSecret)
+	if !c.SessionKeys.IsZero() {
+		var err error
+		if c.sealing, err = keyring.Parse(c.SessionKeys); err != nil {
+			f.add("SESSION_KEYS", err.Error())
+		}
+		f.checkKeys("SESSION_KEYS", c.SessionKeys)
 	}
 	f.checkWithin("SESSION_IDLE_TIMEOUT", c.SessionIdle, time.Minute, 24*time.Hour)
 	f.checkWithin("SESSION_LIFETIME", c.SessionLifetime, 5*time.Minute, 30*24*time.Hour)

@@ -16,6 +16,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/keyring"
 	"dropgate/internal/ratelimit"
 )
 
@@ -57,6 +58,7 @@ type Config struct {
 	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer, oidc and forward"`
 
 	SessionStore    string             `env:"SESSION_STORE" envDefault:"memory" help:"where the sessions of oidc are: memory, for one replica, or redis"`
+	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" help:"comma-separated base64 keys of 32 bytes or more, 8 at most, for oidc: the first one seals sessions and sign-ins, all open them (default: derived from AUTH_OIDC_CLIENT_SECRET)"`
 	RedisURL        clienttoken.Secret `env:"REDIS_URL" help:"required for the sessions in redis, and shares the rate limits among replicas: rediss://user:password@host:6379/0, or redis:// without TLS"`
 	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"how long a session lasts without being used: 1m to 24h"`
 	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"how long a session lasts at most: 5m to 720h"`
@@ -90,6 +92,7 @@ type Config struct {
 	proxies  []netip.Prefix
 	sameSite http.SameSite
 	keys     customer.EnrollmentKeys
+	sealing  keyring.Ring // of sessions and sign-ins
 }
 
 // reserved are names of settings that later versions will have. Until then one

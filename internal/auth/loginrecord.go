@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,7 +16,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 )
 
 // loginRecord is one sign-in that has begun. It travels in a cookie, sealed, so
@@ -52,22 +51,21 @@ func newLoginRecord(returnTo string) loginRecord {
 	}
 }
 
-// newSeal makes the key of login records from the client's secret, which all
-// replicas have and nobody else.
-func newSeal(secret clienttoken.Secret) cipher.AEAD {
-	key, err := hkdf.Key(sha256.New, []byte(secret.Reveal()), nil, "dropgate login record 1", 32)
-	if err != nil {
-		panic(err) // only for a length that SHA-256 cannot give
+// newSeals makes the ciphers of login records. All replicas have the keys.
+func newSeals(keys keyring.Ring) []cipher.AEAD {
+	var seals []cipher.AEAD
+	for _, key := range keys.Derive("dropgate login record 1", nil) {
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			panic(err) // only for another length of key
+		}
+		seal, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			panic(err) // only for another cipher
+		}
+		seals = append(seals, seal)
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // only for another length of key
-	}
-	seal, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		panic(err) // only for another cipher
-	}
-	return seal
+	return seals
 }
 
 // loginCookie is the name of the cookie for a state. Others have the same one.
@@ -91,7 +89,7 @@ func (o *OIDC) sealed(name string, record loginRecord) (string, error) {
 	if err := encoder.Encode(record); err != nil {
 		return "", err //nolint:wrapcheck // of a type that cannot be written: a fault of ours
 	}
-	return base64.RawURLEncoding.EncodeToString(o.seal.Seal(nil, nil, text.Bytes(), []byte(name))), nil //nolint:gosec // this cipher makes its nonces by itself
+	return base64.RawURLEncoding.EncodeToString(o.seals[0].Seal(nil, nil, text.Bytes(), []byte(name))), nil //nolint:gosec // this cipher makes its nonces by itself
 }
 
 // opened is the record of a cookie, and false for a cookie that is not ours, or
@@ -101,15 +99,18 @@ func (o *OIDC) opened(name, value string) (loginRecord, bool) {
 	if err != nil {
 		return loginRecord{}, false
 	}
-	text, err := o.seal.Open(nil, nil, raw, []byte(name))
-	if err != nil {
-		return loginRecord{}, false
+	for _, seal := range o.seals {
+		text, err := seal.Open(nil, nil, raw, []byte(name))
+		if err != nil {
+			continue
+		}
+		var record loginRecord
+		if json.Unmarshal(text, &record) != nil || time.Since(record.Began) >= loginLife {
+			return loginRecord{}, false
+		}
+		return record, true
 	}
-	var record loginRecord
-	if json.Unmarshal(text, &record) != nil || time.Since(record.Began) >= loginLife {
-		return loginRecord{}, false
-	}
-	return record, true
+	return loginRecord{}, false
 }
 
 // worthKeeping are the names of the cookies that a browser keeps when another one

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 )
 
 // What follows cannot be seen from outside: a record never leaves its seal.
@@ -60,6 +61,40 @@ func TestARecordOpensAsItWasSealed(t *testing.T) {
 	})
 }
 
+// A sign-in under way goes on while the keys rotate: every replica opens what any
+// other has sealed, in each step.
+func TestARecordOpensWhileTheKeysRotate(t *testing.T) {
+	with := func(list string) *OIDC {
+		keys, err := keyring.Parse(clienttoken.NewSecret(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := sealing("secret").config
+		c.SealingKeys, c.Registerer = keys, prometheus.NewRegistry()
+		return NewOIDC(c)
+	}
+	old := base64.StdEncoding.EncodeToString([]byte("the old key of thirty-two bytes!"))
+	next := base64.StdEncoding.EncodeToString([]byte("the new key of thirty-two bytes!"))
+	steps := []*OIDC{with(old), with(old + "," + next), with(next + "," + old), with(next)}
+	for i, replicas := range [][]*OIDC{steps[0:2], steps[1:3], steps[2:4]} {
+		for _, by := range replicas {
+			value, err := by.sealed("name", newLoginRecord("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for j, o := range replicas {
+				if _, ok := o.opened("name", value); !ok {
+					t.Errorf("step %d: replica %d does not open it", i, j)
+				}
+			}
+		}
+	}
+	value, err := steps[0].sealed("name", newLoginRecord("/"))
+	if _, ok := steps[3].opened("name", value); ok || err != nil {
+		t.Error("a key that has left the list opens")
+	}
+}
+
 func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
 	o := sealing("secret")
 	value, err := o.sealed("name", newLoginRecord("/"))
@@ -85,7 +120,7 @@ func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
 func TestWhatIsSealedButIsNoRecordDoesNotOpen(t *testing.T) {
 	o := sealing("secret")
 	for _, text := range []string{"", "null", "[]", "{}", `{"began":7}`, "x"} {
-		if record, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(o.seal.Seal(nil, nil, []byte(text), []byte("name")))); ok {
+		if record, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(o.seals[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
 			t.Errorf("%q opens as %+v", text, record)
 		}
 	}

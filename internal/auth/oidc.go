@@ -12,17 +12,21 @@ import (
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/keyring"
 )
 
 const oidcName = "oidc"
 
 // OIDCConfig says how users sign in with OpenID Connect. All fields but
-// AllowedOrigins are required.
+// AllowedOrigins and SealingKeys are required.
 type OIDCConfig struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret clienttoken.Secret
-	Scopes       []string // openid among them
+	// SealingKeys are for the records of sign-ins: the first one seals, all open.
+	// Without them the key derives from ClientSecret.
+	SealingKeys keyring.Ring
+	Scopes      []string // openid among them
 	// UserClaim names the claim of the ID token that holds the user's id.
 	// With "email", email_verified has to be true.
 	UserClaim string
@@ -55,7 +59,7 @@ type OIDC struct {
 	http     *http.Client // for the token endpoint
 	targets  returnTargets
 	cookies  cookies
-	seal     cipher.AEAD // of login records
+	seals    []cipher.AEAD // of login records: the first one seals, all open
 	metrics  oidcMetrics
 }
 
@@ -67,6 +71,9 @@ const exchangeTimeout = 10 * time.Second
 func NewOIDC(c OIDCConfig) *OIDC {
 	if c.Issuer == "" || c.ClientID == "" || c.ClientSecret.IsZero() || c.UserClaim == "" || c.Origin == "" {
 		panic("auth: oidc mode without issuer, client, user claim or origin")
+	}
+	if c.SealingKeys.Len() == 0 {
+		c.SealingKeys = keyring.Of(c.ClientSecret)
 	}
 	secure := strings.HasPrefix(c.Origin, "https://")
 	return &OIDC{
@@ -81,7 +88,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 		},
 		targets: returnTargets{own: c.Origin, allowed: c.AllowedOrigins},
 		cookies: cookies{secure: secure, sameSite: c.SameSite},
-		seal:    newSeal(c.ClientSecret),
+		seals:   newSeals(c.SealingKeys),
 		metrics: newOIDCMetrics(c.Registerer),
 	}
 }

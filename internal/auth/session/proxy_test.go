@@ -13,7 +13,7 @@ import (
 type proxy struct {
 	net.Listener
 
-	server string
+	server atomic.Pointer[string]
 	armed  atomic.Bool // the next answer to a script is not to arrive
 	cuts   atomic.Int32
 }
@@ -31,7 +31,8 @@ func listen(t *testing.T) net.Listener {
 
 func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
-	p := &proxy{Listener: listen(t), server: server}
+	p := &proxy{Listener: listen(t)}
+	p.server.Store(&server)
 	go func() {
 		for {
 			client, err := p.Accept()
@@ -45,7 +46,7 @@ func newProxy(t *testing.T, server string) *proxy {
 }
 
 func (p *proxy) serve(ctx context.Context, client net.Conn) {
-	server, err := new(net.Dialer).DialContext(ctx, "tcp", p.server)
+	server, err := new(net.Dialer).DialContext(ctx, "tcp", *p.server.Load())
 	if err != nil {
 		_ = client.Close()
 		return

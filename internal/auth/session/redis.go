@@ -292,6 +292,21 @@ func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, erro
 	return s, err
 }
 
+// Follow learns of what has ended through other replicas, so that this one
+// notices when Redis loses it.
+func (r *Redis) Follow(ctx context.Context) error {
+	answer, err := r.find.Run(ctx, redisbatch.Call{
+		Keys: []string{r.epochs.name}, // holds no session
+		Args: []any{r.config.Limits.Now().UnixMilli(), 0, r.epochs.name, r.epochs.claim(), r.epochs.fresh, "", 0, 0, 0, 0},
+	})
+	if err != nil {
+		return failed(err)
+	}
+	found, err := readFound(answer)
+	r.epochs.learn(found.epoch)
+	return err
+}
+
 // good is the session of what was found, or ErrNone. Redis may hold what somebody
 // else wrote there, or what has ended.
 func (r *Redis) good(f found, key Key, now time.Time) (Session, error) {

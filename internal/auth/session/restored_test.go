@@ -1,0 +1,324 @@
+package session_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"dropgate/internal/auth/session"
+)
+
+// server is a redis-server of the test's own.
+type server struct {
+	t       *testing.T
+	dir     string
+	addr    string
+	args    []string
+	process *exec.Cmd
+	client  *redis.Client
+}
+
+// startServer starts one with settings, such as "--appendonly", "yes".
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") == "true" {
+		t.Fatal("CI has to test with a redis-server")
+	} else if err != nil {
+		t.Skip("there is no redis-server")
+	}
+	l := listen(t)
+	s := &server{t: t, dir: t.TempDir(), addr: l.Addr().String(), args: args}
+	_ = l.Close()
+	s.client = redis.NewClient(&redis.Options{Addr: s.addr, DialerRetries: 1, MaxRetries: -1})
+	t.Cleanup(func() { _ = s.client.Close() })
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	host, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx := context.WithoutCancel(s.t.Context())
+	s.process = exec.CommandContext(ctx, "redis-server", append([]string{"--bind", host, "--port", port, "--dir", s.dir, "--repl-diskless-sync-delay", "0"}, s.args...)...)
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("it answers", func() bool { return s.client.Ping(s.t.Context()).Err() == nil })
+}
+
+// kill ends it without a chance to save.
+func (s *server) kill() {
+	_ = s.process.Process.Signal(syscall.SIGKILL)
+	_ = s.process.Wait()
+}
+
+func (s *server) until(what string, true func() bool) {
+	s.t.Helper()
+	for tick := time.Tick(5 * ms); !true(); {
+		select {
+		case <-tick:
+		case <-s.t.Context().Done():
+			s.t.Fatalf("waiting until %s", what)
+		}
+	}
+}
+
+func (s *server) do(args ...any) {
+	s.t.Helper()
+	if err := s.client.Do(s.t.Context(), args...).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// replicaAt is one more replica of the service, with a log and metrics of its own.
+type replicaAt struct {
+	*session.Redis
+
+	log      *strings.Builder
+	registry *prometheus.Registry
+}
+
+func (w *world) replicaAt(t *testing.T, addr string) replicaAt {
+	t.Helper()
+	r := replicaAt{log: &strings.Builder{}, registry: prometheus.NewRegistry()}
+	r.Redis = session.NewRedis(session.RedisConfig{
+		Client: dialed(t, "redis://"+addr), Limits: w.limits(), Keys: w.keys, Scope: w.scope,
+		Logger: zerolog.New(r.log), Registerer: r.registry,
+	})
+	return r
+}
+
+func (r replicaAt) finds(t *testing.T, key session.Key) error {
+	t.Helper()
+	_, err := r.Find(t.Context(), key, session.Extend)
+	return err
+}
+
+// setbacks checks how often a replica has seen Redis go back, and that it said so.
+func (r replicaAt) setbacks(t *testing.T, want int) {
+	t.Helper()
+	err := testutil.GatherAndCompare(r.registry, strings.NewReader(fmt.Sprintf(`# HELP dropgate_session_store_setbacks_total Times this replica saw that Redis had lost ended sessions, after a restore or a failover. All sessions ended.
+# TYPE dropgate_session_store_setbacks_total counter
+dropgate_session_store_setbacks_total %d
+`, want)), "dropgate_session_store_setbacks_total")
+	if lines := strings.Count(r.log.String(), "all users have to sign in again"); err != nil || lines != want {
+		t.Errorf("%d lines, %v", lines, err)
+	}
+}
+
+// setups are the ways in which a Redis goes back in time.
+var setups = map[string]func(t *testing.T) (s *server, remember func(), lose func() (addr string)){
+	"a snapshot from before": func(t *testing.T) (*server, func(), func() string) {
+		s := startServer(t, "--save", "", "--appendonly", "no", "--dbfilename", "dump.rdb")
+		return s, func() { s.do("SAVE") }, func() string {
+			s.kill()
+			s.start()
+			return s.addr
+		}
+	},
+	"a stale replica that is promoted": func(t *testing.T) (*server, func(), func() string) {
+		s, stale := startServer(t, "--save", ""), startServer(t, "--save", "")
+		host, port, _ := net.SplitHostPort(s.addr)
+		stale.do("REPLICAOF", host, port)
+		remember := func() {
+			stale.until("it follows", func() bool {
+				return stale.client.DBSize(t.Context()).Val() == s.client.DBSize(t.Context()).Val() &&
+					strings.Contains(stale.client.Info(t.Context(), "replication").Val(), "master_link_status:up")
+			})
+			s.do("WAIT", 1, 1000)
+			stale.do("REPLICAOF", "127.0.0.1", "1") // has lost its master, and keeps its data
+		}
+		return s, remember, func() string {
+			stale.do("REPLICAOF", "NO", "ONE")
+			s.kill()
+			return stale.addr
+		}
+	},
+	"a copy of the file from before": func(t *testing.T) (*server, func(), func() string) {
+		s := startServer(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
+		var copied string
+		remember := func() {
+			copied = t.TempDir()
+			if err := os.CopyFS(filepath.Join(copied, "appendonlydir"), os.DirFS(filepath.Join(s.dir, "appendonlydir"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s, remember, func() string {
+			s.kill()
+			s.dir = copied
+			s.start()
+			return s.addr
+		}
+	},
+}
+
+func newRestorable(t *testing.T) *world {
+	t.Helper()
+	c := newClock()
+	return &world{clock: c, run: rand.Text(), keys: ring(t, "one"), scope: session.Scope{Origin: "https://app.example.com"}}
+}
+
+// startedIn starts a session in a replica.
+func (w *world) startedIn(t *testing.T, r session.Store, s session.Session) session.Key {
+	t.Helper()
+	key := newKey()
+	_, err := r.Start(t.Context(), key, s, session.SignIn{Began: w.Now(), Once: rand.Text()})
+	wantError(t, err, nil)
+	return key
+}
+
+func TestARestoredRedisRevivesNoEndedSession(t *testing.T) {
+	ways := map[string]func(key, other session.Key, w *world) session.Which{
+		"by the user":                  func(key, _ session.Key, _ *world) session.Which { return session.Which{Key: key} },
+		"by the provider, the subject": func(_, _ session.Key, w *world) session.Which { return session.Which{Subject: w.run + "ann"} },
+		"by the provider, the sid":     func(_, _ session.Key, w *world) session.Which { return session.Which{SID: w.run + "a"} },
+	}
+	for name, setup := range setups {
+		for way, which := range ways {
+			t.Run(name+", ended "+way, func(t *testing.T) {
+				w := newRestorable(t)
+				s, remember, lose := setup(t)
+				name := newProxy(t, s.addr) // that replicas have for Redis, wherever it is
+				at := name.Addr().String()
+				r, bystander := w.replicaAt(t, at), w.replicaAt(t, at)
+				key, other := w.startedIn(t, r, w.of("ann", "a")), w.startedIn(t, r, w.of("bob", "b"))
+				wantError(t, bystander.finds(t, key), nil)
+				remember()
+				_, err := r.End(t.Context(), which(key, other, w))
+				wantError(t, err, nil)
+				wantError(t, bystander.Follow(t.Context()), nil)
+				w.move(time.Second)
+
+				addr := lose()
+				name.server.Store(&addr)
+				// Not the one that ended it: that one knows.
+				wantError(t, bystander.finds(t, key), session.ErrNone)
+				wantError(t, bystander.finds(t, other), session.ErrNone)
+				fresh := w.replicaAt(t, at)
+				wantError(t, fresh.finds(t, key), session.ErrNone)
+				wantError(t, r.finds(t, key), session.ErrNone)
+				bystander.setbacks(t, 1)
+				r.setbacks(t, 1)
+				fresh.setbacks(t, 0)
+
+				again := w.startedIn(t, r, w.of("ann", "a")) // and sign-ins work at once
+				wantError(t, fresh.finds(t, again), nil)
+				_, err = r.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now().Add(-time.Second), Once: rand.Text()})
+				wantError(t, err, session.ErrLoggedOut) // its state may have been used
+			})
+		}
+	}
+}
+
+// A restart that loses nothing, and one that loses everything, are no setback for
+// anybody who is signed in.
+func TestARestartThatLosesNothingEndsNoSession(t *testing.T) {
+	w := newRestorable(t)
+	s := startServer(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
+	r := w.replicaAt(t, s.addr)
+	key, ended := w.startedIn(t, r, w.of("ann", "a")), w.startedIn(t, r, w.of("bob", ""))
+	for range 3 {
+		_, err := r.End(t.Context(), session.Which{Key: ended})
+		wantError(t, err, nil)
+		s.kill()
+		s.start()
+		wantError(t, r.finds(t, key), nil)
+		wantError(t, r.finds(t, ended), session.ErrNone)
+	}
+	r.setbacks(t, 0)
+}
+
+// What a replica ended stays ended there, even if somebody puts the very same
+// record and epoch back.
+func TestAReplicaRemembersWhatItEnded(t *testing.T) {
+	w := newMiniredis(t)
+	key := w.start(t, w.of("ann", "a"))
+	found, err := w.Find(t.Context(), key, session.Peek)
+	wantError(t, err, nil)
+	if found.Over() {
+		t.Error("it is over before its end")
+	}
+	dumped := map[string]string{}
+	for _, name := range w.mini.Keys() {
+		if dump, err := w.client.Dump(t.Context(), name).Result(); err == nil {
+			dumped[name] = dump
+		}
+	}
+	w.end(t, session.Which{SID: w.run + "a"}, 1)
+	for name, dump := range dumped {
+		wantError(t, w.client.RestoreReplace(t.Context(), name, time.Hour, dump).Err(), nil)
+	}
+	w.wantGone(t, key)
+	if !found.Over() {
+		t.Error("it is not over after its end")
+	}
+}
+
+func TestDoubtsNameTheSettingsThatReviveSessions(t *testing.T) {
+	w := newRestorable(t)
+	for name, test := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"snapshots":          {[]string{"--save", "60 1"}, []string{"save is on"}},
+		"the last second":    {[]string{"--save", "", "--appendonly", "yes"}, []string{"appendfsync is everysec"}},
+		"eviction":           {[]string{"--save", "", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"}, []string{"maxmemory-policy is allkeys-lru"}},
+		"no persistence":     {[]string{"--save", "", "--maxmemory", "64mb"}, nil},
+		"all persistence":    {[]string{"--save", "60 1", "--appendonly", "yes", "--appendfsync", "always"}, nil},
+		"policy, no maximum": {[]string{"--save", "", "--maxmemory-policy", "allkeys-lru"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, test.args...)
+			got, err := w.replicaAt(t, s.addr).Doubts(t.Context())
+			if err != nil || len(got) != len(test.want) {
+				t.Fatalf("%q, %v, want %q", got, err, test.want)
+			}
+			for i, want := range test.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("%q, want %q", got[i], want)
+				}
+			}
+		})
+	}
+	t.Run("replicas", func(t *testing.T) {
+		s, stale := startServer(t, "--save", ""), startServer(t, "--save", "")
+		host, port, _ := net.SplitHostPort(s.addr)
+		stale.do("REPLICAOF", host, port)
+		r := w.replicaAt(t, s.addr)
+		s.until("it has a replica", func() bool {
+			got, err := r.Doubts(t.Context())
+			return err == nil && len(got) == 1 && strings.HasPrefix(got[0], "there are replicas")
+		})
+	})
+	t.Run("not permitted", func(t *testing.T) {
+		s := startServer(t, "--save", "")
+		s.do("ACL", "SETUSER", "dropgate", "on", ">secret", "~*", "+@all", "-@admin", "-@dangerous")
+		_, err := w.replicaAt(t, "dropgate:secret@"+s.addr).Doubts(t.Context())
+		wantError(t, err, session.ErrUnknownSettings)
+	})
+	t.Run("away", func(t *testing.T) {
+		s := startServer(t, "--save", "")
+		s.kill()
+		if _, err := w.replicaAt(t, s.addr).Doubts(t.Context()); err == nil || errors.Is(err, session.ErrUnknownSettings) {
+			t.Errorf("error %v", err)
+		}
+	})
+}

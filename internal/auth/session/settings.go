@@ -1,0 +1,60 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrUnknownSettings says that the server does not show its settings, as managed
+// servers and users with few permissions do.
+var ErrUnknownSettings = errors.New("the server does not show its settings")
+
+// Doubts returns which of the server's settings let an ended session come back
+// when every replica of the service restarts together with the server. It only
+// reads. The error is ErrUnknownSettings, or says that the server is away.
+func (r *Redis) Doubts(ctx context.Context) ([]string, error) {
+	settings := map[string]string{}
+	for _, name := range []string{"save", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "min-replicas-to-write"} {
+		found, err := r.config.Client.ConfigGet(ctx, name).Result()
+		if err != nil {
+			return nil, unknown(err)
+		}
+		maps.Copy(settings, found)
+	}
+	info, err := r.config.Client.Info(ctx, "replication").Result()
+	if err != nil {
+		return nil, unknown(err)
+	}
+	return doubts(settings, strings.Contains(info, "connected_slaves:") && !strings.Contains(info, "connected_slaves:0\r")), nil
+}
+
+// unknown tells a server that refuses from one that is away.
+func unknown(err error) error {
+	if refused, ok := errors.AsType[redis.Error](err); ok {
+		return fmt.Errorf("%w: %w", ErrUnknownSettings, refused)
+	}
+	return fmt.Errorf("asking Redis for its settings: %w", err)
+}
+
+func doubts(settings map[string]string, replicated bool) []string {
+	var found []string
+	appends := settings["appendonly"] == "yes"
+	if settings["save"] != "" && !appends {
+		found = append(found, "save is on and appendonly is off: a restart restores sessions that ended after the snapshot; set save to nothing, or appendonly yes and appendfsync always")
+	}
+	if appends && settings["appendfsync"] != "always" {
+		found = append(found, "appendfsync is "+settings["appendfsync"]+": a crash can restore sessions that ended in the last second; set appendfsync always")
+	}
+	if settings["maxmemory"] != "0" && settings["maxmemory-policy"] != "noeviction" {
+		found = append(found, "maxmemory-policy is "+settings["maxmemory-policy"]+": a full server ends sessions, and forgets logouts and used sign-ins; set maxmemory-policy noeviction")
+	}
+	if replicated && settings["min-replicas-to-write"] == "0" {
+		found = append(found, "there are replicas and min-replicas-to-write is 0: a failover can restore sessions that ended just before; set min-replicas-to-write 1")
+	}
+	return found
+}
