@@ -46,6 +46,8 @@ type App struct {
 	inbox    *customer.Inbox    // nil without webhooks
 	outbox   *customer.Outbox   // nil without store
 	draining atomic.Bool
+
+	databaseWrites, sessionWrites writeTest
 }
 
 // Open puts the service together and listens, but answers nothing until Serve:

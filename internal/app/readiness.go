@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"dropgate/internal/auth/session"
 	"dropgate/internal/handler"
 )
 
@@ -50,13 +51,15 @@ func (a *App) sink() dependency {
 func (a *App) stores() []dependency {
 	var all []dependency
 	if a.store != nil {
-		all = append(all, dependency{"database", a.config.databaseSystem(), a.store.Ping})
+		all = append(all, dependency{"database", a.config.databaseSystem(), a.databaseWrites.after(a.store.Ping, a.store.TryWrite)})
 	}
 	if a.query != nil {
 		all = append(all, dependency{"the application's database", "postgres", a.query.Check})
 	}
 	if a.oidc != nil && a.config.SessionStore == "redis" {
-		all = append(all, dependency{"session store", "redis", func(ctx context.Context) error { return a.redis.Ping(ctx).Err() }})
+		all = append(all, dependency{"session store", "redis", a.sessionWrites.after(
+			func(ctx context.Context) error { return a.redis.Ping(ctx).Err() },
+			func(ctx context.Context) error { return session.Probe(ctx, a.redis) })})
 	}
 	return all
 }

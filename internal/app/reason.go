@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -40,6 +41,7 @@ const (
 	queryDoesNotFit      reason = "CUSTOMER_QUERY does not fit"
 	noPrepared           reason = "prepared statements not available"
 	damaged              reason = "damaged file"
+	replaced             reason = "file removed or replaced"
 	busy                 reason = "busy"
 	snapshotFailed       reason = "cannot write its snapshot"
 	clusterDown          reason = "cluster down"
@@ -82,6 +84,18 @@ func ownReason(err error) reason {
 	case errors.Is(err, customer.ErrSchema) && sqlState(err) != "42501",
 		errors.Is(err, customer.ErrNotMigrated) && sqlState(err) == "" && networkReason(err) == "":
 		return schemaOutdated
+	}
+	switch {
+	case errors.Is(err, customer.ErrPrivilege), errors.Is(err, fs.ErrPermission):
+		return missingPermission
+	case errors.Is(err, customer.ErrReplaced):
+		return replaced
+	case errors.Is(err, customer.ErrLocked):
+		return busy
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return diskFull
+	case errors.Is(err, syscall.EROFS):
+		return readOnly
 	}
 	return ""
 }
@@ -152,7 +166,8 @@ type redisReply struct {
 func redisReplies() []redisReply {
 	return []redisReply{
 		{"NOAUTH", authenticationFailed}, {"WRONGPASS", authenticationFailed}, {"DENIED", authenticationFailed},
-		{"NOPERM", missingPermission}, {"READONLY", readOnly}, {"OOM", outOfMemory}, {"MISCONF", snapshotFailed},
+		{"NOPERM", missingPermission}, {"ERR The user executing the script", missingPermission}, {"ACL failure in script", missingPermission},
+		{"READONLY", readOnly}, {"OOM", outOfMemory}, {"MISCONF", snapshotFailed},
 		{"CLUSTERDOWN", clusterDown}, {"CROSSSLOT", clusterSlots}, {"MOVED", clusterSlots}, {"ASK ", clusterSlots},
 		{"LOADING", notAccepting}, {"MASTERDOWN", noPrimary}, {"NOREPLICAS", tooFewReplicas},
 		{"BUSY", busy}, {"TRYAGAIN", busy},

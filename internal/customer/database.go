@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,10 @@ type Database struct {
 	// writers queue for the one connection, where the end of a context ends the
 	// wait, and never hold up a reader.
 	reads, writes *sql.DB
+
+	// SQLite's file as it was opened.
+	path string
+	file fs.FileInfo
 
 	dialect goose.Dialect
 	// skipLocked ends a SELECT whose rows only one of many callers may get.

@@ -41,7 +41,11 @@ func openSQLite(ctx context.Context, path string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Database{dialect: goose.DialectSQLite3}
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("looking at the file: %w", err)
+	}
+	d := &Database{dialect: goose.DialectSQLite3, path: path, file: file}
 	defer func() {
 		if d.reads == nil {
 			_ = d.Close() // what went wrong before is the news
