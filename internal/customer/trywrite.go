@@ -50,7 +50,11 @@ const privileges = `('dropgate_schema_version', 'SELECT'),
 	('dropgate_unlinked', 'SELECT'), ('dropgate_unlinked', 'INSERT'),
 	('dropgate_statuses', 'SELECT'), ('dropgate_statuses', 'INSERT'), ('dropgate_statuses', 'UPDATE'),
 	('dropgate_correlations', 'SELECT'), ('dropgate_correlations', 'INSERT'),
-	('dropgate_events', 'SELECT'), ('dropgate_events', 'INSERT'), ('dropgate_events', 'UPDATE'), ('dropgate_events', 'DELETE')`
+	('dropgate_events', 'SELECT'), ('dropgate_events', 'INSERT'), ('dropgate_events', 'UPDATE'), ('dropgate_events', 'DELETE'),
+	('dropgate_unlinks', 'SELECT'), ('dropgate_unlinks', 'UPDATE'),
+	('dropgate_unlinked_users', 'SELECT'), ('dropgate_unlinked_users', 'INSERT'), ('dropgate_unlinked_users', 'UPDATE'),
+	('dropgate_audit_outbox', 'SELECT'), ('dropgate_audit_outbox', 'INSERT'), ('dropgate_audit_outbox', 'UPDATE'),
+	('dropgate_audit_outbox', 'DELETE')`
 
 func tryPostgres(ctx context.Context, tx querier) error {
 	var table, verb string
