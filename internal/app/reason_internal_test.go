@@ -73,7 +73,7 @@ func TestReadinessSaysWhyInFixedWords(t *testing.T) {
 		{reply("ERR AUTH <password> called without any password configured"), authenticationFailed},
 		{reply("DENIED Redis is running in protected mode"), authenticationFailed},
 		{reply("NOPERM User the-role has no permissions to run the 'set' command"), missingPermission},
-		{reply("ERR The user executing the script can't run this command or subcommand script: f_1"), missingPermission}, // Redis 7.0
+		{reply("ERR The user executing the script can't run this command or subcommand script: f_1"), missingPermission},   // Redis 7.0
 		{reply("ERR ACL failure in script: User the-role has no permissions to run the 'set' command"), missingPermission}, // Redis 7.2
 		{reply("READONLY You can't write against a read only replica."), readOnly},
 		{reply("ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write"), readOnly},
