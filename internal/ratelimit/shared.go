@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -40,43 +41,49 @@ const (
 type shared struct {
 	pay     *redisbatch.Script
 	terms   []any
-	away    *atomic.Bool // whether each replica counts alone
+	away    *atomic.Bool  // whether each replica counts alone
+	fault   *atomic.Value // the error of the last failed try, for the log
 	breaker *gobreaker.CircuitBreaker[[2]int64]
 }
 
 func newShared(c Config) *shared {
 	up := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dropgate_rate_limits_shared",
-		Help: "1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer and this replica counts alone.",
+		Help: "1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer or refuses, and this replica counts alone.",
 	})
 	up.Set(1)
 	c.Registerer.MustRegister(up)
-	away := new(atomic.Bool)
+	away, fault := new(atomic.Bool), new(atomic.Value)
 	return &shared{
 		away:  away,
+		fault: fault,
 		pay:   redisbatch.New(redisbatch.Config{Client: c.Redis, Text: Take() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
 		terms: []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
 		breaker: gobreaker.NewCircuitBreaker[[2]int64](gobreaker.Settings{
 			Timeout:       retryEvery,
 			ReadyToTrip:   func(gobreaker.Counts) bool { return true },
 			IsExcluded:    func(err error) bool { return errors.Is(err, errGone) },
-			OnStateChange: turned(c.Logger, up, away),
+			OnStateChange: turned(c.Logger, up, away, fault),
 		}),
 	}
 }
 
+// failure is an error as an atomic.Value holds it: always of one type.
+type failure struct{ error }
+
 // turned shows the beginning and the end of an outage, and no try in between.
-func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool) func(string, gobreaker.State, gobreaker.State) {
+func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool, fault *atomic.Value) func(string, gobreaker.State, gobreaker.State) {
 	return func(_ string, from, to gobreaker.State) {
 		switch {
 		case from == gobreaker.StateClosed:
 			away.Store(true)
 			up.Set(0)
-			log.Warn().Msg("Redis does not answer: each replica counts the rate limits alone until it does")
+			why, _ := fault.Load().(failure)
+			log.Warn().AnErr("reason", why.error).Msg("Redis does not count the rate limits: each replica counts alone until it does")
 		case to == gobreaker.StateClosed:
 			away.Store(false)
 			up.Set(1)
-			log.Info().Msg("Redis answers: the rate limits are counted for all replicas together")
+			log.Info().Msg("Redis counts the rate limits again, for all replicas together")
 		}
 	}
 }
@@ -86,18 +93,25 @@ var (
 	errAnswer = errors.New("an answer that is none")
 )
 
+// noKey is the key of whoever has no limit, as scripts/take.lua knows it.
+const noKey = "dropgate:limit:none"
+
 // take takes from an address's and a user's limit in one step. An error means
 // that nobody knows whether it did.
 func (s *shared) take(ctx context.Context, address, user string) ([2]int64, error) {
 	took, err := s.breaker.Execute(func() ([2]int64, error) {
-		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{address, user}, Args: s.terms})
+		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: s.terms})
 		if err != nil && ctx.Err() != nil {
 			err = errGone
 		}
-		if err != nil {
-			return [2]int64{}, err
+		var took [2]int64
+		if err == nil {
+			took, err = amounts(answer)
 		}
-		return amounts(answer)
+		if err != nil {
+			s.fault.Store(failure{err})
+		}
+		return took, err
 	})
 	return took, err //nolint:wrapcheck // nobody reads it: memory takes over
 }

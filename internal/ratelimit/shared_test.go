@@ -45,7 +45,7 @@ func TestMemoryTakesOverWhileRedisIsAwayAndGoesOnFromWhatItKnew(t *testing.T) {
 		_ = pay(l, newAddress(), "")
 	}
 	wantShared(t, registry, 1)
-	if got := logs.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "does not answer") || !strings.Contains(got, "for all replicas together") {
+	if got := logs.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "does not count the rate limits") || !strings.Contains(got, "for all replicas together") {
 		t.Errorf("the log says %q, want one line for the beginning and one for the end", got)
 	}
 }
@@ -53,7 +53,7 @@ func TestMemoryTakesOverWhileRedisIsAwayAndGoesOnFromWhatItKnew(t *testing.T) {
 func wantShared(t *testing.T, registry *prometheus.Registry, want int) {
 	t.Helper()
 	text := fmt.Sprintf(`
-# HELP dropgate_rate_limits_shared 1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer and this replica counts alone.
+# HELP dropgate_rate_limits_shared 1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer or refuses, and this replica counts alone.
 # TYPE dropgate_rate_limits_shared gauge
 dropgate_rate_limits_shared %d
 `, want)

@@ -103,7 +103,7 @@ func TestASilentRedisHoldsUpOneRequestASecond(t *testing.T) {
 			t.Errorf("%d requests have waited in 10 s, and Redis was asked %d times", len(waited), said.asked.Load())
 		}
 		wantExceeded(t, pay(l, "192.0.2.1", ""), ratelimit.IP, 24*time.Hour/(1+requests))
-		if text := logs.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "does not answer") {
+		if text := logs.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "does not count the rate limits") {
 			t.Errorf("the log says %q, want one line", text)
 		}
 	})

@@ -1,4 +1,4 @@
--- keys: address or '', user or ''
+-- keys: address, user; dropgate:limit:none where there is none
 -- args: interval and capacity of addresses, interval and capacity of users
 -- Returns for each key what take says. Who is refused by the address takes
 -- nothing from the user.
