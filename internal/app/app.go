@@ -235,6 +235,7 @@ func (a *App) openOIDC(registry prometheus.Registerer, limiter *ratelimit.Limite
 		BasePath:       c.BasePath,
 		AllowedOrigins: c.AllowedOrigins,
 		SameSite:       c.sameSite,
+		Ended:          handler.SignedOut(a.trail),
 		Sessions:       session.Observe(store, registry),
 		Keys:           a.keySet(registry),
 		Transport:      http.DefaultTransport,

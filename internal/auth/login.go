@@ -38,6 +38,11 @@ type Login struct {
 	// empty when nobody knows.
 	ReturnTo string
 	User     string // the id of the user who signed in; empty until then
+	// Named is the id of the user whom a good ID token names, also when the
+	// sign-in has failed.
+	Named string
+
+	key session.Key // of the session
 }
 
 // Begin begins a sign-in: it answers GET /auth/login. It tells ReturnTo also when
@@ -117,11 +122,8 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 	}
 	s, err := o.redeem(r.Context(), query, record)
 	if err == nil {
-		var cookie *http.Cookie
-		if cookie, err = o.start(r.Context(), s, record); err == nil {
-			login.Cookies = append(login.Cookies, cookie)
-			login.User = s.User.ID
-		}
+		login.Named = s.User.ID
+		err = o.start(r.Context(), &login, s, record)
 	}
 	switch {
 	case errors.Is(err, session.ErrUsed):

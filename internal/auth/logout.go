@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -23,18 +24,20 @@ type Logout struct {
 
 // Logout ends the session of the request: it answers POST /auth/logout. Where
 // several cookies name one, all end, since the browser is told that it is over.
-// Nobody who is signed in is no error. The error is a *clienttoken.Failure when the
-// session store is down, or that of the request's context: then the session goes
-// on.
+// Without a session there is no error. The error is a *clienttoken.Failure when
+// the session store is down, or that of the request's context: then the session
+// goes on, and there is no cookie. The error of [OIDCConfig.Ended] comes with the
+// cookies of a session that has ended.
 func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 	var logout Logout
 	var hint clienttoken.Secret
+	var unnoted error
 	for _, key := range o.cookies.sessions(r) {
 		ended, err := o.config.Sessions.End(r.Context(), session.Which{Key: key})
 		if err != nil {
 			return Logout{}, err
 		}
-		o.metrics.ended.WithLabelValues("logout").Add(float64(len(ended)))
+		unnoted = cmp.Or(unnoted, o.ended(r.Context(), "logout", ended))
 		for _, s := range ended {
 			logout.User, hint = s.User.ID, s.IDToken
 		}
@@ -43,7 +46,7 @@ func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 	if provider, err := o.provider.get(r.Context()); err == nil {
 		logout.EndSessionURL = o.endSessionURL(provider.EndSessionEndpoint, hint)
 	}
-	return logout, nil
+	return logout, unnoted
 }
 
 func (o *OIDC) endSessionURL(endpoint string, hint clienttoken.Secret) string {
@@ -90,6 +93,5 @@ func (o *OIDC) BackChannelLogout(ctx context.Context, raw string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	o.metrics.ended.WithLabelValues("backchannel_logout").Add(float64(len(ended)))
-	return len(ended), nil
+	return len(ended), o.ended(ctx, "backchannel_logout", ended)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,11 +42,23 @@ type OIDCConfig struct {
 	AllowedOrigins []string
 	// SameSite is that of the session's cookie: Strict, or what an application
 	// on another site needs.
-	SameSite   http.SameSite
-	Sessions   session.Store
+	SameSite http.SameSite
+	Sessions session.Store
+	// Ended takes note of each session that ends before its time. Its error is
+	// that of the request; the session has ended all the same. Nil: nobody does.
+	Ended      func(ctx context.Context, e Ended) error
 	Keys       *KeySet // of the issuer
 	Transport  http.RoundTripper
 	Registerer prometheus.Registerer
+}
+
+// Ended is a session that ended before its time.
+type Ended struct {
+	UserID string
+	// Why is "logout", "backchannel_logout", "replaced" (by another sign-in of the
+	// same browser) or "displaced" (by more sign-ins of the same user than are
+	// kept).
+	Why string
 }
 
 // OIDC is the mode for browsers that hold nothing but a cookie: users sign in at
@@ -120,22 +133,65 @@ func (o *OIDC) session(s session.Session) Session {
 }
 
 // start begins a session in the place of the one that the browser had, if it
-// had one, and returns its cookie.
-func (o *OIDC) start(ctx context.Context, s session.Session, record loginRecord) (*http.Cookie, error) {
+// had one, and adds its cookie to the login. With an error there is no session.
+func (o *OIDC) start(ctx context.Context, login *Login, s session.Session, record loginRecord) error {
 	by := session.SignIn{Once: record.State, Began: record.Began}
 	if len(record.Replaces) == len(by.Replaces) {
 		by.Replaces = session.Key(record.Replaces)
 	}
+	before := o.replaced(ctx, by.Replaces)
 	id := session.NewID()
-	key, _ := session.KeyOf(id.Reveal()) // what NewID makes is one
-	ended, err := o.config.Sessions.Start(ctx, key, s, by)
+	login.key, _ = session.KeyOf(id.Reveal()) // what NewID makes is one
+	ended, err := o.config.Sessions.Start(ctx, login.key, s, by)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	o.metrics.started.Inc()
-	o.metrics.ended.WithLabelValues("replaced").Add(float64(ended.Replaced))
-	o.metrics.ended.WithLabelValues("displaced").Add(float64(ended.Displaced))
-	return o.cookies.newSession(id), nil
+	err = errors.Join(
+		o.ended(ctx, "replaced", slices.Repeat([]session.Session{before}, ended.Replaced)),
+		o.ended(ctx, "displaced", slices.Repeat([]session.Session{s}, ended.Displaced)),
+	)
+	if err != nil {
+		o.Withdraw(ctx, login)
+		return err
+	}
+	login.Cookies = append(login.Cookies, o.cookies.newSession(id))
+	login.User = s.User.ID
+	return nil
+}
+
+// replaced is the session that a sign-in will end, as far as that is known.
+func (o *OIDC) replaced(ctx context.Context, key session.Key) session.Session {
+	if key == (session.Key{}) || o.config.Ended == nil {
+		return session.Session{}
+	}
+	s, _ := o.config.Sessions.Find(ctx, key, session.Peek) // an outage stops the sign-in next
+	return s
+}
+
+// ended counts sessions that have ended, and reports each.
+func (o *OIDC) ended(ctx context.Context, why string, sessions []session.Session) error {
+	o.metrics.ended.WithLabelValues(why).Add(float64(len(sessions)))
+	if o.config.Ended == nil {
+		return nil
+	}
+	var first error
+	for _, s := range sessions {
+		if err := o.config.Ended(ctx, Ended{UserID: s.User.ID, Why: why}); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// Withdraw ends the session of a sign-in whose answer must not leave, and takes
+// its cookie out of the login. A session that a store does not end now is of no
+// use to anybody: its id has not left the service.
+func (o *OIDC) Withdraw(ctx context.Context, login *Login) {
+	_, _ = o.config.Sessions.End(context.WithoutCancel(ctx), session.Which{Key: login.key})
+	name := o.cookies.name("session")
+	login.Cookies = slices.DeleteFunc(login.Cookies, func(c *http.Cookie) bool { return c.Name == name })
+	login.User = ""
 }
 
 type oidcMetrics struct {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"dropgate/internal/audit"
+	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
 
@@ -96,6 +97,29 @@ func (h *handler) intruded(r *http.Request) {
 	rec.unnamed = h.intrusions.silent.Swap(0)
 }
 
+// SignedOut returns what writes the entry of a session that ended before its
+// time. The context has the cause.
+func SignedOut(trail audit.Trail) func(ctx context.Context, e auth.Ended) error {
+	return func(ctx context.Context, e auth.Ended) error {
+		cause := clienttoken.CauseOf(ctx)
+		err := trail.Write(context.WithoutCancel(ctx), &audit.Entry{
+			Event:          audit.SignOut,
+			RequestID:      cause.RequestID,
+			ProxyRequestID: cause.ProxyRequestID,
+			ClientIP:       cause.ClientIP,
+			UserAgent:      cause.UserAgent,
+			Mode:           cause.Mode,
+			User:           e.UserID,
+			Outcome:        "signed_out",
+			Reason:         e.Why,
+		})
+		if err != nil {
+			return unaccepted(err)
+		}
+		return nil
+	}
+}
+
 // entry is the audit entry of the request.
 func (rec *record) entry(r *http.Request) *audit.Entry {
 	return &audit.Entry{
@@ -127,11 +151,9 @@ func (rec *record) outcome() string {
 		good = "unlinked"
 	case audit.SignIn:
 		good = "signed_in"
-	case audit.SignOut:
-		good = "signed_out"
 	case audit.Directory:
 		good = "read"
-	case audit.Admin, audit.Opened: // have no success
+	case audit.SignOut, audit.Admin, audit.Opened: // are of no route, or have no success
 	}
 	return cmp.Or(rec.code, good)
 }

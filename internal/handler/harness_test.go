@@ -230,6 +230,7 @@ func (w *world) wired(s setup) handler.Config {
 	w.tb.Cleanup(keys.Close)
 	bearer := auth.NewBearer(auth.BearerConfig{
 		Issuer: issuer, Audience: audience, Cookie: cookieName, UserClaim: "sub",
+		Claims: []string{"dwolla_customer", "name", "email"},
 		Keys: auth.NewKeySet(auth.KeySetConfig{
 			Issuer: issuer, URL: keys.URL + "/keys", Transport: http.DefaultTransport,
 			Logger: logger, Registerer: w.registry,
@@ -243,6 +244,7 @@ func (w *world) wired(s setup) handler.Config {
 	if s.enrollment != nil {
 		c.Vendor.Enrollment = s.enrollment(root, client)
 	}
+	c.Audit = audit.NewTrail(w.sink, w.registry)
 	modes := []auth.Mode{bearer}
 	if w.signIn = s.signIn; w.signIn != nil {
 		w.startProvider()
@@ -253,7 +255,6 @@ func (w *world) wired(s setup) handler.Config {
 	s.limits.Now, s.limits.Logger, s.limits.Registerer = time.Now, logger, w.registry
 	c.Limits = ratelimit.New(s.limits)
 	c.OpenAPI = api.OpenAPI
-	c.Audit = audit.NewTrail(w.sink, w.registry)
 	c.Logger = logger
 	c.Registerer = w.registry
 	return c

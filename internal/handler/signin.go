@@ -31,12 +31,21 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
 // callback is GET /auth/callback: the browser comes back from the provider. A
 // person looks at what it answers, so errors are pages.
 func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
-	login, err := auth.Login{}, recordOf(r).charge.Pay(r.Context(), "")
-	if err == nil {
-		login, err = h.OIDC.Complete(r)
-	}
 	rec := recordOf(r)
-	rec.mode, rec.user = h.OIDC.Name(), login.User
+	rec.mode = h.OIDC.Name()
+	login, err := auth.Login{}, rec.charge.Pay(r.Context(), "")
+	if err == nil {
+		err = h.auditable() // before the code is used up
+	}
+	if err == nil {
+		login, err = h.OIDC.Complete(r.WithContext(changing(r)))
+		rec.user = login.Named
+	}
+	if err == nil {
+		if err = h.accept(r); err != nil {
+			h.OIDC.Withdraw(r.Context(), &login)
+		}
+	}
 	if err != nil {
 		setCookies(w, login.Cookies)
 		h.failPage(w, r, err, login.ReturnTo)
@@ -68,13 +77,14 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := h.fromKnownOrigin(r); err != nil {
 		return err
 	}
-	logout, err := h.OIDC.Logout(r)
+	rec := recordOf(r)
+	rec.mode = h.OIDC.Name()
+	logout, err := h.OIDC.Logout(r.WithContext(changing(r)))
+	rec.user = logout.User
+	setCookies(w, logout.Cookies) // also when the session has ended and its entry was not accepted
 	if err != nil {
 		return err
 	}
-	rec := recordOf(r)
-	rec.mode, rec.user = h.OIDC.Name(), logout.User
-	setCookies(w, logout.Cookies)
 	return writeJSON(w, http.StatusOK, logoutResponse{logout.EndSessionURL})
 }
 
@@ -95,8 +105,8 @@ func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) erro
 	if len(tokens) != 1 {
 		return &problem{code: clienttoken.BadRequest, message: "The form needs one logout_token.", reason: "not one logout_token"}
 	}
-	ended, err := h.OIDC.BackChannelLogout(r.Context(), tokens[0])
 	recordOf(r).mode = h.OIDC.Name()
+	ended, err := h.OIDC.BackChannelLogout(changing(r), tokens[0])
 	if err != nil {
 		return err
 	}

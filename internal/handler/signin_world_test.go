@@ -103,8 +103,9 @@ func (w *world) oidcConfig(c handler.Config, logger zerolog.Logger) auth.OIDCCon
 	config := auth.OIDCConfig{
 		Issuer: w.issuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
 		Scopes: []string{"openid", "profile", "email"}, UserClaim: "sub",
+		Claims: []string{"dwolla_customer", "name", "email"},
 		Origin: w.url, BasePath: c.BasePath, AllowedOrigins: c.AllowedOrigins, SameSite: http.SameSiteStrictMode,
-		Sessions: session.Observe(w.store, w.registry),
+		Sessions: session.Observe(w.store, w.registry), Ended: handler.SignedOut(c.Audit),
 		Keys: auth.NewKeySet(auth.KeySetConfig{
 			Issuer: w.issuer, Transport: http.DefaultTransport, Logger: logger,
 			Registerer: prometheus.NewRegistry(), // the other mode has one of its own

@@ -105,7 +105,7 @@ func TestASignInDuringAnOutageOfTheStoreIsTriedAgainByItsPage(t *testing.T) {
 			fall(w)
 			a := b.open(address)
 			a.unavailable(t)
-			a.access.has(t, line{"user": "", "mode": "oidc"})
+			a.access.has(t, line{"user": alice, "mode": "oidc"}) // whom the ID token names
 			again := a.page.again
 			rise(w)
 			b.isSignedIn(nobody)
