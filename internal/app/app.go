@@ -123,7 +123,8 @@ func (a *App) open(ctx context.Context, version string) error {
 	}
 	admin := handler.NewAdmin(handler.AdminConfig{
 		Version: version, Ready: a.ready, Gatherer: registry,
-		Token: c.AdminToken, API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
+		Operators: c.operators, Hosts: handler.AdminHosts{Names: c.AdminHosts},
+		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
 	if a.public, err = listen(ctx, c.HTTPAddr, a.movingOn(public), a.log); err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)

@@ -47,6 +47,7 @@ func (f faults) check(c *Config) {
 	f.checkRedis(c)
 	f.checkDirectory(c)
 	f.checkEnrollment(c)
+	f.checkAdmin(c)
 
 	var err error
 	if c.policy, err = clienttoken.ParsePolicy(c.AllowedActions); err != nil {

@@ -86,7 +86,6 @@ func (f faults) checkEnrollment(c *Config) {
 		f.checkKeys("ENROLLMENT_KEYS", c.EnrollmentKeys)
 	}
 	f.checkLength("DWOLLA_WEBHOOK_SECRET", c.WebhookSecret, 16)
-	f.checkLength("ADMIN_TOKEN", c.AdminToken, 32)
 	if c.CustomerSource != "database" {
 		for name, set := range map[string]bool{"ENROLLMENT_KEYS": !c.EnrollmentKeys.IsZero(), "ADMIN_TOKEN": !c.AdminToken.IsZero()} {
 			if set {

@@ -16,6 +16,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/handler"
 	"dropgate/internal/keyring"
 	"dropgate/internal/ratelimit"
 )
@@ -35,6 +36,7 @@ type Config struct {
 
 	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080" help:"where the public listener listens"`
 	AdminAddr      string   `env:"ADMIN_ADDR" envDefault:":9090" help:"where probes and metrics are answered; never expose it"`
+	AdminHosts     []string `env:"ADMIN_HOSTS" help:"comma-separated host names of the admin listener, without ports, beside localhost and every address of this machine (default: none)"`
 	PublicURL      string   `env:"PUBLIC_URL" help:"required for oidc: the origin at which browsers reach the service, such as https://app.example.com; https unless it is this machine"`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"put before every public route"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
@@ -74,7 +76,7 @@ type Config struct {
 	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"how often a Customer's status is read from Dwolla, for services without webhooks: 10s to 24h, or 0s for never"`
 	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" help:"comma-separated base64 keys of 32 bytes or more, the first one signs: lets users of database create their Customers themselves (default: none)"`
 	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" help:"of the webhook subscription at Dwolla, at least 16 characters: takes in webhooks (default: none)"`
-	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" help:"at least 32 characters: opens the directory on the admin listener, for database (default: none)"`
+	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" help:"opens the directory on the admin listener, for database: a token of at least 32 characters, or comma-separated NAME:ro:TOKEN (reads) and NAME:rw:TOKEN (changes, too), at most 16 (default: none)"`
 
 	RateLimitUser ratelimit.Limit `env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"how often one user may ask: N per time, N at once and then evenly; N from 9 to 1000000, the time from 1s to 24h; or off"`
 	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"how often one address may ask, of IPv6 one /64, signed in or not; likewise"`
@@ -87,12 +89,13 @@ type Config struct {
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"how long requests are still taken after SIGTERM, while readiness says no: 0s to 5m"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"how long requests under way may take after that: 1s to 5m"`
 
-	api      clienttoken.API
-	policy   clienttoken.Policy
-	proxies  []netip.Prefix
-	sameSite http.SameSite
-	keys     customer.EnrollmentKeys
-	sealing  keyring.Ring // of sessions and sign-ins
+	api       clienttoken.API
+	policy    clienttoken.Policy
+	proxies   []netip.Prefix
+	sameSite  http.SameSite
+	keys      customer.EnrollmentKeys
+	sealing   keyring.Ring // of sessions and sign-ins
+	operators handler.Operators
 }
 
 // reserved are names of settings that later versions will have. Until then one
@@ -218,7 +221,7 @@ func (f faults) parse(c *Config, vars map[string]string) {
 			f.add(name, err.Error())
 		}
 	}
-	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.AllowPlaintext} {
+	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.AllowPlaintext, &c.AdminHosts} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}

@@ -20,12 +20,13 @@ type AdminConfig struct {
 	Version  string
 	Ready    func(ctx context.Context) Readiness
 	Gatherer prometheus.Gatherer
-	// Token opens the directory. Without one, or without Links, there is none.
-	Token  clienttoken.Secret
-	API    clienttoken.API
-	Links  Links
-	Audit  audit.Trail
-	Logger zerolog.Logger
+	// Operators may use the directory. Without one, or without Links, there is none.
+	Operators Operators
+	Hosts     AdminHosts
+	API       clienttoken.API
+	Links     Links
+	Audit     audit.Trail
+	Logger    zerolog.Logger
 }
 
 // Readiness is whether a replica can serve.
@@ -61,7 +62,15 @@ type status struct {
 
 // NewAdmin returns the handler of the admin listener.
 func NewAdmin(c AdminConfig) http.Handler {
+	h := &handler{
+		Config:   Config{Audit: c.Audit, Logger: c.Logger},
+		validate: newValidator(),
+		metrics:  newMetrics(prometheus.NewRegistry()), // those of the public listener are about users
+
+		intrusions: newIntrusions(),
+	}
 	r := chi.NewRouter()
+	r.Use(h.ownHosts(c.Hosts))
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, status{Status: "live"})
 	})
@@ -78,26 +87,19 @@ func NewAdmin(c AdminConfig) http.Handler {
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, map[string]string{"version": c.Version})
 	})
-	if c.Links != nil && !c.Token.IsZero() {
-		c.directory(r)
+	if c.Links != nil && len(c.Operators) > 0 {
+		c.directory(h, r)
 	}
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{}))
 	return r
 }
 
 // directory adds the routes of the directory. They answer and log as the public
-// ones do; the metrics are about users and leave operators out.
-func (c AdminConfig) directory(r chi.Router) {
-	h := &handler{
-		Config:   Config{Audit: c.Audit, Logger: c.Logger},
-		validate: newValidator(),
-		metrics:  newMetrics(prometheus.NewRegistry()),
-
-		intrusions: newIntrusions(),
-	}
+// ones do.
+func (c AdminConfig) directory(h *handler, r chi.Router) {
 	around := r.With(h.observed, securityHeaders, h.recovered)
-	around.With(audited(audit.Directory)).Get("/customers", h.operator(c.Token, h.listLinks(c.Links)))
-	around.With(audited(audit.Directory)).Get("/customers/{user}", h.operator(c.Token, h.showLink(c.Links)))
-	around.With(audited(audit.Link)).Put("/customers/{user}", h.operator(c.Token, h.putLink(c.API, c.Links, c.Links)))
-	around.With(audited(audit.Unlink)).Delete("/customers/{user}", h.operator(c.Token, deleteLink(c.Links)))
+	around.With(audited(audit.Directory)).Get("/customers", h.operator(c.Operators, h.listLinks(c.Links)))
+	around.With(audited(audit.Directory)).Get("/customers/{user}", h.operator(c.Operators, h.showLink(c.Links)))
+	around.With(audited(audit.Link)).Put("/customers/{user}", h.operator(c.Operators, h.putLink(c.API, c.Links, c.Links)))
+	around.With(audited(audit.Unlink)).Delete("/customers/{user}", h.operator(c.Operators, deleteLink(c.Links)))
 }

@@ -82,7 +82,7 @@ func newAdmin(tb testing.TB) *admin {
 	logger := zerolog.New(a.logs)
 	a.Handler = handler.NewAdmin(handler.AdminConfig{
 		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-		Token: clienttoken.NewSecret(adminToken), API: api, Links: a.paper, Audit: audit.NewTrail(&auditSink{to: a.logs}, prometheus.NewRegistry()), Logger: logger,
+		Operators: operators(), API: api, Links: a.paper, Audit: audit.NewTrail(&auditSink{to: a.logs}, prometheus.NewRegistry()), Logger: logger,
 	})
 	return a
 }
@@ -176,6 +176,7 @@ func FuzzAdmin(f *testing.F) {
 		}
 		r.Header = http.Header{"Authorization": {authorization}, "Content-Type": {"application/json"}}
 		desk.reset(t)
+		r.Host = "localhost"
 		got := httptest.NewRecorder()
 		desk.ServeHTTP(got, r)
 		desk.check(t, r, got)
@@ -251,6 +252,7 @@ func (a *admin) checkBody(t *testing.T, r *http.Request, got *httptest.ResponseR
 func (a *admin) get(t *testing.T, target string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
+	r.Host = "localhost"
 	r.Header.Set("Authorization", "Bearer "+adminToken)
 	got := httptest.NewRecorder()
 	a.ServeHTTP(got, r)

@@ -18,7 +18,7 @@ import (
 func ask(t *testing.T, c handler.AdminConfig, path string) (status int, answer map[string]any) {
 	t.Helper()
 	got := httptest.NewRecorder()
-	handler.NewAdmin(c).ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+	handler.NewAdmin(c).ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, http.NoBody))
 	if err := json.Unmarshal(got.Body.Bytes(), &answer); err != nil {
 		t.Errorf("%s: %v: %s", path, err, got.Body)
 	}

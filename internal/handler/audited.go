@@ -129,6 +129,7 @@ func (rec *record) entry(r *http.Request) *audit.Entry {
 		ClientIP:         rec.clientIP,
 		UserAgent:        r.UserAgent(),
 		Mode:             rec.mode,
+		Operator:         rec.operator,
 		User:             rec.user,
 		Customer:         rec.customer,
 		Action:           rec.action,

@@ -2,20 +2,16 @@ package handler
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
-	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
 
@@ -38,27 +34,6 @@ type LinkWriter interface {
 	Unlink(ctx context.Context, userID string) error
 }
 
-// admin is what the mode of an operator's request is called in the logs.
-const admin = "admin"
-
-// operator lets only the holder of ADMIN_TOKEN through.
-func (h *handler) operator(token clienttoken.Secret, next endpoint) http.HandlerFunc {
-	want := sha256.Sum256([]byte(token.Reveal()))
-	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
-		given, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		got := sha256.Sum256([]byte(given))
-		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 || !found {
-			h.intruded(r)
-			return &auth.Rejection{Mode: admin, Reason: "no good admin token", Challenge: "Bearer"}
-		}
-		recordOf(r).mode = admin
-		if err := h.auditable(); err != nil {
-			return err
-		}
-		return next(w, r)
-	})
-}
-
 type linkResponse struct {
 	User     string           `json:"user"`
 	Customer *sessionCustomer `json:"customer"`
@@ -69,16 +44,25 @@ func newLinkResponse(l clienttoken.Link) linkResponse {
 	return linkResponse{User: l.UserID, Customer: newSessionCustomer(l.Customer), LinkedAt: l.Since.UTC()}
 }
 
-// userOf returns the {user} of the path.
-func userOf(r *http.Request) (string, error) {
+// pathUser returns the {user} of the path, or "" for one that is no user id.
+func pathUser(r *http.Request) string {
 	user := chi.URLParam(r, "user")
 	if r.URL.RawPath != "" { // then chi matches that, and leaves it as it is
 		var err error
 		if user, err = url.PathUnescape(user); err != nil {
-			user = ""
+			return ""
 		}
 	}
 	if !clienttoken.ValidUserID(user) {
+		return ""
+	}
+	return user
+}
+
+// userOf is pathUser for a request that needs a user.
+func userOf(r *http.Request) (string, error) {
+	user := pathUser(r)
+	if user == "" {
 		return "", &problem{
 			code: clienttoken.BadRequest, message: "The user id is not 1 to 255 printable characters.", reason: "no user id",
 		}

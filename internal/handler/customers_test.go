@@ -25,6 +25,17 @@ import (
 
 const adminToken = "an admin token of more than 32 characters"
 
+// readToken is that of an operator who may only read.
+const readToken = "a read-only token of more than 32 characters"
+
+func operators() handler.Operators {
+	return handler.Operators{
+		{Name: "auditor", Token: clienttoken.NewSecret(readToken)},
+		{Name: "ann", Token: clienttoken.NewSecret(adminToken), Write: true},
+		{Name: "ann-next", Token: clienttoken.NewSecret(adminToken + " for next month"), Write: true},
+	}
+}
+
 // desk is the admin listener on a database, where an operator sits.
 type desk struct {
 	url   string
@@ -46,7 +57,7 @@ func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	logger := zerolog.New(d.logs)
 	c := handler.AdminConfig{
 		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-		Token: clienttoken.NewSecret(adminToken), API: api,
+		Operators: operators(), API: api,
 		Links: customer.Records{API: api, Links: customer.NewLinks(api, d.store, 0), Store: d.store},
 		Audit: audit.NewTrail(&auditSink{to: d.logs}, prometheus.NewRegistry()), Logger: logger,
 	}
@@ -179,16 +190,16 @@ func TestOnlyTheHolderOfTheAdminTokenSeesTheDirectory(t *testing.T) {
 
 func TestWithoutAnAdminTokenThereIsNoDirectory(t *testing.T) {
 	for name, edit := range map[string]func(*handler.AdminConfig){
-		"no token": func(c *handler.AdminConfig) { c.Token = clienttoken.Secret{} },
+		"no token": func(c *handler.AdminConfig) { c.Operators = nil },
 		"no links": func(c *handler.AdminConfig) { c.Links = nil },
 	} {
 		got := httptest.NewRecorder()
 		c := handler.AdminConfig{
 			Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-			Token: clienttoken.NewSecret(adminToken), Links: customer.Records{},
+			Operators: operators(), Links: customer.Records{},
 		}
 		edit(&c)
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/customers", http.NoBody)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/customers", http.NoBody)
 		r.Header.Set("Authorization", "Bearer "+adminToken)
 		handler.NewAdmin(c).ServeHTTP(got, r)
 		if got.Code != http.StatusNotFound {

@@ -18,7 +18,7 @@ import (
 func (w *world) metricsText() string {
 	admin := handler.NewAdmin(handler.AdminConfig{Gatherer: w.registry})
 	answer := httptest.NewRecorder()
-	admin.ServeHTTP(answer, httptest.NewRequestWithContext(w.tb.Context(), http.MethodGet, "/metrics", http.NoBody))
+	admin.ServeHTTP(answer, httptest.NewRequestWithContext(w.tb.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody))
 	return answer.Body.String()
 }
 

@@ -30,6 +30,7 @@ const (
 	unsupportedMediaType clienttoken.Code = "UnsupportedMediaType"
 	clientClosedRequest  clienttoken.Code = "ClientClosedRequest"
 	serverError          clienttoken.Code = "ServerError"
+	misdirectedRequest   clienttoken.Code = "MisdirectedRequest" // of the admin listener alone
 )
 
 // statusClientClosedRequest is nobody's to read, since the caller has gone. It
@@ -73,6 +74,8 @@ func meaning(code clienttoken.Code) (status int, message string) {
 		return http.StatusForbidden, "The request names a Customer or beneficial owner that is not the signed-in user's."
 	case crossOriginRequest:
 		return http.StatusForbidden, "A page of another origin caused this request, and that origin is not allowed."
+	case misdirectedRequest:
+		return http.StatusMisdirectedRequest, "This listener does not answer for the host of the request. ADMIN_HOSTS lists its hosts."
 	case missing:
 		return http.StatusNotFound, "There is nothing at this address."
 	case wrongMethod:

@@ -28,6 +28,7 @@ type record struct {
 	proxyRequestID   string // of a trusted proxy; empty without one
 	clientIP         string
 	mode, user       string
+	operator         string // the name of the admin token
 	action, customer string
 	dwollaRequestID  string
 	fingerprint      string

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/handler"
+)
+
+// The bounds of ADMIN_TOKEN.
+const (
+	mostOperators   = 16
+	leastAdminToken = 32 // characters
+)
+
+// parseOperators reads ADMIN_TOKEN: one token, for an operator called admin who
+// may write, or a comma-separated list of NAME:ro:TOKEN and NAME:rw:TOKEN. No
+// error shows a token.
+func parseOperators(setting clienttoken.Secret) (handler.Operators, error) {
+	text := setting.Reveal()
+	if !strings.ContainsAny(text, ":,") {
+		only, err := parseOperator("admin:rw:" + text)
+		return handler.Operators{only}, err
+	}
+	var all handler.Operators
+	for i, member := range strings.Split(text, ",") {
+		next, err := parseOperator(strings.TrimSpace(member))
+		if err != nil {
+			return nil, fmt.Errorf("token %d %w", i+1, err)
+		}
+		for _, earlier := range all {
+			if earlier.Name == next.Name || earlier.Token.Reveal() == next.Token.Reveal() {
+				return nil, fmt.Errorf("token %d has the name or the token of an earlier one", i+1)
+			}
+		}
+		all = append(all, next)
+	}
+	if len(all) > mostOperators {
+		return nil, fmt.Errorf("there are more than %d tokens", mostOperators)
+	}
+	return all, nil
+}
+
+func parseOperator(member string) (handler.Operator, error) {
+	parts := regexp.MustCompile(`^([a-z0-9-]{1,32}):(ro|rw):(.*)$`).FindStringSubmatch(member)
+	if parts == nil {
+		return handler.Operator{}, errors.New("is not NAME:ro:TOKEN or NAME:rw:TOKEN, with a name of at most 32 characters from a-z, 0-9 and - (only a single token without : and , needs no name)")
+	}
+	token := parts[3]
+	switch {
+	case len(token) < leastAdminToken:
+		return handler.Operator{}, fmt.Errorf("is shorter than %d characters", leastAdminToken)
+	case !regexp.MustCompile(`^[!-~]+$`).MatchString(token):
+		return handler.Operator{}, errors.New("has a space or a character outside of ASCII, which no Authorization header can hold")
+	case guessable(token):
+		return handler.Operator{}, errors.New(guessableFault)
+	}
+	return handler.Operator{Name: parts[1], Write: parts[2] == "rw", Token: clienttoken.NewSecret(token)}, nil
+}
+
+// checkAdmin holds the rules about who may use the admin listener.
+func (f faults) checkAdmin(c *Config) {
+	if !c.AdminToken.IsZero() {
+		var err error
+		if c.operators, err = parseOperators(c.AdminToken); err != nil {
+			f.add("ADMIN_TOKEN", err.Error())
+		}
+	}
+	for i, host := range c.AdminHosts {
+		name, err := adminHost(host)
+		if err != nil {
+			f.add("ADMIN_HOSTS", fmt.Sprintf("%s %v", shown(host), err))
+			continue
+		}
+		c.AdminHosts[i] = name
+	}
+}
+
+// adminHost is a host as requests name it, without its port.
+func adminHost(host string) (string, error) {
+	inside := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if addr, err := netip.ParseAddr(inside); err == nil {
+		return addr.Unmap().WithZone("").String(), nil
+	}
+	name, err := browserHost(host)
+	if err != nil || strings.ContainsAny(host, ":/@?#*") {
+		return "", errors.New("is no host name or address without a port, such as dropgate.payments.svc")
+	}
+	return strings.TrimSuffix(name, "."), nil
+}
