@@ -102,6 +102,7 @@ func TestAReboundNameReachesNothingOfTheAdminListener(t *testing.T) {
 	s := newWorld(t).start(t, map[string]string{
 		"ADMIN_HOSTS": "Dropgate.payments.svc.", "CUSTOMER_SOURCE": "database", "DATABASE_URL": directories()["SQLite"](t), "ADMIN_TOKEN": adminToken,
 	})
+	until(t, "readiness", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
 	_, port, err := net.SplitHostPort(s.AdminAddr())
 	if err != nil {
 		t.Fatal(err)
