@@ -132,6 +132,29 @@ func (a *App) open(ctx context.Context, version string) error {
 	if a.admin, err = listen(ctx, c.AdminAddr, admin, a.log); err != nil {
 		return fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
+	return a.openTLS(registry)
+}
+
+// openTLS has the listeners speak TLS that have a certificate.
+func (a *App) openTLS(registry prometheus.Registerer) error {
+	for _, listener := range []struct {
+		name, setting string
+		server        *server
+		files         pairFiles
+	}{
+		{"public", "TLS_CERT_FILE", a.public, a.config.publicPair()},
+		{"admin", "ADMIN_TLS_CERT_FILE", a.admin, a.config.adminPair()},
+	} {
+		if listener.files == (pairFiles{}) {
+			continue
+		}
+		c, err := openCertificate(listener.files, a.log.With().Str("listener", listener.name).Logger())
+		if err != nil {
+			return fmt.Errorf("%s: %w", listener.setting, err)
+		}
+		registry.MustRegister(c.expiry(listener.name))
+		listener.server.listener.tls = c.config()
+	}
 	return nil
 }
 

@@ -42,6 +42,7 @@ func (f faults) sorted() []string {
 func (f faults) check(c *Config) {
 	f.checkDwolla(c)
 	f.checkListeners(c)
+	f.checkTLS(c)
 	f.checkAuth(c)
 	f.checkPlaintext(c)
 	f.checkRedis(c)

@@ -37,6 +37,10 @@ type Config struct {
 	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080" help:"where the public listener listens"`
 	AdminAddr      string   `env:"ADMIN_ADDR" envDefault:":9090" help:"where probes and metrics are answered; never expose it"`
 	AdminHosts     []string `env:"ADMIN_HOSTS" help:"comma-separated host names of the admin listener, without ports, beside localhost and every address of this machine (default: none)"`
+	TLSCert        string   `env:"TLS_CERT_FILE" help:"a certificate chain in PEM: the public listener speaks TLS (default: plain HTTP)"`
+	TLSKey         string   `env:"TLS_KEY_FILE" help:"required with TLS_CERT_FILE: its key in PEM. Renewed files are picked up"`
+	AdminTLSCert   string   `env:"ADMIN_TLS_CERT_FILE" help:"likewise for the admin listener"`
+	AdminTLSKey    string   `env:"ADMIN_TLS_KEY_FILE" help:"likewise"`
 	PublicURL      string   `env:"PUBLIC_URL" help:"required for oidc: the origin at which browsers reach the service, such as https://app.example.com; https unless it is this machine"`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"put before every public route"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`

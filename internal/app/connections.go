@@ -3,6 +3,7 @@ package app
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -32,10 +33,12 @@ func newConnections(most int) *connections {
 	return &connections{most: most, open: map[*conn]struct{}{}, gone: make(chan struct{})}
 }
 
-// conn is one of them.
+// conn is one of them. It stands above TLS and not below: what a handshake or an
+// alert brings is not a part of a request.
 type conn struct {
-	*net.TCPConn
+	net.Conn // tcp, or TLS over it
 
+	tcp *net.TCPConn
 	all *connections
 
 	// What follows is guarded by all.mu.
@@ -113,6 +116,7 @@ type listener struct {
 	*net.TCPListener
 
 	all *connections
+	tls *tls.Config // nil: plain HTTP
 }
 
 // Accept implements net.Listener.
@@ -124,7 +128,11 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{TCPConn: accepted, all: l.all}, nil
+	if l.tls == nil {
+		return &conn{Conn: accepted, tcp: accepted, all: l.all}, nil
+	}
+	// The handshake is a part of the first Read, within the time for a header.
+	return &conn{Conn: tls.Server(accepted, l.tls), tcp: accepted, all: l.all}, nil
 }
 
 // finish closes the listener once no connection is left that waits to be accepted,
@@ -237,7 +245,7 @@ func (a *connections) makeRoom(newest *conn) {
 		victim = newest // never: it waits, too
 	}
 	a.forget(victim)
-	_ = victim.Close()
+	_ = victim.tcp.Close() // without a word: TLS would wait for a client that does not read
 }
 
 // leave ends every connection once it has no request any more, those that are
@@ -255,7 +263,7 @@ func (a *connections) leave(ctx context.Context, rest time.Duration) bool {
 		if c.place != nil && !c.idle.IsZero() {
 			c.ends = c.idle.Add(rest)
 			if !c.begun {
-				_ = c.TCPConn.SetReadDeadline(c.ends)
+				_ = c.tcp.SetReadDeadline(c.ends)
 			}
 		}
 	}
@@ -296,14 +304,46 @@ func (a *connections) ended(ctx context.Context) bool {
 
 // lastLook is how long a connection that has to end is still read from, and a
 // listener accepted from: what is there already is there at once.
-const lastLook = 10 * time.Millisecond
+const (
+	lastLook = 10 * time.Millisecond
+	// lastLookTLS is longer: a record counts when all of its packets are here.
+	lastLookTLS = 100 * time.Millisecond
+)
+
+func (c *conn) lastLook() time.Duration {
+	if c.Conn == net.Conn(c.tcp) {
+		return lastLook
+	}
+	return lastLookTLS
+}
+
+// Close implements net.Conn. TLS says goodbye, for which it waits up to 5 s if
+// the client does not read. Nobody waits for that when all connections are cut.
+func (c *conn) Close() error {
+	c.all.mu.Lock()
+	cutting := c.all.cutting
+	c.all.mu.Unlock()
+	if cutting {
+		return c.tcp.Close() //nolint:wrapcheck // http.Server looks at what it is
+	}
+	return c.Conn.Close() //nolint:wrapcheck // likewise
+}
+
+// CloseWrite has http.Server send the last answer to a client that still writes,
+// before it closes the connection.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite() //nolint:wrapcheck // likewise
+	}
+	return nil
+}
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.TCPConn.Read(p)
+	n, err := c.Conn.Read(p)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.hasToEnd() {
-		_ = c.TCPConn.SetReadDeadline(time.Now().Add(lastLook))
-		n, err = c.TCPConn.Read(p)
+		_ = c.tcp.SetReadDeadline(time.Now().Add(c.lastLook()))
+		n, err = c.Conn.Read(p)
 	}
 	if n > 0 {
 		c.all.mu.Lock()
@@ -318,7 +358,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.all.awaits(c) {
 		defer c.all.goesOn(c)
 	}
-	n, err := c.TCPConn.Write(p)
+	n, err := c.Conn.Write(p)
 	c.all.mu.Lock()
 	c.out = c.done && err == nil
 	c.all.mu.Unlock()
@@ -333,7 +373,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	if !c.ends.IsZero() && !c.begun {
 		t = c.ends
 	}
-	return c.TCPConn.SetReadDeadline(t) //nolint:wrapcheck // http.Server looks at what it is
+	return c.tcp.SetReadDeadline(t) //nolint:wrapcheck // http.Server looks at what it is
 }
 
 // hasToEnd reports whether the connection has to end and has no request.

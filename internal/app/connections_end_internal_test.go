@@ -48,7 +48,7 @@ func TestWhatHasArrivedWhenAConnectionHasToEndIsRead(t *testing.T) {
 				c.ends = time.Now().Add(-time.Second)
 			}
 			_, sent := io.WriteString(client, test.sends)
-			if err := errors.Join(sent, c.TCPConn.SetReadDeadline(time.Now().Add(-time.Second))); err != nil {
+			if err := errors.Join(sent, c.tcp.SetReadDeadline(time.Now().Add(-time.Second))); err != nil {
 				t.Fatal(err)
 			}
 			p := make([]byte, 8)

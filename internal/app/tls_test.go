@@ -1,0 +1,327 @@
+package app_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// issued is a certificate for 127.0.0.1 and its key, in PEM.
+type issued struct {
+	cert, key []byte
+	parsed    *x509.Certificate
+}
+
+// issue makes one that ends after some time.
+func issue(t *testing.T, name string, ends time.Duration) issued {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(ends),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued{
+		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), parsed: parsed,
+	}
+}
+
+// pairIn writes a pair into a folder, and returns the names of its files.
+func (i issued) pairIn(t *testing.T, folder string) (cert, key string) {
+	t.Helper()
+	cert, key = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	for file, content := range map[string][]byte{cert: i.cert, key: i.key} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// trusting is a client that knows these certificates, and no others.
+func trusting(all ...issued) *http.Client {
+	pool := x509.NewCertPool()
+	for _, i := range all {
+		pool.AddCert(i.parsed)
+	}
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
+		Timeout:   10 * time.Second,
+	}
+}
+
+// served is the name in the certificate that addr shows.
+func served(t *testing.T, addr string) string {
+	t.Helper()
+	c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = c.Close() }()
+	secure, _ := c.(*tls.Conn)
+	return secure.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// encrypted starts a service whose listeners speak TLS.
+func encrypted(t *testing.T, changes map[string]string) (*service, issued) {
+	t.Helper()
+	i := issue(t, "first", time.Hour)
+	cert, key := i.pairIn(t, t.TempDir())
+	settings := map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key}
+	for name, value := range changes {
+		settings[name] = value
+	}
+	return newWorld(t).start(t, settings), i
+}
+
+// get makes a request, and reads all of the answer.
+func get(ctx context.Context, client *http.Client, url, token string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(readCustomer))
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		r.Method, r.Body, r.ContentLength = http.MethodGet, http.NoBody, 0
+	} else {
+		r.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}}
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp, err
+}
+
+func TestBothListenersServeTLS(t *testing.T) {
+	s, i := encrypted(t, nil)
+	client := trusting(i)
+	defer client.CloseIdleConnections()
+	token, err := s.world.provider.TokenFor("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, token := range map[string]string{"https://" + s.PublicAddr() + "/client-tokens": token, "https://" + s.AdminAddr() + "/livez": "", "https://" + s.AdminAddr() + "/metrics": ""} {
+		resp, err := get(t.Context(), client, url, token)
+		if err != nil || resp.StatusCode != http.StatusOK || resp.Proto != "HTTP/1.1" || resp.TLS.Version != tls.VersionTLS13 {
+			t.Errorf("%s: %+v %v", url, resp, err)
+		}
+	}
+	for _, addr := range []string{s.PublicAddr(), s.AdminAddr()} {
+		if got := speak(t, addr, "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); strings.HasPrefix(got, "HTTP/1.1 200") {
+			t.Errorf("plain HTTP at %s: %s", addr, got)
+		}
+		old := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}}
+		if _, err := old.DialContext(t.Context(), "tcp", addr); err == nil {
+			t.Errorf("%s speaks TLS 1.1", addr)
+		}
+	}
+}
+
+func TestAnUnusablePairIsAFaultByName(t *testing.T) {
+	good, other := issue(t, "good", time.Hour), issue(t, "other", time.Hour)
+	folder := t.TempDir()
+	cert, key := good.pairIn(t, folder)
+	_, otherKey := other.pairIn(t, t.TempDir())
+	empty, none := writeFile(t, ""), filepath.Join(folder, "none")
+	for prefix := range map[string]bool{"": true, "ADMIN_": true} {
+		for want, files := range map[string][2]string{
+			"":                                {cert, key},
+			"TLS_KEY_FILE: is required with":  {cert, ""},
+			"TLS_CERT_FILE: is required with": {"", key},
+			"TLS_CERT_FILE: open " + none:     {none, key},
+			"TLS_KEY_FILE: open " + none:      {cert, none},
+			"TLS_KEY_FILE: " + cert + " and " + otherKey + ": tls: private key does not match": {cert, otherKey},
+			"TLS_CERT_FILE: " + empty:                 {empty, key},
+			"TLS_KEY_FILE: " + cert + " and " + empty: {cert, empty},
+			"TLS_CERT_FILE: " + key:                   {key, cert},
+			"TLS_KEY_FILE: " + cert + " and " + cert:  {cert, cert},
+			"TLS_CERT_FILE: read " + folder:           {folder, key},
+		} {
+			faults := faultsOf(t, map[string]string{prefix + "TLS_CERT_FILE": files[0], prefix + "TLS_KEY_FILE": files[1]})
+			if want == "" && faults != nil || want != "" && (len(faults) != 1 || !strings.HasPrefix(faults[0], prefix+want)) {
+				t.Errorf("%q: %q, want %s", files, faults, want)
+			}
+			if strings.Contains(strings.Join(faults, ""), "PRIVATE KEY-----") {
+				t.Errorf("%q: a key is quoted: %q", files, faults)
+			}
+		}
+	}
+}
+
+// An expired certificate is no reason to stay away: its clients decide, and a
+// probe does not look.
+func TestAnExpiredCertificateIsAWarning(t *testing.T) {
+	cert, key := issue(t, "late", -time.Hour).pairIn(t, t.TempDir())
+	s := newWorld(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
+	if got := served(t, s.PublicAddr()); got != "late" || !strings.Contains(s.logs.String(), "the certificate is not valid now") {
+		t.Errorf("%s: %s", got, s.logs)
+	}
+}
+
+// Kubernetes mounts a link to a folder, and swaps the link.
+func TestARenewedCertificateIsServed(t *testing.T) {
+	mount := t.TempDir()
+	point := func(i issued, version string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(mount, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		i.pairIn(t, filepath.Join(mount, version))
+		if err := os.Symlink(version, filepath.Join(mount, "..next")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(mount, "..next"), filepath.Join(mount, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point(issue(t, "first", time.Hour), "..1")
+	for _, name := range []string{"tls.crt", "tls.key"} {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(mount, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := filepath.Join(mount, "tls.crt"), filepath.Join(mount, "tls.key")
+	s := newWorld(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key})
+	if got := served(t, s.PublicAddr()); got != "first" {
+		t.Fatalf("at first: %s", got)
+	}
+	point(issue(t, "second", time.Hour), "..2")
+	for name, addr := range map[string]string{"public": s.PublicAddr(), "admin": s.AdminAddr()} {
+		until(t, "the renewed certificate, "+name, func() bool { return served(t, addr) == "second" })
+	}
+}
+
+func TestAHalfRenewedPairLeavesTheOldOne(t *testing.T) {
+	folder := t.TempDir()
+	first, second := issue(t, "first", time.Hour), issue(t, "second", time.Hour)
+	cert, key := first.pairIn(t, folder)
+	s := newWorld(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
+	if err := os.WriteFile(cert, second.cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const line = "the renewed certificate cannot be used"
+	until(t, "the line", func() bool {
+		if got := served(t, s.PublicAddr()); got != "first" {
+			t.Fatalf("half-way: %s", got)
+		}
+		return strings.Contains(s.logs.String(), line)
+	})
+	if err := os.WriteFile(key, second.key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the renewed certificate", func() bool { return served(t, s.PublicAddr()) == "second" })
+	if n := strings.Count(s.logs.String(), line); n != 1 {
+		t.Errorf("%d lines", n)
+	}
+	if strings.Contains(s.logs.String(), "PRIVATE KEY") {
+		t.Error("a key is in the log")
+	}
+}
+
+// Clients over TLS that keep their connections lose no request while the service
+// stops, and connections that never ask for anything do not hold it up.
+func TestADrainOverTLSFailsNoRequest(t *testing.T) {
+	s, i := encrypted(t, map[string]string{"SHUTDOWN_DELAY": "300ms"})
+	token, err := s.world.provider.TokenFor("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mute, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr()) // no handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = mute.Close() }()
+	if _, err := mute.Write([]byte{22, 3, 1}); err != nil {
+		t.Fatal(err)
+	}
+	idle, err := (&tls.Dialer{Config: trusting(i).Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", s.PublicAddr()) //nolint:errcheck // of ours
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = idle.Close() }()
+
+	var clients sync.WaitGroup
+	warm := make(chan struct{}, 20)
+	for n := range 20 {
+		clients.Go(func() {
+			client := trusting(i)
+			defer client.CloseIdleConnections()
+			for asked := 0; ; asked++ {
+				resp, err := get(context.WithoutCancel(t.Context()), client, "https://"+s.PublicAddr()+"/client-tokens", token)
+				if err != nil || resp.StatusCode != http.StatusOK {
+					t.Errorf("client %d, request %d: %+v %v", n, asked, resp, err)
+					return
+				}
+				if asked == 3 {
+					warm <- struct{}{}
+				}
+				if resp.Close { // it is asked to go elsewhere
+					return
+				}
+			}
+		})
+	}
+	for range 20 {
+		<-warm
+	}
+	s.stop()
+	clients.Wait()
+	if err := <-s.done; err != nil {
+		t.Errorf("Serve: %v\n%s", err, s.logs)
+	}
+	if !strings.Contains(s.logs.String(), `"requests_cut":0`) {
+		t.Errorf("the log: %s", s.logs)
+	}
+}
+
+// A connection that has ended its handshake and asked for nothing is not cut off
+// from an answer.
+func TestASecondSignalCountsNoHandshakeAsARequest(t *testing.T) {
+	s, i := encrypted(t, nil)
+	for range 3 {
+		c, err := (&tls.Dialer{Config: trusting(i).Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", s.PublicAddr()) //nolint:errcheck // of ours
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+	}
+	s.stop()
+	s.hurry()
+	if err := <-s.done; err != nil {
+		t.Errorf("Serve: %v\n%s", err, s.logs)
+	}
+}
