@@ -14,6 +14,7 @@ func changing(r *http.Request) context.Context {
 	rec := recordOf(r)
 	return clienttoken.Cause{
 		Mode:           rec.mode,
+		Operator:       rec.operator,
 		RequestID:      rec.requestID,
 		ProxyRequestID: rec.proxyRequestID,
 		ClientIP:       rec.clientIP,

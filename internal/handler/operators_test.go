@@ -5,19 +5,6 @@ import (
 	"testing"
 )
 
-// During a rotation the old token and the next one are both good.
-func TestAuditNamesTheOperatorOfEachToken(t *testing.T) {
-	d := newDesk(t, nil)
-	content := `{"customer":"` + nobodysID + `"}`
-	for token, name := range map[string]string{adminToken: "ann", adminToken + " for next month": "ann-next"} {
-		a := d.ask(t, http.MethodPut, "/customers/carol", content, header("Authorization", "Bearer "+token))
-		if a.status != http.StatusOK {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
-		}
-		a.audit.has(t, line{"event": "link", "mode": "admin", "operator": name, "user": "carol", "outcome": "linked"})
-	}
-}
-
 func TestAReadOnlyTokenChangesNothing(t *testing.T) {
 	d := newDesk(t, nil)
 	reads := header("Authorization", "Bearer "+readToken)
