@@ -40,6 +40,10 @@ bench: ## the server next to simpler ones, alone and with Redis and PostgreSQL (
 bench-many: ## a vend with a million sessions and links in the stores next to one with a thousand (about five minutes, 3 GiB)
 	go run ./bench -many 1000000
 
+.PHONY: bench-against
+bench-against: ## the server of the git revision REV next to this tree's, bearer tokens and sessions (about two minutes)
+	go run ./bench -against "$(REV)"
+
 .PHONY: bench-import
 bench-import: ## a million links into the PostgreSQL at TEST_POSTGRES_URL (about a minute)
 	go run ./bench/import

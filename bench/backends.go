@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -82,6 +83,7 @@ func playBackends(ctx context.Context, latency time.Duration, out io.Writer) err
 	if err != nil {
 		return err
 	}
+	idp.AddClient(provider.Client{ID: oidcClient, Secret: clienttoken.NewSecret(oidcSecret), RedirectURIs: []string{publicURL + "/auth/callback"}})
 	serve(ctx, listener, idp)
 	if listener, err = listen(ctx); err != nil {
 		return err

@@ -4,7 +4,8 @@
 // request of each and says which goals are reached. It has three parts: one server
 // alone; servers with their limits and sessions in Redis and their directory in
 // PostgreSQL; and the same in front of a Dwolla that takes its time. With -many it
-// compares a million known users with a thousand instead.
+// compares a million known users with a thousand instead, and with -against it
+// compares the server of another git revision with this tree's.
 //
 // The PostgreSQL is the one at TEST_POSTGRES_URL, in a schema of the bench's own; the
 // Redis is one that the bench starts. Without either, what needs it is left out.
@@ -44,6 +45,7 @@ type options struct {
 	strict           bool
 	plot, profile    string // where to, or ""
 	many             int    // 0: the whole bench
+	against          string // a git revision, or ""
 	postgres         string // the URL of a server, or ""
 
 	// For the processes that the bench starts of itself.
@@ -61,6 +63,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.plot, "plot", "", "a file to draw latency against load into, as SVG")
 	flags.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of the servers with Redis and PostgreSQL, at 64 connections")
 	flags.IntVar(&o.many, "many", 0, "measure what a vend costs with so many users known, and nothing else: 0 or 1000 to 1000000")
+	flags.StringVar(&o.against, "against", "", "a git revision: measure its server next to this tree's, and nothing else")
 	flags.StringVar(&o.role, "role", "", "for the bench itself: be backends, proxy or handler")
 	flags.StringVar(&o.dwolla, "dwolla", "", "for the bench itself: the emulator's URL")
 	flags.StringVar(&o.accessToken, "access-token", "", "for the bench itself: the application's access token")
@@ -99,6 +102,9 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 	defer s.close()
 	if o.many > 0 {
 		return measureMany(ctx, s, o, out, progress)
+	}
+	if o.against != "" {
+		return measureAgainst(ctx, s, o, out, progress)
 	}
 	r, err := measure(ctx, s, o, progress)
 	if ctx.Err() != nil {
