@@ -36,17 +36,15 @@ func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.W
 	}
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	line("%d rounds of %s after %s of warm-up; the servers take turns of %s; ratios are medians of neighboring turns.", o.rounds, o.duration, o.warmup, turn)
-	for _, shared := range []bool{false, true} {
-		if shared && o.postgres == "" {
-			line("\nRedis and PostgreSQL are left out: TEST_POSTGRES_URL is not set.")
-			break
-		}
-		p := &part{title: "alone", connections: []int{16, 64}}
-		if shared {
-			p.title = "with Redis and PostgreSQL"
-		}
+	stores := []struct{ title, postgres string }{{"alone", ""}, {"with Redis and PostgreSQL", o.postgres}}
+	if o.postgres == "" {
+		line("\nRedis and PostgreSQL are left out: TEST_POSTGRES_URL is not set.")
+		stores = stores[:1]
+	}
+	for _, in := range stores {
+		p := &part{title: in.title, connections: []int{16, 64}}
 		for _, r := range servers {
-			targets, err := s.startRevision(ctx, b, r, o.stores(shared))
+			targets, err := s.startRevision(ctx, b, r, in.postgres)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", r.name, p.title, err)
 			}
@@ -61,16 +59,8 @@ func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.W
 	return nil
 }
 
-// revision is a server binary.
+// revision is a server binary. Without a PostgreSQL it keeps all in memory.
 type revision struct{ name, binary string }
-
-// stores is where the servers of a part keep their data: "" is their memory.
-func (o options) stores(shared bool) string {
-	if shared {
-		return o.postgres
-	}
-	return ""
-}
 
 // buildRevision builds the server of a git revision of this repository.
 func (s *stage) buildRevision(ctx context.Context, rev string) (string, error) {
@@ -98,7 +88,7 @@ func (s *stage) buildRevision(ctx context.Context, rev string) (string, error) {
 
 // startRevision starts a server that knows both bearer tokens and sessions, and
 // returns it as two targets, one for each.
-func (s *stage) startRevision(ctx context.Context, b backends, r revision, postgres string) ([]*target, error) { //nolint:revive // four belong together
+func (s *stage) startRevision(ctx context.Context, b backends, r revision, postgres string) ([]*target, error) {
 	like := b.recipeForSessions(r.name+", bearer", b.bearer)
 	like.env = append(like.env, "AUTH_MODES=bearer,oidc", "AUTH_BEARER_ISSUER="+b.Issuer, "AUTH_BEARER_AUDIENCE="+audience)
 	if postgres == "" {
@@ -154,7 +144,7 @@ func (s *stage) storesOf(ctx context.Context, r revision, postgres string) ([]st
 	for i := range users {
 		_, _ = fmt.Fprintf(&links, "%s,%s\n", userName(i), customerID(i))
 	}
-	fill := exec.CommandContext(ctx, r.binary, "customers", "import", "-")
+	fill := exec.CommandContext(ctx, r.binary, "customers", "import", "-") //nolint:gosec // built by us
 	fill.Env = []string{"DWOLLA_ENVIRONMENT=sandbox", "DATABASE_URL=" + schema.URL.Reveal()}
 	fill.Stdin = strings.NewReader(links.String())
 	if said, err := fill.CombinedOutput(); err != nil {
@@ -223,7 +213,7 @@ func fetch(ctx context.Context, client *http.Client, to string, form url.Values)
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	resp, err := client.Do(req) //nolint:gosec // processes of our own
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", nil, err //nolint:wrapcheck // a *url.Error names method and URL
 	}

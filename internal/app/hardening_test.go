@@ -17,31 +17,38 @@ func TestHardeningNamesOnlyTestsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	exists := testsByFolder(t, "../..")
-	rows := 0
-	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| promise ") || strings.HasPrefix(line, "| ---") {
+	rows := regexp.MustCompile(`(?m)^\| (.*) \| ([^|]*) \|$`).FindAllStringSubmatch(string(text), -1)
+	for _, row := range rows {
+		promise := row[1]
+		if promise == "promise" || strings.HasPrefix(promise, "---") {
 			continue
 		}
-		rows++
-		folder, named := "", 0
-		for _, code := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[len(cells)-1], -1) {
-			if !regexp.MustCompile(`^(Test|Fuzz)[A-Z]`).MatchString(code[1]) {
-				folder = code[1]
-				continue
-			}
-			named++
-			if !exists[folder+" "+code[1]] {
-				t.Errorf("%q has no test %s; named for %q", folder, code[1], strings.TrimSpace(cells[0]))
-			}
+		tests := testsNamed(row[2])
+		if len(tests) == 0 {
+			t.Errorf("no test holds %q", promise)
 		}
-		if named == 0 {
-			t.Errorf("no test holds %q", strings.TrimSpace(cells[0]))
+		for _, test := range tests {
+			if !exists[test] {
+				t.Errorf("there is no test %q; named for %q", test, promise)
+			}
 		}
 	}
-	if rows == 0 {
+	if len(rows) < 3 {
 		t.Error("the page has no rows")
 	}
+}
+
+// testsNamed returns the tests of a cell, as "folder name".
+func testsNamed(cell string) (tests []string) {
+	folder := ""
+	for _, code := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1) {
+		if regexp.MustCompile(`^(Test|Fuzz)[A-Z]`).MatchString(code[1]) {
+			tests = append(tests, folder+" "+code[1])
+		} else {
+			folder = code[1]
+		}
+	}
+	return tests
 }
 
 // testsByFolder returns the tests and fuzz targets below root, as "folder name".

@@ -165,14 +165,29 @@ type redisReply struct {
 
 func redisReplies() []redisReply {
 	return []redisReply{
-		{"NOAUTH", authenticationFailed}, {"WRONGPASS", authenticationFailed}, {"DENIED", authenticationFailed},
-		{"NOPERM", missingPermission}, {"ERR The user executing the script", missingPermission}, {"ACL failure in script", missingPermission},
-		{"READONLY", readOnly}, {"OOM", outOfMemory}, {"MISCONF", snapshotFailed},
-		{"CLUSTERDOWN", clusterDown}, {"CROSSSLOT", clusterSlots}, {"MOVED", clusterSlots}, {"ASK ", clusterSlots},
-		{"LOADING", notAccepting}, {"MASTERDOWN", noPrimary}, {"NOREPLICAS", tooFewReplicas},
-		{"BUSY", busy}, {"TRYAGAIN", busy},
-		{"ERR invalid password", authenticationFailed}, {"ERR AUTH", authenticationFailed}, {"ERR Client sent AUTH", authenticationFailed},
-		{"ERR max number of clients", tooManyConnections}, {"ERR DB index", databaseNotFound},
+		{"NOAUTH", authenticationFailed},
+		{"WRONGPASS", authenticationFailed},
+		{"DENIED", authenticationFailed},
+		{"NOPERM", missingPermission},
+		{"ERR The user executing the script", missingPermission},
+		{"ACL failure in script", missingPermission},
+		{"READONLY", readOnly},
+		{"OOM", outOfMemory},
+		{"MISCONF", snapshotFailed},
+		{"CLUSTERDOWN", clusterDown},
+		{"CROSSSLOT", clusterSlots},
+		{"MOVED", clusterSlots},
+		{"ASK ", clusterSlots},
+		{"LOADING", notAccepting},
+		{"MASTERDOWN", noPrimary},
+		{"NOREPLICAS", tooFewReplicas},
+		{"BUSY", busy},
+		{"TRYAGAIN", busy},
+		{"ERR invalid password", authenticationFailed},
+		{"ERR AUTH", authenticationFailed},
+		{"ERR Client sent AUTH", authenticationFailed},
+		{"ERR max number of clients", tooManyConnections},
+		{"ERR DB index", databaseNotFound},
 	}
 }
 

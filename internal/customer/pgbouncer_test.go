@@ -75,7 +75,7 @@ max_client_conn = 500
 // The channel is closed when it ends.
 func startBouncer(tb testing.TB, binary, config string) <-chan struct{} {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "dropgate-pgbouncer-") // tb.TempDir is closed to other users
+	dir, err := os.MkdirTemp("", "dropgate-pgbouncer-") //nolint:usetesting // tb.TempDir is closed to other users
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -22,26 +22,33 @@ func statementsNeed(t *testing.T) []string {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		text, err := os.ReadFile(file) //nolint:gosec // of this package
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, literal := range regexp.MustCompile("(?s)`[^`]*`").FindAllString(string(text), -1) {
-			for verb, statement := range map[string]string{
-				"INSERT": `INSERT INTO (dropgate_\w+)`, "UPDATE": `UPDATE (dropgate_\w+)`, "DELETE": `DELETE FROM (dropgate_\w+)`,
-				"SELECT": `(?:FROM|JOIN|INTO|UPDATE) (dropgate_\w+)`, // a condition reads too
-			} {
-				for _, table := range regexp.MustCompile(statement).FindAllStringSubmatch(literal, -1) {
-					needed[verb+" "+table[1]] = true
-					if verb == "INSERT" && strings.Contains(literal, "DO UPDATE") {
-						needed["UPDATE "+table[1]] = true
-					}
-				}
-			}
+			maps.Copy(needed, statementNeeds(literal))
 		}
 	}
 	maps.DeleteFunc(needed, func(what string, _ bool) bool { return strings.HasSuffix(what, " dropgate_dry_run") }) // temporary
 	return slices.Sorted(maps.Keys(needed))
+}
+
+// statementNeeds is what one statement needs.
+func statementNeeds(statement string) map[string]bool {
+	needed := map[string]bool{}
+	for verb, pattern := range map[string]string{
+		"INSERT": `INSERT INTO (dropgate_\w+)`, "UPDATE": `UPDATE (dropgate_\w+)`, "DELETE": `DELETE FROM (dropgate_\w+)`,
+		"SELECT": `(?:FROM|JOIN|INTO|UPDATE) (dropgate_\w+)`, // a condition reads too
+	} {
+		for _, table := range regexp.MustCompile(pattern).FindAllStringSubmatch(statement, -1) {
+			needed[verb+" "+table[1]] = true
+			if verb == "INSERT" && strings.Contains(statement, "DO UPDATE") {
+				needed["UPDATE "+table[1]] = true
+			}
+		}
+	}
+	return needed
 }
 
 func TestTryWriteChecksThePrivilegesOfAllStatements(t *testing.T) {
