@@ -1,0 +1,155 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sink is a named pipe for the audit trail, and its reader.
+type sink struct {
+	t    *testing.T
+	path string
+
+	mu      sync.Mutex
+	reader  *os.File // nil while there is none
+	reading bool
+	lines   bytes.Buffer
+}
+
+// newSink makes a pipe with little room.
+func newSink(t *testing.T) *sink {
+	t.Helper()
+	s := &sink{t: t, path: filepath.Join(t.TempDir(), "audit")}
+	if err := syscall.Mkfifo(s.path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.open()
+	ended := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() { s.read(ended) })
+	t.Cleanup(func() {
+		close(ended)
+		running.Wait()
+		s.shut()
+	})
+	return s
+}
+
+// open opens the reader, and reads.
+func (s *sink) open() {
+	reader, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	if conn, err := reader.SyscallConn(); err == nil {
+		const setSize, page = 1031, 4096 // F_SETPIPE_SZ
+		_ = conn.Control(func(fd uintptr) { _, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, setSize, page) })
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reader, s.reading = reader, true
+}
+
+func (s *sink) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.reader.Close()
+	s.reader, s.reading = nil, false
+}
+
+// pauses lets the reader read no more, or again.
+func (s *sink) pauses(now bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = !now
+}
+
+// read reads every millisecond, as long as it may.
+func (s *sink) read(ended <-chan struct{}) {
+	buffer := make([]byte, 64<<10)
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		s.mu.Lock()
+		if s.reading {
+			_ = s.reader.SetReadDeadline(time.Now().Add(time.Millisecond))
+			n, _ := s.reader.Read(buffer) // nothing there is an error, too
+			s.lines.Write(buffer[:n])
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *sink) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lines.String()
+}
+
+// auditLost demands that readiness names the audit.
+func auditLost(t *testing.T, p *process) {
+	t.Helper()
+	if status, content := p.ask(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(content, `"reason":"audit: `) {
+		t.Errorf("readyz: %d %s", status, content)
+	}
+}
+
+func TestABrokenAuditSinkIsAnOutageAndHeals(t *testing.T) {
+	t.Parallel()
+	w, to := newWorld(t), newSink(t)
+	w.settings["AUDIT_LOG"] = to.path
+	p := w.start(t, nil)
+	scenario{
+		fault: "the audit sink is broken", world: w, callers: w.bearers(p, 16),
+		begin:   to.shut,
+		end:     func() { auditLost(t, p); to.open() },
+		allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 4 * time.Second,
+	}.run(t)
+}
+
+func TestAStuckAuditSinkIsAnOutageAndHeals(t *testing.T) {
+	t.Parallel()
+	w, to := newWorld(t), newSink(t)
+	w.settings["AUDIT_LOG"] = to.path
+	p := w.start(t, nil)
+	o := scenario{
+		fault: "the audit sink is stuck", world: w, callers: w.bearers(p, 16),
+		begin:   func() { to.pauses(true) },
+		end:     func() { auditLost(t, p); to.pauses(false) },
+		allowed: []string{token, unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 4 * time.Second,
+	}.run(t)
+	until(t, "the last line", 5*time.Second, func() bool { return unaudited(o.shots, to.text()) == 0 })
+
+	// SIGTERM ends the process in its limits while the sink is stuck.
+	to.pauses(true)
+	vend := w.bearers(p, 1)[0]
+	until(t, "the sink is stuck again", 20*time.Second, func() bool { return vend.call(t.Context()).what() == unavailable })
+	p.end(t)
+}
+
+// unaudited is how many of the tokens that users got have no audit line.
+func unaudited(shots []shot, lines string) int {
+	missing := 0
+	for _, s := range shots {
+		sum := sha256.Sum256([]byte(s.token))
+		if s.token != "" && !strings.Contains(lines, hex.EncodeToString(sum[:8])) {
+			missing++
+		}
+	}
+	return missing
+}
