@@ -315,6 +315,9 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	if a.keys != nil {
 		running.Go(func() { a.keys.Run(background) })
 	}
+	if a.oidc != nil {
+		running.Go(func() { a.oidc.Run(background) })
+	}
 	if a.store != nil {
 		running.Go(func() { a.migrate(background) })
 	}

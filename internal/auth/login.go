@@ -28,6 +28,16 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string { return e.Code + ": " + e.Reason }
 
+// AfterExchange reports whether a call to the provider's token endpoint came to
+// this error.
+func (e *ProtocolError) AfterExchange() bool {
+	switch e.Code {
+	case "code_refused", "exchange_refused", "exchange_failed", "id_token_missing", "id_token_invalid", "nonce_mismatch":
+		return true
+	}
+	return false
+}
+
 // Login is a step of a sign-in.
 type Login struct {
 	// URL is where to send the browser: to the provider, or back to the
@@ -180,13 +190,30 @@ func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord)
 	if _, err := o.config.Keys.get(ctx, fromProvider); err != nil {
 		return session.Session{}, err
 	}
-	exchange := context.WithValue(ctx, oauth2.HTTPClient, o.http)
-	token, err := o.client(provider).Exchange(exchange, query.Get("code"), oauth2.VerifierOption(record.Verifier))
+	raw, err := o.exchange(ctx, provider, query.Get("code"), record)
+	var s session.Session
+	if err == nil {
+		s, err = o.identified(ctx, raw, record.Nonce)
+	}
+	if _, refused := errors.AsType[*ProtocolError](err); refused {
+		o.redeemed.spend(record.State)
+	}
+	return s, err
+}
+
+// exchange turns a code into an ID token, as one of a bounded number of calls.
+func (o *OIDC) exchange(ctx context.Context, provider metadata, code string, record loginRecord) (string, error) {
+	if err := o.redeemed.enter(ctx, record.State); err != nil {
+		return "", err
+	}
+	defer o.redeemed.leave()
+	by := context.WithValue(ctx, oauth2.HTTPClient, o.http)
+	token, err := o.client(provider).Exchange(by, code, oauth2.VerifierOption(record.Verifier))
 	if err != nil {
-		return session.Session{}, exchangeError(ctx, err)
+		return "", exchangeError(ctx, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
-	return o.identified(ctx, raw, record.Nonce)
+	return raw, nil
 }
 
 // refusedBy is the provider's own no. Of its words only those of the standards

@@ -64,34 +64,85 @@ func (o *OIDC) endSessionURL(endpoint string, hint clienttoken.Secret) string {
 	return at.String()
 }
 
-// Logout tokens are no older than this, so that it is enough to remember for
-// session.Which.Once which have been used.
-const logoutTokenLife = 10 * time.Minute
-
 // BackChannelLogout ends the sessions that a logout token of the provider names
 // (OpenID Connect Back-Channel Logout 1.0, 2.6): it answers POST
 // /auth/backchannel-logout. It returns how many there were. The error is a
 // *ProtocolError, a *clienttoken.Failure while keys or the session store cannot
-// be had, also when it is signed by a key that may be a new one, or ctx's own:
-// then the provider may send the token again.
-func (o *OIDC) BackChannelLogout(ctx context.Context, raw string) (int, error) {
-	const code = "logout_token_invalid"
-	// Providers that are older than the type of its own name none, or "JWT"; the
-	// events claim tells those from ID tokens.
-	s := signature{keys: o.config.Keys, from: fromAnybody, types: []string{"logout+jwt", "jwt", ""}}
-	token, err := o.verifier(&s).VerifyLogout(ctx, raw)
-	if err := o.tokenError(code, s.err, err); err != nil {
+// be had, also when it is signed by a key that may be a new one, or ctx's own.
+// A token that fails so is kept, takes effect as soon as it can (see Run), and may
+// be sent again. from is the address of the sender.
+func (o *OIDC) BackChannelLogout(ctx context.Context, from, raw string) (int, error) {
+	which, err := o.readLogoutToken(raw)
+	if err != nil {
 		return 0, err
 	}
-	if age := time.Since(token.IssuedAt); age > logoutTokenLife || age < -maxSkew {
-		return 0, &ProtocolError{code, "iat is not within the last 10 minutes"}
+	_, err = o.config.Keys.verify(ctx, raw, fromAnybody, logoutTypes()...)
+	if errors.Is(err, errKeysNotFresh) {
+		// It may be good, and the sender may have no other.
+		err = o.config.Keys.outage(fromAnybody, err.Error())
 	}
-	ended, err := o.config.Sessions.End(ctx, session.Which{Subject: token.Subject, SID: token.SessionID, Once: token.TokenID})
-	if errors.Is(err, session.ErrUsed) {
+	if reason, ok := errors.AsType[invalid](err); ok {
+		return 0, &ProtocolError{logoutInvalid, string(reason)}
+	}
+	ended := 0
+	if err == nil {
+		ended, err = o.signOut(ctx, which)
+	}
+	switch _, outage := errors.AsType[*clienttoken.Failure](err); {
+	case outage:
+		o.notices.keep(raw, from, which)
+	case err == nil:
+		o.notices.done(raw)
+	case errors.Is(err, session.ErrUsed) && o.notices.tookEffect(raw):
+		return 0, nil
+	case errors.Is(err, session.ErrUsed):
 		return 0, &ProtocolError{"logout_token_used", "a token with this jti came before"}
 	}
+	return ended, err
+}
+
+// signOut ends the sessions that a verified token names.
+func (o *OIDC) signOut(ctx context.Context, which session.Which) (int, error) {
+	ended, err := o.config.Sessions.End(ctx, which)
 	if err != nil {
 		return 0, err
 	}
 	return len(ended), o.ended(ctx, "backchannel_logout", ended)
+}
+
+// retryNotices is how often logout tokens are tried again that wait for the
+// session store. Those that wait for a key are tried when the keys change.
+const retryNotices = 5 * time.Second
+
+// Run lets the logout tokens that were kept take effect, until ctx ends.
+func (o *OIDC) Run(ctx context.Context) {
+	for {
+		changed := o.config.Keys.nextChange()
+		if keys := o.config.Keys.current.Load(); keys != nil {
+			for _, n := range o.notices.untried(keys) {
+				o.catchUp(ctx, n, keys)
+			}
+		}
+		select {
+		case <-changed:
+		case <-time.After(retryNotices):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUp lets a kept token take effect if one of the keys signed it. Its claims
+// were good when it came.
+func (o *OIDC) catchUp(ctx context.Context, n notice, by *keys) {
+	signed, err := parseToken(n.raw, logoutTypes()...)
+	if err != nil || !by.signed(signed) {
+		o.notices.foreign(n.digest, by)
+		return
+	}
+	ctx, cancel := context.WithTimeout(clienttoken.Cause{Mode: oidcName, ClientIP: n.address}.NewContext(ctx), retryNotices)
+	defer cancel()
+	if _, err := o.signOut(ctx, n.which); err == nil || errors.Is(err, session.ErrUsed) {
+		o.notices.done(n.raw)
+	}
 }

@@ -74,6 +74,8 @@ type OIDC struct {
 	cookies  cookies
 	seals    []cipher.AEAD // of login records: the first one seals, all open
 	metrics  oidcMetrics
+	notices  notices // logout tokens that have not taken effect yet
+	redeemed *redeemed
 }
 
 // exchangeTimeout bounds the exchange of a code.
@@ -99,10 +101,11 @@ func NewOIDC(c OIDCConfig) *OIDC {
 			// A redirect would carry the code and the secret elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		targets: returnTargets{own: c.Origin, allowed: c.AllowedOrigins},
-		cookies: cookies{secure: secure, sameSite: c.SameSite},
-		seals:   newSeals(c.SealingKeys),
-		metrics: newOIDCMetrics(c.Registerer),
+		targets:  returnTargets{own: c.Origin, allowed: c.AllowedOrigins},
+		cookies:  cookies{secure: secure, sameSite: c.SameSite},
+		seals:    newSeals(c.SealingKeys),
+		metrics:  newOIDCMetrics(c.Registerer),
+		redeemed: newRedeemed(),
 	}
 }
 

@@ -46,8 +46,8 @@ func TestSignInsAndSessionsAreCounted(t *testing.T) {
 		for range 34 {    // 2 more than are kept
 			w.browser(t).signIn()
 		}
-		_, _ = w.oidc.BackChannelLogout(t.Context(), logoutToken(nil)) // 32
-		_, _ = w.oidc.BackChannelLogout(t.Context(), "garbage")
+		_, _ = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutToken(nil)) // 32
+		_, _ = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", "garbage")
 		for _, code := range []string{"access_denied", "server_error", "made up"} {
 			query := w.op.authorize(b.begin(""))
 			query.Set("error", code)
@@ -107,7 +107,7 @@ func TestNoLabelHoldsWhatABrowserSends(t *testing.T) {
 				query.Set(name, evil)
 				_, _ = b.callback(query)
 				_, _ = w.oidc.Begin(b.request(http.MethodGet, "/?"+query.Encode(), false))
-				_, _ = w.oidc.BackChannelLogout(t.Context(), evil)
+				_, _ = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", evil)
 			}
 		}
 		for _, line := range w.value(t, "dropgate_logins_total") {

@@ -48,17 +48,11 @@ func (s *KeySet) verify(ctx context.Context, token string, from source, types ..
 	if err != nil {
 		return verified{}, err
 	}
-	if len(token) > maxTokenLength {
-		return verified{}, invalid("token is too long")
-	}
-	signed, err := jwt.ParseSigned(token, algorithms())
-	if err != nil || !spelledAsSigned(token) {
-		return verified{}, invalid("not a token with an accepted algorithm")
+	signed, err := parseToken(token, types...)
+	if err != nil {
+		return verified{}, err
 	}
 	header := signed.Headers[0] // the compact form has exactly one
-	if typ := typeOf(header); !slices.Contains(types, typ) {
-		return verified{}, invalid(fmt.Sprintf("token of type %.40q", typ))
-	}
 	ok := at.signed(signed)
 	if !ok {
 		// The key may be new, or another one under the old name. That is rare,
@@ -83,6 +77,21 @@ func (s *KeySet) verify(ctx context.Context, token string, from source, types ..
 	v := verified{keys: at}
 	v.claims, v.payload, err = readClaims(signed)
 	return v, err
+}
+
+// parseToken reads a signed token of one of the types. The error is invalid.
+func parseToken(token string, types ...string) (*jwt.JSONWebToken, error) {
+	if len(token) > maxTokenLength {
+		return nil, invalid("token is too long")
+	}
+	signed, err := jwt.ParseSigned(token, algorithms())
+	if err != nil || !spelledAsSigned(token) {
+		return nil, invalid("not a token with an accepted algorithm")
+	}
+	if typ := typeOf(signed.Headers[0]); !slices.Contains(types, typ) {
+		return nil, invalid(fmt.Sprintf("token of type %.40q", typ))
+	}
+	return signed, nil
 }
 
 // fetchedBefore reports whether all the provider's answers are to questions of

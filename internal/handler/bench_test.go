@@ -66,6 +66,7 @@ func BenchmarkVend(b *testing.B) {
 			Dwolla: instantly{clienttoken.Token{Secret: clienttoken.NewSecret("4adF858jPeQ9RnojMHdqSD2KwsvmhO7Ti7cI5woOiBGCpH5krY"), DwollaRequestID: "0b1c"}},
 		},
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
+			Claims: []string{"name", "email", "dwolla_customer"},
 			Issuer: issuer, Audience: audience, UserClaim: "sub",
 			Keys: auth.NewKeySet(auth.KeySetConfig{Issuer: issuer, URL: keys.URL + "/keys", Transport: http.DefaultTransport, Logger: logger, Registerer: registry}),
 		})),

@@ -44,7 +44,7 @@ func forwardMode(t *testing.T) *auth.Forward {
 		_, _ = io.WriteString(w, `{"sub":"alice","name":"Alice A.","email":"alice@example.com","dwolla_customer":"`+alicesID+`"}`)
 	}))
 	t.Cleanup(application.Close)
-	return auth.NewForward(auth.ForwardConfig{URL: application.URL, UserClaim: "sub", Claims: []string{"name", "email"}, Transport: http.DefaultTransport})
+	return auth.NewForward(auth.ForwardConfig{URL: application.URL, UserClaim: "sub", Claims: []string{"name", "email", "dwolla_customer"}, Transport: http.DefaultTransport})
 }
 
 func TestSessionIsCompleteInTheModesForwardAndProxy(t *testing.T) {

@@ -159,6 +159,7 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 	})
 	server := httptest.NewUnstartedServer(nil)
 	mode := oidc(auth.OIDCConfig{
+		Claims: []string{"name", "email", "dwolla_customer"},
 		Issuer: contractIssuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
 		Scopes: []string{"openid"}, UserClaim: "sub", Origin: "http://" + server.Listener.Addr().String(),
 		SameSite: http.SameSiteStrictMode, Sessions: c.store, Keys: keys, Transport: direct{c.provider}, Registerer: registry,
@@ -167,6 +168,7 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 		Environment: clienttoken.Sandbox,
 		Vendor:      &clienttoken.Vendor{API: root, Policy: policy, Directory: world, Dwolla: world, Enrollment: contractEnrollment{}},
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{
+			Claims: []string{"name", "email", "dwolla_customer"},
 			Issuer: contractIssuer, Audience: "dropgate", UserClaim: "sub", Keys: keys,
 		}), mode),
 		OIDC:     mode,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-playground/validator/v10"
@@ -59,9 +60,19 @@ type handler struct {
 	errorPage  *template.Template
 	metrics    *metrics
 
+	notices   *ratelimit.Failures // bad webhooks and logout tokens
+	callbacks *ratelimit.Failures // codes that the provider refused
+
 	proxyWarning sync.Once
 	intrusions   *intrusions // nil but for the directory
 }
+
+// How often one address may send what costs us, or the provider, for nothing.
+// Good notices of servers have no limit, since none may be lost.
+const (
+	badNotices   = 600 // in a minute
+	badCallbacks = 20  // in a minute
+)
 
 // New returns the public side of the service. An error means that an allowed
 // origin is none.
@@ -72,6 +83,8 @@ func New(c Config) (http.Handler, error) {
 		validate:   newValidator(),
 		errorPage:  newErrorPage(),
 		metrics:    newMetrics(c.Registerer),
+		notices:    ratelimit.NewFailures(ratelimit.Limit{N: badNotices, Window: time.Minute}, time.Now),
+		callbacks:  ratelimit.NewFailures(ratelimit.Limit{N: badCallbacks, Window: time.Minute}, time.Now),
 	}
 	for _, origin := range c.AllowedOrigins {
 		if err := h.protection.AddTrustedOrigin(origin); err != nil {

@@ -35,11 +35,17 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	rec.mode = h.OIDC.Name()
 	login, err := auth.Login{}, rec.charge.Pay(r.Context(), "")
 	if err == nil {
+		err = h.callbacks.Check(rec.clientIP)
+	}
+	if err == nil {
 		err = h.auditable() // before the code is used up
 	}
 	if err == nil {
 		login, err = h.OIDC.Complete(r.WithContext(changing(r)))
 		rec.user = login.Named
+	}
+	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok && wrong.AfterExchange() {
+		h.callbacks.Note(rec.clientIP)
 	}
 	if err == nil {
 		if err = h.accept(r); err != nil {
@@ -90,6 +96,11 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) error {
 
 // backChannelLogout is POST /auth/backchannel-logout, by the provider's server.
 func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) error {
+	rec := recordOf(r)
+	rec.mode = h.OIDC.Name()
+	if err := h.notices.Check(rec.clientIP); err != nil {
+		return err
+	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return &problem{code: unsupportedMediaType, message: "The request body has to be application/x-www-form-urlencoded.", reason: "no form"}
@@ -105,13 +116,13 @@ func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) erro
 	if len(tokens) != 1 {
 		return &problem{code: clienttoken.BadRequest, message: "The form needs one logout_token.", reason: "not one logout_token"}
 	}
-	recordOf(r).mode = h.OIDC.Name()
-	ended, err := h.OIDC.BackChannelLogout(changing(r), tokens[0])
+	ended, err := h.OIDC.BackChannelLogout(changing(r), rec.clientIP, tokens[0])
 	if err != nil {
+		h.notices.Note(rec.clientIP)
 		return err
 	}
 	h.Logger.Info().
-		Str("request_id", recordOf(r).requestID).
+		Str("request_id", rec.requestID).
 		Int("sessions", ended).
 		Msg("the identity provider signed a user out")
 	w.WriteHeader(http.StatusOK)

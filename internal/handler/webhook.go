@@ -12,6 +12,9 @@ import (
 // and not that anything has come of it: Dwolla waits for ten seconds only
 // (https://developers.dwolla.com/docs/webhooks).
 func (h *handler) webhook(w http.ResponseWriter, r *http.Request) error {
+	if err := h.notices.Check(recordOf(r).clientIP); err != nil {
+		return err
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return unreadable(err)
@@ -23,6 +26,7 @@ func (h *handler) webhook(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = h.Webhooks.Receive(r.Context(), signature, body)
 	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
+		h.notices.Note(recordOf(r).clientIP)
 		return &problem{code: refusal.Code, message: webhookMessage(refusal.Code), reason: refusal.Reason}
 	} else if err != nil {
 		return err

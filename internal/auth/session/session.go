@@ -63,8 +63,9 @@ const maxPerSubject = 32
 
 // rememberUse is how long it is remembered that something may be used once
 // only. It has to be longer than anybody accepts what was used: a sign-in takes
-// 10 minutes at most, and a logout token is no older than that.
-const rememberUse = 15 * time.Minute
+// 10 minutes at most. A logout token counts for 15 minutes, and for another 15 if
+// it has to wait for its key.
+const rememberUse = 31 * time.Minute
 
 // Effect is what looking for a session does to it.
 type Effect int
