@@ -51,6 +51,10 @@ func TestStores(t *testing.T) {
 		"WhatIsGoneIsNotReplaced":                       goneIsNotReplaced,
 		"WhatIsReplacedDoesNotCountForTheBound":         replacedDoesNotCount,
 		"ASessionIsReplacedOnce":                        replacedOnce,
+		"ALogoutPreventsSignInsUnderWay":                logoutPreventsSignInsUnderWay,
+		"ALogoutIsRememberedFor15Minutes":               logoutIsRememberedFor15Minutes,
+		"ANoticeThatWasUsedPreventsNothing":             usedNoticePreventsNothing,
+		"ASessionThatWasFoundKnowsItsEnd":               foundSessionKnowsItsEnd,
 	}
 	for kind, newWorld := range stores {
 		t.Run(kind, func(t *testing.T) {

@@ -1,0 +1,122 @@
+package session_test
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"dropgate/internal/auth/session"
+)
+
+// A logout that comes while a sign-in is under way prevents its session, whether
+// or not there was anything to end.
+func logoutPreventsSignInsUnderWay(t *testing.T, w *world) {
+	for name, c := range map[string]struct {
+		which        session.Which
+		subject, sid string
+		refused      bool
+	}{
+		"the subject":                           {session.Which{Subject: "ann"}, "ann", "a", true},
+		"the subject, of a session with no sid": {session.Which{Subject: "ann"}, "ann", "", true},
+		"another subject":                       {session.Which{Subject: "bob"}, "ann", "a", false},
+		"the sid":                               {session.Which{SID: "a"}, "ann", "a", true},
+		"another sid":                           {session.Which{SID: "b"}, "ann", "a", false},
+		"the sid, of a session with none":       {session.Which{SID: "a"}, "ann", "", false},
+		"both":                                  {session.Which{Subject: "ann", SID: "a"}, "ann", "a", true},
+		"both, of a session with no sid":        {session.Which{Subject: "ann", SID: "a"}, "ann", "", true},
+		"the subject with another sid":          {session.Which{Subject: "ann", SID: "b"}, "ann", "a", false},
+		"the sid with another subject":          {session.Which{Subject: "bob", SID: "a"}, "ann", "a", false},
+		"a subject that is named as the sid":    {session.Which{Subject: "a"}, "ann", "a", false},
+		"nobody":                                {session.Which{}, "ann", "a", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.run = rand.Text()
+			if c.which.Subject != "" {
+				c.which.Subject = w.run + c.which.Subject
+			}
+			if c.which.SID != "" {
+				c.which.SID = w.run + c.which.SID
+			}
+			began := w.Now()
+			w.pass(time.Second)
+			w.end(t, c.which, 0)
+			w.pass(time.Second)
+			key, once := newKey(), rand.Text()
+			ended, err := w.Start(t.Context(), key, w.of(c.subject, c.sid), session.SignIn{Began: began, Once: once})
+			if !c.refused {
+				wantError(t, err, nil)
+				return
+			}
+			if wantError(t, err, session.ErrLoggedOut); ended != (session.Ended{}) {
+				t.Errorf("ended %v", ended)
+			}
+			w.wantGone(t, key)
+			w.start(t, w.of(c.subject, c.sid)) // a sign-in that began later
+		})
+	}
+}
+
+// The longest sign-in takes 10 minutes.
+func logoutIsRememberedFor15Minutes(t *testing.T, w *world) {
+	began := w.Now()
+	w.pass(time.Second)
+	w.end(t, session.Which{Subject: w.run + "ann"}, 0)
+	try := func(want error) {
+		t.Helper()
+		_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: began, Once: rand.Text()})
+		wantError(t, err, want)
+	}
+	w.pass(15*time.Minute - w.grain)
+	try(session.ErrLoggedOut)
+	w.pass(w.grain)
+	w.pass(time.Minute) // memory is tidied up once a minute
+	w.end(t, session.Which{}, 0)
+	try(nil)
+}
+
+// A notice that was used before ends nothing, and prevents nothing.
+func usedNoticePreventsNothing(t *testing.T, w *world) {
+	once := rand.Text()
+	w.end(t, session.Which{Once: once}, 0)
+	began := w.Now()
+	w.pass(time.Second)
+	_, err := w.End(t.Context(), session.Which{Subject: w.run + "ann", Once: once})
+	wantError(t, err, session.ErrUsed)
+	_, err = w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Began: began})
+	wantError(t, err, nil)
+}
+
+// Whoever holds a session that was found learns that it ended meanwhile.
+func foundSessionKnowsItsEnd(t *testing.T, w *world) {
+	ways := map[string]func(key session.Key){
+		"by its key":     func(key session.Key) { w.end(t, session.Which{Key: key}, 1) },
+		"by its subject": func(session.Key) { w.end(t, session.Which{Subject: w.run + "ann"}, 1) },
+		"by its sid":     func(session.Key) { w.end(t, session.Which{SID: w.run + "a"}, 1) },
+		"by another sign-in of the browser": func(key session.Key) {
+			w.replace(t, w.of("bob", ""), key, session.Ended{Replaced: 1})
+		},
+		"by more sign-ins than are kept": func(session.Key) {
+			for range 31 {
+				w.pass(ms)
+				w.start(t, w.of("ann", "b"))
+			}
+			w.pass(ms)
+			w.displace(t, "ann", 1)
+		},
+	}
+	for name, end := range ways {
+		t.Run(name, func(t *testing.T) {
+			w.run = rand.Text()
+			key := w.start(t, w.of("ann", "a"))
+			found, err := w.Find(t.Context(), key, session.Peek)
+			wantError(t, err, nil)
+			if found.Over() {
+				t.Error("it is over before its end")
+			}
+			end(key)
+			if !found.Over() {
+				t.Error("it is not over after its end")
+			}
+		})
+	}
+}
