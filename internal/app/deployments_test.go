@@ -1,14 +1,10 @@
 package app_test
 
 import (
-	"context"
 	"encoding/base64"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -116,7 +112,7 @@ func TestTheStartWarnsOfSettingsThatReviveSessions(t *testing.T) {
 	mini := miniredis.RunT(t) // has no CONFIG
 	for name, test := range map[string]struct{ redis, want string }{
 		"a server that hides them":      {"redis://" + mini.Addr(), "Redis does not show its settings"},
-		"a server that makes snapshots": {redisWith(t, "--save", "60 1"), "save is on and appendonly is off"},
+		"a server that makes snapshots": {newOwnRedis(t).url, "save is on and appendonly is off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -124,25 +120,4 @@ func TestTheStartWarnsOfSettingsThatReviveSessions(t *testing.T) {
 			until(t, "it has warned", func() bool { return strings.Contains(s.logs.String(), test.want) })
 		})
 	}
-}
-
-// redisWith starts a redis-server with settings, and returns its URL.
-func redisWith(t *testing.T, settings ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") == "true" {
-		t.Fatal("CI has to test with a redis-server")
-	} else if err != nil {
-		t.Skip("there is no redis-server")
-	}
-	socket := filepath.Join(t.TempDir(), "redis") // no port that others may take
-	server := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server",
-		append([]string{"--port", "0", "--unixsocket", socket, "--dir", t.TempDir()}, settings...)...)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	return "unix://" + socket
 }
