@@ -112,6 +112,7 @@ func (a *App) open(ctx context.Context, version string) error {
 		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: c.proxies,
+		ProxyHeader:    c.ProxyHeader,
 		Limits:         limits,
 		OpenAPI:        api.OpenAPI,
 		Audit:          a.trail,

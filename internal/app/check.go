@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -109,9 +108,9 @@ func (f faults) checkListeners(c *Config) {
 		}
 	}
 	for _, cidr := range c.TrustedProxies {
-		prefix, err := netip.ParsePrefix(cidr)
+		prefix, err := parseProxy(cidr)
 		if err != nil {
-			f.add("TRUSTED_PROXIES", fmt.Sprintf("%q is no CIDR such as 10.0.0.0/8", cidr))
+			f.add("TRUSTED_PROXIES", err.Error())
 		}
 		c.proxies = append(c.proxies, prefix)
 	}

@@ -44,7 +44,7 @@ type Config struct {
 	PublicURL      string   `env:"PUBLIC_URL" help:"required for oidc: the origin at which browsers reach the service, such as https://app.example.com; https unless it is this machine"`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"put before every public route"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
-	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
+	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs or addresses of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
 
 	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; bearer, oidc, forward (the last one), proxy (the first one)"`
 	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`

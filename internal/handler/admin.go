@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
@@ -70,7 +71,7 @@ func NewAdmin(c AdminConfig) http.Handler {
 		intrusions: newIntrusions(),
 	}
 	r := chi.NewRouter()
-	r.Use(h.ownHosts(c.Hosts))
+	r.Use(middleware.GetHead, h.ownHosts(c.Hosts))
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, status{Status: "live"})
 	})

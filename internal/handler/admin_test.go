@@ -72,3 +72,27 @@ func TestAllowedOriginsMustBeOrigins(t *testing.T) {
 		}
 	}
 }
+
+func TestHeadWorksOnTheAdminListener(t *testing.T) {
+	ready := func(context.Context) handler.Readiness { return handler.Readiness{} }
+	server := httptest.NewServer(handler.NewAdmin(handler.AdminConfig{Version: "1.2.3", Ready: ready, Gatherer: prometheus.NewRegistry()}))
+	defer server.Close()
+	for _, path := range []string{"/livez", "/readyz", "/version", "/metrics", "/nothing"} {
+		statuses := map[string]int{}
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			statuses[method] = resp.StatusCode
+		}
+		if statuses[http.MethodHead] != statuses[http.MethodGet] {
+			t.Errorf("%s: %v", path, statuses)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,13 @@ func FuzzHeaders(f *testing.F) {
 		{"203.0.113.7:80", ".", "*", "*"},
 		{"[2001:db8::1]", "-", "https://" + host + ":8443", ""},
 		{"010.0.0.1", "\x00", "\r\n", "none"},
+		{`"[2001:db8:2::9%eth0]:443", "10.0.0.9:80"`, "x", "null", "cross-site"},
+		{"203.0.113.7, _hidden", "x", "capacitor://localhost", "cross-site"},
+		{"::ffff:203.0.113.7:80, [::ffff:10.0.0.1]:1", "x", "", ""},
+		{"0.0.0.0, [10.0.0.1]", "x", "", ""},
+		{"203.0.113.7:65536", "x", "", ""},
+		{strings.Repeat("10.0.0.1,", 70), "x", "", ""},
+		{" \"203.0.113.7\" ,\t, ", "x", "", ""},
 		{"203.0.113.07", "a\x7fb", "https://shop.example.com.evil.example", ""},
 	} {
 		for n := range peers {
@@ -107,27 +115,51 @@ func (h strangersHeaders) peerIP() net.IP {
 	return net.ParseIP(host)
 }
 
-// caller is the address of the last hop which no trusted proxy is, as far as
-// trusted proxies have written it; else the peer's.
-func (h strangersHeaders) caller(networks []string) net.IP {
-	if !within(networks, h.peerIP()) {
-		return h.peerIP()
-	}
-	for _, hop := range slices.Backward(strings.Split(strings.Join(h.forwarded, ","), ",")) {
-		text := strings.TrimSpace(hop)
-		if text == "" {
-			continue // an empty element of a list says nothing (RFC 9110, 5.6.1)
+// hopsAddress is the address of a hop by a reader of its own, or nil.
+func hopsAddress(hop string) net.IP {
+	const zone, port = `(?:%[^"]+)?`, `(?::0*([0-9]{1,5}))?`
+	for _, form := range []string{
+		`^([0-9.]+)` + port + `$`, `^([0-9A-Fa-f:]+:[0-9.]+)` + port + `$`, `^([0-9A-Fa-f:.]+)` + zone + `$`, `^\[([0-9A-Fa-f:.]+)` + zone + `\]` + port + `$`, `^\[([0-9.]+)\]` + port + `$`,
+	} {
+		found := regexp.MustCompile(form).FindStringSubmatch(hop)
+		if found == nil {
+			continue
 		}
-		address, zone, zoned := strings.Cut(text, "%")
-		ip := net.ParseIP(address)
-		if ip == nil || zoned && (zone == "" || !strings.Contains(address, ":")) {
-			break
+		if n, _ := strconv.Atoi(found[len(found)-1]); len(found) > 2 && n > 65535 {
+			continue
 		}
-		if !within(networks, ip) {
+		if ip := net.ParseIP(found[1]); ip != nil && !ip.IsUnspecified() {
 			return ip
 		}
 	}
-	return h.peerIP()
+	return nil
+}
+
+// caller is the address of the last hop which no trusted proxy is, as far as
+// trusted proxies have written it; else that of the trusted hop before.
+func (h strangersHeaders) caller(networks []string) net.IP {
+	caller := h.peerIP()
+	if !within(networks, caller) {
+		return caller
+	}
+	hops := 0
+	for _, hop := range slices.Backward(strings.Split(strings.Join(h.forwarded, ","), ",")) {
+		text := strings.Trim(hop, " \t")
+		if text == "" {
+			continue // an empty element of a list says nothing (RFC 9110, 5.6.1)
+		}
+		if len(text) > 1 && strings.HasPrefix(text, `"`) && strings.HasSuffix(text, `"`) {
+			text = strings.Trim(text[1:len(text)-1], " \t")
+		}
+		ip := hopsAddress(text)
+		if hops++; ip == nil || hops > 64 {
+			return caller
+		}
+		if caller = ip; !within(networks, ip) {
+			return ip
+		}
+	}
+	return caller
 }
 
 func (h strangersHeaders) checkAddress(t *testing.T, a answer, networks []string) {

@@ -56,6 +56,7 @@ func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
 		"dropgate_http_request_duration_seconds":                {"method", "route"},
 		"dropgate_http_requests_in_flight":                      nil,
 		"dropgate_client_tokens_total":                          {"action", "outcome"},
+		"dropgate_forwarded_unreadable_total":                   nil,
 		"dropgate_auth_total":                                   {"mode", "outcome"},
 		"dropgate_audit_failures_total":                         nil,
 		"dropgate_dwolla_requests_total":                        {"code", "operation"},

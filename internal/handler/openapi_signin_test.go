@@ -107,6 +107,7 @@ func signInExchanges(c contract) []exchange {
 	get, post := http.MethodGet, http.MethodPost
 	return []exchange{
 		{method: get, path: login, want: "303"},
+		{method: get, path: login, header: asImage(), want: "403 CrossOriginRequest"},
 		{method: get, path: login + "?return_to=/x", header: html, want: "303"},
 		{method: get, path: login, server: c.hammered, want: "429 TooManyRequests"},
 		{method: get, path: login, server: c.hammered, header: html, want: "429 page"},

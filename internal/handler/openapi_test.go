@@ -117,11 +117,13 @@ func exchanges() []exchange {
 		post("alice", `{"action":"customer.documents.create"}`, "503 Unavailable"),
 		post("alice", `{"action":"customer.documents.read"}`, "504 UpstreamTimeout"),
 		{user: "alice", method: http.MethodGet, path: "/session", want: "200"},
+		{user: "alice", method: http.MethodGet, path: "/session", header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, want: "403 CrossOriginRequest"},
 		{user: "nobody", method: http.MethodGet, path: "/session", want: "200"},
 		{user: "", method: http.MethodGet, path: "/session", want: "401 Unauthenticated"},
 		{user: "panic", method: http.MethodGet, path: "/session", want: "500 ServerError"},
 		{user: "down", method: http.MethodGet, path: "/session", want: "503 Unavailable"},
 		{user: "", method: http.MethodGet, path: "/openapi.yaml", want: "200"},
+		{user: "", method: http.MethodGet, path: "/openapi.yaml", header: asImage(), want: "403 CrossOriginRequest"},
 	}
 }
 
@@ -271,4 +273,10 @@ func enum(schema *openapi3.SchemaRef) []string {
 	}
 	slices.Sort(values)
 	return values
+}
+
+// asImage are the headers of a page of another site that loads the address as an
+// image.
+func asImage() http.Header {
+	return http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"image"}}
 }

@@ -159,6 +159,76 @@ func TestPreflightsAreAnsweredForAllowedOriginsOnly(t *testing.T) {
 	a.readableBy(t, none)
 }
 
+func TestAnAllowedOriginMaySendHeadersThatCarryNoTrust(t *testing.T) {
+	w := newWorld(t, allowedOrigins(app), func(s *setup) { s.handler.ProxyHeader = "Remote-User" })
+	asks := func(lists ...string) answer {
+		return w.do(t, w.request(nobody, http.MethodOptions, "/client-tokens", fromPage("cross-site", app),
+			header("Access-Control-Request-Method", "POST"), header("Access-Control-Request-Headers", lists...)))
+	}
+	for _, list := range []string{
+		"traceparent,tracestate,baggage", "sentry-trace", "x-datadog-trace-id,x-datadog-parent-id,x-datadog-origin", "newrelic", "x-b3-traceid, b3",
+		"authorization,content-type,x-requested-with,x-csrf-token", "X-Amzn-Trace-Id", "x-request-signature-sha-256", "idempotency-key", "",
+	} {
+		a := asks(list)
+		a.readableBy(t, app)
+		if got := a.header.Get("Access-Control-Allow-Headers"); got != list {
+			t.Errorf("allowed are %q, want %q", got, list)
+		}
+	}
+	for _, name := range []string{
+		"x-forwarded-for", "x-forwarded-user", "x-forwarded-anything", "X-Forwarded-Host", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip",
+		"x-client-ip", "x-original-forwarded-for", "x-proxy-secret", "X-PROXY-SECRET", "remote-user", "Remote-User", "x-request-id", "cookie", "host", "origin",
+		"sec-fetch-site", "proxy-authorization", "via", "connection", "transfer-encoding", "a b", "x\u212a", "x;y", `"x"`, strings.Repeat("a,", 65) + "a",
+	} {
+		for _, list := range [][]string{{name}, {"traceparent, " + name}, {name + " ,traceparent"}, {"traceparent", name}} {
+			a := asks(list...)
+			a.readableBy(t, none)
+			if got := a.header["Access-Control-Allow-Headers"]; got != nil {
+				t.Errorf("%q: allowed are %q", list, got)
+			}
+		}
+	}
+}
+
+func TestPreflightsAllowTheMethodsOfTheRoutes(t *testing.T) {
+	w := newWorld(t, allowedOrigins(app))
+	for method, allowed := range map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "DELETE": false, "PATCH": false, "TRACE": false} {
+		a := w.do(t, w.request(nobody, http.MethodOptions, "/session", fromPage("cross-site", app), header("Access-Control-Request-Method", method)))
+		if got := a.header.Get("Access-Control-Allow-Origin") == app; got != allowed {
+			t.Errorf("%s: allowed is %t, want %t", method, got, allowed)
+		}
+	}
+}
+
+func TestMobileShellsOfAllowedOriginsGetTokens(t *testing.T) {
+	shells := []string{"capacitor://localhost", "ionic://localhost", "tauri://localhost", "http://localhost", "https://tauri.localhost"}
+	w := newWorld(t, allowedOrigins(shells...), withSignIn())
+	for _, shell := range shells {
+		for _, site := range []string{none, "cross-site", "same-site"} {
+			for _, how := range []with{inCookie, func(*http.Request) {}} {
+				a := w.vend(t, alice, `{"action":"customer.read"}`, how, fromPage(site, shell))
+				a.vended(t, w.filled(sentRead))
+				a.readableBy(t, shell)
+				a = w.get(t, alice, "/session", how, fromPage(site, shell))
+				if a.status != http.StatusOK {
+					t.Errorf("%s: answer %d", shell, a.status)
+				}
+				a.readableBy(t, shell)
+			}
+		}
+		a := w.preflight(t, "/client-tokens", shell)
+		a.readableBy(t, shell)
+		b := w.browser(t)
+		b.signIn(alice, shell+"/home?x#y")
+		b.isSignedIn(alice)
+	}
+	for _, other := range []string{"capacitor://evil", "ionic://localhost:1", "tauri://localhost.", "capacitor://", "capacitor:localhost", "file://", "null", "https://localhost", "CAPACITOR://localhost"} {
+		a := w.vend(t, alice, `{"action":"customer.read"}`, inCookie, fromPage("cross-site", other))
+		a.refused(t, http.StatusForbidden, "CrossOriginRequest")
+		a.readableBy(t, none)
+	}
+}
+
 // everyKind are requests for answers of every status, for a world with
 // directory everyKindOfUser.
 func everyKind(w *world) map[int]*http.Request {

@@ -254,7 +254,7 @@ func (h *handler) suspectProxy(r *http.Request) {
 		return
 	}
 	h.proxyWarning.Do(func() {
-		h.Logger.Warn().Str("peer", clientIP(r)).
+		h.Logger.Warn().Str("peer", peerIP(r)).
 			Msg("RATE_LIMIT_IP refused a request with X-Forwarded-For from a peer that is not in TRUSTED_PROXIES: if that is your proxy, all of its callers share one allowance")
 	})
 }
@@ -282,7 +282,11 @@ func methodNotAllowed(routes chi.Routes) endpoint {
 		var allowed []string
 		path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi does it
 		for _, method := range methods() {
-			if routes.Match(chi.NewRouteContext(), method, path) {
+			as := method
+			if as == http.MethodHead {
+				as = http.MethodGet
+			}
+			if routes.Match(chi.NewRouteContext(), as, path) {
 				allowed = append(allowed, method)
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -76,7 +75,7 @@ const answerWithin = 25 * time.Second
 func (h *handler) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{requestID: rand.Text(), proxyRequestID: h.proxyRequestID(r), clientIP: clientIP(r)}
+		rec := &record{requestID: rand.Text(), proxyRequestID: h.proxyRequestID(r), clientIP: h.clientIP(r)}
 		rec.charge = h.Limits.Charge(rec.clientIP)
 		w.Header().Set("X-Request-Id", rec.requestID)
 		h.metrics.inFlight.Inc()
@@ -165,31 +164,6 @@ func validRequestID(id string) bool {
 	return true
 }
 
-// clientIP finds the caller's address behind the trusted proxies.
-func (h *handler) clientIP() func(http.Handler) http.Handler {
-	if len(h.TrustedProxies) == 0 {
-		return func(next http.Handler) http.Handler { return next }
-	}
-	prefixes := make([]string, len(h.TrustedProxies))
-	for i, p := range h.TrustedProxies {
-		prefixes[i] = p.String()
-	}
-	return middleware.ClientIPFromXFF(prefixes...)
-}
-
-// clientIP is the caller's address: behind trusted proxies the one that they
-// vouch for, else the peer's own.
-func clientIP(r *http.Request) string {
-	if ip := middleware.GetClientIP(r.Context()); ip != "" {
-		return ip
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return host
-}
-
 // methods are those that a label or a log line may name.
 func methods() []string {
 	return []string{
@@ -204,6 +178,7 @@ type metrics struct {
 	inFlight     prometheus.Gauge
 	clientTokens *prometheus.CounterVec // action, outcome
 	links        *prometheus.CounterVec // outcome
+	unreadable   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -229,7 +204,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "dropgate_customer_links_total",
 			Help: "Customers that became the signed-in user's own (linked), at PUT /session/customer or with a client token, and refusals of the former by the code of the error answer.",
 		}, []string{"outcome"}),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dropgate_forwarded_unreadable_total",
+			Help: "Requests whose X-Forwarded-For, from a peer in TRUSTED_PROXIES, has no readable address behind the last proxy: the proxy's own address counts as the caller's.",
+		}),
 	}
-	r.MustRegister(m.requests, m.duration, m.inFlight, m.clientTokens, m.links)
+	r.MustRegister(m.requests, m.duration, m.inFlight, m.clientTokens, m.links, m.unreadable)
 	return m
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-playground/validator/v10"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -45,11 +46,14 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Request-Id
 	// count; empty: nobody's.
 	TrustedProxies []netip.Prefix
-	Limits         *ratelimit.Limiter // nil: everybody may ask as often as they like
-	OpenAPI        []byte             // what GET /openapi.yaml answers
-	Audit          audit.Trail
-	Logger         zerolog.Logger
-	Registerer     prometheus.Registerer
+	// ProxyHeader is where an authenticating proxy names the user; empty without
+	// the mode proxy. No page may send it.
+	ProxyHeader string
+	Limits      *ratelimit.Limiter // nil: everybody may ask as often as they like
+	OpenAPI     []byte             // what GET /openapi.yaml answers
+	Audit       audit.Trail
+	Logger      zerolog.Logger
+	Registerer  prometheus.Registerer
 }
 
 type handler struct {
@@ -63,8 +67,9 @@ type handler struct {
 	notices   *ratelimit.Failures // bad webhooks and logout tokens
 	callbacks *ratelimit.Failures // codes that the provider refused
 
-	proxyWarning sync.Once
-	intrusions   *intrusions // nil but for the directory
+	proxyWarning     sync.Once
+	forwardedWarning sync.Once
+	intrusions       *intrusions // nil but for the directory
 }
 
 // How often one address may send what costs us, or the provider, for nothing.
@@ -92,17 +97,17 @@ func New(c Config) (http.Handler, error) {
 		}
 	}
 	r := chi.NewRouter()
-	r.Use(h.clientIP(), h.observed, securityHeaders, h.cors(), h.recovered)
+	r.Use(middleware.GetHead, h.observed, securityHeaders, h.cors(), h.recovered)
 	r.NotFound(h.serve(notFound))
 	r.MethodNotAllowed(h.serve(methodNotAllowed(r)))
 
 	r.With(audited(audit.ClientToken), h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
-	r.Get(c.BasePath+"/session", h.serve(h.session))
+	r.With(h.sameOrigin).Get(c.BasePath+"/session", h.serve(h.session))
 	if c.Vendor.Enrollment != nil {
 		r.With(audited(audit.Link), h.sameOrigin).Put(c.BasePath+"/session/customer", h.serve(h.linkCustomer))
 	}
 	if c.OIDC != nil {
-		r.Get(c.BasePath+"/auth/login", h.serve(h.login))
+		r.With(h.ownOrPage).Get(c.BasePath+"/auth/login", h.serve(h.login))
 		r.With(audited(audit.SignIn)).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
 		r.With(h.sameOrigin, h.limited).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
@@ -110,7 +115,7 @@ func New(c Config) (http.Handler, error) {
 	if c.Webhooks != nil {
 		r.With(h.sameOrigin).Post(c.BasePath+"/webhooks/dwolla", h.serve(h.webhook))
 	}
-	r.With(h.limited).Get(c.BasePath+"/openapi.yaml", h.openAPI)
+	r.With(h.ownOrPage, h.limited).Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	return r, nil
 }
 

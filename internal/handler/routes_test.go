@@ -48,8 +48,8 @@ func TestMethodsThatAnAddressDoesNotHaveAreNamed(t *testing.T) {
 			methods     []string
 		}{
 			{"/client-tokens", "POST", []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "INVENTED", "post"}},
-			{"/session", "GET", []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "INVENTED"}},
-			{"/openapi.yaml", "GET", []string{"POST", "PUT", "DELETE", "OPTIONS"}},
+			{"/session", "GET, HEAD", []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "INVENTED"}},
+			{"/openapi.yaml", "GET, HEAD", []string{"POST", "PUT", "DELETE", "OPTIONS"}},
 		} {
 			for _, method := range row.methods {
 				t.Run(method+" "+base+row.path, func(t *testing.T) {

@@ -3,6 +3,7 @@ package handler_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,11 +84,6 @@ func TestSessionByCookieNeedsNoOriginAndIsNeverExtended(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	a := w.get(t, alice, "/session", inCookie, fromPage("cross-site", evil))
-	sessionOf(t, a)
-	if a.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Error("another site's page may read it")
-	}
 }
 
 func TestSessionIsUnavailableWhileTheDirectoryIsDown(t *testing.T) {
@@ -102,12 +98,106 @@ func TestSessionIsUnavailableWhileTheDirectoryIsDown(t *testing.T) {
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 }
 
-func TestHeadIsNotAnsweredAndHasNoBody(t *testing.T) {
-	w := newWorld(t)
-	for _, path := range []string{"/session", "/openapi.yaml"} {
-		a := w.do(t, w.request(alice, http.MethodHead, path))
-		if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "GET" || a.body != "" {
-			t.Errorf("HEAD %s: %d, Allow %q, body %q", path, a.status, a.header.Get("Allow"), a.body)
+func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
+	w := newWorld(t, withSignIn(), allowedOrigins(app))
+	for path, user := range map[string]string{
+		"/session": alice, "/session?x": nobody, "/openapi.yaml": nobody, "/auth/login": nobody, "/nothing": nobody, "/client-tokens": alice,
+	} {
+		got := w.get(t, user, path, fromPage("cross-site", app))
+		head := w.do(t, w.request(user, http.MethodHead, path, fromPage("cross-site", app)))
+		if head.status != got.status || head.body != "" {
+			t.Errorf("HEAD %s: %d with %q, want %d", path, head.status, head.body, got.status)
+		}
+		for name := range got.header {
+			same := slices.Equal(head.header[name], got.header[name])
+			if each := slices.Contains([]string{"X-Request-Id", "Date", "Set-Cookie", "Location", "Content-Length"}, name); !same && !each {
+				t.Errorf("HEAD %s: %s is %q, want %q", path, name, head.header[name], got.header[name])
+			}
+		}
+	}
+	resp, err := w.client.Do(w.request(nobody, http.MethodHead, "/auth/callback")) // whose answer is a page
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("HEAD /auth/callback: %d", resp.StatusCode)
+	}
+}
+
+func TestHeadCountsAgainstTheUsersLimit(t *testing.T) {
+	w := newWorld(t, limits(9, 0))
+	for range 9 {
+		if a := w.do(t, w.request(alice, http.MethodHead, "/session", inCookie)); a.status != http.StatusOK {
+			t.Fatalf("answer %d", a.status)
+		}
+	}
+	if a := w.do(t, w.request(alice, http.MethodHead, "/session", inCookie)); a.status != http.StatusTooManyRequests {
+		t.Errorf("answer %d, want 429", a.status)
+	}
+}
+
+// TestAnotherSitesPageDoesNotUseUpTheAllowance, neither the user's nor that of the
+// user's address.
+func TestAnotherSitesPageDoesNotUseUpTheAllowance(t *testing.T) {
+	image := func(r *http.Request) {
+		fromPage("cross-site", none)(r)
+		r.Header.Set("Sec-Fetch-Mode", "no-cors")
+		r.Header.Set("Sec-Fetch-Dest", "image")
+	}
+	frame := func(r *http.Request) {
+		fromPage("cross-site", none)(r)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Sec-Fetch-Dest", "iframe")
+	}
+	subdomain := func(r *http.Request) {
+		image(r)
+		r.Header.Set("Sec-Fetch-Site", "same-site")
+	}
+	w := newWorld(t, withSignIn(), limits(9, 9), allowedOrigins(app))
+	for name, page := range map[string]with{
+		"an image": image, "a frame": frame, "an image of a subdomain": subdomain,
+		"a script of the site": fromPage("cross-site", evil), "an old browser's script": fromPage(none, evil), "a sandboxed page": fromPage(none, "null"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 3 {
+				for _, method := range []string{http.MethodGet, http.MethodHead} {
+					a := w.do(t, w.request(alice, method, "/session", inCookie, page))
+					if a.status != http.StatusForbidden {
+						t.Errorf("%s: answer %d, want 403", method, a.status)
+					}
+					a.readableBy(t, none)
+				}
+			}
+		})
+	}
+	for range 9 {
+		for _, path := range []string{"/openapi.yaml", "/auth/login"} {
+			for _, page := range []with{image, frame} {
+				a := w.get(t, nobody, path, page)
+				a.refused(t, http.StatusForbidden, "CrossOriginRequest")
+			}
+		}
+	}
+	for i, page := range []with{
+		fromPage(none, none), fromPage("same-origin", none), fromPage("none", none), fromPage("cross-site", app), fromPage("same-site", app), fromPage(none, app), fromPage(none, w.url),
+	} {
+		if a := w.get(t, alice, "/session", inCookie, page); a.status != http.StatusOK {
+			t.Errorf("page %d: answer %d, want 200", i, a.status)
+		}
+	}
+}
+
+func TestALinkOnAnotherSiteLeadsToTheSignIn(t *testing.T) {
+	w := newWorld(t, withSignIn())
+	link := func(r *http.Request) {
+		fromPage("cross-site", none)(r)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		r.Header.Set("Sec-Fetch-Dest", "document")
+	}
+	for path, status := range map[string]int{"/auth/login": http.StatusSeeOther, "/openapi.yaml": http.StatusOK} {
+		if a := w.get(t, nobody, path, link); a.status != status {
+			t.Errorf("%s: answer %d, want %d", path, a.status, status)
 		}
 	}
 }
