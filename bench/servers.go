@@ -83,6 +83,7 @@ func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*targ
 		"SHUTDOWN_DELAY=0s",
 		"RATE_LIMIT_USER=1000000/1s",
 		"RATE_LIMIT_IP=1000000/1s",
+		"RATE_LIMIT_CREATE=off",
 	), s.server)
 	if err != nil {
 		return nil, 0, err

@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "10s", "LOG_LEVEL": "debug",
 	}
 	// All of a load comes from one address.
-	for _, name := range []string{"RATE_LIMIT_USER", "RATE_LIMIT_IP"} {
+	for _, name := range []string{"RATE_LIMIT_USER", "RATE_LIMIT_IP", "RATE_LIMIT_CREATE"} {
 		if strings.Contains(binary.help, name) {
 			w.settings[name] = "100000/1m"
 		}

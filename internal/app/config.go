@@ -82,8 +82,9 @@ type Config struct {
 	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" help:"of the webhook subscription at Dwolla, at least 16 characters: takes in webhooks (default: none)"`
 	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" help:"opens the directory on the admin listener, for database: a token of at least 32 characters, or comma-separated NAME:ro:TOKEN (reads) and NAME:rw:TOKEN (changes, too), at most 16 (default: none)"`
 
-	RateLimitUser ratelimit.Limit `env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"how often one user may ask: N per time, N at once and then evenly; N from 9 to 1000000, the time from 1s to 24h; or off"`
+	RateLimitUser ratelimit.Limit `env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"how often one user may ask: N per time, N at once and then evenly; N from 25 to 1000000, the time from 1s to 24h; or off"`
 	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"how often one address may ask, of IPv6 one /64, signed in or not; likewise"`
+	RateLimitNew  ratelimit.Rare  `env:"RATE_LIMIT_CREATE" envDefault:"2/1h" help:"how many tokens for customer.create one user gets, beside RATE_LIMIT_USER; N from 1, otherwise likewise"`
 
 	AllowPlaintext []string `env:"ALLOW_PLAINTEXT" help:"for production, where a service mesh encrypts: comma-separated postgres and redis, whose connections to other machines then need no verified TLS (default: none)"`
 

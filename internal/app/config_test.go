@@ -28,6 +28,7 @@ func good() map[string]string {
 		"CUSTOMER_SOURCE":      "claim",
 		"RATE_LIMIT_USER":      "off", // tests ask often, and all from one address
 		"RATE_LIMIT_IP":        "off",
+		"RATE_LIMIT_CREATE":    "off",
 	}
 }
 
@@ -183,7 +184,8 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 		"AUTH_PROXY_HEADER: .*":                                                                  {"AUTH_MODES": "proxy,bearer", "TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_PROXY_SECRET": "the-very-secret-one", "AUTH_PROXY_HEADER": "cookie", "CUSTOMER_SOURCE": "database"},
 		"CUSTOMER_SOURCE: is claim, and .*":                                                      {"AUTH_MODES": "proxy,bearer", "TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_PROXY_SECRET": "the-very-secret-one"},
 		"RATE_LIMIT_USER: is neither off nor a number and .*":                                    {"RATE_LIMIT_USER": "60"},
-		"RATE_LIMIT_USER: 8 is not within 9, .* and 1000000":                                     {"RATE_LIMIT_USER": "8/1m"},
+		"RATE_LIMIT_USER: 24 is not within 25, which a Customer with four .* and 1000000":        {"RATE_LIMIT_USER": "24/1m"},
+		"RATE_LIMIT_CREATE: 0 is not within 1, .*":                                               {"RATE_LIMIT_CREATE": "0/1h"},
 		"RATE_LIMIT_IP: 25h is not within 1s and 24h0m0s":                                        {"RATE_LIMIT_IP": "300/25h"},
 		"REDIS_URL: is no URL such as rediss://user:.*":                                          {"REDIS_URL": "redis://user:hunter2@host:port/0"},
 		"LOG_LEVEL: .*": {"LOG_LEVEL": "disabled"},

@@ -13,7 +13,7 @@ import (
 )
 
 func TestReplicasShareTheirLimitsInRedisAndCountAloneWithoutIt(t *testing.T) {
-	const burst = 9
+	const burst = 25
 	for name, test := range map[string]struct {
 		redis  string
 		passes int // at the second replica, when all of the burst was used at the first
@@ -26,7 +26,7 @@ func TestReplicasShareTheirLimitsInRedisAndCountAloneWithoutIt(t *testing.T) {
 				forget(t, test.redis, mallorysLimit(t))
 			}
 			w := newWorld(t)
-			settings := map[string]string{"RATE_LIMIT_USER": "9/1h", "REDIS_URL": test.redis}
+			settings := map[string]string{"RATE_LIMIT_USER": "25/1h", "REDIS_URL": test.redis}
 			first, second := w.start(t, settings), w.start(t, settings)
 			if passed := first.passes(t); passed != burst {
 				t.Errorf("%d requests pass at the first replica, want %d", passed, burst)

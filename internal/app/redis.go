@@ -50,7 +50,7 @@ func (a *App) limiter(registry prometheus.Registerer) *ratelimit.Limiter {
 		a.log.Warn().Msg("REDIS_URL is not set: each replica counts the rate limits alone")
 	}
 	return ratelimit.New(ratelimit.Config{
-		User: c.RateLimitUser, IP: c.RateLimitIP, Redis: a.redis,
+		User: c.RateLimitUser, IP: c.RateLimitIP, Create: c.RateLimitNew.Limit, Redis: a.redis,
 		Secret: []byte(c.ClientSecret.Reveal()),
 		Now:    time.Now, Logger: a.log, Registerer: registry,
 	})

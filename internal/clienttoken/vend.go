@@ -37,6 +37,15 @@ type Dwolla interface {
 	CreateClientToken(ctx context.Context, grant Grant) (Token, error)
 }
 
+// Creations is an allowance of tokens for customer.create, for each user: a hoard of
+// them would create many Customers. An error is passed on as it came.
+type Creations interface {
+	// CheckCreate refuses a user who has none left. It takes nothing.
+	CheckCreate(userID string) error
+	// PayCreate takes one, or refuses a user who has none left.
+	PayCreate(ctx context.Context, userID string) error
+}
+
 // Request is what a drop-in component asks for, word for word: nothing in it
 // is believed. An empty link is one that was not named.
 type Request struct {
@@ -69,7 +78,7 @@ type Vended struct {
 	Token    Token
 }
 
-// Vendor vends client tokens. All fields but Enrollment are required.
+// Vendor vends client tokens. All fields but Enrollment and Creations are required.
 type Vendor struct {
 	API       API
 	Policy    Policy
@@ -78,10 +87,11 @@ type Vendor struct {
 	// Enrollment is nil where others say whose Customer is whose: then a user
 	// who names a Customer has to be linked to it already.
 	Enrollment Enrollment
+	Creations  Creations // nil: no limit
 }
 
-// Vend hands user a token for what req asks, or returns a *Refusal, a *Failure
-// or the error of a context that ended. The checks stand in the order in which
+// Vend hands user a token for what req asks, or returns a *Refusal, a *Failure,
+// the error of Creations or that of a context that ended. The checks stand in the order in which
 // they happen, and every one of them runs before Dwolla is asked for the token.
 // Vended is never nil.
 func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, error) {
@@ -103,16 +113,39 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, err
 	if err != nil {
 		return vended, err
 	}
-	if action == ActionCustomerCreate && v.Enrollment != nil {
-		if err := v.Enrollment.Expect(ctx, user); err != nil {
-			return vended, fmt.Errorf("expecting a new Customer: %w", err)
+	token, err := v.create(ctx, user, grant)
+	if err != nil {
+		return vended, err
+	}
+	vended.Token = token
+	return vended, nil
+}
+
+// create asks Dwolla for the token. One for customer.create is paid for once Dwolla
+// has made it: an attempt that failed costs nothing, and a token that the user
+// cannot pay for is dropped.
+func (v *Vendor) create(ctx context.Context, user User, grant Grant) (Token, error) {
+	creates := grant.Action == ActionCustomerCreate
+	if creates && v.Creations != nil {
+		if err := v.Creations.CheckCreate(user.ID); err != nil {
+			return Token{}, err
 		}
 	}
-	vended.Token, err = v.Dwolla.CreateClientToken(ctx, grant)
-	if err != nil {
-		return vended, fmt.Errorf("creating a client token: %w", err)
+	if creates && v.Enrollment != nil {
+		if err := v.Enrollment.Expect(ctx, user); err != nil {
+			return Token{}, fmt.Errorf("expecting a new Customer: %w", err)
+		}
 	}
-	return vended, nil
+	token, err := v.Dwolla.CreateClientToken(ctx, grant)
+	if err != nil {
+		return Token{}, fmt.Errorf("creating a client token: %w", err)
+	}
+	if creates && v.Creations != nil {
+		if err := v.Creations.PayCreate(ctx, user.ID); err != nil {
+			return Token{}, err
+		}
+	}
+	return token, nil
 }
 
 // Link makes the Customer that href names the user's own, or finds that it is

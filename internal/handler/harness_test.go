@@ -254,6 +254,7 @@ func (w *world) wired(s setup) handler.Config {
 	c.Auth = auth.NewChain(w.registry, append(modes, s.modesAfter...)...)
 	s.limits.Now, s.limits.Logger, s.limits.Registerer = time.Now, logger, w.registry
 	c.Limits = ratelimit.New(s.limits)
+	c.Vendor.Creations = c.Limits
 	c.OpenAPI = api.OpenAPI
 	c.Logger = logger
 	c.Registerer = w.registry

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dropgate/internal/dwolla/emulator"
 	"dropgate/internal/ratelimit"
 )
 
@@ -139,4 +140,70 @@ func TestPagesOfAllowedOriginsMayReadTheLimit(t *testing.T) {
 			t.Errorf("a page may not read %s: %s", name, got.header.Get("Access-Control-Expose-Headers"))
 		}
 	}
+}
+
+// creations is the allowance of tokens for customer.create, in an hour.
+func creations(n int) func(*setup) {
+	return func(s *setup) { s.limits.Create = ratelimit.Limit{N: n, Window: time.Hour} }
+}
+
+func TestAUserGetsTwoTokensForCreatingACustomer(t *testing.T) {
+	w := newWorld(t, creations(2))
+	const create = `{"action":"customer.create"}`
+	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusForbidden, Times: 1})
+	if failed := w.vend(t, carol, create); failed.status != http.StatusBadGateway { // which costs nothing
+		t.Errorf("answer %d, want 502", failed.status)
+	}
+	refused := w.vend(t, alice, create) // likewise: she has a Customer
+	refused.refused(t, http.StatusConflict, "CustomerAlreadyLinked")
+	for range 2 {
+		a := w.vend(t, carol, create)
+		a.vended(t, create)
+	}
+	a := w.vend(t, carol, create)
+	a.refused(t, http.StatusTooManyRequests, "TooManyRequests")
+	for name, want := range map[string]string{
+		"Retry-After": "1800", "RateLimit": `"create";r=0;t=1800`, "RateLimit-Policy": `"create";q=2;w=3600`,
+	} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if !strings.Contains(a.access.text("reason"), "RATE_LIMIT_CREATE") || a.audit.text("outcome") != "TooManyRequests" {
+		t.Errorf("the log says %v, the audit %v", a.access, a.audit)
+	}
+	a = w.vend(t, carol, `{"action":"businessclassifications.read"}`)
+	a.vended(t, `{"action":"businessclassifications.read"}`)
+}
+
+// flowOfFourOwners are the tokens of dwolla-beneficial-owners (docs/limits.md).
+func flowOfFourOwners() []string {
+	flow := []string{"beneficialownership.read", "customer.read", "beneficialowners.read"}
+	for range 4 {
+		flow = append(flow, "beneficialowners.create", "beneficialowners.read", "beneficialowner.documents.create")
+	}
+	return append(flow, "beneficialowners.update", "beneficialowners.update", "customer.update", "beneficialownership.certify", "beneficialownership.read")
+}
+
+func TestTheSmallestLimitFitsFourBeneficialOwners(t *testing.T) {
+	var smallest ratelimit.Limit
+	if err := smallest.UnmarshalText([]byte("25/1h")); err != nil {
+		t.Fatal(err)
+	}
+	if new(ratelimit.Limit).UnmarshalText([]byte("24/1h")) == nil {
+		t.Fatal("there is a smaller limit")
+	}
+	w := newWorld(t, limits(smallest.N, 0))
+	flow := flowOfFourOwners()
+	if len(flow) != 20 {
+		t.Errorf("the flow has %d tokens, and the documents say 20", len(flow))
+	}
+	w.get(t, alice, "/session")
+	for i, action := range flow {
+		a := w.vend(t, alice, `{"action":"`+action+`"}`)
+		if a.status != http.StatusOK {
+			t.Fatalf("token %d, %s: answer %d", i+1, action, a.status)
+		}
+	}
+	w.get(t, alice, "/session")
 }

@@ -15,33 +15,46 @@ type Limit struct {
 	Window time.Duration
 }
 
-// The bounds of a Limit. One drop-in flow asks for nine tokens in a row
-// (dwolla-personal-vcr with a document), and a burst has to let it pass.
+// The bounds of a Limit. A burst has to let the longest flow pass: a Customer with
+// four beneficial owners asks for 20 tokens, and its page for a few sessions beside
+// them (docs/limits.md).
 const (
-	minN, maxN           = 9, 1_000_000
+	minN, maxN           = 25, 1_000_000
 	minWindow, maxWindow = time.Second, 24 * time.Hour
 )
 
 // UnmarshalText reads "60/1m": N, and the Window as time.ParseDuration does; or
 // "off" for no limit.
-func (l *Limit) UnmarshalText(text []byte) error {
-	if string(text) == "off" {
-		*l = Limit{}
-		return nil
+func (l *Limit) UnmarshalText(text []byte) (err error) {
+	*l, err = parse(string(text), minN, "which a Customer with four beneficial owners needs in a row")
+	return err
+}
+
+// Rare is a Limit of what nobody does often: its N is at least 1.
+type Rare struct{ Limit }
+
+// UnmarshalText reads what Limit reads.
+func (r *Rare) UnmarshalText(text []byte) (err error) {
+	r.Limit, err = parse(string(text), 1, "for a first attempt")
+	return err
+}
+
+func parse(text string, least int, why string) (Limit, error) {
+	if text == "off" {
+		return Limit{}, nil
 	}
-	number, window, found := strings.Cut(string(text), "/")
+	number, window, found := strings.Cut(text, "/")
 	n, err := strconv.Atoi(number)
 	d, errWindow := time.ParseDuration(window)
 	switch {
 	case !found || err != nil || errWindow != nil:
-		return errors.New("is neither off nor a number and a time such as 60/1m")
-	case n < minN || n > maxN:
-		return fmt.Errorf("%d is not within %d, which one drop-in component needs in a row, and %d", n, minN, maxN)
+		return Limit{}, errors.New("is neither off nor a number and a time such as 60/1m")
+	case n < least || n > maxN:
+		return Limit{}, fmt.Errorf("%d is not within %d, %s, and %d", n, least, why, maxN)
 	case d < minWindow || d > maxWindow:
-		return fmt.Errorf("%s is not within %s and %s", window, minWindow, maxWindow)
+		return Limit{}, fmt.Errorf("%s is not within %s and %s", window, minWindow, maxWindow)
 	}
-	*l = Limit{n, d}
-	return nil
+	return Limit{n, d}, nil
 }
 
 // interval is how long one request takes to be refilled, in microseconds and
@@ -62,8 +75,9 @@ type Scope string
 
 // The scopes.
 const (
-	User Scope = "user"
-	IP   Scope = "ip"
+	User   Scope = "user"
+	IP     Scope = "ip"
+	Create Scope = "create" // customer.create, by user
 )
 
 // ExceededError says that there were too many requests.

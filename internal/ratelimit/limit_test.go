@@ -9,15 +9,29 @@ import (
 
 func TestLimitsAreReadAsTheyAreWritten(t *testing.T) {
 	for text, want := range map[string]ratelimit.Limit{
-		"60/1m": limit(60, time.Minute), "9/1s": limit(9, time.Second), "1000000/24h": limit(1_000_000, 24*time.Hour), "off": {},
+		"60/1m": limit(60, time.Minute), "25/1s": limit(25, time.Second), "1000000/24h": limit(1_000_000, 24*time.Hour), "off": {},
 	} {
 		var got ratelimit.Limit
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "60", "60/", "/1m", "8/1m", "0/1m", "-9/1m", "1000001/1m", "60/1", "60/999ms", "60/24h1s", "60/-1m", "60 / 1m", "OFF", "6e1/1m", "60/1m/1m"} {
+	for _, text := range []string{"", "60", "60/", "/1m", "9/1m", "24/1m", "0/1m", "-9/1m", "1000001/1m", "60/1", "60/999ms", "60/24h1s", "60/-1m", "60 / 1m", "OFF", "6e1/1m", "60/1m/1m"} {
 		if err := new(ratelimit.Limit).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+func TestARareLimitMayBeOne(t *testing.T) {
+	for text, want := range map[string]ratelimit.Limit{"1/1h": limit(1, time.Hour), "2/1h": limit(2, time.Hour), "off": {}} {
+		var got ratelimit.Rare
+		if err := got.UnmarshalText([]byte(text)); err != nil || got.Limit != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"0/1h", "-1/1h", "1000001/1h", "2/1ms", "2", ""} {
+		if err := new(ratelimit.Rare).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
 	}
@@ -25,7 +39,7 @@ func TestLimitsAreReadAsTheyAreWritten(t *testing.T) {
 
 // FuzzLimit: whatever is accepted lets a burst of N pass, and no more.
 func FuzzLimit(f *testing.F) {
-	for _, seed := range []string{"60/1m", "off", "9/1s", "300/1h30m", "1000000/24h", "8/1m", "60/1m/", "60/+1m", "9/1000000us"} {
+	for _, seed := range []string{"60/1m", "off", "25/1s", "300/1h30m", "1000000/24h", "8/1m", "60/1m/", "60/+1m", "9/1000000us"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

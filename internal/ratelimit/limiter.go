@@ -9,9 +9,10 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Config is what a Limiter needs. Redis and the two limits may be left out.
+// Config is what a Limiter needs. Redis and the three limits may be left out.
 type Config struct {
 	User, IP   Limit
+	Create     Limit         // of tokens for customer.create, for each user
 	Redis      *redis.Client // nil: this process counts alone
 	Secret     []byte        // what the names in Redis derive from; required with Redis
 	Now        func() time.Time
@@ -23,8 +24,10 @@ type Config struct {
 type Limiter struct {
 	user, ip  Limit
 	names     *names
+	create    Limit
 	users     *memory
 	addresses *memory
+	creations *memory
 	shared    *shared // nil without Redis
 	now       func() time.Time
 	limited   *prometheus.CounterVec // scope
@@ -37,16 +40,16 @@ func New(c Config) *Limiter {
 		panic("ratelimit: Redis without a secret")
 	}
 	l := &Limiter{
-		user: c.User, ip: c.IP,
+		user: c.User, ip: c.IP, create: c.Create,
 		names: newNames(c.Secret),
-		users: newMemory(), addresses: newMemory(),
+		users: newMemory(), addresses: newMemory(), creations: newMemory(),
 		now: c.Now,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_rate_limited_total",
-			Help: "Requests that were refused with 429, by whose limit it was: user or ip.",
+			Help: "Requests that were refused with 429, by the limit: user, ip or create (tokens for customer.create).",
 		}, []string{"scope"}),
 	}
-	for _, scope := range []Scope{User, IP} {
+	for _, scope := range []Scope{User, IP, Create} {
 		l.limited.WithLabelValues(string(scope))
 	}
 	c.Registerer.MustRegister(l.limited)

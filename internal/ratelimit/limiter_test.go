@@ -278,8 +278,9 @@ func TestRefusalsAreCountedByWhoseLimitItWas(t *testing.T) {
 	wantExceeded(t, pay(l, "192.0.2.1", "carol"), ratelimit.IP, time.Hour/10)
 	wantExceeded(t, pay(l, "192.0.2.1", "carol"), ratelimit.IP, time.Hour/10)
 	want := `
-# HELP dropgate_rate_limited_total Requests that were refused with 429, by whose limit it was: user or ip.
+# HELP dropgate_rate_limited_total Requests that were refused with 429, by the limit: user, ip or create (tokens for customer.create).
 # TYPE dropgate_rate_limited_total counter
+dropgate_rate_limited_total{scope="create"} 0
 dropgate_rate_limited_total{scope="ip"} 2
 dropgate_rate_limited_total{scope="user"} 1
 `

@@ -64,3 +64,12 @@ func (n *names) user(id string) string {
 	}
 	return n.of(User, id)
 }
+
+// creation is where a user's tokens for customer.create are kept. It is empty for
+// nobody.
+func (n *names) creation(id string) string {
+	if id == "" {
+		return ""
+	}
+	return n.of(Create, id)
+}

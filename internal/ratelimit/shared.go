@@ -99,8 +99,14 @@ const noKey = "dropgate:limit:none"
 // take takes from an address's and a user's limit in one step. An error means
 // that nobody knows whether it did.
 func (s *shared) take(ctx context.Context, address, user string) ([2]int64, error) {
+	return s.takeFor(ctx, address, user, s.terms)
+}
+
+// takeFor is take with other limits: interval and capacity of the first key, then
+// of the second.
+func (s *shared) takeFor(ctx context.Context, address, user string, terms []any) ([2]int64, error) {
 	took, err := s.breaker.Execute(func() ([2]int64, error) {
-		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: s.terms})
+		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: terms})
 		if err != nil && ctx.Err() != nil {
 			err = errGone
 		}
