@@ -29,6 +29,40 @@ func TestWithoutTheProviderBearersGoOn(t *testing.T) {
 	}
 }
 
+// TestAProviderThatComesLateIsFoundAtOnce: until then the replica is not ready, so
+// that a roll-out keeps the old ones. Nobody asks for anything meanwhile.
+func TestAProviderThatComesLateIsFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toProvider.shut()
+	p := w.start(t, nil)
+	until(t, "readiness names the keys", 5*time.Second, func() bool {
+		status, missing := p.readiness(t)
+		return status == http.StatusServiceUnavailable && len(missing) == 1 && missing[0].What == "identity provider keys"
+	})
+	caller := w.bearers(p, 1)[0]
+	during := caller.call(t.Context())
+	if during.what() != unavailable || during.wrong != "" {
+		t.Errorf("a user gets %s %s", during.what(), during.wrong)
+	}
+	<-time.After(5 * time.Second) // how late the provider comes, and not a wait for something
+	w.toProvider.open(t)
+	came := time.Now()
+	until(t, "readiness", time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
+	first := caller.call(t.Context())
+	found := time.Since(came)
+	if first.what() != token || found > time.Second {
+		t.Errorf("%v after the provider came a user gets %s", found, first.what())
+	}
+	theTable.add("the identity provider comes 5 s late", outcome{
+		during: map[string]int{during.what(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
+	})
+	w.toProvider.shut()
+	if status, _ := p.readiness(t); status != http.StatusOK {
+		t.Errorf("readiness when it goes away again: %d", status)
+	}
+}
+
 // TestWithoutTheProviderOnlySignInsFail: who is signed in goes on, who wants to
 // be is told to come again, and can.
 func TestWithoutTheProviderOnlySignInsFail(t *testing.T) {

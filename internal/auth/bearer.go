@@ -119,19 +119,9 @@ type credential struct {
 // cookie, where the same value counts once. Without the header several values
 // are refused: nothing says which one was meant.
 func (b *Bearer) credentials(r *http.Request) ([]credential, error) {
-	var given []credential
-	headers := r.Header["Authorization"]
-	if len(headers) > 1 {
-		return nil, b.reject("several Authorization headers")
-	}
-	if len(headers) == 1 {
-		scheme, token := cutScheme(headers[0])
-		switch {
-		case strings.EqualFold(scheme, "Bearer"):
-			given = append(given, credential{token: token})
-		case strings.EqualFold(scheme, "DPoP"):
-			return nil, b.reject("a DPoP token, and nothing here verifies its proof")
-		}
+	given, err := b.inHeader(r.Header["Authorization"])
+	if err != nil {
+		return nil, err
 	}
 	if b.config.Cookie != "" {
 		cookies := cookieValues(r, b.config.Cookie)
@@ -148,6 +138,24 @@ func (b *Bearer) credentials(r *http.Request) ([]credential, error) {
 		return nil, errNotMine
 	}
 	return given, nil
+}
+
+// inHeader finds the token in the Authorization header.
+func (b *Bearer) inHeader(headers []string) ([]credential, error) {
+	if len(headers) == 0 {
+		return nil, nil
+	}
+	if len(headers) > 1 {
+		return nil, b.reject("several Authorization headers")
+	}
+	scheme, token := cutScheme(headers[0])
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return []credential{{token: token}}, nil
+	case strings.EqualFold(scheme, "DPoP"):
+		return nil, b.reject("a DPoP token, and nothing here verifies its proof")
+	}
+	return nil, nil
 }
 
 // maxTokenCookies bounds the tokens of one request that are verified beside the

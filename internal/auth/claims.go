@@ -13,15 +13,15 @@ import (
 type claims struct {
 	standard jwt.Claims
 	all      map[string]any
+	payload  json.RawMessage // as they were signed
 }
 
-// readClaims reads the claims of a token, and their exact text. The error is
-// invalid, and names the claim of a wrong type (RFC 7519, 4.1).
-func readClaims(token *jwt.JSONWebToken) (claims, json.RawMessage, error) {
+// readClaims reads the claims of a token. The error is invalid, and names the
+// claim of a wrong type (RFC 7519, 4.1).
+func readClaims(token *jwt.JSONWebToken) (claims, error) {
 	var c claims
-	var payload json.RawMessage
-	if token.UnsafeClaimsWithoutVerification(&c.all, &payload) != nil || c.all == nil {
-		return claims{}, nil, invalid("the claims are not a JSON object with unique members")
+	if token.UnsafeClaimsWithoutVerification(&c.all, &c.payload) != nil || c.all == nil {
+		return claims{}, invalid("the claims are not a JSON object with unique members")
 	}
 	r := claimReader{all: c.all}
 	c.standard = jwt.Claims{
@@ -33,7 +33,7 @@ func readClaims(token *jwt.JSONWebToken) (claims, json.RawMessage, error) {
 		NotBefore: r.time("nbf"),
 		IssuedAt:  r.time("iat"),
 	}
-	return c, payload, r.err
+	return c, r.err
 }
 
 // claimReader reads claims of known types. A null counts as an absent claim.

@@ -35,7 +35,7 @@ func (s *signature) VerifySignature(ctx context.Context, token string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	return exactly(v.payload)
+	return exactly(v.claims.payload)
 }
 
 // exactly returns the claims that go-oidc looks at, in the one spelling that they

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,9 +47,26 @@ func usable(raw json.RawMessage) (key, error) {
 	if use := textOf(members["use"]); use != "" && !strings.EqualFold(use, "sig") {
 		return skipped("use is %.40q, not sig", use)
 	}
+	public, err := publicKey(members)
+	if err != nil {
+		return skipped("kty %.40q, crv %.40q: %.200s", textOf(members["kty"]), textOf(members["crv"]), err)
+	}
+	fitting := algorithmsOf(public)
+	if alg := textOf(members["alg"]); alg != "" {
+		fitting = slices.DeleteFunc(fitting, func(a string) bool { return !strings.EqualFold(a, alg) })
+		if len(fitting) == 0 {
+			return skipped("alg %.40q does not fit the key, or is not accepted", alg)
+		}
+	}
+	return key{id: id, algorithms: fitting, public: public}, nil
+}
+
+// publicKey reads the public key of a JWK. The error says why it must not verify
+// anything.
+func publicKey(members map[string]json.RawMessage) (any, error) {
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "priv"} {
 		if value := members[name]; len(value) > 0 && string(value) != "null" {
-			return skipped("its private member %s is published, so that anybody can sign with it", name)
+			return nil, fmt.Errorf("its private member %s is published, so that anybody can sign with it", name)
 		}
 	}
 	own := map[string]json.RawMessage{}
@@ -59,25 +77,19 @@ func usable(raw json.RawMessage) (key, error) {
 	}
 	text, err := json.Marshal(own)
 	if err != nil {
-		return skipped("%.200s", err)
+		return nil, err //nolint:wrapcheck // the caller names the key
 	}
 	var k jose.JSONWebKey
 	if err := k.UnmarshalJSON(text); err != nil {
-		return skipped("kty %.40q, crv %.40q: %.200s", textOf(own["kty"]), textOf(own["crv"]), err)
+		return nil, err //nolint:wrapcheck // likewise
 	}
-	fitting := algorithmsOf(k.Key)
-	if !k.Valid() || len(fitting) == 0 {
-		return skipped("kty %.40q, crv %.40q: not an RSA key of 2048 bits or more, nor one on P-256 or Ed25519",
-			textOf(own["kty"]), textOf(own["crv"]))
+	if !k.Valid() || len(algorithmsOf(k.Key)) == 0 {
+		return nil, errWeakKey
 	}
-	if alg := textOf(members["alg"]); alg != "" {
-		fitting = slices.DeleteFunc(fitting, func(a string) bool { return !strings.EqualFold(a, alg) })
-		if len(fitting) == 0 {
-			return skipped("alg %.40q does not fit the key, or is not accepted", alg)
-		}
-	}
-	return key{id: id, algorithms: fitting, public: k.Key}, nil
+	return k.Key, nil
 }
+
+var errWeakKey = errors.New("not an RSA key of 2048 bits or more, nor one on P-256 or Ed25519")
 
 // algorithmsOf are the signatures that a public key can verify.
 func algorithmsOf(public any) []string {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,33 +239,6 @@ func TestKeysThatWereThereAreNotMissingInAnOutage(t *testing.T) {
 		pass(time.Hour)
 		if err := w.keys.Missing(); err != nil || w.keys.Fault() == nil {
 			t.Errorf("missing: %v, fault: %v", err, w.keys.Fault())
-		}
-	})
-}
-
-// Requests that wait keep connections: the others are answered at once.
-func TestOnlySomeRequestsWaitForKeys(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const all, waiting = 1000, 256
-		w := newWorld(newIDP(published()...))
-		w.idp.serve(discovery, after(time.Hour, text("")))
-		w.run(t)
-		var atOnce, later atomic.Int64
-		var requests sync.WaitGroup
-		for range all {
-			requests.Go(func() {
-				checkUnavailable(t, w, plain())
-				switch time.Since(midnight) {
-				case 0:
-					atOnce.Add(1)
-				case 2 * time.Second:
-					later.Add(1)
-				}
-			})
-		}
-		requests.Wait()
-		if atOnce.Load() != all-waiting || later.Load() != waiting {
-			t.Errorf("%d were answered at once and %d after 2s, want %d and %d", atOnce.Load(), later.Load(), all-waiting, waiting)
 		}
 	})
 }

@@ -39,7 +39,7 @@ func (o *OIDC) readLogoutToken(raw string) (session.Which, error) {
 	if err != nil {
 		return wrong("%s", err)
 	}
-	c, _, err := readClaims(signed)
+	c, err := readClaims(signed)
 	if err != nil {
 		return wrong("%s", err)
 	}

@@ -58,15 +58,7 @@ func TestCredentialsOfDifferentUsersAreRefused(t *testing.T) {
 			"and a stale session, a token of bob's": {edits(token("bob"), func(r *http.Request) { r.Header.Set("Cookie", "__Host-dropgate-session="+staleID) }), []string{refused, "accepted bob"}},
 		} {
 			for i, order := range orders {
-				chain := make([]auth.Mode, 0, len(order))
-				for _, mode := range order {
-					chain = append(chain, modes[mode])
-				}
-				r := b.request(http.MethodPost, "/client-tokens", false)
-				for _, edit := range c.edits {
-					edit(r)
-				}
-				session, err := auth.NewChain(prometheus.NewRegistry(), chain...).Authenticate(r)
+				session, err := chainOf(modes, order).Authenticate(b.edited(c.edits))
 				if got := verdict(session, err); got != c.want[i] {
 					t.Errorf("%q, %s: %s (%v), want %s", order, name, got, err, c.want[i])
 				}
@@ -76,6 +68,23 @@ func TestCredentialsOfDifferentUsersAreRefused(t *testing.T) {
 			t.Errorf("the application was asked %d times, though the user was known", application.calls())
 		}
 	})
+}
+
+func chainOf(modes map[string]auth.Mode, order []string) *auth.Chain {
+	chain := make([]auth.Mode, 0, len(order))
+	for _, mode := range order {
+		chain = append(chain, modes[mode])
+	}
+	return auth.NewChain(prometheus.NewRegistry(), chain...)
+}
+
+// edited is a request of the browser's with edits.
+func (b *browser) edited(edits []func(*http.Request)) *http.Request {
+	r := b.request(http.MethodPost, "/client-tokens", false)
+	for _, edit := range edits {
+		edit(r)
+	}
+	return r
 }
 
 const staleID = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

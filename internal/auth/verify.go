@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,9 +20,8 @@ func (i invalid) Error() string { return string(i) }
 
 // verified is a token whose signature is good.
 type verified struct {
-	claims  claims
-	payload json.RawMessage // the claims, as they were signed
-	keys    *keys           // that it was verified with
+	claims claims
+	keys   *keys // that it was verified with
 }
 
 // maxTokenLength bounds what is parsed, in bytes.
@@ -75,7 +73,7 @@ func (s *KeySet) verify(ctx context.Context, token string, from source, types ..
 		return verified{}, invalid(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
 	}
 	v := verified{keys: at}
-	v.claims, v.payload, err = readClaims(signed)
+	v.claims, err = readClaims(signed)
 	return v, err
 }
 

@@ -26,9 +26,7 @@ func TestCallersQueueShortlyAndInTurn(t *testing.T) {
 		if err := b.Enter(t.Context(), far); !errors.Is(err, bulkhead.ErrFull) || time.Since(started) != 0 {
 			t.Errorf("a fourth one: %v after %v", err, time.Since(started))
 		}
-		if b.Taken() != 1 || b.Waiting() != 3 {
-			t.Errorf("%d taken, %d waiting", b.Taken(), b.Waiting())
-		}
+		wantCounts(t, b, 1, 3)
 		b.Leave()
 		if err := <-turn; err != nil {
 			t.Errorf("the first in the queue: %v", err)
@@ -38,10 +36,15 @@ func TestCallersQueueShortlyAndInTurn(t *testing.T) {
 				t.Errorf("one that waits: %v after %v", err, time.Since(started))
 			}
 		}
-		if b.Taken() != 1 || b.Waiting() != 0 {
-			t.Errorf("%d taken, %d waiting", b.Taken(), b.Waiting())
-		}
+		wantCounts(t, b, 1, 0)
 	})
+}
+
+func wantCounts(t *testing.T, b *bulkhead.Bulkhead, taken, waiting int) {
+	t.Helper()
+	if b.Taken() != taken || b.Waiting() != waiting {
+		t.Errorf("%d taken and %d waiting, want %d and %d", b.Taken(), b.Waiting(), taken, waiting)
+	}
 }
 
 func TestTheDeadlineAndTheCallerEndTheWait(t *testing.T) {
