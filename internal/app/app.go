@@ -105,7 +105,7 @@ func (a *App) open(ctx context.Context, version string) error {
 		BasePath:    c.BasePath,
 		Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
-			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits,
+			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.news,
 		},
 		Auth:           a.authChain(registry, limits),
 		OIDC:           a.oidc,

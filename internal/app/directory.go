@@ -24,6 +24,7 @@ type directory struct {
 	enrollment clienttoken.Enrollment
 	webhooks   handler.Webhooks
 	records    handler.Links
+	news       *customer.News
 }
 
 // openDirectory puts it together.
@@ -33,12 +34,14 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 		return directory{}, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	a.openOutbox(registry)
+	news := customer.NewNews()
 	links := customer.NewLinks(c.api, a.store, c.CustomerCache)
+	links.News = news
 	source, err := a.source(ctx, links)
 	if err != nil {
 		return directory{}, err
 	}
-	var d directory
+	d := directory{news: news}
 	var statuses []customer.StatusSource
 	kept := customer.NewKeptStatus(a.store, c.CustomerCache)
 	reread := customer.NewReread(a.dwolla, c.StatusInterval)
@@ -49,7 +52,7 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 		statuses = append(statuses, reread)
 	}
 	d.directory = customer.NewDirectory(customer.DirectoryConfig{
-		Source: source, Owners: a.dwolla, Statuses: statuses, Registerer: registry,
+		Source: source, Owners: a.dwolla, Statuses: statuses, News: news, Registerer: registry,
 	})
 	var enrollment *customer.Enrollment
 	if !c.EnrollmentKeys.IsZero() {
@@ -68,6 +71,7 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 		Store:      a.store,
 		Enrollment: enrollment,
 		Dwolla:     a.dwolla,
+		News:       news,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
 			links.Forget(userID)
 			kept.Forget(customer)

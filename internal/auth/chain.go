@@ -20,6 +20,20 @@ type Session struct {
 	// request.
 	ByCookie bool
 	Expires  time.Time // when the credentials stop being good; zero if unknown
+	// SignedOut reports whether the sign-in has ended on this replica since the
+	// session was found. It is nil where nothing ends a sign-in.
+	SignedOut func() bool
+}
+
+// Over reports whether the session has ended since it was found, as far as this
+// replica knows: nobody is asked.
+func (s Session) Over() bool {
+	return s.SignedOut != nil && s.SignedOut() || !s.Expires.IsZero() && time.Since(s.Expires) >= maxSkew
+}
+
+// Ended is the rejection of a session that is over.
+func (s Session) Ended() *Rejection {
+	return &Rejection{Mode: s.Mode, Reason: "the sign-in ended while the request was under way"}
 }
 
 // Mode is one way to sign in.

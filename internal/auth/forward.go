@@ -51,6 +51,7 @@ type Forward struct {
 	transport http.RoundTripper
 	flight    singleflight.Group
 	waiting   waiting // requests that wait for the application
+	live      liveCredentials
 	calls     *bulkhead.Bulkhead
 	breaker   *gobreaker.CircuitBreaker[map[string]any]
 	// known remembers users whom the application named, so that the nine tokens
@@ -108,7 +109,9 @@ func (f *Forward) Authenticate(r *http.Request) (Session, error) {
 		return Session{}, errNotMine
 	}
 	digest := digestCredentials(credentials)
+	over := f.live.hold(r.Context(), digest)
 	if session, ok := f.known.Get(digest); ok {
+		session.SignedOut = over
 		return session, nil
 	}
 	charge := ratelimit.FromContext(r.Context())
@@ -128,6 +131,7 @@ func (f *Forward) Authenticate(r *http.Request) (Session, error) {
 	if err := f.pay(r.Context(), digest, session); err != nil {
 		return logUser(session), err
 	}
+	session.SignedOut = over
 	return session, nil
 }
 
@@ -189,6 +193,9 @@ func (f *Forward) ask(credentials http.Header, digest credentialsDigest) (Sessio
 		return Session{}, f.unavailable(err)
 	}
 	if err != nil {
+		if _, refused := errors.AsType[*Rejection](err); refused {
+			f.live.refuse(digest)
+		}
 		return Session{}, err //nolint:wrapcheck // it is that of whoIs
 	}
 	id, _ := claims[f.config.UserClaim].(string)

@@ -132,7 +132,7 @@ func (o *OIDC) Authenticate(r *http.Request) (Session, error) {
 }
 
 func (o *OIDC) session(s session.Session) Session {
-	return Session{User: s.User, Mode: oidcName, ByCookie: true, Expires: s.Expires}
+	return Session{User: s.User, Mode: oidcName, ByCookie: true, Expires: s.Expires, SignedOut: s.Over}
 }
 
 // start begins a session in the place of the one that the browser had, if it

@@ -37,6 +37,43 @@ type Dwolla interface {
 	CreateClientToken(ctx context.Context, grant Grant) (Token, error)
 }
 
+// Changes knows what this replica learns while a request waits for Dwolla.
+type Changes interface {
+	// Watch begins to note what is learnt of the user, and of every Customer that
+	// the user is said to have from then on. Nothing is asked for it.
+	Watch(userID string) Watch
+}
+
+// Watch notes what is learnt. It is for one request.
+type Watch interface {
+	// Restart forgets all that was noted: the user has just got a Customer.
+	Restart()
+	// Learnt says what contradicts a token for the user's own Customer, and for
+	// owner where it is not the zero one.
+	Learnt(own CustomerURL, owner BeneficialOwnerURL) Learnt
+	// End ends the watch.
+	End()
+}
+
+// Learnt is what was learnt of a user's Customer. The zero Learnt is nothing.
+type Learnt struct {
+	Moved     bool           // the user has another Customer or none, or another user has it
+	Status    CustomerStatus // one that gets no tokens, or empty
+	OwnerGone bool           // the beneficial owner is no longer listed
+}
+
+// unwatched is the Watch of a Vendor without Changes.
+type unwatched struct{}
+
+// Restart implements Watch.
+func (unwatched) Restart() {}
+
+// End implements Watch.
+func (unwatched) End() {}
+
+// Learnt implements Watch.
+func (unwatched) Learnt(CustomerURL, BeneficialOwnerURL) Learnt { return Learnt{} }
+
 // Creations is an allowance of tokens for customer.create, for each user: a hoard of
 // them would create many Customers. An error is passed on as it came.
 type Creations interface {
@@ -78,7 +115,8 @@ type Vended struct {
 	Token    Token
 }
 
-// Vendor vends client tokens. All fields but Enrollment and Creations are required.
+// Vendor vends client tokens. All fields but Enrollment, Creations and
+// Changes are required.
 type Vendor struct {
 	API       API
 	Policy    Policy
@@ -88,12 +126,15 @@ type Vendor struct {
 	// who names a Customer has to be linked to it already.
 	Enrollment Enrollment
 	Creations  Creations // nil: no limit
+	// Changes is nil where nothing is learnt between two questions of Directory.
+	Changes Changes
 }
 
 // Vend hands user a token for what req asks, or returns a *Refusal, a *Failure,
 // the error of Creations or that of a context that ended. The checks stand in the order in which
-// they happen, and every one of them runs before Dwolla is asked for the token.
-// Vended is never nil.
+// they happen, and every one of them runs before Dwolla is asked for the token. What
+// this replica has learnt while Dwolla answered counts as well: then the token is
+// dropped. Vended is never nil.
 func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, error) {
 	vended := &Vended{}
 	action, err := ParseAction(req.Action)
@@ -104,7 +145,9 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, err
 	if !v.Policy.Allows(user, action) {
 		return vended, refuse(ActionNotAllowed, "the policy does not allow %s", action)
 	}
-	own, err := v.customer(ctx, user, req.Customer)
+	watch := v.watch(user)
+	defer watch.End()
+	own, err := v.customer(ctx, user, req.Customer, watch)
 	vended.Customer, vended.Enrolled = own.URL, own.enrolled
 	if err != nil {
 		return vended, err
@@ -117,8 +160,34 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request) (*Vended, err
 	if err != nil {
 		return vended, err
 	}
+	if err := contradiction(own.URL, grant, watch.Learnt(own.URL, grant.BeneficialOwner)); err != nil {
+		return vended, err
+	}
 	vended.Token = token
 	return vended, nil
+}
+
+func (v *Vendor) watch(user User) Watch {
+	if v.Changes == nil {
+		return unwatched{}
+	}
+	return v.Changes.Watch(user.ID)
+}
+
+// contradiction is the refusal of a grant for the user's own Customer after what was
+// learnt, or nil.
+func contradiction(own CustomerURL, grant Grant, learnt Learnt) error {
+	switch {
+	case learnt.Status.Inactive():
+		return refuse(CustomerInactive, "the user's Customer became %s while Dwolla answered", learnt.Status)
+	case learnt.Moved && grant.Action == ActionCustomerCreate:
+		return refuse(CustomerAlreadyLinked, "the user got a Customer while Dwolla answered")
+	case learnt.Moved && !own.IsZero():
+		return refuse(CustomerMismatch, "the user's link changed while Dwolla answered")
+	case learnt.OwnerGone:
+		return refuse(CustomerMismatch, "the beneficial owner was removed while Dwolla answered")
+	}
+	return nil
 }
 
 // create asks Dwolla for the token. One for customer.create is paid for once Dwolla
@@ -152,7 +221,12 @@ func (v *Vendor) create(ctx context.Context, user User, grant Grant) (Token, err
 // that already. Errors are those of Vend. Beside one is the Customer that the
 // user has.
 func (v *Vendor) Link(ctx context.Context, user User, href string) (Customer, error) {
-	own, err := v.customer(ctx, user, href)
+	watch := v.watch(user)
+	defer watch.End()
+	own, err := v.customer(ctx, user, href, watch)
+	if err == nil && watch.Learnt(own.URL, BeneficialOwnerURL{}).Moved {
+		err = refuse(CustomerMismatch, "the user's link changed meanwhile")
+	}
 	return own.Customer, err
 }
 
@@ -166,7 +240,7 @@ type customerOfUser struct {
 // customer returns the user's own Customer. One that the request names must be
 // it, and is refused, not replaced, when it is not; a user who has none may prove
 // that it is (Enroll).
-func (v *Vendor) customer(ctx context.Context, user User, href string) (customerOfUser, error) {
+func (v *Vendor) customer(ctx context.Context, user User, href string, watch Watch) (customerOfUser, error) {
 	found, err := v.Directory.Customer(ctx, user)
 	own := customerOfUser{Customer: found}
 	if errors.Is(err, ErrNoCustomer) {
@@ -182,7 +256,7 @@ func (v *Vendor) customer(ctx context.Context, user User, href string) (customer
 		return own, refuse(CustomerMismatch, "customer link: %v", err)
 	}
 	if own.URL.IsZero() && v.Enrollment != nil {
-		return v.enroll(ctx, user, named)
+		return v.enroll(ctx, user, named, watch)
 	}
 	if named != own.URL {
 		return own, refuse(CustomerMismatch, "the request names Customer %s", named.ID())
@@ -192,11 +266,12 @@ func (v *Vendor) customer(ctx context.Context, user User, href string) (customer
 
 // enroll makes the named Customer the user's own, if it can be proven to be. What
 // the directory has been told of the Customer counts beside what Dwolla says.
-func (v *Vendor) enroll(ctx context.Context, user User, named CustomerURL) (customerOfUser, error) {
+func (v *Vendor) enroll(ctx context.Context, user User, named CustomerURL, watch Watch) (customerOfUser, error) {
 	enrolled, err := v.Enrollment.Enroll(ctx, user, named)
 	if err != nil {
 		return customerOfUser{}, err
 	}
+	watch.Restart() // the directory hears of the new Customer below
 	own := customerOfUser{enrolled, true}
 	found, err := v.Directory.Customer(ctx, user)
 	switch {

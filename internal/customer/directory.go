@@ -29,13 +29,15 @@ type StatusSource interface {
 }
 
 // DirectoryConfig says what a directory is made of. All fields but Statuses
-// are required.
+// and News are required.
 type DirectoryConfig struct {
 	Source Source
 	Owners Owners
 	// Statuses are asked in this order, so the cheapest should be the first.
 	// Where there are none, Dwolla alone refuses what it does not want.
-	Statuses   []StatusSource
+	Statuses []StatusSource
+	// News is told of every answer. It may be nil.
+	News       *News
 	Registerer prometheus.Registerer
 }
 
@@ -45,6 +47,7 @@ type Directory struct {
 	source   Source
 	owners   *ownerLists
 	statuses []StatusSource
+	news     *News
 	requests *prometheus.CounterVec // outcome
 }
 
@@ -52,8 +55,9 @@ type Directory struct {
 func NewDirectory(c DirectoryConfig) *Directory {
 	d := &Directory{
 		source:   c.Source,
-		owners:   newOwnerLists(c.Owners),
+		owners:   newOwnerLists(c.Owners, c.News),
 		statuses: c.Statuses,
+		news:     c.News,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_directory_requests_total",
 			Help: "Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Remembered answers count too.",
@@ -83,6 +87,11 @@ func (d *Directory) Customer(ctx context.Context, user clienttoken.User) (client
 // gets no tokens. One that cannot say is an outage: it might have said that.
 func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoken.Customer, error) {
 	url, err := d.source.Customer(ctx, user)
+	if err == nil || errors.Is(err, clienttoken.ErrNoCustomer) {
+		// Before the statuses are asked: they are news to those who wait for a token
+		// of that Customer.
+		d.news.Of(user.ID, url)
+	}
 	if err != nil {
 		return clienttoken.Customer{}, err
 	}
@@ -93,6 +102,7 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 		case err != nil:
 			return clienttoken.Customer{}, fmt.Errorf("reading the status of Customer %s: %w", url.ID(), err)
 		case status.Inactive():
+			d.news.Status(url, status)
 			customer.Status = status
 			return customer, nil
 		case customer.Status == "":

@@ -166,6 +166,7 @@ func (e *Enrollment) link(ctx context.Context, attempt Attempt, customer clientt
 	err := e.store.Enroll(ctx, attempt)
 	switch {
 	case err == nil:
+		e.links.News.Linked(attempt.UserID, customer)
 		return nil
 	case errors.Is(err, ErrUnlinked):
 		return mismatch(customer, "was unlinked from this user")

@@ -28,6 +28,7 @@ type InboxConfig struct {
 	Enrollment *Enrollment
 	Dwolla     Customers
 	Changed    func(userID string, customer clienttoken.CustomerURL) // what is remembered of them is no longer true
+	News       *News                                                 // is told of every change; may be nil
 	API        clienttoken.API
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
@@ -208,7 +209,7 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 		i.config.Logger.Warn().Str("event_id", event.ID).Str("customer", event.CustomerID).Err(err).Msg("a new Customer was not linked")
 		err = i.config.Store.Settle(ctx, event.ID, work.effect, time.Now())
 	}
-	i.changed(event, work.effect)
+	i.changed(event, work.effect, err)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrSettled): // by another replica, which took our lease over
@@ -224,12 +225,20 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 }
 
 // changed makes this replica forget what an event may have changed, also when
-// nobody knows whether it has.
-func (i *Inbox) changed(event Event, effect Effect) {
+// nobody knows whether it has. What it did change is news.
+func (i *Inbox) changed(event Event, effect Effect, settled error) {
 	customer, err := clienttoken.ParseCustomerID(i.config.API, event.CustomerID)
-	if err == nil {
-		i.config.Changed(effect.UserID, customer)
+	if err != nil {
+		return
 	}
+	i.config.Changed(effect.UserID, customer)
+	if settled != nil {
+		return
+	}
+	if effect.UserID != "" {
+		i.config.News.Linked(effect.UserID, customer)
+	}
+	i.config.News.Status(customer, clienttoken.CustomerStatus(effect.Status))
 }
 
 // postpone lets an event wait for its next attempt, or gives it up after four

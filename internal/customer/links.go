@@ -50,6 +50,8 @@ const storePatience = 5 * time.Second
 // and one that was removed here at once. So whoever gives the Customer of one
 // user to another has to expect that both have it for that long.
 type Links struct {
+	News *News // is told of every change here; may be nil
+
 	api   clienttoken.API
 	store Store
 	known *cache[clienttoken.CustomerURL] // by user id
@@ -100,6 +102,7 @@ func (l *Links) Link(ctx context.Context, userID string, customer clienttoken.Cu
 	err := l.store.Link(ctx, userID, customer.ID())
 	switch {
 	case err == nil:
+		l.News.Linked(userID, customer)
 		return nil
 	case errors.Is(err, ErrUserLinked), errors.Is(err, ErrCustomerLinked):
 		return fmt.Errorf("linking Customer %s: %w", customer.ID(), err)
@@ -110,7 +113,10 @@ func (l *Links) Link(ctx context.Context, userID string, customer clienttoken.Cu
 
 // Unlink frees the user and the Customer, and does nothing when there is none.
 func (l *Links) Unlink(ctx context.Context, userID string) error {
-	defer l.Forget(userID) // an error may stand for a link that was removed
+	defer func() { // an error may stand for a link that was removed
+		l.Forget(userID)
+		l.News.Of(userID, clienttoken.CustomerURL{})
+	}()
 	if err := l.store.Unlink(ctx, userID); err != nil {
 		return storeFault(ctx, err)
 	}

@@ -24,14 +24,15 @@ type Owners interface {
 type ownerLists struct {
 	dwolla Owners
 	lists  *cache[[]clienttoken.BeneficialOwnerURL]
+	news   *News
 }
 
 // ownersLife is for how long a list is remembered. It is short for the sake of
 // deleted owners only.
 const ownersLife = time.Minute
 
-func newOwnerLists(dwolla Owners) *ownerLists {
-	return &ownerLists{dwolla: dwolla, lists: newCache[[]clienttoken.BeneficialOwnerURL](ownersLife)}
+func newOwnerLists(dwolla Owners, news *News) *ownerLists {
+	return &ownerLists{dwolla: dwolla, news: news, lists: newCache[[]clienttoken.BeneficialOwnerURL](ownersLife)}
 }
 
 // have reports whether owner is one of customer's. It asks Dwolla when nothing
@@ -41,7 +42,11 @@ func (o *ownerLists) have(ctx context.Context, customer clienttoken.CustomerURL,
 	list := func() ([]clienttoken.BeneficialOwnerURL, error) {
 		return o.lists.get(ctx, customer.ID(), func(ctx context.Context) ([]clienttoken.BeneficialOwnerURL, error) {
 			asked = true
-			return o.dwolla.ListBeneficialOwners(ctx, customer)
+			owners, err := o.dwolla.ListBeneficialOwners(ctx, customer)
+			if err == nil {
+				o.news.Owners(customer, owners)
+			}
+			return owners, err
 		})
 	}
 	owners, err := list()

@@ -85,6 +85,9 @@ func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
 	}
 	customer, err := h.Vendor.Link(changing(r), session.User, named.Href)
 	recordOf(r).customer = customer.URL.ID()
+	if err == nil && session.Over() {
+		err = session.Ended()
+	}
 	if err != nil {
 		return err
 	}

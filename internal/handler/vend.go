@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
 )
 
 type clientTokenResponse struct {
@@ -24,6 +25,9 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	vended, err := h.Vendor.Vend(changing(r), session.User, request)
+	if err == nil && session.Over() { // while Dwolla answered: the token is dropped
+		vended.Token, err = clienttoken.Token{}, session.Ended()
+	}
 	recordOf(r).vended(vended)
 	if err != nil {
 		return err
