@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,7 +21,9 @@ func TestRememberedUsersTakeSixMebibytesAtMost(t *testing.T) {
 		}),
 	})
 	ask := func(n int) {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
 		r.Header.Set("Cookie", fmt.Sprint("sid=", n))
 		_, _ = forward.Authenticate(r)
 	}
