@@ -229,12 +229,16 @@ func TestWhatOneDatabaseExportsAnotherImports(t *testing.T) {
 			}
 		}
 		d.good("link", `o'hara, "ann"`, alicesCustomer)
+		d.good("link", `=cmd|' /C calc'!A0`, bobsCustomer)
 		exported := d.good("export")
+		if !strings.Contains(exported, "\n'=cmd|") {
+			t.Error("a spreadsheet would execute a user id")
+		}
 		other := newTools(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"))
 		if got := other.pipe(exported, "import", "-"); got.fault != nil {
 			t.Fatalf("%+v", got)
 		}
-		if again := other.good("export"); again != exported || strings.Count(again, "\n") != links+2 {
+		if again := other.good("export"); again != exported || strings.Count(again, "\n") != links+3 {
 			t.Errorf("the other database has %d lines, and they are not the same", strings.Count(again, "\n"))
 		}
 		got := d.pipe(many(links)+"zoe,nonsense\n", "import", "-dry-run", "-")
@@ -348,5 +352,22 @@ func TestTheToolsNameWhatIsWrongWithTheDatabaseAndNoPassword(t *testing.T) {
 	maps.Copy(settings, map[string]string{"CUSTOMER_SOURCE": "lookup"})
 	if err := app.Customers(t.Context(), []string{"export"}, environ(settings), app.Streams{}); err == nil || !strings.Contains(err.Error(), "CUSTOMER_SOURCE: is not database") {
 		t.Errorf("another source: %v", err)
+	}
+}
+
+func TestASQLiteFileThatOthersCanReadIsAWarning(t *testing.T) {
+	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true, 0o620: true} {
+		path := filepath.Join(t.TempDir(), "links.db")
+		newTools(t, "sqlite:"+path).good("link", "carol", alicesCustomer)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + path, "LOG_LEVEL": "warn"})
+		if got := strings.Contains(s.logs.String(), "chmod 600 "+path); got != warned {
+			t.Errorf("%o: warned %v, want %v", mode, got, warned)
+		}
+		if got := s.vend(t, "carol", readCustomer); got.status != 200 { // it is no fault
+			t.Errorf("%o: %d %s", mode, got.status, got.body)
+		}
 	}
 }

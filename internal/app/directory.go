@@ -98,6 +98,11 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.store = store // that it cannot be reached is watched for
+	if path, found := strings.CutPrefix(a.config.DatabaseURL.Reveal(), "sqlite:"); found {
+		for _, file := range customer.OpenToOthers(path) {
+			a.log.Warn().Str("file", file).Msgf("DATABASE_URL: other users of this machine can read or write the file: chmod 600 %s", file)
+		}
+	}
 	return nil
 }
 

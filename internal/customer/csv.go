@@ -144,7 +144,7 @@ func (c *csvRun) parse(number int, line string) (Link, error) {
 	case len(fields) != 2:
 		return Link{}, fmt.Errorf("%d fields, want 2: a user id and a Customer", len(fields))
 	}
-	user, named := fields[0], fields[1]
+	user, named := original(fields[0]), fields[1]
 	if !clienttoken.ValidUserID(user) {
 		return Link{}, errors.New("the user id is not 1 to 255 printable characters")
 	}
@@ -202,35 +202,4 @@ func (l *lineReader) next() (string, error) {
 		text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as spreadsheets write it
 	}
 	return text, nil
-}
-
-// ExportCSV writes all links to w, in the form that [ImportCSV] reads, with a
-// header, and returns how many. A link that is made or removed meanwhile may or
-// may not be among them.
-func (d *Database) ExportCSV(ctx context.Context, w io.Writer) (links int, err error) {
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{"user", "customer"}); err != nil {
-		return 0, fmt.Errorf("writing the header: %w", err)
-	}
-	for after := ""; ; {
-		page, err := d.List(ctx, after, pageSize)
-		if err != nil {
-			return links, err
-		}
-		for _, link := range page {
-			if err := out.Write([]string{link.UserID, link.CustomerID}); err != nil {
-				return links, fmt.Errorf("writing link %d: %w", links+1, err)
-			}
-			links++
-			after = link.UserID
-		}
-		if len(page) < pageSize {
-			break
-		}
-	}
-	out.Flush()
-	if err := out.Error(); err != nil {
-		return links, fmt.Errorf("writing the links: %w", err)
-	}
-	return links, nil
 }

@@ -106,6 +106,19 @@ func checkFile(path string) error {
 	return nil
 }
 
+// OpenToOthers returns those of a SQLite database's files that other users of the
+// machine may read or write: path itself, and the log and the index beside it.
+func OpenToOthers(path string) []string {
+	const others = 0o077
+	var files []string
+	for _, file := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&others != 0 {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // openPool opens up to n connections to the file. They stay open, since a
 // connection costs far more than a query.
 func openPool(path string, n int, options string) (*sql.DB, error) {
