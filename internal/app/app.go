@@ -201,7 +201,7 @@ func (a *App) authChain(registry prometheus.Registerer, limits *ratelimit.Limite
 			}))
 		}
 	}
-	return auth.NewChain(registry, modes...)
+	return auth.NewChain(registry, modes...).Comparing(a.config.userIDs())
 }
 
 // claims are the names of the claims that are read after the sign-in.

@@ -61,7 +61,7 @@ type Config struct {
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"how long the answer is believed: 0s to 5m"`
 	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"for proxy: holds the user's id"`
 	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" help:"required for proxy: what the proxy sends in X-Proxy-Secret, at least 16 characters"`
-	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer, oidc and forward"`
+	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer, oidc and forward; with email, all user ids are compared without regard to capitals"`
 
 	SessionStore    string             `env:"SESSION_STORE" envDefault:"memory" help:"where the sessions of oidc are: memory, for one replica, or redis"`
 	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" help:"comma-separated base64 keys of 32 bytes or more, 8 at most, for oidc: the first one seals sessions and sign-ins, all open them (default: derived from AUTH_OIDC_CLIENT_SECRET)"`
@@ -75,7 +75,7 @@ type Config struct {
 	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database, and for webhooks: sqlite:FILE, made on first start, for one replica; or postgres://user:password@host:5432/name. For query: the application's own postgres://…"`
 	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" help:"required for lookup: such as https://app.internal/users/{user}/dwolla-customer; https in production"`
 	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" help:"for lookup: sent to the application as a bearer token, at least 16 characters"`
-	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" help:"required for query: one SELECT of one column, a Customer's id or URL, by the user's id as $1"`
+	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" help:"required for query: one SELECT of two columns by the user's id as $1: the user's id as the row has it, and a Customer's id or URL"`
 	CustomerCache  time.Duration      `env:"CUSTOMER_CACHE" envDefault:"10s" help:"how long a user's Customer and its status are believed: 0s to 5m"`
 	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"how often a Customer's status is read from Dwolla, for services without webhooks: 10s to 24h, or 0s for never"`
 	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" help:"comma-separated base64 keys of 32 bytes or more, the first one signs: lets users of database create their Customers themselves (default: none)"`
@@ -143,6 +143,9 @@ func loadDirectory(environ []string) (Config, error) {
 	f.checkDatabase(&c)
 	return c.unless(f)
 }
+
+// userIDs is how the application's user ids are compared.
+func (c *Config) userIDs() clienttoken.UserIDs { return clienttoken.UserIDsOf(c.UserClaim) }
 
 // unless returns the configuration, or a *ConfigError when it has faults.
 func (c Config) unless(f faults) (Config, error) {

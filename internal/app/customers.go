@@ -25,7 +25,8 @@ const customersUsage = `usage: server customers import [-dry-run] FILE.csv|-
        server customers show USER
 
 They work on the links of CUSTOMER_SOURCE=database, and need DWOLLA_ENVIRONMENT
-and DATABASE_URL alone (DWOLLA_BASE_URL where the service has one). A running
+and DATABASE_URL alone (DWOLLA_BASE_URL and AUTH_USER_CLAIM where the service
+has them: with email, capitals in USER make no difference). A running
 service notices a change within CUSTOMER_CACHE, and writes its audit entry.
 CUSTOMER is an id or a URL.
 
@@ -63,6 +64,7 @@ func Customers(ctx context.Context, args, environ []string, std Streams) error {
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	store.Compare(c.userIDs())
 	d := directoryTools{
 		api: c.api, store: store, std: std,
 		records: customer.Records{API: c.api, Links: customer.NewLinks(c.api, store, 0), Store: store},
@@ -179,8 +181,8 @@ func (d directoryTools) show(ctx context.Context, user string) error {
 }
 
 func checkUserID(arg string) error {
-	if !clienttoken.ValidUserID(arg) {
-		return errors.New("USER is not 1 to 255 printable characters")
+	if err := clienttoken.CheckUserID(arg); err != nil {
+		return fmt.Errorf("USER: %w", err)
 	}
 	return nil
 }

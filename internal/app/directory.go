@@ -97,6 +97,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if store == nil {
 		return err
 	}
+	store.Compare(a.config.userIDs())
 	a.store = store // that it cannot be reached is watched for
 	if path, found := strings.CutPrefix(a.config.DatabaseURL.Reveal(), "sqlite:"); found {
 		for _, file := range customer.OpenToOthers(path) {
@@ -187,6 +188,7 @@ func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	if a.query, err = customer.NewQuery(c.DatabaseURL, c.CustomerQuery, c.api); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	a.query.Compare(c.userIDs())
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	if err := a.query.Check(ctx); errors.Is(err, customer.ErrQuery) {

@@ -57,7 +57,7 @@ func querySource(t *testing.T) source {
 		`INSERT INTO users VALUES ('carol', '`+alicesCustomer+`'), ('mallory', NULL)`)
 	g, at := through(t, withPassword(t, at))
 	return source{g, map[string]string{
-		"CUSTOMER_SOURCE": "query", "DATABASE_URL": at, "CUSTOMER_QUERY": "SELECT customer FROM users WHERE id = $1",
+		"CUSTOMER_SOURCE": "query", "DATABASE_URL": at, "CUSTOMER_QUERY": "SELECT id, customer FROM users WHERE id = $1",
 	}}
 }
 
@@ -196,7 +196,7 @@ func (w *world) refuses(t *testing.T, changes map[string]string) string {
 
 func TestAQueryThatDoesNotFitEndsTheStart(t *testing.T) {
 	w, application := newWorld(t), querySource(t)
-	for _, statement := range []string{"SELECT customer FROM people WHERE id = $1", "SELECT id, customer FROM users WHERE id = $1", "nonsense"} {
+	for _, statement := range []string{"SELECT id, customer FROM people WHERE id = $1", "SELECT customer FROM users WHERE id = $1", "nonsense"} {
 		settings := maps.Clone(application.settings)
 		settings["CUSTOMER_QUERY"] = statement
 		if why := w.refuses(t, settings); !strings.HasPrefix(why, "CUSTOMER_QUERY: ") || strings.Contains(why, databasePassword) {
@@ -211,7 +211,7 @@ func TestAQueryThatCannotBeCheckedAtTheStartIsCheckedLater(t *testing.T) {
 	w, application := newWorld(t), querySource(t)
 	application.shut()
 	settings := maps.Clone(application.settings)
-	settings["CUSTOMER_QUERY"] = "SELECT customer FROM people WHERE id = $1"
+	settings["CUSTOMER_QUERY"] = "SELECT id, customer FROM people WHERE id = $1"
 	s := w.start(t, settings)
 	answers(t, "while it is away", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	application.open(t)

@@ -62,6 +62,7 @@ func (r *Rejection) Error() string { return r.Mode + ": " + r.Reason }
 // Chain is an ordered list of modes.
 type Chain struct {
 	modes    []Mode
+	users    clienttoken.UserIDs
 	requests *prometheus.CounterVec // mode, outcome
 }
 
@@ -78,12 +79,26 @@ func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
 	return c
 }
 
+// Comparing returns c with user ids that are compared in that way, whatever mode
+// names the user.
+func (c *Chain) Comparing(users clienttoken.UserIDs) *Chain {
+	c.users = users
+	return c
+}
+
+// ask is the mode's answer, with the user id in its canonical form.
+func (c *Chain) ask(m Mode, r *http.Request) (Session, error) {
+	session, err := m.Authenticate(r)
+	session.User.ID = c.users.Canonical(session.User.ID)
+	return session, err //nolint:wrapcheck // of this package
+}
+
 // Authenticate returns the session of the request, a *Rejection, a
 // *clienttoken.Failure, an *ratelimit.ExceededError or the error of the request's
 // context. The first mode with a credential of its kind in the request decides. Beside an error the session is only good for the log.
 func (c *Chain) Authenticate(r *http.Request) (Session, error) {
 	for i, m := range c.modes {
-		session, err := m.Authenticate(r)
+		session, err := c.ask(m, r)
 		if errors.Is(err, errNotMine) {
 			continue
 		}
@@ -111,7 +126,7 @@ func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
 		if _, elsewhere := m.(*Forward); elsewhere {
 			continue
 		}
-		second, err := m.Authenticate(looking)
+		second, err := c.ask(m, looking)
 		if _, bad := errors.AsType[*Rejection](err); bad || errors.Is(err, errNotMine) {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
 )
 
 // Whatever the headers of the mode proxy hold, each line being one of several:
@@ -33,7 +34,7 @@ func FuzzProxy(f *testing.F) {
 		hidden := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 		length := utf8.RuneCountInString(users)
 		want := refused
-		if fromProxy && secrets == proxySecret && length >= 1 && length <= 255 && !strings.ContainsFunc(users, hidden) {
+		if fromProxy && secrets == proxySecret && length >= 1 && length <= 255 && !strings.ContainsFunc(users, hidden) && clienttoken.ValidUserID(users) {
 			want = "accepted " + users + " by cookie"
 		}
 		session, err := chain.Authenticate(r)

@@ -55,6 +55,7 @@ type Attempt struct {
 // Link implements [Store]. It is an operator's word, and holds in spite of an
 // earlier unlink.
 func (d *Database) Link(ctx context.Context, userID, customerID string) error {
+	userID = d.users.Canonical(userID)
 	return d.changing(ctx, func(ctx context.Context, tx querier) ([]Change, error) {
 		return insertLink(ctx, tx, Link{UserID: userID, CustomerID: strings.ToLower(customerID)}, func() (int64, error) {
 			return change(ctx, tx, "writing a link",
@@ -67,6 +68,7 @@ func (d *Database) Link(ctx context.Context, userID, customerID string) error {
 // Unlink implements [Store]. Attempts to link that began before it fail, and the
 // user cannot link the same Customer again.
 func (d *Database) Unlink(ctx context.Context, userID string) error {
+	userID = d.users.Canonical(userID)
 	return d.changing(ctx, func(ctx context.Context, tx querier) ([]Change, error) {
 		// From here to the commit no attempt to link gets on (lockUnlinks).
 		now := time.Now().UnixMilli()
@@ -107,7 +109,7 @@ func (d *Database) Begin(ctx context.Context, userID, customerID string) (Moment
 	var forbidden bool
 	err := d.reads.QueryRowContext(ctx, `SELECT unlinks,
 		EXISTS (SELECT 1 FROM dropgate_unlinked WHERE user_id = $1 AND customer_id = $2) FROM dropgate_unlinks`,
-		userID, strings.ToLower(customerID)).Scan(&now, &forbidden)
+		d.users.Canonical(userID), strings.ToLower(customerID)).Scan(&now, &forbidden)
 	switch {
 	case err != nil:
 		return 0, queryFault(ctx, "beginning to link", err)
@@ -139,7 +141,7 @@ func (d *Database) Enroll(ctx context.Context, a Attempt) error {
 
 // enroll is Enroll within a transaction. Commit also after ErrUnlinked.
 func (d *Database) enroll(ctx context.Context, tx querier, a Attempt) ([]Change, error) {
-	a.CustomerID = strings.ToLower(a.CustomerID)
+	a.UserID, a.CustomerID = d.users.Canonical(a.UserID), strings.ToLower(a.CustomerID)
 	// Wait for an unlink under way, and keep others off until the commit: a
 	// statement of PostgreSQL's does not see what others commit while it runs.
 	// SQLite has one writer.

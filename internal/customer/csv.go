@@ -145,8 +145,8 @@ func (c *csvRun) parse(number int, line string) (Link, error) {
 		return Link{}, fmt.Errorf("%d fields, want 2: a user id and a Customer", len(fields))
 	}
 	user, named := original(fields[0]), fields[1]
-	if !clienttoken.ValidUserID(user) {
-		return Link{}, errors.New("the user id is not 1 to 255 printable characters")
+	if err := clienttoken.CheckUserID(user); err != nil {
+		return Link{}, err
 	}
 	customer, err := clienttoken.ParseCustomer(c.API, named)
 	if err != nil {

@@ -232,7 +232,7 @@ func progressIsTold(t *testing.T, open func() *customer.Database) {
 func whatIsExportedCanBeImported(t *testing.T, open func() *customer.Database) {
 	d := open()
 	users := []string{
-		"ann", "a,b", `a"b`, `"ab"`, `"`, "=1+1", "-1", "+1", "@x", " a ", "🦆", "é", `\.`, "user", "a;b", "#x", "'x'", "\ufffc",
+		"ann", "a,b", `a"b`, `"ab"`, `"`, "=1+1", "-1", "+1", "@x", "🦆", "é", `\.`, "user", "a;b", "#x", "'x'", "\ufffc",
 	}
 	want := map[string]string{}
 	for i, user := range users {

@@ -34,6 +34,7 @@ type Database struct {
 	path string
 	file fs.FileInfo
 
+	users   clienttoken.UserIDs
 	dialect goose.Dialect
 	// skipLocked ends a SELECT whose rows only one of many callers may get.
 	// SQLite has no word for it and needs none.
@@ -45,6 +46,10 @@ type Database struct {
 	migrated   atomic.Bool
 	unmigrated atomic.Pointer[error] // why the last attempt failed
 }
+
+// Compare sets how user ids are compared: they are stored in their canonical
+// form. Call it before anything else uses the database.
+func (d *Database) Compare(users clienttoken.UserIDs) { d.users = users }
 
 // answerTimeout is within which a database has to answer. Without it, a server
 // whose host vanished would hold a caller for as long as TCP hopes.

@@ -109,7 +109,7 @@ func (i *Import) Close() {
 // Add links the rows, of which UserID and CustomerID count. Of two rows that
 // exclude each other the first wins.
 func (i *Import) Add(ctx context.Context, rows []Link) (Batch, error) {
-	batch, err := encodeBatch(rows)
+	batch, err := i.database.encodeBatch(rows)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -151,7 +151,7 @@ type batch struct {
 	rows int
 }
 
-func encodeBatch(rows []Link) (batch, error) {
+func (d *Database) encodeBatch(rows []Link) (batch, error) {
 	type row struct {
 		User     string `json:"u"`
 		Customer string `json:"c"`
@@ -162,7 +162,7 @@ func encodeBatch(rows []Link) (batch, error) {
 		if !utf8.ValidString(link.UserID) { // JSON would make it another user's
 			return batch{}, fmt.Errorf("row %d: the user id is not UTF-8", n)
 		}
-		value, err := json.Marshal(row{link.UserID, strings.ToLower(link.CustomerID)})
+		value, err := json.Marshal(row{d.users.Canonical(link.UserID), strings.ToLower(link.CustomerID)})
 		if err != nil {
 			return batch{}, fmt.Errorf("row %d: %w", n, err)
 		}

@@ -22,7 +22,7 @@ type Link struct {
 
 // Customer implements [Store].
 func (d *Database) Customer(ctx context.Context, userID string) (string, error) {
-	customerID, err := d.readID(ctx, `SELECT customer_id FROM dropgate_links WHERE user_id = $1`, userID)
+	customerID, err := d.readID(ctx, `SELECT customer_id FROM dropgate_links WHERE user_id = $1`, d.users.Canonical(userID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", clienttoken.ErrNoCustomer
 	}
@@ -56,7 +56,7 @@ func (d *Database) readID(ctx context.Context, query, id string) (found string, 
 func (d *Database) Find(ctx context.Context, userID string) (Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	links, err := d.links(ctx, `SELECT user_id, customer_id, linked_at FROM dropgate_links WHERE user_id = $1`, userID)
+	links, err := d.links(ctx, `SELECT user_id, customer_id, linked_at FROM dropgate_links WHERE user_id = $1`, d.users.Canonical(userID))
 	if err != nil {
 		return Link{}, err
 	}
@@ -107,7 +107,7 @@ func (d *Database) Expect(ctx context.Context, correlationID, userID string) err
 	defer cancel()
 	_, err := change(ctx, d.writes, "remembering a correlation id",
 		`INSERT INTO dropgate_correlations (correlation_id, user_id, handed_out_at) VALUES ($1, $2, $3)
-		ON CONFLICT (correlation_id) DO NOTHING`, correlationID, userID, time.Now().UnixMilli())
+		ON CONFLICT (correlation_id) DO NOTHING`, correlationID, d.users.Canonical(userID), time.Now().UnixMilli())
 	return err
 }
 

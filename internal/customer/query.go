@@ -23,6 +23,7 @@ var ErrQuery = errors.New("the query does not fit")
 // PostgreSQL database of its own: one SELECT finds them there.
 type Query struct {
 	api     clienttoken.API
+	users   clienttoken.UserIDs
 	pool    *sql.DB
 	text    string // the statement, as a table
 	checked atomic.Bool
@@ -37,9 +38,10 @@ const (
 )
 
 // NewQuery returns a source that asks the database at url (see [OpenPostgres])
-// by statement, a SELECT of one column whose one parameter, $1, is the user's id:
+// by statement, a SELECT of two columns whose one parameter, $1, is the user's id:
+// the user's id as the row has it, and the Customer:
 //
-//	SELECT dwolla_customer FROM users WHERE id = $1
+//	SELECT id, dwolla_customer FROM users WHERE id = $1
 //
 // It does not connect; see [Query.Check]. No error of the Query holds the url
 // or the password.
@@ -53,6 +55,9 @@ func NewQuery(url clienttoken.Secret, statement string, api clienttoken.API) (*Q
 	table := " FROM (\n" + strings.TrimRight(statement, "; \t\r\n") + "\n) AS dropgate"
 	return &Query{api: api, pool: pool, text: table}, nil
 }
+
+// Compare sets how user ids are compared. Call it before the first question.
+func (q *Query) Compare(users clienttoken.UserIDs) { q.users = users }
 
 // Close ends all connections.
 func (q *Query) Close() error {
@@ -85,8 +90,9 @@ func (q *Query) Check(ctx context.Context) error {
 		if len(found.ParamOIDs) != 1 {
 			return fmt.Errorf("%w: it has %d parameters, want one, $1, the user's id", ErrQuery, len(found.ParamOIDs))
 		}
-		if len(found.Fields) != 1 {
-			return fmt.Errorf("%w: it returns %d columns, want one, the Customer", ErrQuery, len(found.Fields))
+		if len(found.Fields) != 2 {
+			return fmt.Errorf("%w: it returns %d columns, want two, the user's id as the row has it and the Customer:"+
+				" SELECT id, dwolla_customer FROM users WHERE id = $1", ErrQuery, len(found.Fields))
 		}
 		return nil
 	})
@@ -109,8 +115,8 @@ func (q *Query) fault(ctx context.Context, doing string, err error) error {
 // clienttoken.ErrNoCustomer; more than one row, and a value that is no id or
 // URL of a Customer of the API, are a *clienttoken.Failure.
 //
-// So is a user id that is not what the statement compares, byte by byte: with
-// $1::bigint, "ann" is no number, and "01" would be the user 1.
+// So is a row of another user id, byte by byte: a collation, a type or a function
+// in the statement may take two users for one.
 func (q *Query) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 	if !q.checked.Load() {
 		if err := q.Check(ctx); err != nil {
@@ -128,8 +134,8 @@ func (q *Query) Customer(ctx context.Context, user clienttoken.User) (clienttoke
 		return clienttoken.CustomerURL{}, misconfigured(errors.New("the query finds more than one row for the user"))
 	}
 	value := values[0]
-	if value.asked != user.ID {
-		return clienttoken.CustomerURL{}, misconfigured(fmt.Errorf("the query takes user id %.100q for %.100q", user.ID, value.asked))
+	if !value.user.Valid || q.users.Canonical(value.user.String) != q.users.Canonical(user.ID) {
+		return clienttoken.CustomerURL{}, misconfigured(fmt.Errorf("the query's row for user %.100q has the user id %.100q", user.ID, value.user.String))
 	}
 	if value.customer.String == "" { // or NULL
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
@@ -143,8 +149,7 @@ func (q *Query) Customer(ctx context.Context, user clienttoken.User) (clienttoke
 
 // answer is a row that the statement found.
 type answer struct {
-	customer sql.NullString
-	asked    string // $1, as the statement understood it
+	user, customer sql.NullString
 }
 
 // ask returns the rows for a user, two at most.
@@ -160,9 +165,8 @@ func (q *Query) ask(ctx context.Context, userID string) ([]answer, error) {
 	if _, err := tx.ExecContext(ctx, limitStatement); err != nil {
 		return nil, q.fault(ctx, "setting a timeout", err)
 	}
-	// The server reads FROM first, so that it is the statement that decides on
-	// the type of $1.
-	rows, err := tx.QueryContext(ctx, "SELECT dropgate.*, CAST($1 AS text)"+q.text+" LIMIT 2", userID) //nolint:gosec // the operator's own
+	// As text, and by other names: the statement's may be the same twice.
+	rows, err := tx.QueryContext(ctx, "SELECT CAST(u AS text), CAST(c AS text)"+q.text+"(u, c) LIMIT 2", userID) //nolint:gosec // the operator's own
 	if err != nil {
 		return nil, q.fault(ctx, "asking", err)
 	}
@@ -170,7 +174,7 @@ func (q *Query) ask(ctx context.Context, userID string) ([]answer, error) {
 	var answers []answer
 	for rows.Next() {
 		var a answer
-		if err := rows.Scan(&a.customer, &a.asked); err != nil {
+		if err := rows.Scan(&a.user, &a.customer); err != nil {
 			return nil, q.fault(ctx, "reading the answer", err)
 		}
 		answers = append(answers, a)

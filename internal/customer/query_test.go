@@ -52,7 +52,7 @@ func newQuery(tb testing.TB, url, statement string) *customer.Query {
 	return q
 }
 
-const byID = `SELECT customer FROM users WHERE id = $1`
+const byID = `SELECT id, customer FROM users WHERE id = $1`
 
 func ask(q *customer.Query, userID string) (clienttoken.CustomerURL, error) {
 	return q.Customer(background(), clienttoken.User{ID: userID})
@@ -83,13 +83,13 @@ func TestQueryFailsClosed(t *testing.T) {
 	app := newApplication(t)
 	for statement, users := range map[string][]string{
 		byID: {"wrong", "foreign", "a\x00b", "a\xffb"},
-		`SELECT customer FROM users WHERE id <> $1`:                     {"ann", "nobody"},
-		`SELECT customer FROM users WHERE $1 = id OR customer IS NULL`:  {"ann"}, // two rows, of which one is NULL
-		`SELECT number FROM users WHERE id = $1`:                        {"ann"},
-		`SELECT customer FROM users WHERE number = $1::bigint`:          {"ann", "", "1e0", "01", " 1", "+1", "1 ", "99999999999999999999"},
-		`SELECT customer FROM users WHERE number = $1`:                  {"ann", "01"},
-		`SELECT customer FROM users WHERE uid = $1`:                     {"ann", "11111111-1111-4111-8111-11111111ABCD", "{11111111-1111-4111-8111-11111111abcd}"},
-		`SELECT customer FROM users WHERE id = $1 AND 1/(number-1) = 0`: {"ann"},
+		`SELECT id, customer FROM users WHERE id <> $1`:                     {"ann", "nobody"},
+		`SELECT id, customer FROM users WHERE $1 = id OR customer IS NULL`:  {"ann"}, // two rows, of which one is NULL
+		`SELECT id, number FROM users WHERE id = $1`:                        {"ann"},
+		`SELECT number, customer FROM users WHERE number = $1::bigint`:      {"ann", "", "1e0", "01", " 1", "+1", "1 ", "99999999999999999999"},
+		`SELECT number, customer FROM users WHERE number = $1`:              {"ann", "01"},
+		`SELECT uid, customer FROM users WHERE uid = $1`:                    {"ann", "11111111-1111-4111-8111-11111111ABCD", "{11111111-1111-4111-8111-11111111abcd}"},
+		`SELECT id, customer FROM users WHERE id = $1 AND 1/(number-1) = 0`: {"ann"},
 	} {
 		q := newQuery(t, app.url, statement)
 		for _, user := range users {
@@ -104,10 +104,10 @@ func TestQueryFailsClosed(t *testing.T) {
 func TestQueryMayCompareOtherTypes(t *testing.T) {
 	app := newApplication(t)
 	for statement, user := range map[string]string{
-		`SELECT customer FROM users WHERE number = $1::bigint`: "1",
-		`SELECT customer FROM users WHERE number = $1`:         "1",
-		`SELECT customer FROM users WHERE uid = $1`:            "11111111-1111-4111-8111-11111111abcd",
-		`SELECT customer::uuid FROM users WHERE id = $1`:       "ann",
+		`SELECT number, customer FROM users WHERE number = $1::bigint`: "1",
+		`SELECT number, customer FROM users WHERE number = $1`:         "1",
+		`SELECT uid, customer FROM users WHERE uid = $1`:               "11111111-1111-4111-8111-11111111abcd",
+		`SELECT id, customer::uuid FROM users WHERE id = $1`:           "ann",
 	} {
 		if got, err := ask(newQuery(t, app.url, statement), user); err != nil || got != customerURL(t, customerA) {
 			t.Errorf("%q: the Customer of %q is %q (error %v), want %s", statement, user, got, err, customerA)
@@ -120,12 +120,13 @@ func TestQueryThatDoesNotFitIsAnErrorAtStart(t *testing.T) {
 	for _, statement := range []string{
 		"", ";", "nonsense", "-- nothing",
 		`SELECT customer FROM users`,
-		`SELECT customer FROM users WHERE id = $1 AND id = $2`,
-		`SELECT customer FROM users WHERE id = $2`,
-		`SELECT customer, id FROM users WHERE id = $1`,
+		`SELECT id, customer FROM users WHERE id = $1 AND id = $2`,
+		`SELECT id, customer FROM users WHERE id = $2`,
+		`SELECT customer FROM users WHERE id = $1`,
+		`SELECT id, customer, number FROM users WHERE id = $1`,
 		`SELECT FROM users WHERE id = $1`,
 		`SELECT customer FROM nowhere WHERE id = $1`,
-		`SELECT customer FROM users WHERE id = $1; DROP TABLE users`,
+		`SELECT id, customer FROM users WHERE id = $1; DROP TABLE users`,
 		byID + `) AS dropgate; DROP TABLE users; --`,
 		`INSERT INTO users (id) VALUES ($1) RETURNING customer`,
 		`UPDATE users SET customer = NULL WHERE id = $1 RETURNING id`,
@@ -162,11 +163,11 @@ func TestQueryCannotWrite(t *testing.T) {
 		'BEGIN SET TRANSACTION READ WRITE; UPDATE users SET customer = NULL WHERE id = $1; RETURN NULL; END'`)
 	app.exec(t, `CREATE SEQUENCE numbers`)
 	for _, statement := range []string{
-		`SELECT forget($1)`,
-		`SELECT free_and_forget($1)`,
-		`SELECT set_config('transaction_read_only', 'off', true) || forget($1)`,
-		`SELECT nextval('numbers')::text || $1`,
-		`SELECT customer FROM users WHERE id = $1 FOR UPDATE`,
+		`SELECT $1, forget($1)`,
+		`SELECT $1, free_and_forget($1)`,
+		`SELECT $1, set_config('transaction_read_only', 'off', true) || forget($1)`,
+		`SELECT $1, nextval('numbers')::text || $1`,
+		`SELECT id, customer FROM users WHERE id = $1 FOR UPDATE`,
 	} {
 		q := newQuery(t, app.url, statement)
 		if err := q.Check(t.Context()); err != nil {
@@ -182,7 +183,7 @@ func TestQueryCannotWrite(t *testing.T) {
 
 func TestQueryStopsWithItsCaller(t *testing.T) {
 	app := newApplication(t)
-	q := newQuery(t, app.url, `SELECT pg_sleep(60)::text || $1`)
+	q := newQuery(t, app.url, `SELECT $1, pg_sleep(60)::text || $1`)
 	if err := q.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestQueryStopsWithItsCaller(t *testing.T) {
 func TestQueryHasATimeoutOfItsOwn(t *testing.T) {
 	t.Parallel()
 	app := newApplication(t)
-	q := newQuery(t, app.url, `SELECT pg_sleep(60)::text || $1`)
+	q := newQuery(t, app.url, `SELECT $1, pg_sleep(60)::text || $1`)
 	_, err := ask(q, "ann")
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.RetryAfter == 0 {
 		t.Errorf("error %v, want a Failure with a RetryAfter", err)

@@ -64,10 +64,10 @@ func (r Records) link(ctx context.Context, found Link) (clienttoken.Link, error)
 
 // Link makes the Customer the user's own; see [Links.Link].
 func (r Records) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
-	return r.Links.Link(ctx, userID, customer)
+	return r.Links.Link(ctx, r.Store.users.Canonical(userID), customer)
 }
 
 // Unlink frees the user and the Customer.
 func (r Records) Unlink(ctx context.Context, userID string) error {
-	return r.Links.Unlink(ctx, userID)
+	return r.Links.Unlink(ctx, r.Store.users.Canonical(userID))
 }

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
@@ -44,7 +47,7 @@ func newLinkResponse(l clienttoken.Link) linkResponse {
 	return linkResponse{User: l.UserID, Customer: newSessionCustomer(l.Customer), LinkedAt: l.Since.UTC()}
 }
 
-// pathUser returns the {user} of the path, or "" for one that is no user id.
+// pathUser returns the {user} of the path, or "" for one that cannot be decoded.
 func pathUser(r *http.Request) string {
 	user := chi.URLParam(r, "user")
 	if r.URL.RawPath != "" { // then chi matches that, and leaves it as it is
@@ -53,18 +56,15 @@ func pathUser(r *http.Request) string {
 			return ""
 		}
 	}
-	if !clienttoken.ValidUserID(user) {
-		return ""
-	}
 	return user
 }
 
-// userOf is pathUser for a request that needs a user.
+// userOf is pathUser for a request that needs a user, and notes the user.
 func userOf(r *http.Request) (string, error) {
 	user := pathUser(r)
-	if user == "" {
+	if err := clienttoken.CheckUserID(user); err != nil {
 		return "", &problem{
-			code: clienttoken.BadRequest, message: "The user id is not 1 to 255 printable characters.", reason: "no user id",
+			code: clienttoken.BadRequest, message: "The address names no user: " + err.Error() + ".", reason: err.Error(),
 		}
 	}
 	recordOf(r).user = user
@@ -154,6 +154,9 @@ func deleteLink(links Links) endpoint {
 const (
 	usualPage   = 100
 	longestPage = 1000
+	// longestCursor is that of a user id, in characters. A cursor may be the id of a
+	// row that was made when the rules for ids were looser.
+	longestCursor = 255
 )
 
 type linksResponse struct {
@@ -179,7 +182,8 @@ func pageOf(r *http.Request) (page, error) {
 		}
 	}
 	after, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
-	if err != nil || len(after) > 0 && !clienttoken.ValidUserID(string(after)) {
+	unfit := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	if err != nil || utf8.RuneCount(after) > longestCursor || bytes.ContainsFunc(after, unfit) {
 		return page{}, &problem{code: clienttoken.BadRequest, message: "cursor has to be the next of an earlier answer.", reason: "cursor"}
 	}
 	p.after = string(after)

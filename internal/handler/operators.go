@@ -53,7 +53,7 @@ func (h *handler) operator(all Operators, next endpoint) http.HandlerFunc {
 		rec := recordOf(r)
 		rec.mode, rec.operator = admin, found.Name
 		if !found.Write && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			rec.user = pathUser(r) // for the audit
+			_, _ = userOf(r) // which notes it for the audit
 			return &problem{
 				code: clienttoken.ActionNotAllowed, message: "This admin token may only read.", reason: "the admin token is read-only",
 			}
