@@ -219,7 +219,7 @@ func TestPgBouncerTakesQueries(t *testing.T) {
 		byID: "ann",
 		`SELECT number, customer FROM users WHERE number = $1::bigint`: "1",
 		`SELECT number, customer FROM users WHERE number = $1`:         "1",
-		`SELECT uid, customer FROM users WHERE uid = $1`:            "11111111-1111-4111-8111-11111111abcd",
+		`SELECT uid, customer FROM users WHERE uid = $1`:               "11111111-1111-4111-8111-11111111abcd",
 	} {
 		q := newQuery(t, app.url, statement)
 		wantError(t, q.Check(t.Context()), nil)
