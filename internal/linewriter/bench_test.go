@@ -1,6 +1,7 @@
 package linewriter_test
 
 import (
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -47,7 +48,7 @@ func BenchmarkTwoLinesOfARequest(b *testing.B) {
 			w := linewriter.New(linewriter.Config{To: piped(b)})
 			defer func() { _ = w.Close(b.Context()) }()
 			requests(b, callers, func() error {
-				if err := w.Append(b.Context(), audit); err != nil {
+				if err := w.Append(context.WithoutCancel(b.Context()), audit); err != nil {
 					return err
 				}
 				_, err := w.Write(access)

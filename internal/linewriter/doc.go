@@ -5,7 +5,7 @@
 // write(2) (group commit). There are two kinds of lines:
 //
 //   - [Writer.Append] waits until the operating system has the line, for at most
-//     a second. Its caller learns whether the line was accepted.
+//     two seconds. Its caller learns whether the line was accepted.
 //   - [Writer.Write] never waits and never fails. Its lines are dropped and
 //     counted while the output does not keep up.
 //

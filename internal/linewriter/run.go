@@ -2,6 +2,7 @@ package linewriter
 
 import (
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -19,6 +20,7 @@ func (w *Writer) run() {
 	defer close(w.ended)
 	var b batch
 	for {
+		runtime.Gosched() // callers who are about to bring a line come along
 		if !w.next(&b) {
 			if w.finished() {
 				return
@@ -80,7 +82,8 @@ func (w *Writer) next(b *batch) bool {
 	clear(w.must)
 	w.must, w.mustBytes, w.loose = w.must[:0], 0, w.loose[:0]
 	w.gather.Stop()
-	w.since = time.Now()
+	w.since, w.underWay = time.Now(), b.must
+	w.watch.Reset(stuckAfter)
 	return true
 }
 
@@ -89,7 +92,8 @@ func (w *Writer) next(b *batch) bool {
 func (w *Writer) settle(b *batch, n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.since, w.failed = time.Time{}, err
+	w.watch.Stop()
+	w.since, w.underWay, w.failed = time.Time{}, nil, err
 	if n > 0 {
 		w.torn = b.text[n-1] != '\n'
 	}
@@ -99,6 +103,7 @@ func (w *Writer) settle(b *batch, n int, err error) {
 		w.lost += count(b.text[max(n, b.head):])
 	}
 	for i, l := range b.must {
+		waits := l.state == underWay && l.result != nil
 		l.state = settled
 		if b.ends[i] > n {
 			l.err = err
@@ -107,7 +112,9 @@ func (w *Writer) settle(b *batch, n int, err error) {
 		if l.err == nil && l.follow != nil {
 			w.follow(l.follow)
 		}
-		l.result <- l.err
+		if waits {
+			l.result <- l.err
+		}
 	}
 	clear(b.must)
 }

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// acceptWithin bounds the wait for one line of Append, and is when a
-	// write(2) counts as stuck.
-	acceptWithin = time.Second
+	// stuckAfter is when a write(2) counts as stuck. All lines of Append that wait
+	// then are given up, so that one waits for two such times at most: for the
+	// write before it and for its own.
+	stuckAfter = time.Second
 	// retryEvery is the pause between attempts to write to a broken output.
 	retryEvery = 250 * time.Millisecond
 	// gatherFor is how long lines of Write wait for others to share a write(2)
@@ -54,11 +55,13 @@ type Writer struct {
 	lines  sync.Pool     // of *line
 	wake   chan struct{} // holds one token when there is something to do
 	gather *time.Timer   // puts the token there
+	watch  *time.Timer   // gives up the lines of a stuck write
 	closed chan struct{}
 	ended  chan struct{} // the goroutine has returned
 
 	mu        sync.Mutex
 	must      []*line // of Append, the oldest first
+	underWay  []*line // those of the write under way
 	mustBytes int
 	loose     []byte    // whole lines of Write
 	since     time.Time // of the write under way; zero while there is none
@@ -72,8 +75,7 @@ type Writer struct {
 // line is one line of Append.
 type line struct {
 	text   []byte
-	result chan error // has room for one
-	timer  *time.Timer
+	result chan error // has room for one; nil for a line that follows another
 
 	// Under the writer's lock:
 	state  state
@@ -87,6 +89,7 @@ type state int
 const (
 	waiting state = iota
 	underWay
+	abandoned // under way, and nobody waits for its result
 	settled
 )
 
@@ -100,11 +103,9 @@ func New(c Config) *Writer {
 	}
 	w.gather = time.AfterFunc(time.Hour, w.rouse)
 	w.gather.Stop()
-	w.lines.New = func() any {
-		timer := time.NewTimer(time.Hour)
-		timer.Stop()
-		return &line{result: make(chan error, 1), timer: timer}
-	}
+	w.watch = time.AfterFunc(time.Hour, w.abandon)
+	w.watch.Stop()
+	w.lines.New = func() any { return &line{result: make(chan error, 1)} }
 	go w.run()
 	return w
 }
@@ -133,9 +134,9 @@ func (w *Writer) Write(lines []byte) (int, error) {
 }
 
 // Append returns nil once the output has accepted a line. Otherwise it returns
-// an error: at once while the output is broken or known to be stuck, and after a
-// second at the latest. The output then never gets the line, unless the error is
-// a *[LateError].
+// an error: at once while the output is broken or known to be stuck, and after
+// two seconds at the latest. The output then never gets the line, unless the error
+// is a *[LateError].
 func (w *Writer) Append(ctx context.Context, text []byte) error {
 	l, ok := w.lines.Get().(*line)
 	if !ok {
@@ -148,20 +149,46 @@ func (w *Writer) Append(ctx context.Context, text []byte) error {
 		return err
 	}
 	w.rouse()
-	l.timer.Reset(acceptWithin)
-	var err error
-	select {
-	case err = <-l.result:
-		l.timer.Stop()
-		w.lines.Put(l)
-		return err
-	case <-l.timer.C:
-		err = ErrStuck
-	case <-ctx.Done():
-		l.timer.Stop()
-		err = ctx.Err()
+	if ctx.Done() == nil { // which is cheaper than select
+		return w.result(l, <-l.result)
 	}
-	return w.giveUp(l, err)
+	select {
+	case err := <-l.result:
+		return w.result(l, err)
+	case <-ctx.Done():
+		return w.giveUp(l, ctx.Err())
+	}
+}
+
+// result ends the use of a line, unless the writer may still need it.
+func (w *Writer) result(l *line, err error) error {
+	if !errors.Is(err, ErrStuck) {
+		w.lines.Put(l)
+	}
+	return err
+}
+
+// abandon gives up the lines of a write that is stuck, and those behind it.
+func (w *Writer) abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.since.IsZero() || time.Since(w.since) < stuckAfter {
+		return // it has just returned
+	}
+	for _, l := range w.underWay {
+		if l.state == underWay && l.result != nil {
+			l.state = abandoned
+			l.result <- &LateError{Reason: ErrStuck, writer: w, line: l}
+		}
+	}
+	w.must = slices.DeleteFunc(w.must, func(l *line) bool {
+		if l.result == nil {
+			return false
+		}
+		w.mustBytes -= len(l.text)
+		l.result <- ErrStuck
+		return true
+	})
 }
 
 func (w *Writer) enqueue(l *line) error {
@@ -190,9 +217,16 @@ func (w *Writer) giveUp(l *line, reason error) error {
 	case settled:
 		return l.err
 	case underWay:
+		l.state = abandoned
 		return &LateError{Reason: reason, writer: w, line: l}
+	case abandoned:
+		return <-l.result // it is there
 	default:
+		before := len(w.must)
 		w.must = slices.DeleteFunc(w.must, func(other *line) bool { return other == l })
+		if len(w.must) == before {
+			return <-l.result // it is there: the line was given up as well
+		}
 		w.mustBytes -= len(l.text)
 		return reason
 	}
@@ -227,7 +261,7 @@ func (e *LateError) Follow(text []byte) {
 
 // follow puts a line before all others that wait. Nobody waits for its result.
 func (w *Writer) follow(text []byte) {
-	w.must = slices.Insert(w.must, 0, &line{text: bytes.Clone(text), result: make(chan error, 1)})
+	w.must = slices.Insert(w.must, 0, &line{text: bytes.Clone(text)})
 	w.mustBytes += len(text)
 	w.rouse()
 }
@@ -243,7 +277,7 @@ func (w *Writer) fault() error {
 	if w.failed != nil {
 		return w.failed
 	}
-	if !w.since.IsZero() && time.Since(w.since) >= acceptWithin {
+	if !w.since.IsZero() && time.Since(w.since) >= stuckAfter {
 		return ErrStuck
 	}
 	return nil
