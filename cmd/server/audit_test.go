@@ -29,7 +29,7 @@ type gate struct {
 	public string
 	admin  string
 	token  string // alice's bearer token
-	ended  chan error
+	ended  chan struct{}
 	pipe   *os.File // its standard output
 }
 
@@ -53,7 +53,7 @@ func startGate(t *testing.T, binary string, settings ...string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{Cmd: exec.CommandContext(t.Context(), binary), t: t, ended: make(chan error, 1)}
+	g := &gate{Cmd: exec.CommandContext(t.Context(), binary), t: t, ended: make(chan struct{})}
 	if g.token, err = idp.TokenFor("alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,10 @@ func startGate(t *testing.T, binary string, settings ...string) *gate {
 		t.Fatal(err)
 	}
 	_ = write.Close()
-	go func() { g.ended <- g.Wait() }()
+	go func() {
+		_ = g.Wait() // 1 when requests were cut
+		close(g.ended)
+	}()
 	t.Cleanup(func() { _ = g.Process.Kill() })
 	line, err := bufio.NewReaderSize(read, 16).ReadString('\n')
 	var listening struct {

@@ -213,23 +213,17 @@ func (w *Writer) enqueue(l *line) error {
 func (w *Writer) giveUp(l *line, reason error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch l.state {
-	case settled:
-		return l.err
-	case underWay:
+	if l.state == underWay {
 		l.state = abandoned
 		return &LateError{Reason: reason, writer: w, line: l}
-	case abandoned:
-		return <-l.result // it is there
-	default:
-		before := len(w.must)
-		w.must = slices.DeleteFunc(w.must, func(other *line) bool { return other == l })
-		if len(w.must) == before {
-			return <-l.result // it is there: the line was given up as well
-		}
-		w.mustBytes -= len(l.text)
-		return reason
 	}
+	at := slices.Index(w.must, l)
+	if at < 0 {
+		return <-l.result // it is there by now
+	}
+	w.must = slices.Delete(w.must, at, at+1)
+	w.mustBytes -= len(l.text)
+	return reason
 }
 
 // LateError says that nobody waits for a line any more, and that the output may
