@@ -98,7 +98,14 @@ func startGate(t *testing.T, binary string, settings ...string) *gate {
 // drain reads the standard output from now on.
 func (g *gate) drain() { go func() { _, _ = io.Copy(io.Discard, g.pipe) }() }
 
-func (g *gate) do(method, url, body string) (status int, header http.Header, content string) {
+// reply is an answer of the server.
+type reply struct {
+	status  int
+	header  http.Header
+	content string
+}
+
+func (g *gate) do(method, url, body string) reply {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)
 	defer cancel()
@@ -117,24 +124,24 @@ func (g *gate) do(method, url, body string) (status int, header http.Header, con
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return resp.StatusCode, resp.Header, string(text)
+	return reply{resp.StatusCode, resp.Header, string(text)}
 }
 
 // get asks the admin listener.
 func (g *gate) get(path string) (int, string) {
 	g.t.Helper()
-	status, _, content := g.do(http.MethodGet, g.admin+path, "")
-	return status, content
+	got := g.do(http.MethodGet, g.admin+path, "")
+	return got.status, got.content
 }
 
 // vend returns the status of a vend. An outage names its end, and has no token.
 func (g *gate) vend() int {
 	g.t.Helper()
-	status, header, content := g.do(http.MethodPost, g.public+"/client-tokens", `{"action":"customer.read"}`)
-	if status == http.StatusServiceUnavailable && (header.Get("Retry-After") == "" || strings.Contains(content, `"token"`)) {
-		g.t.Errorf("an outage with %v and %s", header, content)
+	got := g.do(http.MethodPost, g.public+"/client-tokens", `{"action":"customer.read"}`)
+	if got.status == http.StatusServiceUnavailable && (got.header.Get("Retry-After") == "" || strings.Contains(got.content, `"token"`)) {
+		g.t.Errorf("an outage with %v and %s", got.header, got.content)
 	}
-	return status
+	return got.status
 }
 
 func (g *gate) until(what string, done func() bool) {

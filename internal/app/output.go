@@ -78,7 +78,7 @@ func (s consoleSink) Append(ctx context.Context, line []byte) error {
 	if _, err := forPeople(&shown).Write(line); err != nil {
 		return fmt.Errorf("a line for people: %w", err)
 	}
-	return s.Writer.Append(ctx, shown) //nolint:wrapcheck // audit says whose it is
+	return s.Writer.Append(ctx, shown)
 }
 
 // outputReason is why an output failed, without the names of files.

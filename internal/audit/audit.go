@@ -11,7 +11,7 @@ package audit
 // so that a query can rely on it.
 type Entry struct {
 	Event Event
-	// ID recognises an entry that may appear twice; empty for all others.
+	// ID recognizes an entry that may appear twice; empty for all others.
 	ID        string
 	RequestID string // in the answer's X-Request-Id and in the access line; for a webhook, the id of Dwolla's event
 	// ProxyRequestID is the X-Request-Id of a trusted proxy; empty without one.

@@ -77,7 +77,7 @@ func (t Trail) Fault() error {
 	if t.sink == nil {
 		return nil
 	}
-	return t.sink.Fault() //nolint:wrapcheck // the caller says whose it is
+	return t.sink.Fault()
 }
 
 // accepted hands one line to the sink. Its own error stays inside: zerolog would

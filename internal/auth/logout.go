@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -37,7 +36,9 @@ func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 		if err != nil {
 			return Logout{}, err
 		}
-		unnoted = cmp.Or(unnoted, o.ended(r.Context(), "logout", ended))
+		if err := o.ended(r.Context(), "logout", ended); err != nil {
+			unnoted = err
+		}
 		for _, s := range ended {
 			logout.User, hint = s.User.ID, s.IDToken
 		}

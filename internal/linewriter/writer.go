@@ -302,4 +302,6 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 }
 
-func count(lines []byte) uint64 { return uint64(bytes.Count(lines, []byte{'\n'})) }
+func count(lines []byte) uint64 {
+	return uint64(bytes.Count(lines, []byte{'\n'})) //nolint:gosec // never negative
+}
