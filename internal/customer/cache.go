@@ -6,14 +6,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"dropgate/internal/bytecache"
+	"dropgate/internal/clienttoken"
 )
 
 // cache remembers answers for a short time, so that the many tokens of one
 // drop-in flow cost one question:
 //
 //   - key: who or what the question was about, by its id;
-//   - size: at most maxRemembered answers, the least recently used go first;
+//   - size: at most maxRemembered bytes, the least recently used go first;
 //   - life: from the moment of the question, since that is the earliest moment
 //     that the answer may speak of. An older answer is never given, not even
 //     when nobody else can be asked: an outage must not keep somebody in whom
@@ -33,7 +34,7 @@ type cache[V any] struct {
 	rest time.Duration
 
 	mu      sync.Mutex
-	known   *simplelru.LRU[string, remembered[V]]
+	known   *bytecache.Cache[string, remembered[V]]
 	flights map[string]*flight[V] // the questions under way
 }
 
@@ -54,14 +55,39 @@ type flight[V any] struct {
 	panicked any
 }
 
-const maxRemembered = 10_000
+// maxRemembered is how many bytes one cache holds at most. A process has four at
+// most: of the source, of both statuses and of the owners.
+const maxRemembered = 3 << 19
 
 func newCache[V any](life time.Duration) *cache[V] {
-	known, err := simplelru.NewLRU[string, remembered[V]](maxRemembered, nil)
-	if err != nil {
-		panic(err) // only for a size below one
-	}
+	known := bytecache.New[string, remembered[V]](bytecache.Config{MaxBytes: maxRemembered, Now: time.Now})
 	return &cache[V]{life: life, known: known, flights: map[string]*flight[V]{}}
+}
+
+// heldBy is how many bytes an answer refers to: its strings, with the rounding up of
+// their allocations. An error is one of a few hundred bytes.
+func heldBy(value any, err error) int {
+	const of, perError = 48, 1 << 10
+	held := 0
+	if err != nil {
+		held = perError
+	}
+	switch v := value.(type) {
+	case clienttoken.CustomerURL:
+		held += len(v.String()) + len(v.ID()) + of
+	case clienttoken.CustomerStatus:
+		held += len(v) + of
+	case []clienttoken.BeneficialOwnerURL:
+		for _, owner := range v {
+			held += len(owner.String()) + of
+		}
+	}
+	return held
+}
+
+// remember keeps an answer for key. The caller holds mu.
+func (c *cache[V]) remember(key string, r remembered[V]) {
+	c.known.Add(key, r, len(key)+heldBy(r.value, r.err), r.until)
 }
 
 // get returns what is remembered for key, or else what ask answers. Ask must
@@ -117,9 +143,9 @@ func (c *cache[V]) fly(ctx context.Context, key string, f *flight[V], ask func(c
 	switch {
 	case f.panicked != nil:
 	case f.err == nil:
-		c.known.Add(key, remembered[V]{value: f.value, until: asked.Add(c.life)})
+		c.remember(key, remembered[V]{value: f.value, until: asked.Add(c.life)})
 	case c.rest > 0:
-		c.known.Add(key, remembered[V]{err: f.err, until: time.Now().Add(c.rest)})
+		c.remember(key, remembered[V]{err: f.err, until: time.Now().Add(c.rest)})
 	}
 }
 

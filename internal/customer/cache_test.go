@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -302,24 +304,34 @@ func TestAStoreThatNeverAnswersIsAnOutageInTime(t *testing.T) {
 	}
 }
 
-func TestAtMost10000LinksAreRemembered(t *testing.T) {
-	const most = 10_000
+func TestRememberedLinksTakeTwoMebibytesAtMost(t *testing.T) {
 	store := &slowStore{links: map[string]string{}}
 	links := customer.NewLinks(sandbox(t), store, time.Hour)
-	ask := func(n int) {
-		wantVerdict(t, links, fmt.Sprint("user ", n), customerNumber(n))
+	const most = 10_000
+	id := func(n int) string { return strings.Repeat("\U00010348", 240) + fmt.Sprint(n) } // 1 KB
+	for n := range most {
+		store.links[id(n)] = customerNumber(n)
 	}
-	for n := range most + 1 {
-		store.links[fmt.Sprint("user ", n)] = customerNumber(n)
-		ask(n)
+	before := liveHeap()
+	for n := range most {
+		wantVerdict(t, links, strings.Clone(id(n)), customerNumber(n))
 	}
-	ask(most) // remembered
-	ask(1)
+	if grown := int64(liveHeap()) - int64(before); grown > 2<<20 { //nolint:gosec // a heap of megabytes
+		t.Errorf("the links take %d bytes", grown)
+	}
+	wantVerdict(t, links, id(most-1), customerNumber(most-1)) // used a moment ago
+	wantCalls(t, store, most)
+	wantVerdict(t, links, id(0), customerNumber(0)) // the least recently used has gone
 	wantCalls(t, store, most+1)
-	ask(0) // the least recently used has gone
-	wantCalls(t, store, most+2)
-	ask(1) // used a moment ago
-	wantCalls(t, store, most+2)
+}
+
+// liveHeap is how many bytes are in use after a collection.
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
 
 func BenchmarkRememberedLink(b *testing.B) {

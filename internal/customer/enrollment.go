@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"dropgate/internal/bytecache"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/keyring"
 )
@@ -75,24 +75,22 @@ type Enrollment struct {
 	flights *cache[clienttoken.Customer]
 
 	mu       sync.Mutex
-	attempts *lru.Cache[string, *rate.Limiter] // by user
+	attempts *bytecache.Cache[string, *rate.Limiter] // by user
 }
 
 // What one user's attempts may cost: each is a call to Dwolla, whose limit is
 // everybody's. A flow needs one. The allowance of a user who is forgotten
-// because 10 000 others came after begins anew.
+// because many others came after begins anew.
 const (
-	attemptsAtOnce  = 10
-	attemptEvery    = 10 * time.Second
-	maxAttemptUsers = 10_000
+	attemptsAtOnce = 10
+	attemptEvery   = 10 * time.Second
+	maxAttempts    = 1 << 20 // bytes
+	limiterBytes   = 128     // of one limiter
 )
 
 // NewEnrollment links through links, which has to be on store.
 func NewEnrollment(keys EnrollmentKeys, links *Links, store *Database, dwolla Customers) *Enrollment {
-	attempts, err := lru.New[string, *rate.Limiter](maxAttemptUsers)
-	if err != nil {
-		panic(err) // only for a size below one
-	}
+	attempts := bytecache.New[string, *rate.Limiter](bytecache.Config{MaxBytes: maxAttempts, Now: time.Now})
 	flights := newCache[clienttoken.Customer](time.Nanosecond) // which remembers nothing
 	return &Enrollment{keys: keys, links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
 }
@@ -203,8 +201,9 @@ func (e *Enrollment) spend(userID string) time.Duration {
 	limiter, ok := e.attempts.Get(userID)
 	if !ok {
 		limiter = rate.NewLimiter(rate.Every(attemptEvery), attemptsAtOnce)
-		e.attempts.Add(userID, limiter)
 	}
+	// All is refilled by then, so that a new limiter says the same.
+	e.attempts.Add(userID, limiter, len(userID)+limiterBytes, time.Now().Add(attemptsAtOnce*attemptEvery))
 	reservation := limiter.Reserve()
 	wait := reservation.Delay()
 	if wait > 0 {
