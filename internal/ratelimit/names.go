@@ -14,7 +14,7 @@ import (
 // names makes the keys under which limits are kept: HMACs, so that whoever reads
 // Redis cannot find out by guessing which users and addresses there are.
 type names struct {
-	macs sync.Pool // of hash.Hash: setting up an HMAC costs more than using it
+	macs sync.Pool // of *maker: setting up an HMAC costs more than using it
 }
 
 // newNames returns the names that derive from a secret. Without one they are
@@ -27,19 +27,26 @@ func newNames(secret []byte) *names {
 	if err != nil {
 		panic(err) // only for a length beyond 255 hashes
 	}
-	return &names{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &names{macs: sync.Pool{New: func() any { return &maker{mac: hmac.New(sha256.New, key)} }}}
+}
+
+// maker makes one name at a time.
+type maker struct {
+	mac  hash.Hash
+	text []byte // is used again
 }
 
 func (n *names) of(scope Scope, name string) string {
-	mac, ok := n.macs.Get().(hash.Hash)
+	m, ok := n.macs.Get().(*maker)
 	if !ok {
 		panic("ratelimit: something else in the pool")
 	}
-	defer n.macs.Put(mac)
-	mac.Reset()
-	_, _ = mac.Write([]byte(string(scope) + "\x00" + name)) // never fails (hash.Hash)
-	var sum [sha256.Size]byte
-	return "dropgate:limit:" + string(scope) + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0]))
+	defer n.macs.Put(m)
+	m.mac.Reset()
+	m.text = append(append(append(m.text[:0], scope...), 0), name...)
+	_, _ = m.mac.Write(m.text) // never fails (hash.Hash)
+	m.text = m.mac.Sum(m.text[:0])
+	return "dropgate:limit:" + string(scope) + ":" + base64.RawURLEncoding.EncodeToString(m.text)
 }
 
 // address is where an address is kept. Of IPv6 that is its /64, which one household

@@ -199,7 +199,7 @@ func usedIsRemembered(t *testing.T, w *world) {
 	for range 2 { // is remembered anew when it is used anew
 		try(nil)
 		try(session.ErrUsed)
-		for range 14 { // being refused does not prolong it
+		for range 30 { // being refused does not prolong it
 			w.pass(time.Minute)
 			try(session.ErrUsed)
 		}

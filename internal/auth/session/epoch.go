@@ -59,9 +59,12 @@ func newEpochs(name string, log zerolog.Logger, r prometheus.Registerer) *epochs
 // claim is the latest epoch as Redis has written it, or empty.
 func (e *epochs) claim() string { return e.latest.Load().text }
 
-// learn takes in what a script said. Answers may come out of order, so only a
-// later one counts.
+// learn takes in what a script said: nothing when it was the claim. Answers may
+// come out of order, so only a later one counts.
 func (e *epochs) learn(text string) {
+	if text == "" {
+		return
+	}
 	said, ok := parseEpoch(text)
 	if !ok {
 		return

@@ -57,7 +57,7 @@ func logoutPreventsSignInsUnderWay(t *testing.T, w *world) {
 }
 
 // The longest sign-in takes 10 minutes.
-func logoutIsRememberedFor15Minutes(t *testing.T, w *world) {
+func logoutIsRemembered(t *testing.T, w *world) {
 	began := w.Now()
 	w.pass(time.Second)
 	w.end(t, session.Which{Subject: w.run + "ann"}, 0)
@@ -66,7 +66,7 @@ func logoutIsRememberedFor15Minutes(t *testing.T, w *world) {
 		_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: began, Once: rand.Text()})
 		wantError(t, err, want)
 	}
-	w.pass(15*time.Minute - w.grain)
+	w.pass(remembered - w.grain)
 	try(session.ErrLoggedOut)
 	w.pass(w.grain)
 	w.pass(time.Minute) // memory is tidied up once a minute

@@ -86,7 +86,7 @@ func (m *model) once(t *rapid.T) (string, bool) {
 	if m.w.Now().Before(m.used[once]) {
 		return once, false
 	}
-	m.used[once] = m.w.Now().Add(15 * time.Minute)
+	m.used[once] = m.w.Now().Add(remembered)
 	return once, true
 }
 
@@ -220,7 +220,7 @@ func means(which session.Which, s *modeled) bool {
 func (m *model) Pass(t *rapid.T) {
 	grain := m.w.grain
 	m.pass(rapid.SampledFrom([]time.Duration{
-		grain, time.Minute, 5 * time.Minute, 15*time.Minute - grain, 15 * time.Minute,
+		grain, time.Minute, 5 * time.Minute, remembered - grain, remembered,
 		idle - grain, idle, lifetime / 4,
 	}).Draw(t, "time"))
 }

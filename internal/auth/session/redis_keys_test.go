@@ -48,9 +48,9 @@ func TestRedisForgetsEverythingInTime(t *testing.T) {
 		w.wantKept(t, w.sessionName(key), idle)
 		w.wantKept(t, subject, lifetime)
 		w.wantKept(t, sid, lifetime)
-		w.wantKept(t, w.nameOf("used", once), 15*time.Minute)
+		w.wantKept(t, w.nameOf("used", once), remembered)
 		w.end(t, session.Which{Once: notice}, 0)
-		w.wantKept(t, w.nameOf("used", notice), 15*time.Minute)
+		w.wantKept(t, w.nameOf("used", notice), remembered)
 
 		w.pass(10 * time.Minute)
 		w.wantExpires(t, key, session.Peek, idle-10*time.Minute)

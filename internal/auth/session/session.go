@@ -121,7 +121,7 @@ type Store interface {
 	// Start keeps a new session, and ends those that it comes in the place of,
 	// in one step: with an error none has ended. The error is ErrUsed, or
 	// ErrLoggedOut when End was asked for the session's Subject or SID after the
-	// sign-in began; that is remembered for 15 minutes.
+	// sign-in began; that is remembered for half an hour.
 	Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error)
 	// Find returns a session, or ErrNone. Beside an *ratelimit.ExceededError there
 	// is the session that was not used, if it is known whose it is.

@@ -30,7 +30,11 @@ func (r *Redis) Doubts(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, unknown(err)
 	}
-	return doubts(settings, strings.Contains(info, "connected_slaves:") && !strings.Contains(info, "connected_slaves:0\r")), nil
+	found := doubts(settings)
+	if !strings.Contains(info, "connected_slaves:0\r") && settings["min-replicas-to-write"] == "0" {
+		found = append(found, "there are replicas and min-replicas-to-write is 0: a failover can restore sessions that ended just before; set min-replicas-to-write 1")
+	}
+	return found, nil
 }
 
 // unknown tells a server that refuses from one that is away.
@@ -41,7 +45,7 @@ func unknown(err error) error {
 	return fmt.Errorf("asking Redis for its settings: %w", err)
 }
 
-func doubts(settings map[string]string, replicated bool) []string {
+func doubts(settings map[string]string) []string {
 	var found []string
 	appends := settings["appendonly"] == "yes"
 	if settings["save"] != "" && !appends {
@@ -52,9 +56,6 @@ func doubts(settings map[string]string, replicated bool) []string {
 	}
 	if settings["maxmemory"] != "0" && settings["maxmemory-policy"] != "noeviction" {
 		found = append(found, "maxmemory-policy is "+settings["maxmemory-policy"]+": a full server ends sessions, and forgets logouts and used sign-ins; set maxmemory-policy noeviction")
-	}
-	if replicated && settings["min-replicas-to-write"] == "0" {
-		found = append(found, "there are replicas and min-replicas-to-write is 0: a failover can restore sessions that ended just before; set min-replicas-to-write 1")
 	}
 	return found
 }

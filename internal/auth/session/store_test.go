@@ -33,7 +33,7 @@ func TestStores(t *testing.T) {
 		"ASignInStartsOneSession":                       signInStartsOne,
 		"ANoticeEndsOnce":                               noticeEndsOnce,
 		"SignInsAndNoticesAreOneNamespace":              onceIsOneNamespace,
-		"WhatWasUsedIsRememberedFor15Minutes":           usedIsRemembered,
+		"WhatWasUsedIsRememberedInTime":                 usedIsRemembered,
 		"NoOnceIsNeverUsed":                             noOnceIsNeverUsed,
 		"OnceIsComparedByteByByte":                      onceIsComparedByteByByte,
 		"The33rdSessionOfASubjectEndsTheOldest":         the33rdEndsTheOldest,
@@ -52,7 +52,7 @@ func TestStores(t *testing.T) {
 		"WhatIsReplacedDoesNotCountForTheBound":         replacedDoesNotCount,
 		"ASessionIsReplacedOnce":                        replacedOnce,
 		"ALogoutPreventsSignInsUnderWay":                logoutPreventsSignInsUnderWay,
-		"ALogoutIsRememberedFor15Minutes":               logoutIsRememberedFor15Minutes,
+		"ALogoutIsRememberedInTime":                     logoutIsRemembered,
 		"ANoticeThatWasUsedPreventsNothing":             usedNoticePreventsNothing,
 		"ASessionThatWasFoundKnowsItsEnd":               foundSessionKnowsItsEnd,
 	}

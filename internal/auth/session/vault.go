@@ -4,10 +4,13 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"hash"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 
@@ -32,7 +35,7 @@ func (s Scope) sum() []byte {
 
 // joined returns the parts one after the other, each with its length before it.
 func joined(parts ...string) []byte {
-	var all []byte
+	all := make([]byte, 0, 256) // enough for a record's clear parts
 	for _, part := range parts {
 		all = binary.AppendUvarint(all, uint64(len(part)))
 		all = append(all, part...)
@@ -42,35 +45,40 @@ func joined(parts ...string) []byte {
 
 // vault names and seals what one scope keeps in Redis.
 type vault struct {
-	scope []byte
-	keys  []serviceKeys // the first one seals, all open
+	scope    []byte
+	sessions []byte        // begins what the names of sessions are hashes of
+	keys     []serviceKeys // the first one seals, all open
 }
+
+const nonceSize = 12 // bytes, of GCM
 
 // serviceKeys are what one key of the service is used for.
 type serviceKeys struct {
-	records []byte      // makes the key that seals a session, from the session's own key
+	records *sync.Pool  // of hash.Hash: makes the key that seals a session, from the session's own
 	names   []byte      // of whatever could be guessed
 	owners  cipher.AEAD // seals who a session's user is
 }
 
 func newVault(keys keyring.Ring, scope Scope) *vault {
 	v := &vault{scope: scope.sum()}
+	v.sessions = v.named("session")
 	records := keys.Derive("dropgate session record 1", v.scope)
 	names := keys.Derive("dropgate session name 1", v.scope)
 	owners := keys.Derive("dropgate session owner 1", v.scope)
 	for i := range records {
-		v.keys = append(v.keys, serviceKeys{records[i], names[i], newAEAD(owners[i])})
+		pool := &sync.Pool{New: func() any { return hmac.New(sha256.New, records[i]) }}
+		v.keys = append(v.keys, serviceKeys{pool, names[i], newAEAD(owners[i])})
 	}
 	return v
 }
 
-// newAEAD returns AES-256-GCM that makes its nonces itself.
+// newAEAD returns AES-256-GCM.
 func newAEAD(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err) // only for another length of key
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	aead, err := cipher.NewGCM(block)
 	if err != nil {
 		panic(err) // only for another cipher
 	}
@@ -80,16 +88,19 @@ func newAEAD(key []byte) cipher.AEAD {
 // session is the name of a session. It does not depend on the service's keys,
 // so that it stays when they rotate: a session's id cannot be guessed.
 func (v *vault) session(key Key) string {
-	return "dropgate:session:" + v.hash("session", key[:])
+	buffer := make([]byte, 0, 128)
+	sum := sha256.Sum256(append(append(buffer, v.sessions...), key[:]...))
+	return "dropgate:session:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // epoch is the name of the scope's epoch. It holds no secret.
-func (v *vault) epoch() string { return "dropgate:epoch:" + v.hash("epoch", nil) }
-
-func (v *vault) hash(kind string, of []byte) string {
-	sum := sha256.Sum256(append(joined("dropgate 1", kind, string(v.scope)), of...))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+func (v *vault) epoch() string {
+	sum := sha256.Sum256(v.named("epoch"))
+	return "dropgate:epoch:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
+
+// named begins what the names of a kind are hashes of.
+func (v *vault) named(kind string) []byte { return joined("dropgate 1", kind, string(v.scope)) }
 
 // names are the names of something under each key of the service, the current
 // one first. They are of a bounded length, and say nothing without the key.
@@ -145,48 +156,78 @@ func (v *vault) seal(r *record, key Key, s Session, epoch string) error {
 		return err //nolint:wrapcheck // likewise
 	}
 	bound := r.clear()
-	r.data = string(v.keys[0].sealing(key).Seal(nil, nil, data, bound))
-	r.owner = string(v.keys[0].owners.Seal(nil, nil, owner, bound))
+	r.data = sealed(v.keys[0].sealing(key), data, bound)
+	r.owner = sealed(v.keys[0].owners, owner, bound)
 	return nil
+}
+
+// sealed is a text behind its nonce. Of random nonces one key may have 2^32 (NIST
+// SP 800-38D, 8.3), so the key of owners lasts for as many sign-ins.
+func sealed(by cipher.AEAD, text, bound []byte) string {
+	nonce := make([]byte, nonceSize, nonceSize+len(text)+by.Overhead())
+	_, _ = rand.Read(nonce) // never fails (crypto/rand)
+	return string(by.Seal(nonce, nonce, text, bound))
+}
+
+// opened is the text that was sealed, or false.
+func opened(by cipher.AEAD, sealed string, bound []byte) ([]byte, bool) {
+	if len(sealed) < nonceSize {
+		return nil, false
+	}
+	raw := []byte(sealed)
+	text, err := by.Open(raw[nonceSize:nonceSize], raw[:nonceSize], raw[nonceSize:], bound)
+	return text, err == nil
 }
 
 // sealing seals the record of one session. Its key derives from the service's
 // and from the session's, which only the cookie leads to.
 func (k serviceKeys) sealing(key Key) cipher.AEAD {
-	mac := hmac.New(sha256.New, k.records)
-	mac.Write(key[:])
+	mac, ok := k.records.Get().(hash.Hash)
+	if !ok {
+		panic("session: something else in the pool")
+	}
+	defer k.records.Put(mac)
+	mac.Reset()
+	_, _ = mac.Write(key[:]) // never fails (hash.Hash)
 	return newAEAD(mac.Sum(nil))
 }
 
-// open returns the session of a record and the epoch that it began in.
-func (v *vault) open(r record, key Key) (Session, string, error) {
+// unsealed is a session and the epoch that it began in.
+type unsealed struct {
+	Session
+
+	epoch string
+}
+
+// open returns what a record holds.
+func (v *vault) open(r record, key Key) (unsealed, error) {
 	bound := r.clear()
 	for _, service := range v.keys {
-		data, err := service.sealing(key).Open(nil, nil, []byte(r.data), bound)
-		if err != nil {
+		data, ok := opened(service.sealing(key), r.data, bound)
+		if !ok {
 			continue
 		}
 		var c contents
 		// A record that names nobody must not sign anybody in as "".
 		if err := json.Unmarshal(data, &c); err != nil || !clienttoken.ValidUserID(c.ID) {
-			return Session{}, "", errForged // err may quote it
+			return unsealed{}, errForged // err may quote it
 		}
-		return Session{
+		return unsealed{Session{
 			User:    clienttoken.User{ID: c.ID, Claims: c.Claims},
 			Subject: c.Subject,
 			SID:     c.SID,
 			IDToken: clienttoken.NewSecret(c.IDToken),
-		}, c.Epoch, nil
+		}, c.Epoch}, nil
 	}
-	return Session{}, "", errForged
+	return unsealed{}, errForged
 }
 
 // owned returns whose session a record is, without its claims and its ID token.
 func (v *vault) owned(r record) (Session, error) {
 	bound := r.clear()
 	for _, service := range v.keys {
-		data, err := service.owners.Open(nil, nil, []byte(r.owner), bound)
-		if err != nil {
+		data, ok := opened(service.owners, r.owner, bound)
+		if !ok {
 			continue
 		}
 		var o ownership

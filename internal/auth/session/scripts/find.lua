@@ -4,8 +4,8 @@
 --   address that the rate limit counts or '', and interval and capacity of
 --   addresses and of users for take (ratelimit)
 -- Returns what take said of the address and of the user, the epoch or '' when the
--- caller knows it, and, when there is a session: its sealed data, when it ends, its
--- deadline, subject, sid and limit. Who is refused by the address's limit learns
+-- caller knows it, and, when there is a session: its sealed data, and in one
+-- text when it ends, its deadline, subject, sid and limit. Who is refused by the address's limit learns
 -- nothing of a session; who is refused by either does not use it.
 -- It only ever changes a session that is there.
 local function one(keys, args)
@@ -23,5 +23,5 @@ local function one(keys, args)
     ends = math.min(now + extend, time(s[2]))
     redis.call('PEXPIRE', keys[1], millis(ends - now))
   end
-  return { address, user, current, s[6], millis(ends), s[2], s[3], s[4], s[5] or '' }
+  return { address, user, current, s[6], table.concat({ millis(ends), s[2], s[3], s[4], s[5] or '' }, ' ') }
 end

@@ -1,0 +1,124 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"dropgate/internal/ratelimit"
+	"dropgate/internal/redisbatch"
+)
+
+// Find implements Store. What the request owes to rate limits in the same Redis
+// ([ratelimit.FromContext]) is taken in the same round trip, and before the
+// session is used.
+func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, error) {
+	var extend time.Duration
+	if effect == Extend {
+		extend = r.config.Limits.Idle
+	}
+	charge := ratelimit.FromContext(ctx)
+	address, terms := charge.Along()
+	name, now := r.vault.session(key), r.config.Limits.Now()
+	answer, err := r.find.Run(ctx, redisbatch.Call{
+		Keys: []string{name},
+		Args: append([]any{now.UnixMilli(), extend.Milliseconds(), r.epochs.name, r.epochs.claim(), r.epochs.fresh, address}, terms...),
+	})
+	if err != nil {
+		return Session{}, failed(err)
+	}
+	found, err := readFound(answer)
+	if err != nil {
+		return Session{}, err
+	}
+	r.epochs.learn(found.epoch)
+	found.name = name
+	s, err := r.good(found, key, now)
+	if err := charge.Paid(ctx, s.User.ID, found.limit, found.took); err != nil {
+		return s, err
+	}
+	return s, err
+}
+
+// Follow learns of what has ended through other replicas, so that this one
+// notices when Redis loses it.
+func (r *Redis) Follow(ctx context.Context) error {
+	answer, err := r.find.Run(ctx, redisbatch.Call{
+		Keys: []string{r.epochs.name}, // holds no session
+		Args: []any{r.config.Limits.Now().UnixMilli(), 0, r.epochs.name, r.epochs.claim(), r.epochs.fresh, "", 0, 0, 0, 0},
+	})
+	if err != nil {
+		return failed(err)
+	}
+	found, err := readFound(answer)
+	r.epochs.learn(found.epoch)
+	return err
+}
+
+// good is the session of what was found, or ErrNone. Redis may hold what somebody
+// else wrote there, or what has ended.
+func (r *Redis) good(f found, key Key, now time.Time) (Session, error) {
+	if f.data == "" || r.forgotten(f.name) {
+		return Session{}, ErrNone
+	}
+	s, err := r.vault.open(f.record, key)
+	if err != nil || s.epoch != r.epochs.latest.Load().name() {
+		return Session{}, ErrNone
+	}
+	ends, err := strconv.ParseInt(f.ends, 10, 64)
+	deadline, errDeadline := strconv.ParseInt(f.deadline, 10, 64)
+	s.Expires = time.UnixMilli(min(ends, deadline))
+	if err != nil || errDeadline != nil || !now.Before(s.Expires) {
+		return Session{}, ErrNone
+	}
+	name := f.name // and nothing else of f is kept
+	s.Over = func() bool { return r.forgotten(name) }
+	return s.Session, nil
+}
+
+// found is what scripts/find.lua returns. Without data there is no session.
+type found struct {
+	record
+
+	took        [2]int64 // along, from the address and from the user of limit
+	epoch       string
+	ends, limit string
+}
+
+// errAnswer is an outage, and neither a session nor that there is none.
+var errAnswer = failed(errors.New("an answer of another form"))
+
+func readFound(answer []any) (found, error) {
+	var f found
+	if len(answer) != 3 && len(answer) != 5 {
+		return f, errAnswer
+	}
+	var rest string
+	var ok [2]bool
+	f.took[0], ok[0] = answer[0].(int64)
+	f.took[1], ok[1] = answer[1].(int64)
+	if ok != [2]bool{true, true} || !texts(answer[2:3], &f.epoch) ||
+		!texts(answer[3:], &f.data, &rest) {
+		return found{}, errAnswer
+	}
+	// What somebody else has written there does not open, however it is cut.
+	for _, part := range []*string{&f.ends, &f.deadline, &f.subject, &f.sid} {
+		*part, rest, _ = strings.Cut(rest, " ")
+	}
+	f.limit = rest
+	return f, nil
+}
+
+// texts reads as many strings as there are, and reports whether all are.
+func texts(answer []any, into ...*string) bool {
+	for i, item := range answer {
+		text, ok := item.(string)
+		if !ok || i >= len(into) {
+			return false
+		}
+		*into[i] = text
+	}
+	return true
+}
