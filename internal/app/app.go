@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
@@ -134,44 +132,6 @@ func (a *App) open(ctx context.Context, version string) error {
 		return fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	return a.openTLS(registry)
-}
-
-// openTLS has the listeners speak TLS that have a certificate.
-func (a *App) openTLS(registry prometheus.Registerer) error {
-	for _, listener := range []struct {
-		name, setting string
-		server        *server
-		files         pairFiles
-	}{
-		{"public", "TLS_CERT_FILE", a.public, a.config.publicPair()},
-		{"admin", "ADMIN_TLS_CERT_FILE", a.admin, a.config.adminPair()},
-	} {
-		if listener.files == (pairFiles{}) {
-			continue
-		}
-		c, err := openCertificate(listener.files, a.log.With().Str("listener", listener.name).Logger())
-		if err != nil {
-			return fmt.Errorf("%s: %w", listener.setting, err)
-		}
-		registry.MustRegister(c.expiry(listener.name))
-		listener.server.listener.tls = c.config()
-	}
-	return nil
-}
-
-// movingOn asks callers to connect anew while the service drains, so that a
-// balancer that keeps connections open goes elsewhere by itself. Closing the
-// idle ones at once would cut a request that is on its way on one of them.
-func (a *App) movingOn(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A body in chunks may have had a Content-Length, too, which net/http has
-		// removed; a proxy that went by it takes for a body what follows as a
-		// request (RFC 9112, 6.1: the connection has to end).
-		if a.draining.Load() || len(r.TransferEncoding) > 0 {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // authChain puts the sign-in modes in their order.
@@ -383,19 +343,4 @@ func (a *App) close() {
 	if a.dwolla != nil {
 		a.dwolla.Close()
 	}
-}
-
-// newRegistry returns a registry with what every Go service shows, and the
-// version.
-func newRegistry(version string) *prometheus.Registry {
-	registry := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "dropgate_build_info",
-		Help:        "Always 1; the labels say what is running.",
-		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
-	})
-	build.Set(1)
-	registry.MustRegister(build, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return registry
 }

@@ -169,3 +169,26 @@ func (f faults) checkTLS(c *Config) {
 func (c *Config) publicPair() pairFiles { return pairFiles{c.TLSCert, c.TLSKey} }
 
 func (c *Config) adminPair() pairFiles { return pairFiles{c.AdminTLSCert, c.AdminTLSKey} }
+
+// openTLS has the listeners speak TLS that have a certificate.
+func (a *App) openTLS(registry prometheus.Registerer) error {
+	for _, listener := range []struct {
+		name, setting string
+		server        *server
+		files         pairFiles
+	}{
+		{"public", "TLS_CERT_FILE", a.public, a.config.publicPair()},
+		{"admin", "ADMIN_TLS_CERT_FILE", a.admin, a.config.adminPair()},
+	} {
+		if listener.files == (pairFiles{}) {
+			continue
+		}
+		c, err := openCertificate(listener.files, a.log.With().Str("listener", listener.name).Logger())
+		if err != nil {
+			return fmt.Errorf("%s: %w", listener.setting, err)
+		}
+		registry.MustRegister(c.expiry(listener.name))
+		listener.server.listener.tls = c.config()
+	}
+	return nil
+}

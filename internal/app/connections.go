@@ -333,7 +333,7 @@ func (c *conn) Close() error {
 // before it closes the connection.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite() //nolint:wrapcheck // likewise
+		return half.CloseWrite()
 	}
 	return nil
 }

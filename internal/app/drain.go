@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 )
 
@@ -80,4 +81,19 @@ func (s *server) cut(within time.Duration) int {
 	defer cancel()
 	s.connections.ended(ctx)
 	return s.connections.wereCut()
+}
+
+// movingOn asks callers to connect anew while the service drains, so that a
+// balancer that keeps connections open goes elsewhere by itself. Closing the
+// idle ones at once would cut a request that is on its way on one of them.
+func (a *App) movingOn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A body in chunks may have had a Content-Length, too, which net/http has
+		// removed; a proxy that went by it takes for a body what follows as a
+		// request (RFC 9112, 6.1: the connection has to end).
+		if a.draining.Load() || len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

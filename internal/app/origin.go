@@ -63,8 +63,8 @@ func browserOrigin(raw string) (string, error) {
 	if strings.Contains(path, "@") {
 		return "", errors.New("it has an @ behind the host")
 	}
-	host := authority[strings.LastIndex(authority, "@")+1:]
-	host, port, err := splitPort(host)
+	host, port := splitPort(authority[strings.LastIndex(authority, "@")+1:])
+	port, err := browserPort(port)
 	if err != nil {
 		return "", err
 	}
@@ -89,20 +89,25 @@ func splitScheme(raw string) (scheme, rest string) {
 	return "https", raw
 }
 
-// splitPort takes the port off a host, and leaves out its leading zeros.
-func splitPort(authority string) (host string, port string, err error) {
-	host = authority
-	if at := strings.LastIndex(authority, ":"); at > strings.LastIndex(authority, "]") {
-		host, port = authority[:at], authority[at+1:]
+// splitPort takes the port off a host.
+func splitPort(authority string) (host, port string) {
+	at := strings.LastIndex(authority, ":")
+	if at <= strings.LastIndex(authority, "]") {
+		return authority, ""
 	}
+	return authority[:at], authority[at+1:]
+}
+
+// browserPort is a port without leading zeros.
+func browserPort(port string) (string, error) {
 	if port == "" {
-		return host, "", nil
+		return "", nil
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return "", "", errors.New("its port is not a number from 0 to 65535")
+		return "", errors.New("its port is not a number from 0 to 65535")
 	}
-	return host, strconv.FormatUint(number, 10), nil
+	return strconv.FormatUint(number, 10), nil
 }
 
 // browserHost is a host as browsers write it: in lower case, as A-labels, and
@@ -181,7 +186,7 @@ func browserIPv4(host string) (string, error) {
 		}
 		address = address<<bits | number
 	}
-	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}).String(), nil //nolint:gosec // a byte each
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}).String(), nil
 }
 
 func ipv4Number(part string) (uint64, error) {

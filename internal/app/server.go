@@ -7,8 +7,11 @@ import (
 	"log" //nolint:depguard // http.Server reports its own faults to nothing else
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
 )
 
@@ -85,4 +88,19 @@ type timestamp struct{}
 func (timestamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	var text [len("2006-01-02T15:04:05.000Z")]byte // on the stack: this runs for every line
 	e.Bytes("time", time.Now().UTC().AppendFormat(text[:0], "2006-01-02T15:04:05.000Z"))
+}
+
+// newRegistry returns a registry with what every Go service shows, and the
+// version.
+func newRegistry(version string) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "dropgate_build_info",
+		Help:        "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	build.Set(1)
+	registry.MustRegister(build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
 }

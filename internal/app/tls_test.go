@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -100,17 +101,23 @@ func encrypted(t *testing.T, changes map[string]string) (*service, issued) {
 	i := issue(t, "first", time.Hour)
 	cert, key := i.pairIn(t, t.TempDir())
 	settings := map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key}
-	for name, value := range changes {
-		settings[name] = value
-	}
+	maps.Copy(settings, changes)
 	return newWorld(t).start(t, settings), i
 }
 
+// secured is an answer over TLS.
+type secured struct {
+	status  int
+	proto   string
+	version uint16 // of TLS
+	ends    bool   // the connection
+}
+
 // get makes a request, and reads all of the answer.
-func get(ctx context.Context, client *http.Client, url, token string) (*http.Response, error) {
+func get(ctx context.Context, client *http.Client, url, token string) (secured, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(readCustomer))
 	if err != nil {
-		return nil, err
+		return secured{}, err
 	}
 	if token == "" {
 		r.Method, r.Body, r.ContentLength = http.MethodGet, http.NoBody, 0
@@ -119,11 +126,11 @@ func get(ctx context.Context, client *http.Client, url, token string) (*http.Res
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return nil, err
+		return secured{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, err = io.Copy(io.Discard, resp.Body)
-	return resp, err
+	return secured{resp.StatusCode, resp.Proto, resp.TLS.Version, resp.Close}, err
 }
 
 func TestBothListenersServeTLS(t *testing.T) {
@@ -135,9 +142,9 @@ func TestBothListenersServeTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for url, token := range map[string]string{"https://" + s.PublicAddr() + "/client-tokens": token, "https://" + s.AdminAddr() + "/livez": "", "https://" + s.AdminAddr() + "/metrics": ""} {
-		resp, err := get(t.Context(), client, url, token)
-		if err != nil || resp.StatusCode != http.StatusOK || resp.Proto != "HTTP/1.1" || resp.TLS.Version != tls.VersionTLS13 {
-			t.Errorf("%s: %+v %v", url, resp, err)
+		got, err := get(t.Context(), client, url, token)
+		if err != nil || got != (secured{http.StatusOK, "HTTP/1.1", tls.VersionTLS13, false}) {
+			t.Errorf("%s: %+v %v", url, got, err)
 		}
 	}
 	for _, addr := range []string{s.PublicAddr(), s.AdminAddr()} {
@@ -253,6 +260,39 @@ func TestAHalfRenewedPairLeavesTheOldOne(t *testing.T) {
 	}
 }
 
+// shake opens a connection and shakes hands.
+func shake(t *testing.T, addr string, i issued) {
+	t.Helper()
+	pool := x509.NewCertPool()
+	pool.AddCert(i.parsed)
+	c, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+}
+
+// askUntilMovedOn asks for tokens on one connection until the service wants it to
+// go elsewhere. It says so on warm when it has asked a few times.
+func (s *service) askUntilMovedOn(t *testing.T, i issued, token string, warm chan<- struct{}) {
+	t.Helper()
+	client := trusting(i)
+	defer client.CloseIdleConnections()
+	for asked := 0; ; asked++ {
+		got, err := get(context.WithoutCancel(t.Context()), client, "https://"+s.PublicAddr()+"/client-tokens", token)
+		if asked == 3 {
+			warm <- struct{}{}
+		}
+		if err != nil || got.status != http.StatusOK {
+			t.Errorf("request %d: %+v %v", asked, got, err)
+			return
+		}
+		if got.ends {
+			return
+		}
+	}
+}
+
 // Clients over TLS that keep their connections lose no request while the service
 // stops, and connections that never ask for anything do not hold it up.
 func TestADrainOverTLSFailsNoRequest(t *testing.T) {
@@ -261,42 +301,23 @@ func TestADrainOverTLSFailsNoRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mute, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr()) // no handshake
+	mute, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = mute.Close() }()
-	if _, err := mute.Write([]byte{22, 3, 1}); err != nil {
+	if _, err := mute.Write([]byte{22, 3, 1}); err != nil { // the beginning of a handshake
 		t.Fatal(err)
 	}
-	idle, err := (&tls.Dialer{Config: trusting(i).Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", s.PublicAddr()) //nolint:errcheck // of ours
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = idle.Close() }()
+	shake(t, s.PublicAddr(), i)
 
+	const n = 20
 	var clients sync.WaitGroup
-	warm := make(chan struct{}, 20)
-	for n := range 20 {
-		clients.Go(func() {
-			client := trusting(i)
-			defer client.CloseIdleConnections()
-			for asked := 0; ; asked++ {
-				resp, err := get(context.WithoutCancel(t.Context()), client, "https://"+s.PublicAddr()+"/client-tokens", token)
-				if err != nil || resp.StatusCode != http.StatusOK {
-					t.Errorf("client %d, request %d: %+v %v", n, asked, resp, err)
-					return
-				}
-				if asked == 3 {
-					warm <- struct{}{}
-				}
-				if resp.Close { // it is asked to go elsewhere
-					return
-				}
-			}
-		})
+	warm := make(chan struct{}, n)
+	for range n {
+		clients.Go(func() { s.askUntilMovedOn(t, i, token, warm) })
 	}
-	for range 20 {
+	for range n {
 		<-warm
 	}
 	s.stop()
@@ -304,9 +325,7 @@ func TestADrainOverTLSFailsNoRequest(t *testing.T) {
 	if err := <-s.done; err != nil {
 		t.Errorf("Serve: %v\n%s", err, s.logs)
 	}
-	if !strings.Contains(s.logs.String(), `"requests_cut":0`) {
-		t.Errorf("the log: %s", s.logs)
-	}
+	until(t, "the last line", func() bool { return strings.Contains(s.logs.String(), `"requests_cut":0`) })
 }
 
 // A connection that has ended its handshake and asked for nothing is not cut off
@@ -314,11 +333,7 @@ func TestADrainOverTLSFailsNoRequest(t *testing.T) {
 func TestASecondSignalCountsNoHandshakeAsARequest(t *testing.T) {
 	s, i := encrypted(t, nil)
 	for range 3 {
-		c, err := (&tls.Dialer{Config: trusting(i).Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", s.PublicAddr()) //nolint:errcheck // of ours
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = c.Close() }()
+		shake(t, s.PublicAddr(), i)
 	}
 	s.stop()
 	s.hurry()

@@ -64,36 +64,20 @@ func meaning(code clienttoken.Code) (status int, message string) {
 	switch code {
 	case clienttoken.BadRequest:
 		return http.StatusBadRequest, "The request body is not valid."
-	case validationError:
-		return http.StatusBadRequest, "Validation error(s) present. See embedded errors list for more details."
 	case clienttoken.Unauthenticated:
 		return http.StatusUnauthorized, "Nobody is signed in, or the sign-in is no longer good."
 	case clienttoken.ActionNotAllowed:
 		return http.StatusForbidden, "The signed-in user may not have a token for this action."
 	case clienttoken.CustomerMismatch:
 		return http.StatusForbidden, "The request names a Customer or beneficial owner that is not the signed-in user's."
-	case crossOriginRequest:
-		return http.StatusForbidden, "A page of another origin caused this request, and that origin is not allowed."
-	case misdirectedRequest:
-		return http.StatusMisdirectedRequest, "This listener does not answer for the host of the request. ADMIN_HOSTS lists its hosts."
-	case missing:
-		return http.StatusNotFound, "There is nothing at this address."
-	case wrongMethod:
-		return http.StatusMethodNotAllowed, "This address does not answer to this method."
 	case clienttoken.CustomerNotLinked:
 		return http.StatusConflict, "The action needs a Customer, and none is linked to the signed-in user."
 	case clienttoken.CustomerInactive:
 		return http.StatusForbidden, "The signed-in user's Customer is suspended or deactivated."
 	case clienttoken.CustomerAlreadyLinked:
 		return http.StatusConflict, "The signed-in user has a Customer already."
-	case payloadTooLarge:
-		return http.StatusRequestEntityTooLarge, "The request body is larger than 64 KiB."
-	case unsupportedMediaType:
-		return http.StatusUnsupportedMediaType, "The request body has to be application/json, without a content coding."
 	case clienttoken.TooManyRequests:
 		return http.StatusTooManyRequests, "There were too many requests. Try again later."
-	case clientClosedRequest:
-		return statusClientClosedRequest, "The caller went away."
 	case clienttoken.UpstreamError:
 		return http.StatusBadGateway, "Dwolla did not accept the request, or answered it in a way that cannot be used."
 	case clienttoken.Unavailable:
@@ -101,8 +85,29 @@ func meaning(code clienttoken.Code) (status int, message string) {
 	case clienttoken.UpstreamTimeout:
 		return http.StatusGatewayTimeout, "Dwolla did not answer in time."
 	default:
+		return ownMeaning(code)
+	}
+}
+
+// ownMeaning is meaning for the codes of this room.
+func ownMeaning(code clienttoken.Code) (status int, message string) {
+	known, ok := map[clienttoken.Code]struct {
+		status  int
+		message string
+	}{
+		misdirectedRequest:   {http.StatusMisdirectedRequest, "This listener does not answer for the host of the request. ADMIN_HOSTS lists its hosts."},
+		missing:              {http.StatusNotFound, "There is nothing at this address."},
+		wrongMethod:          {http.StatusMethodNotAllowed, "This address does not answer to this method."},
+		payloadTooLarge:      {http.StatusRequestEntityTooLarge, "The request body is larger than 64 KiB."},
+		unsupportedMediaType: {http.StatusUnsupportedMediaType, "The request body has to be application/json, without a content coding."},
+		clientClosedRequest:  {statusClientClosedRequest, "The caller went away."},
+		validationError:      {http.StatusBadRequest, "Validation error(s) present. See embedded errors list for more details."},
+		crossOriginRequest:   {http.StatusForbidden, "A page of another origin caused this request, and that origin is not allowed."},
+	}[code]
+	if !ok {
 		return http.StatusInternalServerError, "Something went wrong in this service."
 	}
+	return known.status, known.message
 }
 
 // problemOf is the one mapping from an error of any room to an answer.
