@@ -39,16 +39,16 @@ func TestAnUnlinkWhileDwollaAnswersDropsTheToken(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := operated(t, database(t))
-			answers(t, "link", s.put(t, "carol", alicesCustomer), http.StatusOK, "")
+			answers(t, "link", s.putAlices(t, "carol"), http.StatusOK, "")
 			ask := func() answer { return s.vend(t, "carol", readCustomer) }
 			got := s.world.meanwhile(t, ask, func() { s.operate(t, adminToken, http.MethodDelete, "/customers/carol", "") })
 			answers(t, "unlinked", got, http.StatusForbidden, "CustomerMismatch")
 			if n := s.outcomes(t, "CustomerMismatch"); n != 1 || s.outcomes(t, "vended") != 0 {
 				t.Errorf("%d audit entries of the refusal, want 1", n)
 			}
-			answers(t, "link again", s.put(t, "carol", alicesCustomer), http.StatusOK, "")
+			answers(t, "link again", s.putAlices(t, "carol"), http.StatusOK, "")
 			got = s.world.meanwhile(t, ask, func() { // nothing that matters
-				s.put(t, "carol", alicesCustomer)
+				s.putAlices(t, "carol")
 				s.vend(t, "carol", readCustomer)
 				s.vend(t, "mallory", readCustomer)
 			})
@@ -63,7 +63,7 @@ func TestALinkWhileDwollaAnswersDropsATokenToCreate(t *testing.T) {
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "links.db"), "ADMIN_TOKEN": adminToken, "ALLOWED_ACTIONS": "dwolla-business-vcr",
 	})
 	ask := func() answer { return s.vend(t, "carol", `{"action":"customer.create"}`) }
-	got := w.meanwhile(t, ask, func() { answers(t, "link", s.put(t, "carol", alicesCustomer), http.StatusOK, "") })
+	got := w.meanwhile(t, ask, func() { answers(t, "link", s.putAlices(t, "carol"), http.StatusOK, "") })
 	answers(t, "linked", got, http.StatusConflict, "CustomerAlreadyLinked")
 }
 
@@ -76,7 +76,7 @@ func TestASuspensionWhileDwollaAnswersDropsTheToken(t *testing.T) {
 				"DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": map[string]string{"database": adminToken}[source], "CUSTOMER_CACHE": "1m",
 			})
 			if source == "database" {
-				answers(t, "link", s.put(t, "alice", alicesCustomer), http.StatusOK, "")
+				answers(t, "link", s.putAlices(t, "alice"), http.StatusOK, "")
 			}
 			got := w.meanwhile(t, func() answer { return s.vend(t, "alice", readCustomer) }, func() {
 				if told := s.tellSuspended(t, webhookSecret); told.status != http.StatusOK {

@@ -20,9 +20,10 @@ func (s *service) operate(t *testing.T, token, method, path, body string) answer
 	return do(t, r)
 }
 
-func (s *service) put(t *testing.T, user, customer string) answer {
+// putAlices links alice's Customer to a user.
+func (s *service) putAlices(t *testing.T, user string) answer {
 	t.Helper()
-	return s.operate(t, adminToken, http.MethodPut, "/customers/"+user, `{"customer":"`+customer+`"}`)
+	return s.operate(t, adminToken, http.MethodPut, "/customers/"+user, `{"customer":"`+alicesCustomer+`"}`)
 }
 
 // operated is a service with a directory that operators may change. What it
@@ -52,9 +53,9 @@ func TestWhatAnOperatorChangesIsEffectiveAtOnceAndAudited(t *testing.T) {
 			s := operated(t, database(t))
 			for range 2 {
 				answers(t, "before", s.vend(t, "carol", readCustomer), http.StatusConflict, "CustomerNotLinked")
-				answers(t, "link", s.put(t, "carol", alicesCustomer), http.StatusOK, "")
+				answers(t, "link", s.putAlices(t, "carol"), http.StatusOK, "")
 				answers(t, "carol", s.vend(t, "carol", readCustomer), http.StatusOK, "")
-				answers(t, "it is carol's", s.put(t, "mallory", alicesCustomer), http.StatusConflict, "CustomerAlreadyLinked")
+				answers(t, "it is carol's", s.putAlices(t, "mallory"), http.StatusConflict, "CustomerAlreadyLinked")
 				answers(t, "mallory", s.vend(t, "mallory", readCustomer), http.StatusConflict, "CustomerNotLinked")
 				if got := s.operate(t, adminToken, http.MethodDelete, "/customers/carol", ""); got.status != http.StatusNoContent {
 					t.Errorf("unlink: %d %s", got.status, got.body)

@@ -74,10 +74,10 @@ func (a *App) shared() []dependency {
 	}
 	if a.keys != nil {
 		all = append(all, dependency{"identity provider", "", func(context.Context) error {
-			if a.keys.Missing() != nil {
-				return nil // own names it
+			if a.keys.Missing() == nil { // else own names it
+				return a.keys.Fault()
 			}
-			return a.keys.Fault()
+			return nil
 		}})
 	}
 	return all

@@ -125,7 +125,7 @@ func newOwnPostgres(t *testing.T) ownPostgres {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
-		t.Skip("there is no initdb")
+		skip(t, "initdb is not installed")
 	}
 	disk := smallDisk(t, "120m")
 	data := filepath.Join(disk, "data")

@@ -20,19 +20,15 @@ type ownRedis struct {
 	url, dir string
 }
 
-func newOwnRedis(t *testing.T, options ...string) ownRedis {
+func newOwnRedis(t *testing.T) ownRedis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+		skip(t, err.Error())
 	}
 	port := freePort(t)
 	dir := t.TempDir()
-	run(t, exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", append([]string{
-		"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "3600 1", "--appendonly", "no",
-	}, options...)...))
+	run(t, exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server",
+		"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "3600 1", "--appendonly", "no"))
 	address := net.JoinHostPort("127.0.0.1", port)
 	// One connection, which keeps its permissions.
 	client := redis.NewClient(&redis.Options{Addr: address, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, Protocol: 2, DisableIdentity: true})

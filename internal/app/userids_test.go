@@ -36,6 +36,17 @@ func TestTheAdminAPIRefusesASecondSpelling(t *testing.T) {
 	}
 }
 
+// areOneUser checks that id names the user of stored, who has a Customer.
+func (d tools) areOneUser(id, stored string) {
+	d.t.Helper()
+	if got := d.run("link", id, bobsCustomer); got.fault == nil {
+		d.t.Error("one user has two Customers")
+	}
+	if got := d.good("show", id); !strings.Contains(got, stored) {
+		d.t.Error(got)
+	}
+}
+
 // Whoever writes the address: the operator, a file, or the sign-in.
 func TestEmailsAreOneUserWithAndWithoutCapitals(t *testing.T) {
 	const secret = "a-secret-of-the-proxy-0123456789"
@@ -53,12 +64,7 @@ func TestEmailsAreOneUserWithAndWithoutCapitals(t *testing.T) {
 			}
 			d.good("import", file(t, "ANN@Example.COM,"+alicesCustomer))
 			d.holds("ann@example.com," + alicesCustomer)
-			if got := d.run("link", "aNN@example.com", bobsCustomer); got.fault == nil {
-				t.Error("ann has two Customers")
-			}
-			if got := d.good("show", "Ann@example.com"); !strings.Contains(got, "ann@example.com") {
-				t.Error(got)
-			}
+			d.areOneUser("aNN@example.com", "ann@example.com")
 			for _, user := range []string{"ann@example.com", "Ann@Example.com", "ANN@EXAMPLE.COM"} {
 				answers(t, user, vend(user), http.StatusOK, "")
 				got := s.operate(t, adminToken, http.MethodGet, "/customers/"+user, "")

@@ -90,7 +90,7 @@ func (c *Chain) Comparing(users clienttoken.UserIDs) *Chain {
 func (c *Chain) ask(m Mode, r *http.Request) (Session, error) {
 	session, err := m.Authenticate(r)
 	session.User.ID = c.users.Canonical(session.User.ID)
-	return session, err //nolint:wrapcheck // of this package
+	return session, err
 }
 
 // Authenticate returns the session of the request, a *Rejection, a

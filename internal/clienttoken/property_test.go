@@ -155,6 +155,18 @@ func (d *drawnWorld) checkGrant(t *rapid.T, grant clienttoken.Grant, i int, req 
 	if string(grant.Action) != req.Action {
 		t.Fatalf("asked for %q, got a token for %q", req.Action, grant.Action)
 	}
+	d.checkGrantedCustomer(t, grant, own, req)
+	if grant.BeneficialOwner.IsZero() != (req.BeneficialOwner == "") {
+		t.Fatalf("the request names owner %q, the token is for %q", req.BeneficialOwner, grant.BeneficialOwner)
+	}
+	if !grant.BeneficialOwner.IsZero() && !slices.Contains(d.directory.owners[own], grant.BeneficialOwner) {
+		t.Fatalf("a token for owner %s, who is not of the user's own Customer", grant.BeneficialOwner)
+	}
+}
+
+// checkGrantedCustomer holds the Customer of grant to promise 1.
+func (d *drawnWorld) checkGrantedCustomer(t *rapid.T, grant clienttoken.Grant, own clienttoken.CustomerURL, req clienttoken.Request) {
+	t.Helper()
 	want := own
 	if req.Customer == "" && req.BeneficialOwner != "" {
 		want = clienttoken.CustomerURL{} // only a request without a relation gets the Customer added
@@ -171,12 +183,6 @@ func (d *drawnWorld) checkGrant(t *rapid.T, grant clienttoken.Grant, i int, req 
 	}
 	if req.Customer != "" && (own.IsZero() || !strings.Contains(strings.ToLower(req.Customer), own.ID())) {
 		t.Fatalf("the request names %q, the token is for %q", req.Customer, own)
-	}
-	if grant.BeneficialOwner.IsZero() != (req.BeneficialOwner == "") {
-		t.Fatalf("the request names owner %q, the token is for %q", req.BeneficialOwner, grant.BeneficialOwner)
-	}
-	if !grant.BeneficialOwner.IsZero() && !slices.Contains(d.directory.owners[own], grant.BeneficialOwner) {
-		t.Fatalf("a token for owner %s, who is not of the user's own Customer", grant.BeneficialOwner)
 	}
 }
 

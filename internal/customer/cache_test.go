@@ -316,7 +316,7 @@ func TestRememberedLinksTakeTwoMebibytesAtMost(t *testing.T) {
 	for n := range most {
 		wantVerdict(t, links, strings.Clone(id(n)), customerNumber(n))
 	}
-	if grown := int64(liveHeap()) - int64(before); grown > 2<<20 { //nolint:gosec // a heap of megabytes
+	if grown := int64(liveHeap()) - int64(before); grown > 2<<20 {
 		t.Errorf("the links take %d bytes", grown)
 	}
 	wantVerdict(t, links, id(most-1), customerNumber(most-1)) // used a moment ago

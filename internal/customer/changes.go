@@ -17,7 +17,7 @@ import (
 // Change is a link that was made or removed. It is stored in the transaction of
 // the change, until the audit trail has its entry.
 type Change struct {
-	ID                 string // recognises an entry that was written twice
+	ID                 string // identifies an entry that was written twice
 	Kind               ChangeKind
 	UserID, CustomerID string
 	At                 time.Time

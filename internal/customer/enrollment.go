@@ -29,7 +29,7 @@ type EnrollmentKeys struct {
 func ParseEnrollmentKeys(list clienttoken.Secret) (EnrollmentKeys, error) {
 	ring, err := keyring.Parse(list)
 	if err != nil {
-		return EnrollmentKeys{}, err //nolint:wrapcheck // the caller names the setting
+		return EnrollmentKeys{}, err
 	}
 	var k EnrollmentKeys
 	for _, key := range ring.Keys() {

@@ -135,7 +135,11 @@ func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
 		return clienttoken.CustomerURL{}, lookupFault(unquoting(err), "")
 	}
 	missing := resp.StatusCode == http.StatusNotFound
-	named, err := namedCustomer(text, missing)
+	read := namedCustomer
+	if missing {
+		read = contradiction
+	}
+	named, err := read(text)
 	switch {
 	case missing && (err != nil || !isJSON(resp.Header) || named != ""):
 		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application answered 404, but not in JSON or beside a Customer"), mendPage)
@@ -156,33 +160,50 @@ func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
 // errShape does not quote the answer, as the error of a JSON decoder would.
 var errShape = fmt.Errorf("the application's answer has another shape, or more than %d bytes", maxLookup)
 
-// namedCustomer returns what text names as the Customer, and "" for none. The body
-// of a 404 may be any JSON value, or empty.
-func namedCustomer(text []byte, missing bool) (string, error) {
-	if len(text) > maxLookup {
+// lookupAnswer is the application's answer. A null leaves a pointer to it nil.
+type lookupAnswer struct {
+	Customer jsontext.Value `json:"customer"`
+}
+
+// namedCustomer returns the Customer in the body of a 200, and "" for none.
+func namedCustomer(text []byte) (string, error) {
+	var answer *lookupAnswer
+	if len(text) > maxLookup || json.Unmarshal(text, &answer) != nil {
 		return "", errShape
 	}
-	if missing {
-		// Whatever JSON it is, a Customer in it would contradict the status.
-		text = bytes.TrimSpace(text)
-		if len(text) > 0 && !jsontext.Value(text).IsValid() {
-			return "", errShape
-		}
-		if !bytes.HasPrefix(text, []byte("{")) {
-			return "", nil
-		}
+	if answer == nil {
+		return "", nil
 	}
-	var answer *struct { // stays nil for a null
-		Customer jsontext.Value `json:"customer"`
+	return answer.named()
+}
+
+// contradiction returns the Customer in the body of a 404, and "" for none. The
+// body may be any JSON value, or empty.
+func contradiction(text []byte) (string, error) {
+	text = bytes.TrimSpace(text)
+	if len(text) > maxLookup || len(text) > 0 && !jsontext.Value(text).IsValid() {
+		return "", errShape
 	}
+	if !bytes.HasPrefix(text, []byte("{")) {
+		return "", nil
+	}
+	var answer lookupAnswer
 	if json.Unmarshal(text, &answer) != nil {
 		return "", errShape
 	}
-	if answer == nil || missing && answer.Customer == nil || answer.Customer.Kind() == 'n' {
+	if answer.Customer == nil {
+		return "", nil
+	}
+	return answer.named()
+}
+
+// named returns the Customer, and "" for a null.
+func (a lookupAnswer) named() (string, error) {
+	if a.Customer.Kind() == 'n' {
 		return "", nil
 	}
 	var named string
-	if answer.Customer == nil || json.Unmarshal(answer.Customer, &named) != nil || named == "" {
+	if a.Customer == nil || json.Unmarshal(a.Customer, &named) != nil || named == "" {
 		return "", errShape
 	}
 	return named, nil

@@ -144,9 +144,10 @@ func (d *Database) Undelivered(ctx context.Context) (n int, err error) {
 func (d *Database) claimChanges(ctx context.Context, now time.Time) ([]Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	rows, err := d.writes.QueryContext(ctx, `UPDATE dropgate_audit_outbox SET due_at = $1 WHERE id IN (
-			SELECT id FROM dropgate_audit_outbox WHERE due_at <= $2 ORDER BY due_at, id LIMIT $3`+d.skipLocked+`
-		) RETURNING id, change, user_id, customer_id, changed_at, reason, cause`,
+	due := `SELECT id FROM dropgate_audit_outbox WHERE due_at <= $2 ORDER BY due_at, id LIMIT $3` + d.skipLocked
+	claim := `UPDATE dropgate_audit_outbox SET due_at = $1 WHERE id IN (` + due + `) ` + //nolint:gosec // made of constants
+		`RETURNING id, change, user_id, customer_id, changed_at, reason, cause`
+	rows, err := d.writes.QueryContext(ctx, claim,
 		now.Add(outboxLease).UnixMilli(), now.UnixMilli(), outboxBatch)
 	if err != nil {
 		return nil, queryFault(ctx, "claiming changes", err)

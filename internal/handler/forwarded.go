@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"iter"
 	"net"
 	"net/http"
 	"net/netip"
@@ -34,25 +35,34 @@ func (h *handler) clientIP(r *http.Request) string {
 		return peerIP(r)
 	}
 	caller, hops := peerIP(r), 0
-	for _, header := range slices.Backward(headers) {
-		for rest := header; rest != ""; {
-			var hop string
-			rest, hop = cutLast(rest)
-			if hop == "" { // an empty element says nothing (RFC 9110, 5.6.1)
-				continue
-			}
-			addr, ok := parseHop(hop)
-			if hops++; !ok || hops > maxHops {
-				h.unreadableHop(r, hop)
-				return caller
-			}
-			caller = addr.String()
-			if !slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-				return caller
-			}
+	for hop := range backward(headers) {
+		addr, ok := parseHop(hop)
+		if hops++; !ok || hops > maxHops {
+			h.unreadableHop(r, hop)
+			return caller
+		}
+		caller = addr.String()
+		if !slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return caller
 		}
 	}
 	return caller
+}
+
+// backward iterates over the elements of comma-separated lists from the last to the
+// first. It skips empty ones, which mean nothing (RFC 9110, 5.6.1).
+func backward(lists []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, rest := range slices.Backward(lists) {
+			for rest != "" {
+				var element string
+				rest, element = cutLast(rest)
+				if element != "" && !yield(element) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // cutLast cuts off the last element of a comma-separated list.

@@ -161,22 +161,16 @@ func TestAnotherSitesPageDoesNotUseUpTheAllowance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 3 {
-				for _, method := range []string{http.MethodGet, http.MethodHead} {
-					a := w.do(t, w.request(alice, method, "/session", inCookie, page))
-					if a.status != http.StatusForbidden {
-						t.Errorf("%s: answer %d, want 403", method, a.status)
-					}
-					a.readableBy(t, none)
-				}
+				w.refusesPage(t, http.MethodGet, page)
+				w.refusesPage(t, http.MethodHead, page)
 			}
 		})
 	}
 	for range 9 {
-		for _, path := range []string{"/openapi.yaml", "/auth/login"} {
-			for _, page := range []with{image, frame} {
-				a := w.get(t, nobody, path, page)
-				a.refused(t, http.StatusForbidden, "CrossOriginRequest")
-			}
+		for _, page := range []with{image, frame} {
+			contract, login := w.get(t, nobody, "/openapi.yaml", page), w.get(t, nobody, "/auth/login", page)
+			contract.refused(t, http.StatusForbidden, "CrossOriginRequest")
+			login.refused(t, http.StatusForbidden, "CrossOriginRequest")
 		}
 	}
 	for i, page := range []with{
@@ -186,6 +180,16 @@ func TestAnotherSitesPageDoesNotUseUpTheAllowance(t *testing.T) {
 			t.Errorf("page %d: answer %d, want 200", i, a.status)
 		}
 	}
+}
+
+// refusesPage checks that a page of another site learns nothing from /session.
+func (w *world) refusesPage(t *testing.T, method string, page with) {
+	t.Helper()
+	a := w.do(t, w.request(alice, method, "/session", inCookie, page))
+	if a.status != http.StatusForbidden {
+		t.Errorf("%s: answer %d, want 403", method, a.status)
+	}
+	a.readableBy(t, none)
 }
 
 func TestALinkOnAnotherSiteLeadsToTheSignIn(t *testing.T) {
