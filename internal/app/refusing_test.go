@@ -88,7 +88,6 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// smallDisk is a file system of a test's own.
 // skip ends a test that this machine cannot run. In CI that is a failure.
 func skip(t *testing.T, reason string) {
 	t.Helper()
@@ -98,6 +97,7 @@ func skip(t *testing.T, reason string) {
 	t.Skip(reason)
 }
 
+// smallDisk is a file system of a test's own.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
