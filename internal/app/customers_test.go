@@ -102,7 +102,7 @@ func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
 		}
 		d.good("link", "ann", "https://api-sandbox.dwolla.com/customers/"+alicesCustomer) // which it is
 		d.good("link", "--", "-b", bobsCustomer)
-		d.holds("-b,"+bobsCustomer, "ann,"+alicesCustomer)
+		d.holds("'-b,"+bobsCustomer, "ann,"+alicesCustomer)
 		for range 2 { // the second time there is none
 			if out := d.good("unlink", "ann"); out != "" {
 				t.Errorf("unlink: %q", out)
@@ -112,7 +112,7 @@ func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
 			t.Errorf("a user without a Customer: %+v", got)
 		}
 		d.good("link", "zoe", alicesCustomer)
-		d.holds("-b,"+bobsCustomer, "zoe,"+alicesCustomer)
+		d.holds("'-b,"+bobsCustomer, "zoe,"+alicesCustomer)
 	})
 }
 

@@ -180,8 +180,11 @@ func namedCustomer(text []byte) (string, error) {
 // contradiction returns the Customer in the body of a 404, and "" for none. The
 // body may be any JSON value, or empty.
 func contradiction(text []byte) (string, error) {
+	if len(text) > maxLookup {
+		return "", errShape
+	}
 	text = bytes.TrimSpace(text)
-	if len(text) > maxLookup || len(text) > 0 && !jsontext.Value(text).IsValid() {
+	if len(text) > 0 && !jsontext.Value(text).IsValid() {
 		return "", errShape
 	}
 	if !bytes.HasPrefix(text, []byte("{")) {
