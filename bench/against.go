@@ -19,17 +19,16 @@ import (
 	"dropgate/bench/scratch"
 )
 
-// measureAgainst loads the server of another revision next to this one: the same
-// users, with bearer tokens and with sessions, first alone and then with Redis and
+// measureAgainst loads the server of another revision next to this one, and once
+// more next to itself, which shows what chance does to a ratio: the same users, with bearer tokens and with sessions, first alone and then with Redis and
 // PostgreSQL. Each server has stores of its own, which it fills itself: forms and
 // schemas differ between revisions.
 func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.Writer) error {
-	servers := []revision{{"this tree", s.server}}
 	old, err := s.buildRevision(ctx, o.against)
 	if err != nil {
 		return err
 	}
-	servers = append(servers, revision{o.against, old})
+	servers := []revision{{"this tree", s.server}, {o.against, old}, {o.against + " again", old}}
 	b, err := s.startBackends(ctx, 0)
 	if err != nil {
 		return err
@@ -54,7 +53,7 @@ func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.W
 			return err
 		}
 		p.end()
-		p.printAgainst(line, servers[0].name, servers[1].name)
+		p.printAgainst(line, servers)
 	}
 	return nil
 }
@@ -76,7 +75,7 @@ func (s *stage) buildRevision(ctx context.Context, rev string) (string, error) {
 	for _, command := range [][]string{
 		{"git", "archive", "-o", archive, rev},
 		{"tar", "-xf", archive, "-C", dir},
-		{"go", "-C", dir, "build", "-o", binary, "./cmd/server"},
+		{"go", "-C", dir, "build", "-tags", s.tags, "-o", binary, "./cmd/server"},
 	} {
 		cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the user's own revision
 		if said, err := cmd.CombinedOutput(); err != nil {
@@ -225,16 +224,18 @@ func fetch(ctx context.Context, client *http.Client, to string, form url.Values)
 	return string(text), resp.Request.URL, nil
 }
 
-// printAgainst writes how each kind of user fares with both servers. A ratio below 1
-// says that the first server is cheaper.
-func (p *part) printAgainst(line func(string, ...any), now, old string) {
-	line("\n%s:\n\n| connections | users | CPU per request, %s | %s | ratio | p50 | p50, %s | p99 | p99, %s | requests |", p.title, now, old, old, old)
-	line("| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: |")
+// printAgainst writes how each kind of user fares with the servers: this tree's, the
+// other revision's, and that one's again. A ratio below 1 says that the first is
+// cheaper.
+func (p *part) printAgainst(line func(string, ...any), servers []revision) {
+	now, old, again := servers[0].name, servers[1].name, servers[2].name
+	line("\n%s:\n\n| connections | users | CPU per request, %s | %s | ratio | %s twice | p50 | p50, %s | p99 | p99, %s | requests |", p.title, now, old, old, old, old)
+	line("| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
 	for _, n := range p.connections {
 		for _, kind := range []string{"bearer", "session"} {
-			a, b := p.cell(now+", "+kind, n), p.cell(old+", "+kind, n)
-			line("| %d | %s | %.1f µs | %.1f µs | %.2f | %.2f ms | %.2f ms | %.2f ms | %.2f ms | %d |", n, kind,
-				microseconds(percentile(a.cpu, 50)), microseconds(percentile(b.cpu, 50)), p.ratio(a, b.target),
+			a, b, c := p.cell(now+", "+kind, n), p.cell(old+", "+kind, n), p.cell(again+", "+kind, n)
+			line("| %d | %s | %.1f µs | %.1f µs | %.2f | %.2f | %.2f ms | %.2f ms | %.2f ms | %.2f ms | %d |", n, kind,
+				microseconds(percentile(a.cpu, 50)), microseconds(percentile(b.cpu, 50)), p.ratio(a, b.target), p.ratio(c, b.target),
 				milliseconds(percentile(a.latencies, 50)), milliseconds(percentile(b.latencies, 50)),
 				milliseconds(percentile(a.latencies, 99)), milliseconds(percentile(b.latencies, 99)), len(a.latencies)+len(b.latencies))
 		}

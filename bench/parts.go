@@ -50,17 +50,19 @@ func (p *part) profile(ctx context.Context, o options, n int) <-chan error {
 		return done
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	seen := map[string]bool{"": true} // a server may be several targets
 	for _, t := range p.targets {
-		if t.profiles == "" {
+		if seen[t.profiles] {
 			continue
 		}
+		seen[t.profiles] = true
 		group.Go(func() error {
 			all := o.duration * time.Duration(len(p.targets))
 			text, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", t.profiles, all.Seconds()))
 			if err != nil {
 				return err
 			}
-			file := filepath.Join(o.profile, strings.ReplaceAll(t.name, ", ", "-")+".pb.gz")
+			file := filepath.Join(o.profile, strings.ReplaceAll(p.title+"-"+t.name, ", ", "-")+".pb.gz")
 			return os.WriteFile(file, []byte(text), 0o600) //nolint:gosec // where the user wants it
 		})
 	}

@@ -26,6 +26,7 @@ type stage struct {
 	dir       string
 	self      string // the bench's own binary
 	server    string // the server's
+	tags      string // that the server is built with
 	logs      *os.File
 	processes []*process
 	schemas   []*scratch.Schema
@@ -43,12 +44,12 @@ func newStage(ctx context.Context, tags ...string) (*stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
-	s := &stage{dir: dir, self: self, server: filepath.Join(dir, "server")}
+	s := &stage{dir: dir, self: self, server: filepath.Join(dir, "server"), tags: strings.Join(tags, ",")}
 	if s.logs, err = os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil { //nolint:gosec // a path of our own
 		s.close()
 		return nil, fmt.Errorf("making the log file: %w", err)
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", s.server, "dropgate/cmd/server") //nolint:gosec // a path of our own
+	build := exec.CommandContext(ctx, "go", "build", "-tags", s.tags, "-o", s.server, "dropgate/cmd/server") //nolint:gosec // a path of our own
 	if said, err := build.CombinedOutput(); err != nil {
 		s.close()
 		return nil, fmt.Errorf("building the server: %w\n%s", err, said)

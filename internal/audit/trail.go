@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -37,6 +37,7 @@ type Late interface {
 type Trail struct {
 	sink     Sink
 	failures prometheus.Counter
+	writers  *sync.Pool // of *accepted
 }
 
 // NewTrail returns a trail whose entries go to a sink.
@@ -46,6 +47,11 @@ func NewTrail(sink Sink, r prometheus.Registerer) Trail {
 		Help: "Audit entries that the sink did not accept in time. What they were about did not leave the service.",
 	})}
 	r.MustRegister(t.failures)
+	t.writers = &sync.Pool{New: func() any {
+		w := &accepted{sink: sink}
+		w.logger = zerolog.New(w)
+		return w
+	}}
 	return t
 }
 
@@ -57,19 +63,31 @@ func (t Trail) Write(ctx context.Context, e *Entry) error {
 	if t.sink == nil {
 		return nil
 	}
-	w := accepted{ctx: ctx, sink: t.sink}
-	write(&w, e)
-	if w.err == nil {
+	err := t.accept(ctx, e)
+	if err == nil {
 		return nil
 	}
 	t.failures.Inc()
-	if late, ok := errors.AsType[Late](w.err); ok {
+	if late, ok := errors.AsType[Late](err); ok {
 		withdrawn := *e
 		withdrawn.Outcome, withdrawn.TokenFingerprint = "withdrawn", ""
 		withdrawn.Reason = "the sink accepted the entry before too late: the caller got an error"
 		late.Follow(Line(&withdrawn))
 	}
-	return fmt.Errorf("the audit sink: %w", w.err)
+	return fmt.Errorf("the audit sink: %w", err)
+}
+
+func (t Trail) accept(ctx context.Context, e *Entry) error {
+	w, ok := t.writers.Get().(*accepted)
+	if !ok {
+		panic("audit: something else in the pool")
+	}
+	w.ctx, w.err = ctx, nil
+	write(&w.logger, e)
+	err := w.err
+	w.ctx, w.err = nil, nil
+	t.writers.Put(w)
+	return err
 }
 
 // Fault is why the sink accepts no entries now, or nil.
@@ -83,9 +101,10 @@ func (t Trail) Fault() error {
 // accepted hands one line to the sink. Its own error stays inside: zerolog would
 // print it to a standard error that may be stuck, too.
 type accepted struct {
-	ctx  context.Context //nolint:containedctx // of one call of Trail.Write
-	sink Sink
-	err  error
+	logger zerolog.Logger // writes to this
+	sink   Sink
+	ctx    context.Context //nolint:containedctx // of one call of Trail.Write
+	err    error
 }
 
 // Write implements io.Writer.
@@ -97,32 +116,32 @@ func (w *accepted) Write(line []byte) (int, error) {
 // Line is an entry as it is written, with the line break.
 func Line(e *Entry) []byte {
 	var line bytes.Buffer
-	write(&line, e)
+	logger := zerolog.New(&line)
+	write(&logger, e)
 	return line.Bytes()
 }
 
-func write(to io.Writer, e *Entry) {
-	logger := zerolog.New(to)
-	var now [len("2006-01-02T15:04:05.000Z")]byte
-	logger.Log(). // above every level
-			Str("log", "audit").
-			Str("event", string(e.Event)).
-			Str("id", e.ID).
-			Str("request_id", e.RequestID).
-			Str("proxy_request_id", e.ProxyRequestID).
-			Str("client_ip", e.ClientIP).
-			Str("user_agent", Printable(e.UserAgent)).
-			Str("mode", e.Mode).
-			Str("operator", e.Operator).
-			Str("user", e.User).
-			Str("customer", e.Customer).
-			Str("action", e.Action).
-			Str("outcome", e.Outcome).
-			Str("reason", e.Reason).
-			Str("dwolla_request_id", e.DwollaRequestID).
-			Str("token_sha256_prefix", e.TokenFingerprint).
-			Bytes("time", time.Now().UTC().AppendFormat(now[:0], "2006-01-02T15:04:05.000Z")).
-			Send()
+func write(logger *zerolog.Logger, e *Entry) {
+	var now [len("2006-01-02T15:04:05.000000000Z")]byte // AppendFormat shortens the fraction last
+	logger.Log().                                       // above every level
+								Str("log", "audit").
+								Str("event", string(e.Event)).
+								Str("id", e.ID).
+								Str("request_id", e.RequestID).
+								Str("proxy_request_id", e.ProxyRequestID).
+								Str("client_ip", e.ClientIP).
+								Str("user_agent", Printable(e.UserAgent)).
+								Str("mode", e.Mode).
+								Str("operator", e.Operator).
+								Str("user", e.User).
+								Str("customer", e.Customer).
+								Str("action", e.Action).
+								Str("outcome", e.Outcome).
+								Str("reason", e.Reason).
+								Str("dwolla_request_id", e.DwollaRequestID).
+								Str("token_sha256_prefix", e.TokenFingerprint).
+								Bytes("time", time.Now().UTC().AppendFormat(now[:0], "2006-01-02T15:04:05.000Z")).
+								Send()
 }
 
 // maxUserAgent bounds a User-Agent, in bytes. Those of browsers have 150.

@@ -72,7 +72,8 @@ const maxSkew = time.Minute
 // unless the other one is good for a different user. A token that was verified a
 // moment ago is not verified again (docs/decisions/0004).
 func (b *Bearer) Authenticate(r *http.Request) (Session, error) {
-	given, err := b.credentials(r)
+	var room [1 + maxTokenCookies]credential // for the usual request: on the stack
+	given, err := b.credentials(r, room[:0])
 	if err != nil {
 		return Session{}, err
 	}
@@ -117,9 +118,9 @@ type credential struct {
 
 // credentials finds the tokens: in the Authorization header, and then in the
 // cookie, where the same value counts once. Without the header several values
-// are refused: nothing says which one was meant.
-func (b *Bearer) credentials(r *http.Request) ([]credential, error) {
-	given, err := b.inHeader(r.Header["Authorization"])
+// are refused: nothing says which one was meant. The tokens are appended to given.
+func (b *Bearer) credentials(r *http.Request, given []credential) ([]credential, error) {
+	given, err := b.inHeader(r.Header["Authorization"], given)
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +141,10 @@ func (b *Bearer) credentials(r *http.Request) ([]credential, error) {
 	return given, nil
 }
 
-// inHeader finds the token in the Authorization header.
-func (b *Bearer) inHeader(headers []string) ([]credential, error) {
+// inHeader appends the token in the Authorization header to given.
+func (b *Bearer) inHeader(headers []string, given []credential) ([]credential, error) {
 	if len(headers) == 0 {
-		return nil, nil
+		return given, nil
 	}
 	if len(headers) > 1 {
 		return nil, b.reject("several Authorization headers")
@@ -151,11 +152,11 @@ func (b *Bearer) inHeader(headers []string) ([]credential, error) {
 	scheme, token := cutScheme(headers[0])
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return []credential{{token: token}}, nil
+		return append(given, credential{token: token}), nil
 	case strings.EqualFold(scheme, "DPoP"):
 		return nil, b.reject("a DPoP token, and nothing here verifies its proof")
 	}
-	return nil, nil
+	return given, nil
 }
 
 // maxTokenCookies bounds the tokens of one request that are verified beside the

@@ -120,6 +120,9 @@ func (c *Chain) Authenticate(r *http.Request) (Session, error) {
 // count. The mode forward is not asked: every cookie is a credential of it, and
 // the application would have to be asked about each.
 func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
+	if len(others) == 0 {
+		return nil // without the copy below
+	}
 	looking := r.WithContext(r.Context())
 	looking.Method = http.MethodGet // it does not use a session
 	for _, m := range others {

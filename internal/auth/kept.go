@@ -34,7 +34,7 @@ func (k keptClaims) of(all map[string]any) map[string]any {
 		if !ok {
 			continue
 		}
-		if size := sizeOf(value); size > maxClaim {
+		if size := clienttoken.ClaimBytes(value); size > maxClaim {
 			value = oversized(size)
 		} else if text, isText := value.(string); isText {
 			value = strings.Clone(text) // which may be a piece of something large
@@ -44,42 +44,8 @@ func (k keptClaims) of(all map[string]any) map[string]any {
 	return kept
 }
 
-// sizeOf is the memory that a decoded JSON value refers to, in bytes.
-func sizeOf(value any) int {
-	const boxed = 16
-	switch value := value.(type) {
-	case string:
-		return len(value)
-	case []any:
-		size := 0
-		for _, element := range value {
-			size += boxed + sizeOf(element)
-		}
-		return size
-	case map[string]any:
-		size := mapBytes(len(value))
-		for name, member := range value {
-			size += len(name) + sizeOf(member)
-		}
-		return size
-	}
-	return boxed
-}
-
-// mapBytes is the memory of a map of claims with so many members: eight of them
-// have a table of 400 bytes, and larger maps may be half empty.
-func mapBytes(members int) int { return 400 + 80*max(members-8, 0) }
-
-// heldBy is the memory that a session refers to, in bytes. The names of its
-// claims are the same for all sessions.
-func heldBy(s Session) int {
-	const header = 16 // of each text
-	size := mapBytes(len(s.User.Claims)) + header + len(s.User.ID)
-	for _, value := range s.User.Claims {
-		size += header + sizeOf(value)
-	}
-	return size
-}
+// heldBy is the memory that a session refers to, in bytes.
+func heldBy(s Session) int { return s.User.Bytes() }
 
 // logUser is what the log may know of a session that is refused.
 func logUser(s Session) Session {

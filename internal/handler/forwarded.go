@@ -116,6 +116,9 @@ func (h *handler) unreadableHop(r *http.Request, hop string) {
 // peerIP is the address of the other end of the connection, or "" for none.
 func peerIP(r *http.Request) string {
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		if peer.Addr().Is4() { // has one spelling
+			return r.RemoteAddr[:strings.IndexByte(r.RemoteAddr, ':')]
+		}
 		return peer.Addr().WithZone("").Unmap().String()
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)

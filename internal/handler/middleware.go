@@ -124,8 +124,11 @@ func (h *handler) ownOrPage(next http.Handler) http.Handler {
 
 // crossOrigin is the refusal of a request from a page of another origin.
 func (h *handler) crossOrigin(r *http.Request) error {
-	// The library lets all safe methods pass.
-	if err := h.protection.Check(&http.Request{Method: http.MethodPost, URL: r.URL, Host: r.Host, Header: r.Header}); err != nil {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions: // which the library lets pass
+		r = &http.Request{Method: http.MethodPost, URL: r.URL, Host: r.Host, Header: r.Header}
+	}
+	if err := h.protection.Check(r); err != nil {
 		return &problem{code: crossOriginRequest, reason: err.Error()}
 	}
 	return nil

@@ -18,6 +18,8 @@ type batch struct {
 // run owns the output until the writer is closed and nothing waits.
 func (w *Writer) run() {
 	defer close(w.ended)
+	defer w.gather.Stop()
+	defer w.watch.Stop()
 	var b batch
 	for {
 		runtime.Gosched() // callers who are about to bring a line come along
@@ -81,9 +83,11 @@ func (w *Writer) next(b *batch) bool {
 	b.text, b.lost = append(b.text, w.loose[from:]...), w.lost
 	clear(w.must)
 	w.must, w.mustBytes, w.loose = w.must[:0], 0, w.loose[:0]
-	w.gather.Stop()
 	w.since, w.underWay = time.Now(), b.must
-	w.watch.Reset(stuckAfter)
+	if !w.watching {
+		w.watching = true
+		w.watch.Reset(stuckAfter)
+	}
 	return true
 }
 
@@ -92,7 +96,6 @@ func (w *Writer) next(b *batch) bool {
 func (w *Writer) settle(b *batch, n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.watch.Stop()
 	w.since, w.underWay, w.failed = time.Time{}, nil, err
 	if n > 0 {
 		w.torn = b.text[n-1] != '\n'

@@ -56,6 +56,8 @@ type Writer struct {
 	wake   chan struct{} // holds one token when there is something to do
 	gather *time.Timer   // puts the token there
 	watch  *time.Timer   // gives up the lines of a stuck write
+	// Neither timer is set or stopped for each write: that costs more than letting
+	// it end.
 	closed chan struct{}
 	ended  chan struct{} // the goroutine has returned
 
@@ -70,6 +72,8 @@ type Writer struct {
 	lost      uint64
 	reported  uint64 // of lost, in the line of a recovery
 	closing   bool
+	gathering bool // gather is running
+	watching  bool // watch is running
 }
 
 // line is one line of Append.
@@ -101,7 +105,7 @@ func New(c Config) *Writer {
 		closed: make(chan struct{}),
 		ended:  make(chan struct{}),
 	}
-	w.gather = time.AfterFunc(time.Hour, w.rouse)
+	w.gather = time.AfterFunc(time.Hour, w.gathered)
 	w.gather.Stop()
 	w.watch = time.AfterFunc(time.Hour, w.abandon)
 	w.watch.Stop()
@@ -126,11 +130,22 @@ func (w *Writer) Write(lines []byte) (int, error) {
 		w.lost += count(lines)
 		return len(lines), nil
 	}
-	if len(w.loose) == 0 {
+	if !w.gathering {
+		w.gathering = true
 		w.gather.Reset(gatherFor)
 	}
 	w.loose = append(w.loose, lines...)
 	return len(lines), nil
+}
+
+// gathered has the lines of Write written that no line of Append took along.
+func (w *Writer) gathered() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gathering = false
+	if len(w.loose) > 0 {
+		w.rouse()
+	}
 }
 
 // Append returns nil once the output has accepted a line. Otherwise it returns
@@ -172,8 +187,14 @@ func (w *Writer) result(l *line, err error) error {
 func (w *Writer) abandon() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.since.IsZero() || time.Since(w.since) < stuckAfter {
-		return // it has just returned
+	w.watching = false
+	if w.since.IsZero() {
+		return
+	}
+	if left := stuckAfter - time.Since(w.since); left > 0 { // a later write
+		w.watching = true
+		w.watch.Reset(left)
+		return
 	}
 	for _, l := range w.underWay {
 		if l.state == underWay && l.result != nil {

@@ -33,7 +33,8 @@ func newNames(secret []byte) *names {
 // maker makes one name at a time.
 type maker struct {
 	mac  hash.Hash
-	text []byte // is used again
+	text []byte // is used again, like name
+	name []byte
 }
 
 func (n *names) of(scope Scope, name string) string {
@@ -46,7 +47,9 @@ func (n *names) of(scope Scope, name string) string {
 	m.text = append(append(append(m.text[:0], scope...), 0), name...)
 	_, _ = m.mac.Write(m.text) // never fails (hash.Hash)
 	m.text = m.mac.Sum(m.text[:0])
-	return "dropgate:limit:" + string(scope) + ":" + base64.RawURLEncoding.EncodeToString(m.text)
+	m.name = append(append(append(m.name[:0], "dropgate:limit:"...), scope...), ':')
+	m.name = base64.RawURLEncoding.AppendEncode(m.name, m.text)
+	return string(m.name)
 }
 
 // address is where an address is kept. Of IPv6 that is its /64, which one household
@@ -54,6 +57,9 @@ func (n *names) of(scope Scope, name string) string {
 // allowance.
 func (n *names) address(addr string) string {
 	ip, err := netip.ParseAddr(addr)
+	if ip.Is4() { // has one spelling
+		return n.of(IP, addr)
+	}
 	switch ip = ip.Unmap(); {
 	case err != nil:
 		return n.of(IP, "none")

@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"dropgate/internal/clienttoken"
 )
@@ -53,12 +50,15 @@ type digest [sha256.Size]byte
 
 type kept struct {
 	subject, sid string
-	data         []byte    // contents: one allocation, whatever the claims are
+	user         clienttoken.User
+	idToken      clienttoken.Secret
 	expires      time.Time // if it is not used again
 	deadline     time.Time
 }
 
-func (k *kept) bytes() int { return sessionCost + len(k.subject) + len(k.sid) + len(k.data) }
+func (k *kept) bytes() int {
+	return sessionCost + len(k.subject) + len(k.sid) + k.user.Bytes() + len(k.idToken.Reveal())
+}
 
 // NewMemory returns an empty store.
 func NewMemory(limits Limits) *Memory {
@@ -79,10 +79,7 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended,
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	m.sweep(now)
-	next, err := m.made(s, now)
-	if err != nil {
-		return Ended{}, err
-	}
+	next := m.made(s, now)
 	if m.loggedOut(s, by.Began) {
 		return Ended{}, ErrLoggedOut
 	}
@@ -115,28 +112,17 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended,
 }
 
 // made is a session as it is kept.
-func (m *Memory) made(s Session, now time.Time) (*kept, error) {
-	data, err := json.Marshal(contents{ID: s.User.ID, Claims: s.User.Claims, IDToken: s.IDToken.Reveal()}, json.FormatNilMapAsNull(true))
-	if err != nil {
-		return nil, fmt.Errorf("writing a session: %w", err)
-	}
+func (m *Memory) made(s Session, now time.Time) *kept {
 	deadline := now.Add(m.limits.Lifetime)
-	return &kept{s.Subject, s.SID, slices.Clip(data), earlier(now.Add(m.limits.Idle), deadline), deadline}, nil
+	return &kept{
+		subject: s.Subject, sid: s.SID, user: s.User, idToken: s.IDToken,
+		expires: earlier(now.Add(m.limits.Idle), deadline), deadline: deadline,
+	}
 }
 
 // session is what was kept.
-func (k *kept) session() (Session, error) {
-	var c contents
-	if err := json.Unmarshal(k.data, &c); err != nil {
-		return Session{}, failed(err) // cannot be: it was written by made
-	}
-	return Session{
-		User:    clienttoken.User{ID: c.ID, Claims: c.Claims},
-		Subject: k.subject,
-		SID:     k.sid,
-		IDToken: clienttoken.NewSecret(c.IDToken),
-		Expires: k.expires,
-	}, nil
+func (k *kept) session() Session {
+	return Session{User: k.user, Subject: k.subject, SID: k.sid, IDToken: k.idToken, Expires: k.expires}
 }
 
 func (m *Memory) keep(key Key, k *kept) {
@@ -154,9 +140,9 @@ func (m *Memory) Find(_ context.Context, key Key, effect Effect) (Session, error
 	if !ok {
 		return Session{}, ErrNone
 	}
-	s, err := found.session()
+	s := found.session()
 	s.Over = func() bool { _, there := m.look(key, Peek); return !there }
-	return s, err
+	return s, nil
 }
 
 // look returns a session as it is now, after the effect.
@@ -187,11 +173,7 @@ func (m *Memory) End(_ context.Context, which Which) ([]Session, error) {
 	m.noteLogout(which, now)
 	var ended []Session
 	for _, key := range m.find(which, now) {
-		s, err := m.end(key).session()
-		if err != nil {
-			return ended, err
-		}
-		ended = append(ended, s)
+		ended = append(ended, m.end(key).session())
 	}
 	return ended, nil
 }

@@ -56,9 +56,12 @@ func heap() int {
 
 // However sessions look, and whatever else there is to remember: 16 MiB.
 func TestMemoryIsBoundedInBytes(t *testing.T) {
-	nested := map[string]any{}
-	for i := range 2000 {
-		nested[strconv.Itoa(i)] = map[string]any{"": []any{}}
+	nested := func() map[string]any {
+		claims := map[string]any{}
+		for i := range 2000 {
+			claims[strconv.Itoa(i)] = map[string]any{"": []any{}}
+		}
+		return claims
 	}
 	for name, fill := range map[string]func(t *testing.T, w *world) error{
 		"small sessions": func(t *testing.T, w *world) error {
@@ -74,7 +77,7 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 		},
 		"large sessions": func(t *testing.T, w *world) error {
 			s := w.of(rand.Text(), strings.Repeat("s", 1<<10))
-			s.User.Claims, s.IDToken = nested, clienttoken.NewSecret(strings.Repeat("x", 16<<10))
+			s.User.Claims, s.IDToken = nested(), clienttoken.NewSecret(strings.Repeat("x", 16<<10))
 			_, err := w.Start(t.Context(), newKey(), s, session.SignIn{Began: w.Now(), Once: rand.Text() + strings.Repeat("y", 10<<10)})
 			return err
 		},

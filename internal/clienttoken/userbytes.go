@@ -1,0 +1,38 @@
+package clienttoken
+
+// Bytes is the memory that u refers to, in bytes. The names of its claims are the
+// same for all users.
+func (u User) Bytes() int {
+	const header = 16 // of each text
+	size := mapBytes(len(u.Claims)) + header + len(u.ID)
+	for _, value := range u.Claims {
+		size += header + ClaimBytes(value)
+	}
+	return size
+}
+
+// ClaimBytes is the memory that a decoded JSON value refers to, in bytes.
+func ClaimBytes(value any) int {
+	const boxed = 16
+	switch value := value.(type) {
+	case string:
+		return len(value)
+	case []any:
+		size := 0
+		for _, element := range value {
+			size += boxed + ClaimBytes(element)
+		}
+		return size
+	case map[string]any:
+		size := mapBytes(len(value))
+		for name, member := range value {
+			size += len(name) + ClaimBytes(member)
+		}
+		return size
+	}
+	return boxed
+}
+
+// mapBytes is the memory of a map of claims with so many members: eight of them
+// have a table of 400 bytes, and larger maps may be half empty.
+func mapBytes(members int) int { return 400 + 80*max(members-8, 0) }
