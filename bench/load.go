@@ -6,9 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -162,8 +162,8 @@ func (p *part) load(ctx context.Context, o options, n int) ([]cell, error) {
 	return cells, nil
 }
 
-// takeTurns loads each target for d in all. Every other time they take their
-// turns backwards, so that none of them always comes after the same one.
+// takeTurns loads each target for d in all. Each time they take their turns in
+// another order: a process is cheaper when its own turn was the last one, too.
 func (p *part) takeTurns(ctx context.Context, d time.Duration, callers [][]*caller) ([]cell, error) {
 	cells := make([]cell, len(p.targets))
 	var order []int
@@ -171,7 +171,7 @@ func (p *part) takeTurns(ctx context.Context, d time.Duration, callers [][]*call
 		order = append(order, i)
 	}
 	for ; d > 0; d -= p.turn() {
-		slices.Reverse(order)
+		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, i := range order {
 			t := p.targets[i]
 			before, err := t.process.cpu()

@@ -150,7 +150,7 @@ const maxUserAgent = 256
 // Printable is a User-Agent as entries have it: at most 256 bytes, with escapes
 // for control characters.
 func Printable(text string) string {
-	if len(text) <= maxUserAgent && strings.IndexFunc(text, unprintable) < 0 {
+	if len(text) <= maxUserAgent && (plain(text) || strings.IndexFunc(text, unprintable) < 0) {
 		return text
 	}
 	var b strings.Builder
@@ -165,6 +165,16 @@ func Printable(text string) string {
 		b.WriteString(shown)
 	}
 	return b.String()
+}
+
+// plain reports whether text is printable ASCII, as nearly every User-Agent is.
+func plain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // unprintable includes what stands for bytes that are no UTF-8.

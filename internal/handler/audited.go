@@ -56,7 +56,7 @@ func (h *handler) accept(r *http.Request) error {
 	if rec.unnamed > 0 {
 		e.Reason += fmt.Sprintf("; %d more since the entry before", rec.unnamed)
 	}
-	return h.write(r, e)
+	return h.write(r, &e)
 }
 
 // write gives an entry to the audit sink, also when the caller has gone.
@@ -121,8 +121,8 @@ func SignedOut(trail audit.Trail) func(ctx context.Context, e auth.Ended) error 
 }
 
 // entry is the audit entry of the request.
-func (rec *record) entry(r *http.Request) *audit.Entry {
-	return &audit.Entry{
+func (rec *record) entry(r *http.Request) audit.Entry {
+	return audit.Entry{
 		Event:            rec.audited,
 		RequestID:        rec.requestID,
 		ProxyRequestID:   rec.proxyRequestID,
