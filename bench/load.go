@@ -171,7 +171,7 @@ func (p *part) takeTurns(ctx context.Context, d time.Duration, callers [][]*call
 		order = append(order, i)
 	}
 	for ; d > 0; d -= p.turn() {
-		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] }) //nolint:gosec // not a secret
 		for _, i := range order {
 			t := p.targets[i]
 			before, err := t.process.cpu()

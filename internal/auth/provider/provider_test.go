@@ -71,7 +71,7 @@ func TestATokenForAUserSignsThatUserInUntilTheKeyRotates(t *testing.T) {
 			Issuer: issuer, Transport: direct{p}, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 		})
 		mode := auth.NewBearer(auth.BearerConfig{
-			Issuer: issuer, Audience: "dropgate", UserClaim: "sub", TokenType: "at+jwt", Keys: keys,
+			Issuer: issuer, Audience: "dropgate", UserClaim: "sub", Claims: []string{"name"}, TokenType: "at+jwt", Keys: keys,
 		})
 		_, old := get(t, p, "/token?user=alice")
 		session, err := signIn(t, mode, old)
