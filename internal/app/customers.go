@@ -64,7 +64,6 @@ func Customers(ctx context.Context, args, environ []string, std Streams) error {
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	store.Compare(c.userIDs())
 	d := directoryTools{
 		api: c.api, store: store, std: std,
 		records: customer.Records{API: c.api, Links: customer.NewLinks(c.api, store, 0), Store: store},
@@ -158,14 +157,14 @@ func (d directoryTools) link(ctx context.Context, user, idOrURL string) error {
 }
 
 func (d directoryTools) unlink(ctx context.Context, user string) error {
-	if err := checkUserID(user); err != nil {
+	if err := d.checkStored(ctx, user); err != nil {
 		return err
 	}
 	return d.records.Unlink(ctx, user)
 }
 
 func (d directoryTools) show(ctx context.Context, user string) error {
-	if err := checkUserID(user); err != nil {
+	if err := d.checkStored(ctx, user); err != nil {
 		return err
 	}
 	found, err := d.records.Find(ctx, user)
@@ -178,6 +177,19 @@ func (d directoryTools) show(ctx context.Context, user string) error {
 	_, err = fmt.Fprintf(d.std.Out, "user      %s\ncustomer  %s\nstatus    %s\nlinked    %s\n",
 		found.UserID, found.Customer.URL, status, found.Since.UTC().Format(time.RFC3339))
 	return err //nolint:wrapcheck // of the standard output
+}
+
+// checkStored is checkUserID, and also takes the id of a row that was made when the
+// rules for ids were looser.
+func (d directoryTools) checkStored(ctx context.Context, arg string) error {
+	if err := checkUserID(arg); err == nil || !clienttoken.StorableUserID(arg) {
+		return err
+	}
+	_, err := d.records.Find(ctx, arg)
+	if errors.Is(err, clienttoken.ErrNoCustomer) {
+		return checkUserID(arg)
+	}
+	return err
 }
 
 func checkUserID(arg string) error {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -139,6 +140,9 @@ func TestAServiceAuditsWhatACommandChanged(t *testing.T) {
 				if line["id"] == "" {
 					t.Errorf("an entry without an id: %v", line)
 				}
+				if at, err := time.Parse(time.RFC3339, fmt.Sprint(line["changed_at"])); err != nil || time.Since(at).Abs() > time.Minute {
+					t.Errorf("an entry without the time of its change: %v", line)
+				}
 			}
 			want := []string{
 				"link command " + me.Username + " ann " + alicesCustomer, "link command " + me.Username + " bob " + bobsCustomer,
@@ -155,11 +159,11 @@ func TestAnOperatorTakesNothingFromAnybodyByLinking(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		d.good("link", "ann", alicesCustomer)
 		for want, args := range map[string][]string{
-			"the user is linked to another Customer": {"ann", bobsCustomer},
-			"the Customer is linked to another user": {"bob", alicesCustomer},
-			"is not the id of a Customer":            {"bob", "nonsense"},
-			"CUSTOMER: ":                             {"bob", "https://api.dwolla.com/customers/" + bobsCustomer},
-			"USER is not 1 to 255 printable":         {"b\x00b", bobsCustomer},
+			"the user is linked to another Customer":      {"ann", bobsCustomer},
+			"the Customer is linked to another user":      {"bob", alicesCustomer},
+			"is not the id of a Customer":                 {"bob", "nonsense"},
+			"CUSTOMER: ":                                  {"bob", "https://api.dwolla.com/customers/" + bobsCustomer},
+			"USER: the user id is not 1 to 255 printable": {"b\x00b", bobsCustomer},
 		} {
 			got := d.run("link", args[0], args[1])
 			if got.out != "" || got.fault == nil || !strings.Contains(got.fault.Error(), want) || errors.Is(got.fault, app.ErrUsage) {

@@ -97,7 +97,6 @@ func (a *App) openStore(ctx context.Context) error {
 	if store == nil {
 		return err
 	}
-	store.Compare(a.config.userIDs())
 	a.store = store // that it cannot be reached is watched for
 	if path, found := strings.CutPrefix(a.config.DatabaseURL.Reveal(), "sqlite:"); found {
 		for _, file := range customer.OpenToOthers(path) {
@@ -121,40 +120,50 @@ const openWithin = 5 * time.Second
 // openDatabase opens the database and brings its schema up to date. Beside the
 // error of a server that cannot be reached now there is a database, which has to
 // be migrated later.
-func (c Config) openDatabase(ctx context.Context) (*customer.Database, error) {
-	if !isPostgres(&c) {
-		return customer.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
+func (c Config) openDatabase(ctx context.Context) (store *customer.Database, err error) {
+	if isPostgres(&c) {
+		store, err = customer.OpenPostgres(c.DatabaseURL)
+	} else {
+		store, err = customer.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
+		ctx = context.WithoutCancel(ctx) // a file does not hang, and the work has a limit of its own
 	}
-	store, err := customer.OpenPostgres(c.DatabaseURL)
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Migrate(ctx); errors.Is(err, customer.ErrSchema) {
+	store.Compare(c.userIDs())
+	err = store.Migrate(ctx)
+	if err != nil && (errors.Is(err, customer.ErrSchema) || !isPostgres(&c)) {
 		_ = store.Close()
 		return nil, err
-	} else if err != nil {
-		return store, err
 	}
-	return store, nil
+	return store, err
 }
 
 // migrateEvery is how often a database is tried that could not be reached at
 // the start.
 const migrateEvery = 2 * time.Second
 
-// migrate brings the schema up to date, once the database can be reached.
+// foldEvery is how often e-mail addresses with capitals are looked for. A replica of
+// an earlier version may write them during a roll-out, and a command without
+// AUTH_USER_CLAIM at any time.
+const foldEvery = time.Minute
+
+// migrate brings the database up to date, once it can be reached, and keeps it so.
 func (a *App) migrate(ctx context.Context) {
 	for told := ""; ctx.Err() == nil; {
 		err := a.store.Migrate(ctx)
+		next := migrateEvery
 		switch {
-		case err == nil:
+		case err == nil && !a.config.userIDs().Emails:
 			return
+		case err == nil:
+			next, told = foldEvery, ""
 		case errors.Is(err, customer.ErrSchema) && err.Error() != told:
 			told = err.Error()
-			a.log.Error().Err(err).Msg("DATABASE_URL: the database was not there at the start, and cannot be used now")
+			a.log.Error().Err(err).Msg("DATABASE_URL: the database cannot be used")
 		}
 		select {
-		case <-time.After(migrateEvery):
+		case <-time.After(next):
 		case <-ctx.Done():
 		}
 	}
@@ -240,5 +249,6 @@ func (a *App) auditChange(ctx context.Context, c customer.Change) error {
 		Customer:       c.CustomerID,
 		Outcome:        string(c.Kind),
 		Reason:         c.Reason,
+		ChangedAt:      c.At,
 	})
 }

@@ -38,6 +38,7 @@ const (
 	tooManyConnections   reason = "too many connections"
 	notAccepting         reason = "starting, stopping or recovering"
 	schemaOutdated       reason = "schema not up to date"
+	capitals             reason = "user ids differ in capitals alone"
 	queryDoesNotFit      reason = "CUSTOMER_QUERY does not fit"
 	noPrepared           reason = "prepared statements not available"
 	damaged              reason = "damaged file"
@@ -81,6 +82,8 @@ func ownReason(err error) reason {
 	switch {
 	case errors.Is(err, customer.ErrQuery) && sqlState(err) != "42501":
 		return queryDoesNotFit
+	case errors.Is(err, customer.ErrCapitals):
+		return capitals
 	case errors.Is(err, customer.ErrSchema) && sqlState(err) != "42501",
 		errors.Is(err, customer.ErrNotMigrated) && sqlState(err) == "" && networkReason(err) == "":
 		return schemaOutdated

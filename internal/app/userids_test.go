@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"database/sql"
 	"net/http"
 	"net/url"
 	"strings"
@@ -80,6 +81,100 @@ func TestEmailsAreOneUserWithAndWithoutCapitals(t *testing.T) {
 			d.good("link", "Ann@example.com", bobsCustomer)
 			d.good("unlink", "ANN@example.com")
 			d.holds()
+		})
+	}
+}
+
+// A row whose id an earlier version took, and this one refuses.
+func TestARowWithAnOldIDCanBeRemoved(t *testing.T) {
+	for name, database := range directories() {
+		t.Run(name, func(t *testing.T) {
+			at := database(t)
+			d := newTools(t, at)
+			s := operated(t, at)
+			for _, id := range []string{" ann", "ann ", "e\u0301", "\u212a", "ann\ufe0f", "\u115f"} {
+				path := "/customers/" + url.PathEscape(id)
+				insertLink(t, at, id, alicesCustomer)
+				showsOldRow(t, d, s, id)
+				if got := d.run("unlink", id); got.fault != nil {
+					t.Errorf("unlink %q: %v", id, got.fault)
+				}
+				insertLink(t, at, id, alicesCustomer)
+				if got := s.operate(t, adminToken, http.MethodDelete, path, ""); got.status != http.StatusNoContent {
+					t.Errorf("DELETE %q: %d %s", id, got.status, got.body)
+				}
+				d.holds()
+				if got := d.run("unlink", id); got.fault == nil {
+					t.Errorf("%q is gone, and unlinked again", id)
+				}
+			}
+		})
+	}
+}
+
+// showsOldRow fails the test unless the row can be read, and not be written.
+func showsOldRow(t *testing.T, d tools, s *service, id string) {
+	t.Helper()
+	path := "/customers/" + url.PathEscape(id)
+	if got := d.run("show", id); got.fault != nil || !strings.Contains(got.out, alicesCustomer) {
+		t.Errorf("show %q: %+v", id, got)
+	}
+	if got := s.operate(t, adminToken, http.MethodGet, path, ""); got.status != http.StatusOK || !strings.Contains(got.body, alicesCustomer) {
+		t.Errorf("GET %q: %d %s", id, got.status, got.body)
+	}
+	answers(t, "PUT "+id, s.operate(t, adminToken, http.MethodPut, path, `{"customer":"`+alicesCustomer+`"}`), http.StatusBadRequest, "BadRequest")
+}
+
+// insertLink adds a row as an earlier version did.
+func insertLink(t *testing.T, databaseURL, user, customer string) {
+	t.Helper()
+	driver, at := "pgx", databaseURL
+	if path, found := strings.CutPrefix(databaseURL, "sqlite:"); found {
+		driver, at = "sqlite", path+"?_pragma=busy_timeout(5000)"
+	}
+	db, err := sql.Open(driver, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), `INSERT INTO dropgate_links (user_id, customer_id, linked_at) VALUES ($1, $2, 0)`, user, customer); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCapitalsOfAnEarlierVersionMakeNoSecondUser(t *testing.T) {
+	const secret = "a-secret-of-the-proxy-0123456789"
+	for name, database := range directories() {
+		t.Run(name, func(t *testing.T) {
+			at := database(t)
+			earlier := newTools(t, at) // compares byte by byte, as an earlier version did
+			earlier.good("link", "Ann@Example.com", alicesCustomer)
+			settings := map[string]string{
+				"AUTH_MODES": "proxy", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.0/8", "AUTH_USER_CLAIM": "email",
+				"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "ADMIN_TOKEN": adminToken,
+			}
+			s := newWorld(t).start(t, settings)
+			vend := func(s *service) answer {
+				return s.post(t, map[string]string{"X-Forwarded-User": "ann@EXAMPLE.com", "X-Proxy-Secret": secret, "Sec-Fetch-Site": "same-origin"})
+			}
+			answers(t, "vend", vend(s), http.StatusOK, "")
+			earlier.holds("ann@example.com," + alicesCustomer)
+
+			earlier.good("link", "ANN@example.com", bobsCustomer) // a replica that is still there
+			why := newWorld(t).refuses(t, settings)
+			for _, part := range []string{"DATABASE_URL", "differ in capitals alone", "1 rows", `"ANN@example.com"`, "AUTH_USER_CLAIM=sub server customers unlink USER"} {
+				if !strings.Contains(why, part) {
+					t.Errorf("the start says %s, and lacks %s", why, part)
+				}
+			}
+			tool := newTools(t, at)
+			tool.environ = append(tool.environ, "AUTH_USER_CLAIM=email")
+			if got := tool.run("show", "ann@example.com"); got.fault == nil || !strings.Contains(got.fault.Error(), "differ in capitals alone") {
+				t.Errorf("show: %+v", got)
+			}
+			earlier.environ = append(earlier.environ, "AUTH_USER_CLAIM=sub")
+			earlier.good("unlink", "ANN@example.com")
+			answers(t, "vend", vend(newWorld(t).start(t, settings)), http.StatusOK, "")
 		})
 	}
 }

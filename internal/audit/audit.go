@@ -7,6 +7,8 @@
 // anything and never sees a token: only its fingerprint.
 package audit
 
+import "time"
+
 // Entry is one line of the trail. Every member is written, an empty one as "",
 // so that a query can rely on it.
 type Entry struct {
@@ -38,6 +40,9 @@ type Entry struct {
 	// TokenFingerprint is the beginning of the token's SHA-256; empty when none
 	// was vended.
 	TokenFingerprint string
+	// ChangedAt is when a link changed; zero for all others. The entry may be
+	// written much later.
+	ChangedAt time.Time
 }
 
 // Event is what an entry is about.

@@ -64,11 +64,12 @@ func TestEveryMemberOfAnEntryIsWritten(t *testing.T) {
 	got := written(t, &audit.Entry{
 		Event: audit.ClientToken, ID: "i", RequestID: "r", ProxyRequestID: "p", ClientIP: "192.0.2.1", UserAgent: "ua", Mode: "bearer", Operator: "o",
 		User: "alice", Customer: "c", Action: "customer.read", Outcome: "vended", Reason: "why", DwollaRequestID: "d", TokenFingerprint: "0123456789abcdef",
+		ChangedAt: time.Date(2026, 1, 2, 4, 4, 5, 6e6, time.FixedZone("", 3600)),
 	})
 	want := map[string]string{
 		"log": "audit", "event": "client_token", "id": "i", "request_id": "r", "proxy_request_id": "p", "client_ip": "192.0.2.1", "user_agent": "ua",
 		"mode": "bearer", "operator": "o", "user": "alice", "customer": "c", "action": "customer.read",
-		"outcome": "vended", "reason": "why", "dwolla_request_id": "d", "token_sha256_prefix": "0123456789abcdef",
+		"outcome": "vended", "reason": "why", "dwolla_request_id": "d", "token_sha256_prefix": "0123456789abcdef", "changed_at": "2026-01-02T03:04:05.006Z",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("line (-want +got):\n%s", diff)

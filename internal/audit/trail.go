@@ -122,26 +122,32 @@ func Line(e *Entry) []byte {
 }
 
 func write(logger *zerolog.Logger, e *Entry) {
-	var now [len("2006-01-02T15:04:05.000000000Z")]byte // AppendFormat shortens the fraction last
-	logger.Log().                                       // above every level
-								Str("log", "audit").
-								Str("event", string(e.Event)).
-								Str("id", e.ID).
-								Str("request_id", e.RequestID).
-								Str("proxy_request_id", e.ProxyRequestID).
-								Str("client_ip", e.ClientIP).
-								Str("user_agent", Printable(e.UserAgent)).
-								Str("mode", e.Mode).
-								Str("operator", e.Operator).
-								Str("user", e.User).
-								Str("customer", e.Customer).
-								Str("action", e.Action).
-								Str("outcome", e.Outcome).
-								Str("reason", e.Reason).
-								Str("dwolla_request_id", e.DwollaRequestID).
-								Str("token_sha256_prefix", e.TokenFingerprint).
-								Bytes("time", time.Now().UTC().AppendFormat(now[:0], "2006-01-02T15:04:05.000Z")).
-								Send()
+	const form = "2006-01-02T15:04:05.000Z"
+	var now, changed [len("2006-01-02T15:04:05.000000000Z")]byte // AppendFormat shortens the fraction last
+	changedAt := changed[:0]
+	if !e.ChangedAt.IsZero() {
+		changedAt = e.ChangedAt.UTC().AppendFormat(changedAt, form)
+	}
+	logger.Log(). // above every level
+			Str("log", "audit").
+			Str("event", string(e.Event)).
+			Str("id", e.ID).
+			Str("request_id", e.RequestID).
+			Str("proxy_request_id", e.ProxyRequestID).
+			Str("client_ip", e.ClientIP).
+			Str("user_agent", Printable(e.UserAgent)).
+			Str("mode", e.Mode).
+			Str("operator", e.Operator).
+			Str("user", e.User).
+			Str("customer", e.Customer).
+			Str("action", e.Action).
+			Str("outcome", e.Outcome).
+			Str("reason", e.Reason).
+			Str("dwolla_request_id", e.DwollaRequestID).
+			Str("token_sha256_prefix", e.TokenFingerprint).
+			Bytes("changed_at", changedAt).
+			Bytes("time", time.Now().UTC().AppendFormat(now[:0], form)).
+			Send()
 }
 
 // maxUserAgent bounds a User-Agent, in bytes. Those of browsers have 150.

@@ -28,6 +28,13 @@ var (
 // ValidUserID reports whether id can be a user's: see [CheckUserID].
 func ValidUserID(id string) bool { return CheckUserID(id) == nil }
 
+// StorableUserID reports whether a row of an earlier version may have the id: 1 to
+// 255 printable characters.
+func StorableUserID(id string) bool {
+	unfit := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	return id != "" && utf8.RuneCountInString(id) <= 255 && !strings.ContainsFunc(id, unfit)
+}
+
 // CheckUserID returns nil for an id that can be a user's, or says what is wrong
 // with it. An id is 1 to 255 printable characters in Unicode normalization form C
 // (UAX #15), without a space at either end and without characters that nobody

@@ -217,17 +217,24 @@ func (v *Vendor) create(ctx context.Context, user User, grant Grant) (Token, err
 	return token, nil
 }
 
+// Linked is the user's own Customer.
+type Linked struct {
+	Customer
+
+	Enrolled bool // by this very request
+}
+
 // Link makes the Customer that href names the user's own, or finds that it is
 // that already. Errors are those of Vend. Beside one is the Customer that the
 // user has.
-func (v *Vendor) Link(ctx context.Context, user User, href string) (Customer, error) {
+func (v *Vendor) Link(ctx context.Context, user User, href string) (Linked, error) {
 	watch := v.watch(user)
 	defer watch.End()
 	own, err := v.customer(ctx, user, href, watch)
 	if err == nil && watch.Learnt(own.URL, BeneficialOwnerURL{}).Moved {
 		err = refuse(CustomerMismatch, "the user's link changed meanwhile")
 	}
-	return own.Customer, err
+	return Linked{own.Customer, own.enrolled}, err
 }
 
 // customerOfUser is a user's own Customer, or none.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +54,10 @@ type Attempt struct {
 // Link implements [Store]. It is an operator's word, and holds in spite of an
 // earlier unlink.
 func (d *Database) Link(ctx context.Context, userID, customerID string) error {
-	userID = d.users.Canonical(userID)
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return err
+	}
 	return d.changing(ctx, func(ctx context.Context, tx querier) ([]Change, error) {
 		return insertLink(ctx, tx, Link{UserID: userID, CustomerID: strings.ToLower(customerID)}, func() (int64, error) {
 			return change(ctx, tx, "writing a link",
@@ -68,7 +70,10 @@ func (d *Database) Link(ctx context.Context, userID, customerID string) error {
 // Unlink implements [Store]. Attempts to link that began before it fail, and the
 // user cannot link the same Customer again.
 func (d *Database) Unlink(ctx context.Context, userID string) error {
-	userID = d.users.Canonical(userID)
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return err
+	}
 	return d.changing(ctx, func(ctx context.Context, tx querier) ([]Change, error) {
 		// From here to the commit no attempt to link gets on (lockUnlinks).
 		now := time.Now().UnixMilli()
@@ -105,11 +110,15 @@ func forbid(ctx context.Context, tx querier, userID, customerID string) error {
 func (d *Database) Begin(ctx context.Context, userID, customerID string) (Moment, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return 0, err
+	}
 	var now Moment
 	var forbidden bool
-	err := d.reads.QueryRowContext(ctx, `SELECT unlinks,
+	err = d.reads.QueryRowContext(ctx, `SELECT unlinks,
 		EXISTS (SELECT 1 FROM dropgate_unlinked WHERE user_id = $1 AND customer_id = $2) FROM dropgate_unlinks`,
-		d.users.Canonical(userID), strings.ToLower(customerID)).Scan(&now, &forbidden)
+		userID, strings.ToLower(customerID)).Scan(&now, &forbidden)
 	switch {
 	case err != nil:
 		return 0, queryFault(ctx, "beginning to link", err)
@@ -141,7 +150,11 @@ func (d *Database) Enroll(ctx context.Context, a Attempt) error {
 
 // enroll is Enroll within a transaction. Commit also after ErrUnlinked.
 func (d *Database) enroll(ctx context.Context, tx querier, a Attempt) ([]Change, error) {
-	a.UserID, a.CustomerID = d.users.Canonical(a.UserID), strings.ToLower(a.CustomerID)
+	userID, err := d.canonical(a.UserID)
+	if err != nil {
+		return nil, err
+	}
+	a.UserID, a.CustomerID = userID, strings.ToLower(a.CustomerID)
 	// Wait for an unlink under way, and keep others off until the commit: a
 	// statement of PostgreSQL's does not see what others commit while it runs.
 	// SQLite has one writer.
@@ -337,17 +350,9 @@ func encodeChanges(changes []Change) string {
 		Customer string     `json:"c"`
 		Reason   string     `json:"r"`
 	}
-	text := []byte{'{'}
-	for n, c := range changes {
-		value, err := json.Marshal(row{c.ID, c.Kind, c.UserID, c.CustomerID, c.Reason})
-		if err != nil {
-			panic(err) // strings do encode
-		}
-		if n > 0 {
-			text = append(text, ',')
-		}
-		text = strconv.AppendInt(append(text, '"'), int64(n), 10)
-		text = append(append(text, `":`...), value...)
+	rows := make([]row, 0, len(changes))
+	for _, c := range changes {
+		rows = append(rows, row{c.ID, c.Kind, c.UserID, c.CustomerID, c.Reason})
 	}
-	return string(append(text, '}'))
+	return numbered(rows)
 }

@@ -2,6 +2,7 @@ package customer
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -60,6 +61,9 @@ func (c ImportCSV) Run(ctx context.Context, d *Database, r io.Reader) (Imported,
 	defer target.Close()
 	run := &csvRun{ImportCSV: c, target: target}
 	lines := lineReader{buffer: bufio.NewReaderSize(r, maxLine)}
+	if lines.wide() {
+		return Imported{}, ErrUTF16
+	}
 	for {
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
@@ -168,6 +172,17 @@ func splitLine(line string) ([]string, error) {
 		return nil, fmt.Errorf("column quoted wrongly: %w", err)
 	}
 	return fields, nil
+}
+
+// ErrUTF16 is the answer to a file in UTF-16 or UTF-32, as some spreadsheets save
+// "Unicode text".
+var ErrUTF16 = errors.New("the file is in UTF-16 or UTF-32: save it as CSV in UTF-8")
+
+// wide reports whether the text begins in UTF-16 or UTF-32, with a byte order mark
+// or without: both write a NUL for an ASCII letter.
+func (l *lineReader) wide() bool {
+	start, _ := l.buffer.Peek(4) // an error comes again from next
+	return bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) || bytes.IndexByte(start, 0) >= 0
 }
 
 // lineReader reads lines that end with LF or CRLF, and can do without at the

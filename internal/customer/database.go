@@ -48,8 +48,31 @@ type Database struct {
 }
 
 // Compare sets how user ids are compared: they are stored in their canonical
-// form. Call it before anything else uses the database.
-func (d *Database) Compare(users clienttoken.UserIDs) { d.users = users }
+// form. Call it before anything else uses the database. After it call
+// [Database.Migrate], which brings rows of earlier versions to that form.
+func (d *Database) Compare(users clienttoken.UserIDs) {
+	d.users = users
+	if users.Emails {
+		d.migrated.Store(false)
+	}
+}
+
+// canonical returns the form of a user id in the tables. While these may hold
+// other forms, a user with a row would seem to have none: then it returns
+// [ErrNotMigrated].
+func (d *Database) canonical(userID string) (string, error) {
+	if d.users.Emails && !d.migrated.Load() {
+		return "", d.notMigrated()
+	}
+	return d.users.Canonical(userID), nil
+}
+
+func (d *Database) notMigrated() error {
+	if why := d.unmigrated.Load(); why != nil {
+		return fmt.Errorf("%w: %w", ErrNotMigrated, *why)
+	}
+	return ErrNotMigrated
+}
 
 // answerTimeout is within which a database has to answer. Without it, a server
 // whose host vanished would hold a caller for as long as TCP hopes.
@@ -81,10 +104,7 @@ var ErrNotMigrated = errors.New("the schema is not known to be up to date yet")
 // links can be read.
 func (d *Database) Ping(ctx context.Context) error {
 	if !d.migrated.Load() {
-		if why := d.unmigrated.Load(); why != nil {
-			return fmt.Errorf("%w: %w", ErrNotMigrated, *why)
-		}
-		return ErrNotMigrated
+		return d.notMigrated()
 	}
 	if _, err := d.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
 		return err

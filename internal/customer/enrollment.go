@@ -150,8 +150,13 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 		return clienttoken.Customer{}, fmt.Errorf("reading the Customer: %w", err)
 	case read.CorrelationID == "":
 		return clienttoken.Customer{}, mismatch(customer, "has no correlationId")
-	case !e.keys.prove(user.ID, read.CorrelationID):
-		return clienttoken.Customer{}, mismatch(customer, "has another correlationId than the user's")
+	}
+	if !e.keys.prove(user.ID, read.CorrelationID) {
+		if err := e.proveEarlier(ctx, user, read.CorrelationID); errors.Is(err, errNotProven) {
+			return clienttoken.Customer{}, mismatch(customer, "has another correlationId than the user's")
+		} else if err != nil {
+			return clienttoken.Customer{}, storeFault(ctx, err)
+		}
 	}
 	if err := e.link(ctx, Attempt{UserID: user.ID, CustomerID: customer.ID(), Began: began}, customer); err != nil {
 		return clienttoken.Customer{}, err
@@ -178,6 +183,19 @@ func (e *Enrollment) link(ctx context.Context, attempt Attempt, customer clientt
 // proves.
 var errNotProven = errors.New("no key proves the correlationId")
 
+// proveEarlier returns nil for a correlationId that the user got under another
+// spelling of the same e-mail address, and errNotProven for all others.
+func (e *Enrollment) proveEarlier(ctx context.Context, user clienttoken.User, given string) error {
+	if !e.store.users.Emails {
+		return errNotProven
+	}
+	expected, err := e.expected(ctx, given)
+	if errors.Is(err, ErrNoUser) || err == nil && expected != user.ID {
+		return errNotProven
+	}
+	return err
+}
+
 // expected returns the user who may have the Customer of that correlationId,
 // ErrNoUser or errNotProven.
 func (e *Enrollment) expected(ctx context.Context, given string) (userID string, err error) {
@@ -191,7 +209,7 @@ func (e *Enrollment) expected(ctx context.Context, given string) (userID string,
 	if !e.keys.prove(userID, given) {
 		return "", errNotProven
 	}
-	return userID, nil
+	return e.store.users.Canonical(userID), nil
 }
 
 // spend takes one attempt of the user's, or says when there will be one.

@@ -109,6 +109,9 @@ func (i *Import) Close() {
 // Add links the rows, of which UserID and CustomerID count. Of two rows that
 // exclude each other the first wins.
 func (i *Import) Add(ctx context.Context, rows []Link) (Batch, error) {
+	if _, err := i.database.canonical(""); err != nil {
+		return Batch{}, err
+	}
 	batch, err := i.database.encodeBatch(rows)
 	if err != nil {
 		return Batch{}, err

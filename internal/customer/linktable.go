@@ -22,7 +22,11 @@ type Link struct {
 
 // Customer implements [Store].
 func (d *Database) Customer(ctx context.Context, userID string) (string, error) {
-	customerID, err := d.readID(ctx, `SELECT customer_id FROM dropgate_links WHERE user_id = $1`, d.users.Canonical(userID))
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return "", err
+	}
+	customerID, err := d.readID(ctx, `SELECT customer_id FROM dropgate_links WHERE user_id = $1`, userID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", clienttoken.ErrNoCustomer
 	}
@@ -31,6 +35,9 @@ func (d *Database) Customer(ctx context.Context, userID string) (string, error) 
 
 // User returns the id of the user whose Customer it is, or [ErrNoUser].
 func (d *Database) User(ctx context.Context, customerID string) (string, error) {
+	if _, err := d.canonical(""); err != nil {
+		return "", err
+	}
 	userID, err := d.readID(ctx, `SELECT user_id FROM dropgate_links WHERE customer_id = $1`, strings.ToLower(customerID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNoUser
@@ -56,7 +63,11 @@ func (d *Database) readID(ctx context.Context, query, id string) (found string, 
 func (d *Database) Find(ctx context.Context, userID string) (Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	links, err := d.links(ctx, `SELECT user_id, customer_id, linked_at FROM dropgate_links WHERE user_id = $1`, d.users.Canonical(userID))
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return Link{}, err
+	}
+	links, err := d.links(ctx, `SELECT user_id, customer_id, linked_at FROM dropgate_links WHERE user_id = $1`, userID)
 	if err != nil {
 		return Link{}, err
 	}
@@ -112,7 +123,7 @@ func (d *Database) Expect(ctx context.Context, correlationID, userID string) err
 }
 
 // Expected returns the id of the user to whom the correlation id was handed
-// out, or [ErrNoUser].
+// out, as it was at that time, or [ErrNoUser].
 func (d *Database) Expected(ctx context.Context, correlationID string) (string, error) {
 	userID, err := d.readID(ctx, `SELECT user_id FROM dropgate_correlations WHERE correlation_id = $1`, correlationID)
 	if errors.Is(err, sql.ErrNoRows) {

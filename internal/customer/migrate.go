@@ -33,19 +33,35 @@ var ErrSchema = errors.New("the database does not fit")
 // that table is the one privilege it needs. An error other than [ErrSchema] says
 // that the database is away or refuses work: call Migrate again later. Until it
 // succeeds no other method does. [OpenSQLite] has done it.
+//
+// Where user ids are e-mail addresses ([Database.Compare]) it also brings those
+// of earlier versions to their canonical form. Call it again from time to time
+// while replicas of an earlier version run. It returns an [ErrSchema] that wraps
+// [ErrCapitals] where an operator has to decide. No method finds users until then.
 func (d *Database) Migrate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
-	defer cancel()
-	if err := migrate(ctx, d.dialect, d.writes); err != nil {
-		err = withoutConfig(err)
-		if refusedForGood(err) {
-			err = fmt.Errorf("%w: %w", ErrSchema, err)
-		}
+	err := d.migrate(ctx)
+	if err == nil {
+		err = d.fold(ctx)
+	}
+	if err != nil {
 		d.unmigrated.Store(&err)
+		if errors.Is(err, ErrCapitals) {
+			d.migrated.Store(false)
+		}
 		return err
 	}
 	d.migrated.Store(true)
 	return nil
+}
+
+func (d *Database) migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	err := withoutConfig(migrate(ctx, d.dialect, d.writes))
+	if refusedForGood(err) {
+		err = fmt.Errorf("%w: %w", ErrSchema, err)
+	}
+	return err
 }
 
 // migrateTimeout suffices for all migrations on a busy server, and for the wait

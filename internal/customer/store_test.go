@@ -72,6 +72,10 @@ func testDatabase(t *testing.T, database newDatabase) {
 		{"AnUnlinkEndsEarlierAttempts", anUnlinkEndsEarlierAttempts},
 		{"AnUnlinkEndsEarlierWebhooks", anUnlinkEndsEarlierWebhooks},
 		{"AttemptsRaceUnlinks", attemptsRaceUnlinks},
+		{"CapitalsOfEarlierVersionsAreFolded", capitalsOfEarlierVersionsAreFolded},
+		{"CapitalsThatCollideFailClosed", capitalsThatCollideFailClosed},
+		{"CapitalsThatComeLaterAreFolded", capitalsThatComeLaterAreFolded},
+		{"ReplicasFoldAtOnce", replicasFoldAtOnce},
 		{"FollowsTheModel", followsTheModel},
 	} {
 		t.Run(promise.name, func(t *testing.T) { promise.test(t, database(t)) })

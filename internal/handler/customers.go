@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
@@ -71,10 +68,29 @@ func userOf(r *http.Request) (string, error) {
 	return user, nil
 }
 
+// storedUserOf is userOf, and also takes the id of a row that was made when the rules
+// for ids were looser: an operator has to be able to remove it. A mistyped id stays
+// a fault.
+func storedUserOf(r *http.Request, links LinkReader) (string, error) {
+	user := pathUser(r)
+	if clienttoken.ValidUserID(user) || !clienttoken.StorableUserID(user) {
+		return userOf(r)
+	}
+	_, err := links.Find(r.Context(), user)
+	switch {
+	case errors.Is(err, clienttoken.ErrNoCustomer):
+		return userOf(r)
+	case err != nil:
+		return "", err
+	}
+	recordOf(r).user = user
+	return user, nil
+}
+
 // showLink is GET /customers/{user} of the admin listener.
 func (h *handler) showLink(links LinkReader) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := userOf(r)
+		user, err := storedUserOf(r, links)
 		if err != nil {
 			return err
 		}
@@ -136,7 +152,7 @@ func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWri
 // deleteLink is DELETE /customers/{user} of the admin listener.
 func deleteLink(links Links) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := userOf(r)
+		user, err := storedUserOf(r, links)
 		if err != nil {
 			return err
 		}
@@ -154,9 +170,6 @@ func deleteLink(links Links) endpoint {
 const (
 	usualPage   = 100
 	longestPage = 1000
-	// longestCursor is that of a user id, in characters. A cursor may be the id of a
-	// row that was made when the rules for ids were looser.
-	longestCursor = 255
 )
 
 type linksResponse struct {
@@ -182,8 +195,7 @@ func pageOf(r *http.Request) (page, error) {
 		}
 	}
 	after, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
-	unfit := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
-	if err != nil || utf8.RuneCount(after) > longestCursor || bytes.ContainsFunc(after, unfit) {
+	if err != nil || len(after) > 0 && !clienttoken.StorableUserID(string(after)) {
 		return page{}, &problem{code: clienttoken.BadRequest, message: "cursor has to be the next of an earlier answer.", reason: "cursor"}
 	}
 	p.after = string(after)

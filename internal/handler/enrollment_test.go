@@ -184,3 +184,16 @@ func TestALinkIsInTheAuditWhateverBecomesOfTheToken(t *testing.T) {
 		t.Error("the link is not counted")
 	}
 }
+
+func TestOnlyALinkThatIsMadeIsCounted(t *testing.T) {
+	w := newWorld(t, enrolling(t))
+	href, _ := w.creates(t)
+	for range 3 {
+		if a := w.put(t, carol, `{"href":"`+href+`"}`); a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if metrics := w.metricsText(); !strings.Contains(metrics, `dropgate_customer_links_total{outcome="linked"} 1`+"\n") {
+		t.Error("one link is counted otherwise")
+	}
+}

@@ -135,7 +135,9 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 	case audit.ClientToken:
 		h.metrics.clientTokens.WithLabelValues(cmp.Or(rec.action, "unknown"), rec.outcome()).Inc()
 	case audit.Link, audit.Unlink:
-		h.metrics.links.WithLabelValues(rec.outcome()).Inc()
+		if rec.code != "" { // else it counted above, if a link was made
+			h.metrics.links.WithLabelValues(rec.code).Inc()
+		}
 	case audit.SignIn, audit.SignOut, audit.Directory, audit.Admin, audit.Opened: // have metrics elsewhere, or none
 	}
 }

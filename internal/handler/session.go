@@ -83,13 +83,13 @@ func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
 	if err := h.validate.StructCtx(r.Context(), named); err != nil {
 		return invalidMembers(err)
 	}
-	customer, err := h.Vendor.Link(changing(r), session.User, named.Href)
-	recordOf(r).customer = customer.URL.ID()
+	linked, err := h.Vendor.Link(changing(r), session.User, named.Href)
+	recordOf(r).customer, recordOf(r).enrolled = linked.URL.ID(), linked.Enrolled
 	if err == nil && session.Over() {
 		err = session.Ended()
 	}
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, newSessionCustomer(customer))
+	return writeJSON(w, http.StatusOK, newSessionCustomer(linked.Customer))
 }
