@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -14,12 +15,14 @@ import (
 func (w *world) meanwhile(t *testing.T, ask func() answer, happens func()) answer {
 	t.Helper()
 	release, got := make(chan struct{}), make(chan answer, 1)
+	end := sync.OnceFunc(func() { close(release) })
+	defer end() // also when the test fails meanwhile
 	w.hold(release)
 	go func() { got <- ask() }()
 	<-w.held
 	w.hold(nil)
 	happens()
-	close(release)
+	end()
 	return <-got
 }
 

@@ -159,6 +159,12 @@ func (b *Bearer) inHeader(headers []string, given []credential) ([]credential, e
 	return given, nil
 }
 
+// bearerReads reports whether an Authorization header is a credential of this mode.
+func bearerReads(header string) bool {
+	scheme, _ := cutScheme(header)
+	return strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "DPoP")
+}
+
 // maxTokenCookies bounds the tokens of one request that are verified beside the
 // one in the header.
 const maxTokenCookies = 2

@@ -104,7 +104,9 @@ func (c *Chain) Authenticate(r *http.Request) (Session, error) {
 		}
 		if err == nil {
 			err = c.agree(r, session, c.modes[i+1:])
-			if err != nil {
+			if _, limited := errors.AsType[*ratelimit.ExceededError](err); limited {
+				session = logUser(session)
+			} else if err != nil {
 				session = Session{}
 			}
 		}
@@ -113,37 +115,6 @@ func (c *Chain) Authenticate(r *http.Request) (Session, error) {
 	}
 	c.requests.WithLabelValues("none", "rejected").Inc()
 	return Session{}, &Rejection{Mode: "none", Reason: "no credentials", Challenge: c.challenge()}
-}
-
-// agree refuses a request whose other credentials are good for a different user:
-// nothing says which user was meant. A bad credential names nobody, and does not
-// count. The mode forward is not asked: every cookie is a credential of it, and
-// the application would have to be asked about each.
-func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
-	if len(others) == 0 {
-		return nil // without the copy below
-	}
-	looking := r.WithContext(r.Context())
-	looking.Method = http.MethodGet // it does not use a session
-	for _, m := range others {
-		if _, elsewhere := m.(*Forward); elsewhere {
-			continue
-		}
-		second, err := c.ask(m, looking)
-		if _, bad := errors.AsType[*Rejection](err); bad || errors.Is(err, errNotMine) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if second.User.ID != first.User.ID {
-			return &Rejection{
-				Mode: first.Mode, Reason: "the credentials of " + first.Mode + " and of " + second.Mode + " name different users",
-				Challenge: c.challenge(),
-			}
-		}
-	}
-	return nil
 }
 
 // challenge asks for a bearer token where one would be looked at (RFC 9110,

@@ -94,6 +94,11 @@ func (c cookies) deletedSession() *http.Cookie {
 	return c.deleted(c.name("session"), c.sameSite)
 }
 
+// ours reports whether a cookie of that name is one of the service's own.
+func (c cookies) ours(name string) bool {
+	return name == c.name("session") || strings.HasPrefix(name, c.name("login-"))
+}
+
 // logins returns the cookies of the sign-ins that the browser has begun.
 func (c cookies) logins(r *http.Request) []*http.Cookie {
 	var found []*http.Cookie

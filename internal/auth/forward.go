@@ -59,6 +59,10 @@ type Forward struct {
 	// credentials, the size is maxKnown bytes, the life is Cache. "Nobody" is not
 	// remembered: a user who has just signed in would have to wait.
 	known *bytecache.Cache[credentialsDigest, Session]
+	// nobody remembers credentials that named nobody beside those of another mode.
+	// Signing in and then using another mode's credential of a different user is
+	// noticed after Cache; a request of this mode alone does not read it.
+	nobody *bytecache.Cache[credentialsDigest, struct{}]
 	// limited remembers the users who have used up their limit, until it is
 	// refilled, so that their requests cost no questions meanwhile. They are
 	// refused by their limit, so that an old answer gives nobody anything.
@@ -70,6 +74,7 @@ type credentialsDigest [sha256.Size]byte
 const (
 	maxKnown       = 6 << 20 // bytes
 	maxLimited     = 1 << 20 // bytes
+	maxNobody      = 1 << 20 // bytes
 	forwardTimeout = 5 * time.Second
 	maxWhoIs       = 16 << 10 // bytes of the application's answer
 	maxQuestions   = 64       // under way; three times as many wait, for a second
@@ -84,6 +89,7 @@ func NewForward(c ForwardConfig) *Forward {
 		config:    c,
 		kept:      newKeptClaims(c.UserClaim, c.Claims),
 		known:     bytecache.New[credentialsDigest, Session](bytecache.Config{MaxBytes: maxKnown, Now: time.Now}),
+		nobody:    bytecache.New[credentialsDigest, struct{}](bytecache.Config{MaxBytes: maxNobody, Now: time.Now}),
 		limited:   bytecache.New[credentialsDigest, string](bytecache.Config{MaxBytes: maxLimited, Now: time.Now}),
 		calls:     bulkhead.New(maxQuestions),
 		breaker:   newForwardBreaker(c.Logger),

@@ -256,7 +256,7 @@ func TestABadBearerTokenNeverReachesTheApplication(t *testing.T) {
 		calls  int
 	}{
 		{"good token", bearer(plain()), alice, 0},
-		{"good token, application's cookie", http.Header{"Authorization": bearer(plain())["Authorization"], "Cookie": {appSession}}, alice, 0},
+		{"good token, application's cookie", http.Header{"Authorization": bearer(plain())["Authorization"], "Cookie": {appSession}}, alice, 1},
 		{"garbage", bearer("garbage"), refused, 0},
 		{"forged", bearer(forged("rsa")), refused, 0},
 		{"expired", bearer(says(object{"exp": midnight.Unix() - 61})), refused, 0},

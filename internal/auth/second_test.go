@@ -1,0 +1,215 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
+)
+
+// namesUsers is an application whose cookie app=bob is bob's, and so on. It knows
+// Basic credentials as well, and prefers cookies.
+func namesUsers(w http.ResponseWriter, r *http.Request) {
+	user, _, _ := r.BasicAuth()
+	if c, err := r.Cookie("app"); err == nil {
+		user = c.Value
+	}
+	if user == "" || user == "nobody" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	document(object{"sub": user})(w, r)
+}
+
+func plus(header http.Header, cookies ...string) http.Header {
+	header = header.Clone()
+	header["Cookie"] = cookies
+	return header
+}
+
+// TestTheApplicationsUserMustBeTheTokens for every credential that only the
+// application can read.
+func TestTheApplicationsUserMustBeTheTokens(t *testing.T) {
+	token := bearer(plain()) // alice's
+	for name, c := range map[string]struct {
+		header http.Header
+		want   string
+		calls  int
+	}{
+		"the same user":                     {plus(token, "app=alice"), alice, 1},
+		"a different user":                  {plus(token, "app=bob"), refused, 1},
+		"in a second header":                {plus(token, "theme=dark", "app=bob"), refused, 1},
+		"behind ours":                       {plus(token, "__Host-dropgate-session="+staleID+";app=bob"), refused, 1},
+		"before ours, without a space":      {plus(token, "app=bob;"+cookie+"="+plain()), refused, 1},
+		"with a cookie that Go cannot read": {plus(token, "b\"ad=\x01; app=bob"), refused, 1},
+		"beside a token in a cookie":        {inSession(cookie + "=" + plain() + "; app=bob"), refused, 1},
+		"nobody":                            {plus(token, "app=nobody"), alice, 1},
+		"somebody's statistics":             {plus(token, "_ga=GA1.2.3; theme=dark"), alice, 1},
+		"our cookies alone":                 {plus(token, "__Host-dropgate-session="+staleID+"; __Host-dropgate-login-a=b", cookie+"="+plain()), alice, 0},
+		"no cookie in the header":           {plus(token, " ; ;"), alice, 0},
+		"another scheme in a second header": {http.Header{"Authorization": {"Bearer " + plain(), "Basic Ym9iOg=="}}, refused, 0},
+		"a cookie that begins as ours":      {plus(token, "__Host-dropgate-sessions=x; app=bob"), refused, 1},
+		"a cookie of the other spelling":    {plus(token, "dropgate-session=x; app=bob"), refused, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+				app := newApplication()
+				app.answers(page(namesUsers))
+				bearers := newWorld(newIDP(published()...))
+				bearers.run(t)
+				chain := auth.NewChain(prometheus.NewRegistry(), bearers.bearer, w.oidc, forwardMode(app))
+				if got := verdict(chain.Authenticate(request(t.Context(), c.header))); got != c.want || app.calls() != c.calls {
+					t.Errorf("%s after %d questions, want %s after %d", got, app.calls(), c.want, c.calls)
+				}
+				if slices.ContainsFunc(app.asked, func(r *http.Request) bool { return r.Header.Get("Authorization") != "" }) {
+					t.Error("the application was sent the token")
+				}
+			})
+		})
+	}
+}
+
+// TestTheApplicationsOwnHeaderCountsBesideASession where no mode here reads it. A
+// cookie does not hide it.
+func TestTheApplicationsOwnHeaderCountsBesideASession(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		b := w.browser(t)
+		b.signIn() // alice
+		app := newApplication()
+		app.answers(page(namesUsers))
+		chain := auth.NewChain(prometheus.NewRegistry(), w.oidc, forwardMode(app))
+		for name, c := range map[string]struct{ user, cookie, want string }{
+			"the same user":                {"alice", "", aliceCookie},
+			"a different user":             {"bob", "", refused},
+			"behind a cookie of the same":  {"bob", "app=alice", refused},
+			"a cookie behind a bad header": {"nobody", "app=bob", refused},
+			"nobody in both":               {"nobody", "app=nobody", aliceCookie},
+		} {
+			r := b.request(http.MethodPost, "/client-tokens", false)
+			r.SetBasicAuth(c.user, "")
+			if c.cookie != "" {
+				r.Header.Add("Cookie", c.cookie)
+			}
+			if got := verdict(chain.Authenticate(r)); got != c.want {
+				t.Errorf("%s: %s, want %s", name, got, c.want)
+			}
+		}
+	})
+}
+
+func TestEmailsInTwoSpellingsAreOneUser(t *testing.T) {
+	app := newApplication()
+	app.answers(page(text(`{"email":"ALICE@example.com"}`)))
+	first := &fakeMode{name: "first", user: "alice@example.com"}
+	chain := auth.NewChain(prometheus.NewRegistry(), first, forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = "email" })).
+		Comparing(clienttoken.UserIDsOf("email"))
+	if _, err := chain.Authenticate(request(t.Context(), inSession(appSession))); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTheApplicationIsAskedOnceAboutASecondCredential for as long as its answers
+// are remembered, "nobody" included.
+func TestTheApplicationIsAskedOnceAboutASecondCredential(t *testing.T) {
+	for _, user := range []string{"alice", "bob", "nobody"} {
+		bubble(t, user, func(t *testing.T) {
+			app := newApplication()
+			app.answers(page(namesUsers))
+			forward := forwardMode(app)
+			chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forward)
+			header := inSession("app=" + user)
+			if good := passes(chain, header); good != map[string]int{"alice": 20, "nobody": 20}[user] {
+				t.Errorf("%d of 20 passed", good)
+			}
+			if app.calls() != 1 {
+				t.Errorf("%d questions, want 1", app.calls())
+			}
+			app.answers(page(document(object{"sub": "carol"})))
+			pass(10 * time.Second)
+			_, err := chain.Authenticate(request(t.Context(), header))
+			if err == nil || app.calls() != 2 {
+				t.Errorf("later, after %d questions: %v", app.calls(), err)
+			}
+		})
+	}
+}
+
+// passes is how many of 20 requests pass.
+func passes(chain *auth.Chain, header http.Header) (good int) {
+	for range 20 {
+		if _, err := chain.Authenticate(request(context.Background(), header)); err == nil {
+			good++
+		}
+	}
+	return good
+}
+
+// TestARememberedNobodyHoldsUpNoSignIn in the application.
+func TestARememberedNobodyHoldsUpNoSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newApplication()
+		app.answers(page(namesUsers))
+		forward := forwardMode(app)
+		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forward)
+		header := inSession("app=nobody")
+		if _, err := chain.Authenticate(request(t.Context(), header)); err != nil {
+			t.Error(err)
+		}
+		app.answers(page(document(object{"sub": "carol"})))
+		if got := verdict(forward.Authenticate(request(t.Context(), header))); got != "accepted carol by cookie" {
+			t.Error(got)
+		}
+		if _, err := chain.Authenticate(request(t.Context(), header)); err == nil {
+			t.Error("carol's cookie passes beside alice, though it is known")
+		}
+	})
+}
+
+func TestAnApplicationThatIsDownIsAnOutageForSecondCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newApplication()
+		app.answers(page(status(http.StatusServiceUnavailable)))
+		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forwardMode(app))
+		if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)))); got != unavailable {
+			t.Error(got)
+		}
+		if got := verdict(chain.Authenticate(request(t.Context(), http.Header{}))); got != alice {
+			t.Errorf("without cookies: %s", got)
+		}
+	})
+}
+
+// TestAUserOverTheLimitCausesNoSecondLooks by cookies that differ each time.
+func TestAUserOverTheLimitCausesNoSecondLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, l := newApplication(), limiter(0, 9)
+		app.answers(page(namesUsers))
+		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forwardMode(app))
+		for n := range 50 {
+			charge := l.Charge("192.0.2.1")
+			r := request(ratelimit.NewContext(t.Context(), &charge), inSession(fmt.Sprint("junk=", n)))
+			session, err := chain.Authenticate(r)
+			if _, limited := errors.AsType[*ratelimit.ExceededError](err); limited != (n >= 9) || session.User.ID != "alice" {
+				t.Errorf("request %d: %q, %v", n, session.User.ID, err)
+			}
+		}
+		if app.calls() != 9 {
+			t.Errorf("%d questions, want 9", app.calls())
+		}
+		// It is not bob's allowance that a cookie of his takes from.
+		bob := l.Charge("192.0.2.1")
+		if err := bob.Pay(t.Context(), "bob"); err != nil {
+			t.Error(err)
+		}
+	})
+}
