@@ -159,6 +159,7 @@ func (s *service) correlationID(t *testing.T, user string) string {
 // Customer itself.
 func TestChangesWhileAnEnrollingVendWaitsDropTheToken(t *testing.T) {
 	const created = "33333333-3333-4333-8333-333333333333"
+	const linked = `{"customer":"` + created + `"}`
 	for name, c := range map[string]struct {
 		happens func(t *testing.T, s *service)
 		status  int
@@ -171,11 +172,11 @@ func TestChangesWhileAnEnrollingVendWaitsDropTheToken(t *testing.T) {
 		"moved to another user": {func(t *testing.T, s *service) {
 			t.Helper()
 			s.operate(t, adminToken, http.MethodDelete, "/customers/carol", "")
-			answers(t, "link", s.put(t, "mallory", created), http.StatusOK, "")
+			answers(t, "link", s.operate(t, adminToken, http.MethodPut, "/customers/mallory", linked), http.StatusOK, "")
 		}, http.StatusForbidden, "CustomerMismatch"},
 		"linked again": {func(t *testing.T, s *service) {
 			t.Helper()
-			answers(t, "link", s.put(t, "carol", created), http.StatusOK, "")
+			answers(t, "link", s.operate(t, adminToken, http.MethodPut, "/customers/carol", linked), http.StatusOK, "")
 			answers(t, "the same request", s.vend(t, "carol", naming(created)), http.StatusOK, "")
 		}, http.StatusOK, ""},
 		"suspended": {func(t *testing.T, s *service) {
