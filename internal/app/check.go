@@ -91,8 +91,11 @@ func (f faults) checkAPI(c *Config) {
 
 func (f faults) checkListeners(c *Config) {
 	for name, addr := range map[string]string{"HTTP_ADDR": c.HTTPAddr, "ADMIN_ADDR": c.AdminAddr} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
 			f.add(name, "is no HOST:PORT")
+		} else if number, err := strconv.Atoi(port); err == nil && (number < 0 || number > 65535) {
+			f.add(name, "has a port that is not within 0 and 65535")
 		}
 	}
 	if c.HTTPAddr == c.AdminAddr && !strings.HasSuffix(c.HTTPAddr, ":0") {
@@ -293,7 +296,7 @@ func isToken(s string) bool {
 // keys, or the answer about who is signed in, on their way can be anybody.
 func checkIdentityURL(raw string, environment clienttoken.Environment) error {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(raw, ` "<>`+"`") {
 		return fmt.Errorf("%s is no absolute URL without user info, query and fragment", shown(raw))
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || environment == clienttoken.Production) {

@@ -68,6 +68,9 @@ func unreadable() map[string]string {
 		asUTF16(binary.LittleEndian, fileSecret+"\r\n"):       "UTF-16 or NUL",
 		asUTF16(binary.BigEndian, fileSecret):                 "UTF-16 or NUL",
 		fileSecret + "\x00":                                   "NUL",
+		fileSecret + "\u3164":                                 "U+3164", // a Hangul filler
+		fileSecret + "\ufe0f":                                 "U+FE0F", // a variation selector
+		fileSecret + "\u2800":                                 "U+2800", // a blank in Braille
 		"\x00\n" + fileSecret:                                 "NUL",
 		"kq3Zr0qG\xff2tYc9pXa7LsWm1vB":                        "is not UTF-8",
 		"kq3Zr0qG\xe92tYc9pXa7LsWm1vB":                        "is not UTF-8", // Latin-1

@@ -160,9 +160,15 @@ func (o *output) close() {
 func forPeople(out io.Writer) zerolog.ConsoleWriter {
 	return zerolog.ConsoleWriter{
 		Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName},
+		FormatPrepare: func(members map[string]any) error {
+			if members["log"] == "audit" {
+				members[zerolog.LevelFieldName] = "audit"
+			}
+			return nil
+		},
 		FormatLevel: func(level any) string {
 			if level == nil {
-				return "audit" // the only lines without a level
+				return "-" // a library's line
 			}
 			return fmt.Sprint(level)
 		},

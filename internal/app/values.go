@@ -54,9 +54,12 @@ func quoted(value string) bool {
 }
 
 // invisible reports whether r is a control or formatting character, a space
-// other than the ASCII one, or what a failed conversion leaves in a text.
+// other than the ASCII one, another character without ink (a Hangul filler, a
+// variation selector), or the rest of a failed conversion.
 func invisible(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r != ' ' && unicode.IsSpace(r) || r == utf8.RuneError
+	const brailleBlank = '\u2800'
+	return unicode.IsControl(r) || r != ' ' && unicode.IsSpace(r) || r == brailleBlank || r == utf8.RuneError ||
+		unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // readValues cleans the settings in vars. One that has a fault is deleted.
