@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,7 +22,9 @@ func TestOnlyAuditEntriesAreLabelledAudit(t *testing.T) {
 		}
 		a := App{log: newLogger(Config{LogFormat: "console", LogLevel: "info"}, out.log)}
 		a.log.Info().Msg("of our own")
-		log.New(a.Log(), "", 0).Print("of a library")
+		if _, err := fmt.Fprintln(a.Log(), "of a library"); err != nil {
+			t.Fatal(err)
+		}
 		trail := audit.NewTrail(out.sink, prometheus.NewRegistry())
 		if err := trail.Write(context.Background(), &audit.Entry{Event: audit.SignIn, User: "alice"}); err != nil {
 			t.Fatal(err)
@@ -31,8 +32,8 @@ func TestOnlyAuditEntriesAreLabelledAudit(t *testing.T) {
 		out.close()
 		for line := range strings.Lines(shown.String()) {
 			label, _, _ := strings.Cut(line, " ")
-			if isEntry := strings.Contains(line, fmt.Sprintf("event=%s", audit.SignIn)); isEntry != (label == "audit") {
-				t.Errorf("labelled %q: %s", label, line)
+			if isEntry := strings.Contains(line, "event="+string(audit.SignIn)); isEntry != (label == "audit") {
+				t.Errorf("label %q: %s", label, line)
 			}
 		}
 		if lines := strings.Count(shown.String(), "\n"); lines != 3 {

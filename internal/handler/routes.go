@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -133,5 +134,6 @@ func (h *handler) serve(e endpoint) http.HandlerFunc {
 
 func (h *handler) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Content-Length", strconv.Itoa(len(h.OpenAPI))) // for HEAD, too
 	_, _ = w.Write(h.OpenAPI)
 }

@@ -115,6 +115,10 @@ func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
 			}
 		}
 	}
+	size := w.get(t, nobody, "/openapi.yaml").header.Get("Content-Length")
+	if head := w.do(t, w.request(nobody, http.MethodHead, "/openapi.yaml")); size == "" || head.header.Get("Content-Length") != size {
+		t.Errorf("HEAD /openapi.yaml: %q bytes, want %q", head.header.Get("Content-Length"), size)
+	}
 	resp, err := w.client.Do(w.request(nobody, http.MethodHead, "/auth/callback")) // whose answer is a page
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package linewriter
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -43,7 +44,12 @@ func (f *File) Write(p []byte) (int, error) {
 		}
 		file = f.current()
 	}
-	return file.Write(p) //nolint:wrapcheck // an *fs.PathError says all
+	n, err := file.Write(p)
+	for n == 0 && errors.Is(err, os.ErrClosed) && file != f.current() { // reopened in between
+		file = f.current()
+		n, err = file.Write(p)
+	}
+	return n, err //nolint:wrapcheck // an *fs.PathError says all
 }
 
 func (f *File) current() *os.File {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -120,5 +121,38 @@ func TestAFullDiskIsAnErrorOfTheFile(t *testing.T) {
 	}
 	if _, err := file.Write([]byte("a\n")); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestReopeningFailsNoWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	file, err := linewriter.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range 2000 {
+			if err := file.Reopen(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	written := 0
+	for reopening := true; reopening; written++ {
+		if _, err := file.Write([]byte("line\n")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ended:
+			reopening = false
+		default:
+		}
+	}
+	content, err := os.ReadFile(path)
+	if got := strings.Count(string(content), "line\n"); err != nil || got != written {
+		t.Errorf("%d lines of %d, error %v", got, written, err)
 	}
 }
