@@ -31,6 +31,7 @@ type rawAnswer struct {
 	status int
 	token  string
 	text   string
+	header http.Header
 	closes bool
 }
 
@@ -93,7 +94,7 @@ func (c *rawClient) read() (rawAnswer, error) {
 	if err != nil {
 		return rawAnswer{}, fmt.Errorf("half an answer: %w", err)
 	}
-	got := rawAnswer{status: resp.StatusCode, text: string(text), closes: resp.Close}
+	got := rawAnswer{status: resp.StatusCode, text: string(text), header: resp.Header, closes: resp.Close}
 	var answer struct{ Token string }
 	if json.Unmarshal(text, &answer) == nil {
 		got.token = answer.Token
