@@ -4,8 +4,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
 
@@ -48,17 +51,7 @@ func TestBadNoticesOfOneAddressAreLimited(t *testing.T) {
 // The provider would be asked about each code, with our secret.
 func TestJunkCodesOfOneAddressAreLimited(t *testing.T) {
 	w := newWorld(t, withSignIn(), behindProxies)
-	junk := func(addr string) answer {
-		began := w.do(t, w.request(nobody, http.MethodGet, "/auth/login", header("X-Forwarded-For", addr)))
-		at, err := url.Parse(began.header.Get("Location"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cookie, _, _ := strings.Cut(began.header.Get("Set-Cookie"), ";")
-		query := url.Values{"code": {"junk"}, "state": {at.Query().Get("state")}, "iss": {w.issuer}}
-		return w.do(t, w.request(nobody, http.MethodGet, "/auth/callback?"+query.Encode(), asPerson,
-			header("X-Forwarded-For", addr), header("Cookie", cookie)))
-	}
+	junk := func(addr string) answer { return w.do(t, w.junkCallback(t, addr)) }
 	for n := range 22 {
 		want := http.StatusBadRequest
 		if n >= 20 {
@@ -70,5 +63,78 @@ func TestJunkCodesOfOneAddressAreLimited(t *testing.T) {
 	}
 	if got := junk("192.0.2.2"); got.status != http.StatusBadRequest {
 		t.Errorf("from another address: %d", got.status)
+	}
+}
+
+// junkCallback is how a browser at an address, which has begun a sign-in, comes back
+// with a code that the provider never gave.
+func (w *world) junkCallback(t *testing.T, addr string) *http.Request {
+	t.Helper()
+	began := w.do(t, w.request(nobody, http.MethodGet, "/auth/login", header("X-Forwarded-For", addr)))
+	at, err := url.Parse(began.header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie, _, _ := strings.Cut(began.header.Get("Set-Cookie"), ";")
+	query := url.Values{"code": {"junk"}, "state": {at.Query().Get("state")}, "iss": {w.issuer}}
+	return w.request(nobody, http.MethodGet, "/auth/callback?"+query.Encode(), asPerson,
+		header("X-Forwarded-For", addr), header("Cookie", cookie))
+}
+
+// held holds exchanges of codes until release is closed.
+type held struct {
+	http.RoundTripper
+
+	asked   atomic.Int64
+	release chan struct{}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h *held) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPost {
+		h.asked.Add(1)
+		<-h.release
+	}
+	return h.RoundTripper.RoundTrip(r)
+}
+
+// Otherwise an address that sends all of its codes at once would be limited when the
+// provider has been asked about each.
+func TestJunkCodesAtOnceAreLimited(t *testing.T) {
+	const all, most = 40, 20
+	provider := &held{release: make(chan struct{})}
+	w := newWorld(t, behindProxies, withSignIn(configured(func(c *auth.OIDCConfig) {
+		provider.RoundTripper, c.Transport = c.Transport, provider
+	})))
+	var requests []*http.Request
+	for range all {
+		requests = append(requests, w.junkCallback(t, "192.0.2.1"))
+	}
+	statuses := make(chan int, all)
+	var asking sync.WaitGroup
+	for _, r := range requests {
+		asking.Go(func() {
+			status := 0
+			if resp, err := w.client.Do(r); err == nil {
+				status = resp.StatusCode
+				_ = resp.Body.Close()
+			}
+			statuses <- status
+		})
+	}
+	for n := range all - most { // those who are refused need not wait
+		if status := <-statuses; status != http.StatusTooManyRequests {
+			t.Errorf("answer %d: %d while the provider is asked about the others, want 429", n, status)
+		}
+	}
+	close(provider.release)
+	asking.Wait()
+	for range most {
+		if status := <-statuses; status != http.StatusBadRequest {
+			t.Errorf("a junk code: %d, want 400", status)
+		}
+	}
+	if asked := provider.asked.Load(); asked != most {
+		t.Errorf("the provider was asked about %d codes, want %d", asked, most)
 	}
 }

@@ -109,7 +109,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	if c.OIDC != nil {
 		r.With(h.ownOrPage).Get(c.BasePath+"/auth/login", h.serve(h.login))
-		r.With(audited(audit.SignIn)).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
+		r.With(audited(audit.SignIn), h.ownOrPage).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
 		r.With(h.sameOrigin, h.limited).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
 	}

@@ -175,6 +175,8 @@ func TestAnotherSitesPageDoesNotUseUpTheAllowance(t *testing.T) {
 			contract, login := w.get(t, nobody, "/openapi.yaml", page), w.get(t, nobody, "/auth/login", page)
 			contract.refused(t, http.StatusForbidden, "CrossOriginRequest")
 			login.refused(t, http.StatusForbidden, "CrossOriginRequest")
+			callback := w.get(t, nobody, "/auth/callback?code=x&state=y", page)
+			callback.refused(t, http.StatusForbidden, "CrossOriginRequest")
 		}
 	}
 	for i, page := range []with{

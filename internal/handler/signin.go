@@ -35,17 +35,11 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	rec.mode = h.OIDC.Name()
 	login, err := auth.Login{}, rec.charge.Pay(r.Context(), "")
 	if err == nil {
-		err = h.callbacks.Check(rec.clientIP)
-	}
-	if err == nil {
 		err = h.auditable() // before the code is used up
 	}
 	if err == nil {
-		login, err = h.OIDC.Complete(r.WithContext(changing(r)))
+		login, err = h.complete(r)
 		rec.user = login.Named
-	}
-	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok && wrong.AfterExchange() {
-		h.callbacks.Note(rec.clientIP)
 	}
 	if err == nil {
 		if err = h.accept(r); err != nil {
@@ -59,6 +53,26 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	redirect(w, login)
 	return nil
+}
+
+// complete ends a sign-in. Its address pays for a refused code before the provider
+// is asked, and gets that back for any other outcome.
+func (h *handler) complete(r *http.Request) (auth.Login, error) {
+	addr := recordOf(r).clientIP
+	if err := h.callbacks.Enter(addr); err != nil {
+		return auth.Login{}, err
+	}
+	refused := false
+	defer func() {
+		if !refused {
+			h.callbacks.Forgive(addr)
+		}
+	}()
+	login, err := h.OIDC.Complete(r.WithContext(changing(r)))
+	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
+		refused = wrong.AfterExchange()
+	}
+	return login, err
 }
 
 func redirect(w http.ResponseWriter, to auth.Login) {

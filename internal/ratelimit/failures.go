@@ -35,22 +35,52 @@ func NewFailures(limit Limit, now func() time.Time) *Failures {
 func (f *Failures) Check(addr string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	filled, _ := f.filled.Get(network(addr))
-	left := f.limit.capacity() - max(filled-f.now().UnixMicro(), 0) - f.limit.interval()
-	if left >= 0 {
-		return nil
-	}
-	return &ExceededError{Scope: IP, Limit: f.limit, RetryAfter: time.Duration(-left) * time.Microsecond}
+	return f.check(network(addr))
 }
 
 // Note counts a failure of an address.
 func (f *Failures) Note(addr string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now, key := f.now(), network(addr)
+	f.add(network(addr), f.limit.interval())
+}
+
+// Enter charges an address for a failure in advance, so that it cannot have more
+// failures under way than it may have. Who succeeds takes that back with
+// [Failures.Forgive]. The error is an *ExceededError; then nothing was charged.
+func (f *Failures) Enter(addr string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.check(network(addr)); err != nil {
+		return err
+	}
+	f.add(network(addr), f.limit.interval())
+	return nil
+}
+
+// Forgive takes back what [Failures.Enter] charged.
+func (f *Failures) Forgive(addr string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.add(network(addr), -f.limit.interval())
+}
+
+// add counts more, or less. The caller holds mu.
+func (f *Failures) add(key netip.Addr, more int64) {
+	now := f.now()
 	filled, _ := f.filled.Get(key)
-	used := min(max(filled-now.UnixMicro(), 0)+f.limit.interval(), f.limit.capacity())
+	used := max(min(max(filled-now.UnixMicro(), 0)+more, f.limit.capacity()), 0)
 	f.filled.Add(key, now.UnixMicro()+used, 0, now.Add(time.Duration(used)*time.Microsecond))
+}
+
+// check is Check without the lock. The caller holds mu.
+func (f *Failures) check(key netip.Addr) error {
+	filled, _ := f.filled.Get(key)
+	left := f.limit.capacity() - max(filled-f.now().UnixMicro(), 0) - f.limit.interval()
+	if left >= 0 {
+		return nil
+	}
+	return &ExceededError{Scope: IP, Limit: f.limit, RetryAfter: time.Duration(-left) * time.Microsecond}
 }
 
 // network is an address, of IPv6 the first one of its /64, which one household or

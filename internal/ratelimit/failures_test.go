@@ -27,3 +27,25 @@ func TestOnlyFailuresOfAnAddressCount(t *testing.T) {
 	}
 	wantPass(t, f.Check("10.0.0.0"), "one of very many")
 }
+
+func TestFailuresUnderWayCount(t *testing.T) {
+	now := newClock()
+	f := ratelimit.NewFailures(ratelimit.Limit{N: 3, Window: time.Hour}, now.Now)
+	for range 100 { // who succeeds pays nothing
+		wantPass(t, f.Enter("192.0.2.1"), "one under way")
+		f.Forgive("192.0.2.1")
+	}
+	for range 3 {
+		wantPass(t, f.Enter("192.0.2.1"), "as many as may fail")
+	}
+	wantExceeded(t, f.Enter("192.0.2.1"), ratelimit.IP, time.Hour/3)
+	wantPass(t, f.Enter("192.0.2.2"), "another address")
+	f.Forgive("192.0.2.1")
+	wantPass(t, f.Enter("192.0.2.1"), "in the place of one that succeeded")
+	now.move(2 * time.Hour)
+	f.Forgive("192.0.2.1") // long after it began
+	for range 3 {
+		wantPass(t, f.Enter("192.0.2.1"), "no more than a full allowance")
+	}
+	wantExceeded(t, f.Enter("192.0.2.1"), ratelimit.IP, time.Hour/3)
+}
