@@ -46,6 +46,9 @@ func (h *handler) clientIP(r *http.Request) string {
 			return caller
 		}
 	}
+	if hops == 0 && len(headers) > 0 {
+		h.unreadableHop(r, headers[0])
+	}
 	return caller
 }
 

@@ -119,12 +119,13 @@ func TestForwardedAddressesCountOnlyFromTrustedProxies(t *testing.T) {
 func TestAnUnreadableHopIsLoggedOnceAndCounted(t *testing.T) {
 	const counter = "dropgate_forwarded_unreadable_total"
 	for name, header := range map[string]with{
-		"unknown":          header("X-Forwarded-For", "203.0.113.7, unknown"),
-		"an identifier":    header("X-Forwarded-For", "_hidden"),
-		"a name":           header("X-Forwarded-For", "localhost"),
-		"too many hops":    header("X-Forwarded-For", strings.Repeat("127.0.0.1,", 65)),
-		"Forwarded alone":  header("Forwarded", "for=203.0.113.7"),
-		"control of a log": header("X-Forwarded-For", "\u202e\u2028"),
+		"unknown":           header("X-Forwarded-For", "203.0.113.7, unknown"),
+		"an identifier":     header("X-Forwarded-For", "_hidden"),
+		"a name":            header("X-Forwarded-For", "localhost"),
+		"too many hops":     header("X-Forwarded-For", strings.Repeat("127.0.0.1,", 65)),
+		"a list of nothing": header("X-Forwarded-For", " , "),
+		"Forwarded alone":   header("Forwarded", "for=203.0.113.7"),
+		"control of a log":  header("X-Forwarded-For", "\u202e\u2028"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, trustedProxies("127.0.0.1/32"))
