@@ -41,7 +41,7 @@ func TestBinaryServesUntilSIGTERM(t *testing.T) {
 	if listening.Version != "v9.8.7" {
 		t.Errorf("version %q", listening.Version)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listening.AdminAddr+"/readyz", http.NoBody)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listening.AdminAddr+"/livez", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestBinaryServesUntilSIGTERM(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("readyz: %d", resp.StatusCode)
+		t.Errorf("livez: %d", resp.StatusCode)
 	}
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -134,6 +134,7 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 // audit line exactly when a known user asked for a client token or for a link.
 func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 	tb.Helper()
+	w.logs.await(tb, mark, "access") // a client may have a long answer before its request ends
 	access, audit := w.logs.since(mark, "access"), w.logs.since(mark, "audit")
 	audits, event, good := 0, "", ""
 	switch {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"dropgate/internal/dwolla/emulator"
+
+	"pgregory.net/rapid"
 )
 
 // dwollaServer is the emulator, and remembers what was asked of it.
@@ -175,7 +177,7 @@ func (l *logs) since(mark int, kind string) []line {
 
 // await returns the first line of that kind behind mark, which may be yet to
 // come.
-func (l *logs) await(tb testing.TB, mark int, kind string) line {
+func (l *logs) await(tb rapid.TB, mark int, kind string) line {
 	tb.Helper()
 	late := time.After(20 * time.Second)
 	for {

@@ -252,7 +252,8 @@ func (w *world) wired(s setup) handler.Config {
 		modes = append(modes, c.OIDC)
 	}
 	c.Auth = auth.NewChain(w.registry, append(modes, s.modesAfter...)...)
-	s.limits.Now, s.limits.Logger, s.limits.Registerer = time.Now, logger, w.registry
+	began := time.Now() // nothing is refilled while a test runs
+	s.limits.Now, s.limits.Logger, s.limits.Registerer = func() time.Time { return began }, logger, w.registry
 	c.Limits = ratelimit.New(s.limits)
 	c.Vendor.Creations = c.Limits
 	c.OpenAPI = api.OpenAPI
