@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -204,9 +205,10 @@ func (f faults) readSecretFiles(vars map[string]string) {
 	}
 }
 
-// readAtMost reads the first n bytes of a file.
+// readAtMost reads the first n bytes of a file. A pipe without a writer is empty:
+// it does not hold up the start.
 func readAtMost(file string, n int64) ([]byte, error) {
-	f, err := os.Open(file) //nolint:gosec // the operator names it
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, err //nolint:wrapcheck // an *fs.PathError says all
 	}

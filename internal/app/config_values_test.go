@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf16"
 
@@ -133,6 +134,17 @@ func TestListsAndStatementsMayHaveLines(t *testing.T) {
 		"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app", "CUSTOMER_QUERY": "SELECT customer\n\tFROM users\n WHERE id = $1\n",
 	}); faults != nil {
 		t.Errorf("%q", faults)
+	}
+}
+
+func TestAPipeWithoutAWriterHoldsUpNoStart(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faults := faultsOf(t, map[string]string{"DWOLLA_CLIENT_SECRET": "", "DWOLLA_CLIENT_SECRET_FILE": pipe})
+	if len(faults) != 1 || !strings.Contains(faults[0], "is empty") {
+		t.Errorf("faults %q", faults)
 	}
 }
 

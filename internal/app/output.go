@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 	"time"
 
@@ -88,6 +89,9 @@ func outputReason(err error) string {
 	}
 	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		return number.Error()
+	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return file.Err.Error()
 	}
 	return err.Error()
 }

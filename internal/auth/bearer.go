@@ -200,11 +200,8 @@ func (b *Bearer) session(c claims) (Session, error) {
 	if c.standard.Expiry == nil { // which the library takes for "never expires"
 		return Session{}, b.reject("no exp")
 	}
-	if c.standard.Issuer != b.config.Issuer {
-		return Session{}, b.reject(fmt.Sprintf("iss is %s, expected %q", quoted([]string{c.standard.Issuer}), b.config.Issuer))
-	}
-	if !c.standard.Audience.Contains(b.config.Audience) {
-		return Session{}, b.reject(fmt.Sprintf("aud is [%s], expected %q", quoted(c.standard.Audience), b.config.Audience))
+	if reason := b.wrongParty(c.standard); reason != "" {
+		return Session{}, b.reject(reason)
 	}
 	expected := jwt.Expected{Time: time.Now()}
 	if err := c.standard.ValidateWithLeeway(expected, maxSkew); err != nil {
@@ -226,6 +223,18 @@ func (b *Bearer) session(c claims) (Session, error) {
 		Mode:    bearerName,
 		Expires: c.standard.Expiry.Time(),
 	}, nil
+}
+
+// wrongParty says whose token it is, and for whom, where one of the two is wrong.
+func (b *Bearer) wrongParty(c jwt.Claims) string {
+	var reasons []string
+	if c.Issuer != b.config.Issuer {
+		reasons = append(reasons, fmt.Sprintf("iss is %s, expected %q", quoted([]string{c.Issuer}), b.config.Issuer))
+	}
+	if !c.Audience.Contains(b.config.Audience) {
+		reasons = append(reasons, fmt.Sprintf("aud is [%s], expected %q", quoted(c.Audience), b.config.Audience))
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // wrongClient refuses tokens that were issued to a client that nobody named.

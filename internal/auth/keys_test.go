@@ -151,6 +151,9 @@ func TestATokenRefusedForItsClaimsIsNotCalledBadlySigned(t *testing.T) {
 		want  []string
 	}{
 		{"iss", object{"iss": "https://other.example.com"}, []string{`iss is "https://other.example.com", expected "https://id.example.com"`}},
+		{"iss and aud", object{"iss": "https://other.example.com", "aud": "other"}, []string{
+			`iss is "https://other.example.com", expected "https://id.example.com"`, `aud is ["other"], expected "dropgate"`,
+		}},
 		{"no iss", object{"iss": absent{}}, []string{`iss is "", expected`}},
 		{"aud", object{"aud": "other"}, []string{`aud is ["other"], expected "dropgate"`}},
 		{"several aud", object{"aud": []string{"a", "b", "c", "d", "e", "f", "g"}}, []string{`"a", "b"`, "and 2 more", `expected "dropgate"`}},

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"dropgate/internal/dwolla/emulator"
-
 	"pgregory.net/rapid"
+
+	"dropgate/internal/dwolla/emulator"
 )
 
 // dwollaServer is the emulator, and remembers what was asked of it.
