@@ -43,16 +43,16 @@ func startGate(t *testing.T, binary string, settings ...string) *gate {
 	}
 	api := httptest.NewServer(dwolla)
 	t.Cleanup(api.Close)
-	var idp *provider.Provider
-	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { idp.ServeHTTP(w, r) }))
-	t.Cleanup(issuer.Close)
-	var err error
-	idp, err = provider.New(provider.Options{
-		Issuer: issuer.URL, Audience: "dropgate", Users: map[string]map[string]any{"alice": {"dwolla_customer": customer}},
+	issuer := httptest.NewUnstartedServer(nil)
+	idp, err := provider.New(provider.Options{
+		Issuer: "http://" + issuer.Listener.Addr().String(), Audience: "dropgate", Users: map[string]map[string]any{"alice": {"dwolla_customer": customer}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	issuer.Config.Handler = idp
+	issuer.Start()
+	t.Cleanup(issuer.Close)
 	g := &gate{Cmd: exec.CommandContext(t.Context(), binary), t: t, ended: make(chan struct{})}
 	if g.token, err = idp.TokenFor("alice"); err != nil {
 		t.Fatal(err)

@@ -99,13 +99,13 @@ func (a *App) open(ctx context.Context, version string) error {
 		}
 	}
 	limits := a.limiter(registry)
+	chain := a.authChain(registry, limits) // before a.oidc, which it sets
 	public, err := handler.New(handler.Config{
-		BasePath:    c.BasePath,
-		Environment: c.Environment,
+		Now: time.Now, BasePath: c.BasePath, Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
 			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.news,
 		},
-		Auth:           a.authChain(registry, limits),
+		Auth:           chain,
 		OIDC:           a.oidc,
 		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,

@@ -67,7 +67,7 @@ func TestAdminBoundsTheReadinessChecks(t *testing.T) {
 
 func TestAllowedOriginsMustBeOrigins(t *testing.T) {
 	for _, origin := range []string{"*", "app.example.com", "https://app.example.com/path", "https://app.example.com?x", "null", "https://"} {
-		if _, err := handler.New(handler.Config{AllowedOrigins: []string{origin}, Registerer: prometheus.NewRegistry()}); err == nil {
+		if _, err := handler.New(handler.Config{AllowedOrigins: []string{origin}, Now: time.Now, Registerer: prometheus.NewRegistry()}); err == nil {
 			t.Errorf("%q is taken for an origin", origin)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -58,6 +59,7 @@ func BenchmarkVend(b *testing.B) {
 	b.Cleanup(keys.Close)
 	registry, logger := prometheus.NewRegistry(), zerolog.New(io.Discard)
 	h, err := handler.New(handler.Config{
+		Now:         time.Now,
 		Environment: clienttoken.Sandbox,
 		Vendor: &clienttoken.Vendor{
 			API: root, Policy: policy, Directory: customer.NewDirectory(customer.DirectoryConfig{

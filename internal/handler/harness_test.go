@@ -254,7 +254,7 @@ func (w *world) wired(s setup) handler.Config {
 	c.Auth = auth.NewChain(w.registry, append(modes, s.modesAfter...)...)
 	began := time.Now() // nothing is refilled while a test runs
 	s.limits.Now, s.limits.Logger, s.limits.Registerer = func() time.Time { return began }, logger, w.registry
-	c.Limits = ratelimit.New(s.limits)
+	c.Now, c.Limits = s.limits.Now, ratelimit.New(s.limits)
 	c.Vendor.Creations = c.Limits
 	c.OpenAPI = api.OpenAPI
 	c.Logger = logger

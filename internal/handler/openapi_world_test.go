@@ -165,6 +165,7 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 		SameSite: http.SameSiteStrictMode, Sessions: c.store, Keys: keys, Transport: direct{c.provider}, Registerer: registry,
 	})
 	h, err := handler.New(handler.Config{
+		Now:         time.Now,
 		Environment: clienttoken.Sandbox,
 		Vendor:      &clienttoken.Vendor{API: root, Policy: policy, Directory: world, Dwolla: world, Enrollment: contractEnrollment{}},
 		Auth: auth.NewChain(registry, auth.NewBearer(auth.BearerConfig{

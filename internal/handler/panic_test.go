@@ -127,6 +127,7 @@ func TestADirectoryThatNeverAnswersIsAnOutage(t *testing.T) {
 		})
 		registry := prometheus.NewRegistry()
 		h, err := handler.New(handler.Config{
+			Now:         time.Now,
 			Environment: clienttoken.Sandbox, Registerer: registry, Auth: auth.NewChain(registry, anybody{}),
 			Vendor: &clienttoken.Vendor{API: root, Policy: policy, Directory: customer.NewDirectory(customer.DirectoryConfig{Source: never, Registerer: registry})},
 		})

@@ -31,7 +31,7 @@ type Webhooks interface {
 }
 
 // Config is what the public side of the service needs. All fields but OIDC,
-// Webhooks, Limits and the two lists are required.
+// Webhooks, Limits, ProxyHeader and the two lists are required.
 type Config struct {
 	// BasePath is put before every route: empty, or "/dropgate" without a slash
 	// at the end.
@@ -52,6 +52,7 @@ type Config struct {
 	ProxyHeader string
 	Limits      *ratelimit.Limiter // nil: everybody may ask as often as they like
 	OpenAPI     []byte             // what GET /openapi.yaml answers
+	Now         func() time.Time
 	Audit       audit.Trail
 	Logger      zerolog.Logger
 	Registerer  prometheus.Registerer
@@ -89,8 +90,8 @@ func New(c Config) (http.Handler, error) {
 		validate:   newValidator(),
 		errorPage:  newErrorPage(),
 		metrics:    newMetrics(c.Registerer),
-		notices:    ratelimit.NewFailures(ratelimit.Limit{N: badNotices, Window: time.Minute}, time.Now),
-		callbacks:  ratelimit.NewFailures(ratelimit.Limit{N: badCallbacks, Window: time.Minute}, time.Now),
+		notices:    ratelimit.NewFailures(ratelimit.Limit{N: badNotices, Window: time.Minute}, c.Now),
+		callbacks:  ratelimit.NewFailures(ratelimit.Limit{N: badCallbacks, Window: time.Minute}, c.Now),
 	}
 	for _, origin := range c.AllowedOrigins {
 		if err := h.protection.AddTrustedOrigin(origin); err != nil {
