@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,7 +130,7 @@ const (
 // do so themselves.
 func (a *App) watch(ctx context.Context) {
 	dependencies := append([]dependency{a.sink()}, a.stores()...)
-	known := map[string]bool{}
+	known := map[string][]string{}
 	for ctx.Err() == nil {
 		look, cancel := context.WithTimeout(ctx, watchWithin)
 		missing := away(look, dependencies)
@@ -144,17 +145,19 @@ func (a *App) watch(ctx context.Context) {
 	}
 }
 
-// tell writes the lines, and returns what is away now.
-func (a *App) tell(known map[string]bool, missing []outage) map[string]bool {
-	now := map[string]bool{}
+// tell writes the lines, and returns what is away now, with the reasons that the
+// log has. It logs each reason once during an outage.
+func (a *App) tell(known map[string][]string, missing []outage) map[string][]string {
+	now := map[string][]string{}
 	for _, m := range missing {
-		now[m.What] = true
-		if !known[m.What] {
+		now[m.What] = known[m.What]
+		if !slices.Contains(known[m.What], m.Reason) {
+			now[m.What] = append(now[m.What], m.Reason)
 			a.log.Warn().Str("missing", m.What).Str("reason", m.Reason).Err(m.err).Msg("not ready: something is missing")
 		}
 	}
 	for what := range known {
-		if !now[what] {
+		if now[what] == nil {
 			a.log.Info().Str("found", what).Msg("what was missing is there again")
 		}
 	}

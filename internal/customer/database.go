@@ -106,6 +106,9 @@ func (d *Database) Ping(ctx context.Context) error {
 	if !d.migrated.Load() {
 		return d.notMigrated()
 	}
+	if d.replaced() { // a new connection would make an empty file
+		return ErrReplaced
+	}
 	if _, err := d.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
 		return err
 	}

@@ -94,9 +94,17 @@ func tryDisk(ctx context.Context, tx querier) error {
 // temporaryFileLimit is configuration_limit_exceeded: temp_file_limit is small.
 const temporaryFileLimit = "53400"
 
-func (d *Database) trySQLite(ctx context.Context) error {
+// replaced reports whether another file than the open one has its name, or none.
+func (d *Database) replaced() bool {
+	if d.file == nil { // not SQLite
+		return false
+	}
 	now, err := os.Stat(d.path)
-	if err != nil || !os.SameFile(now, d.file) {
+	return err != nil || !os.SameFile(now, d.file)
+}
+
+func (d *Database) trySQLite(ctx context.Context) error {
+	if d.replaced() {
 		return ErrReplaced
 	}
 	if err := tryFolder(filepath.Dir(d.path)); err != nil {

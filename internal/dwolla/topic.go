@@ -71,7 +71,7 @@ func (t Topic) aboutCustomer() bool {
 // Dwolla adds later may be.
 func (t Topic) mayBeAboutCustomer() bool {
 	what, found := strings.CutPrefix(string(t), "customer_")
-	return found && !slices.ContainsFunc([]string{
+	return found && what != "" && !slices.ContainsFunc([]string{
 		"balance", "bank_transfer", "beneficial_owner", "card", "exchange", "funding_source", "label", "mass_payment", "microdeposits", "transfer",
 		"verification_document_uploaded", "verification_document_approved", "verification_document_failed",
 	}, func(other string) bool { return what == other || strings.HasPrefix(what, other+"_") })
