@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -176,7 +178,10 @@ func TestTheSweepFindsWhatTheRealServerWrites(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	secret := w.secret("AUTH_PROXY_SECRET")
-	site := newSite(t, w, 1, map[string]string{"AUTH_MODES": "proxy,oidc", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.1/32"})
+	site := newSite(t, w, 1, map[string]string{
+		"AUTH_MODES": "proxy,oidc", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.1/32",
+		"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "links.db"),
+	})
 	s := &sweep{w, t, site.processes[0], &http.Client{}}
 	marks := newSecrets()
 	mark := func(name, value string) string {
@@ -187,9 +192,22 @@ func TestTheSweepFindsWhatTheRealServerWrites(t *testing.T) {
 		return map[string]string{"X-Forwarded-User": user, "X-Proxy-Secret": secret, "X-Request-Id": id, "Sec-Fetch-Site": "same-origin"}
 	}
 	user := mark("a user", `"somebody"+<someone>&co\`)
-	s.send(request{method: http.MethodPost, path: "/client-tokens", body: readCustomer, header: as(user, mark("an error's id", "an/id+of=an:error")), want: http.StatusConflict})
-	s.send(request{method: http.MethodGet, path: "/auth/callback", header: map[string]string{"X-Request-Id": mark("a page's id", "an/id+of=a:page")}, want: http.StatusBadRequest})
-	s.send(request{method: http.MethodGet, path: "/session", header: as(user, mark("an answer's id", "an/id+of=an:answer")), want: http.StatusOK})
+	proxys := mark("a proxy's id", "an/id+of=a:proxy")
+	id := func(name, pattern, answer string) string {
+		found := regexp.MustCompile(pattern).FindStringSubmatch(answer)
+		if found == nil {
+			t.Fatalf("%s is not in the answer", name)
+		}
+		return mark(name, found[1])
+	}
+	failed := id("an error's id", `"requestId":"(\w+)"`,
+		s.send(request{method: http.MethodPost, path: "/client-tokens", body: readCustomer, header: as(user, proxys), want: http.StatusConflict}))
+	page := id("a page's id", `Request: <code>(\w+)</code>`, s.send(request{method: http.MethodGet, path: "/auth/callback", want: http.StatusBadRequest}))
+	s.send(request{method: http.MethodGet, path: "/session", header: as(user, proxys), want: http.StatusOK})
+	until(t, "the access lines", 20*time.Second, func() bool {
+		log := s.process.stdout.String()
+		return strings.Contains(log, failed) && strings.Contains(log, page)
+	})
 	mark("a label", "customer.read")
 	mark("a function", "net/http.(*conn).serve")
 	w.evidence.asks(t, s.process)
@@ -203,8 +221,9 @@ func TestTheSweepFindsWhatTheRealServerWrites(t *testing.T) {
 	}
 	got := w.evidence.hits(marks)
 	for _, want := range []string{
-		"stdout shows a user", "stdout shows an error's id", "stdout shows a page's id", "stdout shows an answer's id", "stdout shows a label",
-		"/metrics shows a label", "stderr shows a function", "an error shows an error's id", "a page shows a page's id", "a header shows an answer's id",
+		"stdout shows a user", "stdout shows an error's id", "stdout shows a page's id", "stdout shows a proxy's id", "stdout shows a label",
+		"/metrics shows a label", "stderr shows a function", "an error shows an error's id", "a page shows a page's id", "a header shows an error's id",
+		"an answer shows a user",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("it is not found that %s, but %q", want, got)

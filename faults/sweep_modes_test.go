@@ -86,7 +86,8 @@ func TestNoSecretOfASignInLeaves(t *testing.T) {
 	redis := newRedis(t, "--requirepass", password)
 	w.withRedis(t, redis.address)
 	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.address
-	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc"})
+	first, second := w.secrets.key("the first of SESSION_KEYS"), w.secrets.key("the second of SESSION_KEYS")
+	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second})
 	callers := site.signedIn(t, 4)
 	w.secrets.saw(password) // this Redis keeps nobody's session who has not told it
 	for _, c := range callers {
@@ -94,6 +95,7 @@ func TestNoSecretOfASignInLeaves(t *testing.T) {
 			t.Errorf("a token: %s", got)
 		}
 	}
+	site.rotates(t, first, second)
 	site.badCallbacks(t)
 	site.badCookies(t, callers[0])
 	if err := w.provider.EndUser(t.Context(), callers[1].user.name); err != nil {
@@ -114,6 +116,35 @@ func TestNoSecretOfASignInLeaves(t *testing.T) {
 	}
 	healStore(t, w.toRedis)
 	w.secrets.has(t, usedBySignIns())
+}
+
+// rotates shows that each of the SESSION_KEYS opens the sessions that it sealed,
+// and that without it nothing does.
+func (s *site) rotates(t *testing.T, first, second string) {
+	t.Helper()
+	usual := s.processes
+	defer func() { s.processes = usual }()
+	with := func(keys string) []*process {
+		settings := maps.Clone(s.settings)
+		settings["SESSION_KEYS"] = keys
+		return []*process{s.world.start(t, settings)}
+	}
+	gets := func(c *caller, at []*process, want string) {
+		t.Helper()
+		s.processes = at
+		if got := c.call(t.Context()).what(); got != want {
+			t.Errorf("a session gets %s, want %s", got, want)
+		}
+	}
+	sealed, alone := s.caller(t, 5), with(second)
+	gets(sealed, alone, "401 Unauthenticated")
+	gets(sealed, usual, token)
+	s.world.secrets.saw(string(decoded(t, first)))
+	s.processes = alone
+	sealed = s.caller(t, 6)
+	gets(sealed, with(first), "401 Unauthenticated")
+	gets(sealed, usual, token)
+	s.world.secrets.saw(string(decoded(t, second)))
 }
 
 // badCallbacks are sign-ins that the provider, or somebody else, spoils.
