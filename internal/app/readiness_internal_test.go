@@ -168,8 +168,8 @@ func TestALineSaysWhenAStoreGoesAndOneWhenItIsThereAgain(t *testing.T) {
 		const missing, found = `"missing":"session store"`, `"found":"session store"`
 		for i, c := range []struct {
 			state int32
-			want  [2]int // lines in all
-		}{{well, [2]int{0, 0}}, {down, [2]int{1, 0}}, {well, [2]int{1, 1}}, {silent, [2]int{2, 1}}, {down, [2]int{2, 1}}, {well, [2]int{2, 2}}} {
+			want  [2]int // lines in all: one for each reason of an outage
+		}{{well, [2]int{0, 0}}, {down, [2]int{1, 0}}, {well, [2]int{1, 1}}, {silent, [2]int{2, 1}}, {down, [2]int{3, 1}}, {well, [2]int{3, 2}}} {
 			p.state.Store(c.state)
 			time.Sleep(2*watchEvery + watchWithin) // of the bubble's time
 			synctest.Wait()
