@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+
+	"dropgate/internal/audit"
 )
 
 // server is an HTTP server and the listener that it will serve.
@@ -87,7 +89,7 @@ type timestamp struct{}
 // Run implements zerolog.Hook.
 func (timestamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	var text [len("2006-01-02T15:04:05.000Z")]byte // on the stack: this runs for every line
-	e.Bytes("time", time.Now().UTC().AppendFormat(text[:0], "2006-01-02T15:04:05.000Z"))
+	e.Bytes("time", audit.AppendTime(text[:0], time.Now()))
 }
 
 // newRegistry returns a registry with what every Go service shows, and the

@@ -76,6 +76,17 @@ func TestEveryMemberOfAnEntryIsWritten(t *testing.T) {
 	}
 }
 
+func TestATimeIsRFC3339WithMilliseconds(t *testing.T) {
+	const layout = "2006-01-02T15:04:05.000Z"
+	start := time.Date(2026, 2, 28, 23, 59, 59, 0, time.FixedZone("", -3600))
+	for _, after := range []time.Duration{0, 1, 999_999, 1e6, 9_999_999, 10e6, 123_456_789, 999_999_999} {
+		at := start.Add(after)
+		if got, want := string(audit.AppendTime([]byte("x"), at)), "x"+at.UTC().Format(layout); got != want {
+			t.Errorf("%v: %s, want %s", at, got, want)
+		}
+	}
+}
+
 func TestAnEmptyMemberIsWrittenToo(t *testing.T) {
 	got := written(t, &audit.Entry{})
 	if members := reflect.TypeFor[audit.Entry]().NumField() + 1; len(got) != members {

@@ -122,11 +122,10 @@ func Line(e *Entry) []byte {
 }
 
 func write(logger *zerolog.Logger, e *Entry) {
-	const form = "2006-01-02T15:04:05.000Z"
-	var now, changed [len("2006-01-02T15:04:05.000000000Z")]byte // AppendFormat shortens the fraction last
+	var now, changed [len("2006-01-02T15:04:05.000Z")]byte
 	changedAt := changed[:0]
 	if !e.ChangedAt.IsZero() {
-		changedAt = e.ChangedAt.UTC().AppendFormat(changedAt, form)
+		changedAt = AppendTime(changedAt, e.ChangedAt)
 	}
 	logger.Log(). // above every level
 			Str("log", "audit").
@@ -146,8 +145,18 @@ func write(logger *zerolog.Logger, e *Entry) {
 			Str("dwolla_request_id", e.DwollaRequestID).
 			Str("token_sha256_prefix", e.TokenFingerprint).
 			Bytes("changed_at", changedAt).
-			Bytes("time", time.Now().UTC().AppendFormat(now[:0], form)).
+			Bytes("time", AppendTime(now[:0], time.Now())).
 			Send()
+}
+
+// AppendTime appends a time as every log line has it: RFC 3339 in UTC, with three
+// digits of milliseconds. Package time formats RFC 3339 four times as fast as any
+// other layout, but has no such fraction.
+func AppendTime(to []byte, t time.Time) []byte {
+	t = t.UTC()
+	to = t.AppendFormat(to, time.RFC3339)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(to[:len(to)-len("Z")], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
 }
 
 // maxUserAgent bounds a User-Agent, in bytes. Those of browsers have 150.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -82,7 +83,15 @@ func (l *link) named() *string {
 func newValidator() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(field reflect.StructField) string { return field.Tag.Get("json") })
-	v.RegisterAlias("href", "min=1,max=2048,http_url")
+	// The validator's own http_url parses the text twice.
+	err := v.RegisterValidation("absolute_url", func(field validator.FieldLevel) bool {
+		u, err := url.Parse(field.Field().String())
+		return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+	})
+	if err != nil {
+		panic(err) // never: the tag is neither empty nor reserved
+	}
+	v.RegisterAlias("href", "min=1,max=2048,absolute_url")
 	return v
 }
 
@@ -221,7 +230,7 @@ func invalidMembers(err error) error {
 			fault.Code, fault.Message = "Required", "A value is required."
 		case "max":
 			fault.Code, fault.Message = "Invalid", "The value is longer than "+f.Param()+" characters."
-		default: // http_url
+		default: // absolute_url
 			fault.Code, fault.Message = "InvalidFormat", "The value is not an absolute http or https URL."
 		}
 		faults = append(faults, fault)

@@ -22,7 +22,11 @@ func (w *Writer) run() {
 	defer w.watch.Stop()
 	var b batch
 	for {
-		runtime.Gosched() // callers who are about to bring a line come along
+		if len(b.must) > 1 {
+			// Under load, let callers add their lines first. A lone caller gains
+			// nothing, and each yield may wake an idle thread.
+			runtime.Gosched()
+		}
 		if !w.next(&b) {
 			if w.finished() {
 				return
