@@ -29,6 +29,12 @@ func (k *keyring) rotate() error {
 	if err != nil {
 		return fmt.Errorf("making a key: %w", err)
 	}
+	k.use(key)
+	return nil
+}
+
+// use signs with key from now on.
+func (k *keyring) use(key *rsa.PrivateKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.rotations > 0 {
@@ -39,7 +45,6 @@ func (k *keyring) rotate() error {
 	k.current = jose.JSONWebKey{
 		Key: key, KeyID: fmt.Sprintf("key-%d", k.rotations), Algorithm: string(jose.RS256), Use: "sig",
 	}
-	return nil
 }
 
 func (k *keyring) key() jose.JSONWebKey {

@@ -26,6 +26,7 @@ package provider
 
 import (
 	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"html/template"
 	"maps"
@@ -43,6 +44,7 @@ type Options struct {
 	Life      time.Duration             // of those tokens, and of ID tokens; zero: one hour
 	Clients   []Client                  // the applications that may send browsers; AddClient adds more
 	Transport http.RoundTripper         // carries logout tokens to clients; nil: http.DefaultTransport
+	Key       *rsa.PrivateKey           // signs until the first Rotate; nil: a new key
 }
 
 // Provider is an OpenID provider. It is safe for concurrent use.
@@ -61,7 +63,9 @@ func New(o Options) (*Provider, error) {
 		o.Life = time.Hour
 	}
 	keys := &keyring{}
-	if err := keys.rotate(); err != nil {
+	if o.Key != nil {
+		keys.use(o.Key)
+	} else if err := keys.rotate(); err != nil {
 		return nil, err
 	}
 	p := &Provider{options: o, keys: keys, store: newStorage(o, keys)}
