@@ -50,7 +50,7 @@ func TestForgedProxyHeadersAreRefusedBesideAnyCredential(t *testing.T) {
 			} {
 				r := b.request(http.MethodPost, "/client-tokens", false)
 				c.edit(r)
-				if got := verdict(chain.Authenticate(r)); got != c.want {
+				if got := verdict(chain.Authenticate(r, nil)); got != c.want {
 					t.Errorf("%s: %s, want %s", name, got, c.want)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 const (
@@ -71,7 +72,7 @@ const maxSkew = time.Minute
 // the Authorization header and another one in the cookie, the header's counts,
 // unless the other one is good for a different user. A token that was verified a
 // moment ago is not verified again (docs/decisions/0004).
-func (b *Bearer) Authenticate(r *http.Request) (Session, error) {
+func (b *Bearer) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, error) {
 	var room [1 + maxTokenCookies]credential // for the usual request: on the stack
 	given, err := b.credentials(r, room[:0])
 	if err != nil {

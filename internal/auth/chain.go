@@ -42,8 +42,10 @@ type Mode interface {
 	Name() string
 	// Authenticate returns errNotMine when the request has no credential of
 	// this mode's kind, a *Rejection when it has a bad one, and a
-	// *clienttoken.Failure when that cannot be known now.
-	Authenticate(r *http.Request) (Session, error)
+	// *clienttoken.Failure when that cannot be known now. A mode that goes to
+	// the rate limits' Redis, or asks somebody else, pays the charge with it; a
+	// nil charge costs nothing.
+	Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error)
 }
 
 // errNotMine passes the request on to the next mode.
@@ -87,8 +89,8 @@ func (c *Chain) Comparing(users clienttoken.UserIDs) *Chain {
 }
 
 // ask is the mode's answer, with the user id in its canonical form.
-func (c *Chain) ask(m Mode, r *http.Request) (Session, error) {
-	session, err := m.Authenticate(r)
+func (c *Chain) ask(m Mode, r *http.Request, charge *ratelimit.Charge) (Session, error) {
+	session, err := m.Authenticate(r, charge)
 	session.User.ID = c.users.Canonical(session.User.ID)
 	return session, err
 }
@@ -96,14 +98,14 @@ func (c *Chain) ask(m Mode, r *http.Request) (Session, error) {
 // Authenticate returns the session of the request, a *Rejection, a
 // *clienttoken.Failure, an *ratelimit.ExceededError or the error of the request's
 // context. The first mode with a credential of its kind in the request decides. Beside an error the session is only good for the log.
-func (c *Chain) Authenticate(r *http.Request) (Session, error) {
+func (c *Chain) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	for i, m := range c.modes {
-		session, err := c.ask(m, r)
+		session, err := c.ask(m, r, charge)
 		if errors.Is(err, errNotMine) {
 			continue
 		}
 		if err == nil {
-			err = c.agree(r, session, c.modes[i+1:])
+			err = c.agree(r, charge, session, c.modes[i+1:])
 			if _, limited := errors.AsType[*ratelimit.ExceededError](err); limited {
 				session = logUser(session)
 			} else if err != nil {

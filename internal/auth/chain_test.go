@@ -14,6 +14,7 @@ import (
 
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // fakeMode answers every request in the same way and counts them.
@@ -26,7 +27,7 @@ type fakeMode struct {
 
 func (m *fakeMode) Name() string { return m.name }
 
-func (m *fakeMode) Authenticate(*http.Request) (auth.Session, error) {
+func (m *fakeMode) Authenticate(*http.Request, *ratelimit.Charge) (auth.Session, error) {
 	m.asked++
 	if m.err != nil {
 		return auth.Session{}, m.err
@@ -55,7 +56,7 @@ func TestTheFirstModeWhoseCredentialIsThereDecides(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				second := &fakeMode{name: "second", user: "alice"}
 				chain := auth.NewChain(prometheus.NewRegistry(), bearerMode()(t), second)
-				if got := verdict(chain.Authenticate(request(t.Context(), c.header))); got != c.want {
+				if got := verdict(chain.Authenticate(request(t.Context(), c.header), nil)); got != c.want {
 					t.Errorf("%s, want %s", got, c.want)
 				}
 				if second.asked != c.second {
@@ -72,7 +73,7 @@ func TestAnOutageOfOneModeIsNotLeftToTheNext(t *testing.T) {
 		down := newIDP()
 		down.serve(discovery, status(http.StatusInternalServerError))
 		chain := auth.NewChain(prometheus.NewRegistry(), newWorld(down).bearer, second)
-		if got := verdict(chain.Authenticate(request(t.Context(), bearer(plain())))); got != unavailable || second.asked != 0 {
+		if got := verdict(chain.Authenticate(request(t.Context(), bearer(plain())), nil)); got != unavailable || second.asked != 0 {
 			t.Errorf("%s, and the second mode was asked %d times; want %s and none", got, second.asked, unavailable)
 		}
 	})
@@ -81,7 +82,7 @@ func TestAnOutageOfOneModeIsNotLeftToTheNext(t *testing.T) {
 func TestModesAreAskedInOrder(t *testing.T) {
 	first, second := &fakeMode{name: "first"}, &fakeMode{name: "second", user: "first"}
 	chain := auth.NewChain(prometheus.NewRegistry(), first, second)
-	session, err := chain.Authenticate(request(t.Context(), nil))
+	session, err := chain.Authenticate(request(t.Context(), nil), nil)
 	if got := verdict(session, err); got != "accepted first" || session.Mode != "first" {
 		t.Errorf("%s by %s", got, session.Mode)
 	}
@@ -102,7 +103,7 @@ func TestWithoutCredentialsNobodyIsSignedIn(t *testing.T) {
 		"others":   {[]auth.Mode{renamed{newWorld(newIDP()).bearer}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			session, err := auth.NewChain(prometheus.NewRegistry(), c.modes...).Authenticate(request(t.Context(), nil))
+			session, err := auth.NewChain(prometheus.NewRegistry(), c.modes...).Authenticate(request(t.Context(), nil), nil)
 			rejection, ok := errors.AsType[*auth.Rejection](err)
 			if !ok || rejection.Mode != "none" || rejection.Challenge != c.challenge || session.User.ID != "" {
 				t.Errorf("session %+v and %#v", session, err)
@@ -119,7 +120,7 @@ func TestEveryOutcomeIsCounted(t *testing.T) {
 		ask := func(times int, header http.Header, err error) {
 			mode.err = err
 			for range times {
-				_, _ = chain.Authenticate(request(t.Context(), header))
+				_, _ = chain.Authenticate(request(t.Context(), header), nil)
 			}
 		}
 		ask(1, bearer(plain()), nil)
@@ -146,7 +147,7 @@ dropgate_auth_total{mode="fake",outcome="unavailable"} 6
 func TestRequestsWithoutCredentialsAreCountedUnderNone(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	chain := auth.NewChain(registry, newWorld(newIDP()).bearer)
-	_, _ = chain.Authenticate(request(t.Context(), nil))
+	_, _ = chain.Authenticate(request(t.Context(), nil), nil)
 	want := `
 # HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.
 # TYPE dropgate_auth_total counter

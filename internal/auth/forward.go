@@ -104,7 +104,7 @@ func (f *Forward) Name() string { return "forward" }
 // Authorization headers and nothing else of it. Equal questions at the same
 // time are one. The request's address pays before the question, so that nobody
 // makes the service ask without bound.
-func (f *Forward) Authenticate(r *http.Request) (Session, error) {
+func (f *Forward) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	credentials := http.Header{}
 	for _, name := range []string{"Authorization", "Cookie"} {
 		if values := r.Header[name]; len(values) > 0 {
@@ -120,10 +120,9 @@ func (f *Forward) Authenticate(r *http.Request) (Session, error) {
 		session.SignedOut = over
 		return session, nil
 	}
-	charge := ratelimit.FromContext(r.Context())
 	if user, ok := f.limited.Get(digest); ok {
 		session := Session{User: clienttoken.User{ID: user}, Mode: f.Name()}
-		if err := f.pay(r.Context(), digest, session); err != nil {
+		if err := f.pay(r.Context(), charge, digest, session); err != nil {
 			return session, err
 		}
 	}
@@ -134,7 +133,7 @@ func (f *Forward) Authenticate(r *http.Request) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	if err := f.pay(r.Context(), digest, session); err != nil {
+	if err := f.pay(r.Context(), charge, digest, session); err != nil {
 		return logUser(session), err
 	}
 	session.SignedOut = over
@@ -143,11 +142,7 @@ func (f *Forward) Authenticate(r *http.Request) (Session, error) {
 
 // pay takes what the request owes as soon as its user is known. A user over the
 // limit is remembered until it is refilled.
-func (f *Forward) pay(ctx context.Context, digest credentialsDigest, s Session) error {
-	charge := ratelimit.FromContext(ctx)
-	if charge == nil {
-		return nil
-	}
+func (f *Forward) pay(ctx context.Context, charge *ratelimit.Charge, digest credentialsDigest, s Session) error {
 	err := charge.Pay(ctx, s.User.ID)
 	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); ok && exceeded.Scope == ratelimit.User {
 		f.limited.Add(digest, s.User.ID, len(s.User.ID), time.Now().Add(exceeded.RetryAfter))

@@ -27,7 +27,7 @@ func askAll(t *testing.T, app *application, forward *auth.Forward, questions []q
 	t.Helper()
 	for _, q := range questions {
 		<-time.After(q.at - time.Since(midnight))
-		got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession))))
+		got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil))
 		if got != q.want || app.calls() != q.call {
 			t.Errorf("at %v: %s after %d calls, want %s after %d", q.at, got, app.calls(), q.want, q.call)
 		}
@@ -158,7 +158,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func TestCredentialsThatReadAlikeAreNotTheSame(t *testing.T) {
 	ask := func(t *testing.T, forward *auth.Forward, header http.Header) {
 		t.Helper()
-		session, err := forward.Authenticate(request(t.Context(), header))
+		session, err := forward.Authenticate(request(t.Context(), header), nil)
 		if err != nil || session.User.ID != spelled(header) || session.ByCookie != (header["Cookie"] != nil) {
 			t.Errorf("%+v (%v) for %s", session, err, spelled(header))
 		}
@@ -215,7 +215,7 @@ func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
 			var all sync.WaitGroup
 			for n := range askers {
 				all.Go(func() {
-					if got := verdict(chain.Authenticate(request(t.Context(), inSession(c.cookie(n))))); got != c.want(n) {
+					if got := verdict(chain.Authenticate(request(t.Context(), inSession(c.cookie(n))), nil)); got != c.want(n) {
 						t.Errorf("%s, want %s", got, c.want(n))
 					}
 				})
@@ -238,7 +238,7 @@ func TestWhoGoesAwayGoesAtOnceAndLeavesTheAnswerToTheOthers(t *testing.T) {
 		ask := func(ctx context.Context, want string, took time.Duration) {
 			all.Go(func() {
 				begin := time.Now()
-				session, err := forward.Authenticate(request(ctx, inSession(appSession)))
+				session, err := forward.Authenticate(request(ctx, inSession(appSession)), nil)
 				if got := verdict(session, err); got != want || time.Since(begin) != took {
 					t.Errorf("%s after %v, want %s after %v", got, time.Since(begin), want, took)
 				}
@@ -269,7 +269,7 @@ func TestWhoGoesAwayAloneLeavesTheAnswerToTheNext(t *testing.T) {
 		forward := forwardMode(app)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := forward.Authenticate(request(ctx, inSession(appSession))); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := forward.Authenticate(request(ctx, inSession(appSession)), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want the context's own error", err)
 		}
 		pass(time.Second)

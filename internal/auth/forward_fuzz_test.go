@@ -35,7 +35,7 @@ func FuzzForwardAnswer(f *testing.F) {
 		app.answers(raw(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: code, Header: http.Header{"Location": {string(answer)}}, Body: io.NopCloser(strings.NewReader(string(answer)))}, nil
 		}))
-		session, err := auth.NewChain(prometheus.NewRegistry(), forwardMode(app)).Authenticate(request(t.Context(), inSession(appSession)))
+		session, err := auth.NewChain(prometheus.NewRegistry(), forwardMode(app)).Authenticate(request(t.Context(), inSession(appSession)), nil)
 		if got, want := verdict(session, err), saysWho(code, answer); got != want {
 			t.Errorf("%s (%v), want %s", got, err, want)
 		}

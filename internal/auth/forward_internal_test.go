@@ -25,7 +25,7 @@ func TestRememberedUsersTakeSixMebibytesAtMost(t *testing.T) {
 		defer end()
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
 		r.Header.Set("Cookie", fmt.Sprint("sid=", n))
-		_, _ = forward.Authenticate(r)
+		_, _ = forward.Authenticate(r, nil)
 	}
 	remembered := func(want int, when string) {
 		t.Helper()

@@ -24,13 +24,13 @@ func limiter(ip, user int) *ratelimit.Limiter {
 	return ratelimit.New(c)
 }
 
-// charged asks as the handler does: what the request owes is in its context, and
-// is paid when its user is known.
+// charged asks as the handler does: it pays what the request owes when its user is
+// known.
 func charged(t *testing.T, l *ratelimit.Limiter, mode auth.Mode, cookie string) (auth.Session, error) {
 	t.Helper()
 	charge := l.Charge("192.0.2.1")
-	r := request(ratelimit.NewContext(t.Context(), &charge), inSession(cookie))
-	session, err := mode.Authenticate(r)
+	r := request(t.Context(), inSession(cookie))
+	session, err := mode.Authenticate(r, &charge)
 	if paid := charge.Pay(r.Context(), session.User.ID); err == nil {
 		err = paid
 	}
@@ -110,7 +110,7 @@ func TestFewQuestionsAreUnderWay(t *testing.T) {
 		var askers sync.WaitGroup
 		for n := range 1000 {
 			askers.Go(func() {
-				_, err := forward.Authenticate(request(t.Context(), inSession(fmt.Sprint("sid=", n))))
+				_, err := forward.Authenticate(request(t.Context(), inSession(fmt.Sprint("sid=", n))), nil)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -141,7 +141,7 @@ func TestAnApplicationThatIsDownIsAskedRarelyUntilItAnswers(t *testing.T) {
 			forward := forwardMode(app)
 			app.answers(answer)
 			for range 100 {
-				session, err := forward.Authenticate(request(t.Context(), inSession(appSession)))
+				session, err := forward.Authenticate(request(t.Context(), inSession(appSession)), nil)
 				checkOutage(t, session, err)
 			}
 			if app.calls() != 20 {
@@ -150,7 +150,7 @@ func TestAnApplicationThatIsDownIsAskedRarelyUntilItAnswers(t *testing.T) {
 			app.signIn()
 			pass(5*time.Second + 1)
 			for range 2 {
-				if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+				if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie {
 					t.Errorf("when it answers again: %s", got)
 				}
 			}
@@ -166,10 +166,10 @@ func TestAnswersToOddCredentialsDoNotOpenTheCircuit(t *testing.T) {
 			forward := forwardMode(app)
 			app.answers(page(status(code)))
 			for n := range 100 {
-				_, _ = forward.Authenticate(request(t.Context(), inSession(fmt.Sprint("odd=", n))))
+				_, _ = forward.Authenticate(request(t.Context(), inSession(fmt.Sprint("odd=", n))), nil)
 			}
 			app.signIn()
-			if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie || app.calls() != 101 {
+			if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie || app.calls() != 101 {
 				t.Errorf("%s after %d questions", got, app.calls())
 			}
 		})
@@ -188,7 +188,7 @@ func TestAnAddressThatTheApplicationDoesNotVouchForNamesNobody(t *testing.T) {
 			app := newApplication()
 			app.answers(page(text(answer)))
 			forward := forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = "email" })
-			if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)))); got != want {
+			if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != want {
 				t.Errorf("%s, want %s", got, want)
 			}
 		})

@@ -115,7 +115,7 @@ func TestAnAnswerThatDoesNotSayWhoItIsIsAnOutageAndNeverNobody(t *testing.T) {
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
 			app.answers(answer)
 			for range 2 {
-				session, err := chain.Authenticate(request(t.Context(), inSession(appSession)))
+				session, err := chain.Authenticate(request(t.Context(), inSession(appSession)), nil)
 				checkOutage(t, session, err)
 			}
 			if app.calls() != 2 || second.asked != 0 {
@@ -126,7 +126,7 @@ func TestAnAnswerThatDoesNotSayWhoItIsIsAnOutageAndNeverNobody(t *testing.T) {
 				t.Errorf("it took %v, want %v", took, want)
 			}
 			app.signIn() // an outage is not remembered
-			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie {
 				t.Errorf("%s after the outage", got)
 			}
 		})
@@ -157,7 +157,7 @@ func TestTheLastByteAndTheLastMomentStillCount(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := newApplication()
 				app.answers(page(handler))
-				if got := verdict(forwardMode(app).Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+				if got := verdict(forwardMode(app).Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie {
 					t.Error(got)
 				}
 			})
@@ -175,7 +175,7 @@ func TestTheCookiesDoNotFollowARedirect(t *testing.T) {
 						w.Header().Set("Location", to)
 						w.WriteHeader(code)
 					}))
-					session, err := forwardMode(app).Authenticate(request(t.Context(), inSession(appSession)))
+					session, err := forwardMode(app).Authenticate(request(t.Context(), inSession(appSession)), nil)
 					checkOutage(t, session, err)
 					if app.calls() != 1 {
 						t.Errorf("%d calls, the last to %s", app.calls(), app.asked[app.calls()-1].URL)
@@ -209,7 +209,7 @@ func TestACredentialThatTheApplicationRepeatsIsInNoError(t *testing.T) {
 					answer(w)
 					text(appSession+token)(w, nil)
 				}))
-				_, err := forwardMode(app).Authenticate(request(t.Context(), secrets))
+				_, err := forwardMode(app).Authenticate(request(t.Context(), secrets), nil)
 				if err == nil {
 					t.Fatal("accepted")
 				}
@@ -222,6 +222,6 @@ func TestACredentialThatTheApplicationRepeatsIsInNoError(t *testing.T) {
 // The default transport refuses such a header before it opens a connection.
 func TestACredentialThatCannotBeSentIsAnOutageThatDoesNotSayIt(t *testing.T) {
 	forward := forwardMode(nil, func(f *auth.ForwardConfig) { f.Transport = nil })
-	session, err := forward.Authenticate(request(t.Context(), inSession(appSession+"\n")))
+	session, err := forward.Authenticate(request(t.Context(), inSession(appSession+"\n")), nil)
 	checkOutage(t, session, err)
 }

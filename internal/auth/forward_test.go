@@ -118,7 +118,7 @@ func TestTheApplicationIsToldTheCredentialsAndNothingElse(t *testing.T) {
 			app.answers(page(document(object{"sub": "alice"})))
 			r := chatty(t, credentials)
 			before := r.Header.Clone()
-			if _, err := forwardMode(app).Authenticate(r); err != nil || app.calls() != 1 {
+			if _, err := forwardMode(app).Authenticate(r, nil); err != nil || app.calls() != 1 {
 				t.Fatalf("%d calls, %v", app.calls(), err)
 			}
 			want := credentials.Clone()
@@ -174,7 +174,7 @@ func TestWithoutCredentialsTheApplicationIsNotAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app, second := newApplication(), &fakeMode{name: "second"}
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
-			if got := verdict(chain.Authenticate(request(t.Context(), header))); got != passedOn || app.calls() != 0 {
+			if got := verdict(chain.Authenticate(request(t.Context(), header), nil)); got != passedOn || app.calls() != 0 {
 				t.Errorf("%s after %d calls, want %s after none", got, app.calls(), passedOn)
 			}
 		})
@@ -209,7 +209,7 @@ func TestTheApplicationsAnswerIsTheSession(t *testing.T) {
 				})
 				c.want.Mode = "forward"
 				for range 2 { // asked, then remembered
-					got, err := forward.Authenticate(request(t.Context(), c.header))
+					got, err := forward.Authenticate(request(t.Context(), c.header), nil)
 					got.SignedOut = nil
 					if err != nil || !reflect.DeepEqual(got, c.want) {
 						t.Errorf("%+v (%v), want %+v", got, err, c.want)
@@ -234,14 +234,14 @@ func TestNobodyIsRefusedAndSeenAtOnceAfterSigningIn(t *testing.T) {
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
 			app.answers(page(answer))
 			for range 2 {
-				session, err := chain.Authenticate(request(t.Context(), inSession(appSession)))
+				session, err := chain.Authenticate(request(t.Context(), inSession(appSession)), nil)
 				if got := verdict(session, err); got != refused || second.asked != 0 {
 					t.Errorf("%s, passed on %d times", got, second.asked)
 				}
 				checkRejection(t, err, inSession(appSession))
 			}
 			app.signIn()
-			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)))); got != aliceCookie {
+			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie {
 				t.Errorf("%s after signing in", got)
 			}
 		})
@@ -271,7 +271,7 @@ func TestABadBearerTokenNeverReachesTheApplication(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := newApplication()
 				chain := auth.NewChain(prometheus.NewRegistry(), bearerMode()(t), forwardMode(app))
-				if got := verdict(chain.Authenticate(request(t.Context(), c.header))); got != c.want || app.calls() != c.calls {
+				if got := verdict(chain.Authenticate(request(t.Context(), c.header), nil)); got != c.want || app.calls() != c.calls {
 					t.Errorf("%s after %d calls, want %s after %d", got, app.calls(), c.want, c.calls)
 				}
 			})

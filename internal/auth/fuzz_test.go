@@ -56,7 +56,7 @@ func FuzzBearer(f *testing.F) {
 	w := newWorld(newIDP(public("rsa", rsaKey()), public("ed", edKey())))
 	chain := auth.NewChain(prometheus.NewRegistry(), w.bearer)
 	f.Fuzz(func(t *testing.T, authorization string) {
-		session, err := chain.Authenticate(request(t.Context(), http.Header{"Authorization": {authorization}}))
+		session, err := chain.Authenticate(request(t.Context(), http.Header{"Authorization": {authorization}}), nil)
 		scheme, token, _ := strings.Cut(authorization, " ")
 		user, known := good[strings.TrimSpace(token)]
 		if known && strings.EqualFold(scheme, "bearer") {
@@ -78,13 +78,13 @@ func FuzzBearer(f *testing.F) {
 func BenchmarkBearer(b *testing.B) {
 	w := newWorld(newIDP(published()...))
 	r := request(context.Background(), bearer(sign(rsaKey(), header(nil), claims(object{"exp": doomsday.Unix()}))))
-	if got := verdict(w.bearer.Authenticate(r)); got != alice {
+	if got := verdict(w.bearer.Authenticate(r, nil)); got != alice {
 		b.Fatal(got)
 	}
 	b.Run("remembered", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := w.bearer.Authenticate(r); err != nil {
+			if _, err := w.bearer.Authenticate(r, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -93,7 +93,7 @@ func BenchmarkBearer(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			stranger := auth.NewBearer(auth.BearerConfig{Issuer: issuer, Audience: audience, UserClaim: "sub", Keys: w.keys})
-			if _, err := stranger.Authenticate(r); err != nil {
+			if _, err := stranger.Authenticate(r, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -46,11 +46,11 @@ func TestARememberedTokenIsNotVerifiedAgain(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+noToken)
 	remembered := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), 0}
 	b.verified.add(sha256.Sum256([]byte(noToken)), remembered)
-	if session, err := b.Authenticate(r); err != nil || session.User.ID != "alice" {
+	if session, err := b.Authenticate(r, nil); err != nil || session.User.ID != "alice" {
 		t.Errorf("session of %q and %v, want the remembered one", session.User.ID, err)
 	}
 	set.current.Store(&keys{generation: 1})
-	if _, err := b.Authenticate(r); err == nil {
+	if _, err := b.Authenticate(r, nil); err == nil {
 		t.Error("remembered beyond the keys that it was verified with")
 	}
 }
@@ -83,7 +83,7 @@ func TestOnlyGoodTokensAreRemembered(t *testing.T) {
 		}{{"garbage", 0}, {expired, 0}, {good + "A", 0}, {good, 1}, {good, 1}, {expired, 1}} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 			r.Header.Set("Authorization", "Bearer "+c.token)
-			_, err := b.Authenticate(r)
+			_, err := b.Authenticate(r, nil)
 			if n := b.verified.entries.Len(); n != c.after || (err == nil) != (c.token == good) {
 				t.Errorf("%d tokens are remembered after %q (%v), want %d", n, c.token, err, c.after)
 			}

@@ -14,6 +14,7 @@ import (
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/keyring"
+	"dropgate/internal/ratelimit"
 )
 
 const oidcName = "oidc"
@@ -115,7 +116,7 @@ func (o *OIDC) Name() string { return oidcName }
 // Authenticate finds the session of the request's cookie. A request that
 // changes something uses the session; GET does not, so that a page that polls
 // does not keep it.
-func (o *OIDC) Authenticate(r *http.Request) (Session, error) {
+func (o *OIDC) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	key, err := o.cookies.session(r)
 	if err != nil {
 		return Session{}, err
@@ -124,7 +125,7 @@ func (o *OIDC) Authenticate(r *http.Request) (Session, error) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		effect = session.Peek
 	}
-	s, err := o.config.Sessions.Find(r.Context(), key, effect)
+	s, err := o.config.Sessions.Find(r.Context(), key, effect, charge)
 	if errors.Is(err, session.ErrNone) {
 		return Session{}, &Rejection{Mode: oidcName, Reason: "the session has ended, or never was"}
 	}
@@ -168,7 +169,7 @@ func (o *OIDC) replaced(ctx context.Context, key session.Key) session.Session {
 	if key == (session.Key{}) || o.config.Ended == nil {
 		return session.Session{}
 	}
-	s, _ := o.config.Sessions.Find(ctx, key, session.Peek) // an outage stops the sign-in next
+	s, _ := o.config.Sessions.Find(ctx, key, session.Peek, nil) // an outage stops the sign-in next
 	return s
 }
 

@@ -118,7 +118,7 @@ func (b *browser) fails(code string) {
 
 // who is whom the browser is for the service.
 func (b *browser) who(method string) string {
-	return verdict(b.w.oidc.Authenticate(b.request(method, "/client-tokens", false)))
+	return verdict(b.w.oidc.Authenticate(b.request(method, "/client-tokens", false), nil))
 }
 
 // is fails the test unless the browser is that user's, or nobody's.

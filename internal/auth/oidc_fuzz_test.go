@@ -96,7 +96,7 @@ func FuzzLogoutToken(f *testing.F) {
 		if n != 0 {
 			t.Errorf("%d ended", n)
 		}
-		if _, err := w.store.Find(t.Context(), key, session.Extend); err != nil {
+		if _, err := w.store.Find(t.Context(), key, session.Extend, nil); err != nil {
 			t.Errorf("the session of alice: %v", err)
 		}
 	})

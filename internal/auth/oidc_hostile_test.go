@@ -82,7 +82,7 @@ func hostileVerdict(t *testing.T, chain *auth.Chain, h hostile, sid string) (got
 	}()
 	r := request(t.Context(), h.header)
 	r.RemoteAddr = h.peer
-	s, err := chain.Authenticate(r)
+	s, err := chain.Authenticate(r, nil)
 	checkSilent(t, err, sid, proxySecret)
 	for _, values := range h.header {
 		checkSilent(t, err, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return len(v) > 16<<10 })...)
@@ -105,7 +105,7 @@ func TestTheGoodRequestOfEachModeIsAlice(t *testing.T) {
 			for _, chain := range []*auth.Chain{m.chains()[name], all} {
 				r := request(t.Context(), header)
 				r.RemoteAddr = proxyPeer
-				if got := verdict(chain.Authenticate(r)); got != want {
+				if got := verdict(chain.Authenticate(r, nil)); got != want {
 					t.Errorf("%s: %s, want %s", name, got, want)
 				}
 			}
@@ -142,7 +142,7 @@ func (m *fourModes) checkBadThenGood(t *testing.T, first, second string, bad htt
 	r := request(t.Context(), header)
 	r.RemoteAddr = proxyPeer
 	chain := auth.NewChain(prometheus.NewRegistry(), m.modes[first], m.modes[second])
-	if got := verdict(chain.Authenticate(r)); got != refused {
+	if got := verdict(chain.Authenticate(r, nil)); got != refused {
 		t.Errorf("bad %s before good %s: %s", first, second, got)
 	}
 }

@@ -141,7 +141,7 @@ func TestOnlyRequestsThatChangeSomethingExtendASession(t *testing.T) {
 				b := w.browser(t)
 				b.signIn()
 				pass(10 * time.Minute)
-				s, err := w.oidc.Authenticate(b.request(method, "/", false))
+				s, err := w.oidc.Authenticate(b.request(method, "/", false), nil)
 				want := midnight.Add(idleTime)
 				if extends {
 					want = midnight.Add(10*time.Minute + idleTime)
@@ -178,7 +178,7 @@ func TestASessionStoreThatIsDownIsAnOutageAndNotNobody(t *testing.T) {
 		b.signIn()
 		w.store.breakDown("find")
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			s, err := w.oidc.Authenticate(b.request(method, "/", false))
+			s, err := w.oidc.Authenticate(b.request(method, "/", false), nil)
 			checkFailure(t, err)
 			b.silent(err)
 			if s.User.ID != "" {
@@ -195,7 +195,7 @@ func TestACancelledRequestEndsNoSession(t *testing.T) {
 		b := w.browser(t)
 		b.signIn()
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			if _, err := w.oidc.Authenticate(canceled(b.request(method, "/", false))); !errors.Is(err, context.Canceled) {
+			if _, err := w.oidc.Authenticate(canceled(b.request(method, "/", false)), nil); !errors.Is(err, context.Canceled) {
 				t.Errorf("%v, want context.Canceled", err)
 			}
 		}
@@ -236,7 +236,7 @@ func TestASessionCookieThatIsNotExactlyTheIDIsRefused(t *testing.T) {
 			"lower case":         name + "=" + strings.ToLower(id),
 		} {
 			r := request(t.Context(), inSession(header))
-			s, err := w.oidc.Authenticate(r)
+			s, err := w.oidc.Authenticate(r, nil)
 			if got := verdict(s, err); got != refused {
 				t.Errorf("%s: %s", what, got)
 			}

@@ -21,6 +21,7 @@ import (
 	"dropgate/internal/auth"
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // The client has an id and a secret that do not survive Basic without being
@@ -273,11 +274,11 @@ func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Sess
 }
 
 // Find implements session.Store.
-func (s *faultyStore) Find(ctx context.Context, key session.Key, effect session.Effect) (session.Session, error) {
+func (s *faultyStore) Find(ctx context.Context, key session.Key, effect session.Effect, charge *ratelimit.Charge) (session.Session, error) {
 	if err := s.check(ctx, "find"); err != nil {
 		return session.Session{}, err
 	}
-	return s.Store.Find(ctx, key, effect)
+	return s.Store.Find(ctx, key, effect, charge)
 }
 
 // End implements session.Store.

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // ProxySecretHeader is where an authenticating proxy shows that it is the one.
@@ -48,7 +49,7 @@ func (p *Proxy) Name() string { return "proxy" }
 // trusted address and holds the secret. From anybody else either header is an
 // attempt to be somebody, and is refused: an attack that is passed over in
 // silence is one that nobody sees.
-func (p *Proxy) Authenticate(r *http.Request) (Session, error) {
+func (p *Proxy) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, error) {
 	ids, secrets := r.Header[p.header], r.Header[ProxySecretHeader]
 	switch {
 	case len(ids) == 0 && len(secrets) == 0:

@@ -37,7 +37,7 @@ func FuzzProxy(f *testing.F) {
 		if fromProxy && secrets == proxySecret && length >= 1 && length <= 255 && !strings.ContainsFunc(users, hidden) && clienttoken.ValidUserID(users) {
 			want = "accepted " + users + " by cookie"
 		}
-		session, err := chain.Authenticate(r)
+		session, err := chain.Authenticate(r, nil)
 		if got := verdict(session, err); got != want {
 			t.Errorf("%s (%v), want %s", got, err, want)
 		}

@@ -62,7 +62,7 @@ func tryProxy(t *testing.T, config auth.ProxyConfig, attempts []proxyAttempt) {
 			chain := auth.NewChain(prometheus.NewRegistry(), auth.NewProxy(config), second)
 			r := request(t.Context(), a.header)
 			r.RemoteAddr = a.peer
-			session, err := chain.Authenticate(r)
+			session, err := chain.Authenticate(r, nil)
 			if got := verdict(session, err); got != a.want {
 				t.Errorf("%s (%v), want %s", got, err, a.want)
 			}
@@ -278,7 +278,7 @@ func TestTheProxyModeStandsTheSharedSuite(t *testing.T) {
 func TestTheProxysSessionHoldsTheUserAndNoMore(t *testing.T) {
 	r := request(t.Context(), proxied(http.Header{"X-Forwarded-Email": {"alice@example.com"}, "X-Forwarded-Groups": {"admin"}}))
 	r.RemoteAddr = proxyPeer
-	got, err := auth.NewProxy(proxyConfig()).Authenticate(r)
+	got, err := auth.NewProxy(proxyConfig()).Authenticate(r, nil)
 	want := auth.Session{
 		User:     clienttoken.User{ID: "alice", Claims: map[string]any{"sub": "alice"}},
 		Mode:     "proxy",
@@ -302,7 +302,7 @@ func TestNoRejectionOfTheProxyModeHoldsASecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := request(t.Context(), c.header)
 			r.RemoteAddr = c.peer
-			_, err := auth.NewProxy(proxyConfig()).Authenticate(r)
+			_, err := auth.NewProxy(proxyConfig()).Authenticate(r, nil)
 			rejection, ok := errors.AsType[*auth.Rejection](err)
 			if !ok || rejection.Mode != "proxy" || rejection.Reason == "" {
 				t.Fatalf("%#v, want a rejection of the mode with a reason", err)

@@ -78,7 +78,7 @@ func TestARememberedTokenDoesNotRememberTheCookie(t *testing.T) {
 			{inCookie(plain()), aliceCookie},
 			{bearer(plain()), alice},
 		} {
-			if got := verdict(mode.Authenticate(request(t.Context(), c.header))); got != c.want {
+			if got := verdict(mode.Authenticate(request(t.Context(), c.header), nil)); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		}

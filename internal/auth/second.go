@@ -13,7 +13,7 @@ import (
 // agree refuses a request with other credentials that are good for a different
 // user: nothing says which user was meant. A bad credential names nobody, and does
 // not count.
-func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
+func (c *Chain) agree(r *http.Request, charge *ratelimit.Charge, first Session, others []Mode) error {
 	if len(others) == 0 {
 		return nil // without the copy below
 	}
@@ -22,9 +22,9 @@ func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
 	for _, m := range others {
 		var err error
 		if forward, ok := m.(*Forward); ok {
-			err = c.agreeElsewhere(r, first, forward)
+			err = c.agreeElsewhere(r, charge, first, forward)
 		} else {
-			second, asked := c.ask(m, looking)
+			second, asked := c.ask(m, looking, charge)
 			err = c.agreed(first, second, asked)
 		}
 		if err != nil {
@@ -36,12 +36,12 @@ func (c *Chain) agree(r *http.Request, first Session, others []Mode) error {
 
 // agreeElsewhere asks the application about the credentials of each kind that no
 // mode here reads. It may prefer one kind to the other, so each is a question.
-func (c *Chain) agreeElsewhere(r *http.Request, first Session, f *Forward) error {
+func (c *Chain) agreeElsewhere(r *http.Request, charge *ratelimit.Charge, first Session, f *Forward) error {
 	for name, values := range map[string][]string{"Cookie": c.foreignCookies(r), "Authorization": c.foreignAuthorizations(r)} {
 		if len(values) == 0 {
 			continue
 		}
-		second, err := f.look(r.Context(), http.Header{name: values}, first.User.ID)
+		second, err := f.look(r.Context(), charge, http.Header{name: values}, first.User.ID)
 		second.User.ID = c.users.Canonical(second.User.ID)
 		if err := c.agreed(first, second, err); err != nil {
 			return err
@@ -118,7 +118,7 @@ func (c *Chain) foreignAuthorizations(r *http.Request) []string {
 // look asks whom second credentials of a request name. The request's user pays
 // before the question. Both answers are remembered: "nobody" for other second
 // looks only, because most requests have cookies of no session.
-func (f *Forward) look(ctx context.Context, credentials http.Header, userID string) (Session, error) {
+func (f *Forward) look(ctx context.Context, charge *ratelimit.Charge, credentials http.Header, userID string) (Session, error) {
 	digest := digestCredentials(credentials)
 	if session, ok := f.known.Get(digest); ok {
 		return session, nil
@@ -126,10 +126,8 @@ func (f *Forward) look(ctx context.Context, credentials http.Header, userID stri
 	if _, ok := f.nobody.Get(digest); ok {
 		return Session{}, errNotMine
 	}
-	if charge := ratelimit.FromContext(ctx); charge != nil {
-		if err := charge.Pay(ctx, userID); err != nil {
-			return Session{}, err
-		}
+	if err := charge.Pay(ctx, userID); err != nil {
+		return Session{}, err
 	}
 	asked := time.Now()
 	session, err := f.answer(ctx, credentials, digest)

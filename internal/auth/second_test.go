@@ -68,7 +68,7 @@ func TestTheApplicationsUserMustBeTheTokens(t *testing.T) {
 				bearers := newWorld(newIDP(published()...))
 				bearers.run(t)
 				chain := auth.NewChain(prometheus.NewRegistry(), bearers.bearer, w.oidc, forwardMode(app))
-				if got := verdict(chain.Authenticate(request(t.Context(), c.header))); got != c.want || app.calls() != c.calls {
+				if got := verdict(chain.Authenticate(request(t.Context(), c.header), nil)); got != c.want || app.calls() != c.calls {
 					t.Errorf("%s after %d questions, want %s after %d", got, app.calls(), c.want, c.calls)
 				}
 				if slices.ContainsFunc(app.asked, func(r *http.Request) bool { return r.Header.Get("Authorization") != "" }) {
@@ -100,7 +100,7 @@ func TestTheApplicationsOwnHeaderCountsBesideASession(t *testing.T) {
 			if c.cookie != "" {
 				r.Header.Add("Cookie", c.cookie)
 			}
-			if got := verdict(chain.Authenticate(r)); got != c.want {
+			if got := verdict(chain.Authenticate(r, nil)); got != c.want {
 				t.Errorf("%s: %s, want %s", name, got, c.want)
 			}
 		}
@@ -113,7 +113,7 @@ func TestEmailsInTwoSpellingsAreOneUser(t *testing.T) {
 	first := &fakeMode{name: "first", user: "alice@example.com"}
 	chain := auth.NewChain(prometheus.NewRegistry(), first, forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = "email" })).
 		Comparing(clienttoken.UserIDsOf("email"))
-	if _, err := chain.Authenticate(request(t.Context(), inSession(appSession))); err != nil {
+	if _, err := chain.Authenticate(request(t.Context(), inSession(appSession)), nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -136,7 +136,7 @@ func TestTheApplicationIsAskedOnceAboutASecondCredential(t *testing.T) {
 			}
 			app.answers(page(document(object{"sub": "carol"})))
 			pass(10 * time.Second)
-			_, err := chain.Authenticate(request(t.Context(), header))
+			_, err := chain.Authenticate(request(t.Context(), header), nil)
 			if err == nil || app.calls() != 2 {
 				t.Errorf("later, after %d questions: %v", app.calls(), err)
 			}
@@ -147,7 +147,7 @@ func TestTheApplicationIsAskedOnceAboutASecondCredential(t *testing.T) {
 // passes is how many of 20 requests pass.
 func passes(chain *auth.Chain, header http.Header) (good int) {
 	for range 20 {
-		if _, err := chain.Authenticate(request(context.Background(), header)); err == nil {
+		if _, err := chain.Authenticate(request(context.Background(), header), nil); err == nil {
 			good++
 		}
 	}
@@ -162,14 +162,14 @@ func TestARememberedNobodyHoldsUpNoSignIn(t *testing.T) {
 		forward := forwardMode(app)
 		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forward)
 		header := inSession("app=nobody")
-		if _, err := chain.Authenticate(request(t.Context(), header)); err != nil {
+		if _, err := chain.Authenticate(request(t.Context(), header), nil); err != nil {
 			t.Error(err)
 		}
 		app.answers(page(document(object{"sub": "carol"})))
-		if got := verdict(forward.Authenticate(request(t.Context(), header))); got != "accepted carol by cookie" {
+		if got := verdict(forward.Authenticate(request(t.Context(), header), nil)); got != "accepted carol by cookie" {
 			t.Error(got)
 		}
-		if _, err := chain.Authenticate(request(t.Context(), header)); err == nil {
+		if _, err := chain.Authenticate(request(t.Context(), header), nil); err == nil {
 			t.Error("carol's cookie passes beside alice, though it is known")
 		}
 	})
@@ -180,10 +180,10 @@ func TestAnApplicationThatIsDownIsAnOutageForSecondCredentials(t *testing.T) {
 		app := newApplication()
 		app.answers(page(status(http.StatusServiceUnavailable)))
 		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forwardMode(app))
-		if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)))); got != unavailable {
+		if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != unavailable {
 			t.Error(got)
 		}
-		if got := verdict(chain.Authenticate(request(t.Context(), http.Header{}))); got != alice {
+		if got := verdict(chain.Authenticate(request(t.Context(), http.Header{}), nil)); got != alice {
 			t.Errorf("without cookies: %s", got)
 		}
 	})
@@ -197,8 +197,8 @@ func TestAUserOverTheLimitCausesNoSecondLooks(t *testing.T) {
 		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forwardMode(app))
 		for n := range 50 {
 			charge := l.Charge("192.0.2.1")
-			r := request(ratelimit.NewContext(t.Context(), &charge), inSession(fmt.Sprint("junk=", n)))
-			session, err := chain.Authenticate(r)
+			r := request(t.Context(), inSession(fmt.Sprint("junk=", n)))
+			session, err := chain.Authenticate(r, &charge)
 			if _, limited := errors.AsType[*ratelimit.ExceededError](err); limited != (n >= 9) || session.User.ID != "alice" {
 				t.Errorf("request %d: %q, %v", n, session.User.ID, err)
 			}

@@ -47,7 +47,7 @@ func FuzzSessionCookie(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cookies string) {
 		start(t, w)
 		r := request(t.Context(), http.Header{"Cookie": strings.Split(cookies, "\n")})
-		found, err := chain.Authenticate(r)
+		found, err := chain.Authenticate(r, nil)
 		given := pairs(r.Header["Cookie"], name)
 		want := byCookies(given, id)
 		if got := verdict(found, err); got != want {
@@ -59,7 +59,7 @@ func FuzzSessionCookie(f *testing.F) {
 		if ended := logout.User == "alice"; err != nil || ended && !strings.Contains(cookies, id) || signedIn && !ended {
 			t.Errorf("the logout of %q (%v)", logout.User, err)
 		}
-		_, err = w.store.Find(t.Context(), key, session.Peek)
+		_, err = w.store.Find(t.Context(), key, session.Peek, nil)
 		if kept := err == nil; kept == (logout.User != "") {
 			t.Errorf("after the logout of %q the session is kept: %v", logout.User, kept)
 		}

@@ -37,7 +37,7 @@ func try(t *testing.T, newMode func(*testing.T) auth.Mode, attempts []attempt) {
 			synctest.Test(t, func(t *testing.T) {
 				chain := auth.NewChain(prometheus.NewRegistry(), newMode(t))
 				for range 2 {
-					session, err := chain.Authenticate(request(t.Context(), a.header))
+					session, err := chain.Authenticate(request(t.Context(), a.header), nil)
 					if got := verdict(session, err); got != a.want {
 						t.Errorf("%s (%v), want %s", got, err, a.want)
 					}

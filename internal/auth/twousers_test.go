@@ -58,7 +58,7 @@ func TestCredentialsOfDifferentUsersAreRefused(t *testing.T) {
 			"and a stale session, a token of bob's": {edits(token("bob"), func(r *http.Request) { r.Header.Set("Cookie", "__Host-dropgate-session="+staleID) }), []string{refused, "accepted bob"}},
 		} {
 			for i, order := range orders {
-				session, err := chainOf(modes, order).Authenticate(b.edited(c.edits))
+				session, err := chainOf(modes, order).Authenticate(b.edited(c.edits), nil)
 				if got := verdict(session, err); got != c.want[i] {
 					t.Errorf("%q, %s: %s (%v), want %s", order, name, got, err, c.want[i])
 				}
@@ -103,7 +103,7 @@ func TestALookAtASecondCredentialDoesNotExtendItsSession(t *testing.T) {
 			pass(4 * time.Minute)
 			r := b.request(http.MethodPost, "/client-tokens", false)
 			r.Header.Set("Authorization", "Bearer "+plain())
-			if got := verdict(chain.Authenticate(r)); got != alice {
+			if got := verdict(chain.Authenticate(r, nil)); got != alice {
 				t.Error(got)
 			}
 		}
@@ -122,7 +122,7 @@ func TestASecondCredentialThatCannotBeCheckedIsAnOutage(t *testing.T) {
 		chain := auth.NewChain(prometheus.NewRegistry(), w.oidc, newWorld(down).bearer)
 		r := b.request(http.MethodPost, "/client-tokens", false)
 		r.Header.Set("Authorization", "Bearer "+plain())
-		if got := verdict(chain.Authenticate(r)); got != unavailable {
+		if got := verdict(chain.Authenticate(r, nil)); got != unavailable {
 			t.Error(got)
 		}
 	})

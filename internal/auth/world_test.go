@@ -173,7 +173,7 @@ func (w *world) run(t *testing.T) {
 func (w *world) ask(token string) string { return verdict(w.authenticate(context.Background(), token)) }
 
 func (w *world) authenticate(ctx context.Context, token string) (auth.Session, error) {
-	return w.bearer.Authenticate(request(ctx, bearer(token)))
+	return w.bearer.Authenticate(request(ctx, bearer(token)), nil)
 }
 
 // want fails t unless the token's verdict is want.

@@ -20,6 +20,7 @@ import (
 	"dropgate/internal/auth"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // claimed signs a token with alice's claims and these in their place; a nil one
@@ -164,7 +165,7 @@ type anybody struct{}
 
 func (anybody) Name() string { return "anybody" }
 
-func (anybody) Authenticate(*http.Request) (auth.Session, error) {
+func (anybody) Authenticate(*http.Request, *ratelimit.Charge) (auth.Session, error) {
 	return auth.Session{Mode: "anybody", User: clienttoken.User{ID: bob, Claims: map[string]any{"dwolla_customer": bobsID}}}, nil
 }
 

@@ -80,7 +80,7 @@ func (h *handler) observed(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", rec.requestID)
 		h.metrics.inFlight.Inc()
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		ctx := ratelimit.NewContext(context.WithValue(r.Context(), recordKey{}, rec), &rec.charge)
+		ctx := context.WithValue(r.Context(), recordKey{}, rec)
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
 		r = r.WithContext(ctx)
 		defer func() {

@@ -23,6 +23,7 @@ import (
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/handler"
+	"dropgate/internal/ratelimit"
 )
 
 const (
@@ -180,11 +181,11 @@ func (f *faulty) Start(ctx context.Context, key session.Key, s session.Session, 
 }
 
 // Find implements session.Store.
-func (f *faulty) Find(ctx context.Context, key session.Key, effect session.Effect) (session.Session, error) {
+func (f *faulty) Find(ctx context.Context, key session.Key, effect session.Effect, charge *ratelimit.Charge) (session.Session, error) {
 	if err := f.suffer(ctx, "find"); err != nil {
 		return session.Session{}, err
 	}
-	return f.Store.Find(ctx, key, effect)
+	return f.Store.Find(ctx, key, effect, charge)
 }
 
 // End implements session.Store.

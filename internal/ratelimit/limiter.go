@@ -60,7 +60,7 @@ func New(c Config) *Limiter {
 }
 
 // Charge is what one request takes from the limits: from that of its address,
-// and, once it is known, from that of its user. The zero Charge takes nothing.
+// and, once it is known, from that of its user. A zero or nil Charge takes nothing.
 type Charge struct {
 	limiter *Limiter
 	address string // the key; empty: no limit
@@ -81,20 +81,20 @@ func (l *Limiter) Charge(addr string) Charge {
 // without Redis that is all there is to know, with Redis what it said to the
 // latest request. It takes nothing. The error is an *ExceededError.
 func (c *Charge) Check() error {
-	l := c.limiter
-	if l == nil {
+	if c == nil || c.limiter == nil {
 		return nil
 	}
+	l := c.limiter
 	return l.verdict(IP, l.ip, l.addresses.exceeded(c.address, l.ip, l.now().UnixMicro()))
 }
 
 // Pay takes from the limits, once however often it is called. An empty userID
 // is nobody's. The error is an *ExceededError, or that of ctx.
 func (c *Charge) Pay(ctx context.Context, userID string) error {
-	l := c.limiter
-	if l == nil || c.paid {
+	if c == nil || c.limiter == nil || c.paid {
 		return nil
 	}
+	l := c.limiter
 	c.paid = true
 	user := l.names.user(userID)
 	now := l.now().UnixMicro()
@@ -167,19 +167,6 @@ func (l *Limiter) UserKey(userID string) string {
 		return ""
 	}
 	return l.names.user(userID)
-}
-
-type chargeKey struct{}
-
-// NewContext returns a context that holds the charge of its request.
-func NewContext(ctx context.Context, c *Charge) context.Context {
-	return context.WithValue(ctx, chargeKey{}, c)
-}
-
-// FromContext returns the charge of the context's request, or nil.
-func FromContext(ctx context.Context) *Charge {
-	c, _ := ctx.Value(chargeKey{}).(*Charge)
-	return c
 }
 
 // Along returns what a script with [Script] needs to take along what c owes: the

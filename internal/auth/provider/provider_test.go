@@ -55,7 +55,7 @@ func signIn(t *testing.T, mode auth.Mode, token string) (auth.Session, error) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/session", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+token)
-	return mode.Authenticate(r)
+	return mode.Authenticate(r, nil)
 }
 
 func TestATokenForAUserSignsThatUserInUntilTheKeyRotates(t *testing.T) {

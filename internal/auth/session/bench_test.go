@@ -15,7 +15,7 @@ func BenchmarkFind(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := w.Find(b.Context(), key, session.Extend); err != nil {
+					if _, err := w.Find(b.Context(), key, session.Extend, nil); err != nil {
 						b.Error(err)
 						return
 					}

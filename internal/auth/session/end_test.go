@@ -28,7 +28,7 @@ func endTwice(t *testing.T, w *world) {
 		}
 		w.end(t, which, 1)
 		w.end(t, which, 0)
-		_, err := w.Find(t.Context(), key, session.Extend)
+		_, err := w.Find(t.Context(), key, session.Extend, nil)
 		wantError(t, err, session.ErrNone)
 		w.end(t, which, 0)
 		w.wantGone(t, key)

@@ -21,7 +21,7 @@ func TestASessionThatNoLogoutWouldFindIsNone(t *testing.T) {
 				key, other := w.start(t, s), w.start(t, w.of("bob", "b"))
 				wantError(t, w.client.Del(t.Context(), index).Err(), nil)
 				for _, effect := range []session.Effect{session.Peek, session.Extend, session.Peek} {
-					_, err := w.Find(t.Context(), key, effect)
+					_, err := w.Find(t.Context(), key, effect, nil)
 					wantError(t, err, session.ErrNone)
 				}
 				w.end(t, session.Which{Subject: s.Subject}, 0)

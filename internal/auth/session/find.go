@@ -11,15 +11,12 @@ import (
 	"dropgate/internal/redisbatch"
 )
 
-// Find implements Store. What the request owes to rate limits in the same Redis
-// ([ratelimit.FromContext]) is taken in the same round trip, and before the
-// session is used.
-func (r *Redis) Find(ctx context.Context, key Key, effect Effect) (Session, error) {
+// Find implements Store. It pays the charge before it uses the session.
+func (r *Redis) Find(ctx context.Context, key Key, effect Effect, charge *ratelimit.Charge) (Session, error) {
 	var extend time.Duration
 	if effect == Extend {
 		extend = r.config.Limits.Idle
 	}
-	charge := ratelimit.FromContext(ctx)
 	address, terms := charge.Along()
 	name, now := r.vault.session(key), r.config.Limits.Now()
 	answer, err := r.find.Run(ctx, redisbatch.Call{

@@ -84,7 +84,7 @@ func newAddress() string {
 func finds(t *testing.T, s session.Store, l *ratelimit.Limiter, addr string, key session.Key) (session.Session, error) {
 	t.Helper()
 	charge := l.Charge(addr)
-	found, err := s.Find(ratelimit.NewContext(t.Context(), &charge), key, session.Extend)
+	found, err := s.Find(t.Context(), key, session.Extend, &charge)
 	if payErr := charge.Pay(t.Context(), found.User.ID); payErr != nil {
 		return found, payErr
 	}

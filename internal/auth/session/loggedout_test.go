@@ -108,7 +108,7 @@ func foundSessionKnowsItsEnd(t *testing.T, w *world) {
 		t.Run(name, func(t *testing.T) {
 			w.run = rand.Text()
 			key := w.start(t, w.of("ann", "a"))
-			found, err := w.Find(t.Context(), key, session.Peek)
+			found, err := w.Find(t.Context(), key, session.Peek, nil)
 			wantError(t, err, nil)
 			if found.Over() {
 				t.Error("it is over before its end")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // The bounds of what one replica keeps in memory: all of it is at most 16 MiB of
@@ -135,7 +136,7 @@ func (m *Memory) keep(key Key, k *kept) {
 }
 
 // Find implements Store.
-func (m *Memory) Find(_ context.Context, key Key, effect Effect) (Session, error) {
+func (m *Memory) Find(_ context.Context, key Key, effect Effect, _ *ratelimit.Charge) (Session, error) {
 	found, ok := m.look(key, effect)
 	if !ok {
 		return Session{}, ErrNone

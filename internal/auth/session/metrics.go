@@ -33,8 +33,8 @@ func (o *Observed) Start(ctx context.Context, key Key, s Session, by SignIn) (En
 }
 
 // Find implements Store.
-func (o *Observed) Find(ctx context.Context, key Key, effect Effect) (Session, error) {
-	s, err := o.store.Find(ctx, key, effect)
+func (o *Observed) Find(ctx context.Context, key Key, effect Effect, charge *ratelimit.Charge) (Session, error) {
+	s, err := o.store.Find(ctx, key, effect, charge)
 	o.count("find", err)
 	return s, err
 }

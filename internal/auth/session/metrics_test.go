@@ -12,6 +12,7 @@ import (
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // scripted is a store that answers as it is told.
@@ -24,7 +25,7 @@ func (s *scripted) Start(context.Context, session.Key, session.Session, session.
 	return session.Ended{Displaced: 7}, s.err
 }
 
-func (s *scripted) Find(context.Context, session.Key, session.Effect) (session.Session, error) {
+func (s *scripted) Find(context.Context, session.Key, session.Effect, *ratelimit.Charge) (session.Session, error) {
 	return s.session, s.err
 }
 
@@ -63,7 +64,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 			wantPassed(t, ended.Displaced, 7, err, c.err)
 		}
 		for range 10 * n {
-			s, err := o.Find(t.Context(), session.Key{}, session.Peek)
+			s, err := o.Find(t.Context(), session.Key{}, session.Peek, nil)
 			wantPassed(t, s.Subject, "ann", err, c.err)
 		}
 		for range 100 * n {

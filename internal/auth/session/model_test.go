@@ -160,7 +160,7 @@ func (m *model) Extend(t *rapid.T) {
 	}
 	s := rapid.SampledFrom(m.sessions).Draw(t, "session")
 	good := m.good(s)
-	_, err := m.w.Find(context.Background(), s.key, session.Extend)
+	_, err := m.w.Find(context.Background(), s.key, session.Extend, nil)
 	if !good {
 		wantError(t, err, session.ErrNone)
 		return
@@ -235,7 +235,7 @@ func (m *model) Check(t *rapid.T) {
 }
 
 func (m *model) check(t *rapid.T, s *modeled) {
-	got, err := m.w.Find(context.Background(), s.key, session.Peek)
+	got, err := m.w.Find(context.Background(), s.key, session.Peek, nil)
 	if !m.good(s) {
 		wantError(t, err, session.ErrNone)
 		return

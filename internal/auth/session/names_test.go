@@ -126,7 +126,7 @@ func goneDoesNotCount(t *testing.T, w *world) {
 
 func useMakesNoYounger(t *testing.T, w *world) {
 	keys := w.fill(t, "ann")
-	_, err := w.Find(t.Context(), keys[0], session.Extend)
+	_, err := w.Find(t.Context(), keys[0], session.Extend, nil)
 	wantError(t, err, nil)
 	w.displace(t, "ann", 1)
 	w.wantGone(t, keys[0])

@@ -92,7 +92,7 @@ func connect(t *testing.T, store session.Store) {
 		var done sync.WaitGroup
 		for range raceRequests {
 			done.Go(func() {
-				if _, err := store.Find(context.Background(), session.Key{}, session.Peek); !errors.Is(err, session.ErrNone) {
+				if _, err := store.Find(context.Background(), session.Key{}, session.Peek, nil); !errors.Is(err, session.ErrNone) {
 					failed.Add(1)
 				}
 			})
@@ -272,7 +272,7 @@ func (r *race) request(v *volley, round *round) {
 	if round.begun.Add(1) == round.endAt {
 		close(round.end)
 	}
-	_, err := r.store.Find(context.Background(), round.key, session.Extend)
+	_, err := r.store.Find(context.Background(), round.key, session.Extend, nil)
 	r.inFlight.Add(-1)
 	switch {
 	case err == nil && after:

@@ -205,7 +205,7 @@ func TestGarbageInRedisSignsNobodyIn(t *testing.T) {
 		} {
 			key := w.garbage(t, fields)
 			for _, effect := range []session.Effect{session.Peek, session.Extend} {
-				if s, err := w.Find(t.Context(), key, effect); !errors.Is(err, session.ErrNone) || s.User.ID != "" {
+				if s, err := w.Find(t.Context(), key, effect, nil); !errors.Is(err, session.ErrNone) || s.User.ID != "" {
 					t.Errorf("%s: %q, %v", name, s.User.ID, err)
 				}
 			}

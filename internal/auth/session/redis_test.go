@@ -51,7 +51,7 @@ func wantOutage(t *testing.T, s session.Store, secrets ...string) {
 	if failure := failureOf(t, err, secrets...); started != (session.Ended{}) || failure.RetryAfter != 5*time.Second {
 		t.Fatalf("ended %v, RetryAfter %v", started, failure.RetryAfter)
 	}
-	_, err = s.Find(ctx, newKey(), session.Extend)
+	_, err = s.Find(ctx, newKey(), session.Extend, nil)
 	wantFailure(t, err, secrets...)
 	ended, err := s.End(ctx, session.Which{Subject: "ann"})
 	if wantFailure(t, err, secrets...); len(ended) != 0 {
@@ -102,7 +102,7 @@ func TestAServerThatHangsIsGivenUpAtTheCallersDeadline(t *testing.T) {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
 		begin := time.Now()
-		_, err := r.Find(ctx, newKey(), session.Extend)
+		_, err := r.Find(ctx, newKey(), session.Extend, nil)
 		cancel()
 		wantFailure(t, err)
 		if took := time.Since(begin); took > 1500*ms {
@@ -116,7 +116,7 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	r := open(t, hanging(t))
 	begin := time.Now()
-	_, err := r.Find(t.Context(), newKey(), session.Extend)
+	_, err := r.Find(t.Context(), newKey(), session.Extend, nil)
 	wantFailure(t, err)
 	if took := time.Since(begin); took < 1500*ms || took > 10*time.Second {
 		t.Errorf("after %v", took)
@@ -144,7 +144,7 @@ func TestFindingASessionTakesTwoSecondsAtMost(t *testing.T) {
 		_, err := session.NewRedis(session.RedisConfig{
 			Client: client, Limits: newClock().limits(), Keys: ring(t, "one"), Scope: session.Scope{Issuer: "https://id.example.com"},
 			Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
-		}).Find(t.Context(), newKey(), session.Extend)
+		}).Find(t.Context(), newKey(), session.Extend, nil)
 		wantFailure(t, err)
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("after %v", took)
@@ -160,7 +160,7 @@ func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
 		done := make(chan error, 20) // leaves many connections
 		for range cap(done) {
 			go func() {
-				_, err := w.Find(t.Context(), key, session.Extend)
+				_, err := w.Find(t.Context(), key, session.Extend, nil)
 				done <- err
 			}()
 		}
@@ -189,7 +189,7 @@ func TestACanceledCallChangesNothing(t *testing.T) {
 		key, other, once := w.start(t, w.of("ann", "a")), newKey(), rand.Text()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := w.Find(ctx, key, session.Extend)
+		_, err := w.Find(ctx, key, session.Extend, nil)
 		wantCanceled(t, err)
 		for _, which := range []session.Which{{Key: key}, {Subject: w.run + "ann", Once: once}, {SID: w.run + "a"}} {
 			_, err = w.End(ctx, which)

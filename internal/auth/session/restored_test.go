@@ -109,7 +109,7 @@ func (w *world) replicaAt(t *testing.T, addr string) replicaAt {
 
 func (r replicaAt) finds(t *testing.T, key session.Key) error {
 	t.Helper()
-	_, err := r.Find(t.Context(), key, session.Extend)
+	_, err := r.Find(t.Context(), key, session.Extend, nil)
 	return err
 }
 
@@ -252,7 +252,7 @@ func TestARestartThatLosesNothingEndsNoSession(t *testing.T) {
 func TestAReplicaRemembersWhatItEnded(t *testing.T) {
 	w := newMiniredis(t)
 	key := w.start(t, w.of("ann", "a"))
-	found, err := w.Find(t.Context(), key, session.Peek)
+	found, err := w.Find(t.Context(), key, session.Peek, nil)
 	wantError(t, err, nil)
 	if found.Over() {
 		t.Error("it is over before its end")

@@ -96,7 +96,7 @@ func TestDeploymentsShareNothingInOneRedis(t *testing.T) {
 		}
 		w.scope = own
 		w.reopen(w.limits())
-		found, err := w.Find(t.Context(), key, session.Peek)
+		found, err := w.Find(t.Context(), key, session.Peek, nil)
 		if wantError(t, err, nil); found.User.ID != "ann" {
 			t.Errorf("a session of %q", found.User.ID)
 		}
@@ -152,7 +152,7 @@ func TestAWriterOfRedisBecomesNobodyElse(t *testing.T) {
 				attack(w, mine, theirs)
 				w.reopen(w.limits()) // a replica that knows of no earlier epoch
 				for _, effect := range []session.Effect{session.Peek, session.Extend, session.Peek} {
-					found, err := w.Find(ctx, mine, effect)
+					found, err := w.Find(ctx, mine, effect, nil)
 					if wantError(t, err, session.ErrNone); found.User.ID != "" {
 						t.Fatalf("a session of %q", found.User.ID)
 					}

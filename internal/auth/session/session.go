@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/ratelimit"
 )
 
 // Session is a user who signed in.
@@ -123,9 +124,11 @@ type Store interface {
 	// ErrLoggedOut when End was asked for the session's Subject or SID after the
 	// sign-in began; that is remembered for half an hour.
 	Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error)
-	// Find returns a session, or ErrNone. Beside an *ratelimit.ExceededError there
-	// is the session that was not used, if it is known whose it is.
-	Find(ctx context.Context, key Key, effect Effect) (Session, error)
+	// Find returns a session, or ErrNone. A store in the rate limits' Redis pays
+	// the charge in the same round trip; nil costs nothing. Beside an
+	// *ratelimit.ExceededError there is the session that was not used, if it is
+	// known whose it is.
+	Find(ctx context.Context, key Key, effect Effect, charge *ratelimit.Charge) (Session, error)
 	// End ends sessions, for good, and returns them: at least their User.ID,
 	// Subject and SID, and those that end by their Key with everything. None is no
 	// error.

@@ -99,7 +99,7 @@ func foundWithEverything(t *testing.T, w *world) {
 	for key, want := range keys {
 		want.Expires = w.Now().Add(idle)
 		for _, effect := range []session.Effect{session.Peek, session.Extend} {
-			got, err := w.Find(t.Context(), key, effect)
+			got, err := w.Find(t.Context(), key, effect, nil)
 			wantError(t, err, nil)
 			wantSession(t, got, want)
 		}
@@ -109,7 +109,7 @@ func foundWithEverything(t *testing.T, w *world) {
 func unknownKeyIsNone(t *testing.T, w *world) {
 	for _, key := range []session.Key{{}, newKey()} {
 		for _, effect := range []session.Effect{session.Peek, session.Extend} {
-			_, err := w.Find(t.Context(), key, effect)
+			_, err := w.Find(t.Context(), key, effect, nil)
 			wantError(t, err, session.ErrNone)
 			w.end(t, session.Which{Key: key}, 0)
 			w.wantGone(t, key) // looking did not make one
@@ -146,7 +146,7 @@ func endsWhenIdleOrAtItsDeadline(t *testing.T, w *world) {
 				w.wantExpires(t, key, session.Extend, min(idle, lifetime-at))
 			}
 			w.pass(start.Add(c.at).Sub(w.Now()))
-			_, err := w.Find(t.Context(), key, effect)
+			_, err := w.Find(t.Context(), key, effect, nil)
 			var want error
 			if !c.there {
 				want = session.ErrNone
@@ -213,7 +213,7 @@ func expiredIsNotRevived(t *testing.T, w *world) {
 		key := w.start(t, w.of("ann", "browser"))
 		pass(idle)
 		for range 2 {
-			_, err := w.Find(t.Context(), key, session.Extend)
+			_, err := w.Find(t.Context(), key, session.Extend, nil)
 			wantError(t, err, session.ErrNone)
 			w.wantGone(t, key)
 		}

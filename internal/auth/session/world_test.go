@@ -281,7 +281,7 @@ func (w *world) end(t fataler, which session.Which, n int) []session.Session {
 func (w *world) wantThere(t fataler, keys ...session.Key) {
 	t.Helper()
 	for i, key := range keys {
-		if _, err := w.Find(context.Background(), key, session.Peek); err != nil {
+		if _, err := w.Find(context.Background(), key, session.Peek, nil); err != nil {
 			t.Fatalf("session %d of %d: error %v, want it to be there", i, len(keys), err)
 		}
 	}
@@ -290,7 +290,7 @@ func (w *world) wantThere(t fataler, keys ...session.Key) {
 func (w *world) wantGone(t fataler, keys ...session.Key) {
 	t.Helper()
 	for i, key := range keys {
-		if _, err := w.Find(context.Background(), key, session.Peek); !errors.Is(err, session.ErrNone) {
+		if _, err := w.Find(context.Background(), key, session.Peek, nil); !errors.Is(err, session.ErrNone) {
 			t.Fatalf("session %d of %d: error %v, want it to be gone", i, len(keys), err)
 		}
 	}
@@ -299,7 +299,7 @@ func (w *world) wantGone(t fataler, keys ...session.Key) {
 // wantExpires uses or looks at a session that must be there until d from now.
 func (w *world) wantExpires(t fataler, key session.Key, effect session.Effect, d time.Duration) {
 	t.Helper()
-	s, err := w.Find(context.Background(), key, effect)
+	s, err := w.Find(context.Background(), key, effect, nil)
 	if err != nil || !s.Expires.Equal(w.Now().Add(d)) {
 		t.Fatalf("the session ends in %v (error %v), want in %v", s.Expires.Sub(w.Now()), err, d)
 	}
