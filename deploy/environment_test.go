@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// The README's table of settings is the list of names. A name that the server
-// does not know would be silently without effect.
-func TestEveryVariableIsInTheReadme(t *testing.T) {
-	known := readmeNames(t)
+// TestEveryVariableIsASetting: the server ignores names that it does not know.
+func TestEveryVariableIsASetting(t *testing.T) {
+	known := settingNames(t)
 	used := map[string]map[string]string{
 		"docker-compose.yml":          environmentOf(compose(t).Services["server"]),
 		"kubernetes/base":             render(t, "kubernetes/base").environment(),
@@ -21,7 +20,7 @@ func TestEveryVariableIsInTheReadme(t *testing.T) {
 	for where, environment := range used {
 		for name := range environment {
 			if !isKnown(known, name) {
-				t.Errorf("%s sets %s, which is not in the README", where, name)
+				t.Errorf("%s sets %s, which is not in docs/configuration.md", where, name)
 			}
 		}
 	}
@@ -37,11 +36,11 @@ func isKnown(known []string, name string) bool {
 	return slices.Contains(known, name) || slices.Contains(known, strings.TrimSuffix(name, "_FILE"))
 }
 
-// readmeNames returns the names in the first column of the README's tables.
-// Several may share a row.
-func readmeNames(t *testing.T) []string {
+// settingNames returns the names in the first column of the tables of
+// docs/configuration.md.
+func settingNames(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +56,7 @@ func readmeNames(t *testing.T) []string {
 		}
 	}
 	if len(names) == 0 {
-		t.Fatal("the README names no variable: is its table of settings gone?")
+		t.Fatal("docs/configuration.md names no setting")
 	}
 	return names
 }

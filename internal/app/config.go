@@ -22,78 +22,81 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// Config is the configuration of the service. Make one with [Load]: then every
-// rule about it has been checked. The tags are the documentation that
-// `server -help` prints.
+// Config is the configuration of the service. [Load] makes one and checks every
+// rule about it.
+//
+// The tags are the only description of the settings: `server -help` prints it,
+// and docs/configuration.md is generated from it. The tag unset says in words
+// what an unset setting means; envDefault is its default value. The tag heading
+// starts a group of settings.
 type Config struct {
-	Environment  clienttoken.Environment `env:"DWOLLA_ENVIRONMENT" help:"required: sandbox or production"`
-	ClientID     string                  `env:"DWOLLA_CLIENT_ID" help:"required: the application's key"`
-	ClientSecret clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" help:"required: the application's secret"`
-	BaseURL      string                  `env:"DWOLLA_BASE_URL" help:"another root of the Dwolla API, such as an emulator's; https in production (default: by environment)"`
-	Timeout      time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"for one attempt of a call to Dwolla: 100ms to 10s"`
-	MaxCalls     int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"how many requests to Dwolla may be under way; three times as many wait for at most 1s: 1 to 10000"`
+	Environment    clienttoken.Environment `heading:"Dwolla" env:"DWOLLA_ENVIRONMENT" unset:"required" help:"sandbox or production."`
+	ClientID       string                  `env:"DWOLLA_CLIENT_ID" unset:"required" help:"Key of the Dwolla application."`
+	ClientSecret   clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" unset:"required" help:"Secret of the Dwolla application."`
+	BaseURL        string                  `env:"DWOLLA_BASE_URL" unset:"by environment" help:"Another root URL of the Dwolla API, such as an emulator or a gateway. Must be https in production."`
+	Timeout        time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"Timeout of one attempt of a call to Dwolla, 100ms to 10s."`
+	MaxCalls       int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"Concurrent requests to Dwolla, 1 to 10000. Up to three times as many wait for at most 1s; all others get 503."`
+	AllowedActions []string                `env:"ALLOWED_ACTIONS" unset:"required" help:"Comma-separated actions (customer.read) and components (dwolla-document-upload allows all of its actions)."`
 
-	AllowedActions []string `env:"ALLOWED_ACTIONS" help:"required: comma-separated actions (customer.read) and components (dwolla-document-upload, for all of its actions)"`
+	HTTPAddr       string   `heading:"Listeners" env:"HTTP_ADDR" envDefault:":8080" help:"Address of the public listener."`
+	AdminAddr      string   `env:"ADMIN_ADDR" envDefault:":9090" help:"Address of the admin listener, which serves probes, metrics and the directory API. Never expose it."`
+	AdminHosts     []string `env:"ADMIN_HOSTS" unset:"none" help:"Comma-separated host names of the admin listener, without ports. localhost and every address of the machine or Pod are always accepted."`
+	TLSCert        string   `env:"TLS_CERT_FILE" unset:"plain HTTP" help:"File with a certificate chain in PEM; the public listener then serves TLS. Renewed files are picked up. See docs/deployment.md#encryption."`
+	TLSKey         string   `env:"TLS_KEY_FILE" unset:"required with TLS_CERT_FILE" help:"File with the private key of TLS_CERT_FILE in PEM."`
+	AdminTLSCert   string   `env:"ADMIN_TLS_CERT_FILE" unset:"plain HTTP" help:"Like TLS_CERT_FILE, for the admin listener."`
+	AdminTLSKey    string   `env:"ADMIN_TLS_KEY_FILE" unset:"required with ADMIN_TLS_CERT_FILE" help:"Like TLS_KEY_FILE, for the admin listener."`
+	PublicURL      string   `env:"PUBLIC_URL" unset:"required for oidc" help:"Origin at which browsers reach the service, exactly as browsers write it, such as https://app.example.com. Plain http is accepted for localhost only."`
+	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"Prefix of every public route."`
+	AllowedOrigins []string `env:"ALLOWED_ORIGINS" unset:"none" help:"Comma-separated origins of other sites whose pages may call the service with credentials, exactly as browsers write them. App shells such as capacitor://localhost are origins, too."`
+	TrustedProxies []string `env:"TRUSTED_PROXIES" unset:"none; required for proxy" help:"Comma-separated CIDRs or addresses of peers whose X-Forwarded-For is believed and whose X-Request-Id is logged. For the mode proxy: the addresses of that proxy."`
 
-	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080" help:"where the public listener listens"`
-	AdminAddr      string   `env:"ADMIN_ADDR" envDefault:":9090" help:"where probes and metrics are answered; never expose it"`
-	AdminHosts     []string `env:"ADMIN_HOSTS" help:"comma-separated host names of the admin listener, without ports, beside localhost and every address of this machine (default: none)"`
-	TLSCert        string   `env:"TLS_CERT_FILE" help:"a certificate chain in PEM: the public listener speaks TLS (default: plain HTTP)"`
-	TLSKey         string   `env:"TLS_KEY_FILE" help:"required with TLS_CERT_FILE: its key in PEM. Renewed files are picked up"`
-	AdminTLSCert   string   `env:"ADMIN_TLS_CERT_FILE" help:"likewise for the admin listener"`
-	AdminTLSKey    string   `env:"ADMIN_TLS_KEY_FILE" help:"likewise"`
-	PublicURL      string   `env:"PUBLIC_URL" help:"required for oidc: the origin at which browsers reach the service, such as https://app.example.com; https unless it is this machine"`
-	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"put before every public route"`
-	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated exact origins of other sites whose pages may use the service with credentials (default: none)"`
-	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated CIDRs or addresses of peers whose X-Forwarded-For and X-Request-Id count (default: none)"`
+	AuthModes       []string           `heading:"Sign-in" env:"AUTH_MODES" unset:"required" help:"Comma-separated modes, tried in this order: bearer, oidc, forward (must be the last one), proxy (must be the first one). See docs/authentication.md."`
+	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" unset:"required for bearer" help:"The iss that tokens must have. Must be https in production."`
+	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" unset:"required for bearer" help:"The aud that tokens must contain."`
+	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" unset:"found by OpenID discovery" help:"URL of the issuer's signing keys. With bearer and oidc together, both modes use it."`
+	BearerCookie    string             `env:"AUTH_BEARER_COOKIE" unset:"none" help:"Name of a cookie that may carry the token in place of the Authorization header."`
+	BearerTokenType string             `env:"AUTH_BEARER_TOKEN_TYPE" unset:"JWT or no typ is accepted, too" help:"at+jwt accepts only access tokens as in RFC 9068, and so refuses ID tokens."`
+	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" unset:"any client" help:"Comma-separated OAuth clients; the azp and client_id of a token must be among them. When unset, tokens with several audiences are refused."`
+	OIDCIssuer      string             `env:"AUTH_OIDC_ISSUER" unset:"required for oidc" help:"Issuer URL of the OpenID provider. With bearer and oidc together, it must equal AUTH_BEARER_ISSUER."`
+	OIDCClientID    string             `env:"AUTH_OIDC_CLIENT_ID" unset:"required for oidc" help:"The service's client id at the provider."`
+	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" unset:"required for oidc" help:"The service's client secret at the provider, at least 16 characters."`
+	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"Scopes to request from the provider. Must include openid."`
+	ForwardURL      string             `env:"AUTH_FORWARD_URL" unset:"required for forward" help:"URL that says who the user is. It gets the request's Cookie and Authorization. Must be https in production."`
+	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"How long an answer of AUTH_FORWARD_URL is cached, 0s to 5m."`
+	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"Header in which the proxy sends the user id."`
+	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" unset:"required for proxy" help:"What the proxy sends in X-Proxy-Secret, at least 16 characters."`
+	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"Claim with the user id, for bearer, oidc and forward. With email, all user ids are compared without regard to case."`
 
-	AuthModes       []string           `env:"AUTH_MODES" help:"required: comma-separated, in the order in which they are asked; bearer, oidc, forward (the last one), proxy (the first one)"`
-	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" help:"required for bearer: the iss of good tokens"`
-	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" help:"required for bearer: among the aud of good tokens"`
-	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" help:"where the issuer publishes its keys (default: OpenID discovery)"`
-	BearerCookie    string             `env:"AUTH_BEARER_COOKIE" help:"a cookie that may hold the token too (default: none)"`
-	BearerTokenType string             `env:"AUTH_BEARER_TOKEN_TYPE" help:"at+jwt demands access tokens by RFC 9068, so that ID tokens are refused (default: JWT and no typ are good too)"`
-	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" help:"comma-separated OAuth clients; the azp and client_id of a token must be among them (default: any client, but no token with several audiences)"`
-	OIDCIssuer      string             `env:"AUTH_OIDC_ISSUER" help:"required for oidc: the OpenID provider; with bearer too, that of AUTH_BEARER_ISSUER"`
-	OIDCClientID    string             `env:"AUTH_OIDC_CLIENT_ID" help:"required for oidc: the client that the provider knows the service as"`
-	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" help:"required for oidc: the client's secret, at least 16 characters"`
-	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"what is asked of the provider"`
-	ForwardURL      string             `env:"AUTH_FORWARD_URL" help:"required for forward: asked, with a request's Cookie and Authorization, who the user is"`
-	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"how long the answer is believed: 0s to 5m"`
-	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"for proxy: holds the user's id"`
-	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" help:"required for proxy: what the proxy sends in X-Proxy-Secret, at least 16 characters"`
-	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"the claim that names the user, for bearer, oidc and forward; with email, all user ids are compared without regard to capitals"`
+	SessionStore    string             `heading:"Sessions" env:"SESSION_STORE" envDefault:"memory" help:"Where sessions of oidc are kept: memory (for a single replica) or redis."`
+	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. The first one seals sessions and sign-ins; all of them open. With the derived key, changing the client secret ends all sessions. See docs/authentication.md#rotating-session-keys."`
+	RedisURL        clienttoken.Secret `env:"REDIS_URL" unset:"none; required for SESSION_STORE=redis" help:"rediss://user:password@host:6379/0, or redis:// without TLS. Also shares the rate limits among replicas. In production see docs/deployment.md#encryption."`
+	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"How long an unused session lasts, 1m to 24h."`
+	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"How long any session lasts at most, 5m to 720h."`
+	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"SameSite of the session cookie: strict, lax, or none for an application on another site."`
 
-	SessionStore    string             `env:"SESSION_STORE" envDefault:"memory" help:"where the sessions of oidc are: memory, for one replica, or redis"`
-	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" help:"comma-separated base64 keys of 32 bytes or more, 8 at most, for oidc: the first one seals sessions and sign-ins, all open them (default: derived from AUTH_OIDC_CLIENT_SECRET)"`
-	RedisURL        clienttoken.Secret `env:"REDIS_URL" help:"required for the sessions in redis, and shares the rate limits among replicas: rediss://user:password@host:6379/0, or redis:// without TLS"`
-	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"how long a session lasts without being used: 1m to 24h"`
-	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"how long a session lasts at most: 5m to 720h"`
-	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"of the session's cookie: strict, lax, or none for an application on another site"`
+	CustomerSource string             `heading:"Customers" env:"CUSTOMER_SOURCE" envDefault:"database" help:"Source of the links between users and Customers: claim (of the sign-in), database (dropgate's own), lookup (the application, over HTTP) or query (the application's PostgreSQL). See docs/directory.md."`
+	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"For claim: the claim with a Customer's id or URL."`
+	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"For database and for webhooks: sqlite:FILE (created on first start, for a single replica) or postgres://user:password@host:5432/name. For query: the postgres:// URL of the application's database. In production see docs/deployment.md#encryption."`
+	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" unset:"required for lookup" help:"URL with a placeholder, such as https://app.internal/users/{user}/dwolla-customer. Must be https in production."`
+	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" unset:"none" help:"For lookup: the bearer token to send to the application, at least 16 characters."`
+	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" unset:"required for query" help:"One SELECT with the user id as $1 and two result columns: the user id as stored, and a Customer's id or URL."`
+	CustomerCache  time.Duration      `env:"CUSTOMER_CACHE" envDefault:"10s" help:"How long a user's Customer and its status are cached, 0s to 5m."`
+	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"How often to read a Customer's status from Dwolla, for services without webhooks: 10s to 24h, or 0s for never."`
+	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" unset:"none" help:"For database: comma-separated base64 keys of 32 bytes or more, of which the first one signs. They let users create their own Customers."`
+	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" unset:"none" help:"Secret of the webhook subscription at Dwolla, at least 16 characters. Turns webhooks on."`
+	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" unset:"none" help:"For database: turns the directory API on. One token of at least 32 characters, or up to 16 comma-separated NAME:ro:TOKEN (may read) and NAME:rw:TOKEN (may also change). See docs/directory.md#for-operators."`
 
-	CustomerSource string             `env:"CUSTOMER_SOURCE" envDefault:"database" help:"who says which Customer is a user's: claim (of the sign-in), database (the service's own), lookup (the application, over HTTP) or query (the application's PostgreSQL)"`
-	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"for claim: holds a Customer's id or URL"`
-	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"for database, and for webhooks: sqlite:FILE, made on first start, for one replica; or postgres://user:password@host:5432/name. For query: the application's own postgres://…"`
-	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" help:"required for lookup: such as https://app.internal/users/{user}/dwolla-customer; https in production"`
-	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" help:"for lookup: sent to the application as a bearer token, at least 16 characters"`
-	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" help:"required for query: one SELECT of two columns by the user's id as $1: the user's id as the row has it, and a Customer's id or URL"`
-	CustomerCache  time.Duration      `env:"CUSTOMER_CACHE" envDefault:"10s" help:"how long a user's Customer and its status are believed: 0s to 5m"`
-	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"how often a Customer's status is read from Dwolla, for services without webhooks: 10s to 24h, or 0s for never"`
-	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" help:"comma-separated base64 keys of 32 bytes or more, the first one signs: lets users of database create their Customers themselves (default: none)"`
-	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" help:"of the webhook subscription at Dwolla, at least 16 characters: takes in webhooks (default: none)"`
-	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" help:"opens the directory on the admin listener, for database: a token of at least 32 characters, or comma-separated NAME:ro:TOKEN (reads) and NAME:rw:TOKEN (changes, too), at most 16 (default: none)"`
+	RateLimitUser ratelimit.Limit `heading:"Rate limits" env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"Requests of one user, as N per window: a burst of up to N, refilled evenly. N is 25 to 1000000, the window 1s to 24h; off turns the limit off. See docs/limits.md."`
+	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"Requests of one client address, signed in or not; an IPv6 /64 counts as one address. Same format as RATE_LIMIT_USER. Behind a proxy set TRUSTED_PROXIES, or all callers share one allowance."`
+	RateLimitNew  ratelimit.Rare  `env:"RATE_LIMIT_CREATE" envDefault:"2/1h" help:"Tokens for customer.create that one user gets, in addition to RATE_LIMIT_USER. Same format, with N from 1."`
 
-	RateLimitUser ratelimit.Limit `env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"how often one user may ask: N per time, N at once and then evenly; N from 25 to 1000000, the time from 1s to 24h; or off"`
-	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"how often one address may ask, of IPv6 one /64, signed in or not; likewise"`
-	RateLimitNew  ratelimit.Rare  `env:"RATE_LIMIT_CREATE" envDefault:"2/1h" help:"how many tokens for customer.create one user gets, beside RATE_LIMIT_USER; N from 1, otherwise likewise"`
+	AllowPlaintext []string `heading:"Operation" env:"ALLOW_PLAINTEXT" unset:"none" help:"For production, where a service mesh encrypts: comma-separated postgres and redis. Their connections to other machines then need no verified TLS. See docs/deployment.md#encryption."`
 
-	AllowPlaintext []string `env:"ALLOW_PLAINTEXT" help:"for production, where a service mesh encrypts: comma-separated postgres and redis, whose connections to other machines then need no verified TLS (default: none)"`
-
-	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error; audit lines are always written"`
-	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for people"`
-	AuditLog        string        `env:"AUDIT_LOG" envDefault:"stdout" help:"where the audit trail goes: stdout, among the log, or a file of its own, which SIGHUP opens again after a rotation"`
-	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"how long requests are still taken after SIGTERM, while readiness says no: 0s to 5m"`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"how long requests under way may take after that: 1s to 5m"`
+	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error. Audit lines are always written."`
+	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json" help:"json, or console for human readers."`
+	AuditLog        string        `env:"AUDIT_LOG" envDefault:"stdout" help:"Where the audit trail goes: stdout, mixed with the log, or the name of a file. SIGHUP reopens the file after a rotation. See docs/deployment.md."`
+	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"How long the service still takes requests after SIGTERM, while readiness already fails: 0s to 5m."`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"How long requests under way may take after that, 1s to 5m."`
 
 	api       clienttoken.API
 	policy    clienttoken.Policy
@@ -180,7 +183,7 @@ func (f faults) readSecretFiles(vars map[string]string) {
 	for field := range settings() {
 		name := field.Tag.Get("env")
 		file := vars[name+"_FILE"]
-		if field.Type != reflect.TypeFor[clienttoken.Secret]() || file == "" {
+		if !isSecret(field) || file == "" {
 			continue
 		}
 		if vars[name] != "" {
@@ -237,32 +240,4 @@ func (f faults) parse(c *Config, vars map[string]string) {
 		}
 		*list = slices.DeleteFunc(*list, func(s string) bool { return s == "" })
 	}
-}
-
-// settings iterates over the fields of Config that come from the environment.
-func settings() func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for field := range reflect.TypeFor[Config]().Fields() {
-			if field.Tag.Get("env") != "" && !yield(field) {
-				return
-			}
-		}
-	}
-}
-
-// Usage is the table of all settings, as `server -help` prints it.
-func Usage() string {
-	var b strings.Builder
-	b.WriteString("Configuration comes from environment variables. An empty one counts as not set, and\nwhite space around a value is not a part of it.\n\n")
-	for field := range settings() {
-		name, help := field.Tag.Get("env"), field.Tag.Get("help")
-		if standard := field.Tag.Get("envDefault"); standard != "" {
-			help += " (default: " + standard + ")"
-		}
-		if field.Type == reflect.TypeFor[clienttoken.Secret]() {
-			help += "; or " + name + "_FILE, the name of a file that holds it"
-		}
-		fmt.Fprintf(&b, "  %s\n        %s\n", name, help)
-	}
-	return b.String()
 }

@@ -6,11 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"dropgate/internal/app"
 )
@@ -202,34 +199,6 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 				t.Errorf("faults %q", faults)
 			}
 		})
-	}
-}
-
-// TestReadmeListsEverySetting keeps the README's table and the code's from
-// drifting apart: same names, same defaults.
-func TestReadmeListsEverySetting(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var documented []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(string(readme), -1) {
-		documented = append(documented, row[1]+"="+strings.Trim(strings.TrimSpace(row[2]), "`"))
-	}
-	var known []string
-	for _, setting := range regexp.MustCompile(`(?m)^  ([A-Z_]+)\n +(.*)$`).FindAllStringSubmatch(app.Usage(), -1) {
-		value := ""
-		if strings.HasPrefix(setting[2], "required: ") {
-			value = "required"
-		} else if standard := regexp.MustCompile(`\(default: ([^ )]+|openid [^)]+)\)`).FindStringSubmatch(setting[2]); standard != nil && standard[1] != "none" && standard[1] != "by" {
-			value = standard[1]
-		}
-		known = append(known, setting[1]+"="+value)
-	}
-	slices.Sort(documented)
-	slices.Sort(known)
-	if diff := cmp.Diff(known, documented); diff != "" {
-		t.Errorf("settings of the code (-) and the README (+) differ:\n%s", diff)
 	}
 }
 
