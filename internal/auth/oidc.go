@@ -13,6 +13,7 @@ import (
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/httpbody"
 	"dropgate/internal/keyring"
 	"dropgate/internal/ratelimit"
 )
@@ -97,7 +98,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 		kept:     newKeptClaims(c.UserClaim, c.Claims),
 		provider: &discovery{issuer: c.Issuer, documents: newDocuments(c.Transport), keys: c.Keys},
 		http: &http.Client{
-			Transport: wholeAnswers{c.Transport},
+			Transport: httpbody.Buffer(c.Transport, maxDocument),
 			Timeout:   exchangeTimeout,
 			// A redirect would carry the code and the secret elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

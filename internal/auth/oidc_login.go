@@ -1,11 +1,9 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -261,26 +259,6 @@ func exchangeError(ctx context.Context, err error) error {
 		RetryAfter: leastFetchWait,
 		Err:        errors.New(reason),
 	}
-}
-
-// wholeAnswers reads answers to their end before anybody looks at them: one that
-// breaks off is a fault of the connection, which the oauth2 library would report
-// like an answer that makes no sense.
-type wholeAnswers struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := w.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // http.Client names method and URL
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument)) // what is cut off makes no sense
-	if err != nil {
-		return nil, err //nolint:wrapcheck // likewise
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, nil
 }
 
 // counted counts how a sign-in ended, and returns err.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/httpbody"
 )
 
 // LookupConfig says where to ask for a user's Customer. API and URL are
@@ -88,7 +88,7 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return clienttoken.CustomerURL{}, lookupFault(errNotHTTP, "")
+		return clienttoken.CustomerURL{}, lookupFault(httpbody.ErrNotHTTP, "")
 	}
 	req.Header.Set("Accept", "application/json")
 	if !l.token.IsZero() {
@@ -96,7 +96,7 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 	}
 	resp, err := l.transport.RoundTrip(req)
 	if err != nil {
-		return clienttoken.CustomerURL{}, lookupFault(unquoting(err), "")
+		return clienttoken.CustomerURL{}, connectionFault(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := statusFault(resp.StatusCode); err != nil {
@@ -132,7 +132,7 @@ const (
 func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxLookup+1))
 	if err != nil {
-		return clienttoken.CustomerURL{}, lookupFault(unquoting(err), "")
+		return clienttoken.CustomerURL{}, connectionFault(err)
 	}
 	missing := resp.StatusCode == http.StatusNotFound
 	read := namedCustomer
@@ -226,29 +226,15 @@ func isJSON(header http.Header) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
-var (
-	errNotHTTP = errors.New("no answer, or one that is not HTTP")
-	errTooLate = fmt.Errorf("no answer within %v", lookupTimeout)
-)
+var errTooLate = fmt.Errorf("no answer within %v", lookupTimeout)
 
-// unquoting is err where it speaks of the connection alone: net/http's errors
-// about a malformed answer quote it.
-func unquoting(err error) error {
+// connectionFault is the outage for a request or an answer that failed halfway.
+func connectionFault(err error) *clienttoken.Failure {
 	var timeout net.Error
-	var op *net.OpError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return errTooLate
-	case errors.As(err, &op):
-		return op
-	case errors.As(err, &certificate):
-		return certificate
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return io.ErrUnexpectedEOF
-	default:
-		return errNotHTTP
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return lookupFault(errTooLate, "")
 	}
+	return lookupFault(httpbody.RedactError(err), "")
 }
 
 // lookupFault is the answer when the application cannot say whose Customer it

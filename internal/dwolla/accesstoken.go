@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/httpbody"
 )
 
 // accessToken is the application's own token. The zero one has expired.
@@ -66,7 +67,7 @@ const maxBackOff = 10 * time.Second
 
 func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessTokens {
 	h := &http.Client{
-		Transport: wholeAnswers{transport},
+		Transport: httpbody.Buffer(transport, maxBody),
 		// A redirect would carry the application's secret away.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -120,7 +121,7 @@ func tokenFault(ctx context.Context, err error) *Error {
 		return fault
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		fault.Err = unquoting(err)
+		fault.Err = httpbody.RedactError(err)
 	} else if fault.Err = ctx.Err(); fault.Err == nil {
 		fault.Err = errNoToken // x/oauth2 could not read the answer
 	}

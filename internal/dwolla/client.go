@@ -17,6 +17,7 @@ import (
 
 	"dropgate/internal/bulkhead"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/httpbody"
 )
 
 // Config is what a Client needs. All fields are required.
@@ -248,7 +249,7 @@ func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret)
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		fault.Err = unquoting(err)
+		fault.Err = httpbody.RedactError(err)
 		return answer{}, fault
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -256,7 +257,7 @@ func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		fault.Err = fmt.Errorf("reading the answer: %w", unquoting(err))
+		fault.Err = fmt.Errorf("reading the answer: %w", httpbody.RedactError(err))
 		return answer{}, fault
 	case len(body) > maxBody:
 		fault.Err = errTooLarge

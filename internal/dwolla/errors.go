@@ -3,12 +3,9 @@ package dwolla
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -56,24 +53,7 @@ var (
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
 	errOtherOwners   = errors.New("a list of beneficial owners whose self link does not name this Customer")
 	errOtherCustomer = errors.New("another Customer than the one asked for, or none")
-	errNotHTTP       = errors.New("no answer, or one that is not HTTP")
 )
-
-// unquoting is err, or errNotHTTP in the place of an error that may quote the
-// answer: net/http's do for a malformed one.
-func unquoting(err error) error {
-	var netErr net.Error
-	var op *net.OpError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, context.Canceled),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.As(err, &netErr) && netErr.Timeout(),
-		errors.As(err, &op), errors.As(err, &certificate):
-		return err
-	}
-	return errNotHTTP
-}
 
 // How long callers are asked to wait where Dwolla does not say: its throttle
 // "persists for five minutes" once reached, other faults pass sooner.
