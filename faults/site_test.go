@@ -11,12 +11,12 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
 )
@@ -42,10 +42,8 @@ func newSite(t *testing.T, w *world, n int, changes map[string]string) *site {
 		r.Out.Host = r.In.Host
 	}})
 	t.Cleanup(s.Close)
-	client := provider.Client{
-		ID: "dropgate-web", Secret: clienttoken.NewSecret(w.secret("AUTH_OIDC_CLIENT_SECRET")),
-		RedirectURIs: []string{s.URL + "/auth/callback"}, PostLogoutRedirectURIs: []string{s.URL + "/"},
-	}
+	client := oidctest.Client(s.URL)
+	client.Secret = clienttoken.NewSecret(w.secret("AUTH_OIDC_CLIENT_SECRET"))
 	settings := map[string]string{
 		"AUTH_MODES": "oidc", "AUTH_OIDC_ISSUER": w.settings["AUTH_BEARER_ISSUER"], "AUTH_OIDC_CLIENT_ID": client.ID,
 		"AUTH_OIDC_CLIENT_SECRET": client.Secret.Reveal(), "PUBLIC_URL": s.URL,
@@ -130,11 +128,12 @@ func (s *site) answered(resp *http.Response, body string) {
 func (b browser) signIn(t *testing.T, user string) page {
 	t.Helper()
 	login := b.open(t, http.MethodGet, b.site.URL+"/auth/login?return_to=/session", "")
-	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(login.text)
-	if id == nil {
+	form, ok := oidctest.Form(login.text)
+	if !ok {
 		return login
 	}
-	return b.open(t, http.MethodPost, b.site.world.settings["AUTH_BEARER_ISSUER"]+"/login", url.Values{"id": {id[1]}, "user": {user}}.Encode())
+	form.Set("user", user)
+	return b.open(t, http.MethodPost, b.site.world.settings["AUTH_BEARER_ISSUER"]+"/login", form.Encode())
 }
 
 // caller signs user i in, and has their page ask for client tokens.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dropgate/bench/scratch"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/customer"
 	"dropgate/internal/dwolla/emulator"
@@ -38,7 +39,7 @@ func customerID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012
 // arises, and when the test is over look for them in all that has come out.
 type world struct {
 	dwolla   *emulator.Emulator
-	provider *provider.Provider
+	provider *oidctest.Provider
 	users    []user
 	settings map[string]string // of a server in this world
 	secrets  *secrets
@@ -104,17 +105,11 @@ func (w *world) peopled(t *testing.T, issuer string) {
 		claims[name] = map[string]any{"dwolla_customer": id}
 		w.users = append(w.users, user{name: name, customer: id})
 	}
-	var err error
-	w.provider, err = provider.New(provider.Options{
-		Issuer: issuer, Audience: "dropgate", Users: claims, Transport: w.secrets.ofLogouts(http.DefaultTransport),
+	w.provider = oidctest.New(t, provider.Options{
+		Issuer: issuer, Users: claims, Transport: w.secrets.ofLogouts(http.DefaultTransport),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range w.users {
-		if w.users[i].bearer, err = w.provider.TokenFor(w.users[i].name); err != nil {
-			t.Fatal(err)
-		}
+		w.users[i].bearer = w.provider.Bearer(w.users[i].name)
 		w.secrets.jwt("a bearer token", w.users[i].bearer)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"dropgate/internal/auth/oidctest"
 )
 
 // freePorts are command-line flags that choose free ports.
@@ -147,11 +149,12 @@ func TestABrowserSignsInAndOut(t *testing.T) {
 		return visit(t, browser, method, at, form)
 	}
 	at, page := open(http.MethodGet, login, nil)
-	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
-	if id == nil {
+	form, ok := oidctest.Form(page)
+	if !ok {
 		t.Fatalf("%s shows no login page: %s", at, page)
 	}
-	at, page = open(http.MethodPost, at.String(), url.Values{"id": {id[1]}, "user": {"bob"}})
+	form.Set("user", "bob")
+	at, page = open(http.MethodPost, at.String(), form)
 	if at.Path != "/session" || !strings.HasPrefix(page, `{"user":{"id":"bob"`) {
 		t.Errorf("after the sign-in the browser is at %s: %s", at, page)
 	}

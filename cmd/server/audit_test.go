@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/dwolla/emulator"
 )
@@ -43,23 +44,11 @@ func startGate(t *testing.T, binary string, settings ...string) *gate {
 	}
 	api := httptest.NewServer(dwolla)
 	t.Cleanup(api.Close)
-	issuer := httptest.NewUnstartedServer(nil)
-	idp, err := provider.New(provider.Options{
-		Issuer: "http://" + issuer.Listener.Addr().String(), Audience: "dropgate", Users: map[string]map[string]any{"alice": {"dwolla_customer": customer}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuer.Config.Handler = idp
-	issuer.Start()
-	t.Cleanup(issuer.Close)
-	g := &gate{Cmd: exec.CommandContext(t.Context(), binary), t: t, ended: make(chan struct{})}
-	if g.token, err = idp.TokenFor("alice"); err != nil {
-		t.Fatal(err)
-	}
+	idp := oidctest.New(t, provider.Options{Users: map[string]map[string]any{"alice": {"dwolla_customer": customer}}})
+	g := &gate{Cmd: exec.CommandContext(t.Context(), binary), t: t, ended: make(chan struct{}), token: idp.Bearer("alice")}
 	g.Env = append(os.Environ(),
 		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret", "DWOLLA_BASE_URL="+api.URL,
-		"ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer", "AUTH_BEARER_ISSUER="+issuer.URL, "AUTH_BEARER_AUDIENCE=dropgate",
+		"ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer", "AUTH_BEARER_ISSUER="+idp.Issuer, "AUTH_BEARER_AUDIENCE="+oidctest.Audience,
 		"CUSTOMER_SOURCE=claim", "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "SHUTDOWN_TIMEOUT=1s",
 		"RATE_LIMIT_USER=off", "RATE_LIMIT_IP=off",
 	)

@@ -10,8 +10,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"dropgate/internal/auth/provider"
-	"dropgate/internal/clienttoken"
+	"dropgate/internal/auth/oidctest"
 )
 
 // shared are the settings of replicas that keep their sessions in a Redis.
@@ -96,13 +95,10 @@ func TestSessionKeysRotateWithoutEndingASession(t *testing.T) {
 	second.vends("a session of the first step", "200 ")
 	second.logout()
 	second.vends("after the logout", "401 ")
-	s.world.provider.AddClient(provider.Client{
-		ID: "dropgate-web", Secret: clienttoken.NewSecret(webSecret),
-		BackChannelLogoutURI: "http://" + s.replicas[0].PublicAddr() + "/dropgate/auth/backchannel-logout",
-	})
-	if err := s.world.provider.EndUser(t.Context(), "alice"); err != nil {
-		t.Fatal(err)
-	}
+	client := oidctest.Client(s.URL + "/dropgate")
+	client.BackChannelLogoutURI = "http://" + s.replicas[0].PublicAddr() + "/dropgate/auth/backchannel-logout"
+	s.world.provider.AddClient(client)
+	s.world.provider.SignOut("alice")
 	first.vends("after the logout of the user", "401 ")
 	third.vends("after the logout of the user, with the new key", "401 ")
 }

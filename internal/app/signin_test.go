@@ -11,13 +11,12 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"dropgate/internal/auth/provider"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/clienttoken"
 )
 
@@ -52,13 +51,10 @@ func newSite(t *testing.T, replicas int, changes map[string]string) *site {
 	for range replicas {
 		s.replicas = append(s.replicas, s.world.start(t, settings))
 	}
-	s.world.provider.AddClient(provider.Client{
-		ID:                     "dropgate-web",
-		Secret:                 clienttoken.NewSecret(webSecret),
-		RedirectURIs:           []string{s.URL + "/dropgate/auth/callback"},
-		PostLogoutRedirectURIs: []string{s.URL + "/"},
-		BackChannelLogoutURI:   "http://" + s.replicas[0].PublicAddr() + "/dropgate/auth/backchannel-logout",
-	})
+	client := oidctest.Client(s.URL + "/dropgate")
+	client.Secret = clienttoken.NewSecret(webSecret)
+	client.BackChannelLogoutURI = "http://" + s.replicas[0].PublicAddr() + "/dropgate/auth/backchannel-logout"
+	s.world.provider.AddClient(client)
 	return s
 }
 
@@ -128,12 +124,13 @@ func (b browser) signIn() {
 func (b browser) signInAs(user string) {
 	b.t.Helper()
 	_, page := b.get(b.site.URL + "/dropgate/auth/login?return_to=/dropgate/session")
-	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
-	if id == nil {
+	form, ok := oidctest.Form(page)
+	if !ok {
 		b.t.Fatalf("no login page: %s", page)
 	}
+	form.Set("user", user)
 	issuer := b.site.world.settings["AUTH_BEARER_ISSUER"]
-	at, page := b.do(http.MethodPost, issuer+"/login", url.Values{"id": {id[1]}, "user": {user}}.Encode(),
+	at, page := b.do(http.MethodPost, issuer+"/login", form.Encode(),
 		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
 	if at != b.site.URL+"/dropgate/session" || !strings.HasPrefix(page, `200 {"user":{"id":"`+user+`"`) {
 		b.t.Fatalf("after the sign-in the browser is at %s: %s", at, page)

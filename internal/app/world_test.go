@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"dropgate/internal/app"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/dwolla/emulator"
 )
@@ -22,7 +23,7 @@ const alicesCustomer = "11111111-1111-4111-8111-111111111111"
 // world is what the service stands on.
 type world struct {
 	dwolla   *emulator.Emulator
-	provider *provider.Provider
+	provider *oidctest.Provider
 	settings map[string]string
 
 	mu      sync.Mutex
@@ -62,23 +63,13 @@ func newWorld(t *testing.T) *world {
 	}
 	dwolla := httptest.NewServer(w)
 	t.Cleanup(dwolla.Close)
-	// The issuer is the server's own address, which is known only afterwards.
-	idp := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.provider.ServeHTTP(rw, r)
-	}))
-	t.Cleanup(idp.Close)
-	var err error
-	w.provider, err = provider.New(provider.Options{
-		Issuer: idp.URL, Audience: "dropgate",
+	w.provider = oidctest.New(t, provider.Options{
 		Users: map[string]map[string]any{"alice": {"dwolla_customer": alicesCustomer}, "carol": {}, "mallory": {}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.settings = good()
 	maps.Copy(w.settings, map[string]string{
 		"DWOLLA_BASE_URL":    dwolla.URL,
-		"AUTH_BEARER_ISSUER": idp.URL,
+		"AUTH_BEARER_ISSUER": w.provider.Issuer,
 		"HTTP_ADDR":          "127.0.0.1:0",
 		"ADMIN_ADDR":         "127.0.0.1:0",
 		"SHUTDOWN_DELAY":     "0s",
@@ -130,10 +121,7 @@ type answer struct {
 // vend asks for a client token as user.
 func (s *service) vend(t *testing.T, user, body string) answer {
 	t.Helper()
-	token, err := s.world.provider.TokenFor(user)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.world.provider.Bearer(user)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.PublicAddr()+"/client-tokens", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

@@ -51,11 +51,9 @@ func BenchmarkVend(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	token, err := identityProvider().TokenFor(alice)
-	if err != nil {
-		b.Fatal(err)
-	}
-	keys := httptest.NewServer(identityProvider())
+	idp := identityProvider(b)
+	token := idp.Bearer(alice)
+	keys := httptest.NewServer(idp)
 	b.Cleanup(keys.Close)
 	registry, logger := prometheus.NewRegistry(), zerolog.New(io.Discard)
 	h, err := handler.New(handler.Config{

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"dropgate/internal/auth/oidctest"
 )
 
 // browser keeps cookies and says where its requests come from, as browsers do.
@@ -190,14 +192,13 @@ func passProvider(t testing.TB, client *http.Client, address string, button url.
 	t.Helper()
 	next, page := step(t, client, address, nil)
 	for range 10 {
-		switch id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page); {
+		switch form, isLogin := oidctest.Form(page); {
 		case strings.HasPrefix(next, home):
 			return next
 		case next != "":
 			address = next
 			next, page = step(t, client, address, nil)
-		case id != nil:
-			form := url.Values{"id": {html.UnescapeString(id[1])}}
+		case isLogin:
 			maps.Copy(form, button)
 			at, err := url.Parse(address)
 			if err != nil {

@@ -5,19 +5,16 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"dropgate/internal/auth"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/ratelimit"
@@ -33,10 +30,7 @@ func (w *world) claimed(t *testing.T, changed map[string]any) string {
 	}
 	maps.Copy(claims, changed)
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-	token, err := identityProvider().Token(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := w.bearers.Sign(claims)
 	w.tokens.add(token)
 	return token
 }
@@ -53,13 +47,7 @@ func (w *world) forged(head string, sign func(input string) []byte) string {
 // publicKey is the provider's public key, as its key set has it.
 func publicKey(t *testing.T) []byte {
 	t.Helper()
-	page := httptest.NewRecorder()
-	identityProvider().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/keys", http.NoBody))
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(page.Body.Bytes(), &set); err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(set.Keys[0].Key)
+	der, err := x509.MarshalPKIXPublicKey(signingKey().Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +56,8 @@ func publicKey(t *testing.T) []byte {
 
 func (w *world) badTokens(t *testing.T) map[string]struct{ token, reason string } {
 	t.Helper()
-	stranger, err := provider.New(provider.Options{Issuer: issuer, Audience: audience, Users: map[string]map[string]any{alice: {"dwolla_customer": alicesID}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := stranger.TokenFor(alice)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stranger := oidctest.New(t, provider.Options{Issuer: issuer, Audience: audience, Users: map[string]map[string]any{alice: {"dwolla_customer": alicesID}}})
+	foreign := stranger.Bearer(alice)
 	w.tokens.add(foreign)
 	unsigned := func(string) []byte { return nil }
 	withPublicKey := func(input string) []byte {

@@ -2,6 +2,8 @@ package handler_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"dropgate/api"
 	"dropgate/internal/audit"
 	"dropgate/internal/auth"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
@@ -48,20 +51,26 @@ const (
 	clientSecret = "the secret: +%/of the application"
 )
 
-// identityProvider is shared, because making a key takes longer than all else.
-var identityProvider = sync.OnceValue(func() *provider.Provider {
-	p, err := provider.New(provider.Options{Issuer: issuer, Audience: audience, Users: map[string]map[string]any{
+// signingKey is shared because making a key takes longer than most tests.
+var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// identityProvider signs bearer tokens. It does not listen.
+func identityProvider(tb testing.TB) *oidctest.Provider {
+	tb.Helper()
+	return oidctest.New(tb, provider.Options{Issuer: issuer, Audience: audience, Key: signingKey(), Users: map[string]map[string]any{
 		alice:     {"dwolla_customer": alicesID, "name": "Alice A.", "email": "alice@example.com"},
 		bob:       {"dwolla_customer": sandboxRoot + "/customers/" + bobsID, "name": 7},
 		carol:     {},
 		panicking: {},
 		mallory:   {"dwolla_customer": "not a Customer"},
 	}})
-	if err != nil {
-		panic(err)
-	}
-	return p
-})
+}
 
 // setup is what a test may choose; the zero value of the rest is filled in.
 type setup struct {
@@ -137,6 +146,7 @@ type world struct {
 	owner    string // the id of alice's beneficial owner
 	bobs     string // and of bob's
 	dwolla   *dwollaServer
+	bearers  *oidctest.Provider // signs bearer tokens
 	logs     *logs
 	sink     *auditSink
 	registry *prometheus.Registry
@@ -148,9 +158,10 @@ type world struct {
 // newWorld starts a service for tb. When tb ends, no secret may have left.
 func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 	tb.Helper()
+	idp := identityProvider(tb)
 	s := setup{
 		policy:        []string{"dwolla-business-vcr", "dwolla-beneficial-owners", "dwolla-document-upload"},
-		keys:          identityProvider(),
+		keys:          idp,
 		dwollaTimeout: 5 * time.Second,
 		logLevel:      zerolog.InfoLevel,
 		directory: func(api clienttoken.API) customer.Source {
@@ -161,7 +172,7 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 		edit(&s)
 	}
 	w := &world{
-		tb: tb, base: s.handler.BasePath, logs: newLogs(), registry: prometheus.NewRegistry(),
+		tb: tb, bearers: idp, base: s.handler.BasePath, logs: newLogs(), registry: prometheus.NewRegistry(),
 		tokens: &secrets{values: map[string]bool{clientSecret: true}},
 	}
 	w.sink = &auditSink{to: w.logs}

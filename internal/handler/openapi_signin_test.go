@@ -28,7 +28,7 @@ type byHost struct{ c contract }
 
 func (n byHost) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasPrefix(r.URL.String(), contractIssuer) {
-		return direct{n.c.provider}.RoundTrip(r)
+		return n.c.provider.Transport().RoundTrip(r)
 	}
 	return n.c.server.Client().Transport.RoundTrip(r)
 }

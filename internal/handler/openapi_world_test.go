@@ -18,6 +18,7 @@ import (
 
 	"dropgate/api"
 	"dropgate/internal/auth"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
@@ -61,21 +62,12 @@ func (w contractWorld) HasBeneficialOwner(context.Context, clienttoken.CustomerU
 	return false, nil
 }
 
-// direct answers requests by a handler, without a network.
-type direct struct{ http.Handler }
-
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	return w.Result(), nil
-}
-
 type contract struct {
 	doc      *openapi3.T
 	router   routers.Router
 	routes   chi.Routes
 	server   *httptest.Server
-	provider *provider.Provider
+	provider *oidctest.Provider
 	store    *faulty
 	limit    ratelimit.Limit // of each address, of the services that start now
 	// Services like the first one. One cannot reach its provider, the other one
@@ -107,16 +99,13 @@ func newContract(t *testing.T) contract {
 	for _, name := range []string{"alice", "nobody", "panic", "down", "hasty", "refused", "slow", "suspended"} {
 		users[name] = map[string]any{"name": name, "email": name + "@example.com"}
 	}
-	idp, err := provider.New(provider.Options{Issuer: contractIssuer, Audience: "dropgate", Users: users})
-	if err != nil {
-		t.Fatal(err)
-	}
+	idp := oidctest.New(t, provider.Options{Issuer: contractIssuer, Users: users})
 	c := contract{doc: doc, provider: idp, store: &faulty{
 		Store: session.NewMemory(session.Limits{Idle: idle, Lifetime: lifetime, Now: time.Now}),
 	}}
 	var h http.Handler
 	c.server, h = c.serve(t, func(o auth.OIDCConfig) *auth.OIDC {
-		idp.AddClient(provider.Client{ID: oidcClient, Secret: clienttoken.NewSecret(oidcSecret), RedirectURIs: []string{o.Origin + "/auth/callback"}})
+		idp.AddClient(oidctest.Client(o.Origin))
 		return auth.NewOIDC(o)
 	})
 	c.routes, _ = h.(chi.Routes)
@@ -155,14 +144,14 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 	world := contractWorld{customer}
 	registry := prometheus.NewRegistry()
 	keys := auth.NewKeySet(auth.KeySetConfig{
-		Issuer: contractIssuer, Transport: direct{c.provider}, Logger: zerolog.Nop(), Registerer: registry,
+		Issuer: contractIssuer, Transport: c.provider.Transport(), Logger: zerolog.Nop(), Registerer: registry,
 	})
 	server := httptest.NewUnstartedServer(nil)
 	mode := oidc(auth.OIDCConfig{
 		Claims: []string{"name", "email", "dwolla_customer"},
 		Issuer: contractIssuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
 		Scopes: []string{"openid"}, UserClaim: "sub", Origin: "http://" + server.Listener.Addr().String(),
-		SameSite: http.SameSiteStrictMode, Sessions: c.store, Keys: keys, Transport: direct{c.provider}, Registerer: registry,
+		SameSite: http.SameSiteStrictMode, Sessions: c.store, Keys: keys, Transport: c.provider.Transport(), Registerer: registry,
 	})
 	h, err := handler.New(handler.Config{
 		Now:         time.Now,

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
@@ -30,8 +30,8 @@ const (
 	idle     = 15 * time.Minute
 	lifetime = 8 * time.Hour
 
-	oidcClient = "dropgate-at-the-provider"
-	oidcSecret = "the secret: +%/of this service at the provider"
+	oidcClient = oidctest.ClientID
+	oidcSecret = oidctest.ClientSecret
 
 	nameless = "nameless" // has no email address
 )
@@ -42,7 +42,7 @@ type signIn struct {
 	store  *faulty
 	edit   func(*auth.OIDCConfig)
 	issuer string
-	idp    *provider.Provider
+	idp    *oidctest.Provider
 	wire   *wire // from the service to the provider
 }
 
@@ -68,13 +68,9 @@ func configured(edit func(*auth.OIDCConfig)) func(*signIn) {
 }
 
 func (w *world) startProvider() {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.idp.ServeHTTP(rw, r) }))
-	w.issuer = "http://" + server.Listener.Addr().String()
 	w.wire = &wire{secrets: w.tokens}
 	w.tokens.add(oidcSecret)
-	var err error
-	w.idp, err = provider.New(provider.Options{
-		Issuer: w.issuer,
+	w.idp = oidctest.New(w.tb, provider.Options{
 		Users: map[string]map[string]any{
 			alice:    {"dwolla_customer": alicesID, "name": "Alice A.", "email": "alice@example.com"},
 			bob:      {"dwolla_customer": bobsID, "name": "Bob B.", "email": "bob@example.com"},
@@ -83,21 +79,12 @@ func (w *world) startProvider() {
 		Clients:   []provider.Client{w.registration()},
 		Transport: &wire{secrets: w.tokens},
 	})
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	server.Start()
-	w.tb.Cleanup(server.Close)
+	w.issuer = w.idp.Issuer
 }
 
 // registration is how the provider knows the service.
 func (w *world) registration() provider.Client {
-	return provider.Client{
-		ID: oidcClient, Secret: clienttoken.NewSecret(oidcSecret),
-		RedirectURIs:           []string{w.url + w.base + "/auth/callback"},
-		PostLogoutRedirectURIs: []string{w.url + "/"},
-		BackChannelLogoutURI:   w.url + w.base + "/auth/backchannel-logout",
-	}
+	return oidctest.Client(w.url + w.base)
 }
 
 func (w *world) oidcConfig(c handler.Config, logger zerolog.Logger) auth.OIDCConfig {

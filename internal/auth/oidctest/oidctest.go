@@ -130,21 +130,23 @@ func (p *Provider) SignIn(browser *http.Client, at, user string) *http.Response 
 	if err != nil {
 		p.tb.Fatal(err)
 	}
-	form, ok := Form(string(page), user)
+	form, ok := Form(string(page))
 	if !ok {
 		p.tb.Fatalf("%s leads to %s, not to the login page: %s %s", at, resp.Request.URL, resp.Status, page)
 	}
+	form.Set("user", user)
 	return p.send(browser, http.MethodPost, p.Issuer+"/login", form)
 }
 
-// Form returns what the button of a user on the login page sends to /login. It
-// reports false when page is not the login page.
-func Form(page, user string) (url.Values, bool) {
+// Form returns the hidden fields of the login page. A test adds "user" with a
+// name, or "cancel", and posts the form to /login. Form reports false for any
+// other page.
+func Form(page string) (url.Values, bool) {
 	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
 	if id == nil {
 		return nil, false
 	}
-	return url.Values{"id": {html.UnescapeString(id[1])}, "user": {user}}, true
+	return url.Values{"id": {html.UnescapeString(id[1])}}, true
 }
 
 func (p *Provider) send(browser *http.Client, method, at string, form url.Values) *http.Response {
