@@ -2,8 +2,8 @@ package clienttoken
 
 import "fmt"
 
-// Action is what a client token lets a drop-in component do at Dwolla, in
-// Dwolla's spelling. Values come from the constants or from [ParseAction].
+// Action is what a client token permits, in Dwolla's spelling. Values come from
+// the constants or from [ParseAction].
 type Action string
 
 // The actions that Dwolla documents for its drop-in components
@@ -31,7 +31,7 @@ const (
 )
 
 // Actions lists every action that Dwolla documents, in the order of the
-// constants. It is a fresh slice: the caller may change it.
+// constants. The caller may change the slice.
 func Actions() []Action {
 	return []Action{
 		ActionCustomerCreate,
@@ -56,12 +56,12 @@ func Actions() []Action {
 	}
 }
 
-// ParseAction returns the action with exactly that spelling. Letter case
-// counts: Dwolla documents no other form, and what nobody knows is refused.
+// ParseAction returns the action with exactly that spelling, letter case
+// included. It refuses unknown actions.
 //
-// Dwolla's pages spell one action in two ways, beneficialowners.delete and
-// beneficialowner.delete. Both are known, each is sent on as it came, and the
-// policy treats them as one (docs/decisions/0003).
+// Dwolla documents one action under two spellings: beneficialowners.delete and
+// beneficialowner.delete. Each is sent to Dwolla unchanged, and the policy treats
+// them as one (docs/decisions/0003).
 func ParseAction(s string) (Action, error) {
 	switch a := Action(s); a {
 	case ActionCustomerCreate, ActionCustomerRead, ActionCustomerUpdate,
@@ -75,13 +75,13 @@ func ParseAction(s string) (Action, error) {
 		ActionBeneficialOwnershipCertify, actionBeneficialOwnersDeleteAlternative:
 		return a, nil
 	default:
-		return "", fmt.Errorf("no action is called %.100q", s)
+		return "", fmt.Errorf("unknown action %.100q", s)
 	}
 }
 
-// needsCustomer reports whether a token for a makes no sense without a
-// Customer. Two do: there is no Customer yet when one is created, and a
-// business picks its classification before it is one.
+// needsCustomer reports whether a token for a needs a Customer. Two actions come
+// before there is one: customer.create, and reading the classifications that a
+// business chooses from.
 func (a Action) needsCustomer() bool {
 	return a != ActionCustomerCreate && a != ActionBusinessClassificationsRead
 }

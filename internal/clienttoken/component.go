@@ -2,8 +2,8 @@ package clienttoken
 
 import "fmt"
 
-// Component is a drop-in component by the name of its custom element. A policy
-// may name it in place of the actions that it asks for.
+// Component is a drop-in component, by the name of its custom element. In a
+// policy it stands for all of its actions.
 type Component string
 
 // The drop-in components of dwolla-web.js 3.0.0
@@ -22,8 +22,8 @@ const (
 	ComponentAccountOpening      Component = "dwolla-account-opening"
 )
 
-// Components lists every drop-in component in the order of the constants. It
-// is a fresh slice: the caller may change it.
+// Components lists every drop-in component in the order of the constants. The
+// caller may change the slice.
 func Components() []Component {
 	return []Component{
 		ComponentCustomerCreate,
@@ -47,11 +47,11 @@ func ParseComponent(s string) (Component, error) {
 			return c, nil
 		}
 	}
-	return "", fmt.Errorf("no drop-in component is called %.100q", s)
+	return "", fmt.Errorf("unknown drop-in component %.100q", s)
 }
 
-// Actions lists the actions that c asks for during its flow. It is empty for
-// dwolla-account-opening, whose actions Dwolla does not document.
+// Actions lists the actions that c asks for. It is empty for
+// dwolla-account-opening: Dwolla does not document its actions.
 func (c Component) Actions() []Action {
 	switch c {
 	case ComponentCustomerCreate:

@@ -2,17 +2,16 @@ package clienttoken
 
 import "time"
 
-// Customer is a Customer as far as the rules need to know it.
+// Customer is what the rules need to know about a Dwolla Customer.
 type Customer struct {
 	URL CustomerURL
-	// Status is what Dwolla said last. It is empty when nobody has been told.
+	// Status is the latest one that Dwolla reported, or empty if unknown.
 	Status CustomerStatus
-	// CorrelationID is the one that the Customer was created with. Only Dwolla
-	// itself tells it; it is empty everywhere else.
+	// CorrelationID is set only on a Customer read from Dwolla itself.
 	CorrelationID string
 }
 
-// Link says whose a Customer is.
+// Link is a user–Customer link.
 type Link struct {
 	UserID   string
 	Customer Customer
@@ -20,8 +19,7 @@ type Link struct {
 }
 
 // CustomerStatus is the state of a Customer, in Dwolla's spelling
-// (https://developers.dwolla.com/docs/customer-types). Values that Dwolla adds
-// later are kept as they come.
+// (https://developers.dwolla.com/docs/customer-types). Unknown values are kept.
 type CustomerStatus string
 
 // The documented states.
@@ -35,6 +33,6 @@ const (
 	StatusDeactivated CustomerStatus = "deactivated"
 )
 
-// Inactive reports whether a Customer in this state gets no tokens. Nobody
-// knowing the state is no reason to refuse: Dwolla refuses what it does not want.
+// Inactive reports whether a Customer in this state gets no tokens. An unknown
+// state does get them: Dwolla itself refuses the rest.
 func (s CustomerStatus) Inactive() bool { return s == StatusSuspended || s == StatusDeactivated }

@@ -1,18 +1,17 @@
-// Package clienttoken decides who gets which Dwolla client token. It is the
-// heart of the service: a reviewer who reads this package has read every rule.
+// Package clienttoken decides who gets which Dwolla client token. A security
+// reviewer who reads this package has read every rule.
 //
-// The words are [Action] and [Component] (what a drop-in component may ask
-// for), [CustomerURL] and [BeneficialOwnerURL] (for whom), [User] (who asks),
-// [Policy] (what is allowed) and [Token] (what is handed out). [Vendor.Vend]
-// holds the order of the checks, and nothing else in the service does.
+// The vocabulary: a [User] asks for an [Action] on a [CustomerURL] or a
+// [BeneficialOwnerURL]. The [Policy] says which actions are allowed.
+// [Vendor.Vend] runs the checks in order and hands out a [Token].
 //
-// What is promised here, in this order:
+// Promises, most important first:
 //
-//  1. No user ever gets a token for another user's Customer.
-//  2. No token for an action that the policy does not allow this user.
-//  3. A secret prints as a mask, whichever way it is printed.
+//  1. A user never gets a token for another user's Customer.
+//  2. A user never gets a token for an action that the policy does not allow.
+//  3. A secret always prints as a mask.
 //
-// The package never does I/O, reads no clock, no environment and no HTTP, and
-// imports no other room: what it needs from the world it asks for through the
-// two interfaces beside [Vendor].
+// The package never does I/O. It reads no clock, no environment and no HTTP,
+// and imports no other package of the service. It reaches the outside world
+// through the interfaces declared beside [Vendor].
 package clienttoken

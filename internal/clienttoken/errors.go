@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Code is the machine-readable code of an error answer, as the contract
-// spells it. The HTTP status of each is known to internal/handler alone.
+// Code is the machine-readable code of an error answer, as the HTTP contract
+// spells it. Only internal/handler knows the HTTP status of each.
 type Code string
 
-// Why a request was refused.
+// Codes for requests that the rules refuse.
 const (
 	BadRequest            Code = "BadRequest"
 	Unauthenticated       Code = "Unauthenticated"
@@ -21,34 +21,34 @@ const (
 	TooManyRequests       Code = "TooManyRequests"
 )
 
-// Why a request that may have been right could not be served.
+// Codes for requests that failed because a dependency failed.
 const (
-	UpstreamError   Code = "UpstreamError"   // Dwolla refused, or answered nonsense
-	UpstreamTimeout Code = "UpstreamTimeout" // Dwolla did not answer in time
-	Unavailable     Code = "Unavailable"     // Dwolla or a store is down or throttles us
+	UpstreamError   Code = "UpstreamError"   // Dwolla refused, or sent an unusable response
+	UpstreamTimeout Code = "UpstreamTimeout" // Dwolla did not respond in time
+	Unavailable     Code = "Unavailable"     // Dwolla or a store is down, or Dwolla throttles us
 )
 
-// Refusal is the answer to a request that the rules do not allow. It is made
-// where the rule is, passes up untouched, and is rendered once.
+// Refusal means that the rules do not allow the request. docs/errors.md
+// compares it with the other kinds of error.
 type Refusal struct {
 	Code   Code
-	Reason string // for the log only; the caller sees a fixed text for Code
+	Reason string // for the log only: the caller gets a fixed message for Code
 	// RetryAfter is when to ask again, for TooManyRequests.
 	RetryAfter time.Duration
 }
 
 func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Reason }
 
-// Failure says that a part that the answer depends on did not do its work: an
-// outage, never the caller's fault and never "not allowed".
+// Failure means that a dependency failed: an outage, not the caller's fault.
+// It never means "not allowed" or "not signed in".
 type Failure struct {
 	Code            Code          // UpstreamError, UpstreamTimeout or Unavailable
-	RetryAfter      time.Duration // when to try again; zero where nobody knows
-	DwollaRequestID string        // Dwolla's X-Request-Id, where there was an answer
+	RetryAfter      time.Duration // when to try again, or zero if unknown
+	DwollaRequestID string        // Dwolla's X-Request-Id, if Dwolla responded
 	Err             error         // for the log only
-	// Mend tells the operator what to look at, for a fault that will not pass
-	// by itself; else empty. It is for the log only, as an error.
-	Mend string
+	// Remedy tells the operator how to repair a fault that does not pass by
+	// itself. It is logged as an error. Empty for all other faults.
+	Remedy string
 }
 
 func (f *Failure) Error() string {
@@ -61,10 +61,9 @@ func (f *Failure) Error() string {
 func (f *Failure) Unwrap() error { return f.Err }
 
 var (
-	// ErrNoCustomer is a directory's answer for a user to whom no Customer is
-	// linked.
+	// ErrNoCustomer is the directory's answer for a user without a Customer.
 	ErrNoCustomer = errors.New("no Customer is linked to this user")
-	// ErrUnknownCustomer is Dwolla's answer about a Customer that does not exist,
-	// or is another application's.
-	ErrUnknownCustomer = errors.New("no Customer that Dwolla knows, or another application's")
+	// ErrUnknownCustomer is Dwolla's answer for a Customer that does not exist or
+	// belongs to another application.
+	ErrUnknownCustomer = errors.New("no Customer known to Dwolla, or another application's")
 )

@@ -1,50 +1,85 @@
 package clienttoken
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Policy says which actions are allowed. The zero Policy allows nothing.
-type Policy struct {
-	allowed map[Action]bool
+// Allowed is what a [Policy] allows one user. The zero Allowed allows nothing.
+type Allowed struct {
+	// Rule names the rule that decided, for the log.
+	Rule string
+
+	actions map[Action]bool
 }
 
-// ParsePolicy makes a policy that allows all users the named actions; the name
-// of a component stands for all of its actions. Every fault is reported, and
-// an empty list is one: a service that allows nothing serves nobody.
+// NewAllowed returns an Allowed with these actions. Dwolla documents two
+// spellings of one action (see [ParseAction]): either of them allows both.
+func NewAllowed(rule string, actions ...Action) Allowed {
+	set := make(map[Action]bool, len(actions)+1)
+	for _, a := range actions {
+		set[a] = true
+	}
+	if set[ActionBeneficialOwnersDelete] || set[actionBeneficialOwnersDeleteAlternative] {
+		set[ActionBeneficialOwnersDelete] = true
+		set[actionBeneficialOwnersDeleteAlternative] = true
+	}
+	return Allowed{Rule: rule, actions: set}
+}
+
+// Allows reports whether the user may have tokens for action.
+func (a Allowed) Allows(action Action) bool { return a.actions[action] }
+
+// Actions lists the allowed actions in the order of [Actions].
+func (a Allowed) Actions() []Action {
+	return slices.DeleteFunc(Actions(), func(action Action) bool { return !a.Allows(action) })
+}
+
+// Components lists the drop-in components whose every action is allowed.
+func (a Allowed) Components() []Component {
+	return slices.DeleteFunc(Components(), func(c Component) bool {
+		actions := c.Actions()
+		return len(actions) == 0 ||
+			slices.ContainsFunc(actions, func(action Action) bool { return !a.Allows(action) })
+	})
+}
+
+// FixedPolicy is a [Policy] that allows every user the same actions. The zero
+// FixedPolicy allows nothing.
+type FixedPolicy struct{ allowed Allowed }
+
+// For implements Policy.
+func (p FixedPolicy) For(context.Context, User) (Allowed, error) { return p.allowed, nil }
+
+// ParsePolicy reads the value of ALLOWED_ACTIONS: names of actions, and names
+// of components, which stand for all of their actions. It reports every fault.
+// An empty list is a fault.
 //
-// customer.transfers.send cannot be allowed: such a token moves money, and its
-// amount and destination would come from the browser.
-func ParsePolicy(names []string) (Policy, error) {
-	p := Policy{allowed: map[Action]bool{}}
+// customer.transfers.send cannot be allowed: such a token moves money, and the
+// browser would choose the amount and the destination.
+func ParsePolicy(names []string) (FixedPolicy, error) {
+	var allowed []Action
 	var faults []error
 	for _, name := range names {
 		actions, err := actionsNamed(strings.TrimSpace(name))
 		if err != nil {
 			faults = append(faults, err)
 		}
-		for _, a := range actions {
-			p.allowed[a] = true
-		}
+		allowed = append(allowed, actions...)
 	}
 	if len(names) == 0 {
-		faults = append(faults, errors.New("no action or component is named, so nothing would be allowed"))
+		faults = append(faults, errors.New("name at least one action or component: otherwise nothing would be allowed"))
 	}
 	if err := errors.Join(faults...); err != nil {
-		return Policy{}, err
+		return FixedPolicy{}, err
 	}
-	// One action, two documented spellings (see ParseAction).
-	if p.allowed[ActionBeneficialOwnersDelete] || p.allowed[actionBeneficialOwnersDeleteAlternative] {
-		p.allowed[ActionBeneficialOwnersDelete] = true
-		p.allowed[actionBeneficialOwnersDeleteAlternative] = true
-	}
-	return p, nil
+	return FixedPolicy{NewAllowed("ALLOWED_ACTIONS", allowed...)}, nil
 }
 
-// actionsNamed returns the actions that one word of a policy stands for.
+// actionsNamed returns the actions that an action or component name stands for.
 func actionsNamed(name string) ([]Action, error) {
 	var actions []Action
 	if a, err := ParseAction(name); err == nil {
@@ -59,7 +94,7 @@ func actionsNamed(name string) ([]Action, error) {
 	case len(actions) == 0:
 		return nil, fmt.Errorf("%s cannot be allowed: Dwolla does not document its actions", name)
 	case slices.Contains(actions, ActionCustomerTransfersSend):
-		return nil, fmt.Errorf("%s cannot be allowed: %s moves money, and a payment's amount and destination must not come from a browser",
+		return nil, fmt.Errorf("%s cannot be allowed: %s moves money, and a browser must not choose the amount and destination of a payment",
 			name, ActionCustomerTransfersSend)
 	}
 	return actions, nil
@@ -74,24 +109,4 @@ func commaSeparated[T ~string](words []T) string {
 		b.WriteString(string(w))
 	}
 	return b.String()
-}
-
-// Allows reports whether user may have tokens for action. What was not allowed
-// explicitly is not allowed. The answer is the same for every user until rules
-// by claim exist.
-func (p Policy) Allows(_ User, action Action) bool { return p.allowed[action] }
-
-// Actions lists what user may have tokens for, in the order of [Actions].
-func (p Policy) Actions(user User) []Action {
-	return slices.DeleteFunc(Actions(), func(a Action) bool { return !p.Allows(user, a) })
-}
-
-// Components lists the drop-in components whose every action user may have
-// tokens for.
-func (p Policy) Components(user User) []Component {
-	return slices.DeleteFunc(Components(), func(c Component) bool {
-		actions := c.Actions()
-		return len(actions) == 0 ||
-			slices.ContainsFunc(actions, func(a Action) bool { return !p.Allows(user, a) })
-	})
 }

@@ -6,22 +6,21 @@ import (
 	"fmt"
 )
 
-// mask is what a secret prints as.
 const mask = "[secret]"
 
-// Secret is a string that does not print: every verb of fmt, encoding/json,
-// encoding.TextMarshaler and zerolog show a mask. Only [Secret.Reveal] gives
+// Secret is a string that never prints. Every fmt verb, encoding/json,
+// encoding.TextMarshaler and zerolog show a mask. Only [Secret.Reveal] returns
 // the value. The zero Secret is empty.
 type Secret struct {
-	// A pointer, because fmt does not call methods on the unexported fields of
-	// a struct that it prints by reflection; it then shows an address.
+	// A pointer: if a Secret is an unexported field of another struct, fmt ignores
+	// the methods below and prints this address.
 	value *string
 }
 
 // NewSecret hides s.
 func NewSecret(s string) Secret { return Secret{value: &s} }
 
-// Reveal returns the value in the clear, for the one place that has to send it.
+// Reveal returns the value in the clear, for the code that has to send it.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -29,13 +28,13 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsZero reports whether there is no value to hide.
+// IsZero reports whether the value is empty.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String returns the mask.
 func (s Secret) String() string { return mask }
 
-// Format prints the mask for every verb, %#v and %x included.
+// Format prints the mask for every verb, including %#v and %x.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
 
 // MarshalJSON returns the mask as a JSON string.
@@ -44,15 +43,15 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + mask + `"`),
 // MarshalText returns the mask.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 
-// UnmarshalText takes the value from a configuration source. It never fails.
+// UnmarshalText sets the value. It never fails.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil
 }
 
-// Fingerprint is the first 64 bits of the value's SHA-256 in hexadecimal. It
-// tells one secret from another in a log and cannot be turned back into the
-// value of a token, whose entropy is far above 64 bits.
+// Fingerprint is the first 64 bits of the value's SHA-256, in hexadecimal. It
+// identifies a token in a log. A token has far more than 64 bits of entropy, so
+// the fingerprint does not reveal it.
 func (s Secret) Fingerprint() string {
 	sum := sha256.Sum256([]byte(s.Reveal()))
 	return hex.EncodeToString(sum[:8])

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Environment is one of Dwolla's two, which share nothing: a Customer of one
-// does not exist in the other.
+// Environment is one of Dwolla's two environments. They share no data.
 type Environment string
 
 // Dwolla's environments.
@@ -22,22 +21,21 @@ const (
 	productionHost = "api.dwolla.com"
 )
 
-// API is the Dwolla API that this service serves: the root that requests go to
-// and that canonical URLs are written with. The zero API knows no URL.
+// API is the Dwolla API behind this service. Its root is part of every canonical
+// URL. The zero API accepts no URL.
 type API struct {
-	root string // "https://api-sandbox.dwolla.com", without a slash at the end
-	// known are the roots under which a Customer may be named, without scheme:
-	// Dwolla's public host of the environment and, where one is configured,
-	// the other root. A drop-in component writes the public host even when the
+	root string // such as "https://api-sandbox.dwolla.com", without a final slash
+	// known lists the accepted roots, without scheme: Dwolla's public host and the
+	// configured root. A drop-in component writes the public host even if the
 	// service itself talks to an emulator.
 	known []string
 }
 
-// NewAPI returns the API of env. A baseURL that is not empty replaces its root
-// (an emulator, a gateway): an absolute http or https URL without user info,
-// query, fragment, escapes or "..". Production refuses a baseURL that is not
-// https: the application's secret would travel in the clear. The other
-// environment's host is refused too.
+// NewAPI returns the API of env. A non-empty baseURL replaces its root, for an
+// emulator or a gateway. It must be an absolute http or https URL without user
+// info, query, fragment, escapes or "..", and must not be the other environment's
+// host. Production requires https: plain http would expose the application's
+// secret.
 func NewAPI(env Environment, baseURL string) (API, error) {
 	host, other := sandboxHost, productionHost
 	switch env {
@@ -56,34 +54,33 @@ func NewAPI(env Environment, baseURL string) (API, error) {
 	case err != nil:
 		return API{}, fmt.Errorf("base URL: %w", err)
 	case env == Production && !strings.HasPrefix(root, "https://"):
-		return API{}, errors.New("base URL: production needs https")
+		return API{}, errors.New("base URL: production requires https")
 	case rest == "" || rest[0] == '/' || rest[0] == ':':
-		return API{}, fmt.Errorf("base URL: %.100q names no host", baseURL)
+		return API{}, fmt.Errorf("base URL: %.100q has no host", baseURL)
 	case strings.HasPrefix(strings.ToLower(rest)+"/", other+"/"):
-		return API{}, fmt.Errorf("base URL: %.100q is not of the %s environment", baseURL, env)
+		return API{}, fmt.Errorf("base URL: %.100q does not belong to the %s environment", baseURL, env)
 	case strings.Contains(rest, "..") || strings.Contains(rest+"/", "//"):
-		return API{}, fmt.Errorf("base URL: %.100q holds \"..\" or an empty path segment", baseURL)
+		return API{}, fmt.Errorf("base URL: %.100q contains \"..\" or an empty path segment", baseURL)
 	}
-	if _, err := url.Parse(root); err != nil { // a port that is none, a bracket too many
+	if _, err := url.Parse(root); err != nil { // such as a port that is not a number
 		return API{}, fmt.Errorf("base URL: %w", err)
 	}
 	return API{root: root, known: []string{host, rest}}, nil
 }
 
-// Root is the URL that API paths are appended to, without a slash at the end.
+// Root is the base of all API paths, without a final slash.
 func (a API) Root() string { return a.root }
 
-// CustomerURL names one Customer of one API in the canonical form: the API's
-// own root and the id in lower case. Two are equal (==) exactly when they name
-// the same Customer. The zero value names none.
+// CustomerURL is the canonical URL of a Customer: the API's root and the id in
+// lower case. Two are equal (==) exactly if they name the same Customer. The zero
+// value names no Customer.
 type CustomerURL struct{ href, id string }
 
-// ParseCustomerURL reads the URL of a Customer of api from an untrusted source.
-// The scheme (http or https), letter case and one slash at the end do not
-// matter, since what is sent on is the canonical form. Everything else does:
-// another host or port, another environment, user info, a query, a fragment,
-// "..", an escape, an id that is no UUID are errors. The raw string is matched
-// as it is, never decoded, so there is nothing to be decoded twice.
+// ParseCustomerURL parses the URL of a Customer from an untrusted source. The
+// scheme (http or https), letter case and one final slash do not matter. Every
+// other difference is an error: host, port, environment, user info, query,
+// fragment, "..", an escape, or an id that is not a UUID. It matches raw without
+// decoding it, so double decoding cannot occur.
 func ParseCustomerURL(api API, raw string) (CustomerURL, error) {
 	id, err := api.resourceID("customers", raw)
 	if err != nil {
@@ -92,8 +89,7 @@ func ParseCustomerURL(api API, raw string) (CustomerURL, error) {
 	return CustomerURL{href: api.root + "/customers/" + id, id: id}, nil
 }
 
-// ParseCustomerID returns the Customer of api with that id, a UUID in any
-// letter case.
+// ParseCustomerID returns the Customer with that id, a UUID in any letter case.
 func ParseCustomerID(api API, id string) (CustomerURL, error) {
 	if api.root == "" || !isUUID(id) {
 		return CustomerURL{}, fmt.Errorf("%.100q is not the id of a Customer", id)
@@ -102,8 +98,7 @@ func ParseCustomerID(api API, id string) (CustomerURL, error) {
 	return CustomerURL{href: api.root + "/customers/" + id, id: id}, nil
 }
 
-// ParseCustomer reads what may be the id or the URL of a Customer of api, as
-// people and other services write either.
+// ParseCustomer parses either the id or the URL of a Customer.
 func ParseCustomer(api API, idOrURL string) (CustomerURL, error) {
 	if strings.Contains(idOrURL, "/") {
 		return ParseCustomerURL(api, idOrURL)
@@ -120,11 +115,11 @@ func (c CustomerURL) String() string { return c.href }
 // IsZero reports whether c names no Customer.
 func (c CustomerURL) IsZero() bool { return c == CustomerURL{} }
 
-// BeneficialOwnerURL names one beneficial owner, in the same way as
-// [CustomerURL] names a Customer. It does not say whose owner it is.
+// BeneficialOwnerURL is the canonical URL of a beneficial owner, like
+// [CustomerURL]. It does not name the owner's Customer.
 type BeneficialOwnerURL struct{ href string }
 
-// ParseBeneficialOwnerURL reads the URL of a beneficial owner with the rules of
+// ParseBeneficialOwnerURL parses the URL of a beneficial owner by the rules of
 // [ParseCustomerURL].
 func ParseBeneficialOwnerURL(api API, raw string) (BeneficialOwnerURL, error) {
 	id, err := api.resourceID("beneficial-owners", raw)
@@ -134,8 +129,8 @@ func ParseBeneficialOwnerURL(api API, raw string) (BeneficialOwnerURL, error) {
 	return BeneficialOwnerURL{href: api.root + "/beneficial-owners/" + id}, nil
 }
 
-// ParseBeneficialOwnerID returns the beneficial owner with that id, a UUID in
-// any letter case.
+// ParseBeneficialOwnerID returns the beneficial owner with that id, a UUID in any
+// letter case.
 func ParseBeneficialOwnerID(api API, id string) (BeneficialOwnerURL, error) {
 	if api.root == "" || !isUUID(id) {
 		return BeneficialOwnerURL{}, fmt.Errorf("%.100q is not the id of a beneficial owner", id)
@@ -149,8 +144,7 @@ func (o BeneficialOwnerURL) String() string { return o.href }
 // IsZero reports whether o names no beneficial owner.
 func (o BeneficialOwnerURL) IsZero() bool { return o == BeneficialOwnerURL{} }
 
-// resourceID returns the lower-case id at the end of raw when raw is
-// {a known root}/{collection}/{id}.
+// resourceID returns the id, in lower case, from {known root}/{collection}/{id}.
 func (a API) resourceID(collection, raw string) (string, error) {
 	rest, err := cutScheme(raw)
 	if err != nil {
@@ -167,20 +161,19 @@ func (a API) resourceID(collection, raw string) (string, error) {
 	return "", fmt.Errorf("%.100q is not one of the %s of %s", raw, collection, a.root)
 }
 
-// maxURLLength bounds what is read of a URL; Dwolla's own are under 100.
+// maxURLLength is in bytes. Dwolla's own URLs are shorter than 100.
 const maxURLLength = 2048
 
-// cutScheme returns raw without http:// or https://, or an error when raw has
-// neither or holds anything that a plain API URL never needs. Only ASCII is
-// left afterwards, which makes strings.EqualFold safe: Unicode folding would
-// take U+212A for a "k".
+// cutScheme removes http:// or https:// from raw. It fails without either scheme,
+// or on a character that a plain API URL never needs. The result is ASCII, so
+// strings.EqualFold is safe: with Unicode, U+212A equals "k".
 func cutScheme(raw string) (string, error) {
 	if len(raw) > maxURLLength {
 		return "", fmt.Errorf("a URL of %d bytes is too long", len(raw))
 	}
 	for _, c := range []byte(raw) {
 		if c <= ' ' || c >= 0x7f || strings.IndexByte(`%\?#@"<>`, c) >= 0 {
-			return "", fmt.Errorf("%.100q holds %q, which no URL of a Dwolla resource has", raw, c)
+			return "", fmt.Errorf("%.100q contains %q, which is not valid in the URL of a Dwolla resource", raw, c)
 		}
 	}
 	scheme, rest, found := strings.Cut(raw, "://")
@@ -192,8 +185,8 @@ func cutScheme(raw string) (string, error) {
 
 const uuidLength = len("707177c3-bf15-4e7e-b37c-55c3898d9bf4")
 
-// isUUID accepts the RFC 9562 text form in any letter case, as all ids in
-// Dwolla's documentation are.
+// isUUID accepts the RFC 9562 text form in any letter case. All ids in Dwolla's
+// documentation have it.
 func isUUID(s string) bool {
 	if len(s) != uuidLength {
 		return false

@@ -9,38 +9,38 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// User is one of the application's own users, as the sign-in names them.
+// User is a user of the application, as the sign-in identifies them.
 type User struct {
 	// ID is unique among the application's users: see [CheckUserID].
 	ID string
-	// Claims are what the sign-in says about the user, by claim name, with the
-	// values that encoding/json gives. They are shared: never change them.
+	// Claims holds the user's claims by name, as encoding/json decodes them. The
+	// map is shared: never change it.
 	Claims map[string]any
 }
 
-// What is wrong with a user id.
 var (
 	errUserIDForm   = errors.New("the user id is not 1 to 255 printable characters")
 	errUserIDSpaces = errors.New("the user id begins or ends with a space")
 	errUserIDNFC    = errors.New("the user id is not in Unicode normalization form C (NFC): two spellings would be two users")
 )
 
-// ValidUserID reports whether id can be a user's: see [CheckUserID].
+// ValidUserID reports whether [CheckUserID] accepts id.
 func ValidUserID(id string) bool { return CheckUserID(id) == nil }
 
-// StorableUserID reports whether a row of an earlier version may have the id: 1 to
-// 255 printable characters.
+// StorableUserID reports whether an earlier version may have stored id: 1 to 255
+// printable characters.
 func StorableUserID(id string) bool {
 	unfit := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 	return id != "" && utf8.RuneCountInString(id) <= 255 && !strings.ContainsFunc(id, unfit)
 }
 
-// CheckUserID returns nil for an id that can be a user's, or says what is wrong
-// with it. An id is 1 to 255 printable characters in Unicode normalization form C
-// (UAX #15), without a space at either end and without characters that nobody
-// sees. It is written to logs and databases, and operators type it: two ids that
-// look the same would be two users. A JSON decoder puts U+FFFD in the place of
-// what is no UTF-8, so two ids could become one: it is refused.
+// CheckUserID accepts an id of 1 to 255 printable characters in Unicode
+// normalization form C (UAX #15), without a space at either end and without
+// invisible characters. Operators read and type ids, so two ids that look alike
+// would be mistaken for one user.
+//
+// It refuses U+FFFD: a JSON decoder substitutes it for invalid UTF-8, so two ids
+// could become one.
 func CheckUserID(id string) error {
 	if id == "" || utf8.RuneCountInString(id) > 255 {
 		return errUserIDForm
@@ -59,32 +59,29 @@ func CheckUserID(id string) error {
 	return nil
 }
 
-// UserIDs is how an application's user ids are compared. The zero UserIDs
-// compares them byte by byte.
+// UserIDs says how to compare user ids. The zero UserIDs compares them byte by
+// byte.
 type UserIDs struct {
-	// Emails says that the ids are e-mail addresses, which people write with
-	// capitals or without.
+	// Emails means that the ids are e-mail addresses: letter case does not matter.
 	Emails bool
 }
 
-// UserIDsOf returns how ids of that claim are compared: email without regard to
-// capitals, all others byte by byte.
+// UserIDsOf returns the comparison for ids of a claim: email ignores letter case.
 func UserIDsOf(claim string) UserIDs { return UserIDs{Emails: claim == "email"} }
 
-// Canonical returns the form in which id is stored and compared, byte by byte.
+// Canonical returns the form in which id is stored and compared byte by byte.
 //
-// Of an e-mail address it is the one without capitals. A letter beyond ASCII loses
-// its capital where Unicode has one pair of the two and no third, such as Ü and ü.
-// All others stay: folding them would make one user of two, as of ſ and s, or
-// of İ and i.
+// For an e-mail address this is lower case. A letter beyond ASCII changes only if
+// Unicode pairs exactly two letters, such as Ü and ü. The others stay, because
+// folding ſ to s or İ to i would merge two users.
 func (u UserIDs) Canonical(id string) string {
 	if !u.Emails {
 		return id
 	}
-	return strings.Map(small, id)
+	return strings.Map(lowerCase, id)
 }
 
-// Check is [CheckUserID], and returns the id in its canonical form.
+// Check is [CheckUserID], and returns id in its canonical form.
 func (u UserIDs) Check(id string) (string, error) {
 	if err := CheckUserID(id); err != nil {
 		return "", err
@@ -92,7 +89,8 @@ func (u UserIDs) Check(id string) (string, error) {
 	return u.Canonical(id), nil
 }
 
-func small(r rune) rune {
+// lowerCase implements [UserIDs.Canonical] for one letter.
+func lowerCase(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
 			return r + 'a' - 'A'

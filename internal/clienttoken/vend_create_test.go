@@ -48,7 +48,7 @@ func TestCreationsArePaidForOnceDwollaHasMadeTheToken(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.Creations, w.dwolla.createErr = &row.purse, row.dwolla
-			vended, err := w.Vend(t.Context(), carol, create)
+			vended, err := w.Vend(t.Context(), carol, create, noCause)
 			if (err == nil) != (row.vended == 1) || vended.Token.IsZero() == (row.vended == 1) {
 				t.Errorf("vended: %v, %v", !vended.Token.IsZero(), err)
 			}

@@ -64,7 +64,7 @@ func (e *enrollment) wasAsked(t *testing.T, want ...string) {
 func TestVendEnrollsTheCustomerThatTheUserHasJustCreated(t *testing.T) {
 	w, e := enrolling(t)
 	for _, s := range spellings("api-sandbox.dwolla.com", "customers", nobodysID) {
-		vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: s.url})
+		vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: s.url}, noCause)
 		if err != nil || !vended.Enrolled || vended.Customer != customer(t, nobodysID) {
 			t.Errorf("%s: vended for %s, enrolled %v, error %v", s.url, vended.Customer, vended.Enrolled, err)
 		}
@@ -125,9 +125,9 @@ func TestVendExpectsACustomerBeforeItCanBeCreated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, e := enrolling(t)
 			e.err = want
-			_, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.create"})
+			_, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.create"}, noCause)
 			passes(t, err, want)
-			_, err = w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(nobodysID)})
+			_, err = w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(nobodysID)}, noCause)
 			passes(t, err, want)
 			if len(w.dwolla.granted) != 0 {
 				t.Errorf("Dwolla was asked for %+v", w.dwolla.granted)
@@ -153,9 +153,9 @@ func TestVendRefusesAnInactiveCustomer(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.directory.statuses = map[clienttoken.CustomerURL]clienttoken.CustomerStatus{customer(t, alicesID): status}
-		for _, action := range w.Policy.Actions(alice) {
+		for _, action := range allowedBy(t, w.Policy, alice).Actions() {
 			req := clienttoken.Request{Action: string(action)}
-			_, err := w.Vend(t.Context(), alice, req)
+			_, err := w.Vend(t.Context(), alice, req, noCause)
 			refusal, _ := errors.AsType[*clienttoken.Refusal](err)
 			if got := refusal != nil && refusal.Code == clienttoken.CustomerInactive; got != inactive {
 				t.Errorf("%s of a Customer that is %q: %v", action, status, err)
@@ -178,7 +178,7 @@ func TestLinkIsForTheUsersOwnCustomerAndForOneThatIsProven(t *testing.T) {
 	w, e := enrolling(t)
 	for user, id := range map[string]string{alice.ID: alicesID, carol.ID: nobodysID} {
 		for range 2 {
-			got, err := w.Link(t.Context(), clienttoken.User{ID: user}, customerHref(id))
+			got, err := w.LinkCustomer(t.Context(), clienttoken.User{ID: user}, customerHref(id), noCause)
 			if err != nil || got.URL != customer(t, id) {
 				t.Errorf("%s: %v, error %v", user, got.URL, err)
 			}
@@ -188,7 +188,7 @@ func TestLinkIsForTheUsersOwnCustomerAndForOneThatIsProven(t *testing.T) {
 	for user, href := range map[string]string{
 		alice.ID: customerHref(bobsID), bob.ID: customerHref(nobodysID), carol.ID: customerHref(alicesID), "dave": "https://example.com/customers/" + nobodysID,
 	} {
-		_, err := w.Link(t.Context(), clienttoken.User{ID: user}, href)
+		_, err := w.LinkCustomer(t.Context(), clienttoken.User{ID: user}, href, noCause)
 		if refusal, ok := errors.AsType[*clienttoken.Refusal](err); !ok || refusal.Code != clienttoken.CustomerMismatch {
 			t.Errorf("%s links %s: %v", user, href, err)
 		}
@@ -213,7 +213,7 @@ func TestVendBelievesWhatTheDirectoryKnowsOfANewCustomer(t *testing.T) {
 
 	w, e = enrolling(t)
 	e.enrolled = func(clienttoken.User, clienttoken.CustomerURL) { w.directory.err = context.DeadlineExceeded }
-	vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(nobodysID)})
+	vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(nobodysID)}, noCause)
 	passes(t, err, context.DeadlineExceeded)
 	if !vended.Enrolled || vended.Customer != customer(t, nobodysID) {
 		t.Error("the audit would not see that she was enrolled")

@@ -72,7 +72,7 @@ func TestVendRefusesABeneficialOwnerThatIsNoPlainURLBeforeDwollaIsAsked(t *testi
 func TestVendRefusesABeneficialOwnerOfAUserWithoutACustomer(t *testing.T) {
 	w := newWorld(t)
 	w.directory.owners[clienttoken.CustomerURL{}] = []clienttoken.BeneficialOwnerURL{owner(t, alicesOwnerID)}
-	for _, a := range w.Policy.Actions(carol) {
+	for _, a := range allowedBy(t, w.Policy, carol).Actions() {
 		w.refuses(t, carol, clienttoken.Request{
 			Action: string(a), BeneficialOwner: ownerHref(alicesOwnerID),
 		}, clienttoken.CustomerMismatch)
@@ -123,7 +123,7 @@ func TestVendPassesOnThatTheOwnersCannotBeListed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.directory.listErr = want
-			vended, err := w.Vend(t.Context(), alice, req)
+			vended, err := w.Vend(t.Context(), alice, req, noCause)
 			passes(t, err, want)
 			if len(w.dwolla.granted) != 0 {
 				t.Errorf("Dwolla was asked for %+v although nobody knows whose owner it is", w.dwolla.granted)
@@ -154,7 +154,7 @@ func TestVendPassesOnThatTheCallerWentAwayBetweenTwoCalls(t *testing.T) {
 	defer cancel()
 	w := newWorld(t)
 	w.Directory = leavingDirectory{w.directory, cancel}
-	_, err := w.Vend(ctx, alice, clienttoken.Request{Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID)})
+	_, err := w.Vend(ctx, alice, clienttoken.Request{Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID)}, noCause)
 	passes(t, err, context.Canceled)
 	if len(w.dwolla.granted) != 0 {
 		t.Error("Dwolla was asked for a token for a caller who went away")

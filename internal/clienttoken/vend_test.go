@@ -39,7 +39,7 @@ func TestVendRefusesAnotherUsersCustomer(t *testing.T) {
 
 func TestVendRefusesACustomerNamedByAUserWithoutOne(t *testing.T) {
 	w := newWorld(t)
-	for _, a := range w.Policy.Actions(carol) {
+	for _, a := range allowedBy(t, w.Policy, carol).Actions() {
 		for _, id := range []string{alicesID, nobodysID} {
 			w.refuses(t, carol, clienttoken.Request{Action: string(a), Customer: customerHref(id)}, clienttoken.CustomerMismatch)
 		}
@@ -81,7 +81,7 @@ func TestVendSendsTheRootOfTheConfiguredAPI(t *testing.T) {
 func TestVendAddsTheSessionsCustomer(t *testing.T) {
 	w := newWorld(t)
 	for user, id := range map[string]string{alice.ID: alicesID, bob.ID: bobsID} {
-		for _, a := range w.Policy.Actions(alice) {
+		for _, a := range allowedBy(t, w.Policy, alice).Actions() {
 			if a != clienttoken.ActionCustomerCreate {
 				w.vends(t, clienttoken.User{ID: user}, clienttoken.Request{Action: string(a)}, clienttoken.Grant{
 					Action: a, Customer: customer(t, id),
@@ -111,7 +111,7 @@ func TestVendRefusesCreateForAUserWithACustomer(t *testing.T) {
 
 func TestVendRefusesAUserWithoutACustomerWhereOneIsNeeded(t *testing.T) {
 	w := newWorld(t)
-	for _, a := range w.Policy.Actions(carol) {
+	for _, a := range allowedBy(t, w.Policy, carol).Actions() {
 		if a == clienttoken.ActionCustomerCreate || a == clienttoken.ActionBusinessClassificationsRead {
 			continue
 		}
@@ -146,7 +146,7 @@ func TestVendRefusesAnActionThatThePolicyDoesNotAllow(t *testing.T) {
 		for _, a := range clienttoken.Actions() {
 			w := newWorld(t)
 			w.Policy = policy(t, "customer.documents.read")
-			if w.Policy.Allows(user, a) {
+			if allowedBy(t, w.Policy, user).Allows(a) {
 				continue
 			}
 			req := clienttoken.Request{
@@ -165,7 +165,7 @@ func TestVendRefusesAnActionThatThePolicyDoesNotAllow(t *testing.T) {
 
 func TestVendAllowsNothingByDefault(t *testing.T) {
 	w := newWorld(t)
-	w.Policy = clienttoken.Policy{}
+	w.Policy = clienttoken.FixedPolicy{}
 	for _, a := range clienttoken.Actions() {
 		w.refuses(t, alice, clienttoken.Request{Action: string(a)}, clienttoken.ActionNotAllowed)
 	}
@@ -228,13 +228,13 @@ func passes(t *testing.T, got, want error) {
 func TestVendPassesOnThatTheDirectoryFailed(t *testing.T) {
 	for name, want := range ends() {
 		t.Run(name, func(t *testing.T) {
-			for _, a := range policyOfEverything(t).Actions(alice) {
+			for _, a := range allowedBy(t, policyOfEverything(t), alice).Actions() {
 				w := newWorld(t)
 				w.directory.err = want
 				req := clienttoken.Request{
 					Action: string(a), Customer: customerHref(alicesID), BeneficialOwner: ownerHref(alicesOwnerID),
 				}
-				vended, err := w.Vend(t.Context(), alice, req)
+				vended, err := w.Vend(t.Context(), alice, req, noCause)
 				passes(t, err, want)
 				if len(w.dwolla.granted)+len(w.directory.listed) != 0 {
 					t.Errorf("%s: Dwolla was called although the user's Customer is not known", a)
@@ -252,7 +252,7 @@ func TestVendPassesOnThatDwollaFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.dwolla.createErr = want
-			vended, err := w.Vend(t.Context(), alice, clienttoken.Request{Action: "customer.read"})
+			vended, err := w.Vend(t.Context(), alice, clienttoken.Request{Action: "customer.read"}, noCause)
 			passes(t, err, want)
 			if len(w.dwolla.granted) != 1 {
 				t.Errorf("Dwolla was called %d times; to try again is the client's to decide", len(w.dwolla.granted))
@@ -268,7 +268,7 @@ func TestVendPassesOnThatTheCallerWentAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := newWorld(t)
-	_, err := w.Vend(ctx, alice, clienttoken.Request{Action: "customer.read"})
+	_, err := w.Vend(ctx, alice, clienttoken.Request{Action: "customer.read"}, noCause)
 	passes(t, err, context.Canceled)
 	if len(w.dwolla.granted) != 0 {
 		t.Error("Dwolla was called for a caller who went away")
@@ -298,7 +298,7 @@ func TestVendBelievesNoCustomerBesideAnError(t *testing.T) {
 	w.vends(t, carol, clienttoken.Request{Action: "customer.create"}, clienttoken.Grant{Action: clienttoken.ActionCustomerCreate})
 
 	w.Directory = sloppyDirectory{customer: customer(t, bobsID), err: context.DeadlineExceeded}
-	vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read"})
+	vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read"}, noCause)
 	passes(t, err, context.DeadlineExceeded)
 	if !vended.Customer.IsZero() {
 		t.Errorf("the audit would see %s", vended.Customer)

@@ -38,7 +38,7 @@ func (c Claim) Customer(_ context.Context, user clienttoken.User) (clienttoken.C
 
 func (c Claim) fault(err error) *clienttoken.Failure {
 	failure := misconfigured(err)
-	failure.Mend = fmt.Sprintf("CUSTOMER_CLAIM: the claim %.100q of a user does not name a Customer of %s: it has to be a string with the id or the URL, or absent for none", c.Name, c.API.Root())
+	failure.Remedy = fmt.Sprintf("CUSTOMER_CLAIM: the claim %.100q of a user does not name a Customer of %s: it has to be a string with the id or the URL, or absent for none", c.Name, c.API.Root())
 	return failure
 }
 

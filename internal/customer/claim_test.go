@@ -112,8 +112,8 @@ func TestBrokenClaimFailsClosed(t *testing.T) {
 		if text := err.Error(); !strings.Contains(text, `"dropgate_customer"`) || len(text) > 500 {
 			t.Errorf("value %.100s: the error does not name the claim, or is too long: %.600s", value, text)
 		}
-		if failure, _ := errors.AsType[*clienttoken.Failure](err); !strings.Contains(failure.Mend, `"dropgate_customer"`) {
-			t.Errorf("value %.100s: the operator reads %q", value, failure.Mend)
+		if failure, _ := errors.AsType[*clienttoken.Failure](err); !strings.Contains(failure.Remedy, `"dropgate_customer"`) {
+			t.Errorf("value %.100s: the operator reads %q", value, failure.Remedy)
 		}
 	}
 }

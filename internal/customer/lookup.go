@@ -238,12 +238,12 @@ func connectionFault(err error) *clienttoken.Failure {
 }
 
 // lookupFault is the answer when the application cannot say whose Customer it
-// is: an outage, and never "none". Mend is for what does not pass by itself.
+// is: an outage, and never "none". Remedy is for what does not pass by itself.
 func lookupFault(err error, mend string) *clienttoken.Failure {
 	return &clienttoken.Failure{
 		Code:       clienttoken.Unavailable,
 		RetryAfter: 5 * time.Second,
 		Err:        fmt.Errorf("asking the application whose Customer it is: %w", err),
-		Mend:       mend,
+		Remedy:       mend,
 	}
 }

@@ -74,8 +74,8 @@ func TestAProxysOwn404IsAnOutageToMend(t *testing.T) {
 			_, err := newLookup(t, &application{answer: answer}).Customer(t.Context(), clienttoken.User{ID: "ann"})
 			wantFailure(t, err)
 			failure, _ := errors.AsType[*clienttoken.Failure](err)
-			if !strings.Contains(failure.Mend, "CUSTOMER_LOOKUP_URL") || !strings.Contains(failure.Mend, "application/json") {
-				t.Errorf("the operator reads %q", failure.Mend)
+			if !strings.Contains(failure.Remedy, "CUSTOMER_LOOKUP_URL") || !strings.Contains(failure.Remedy, "application/json") {
+				t.Errorf("the operator reads %q", failure.Remedy)
 			}
 			wantSilent(t, err)
 		})

@@ -237,7 +237,7 @@ func TestWhatIsNoAnswerIsAnOutageAndNeverNoCustomer(t *testing.T) {
 func wantSilent(t *testing.T, err error) {
 	t.Helper()
 	failure, _ := errors.AsType[*clienttoken.Failure](err)
-	for _, text := range []string{err.Error(), failure.Mend, fmt.Sprintf("%+v", err)} {
+	for _, text := range []string{err.Error(), failure.Remedy, fmt.Sprintf("%+v", err)} {
 		for _, word := range []string{"ann", lookupToken, "evil", customerA, "html"} {
 			if strings.Contains(strings.ReplaceAll(text, "cannot", ""), word) {
 				t.Errorf("%q tells of %q", text, word)
@@ -277,7 +277,7 @@ func TestTheOperatorIsToldWhatToMend(t *testing.T) {
 	for status, word := range map[int]string{401: "CUSTOMER_LOOKUP_TOKEN", 403: "CUSTOMER_LOOKUP_TOKEN", 302: "redirect", 200: "CUSTOMER_LOOKUP_URL", 500: ""} {
 		_, err := newLookup(t, &application{answer: answer(status, "")}).Customer(t.Context(), clienttoken.User{ID: "ann"})
 		failure, ok := errors.AsType[*clienttoken.Failure](err)
-		if !ok || !strings.Contains(failure.Mend, word) || (word == "") != (failure.Mend == "") {
+		if !ok || !strings.Contains(failure.Remedy, word) || (word == "") != (failure.Remedy == "") {
 			t.Errorf("status %d: %v, want a word on %q", status, err, word)
 		}
 	}

@@ -64,7 +64,7 @@ func TestAStatusThatIsReadMeanwhileDropsTheToken(t *testing.T) {
 				ann := clienttoken.User{ID: "ann"}
 				result := make(chan error, 1)
 				go func() {
-					_, err := vendor.Vend(t.Context(), ann, clienttoken.Request{Action: "customer.read"})
+					_, err := vendor.Vend(t.Context(), ann, clienttoken.Request{Action: "customer.read"}, noCause)
 					result <- err
 				}()
 				synctest.Wait()

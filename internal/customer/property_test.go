@@ -150,7 +150,7 @@ func (s *story) OperatorUnlinks(t *rapid.T) {
 // whomever.
 func (s *story) BrowserCreates(t *rapid.T) {
 	of := s.user(t, "whose correlationId")
-	_, err := s.vendor.Vend(context.Background(), of, clienttoken.Request{Action: "customer.create"})
+	_, err := s.vendor.Vend(context.Background(), of, clienttoken.Request{Action: "customer.create"}, noCause)
 	if _, refused := errors.AsType[*clienttoken.Refusal](err); err != nil && !refused {
 		t.Fatalf("vending customer.create: %v", err)
 	}
@@ -173,7 +173,7 @@ func (s *story) BrowserCreates(t *rapid.T) {
 func (s *story) UserNames(t *rapid.T) {
 	user, url := s.user(t, "user"), s.customer(t)
 	s.tokens = nil
-	vended, err := s.vendor.Vend(context.Background(), user, clienttoken.Request{Action: "customer.read", Customer: url.String()})
+	vended, err := s.vendor.Vend(context.Background(), user, clienttoken.Request{Action: "customer.read", Customer: url.String()}, noCause)
 	if _, refused := errors.AsType[*clienttoken.Refusal](err); err != nil && !refused {
 		t.Fatalf("vending: %v", err)
 	}
@@ -284,3 +284,6 @@ func (s *story) Check(t *rapid.T) {
 		}
 	}
 }
+
+// noCause is the cause of a vend in tests.
+func noCause() clienttoken.Cause { return clienttoken.Cause{} }

@@ -99,7 +99,7 @@ func (r *Reread) ask(ctx context.Context, customer clienttoken.CustomerURL) (cli
 		return "", &clienttoken.Failure{
 			Code: clienttoken.UpstreamError,
 			Err:  fmt.Errorf("asking Dwolla for its status: %w", err),
-			Mend: "a user is linked to Customer " + customer.ID() + ", which this application does not have at Dwolla: mend the link, or check DWOLLA_ENVIRONMENT and DWOLLA_CLIENT_ID",
+			Remedy: "a user is linked to Customer " + customer.ID() + ", which this application does not have at Dwolla: mend the link, or check DWOLLA_ENVIRONMENT and DWOLLA_CLIENT_ID",
 		}
 	case err != nil:
 		return "", fmt.Errorf("asking Dwolla for its status: %w", err)

@@ -233,8 +233,8 @@ func TestAFailedReadIsTheAnswerForAMomentAndThenRepeated(t *testing.T) {
 func TestACustomerWhomDwollaDoesNotKnowGetsNothing(t *testing.T) {
 	book := &statusBook{fault: fmt.Errorf("status 404: %w", clienttoken.ErrUnknownCustomer)}
 	failure := wantStatusFailure(t, customer.NewReread(book, interval), clienttoken.UpstreamError)
-	if !errors.Is(failure, clienttoken.ErrUnknownCustomer) || !strings.Contains(failure.Mend, customerA) {
-		t.Errorf("failure %v, mend %q", failure, failure.Mend)
+	if !errors.Is(failure, clienttoken.ErrUnknownCustomer) || !strings.Contains(failure.Remedy, customerA) {
+		t.Errorf("failure %v, mend %q", failure, failure.Remedy)
 	}
 }
 

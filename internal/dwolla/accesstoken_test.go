@@ -140,7 +140,7 @@ func TestARefusedApplicationIsTriedAgainOnlyWhereANewTokenCanHelp(t *testing.T) 
 				return
 			}
 			w.wantFailure(t, err, clienttoken.UpstreamError)
-			wantSettings(t, failureOf(t, err).Mend)
+			wantSettings(t, failureOf(t, err).Remedy)
 		})
 	}
 }
@@ -175,8 +175,8 @@ func TestOtherRefusalsCostNoAccessTokenAndAreNothingToMend(t *testing.T) {
 		w := start(t)
 		w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: status, Code: "InvalidAccessToken"})
 		_, err := w.vend(t.Context())
-		if failure := failureOf(t, err); failure.Mend != "" {
-			t.Errorf("status %d: %s", status, failure.Mend)
+		if failure := failureOf(t, err); failure.Remedy != "" {
+			t.Errorf("status %d: %s", status, failure.Remedy)
 		}
 		w.wantCalls(t, emulator.OpCreateClientToken, attempts)
 		w.wantCalls(t, emulator.OpToken, 1)

@@ -160,7 +160,7 @@ func (t tried) conclusion(ctx context.Context) error {
 	}
 	failure := t.fault.failure()
 	if t.fault.Status == http.StatusUnauthorized && !t.fault.accessTokenRejected() {
-		failure.Mend = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
+		failure.Remedy = "Dwolla refuses this application: check DWOLLA_CLIENT_ID, DWOLLA_CLIENT_SECRET and DWOLLA_ENVIRONMENT, and the application's status in Dwolla's dashboard"
 	}
 	return failure
 }

@@ -31,7 +31,7 @@ func wantComeAgain(t *testing.T, errs ...error) {
 	t.Helper()
 	for _, err := range errs {
 		failure, ok := errors.AsType[*clienttoken.Failure](err)
-		if !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter < faultFor || failure.RetryAfter > maxBackOff || failure.Mend != "" {
+		if !ok || failure.Code != clienttoken.Unavailable || failure.RetryAfter < faultFor || failure.RetryAfter > maxBackOff || failure.Remedy != "" {
 			t.Errorf("got %+v", err)
 		}
 	}

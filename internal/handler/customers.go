@@ -135,7 +135,7 @@ func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWri
 			}})
 		}
 		recordOf(r).customer = customer.ID()
-		if err := writer.Link(changing(r), user, customer); err != nil {
+		if err := writer.Link(withCause(r), user, customer); err != nil {
 			if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
 				return &problem{code: refusal.Code, message: "Nothing was changed: " + refusal.Reason + ".", reason: refusal.Reason}
 			}
@@ -159,7 +159,7 @@ func deleteLink(links Links) endpoint {
 		if found, err := links.Find(r.Context(), user); err == nil { // for the audit
 			recordOf(r).customer = found.Customer.URL.ID()
 		}
-		if err := links.Unlink(changing(r), user); err != nil {
+		if err := links.Unlink(withCause(r), user); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusNoContent)

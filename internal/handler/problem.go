@@ -243,12 +243,12 @@ func (h *handler) mend(rec *record, err error) {
 		return
 	}
 	rec.dwollaRequestID = cmp.Or(failure.DwollaRequestID, rec.dwollaRequestID)
-	if failure.Mend != "" {
+	if failure.Remedy != "" {
 		h.Logger.Error().
 			Str("request_id", rec.requestID).
 			Str("dwolla_request_id", rec.dwollaRequestID).
 			Str("reason", rec.reason).
-			Msg(failure.Mend)
+			Msg(failure.Remedy)
 	}
 }
 

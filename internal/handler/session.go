@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -43,24 +42,23 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	customer, err := h.Vendor.Directory.Customer(r.Context(), session.User)
-	if err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
+	setup, err := h.Vendor.Setup(r.Context(), session.User)
+	if err != nil {
 		return err
 	}
-	recordOf(r).customer = customer.URL.ID()
+	recordOf(r).customer = setup.Customer.URL.ID()
 
 	name, _ := session.User.Claims["name"].(string)
 	email, _ := session.User.Claims["email"].(string)
 	answer := sessionResponse{
-		User:        sessionUser{ID: session.User.ID, Name: name, Email: email},
-		Environment: h.Environment,
-		Actions:     h.Vendor.Policy.Actions(session.User),
-		Components:  h.Vendor.Policy.Components(session.User),
+		User:          sessionUser{ID: session.User.ID, Name: name, Email: email},
+		Environment:   h.Environment,
+		Actions:       setup.Actions,
+		Components:    setup.Components,
+		CorrelationID: setup.CorrelationID,
 	}
-	if !customer.URL.IsZero() {
-		answer.Customer = newSessionCustomer(customer)
-	} else if h.Vendor.Enrollment != nil {
-		answer.CorrelationID = h.Vendor.Enrollment.CorrelationID(session.User)
+	if !setup.Customer.URL.IsZero() {
+		answer.Customer = newSessionCustomer(setup.Customer)
 	}
 	if !session.Expires.IsZero() {
 		expires := session.Expires.UTC()
@@ -83,7 +81,7 @@ func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
 	if err := h.validate.StructCtx(r.Context(), named); err != nil {
 		return invalidMembers(err)
 	}
-	linked, err := h.Vendor.Link(changing(r), session.User, named.Href)
+	linked, err := h.Vendor.LinkCustomer(r.Context(), session.User, named.Href, cause(r))
 	recordOf(r).customer, recordOf(r).enrolled = linked.URL.ID(), linked.Enrolled
 	if err == nil && session.Over() {
 		err = session.Ended()

@@ -68,7 +68,7 @@ func (h *handler) complete(r *http.Request) (auth.Login, error) {
 			h.callbacks.Forgive(addr)
 		}
 	}()
-	login, err := h.OIDC.Complete(r.WithContext(changing(r)))
+	login, err := h.OIDC.Complete(r.WithContext(withCause(r)))
 	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
 		refused = wrong.AfterExchange()
 	}
@@ -99,7 +99,7 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) error {
 	}
 	rec := recordOf(r)
 	rec.mode = h.OIDC.Name()
-	logout, err := h.OIDC.Logout(r.WithContext(changing(r)))
+	logout, err := h.OIDC.Logout(r.WithContext(withCause(r)))
 	rec.user = logout.User
 	setCookies(w, logout.Cookies) // also when the session has ended and its entry was not accepted
 	if err != nil {
@@ -130,7 +130,7 @@ func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) erro
 	if len(tokens) != 1 {
 		return &problem{code: clienttoken.BadRequest, message: "The form needs one logout_token.", reason: "not one logout_token"}
 	}
-	ended, err := h.OIDC.BackChannelLogout(changing(r), rec.clientIP, tokens[0])
+	ended, err := h.OIDC.BackChannelLogout(withCause(r), rec.clientIP, tokens[0])
 	if err != nil {
 		h.notices.Note(rec.clientIP)
 		return err

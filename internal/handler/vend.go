@@ -24,7 +24,7 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	vended, err := h.Vendor.Vend(changing(r), session.User, request)
+	vended, err := h.Vendor.Vend(r.Context(), session.User, request, cause(r))
 	if err == nil && session.Over() { // while Dwolla answered: the token is dropped
 		vended.Token, err = clienttoken.Token{}, session.Ended()
 	}

@@ -32,8 +32,8 @@ func wantFull(t *testing.T, w *world) {
 	key := newKey()
 	ended, err := w.Start(t.Context(), key, w.of("one more"+strings.Repeat("x", 100), ""), session.SignIn{Began: w.Now(), Once: rand.Text()})
 	failure := failureOf(t, err, w.run, "one more")
-	if ended != (session.Ended{}) || !strings.Contains(failure.Mend, "SESSION_STORE=redis") || failure.RetryAfter != time.Minute {
-		t.Fatalf("ended %v, Mend %q, RetryAfter %v", ended, failure.Mend, failure.RetryAfter)
+	if ended != (session.Ended{}) || !strings.Contains(failure.Remedy, "SESSION_STORE=redis") || failure.RetryAfter != time.Minute {
+		t.Fatalf("ended %v, Remedy %q, RetryAfter %v", ended, failure.Remedy, failure.RetryAfter)
 	}
 	w.wantGone(t, key)
 }

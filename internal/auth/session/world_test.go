@@ -327,7 +327,7 @@ func failureOf(t fataler, err error, secrets ...string) *clienttoken.Failure {
 		t.Fatalf("error %#v, want a Failure", err)
 	}
 	for _, secret := range secrets {
-		if strings.Contains(err.Error()+failure.Mend, secret) {
+		if strings.Contains(err.Error()+failure.Remedy, secret) {
 			t.Fatalf("the error tells %q: %v", secret, err)
 		}
 	}

@@ -1,9 +1,9 @@
 package clienttoken
 
-// Bytes is the memory that u refers to, in bytes. The names of its claims are the
-// same for all users.
+// Bytes estimates the memory that u refers to, in bytes. It leaves out claim
+// names, which all users share.
 func (u User) Bytes() int {
-	const header = 16 // of each text
+	const header = 16 // of each string
 	size := mapBytes(len(u.Claims)) + header + len(u.ID)
 	for _, value := range u.Claims {
 		size += header + ClaimBytes(value)
@@ -11,7 +11,7 @@ func (u User) Bytes() int {
 	return size
 }
 
-// ClaimBytes is the memory that a decoded JSON value refers to, in bytes.
+// ClaimBytes estimates the memory that a decoded JSON value refers to, in bytes.
 func ClaimBytes(value any) int {
 	const boxed = 16
 	switch value := value.(type) {
@@ -33,6 +33,6 @@ func ClaimBytes(value any) int {
 	return boxed
 }
 
-// mapBytes is the memory of a map of claims with so many members: eight of them
-// have a table of 400 bytes, and larger maps may be half empty.
+// mapBytes estimates the memory of a map of claims: 400 bytes hold eight members,
+// and a larger map may be half empty.
 func mapBytes(members int) int { return 400 + 80*max(members-8, 0) }

@@ -85,7 +85,7 @@ func owner(t rapid.TB, id string) clienttoken.BeneficialOwnerURL {
 	return o
 }
 
-func policy(t rapid.TB, names ...string) clienttoken.Policy {
+func policy(t rapid.TB, names ...string) clienttoken.FixedPolicy {
 	t.Helper()
 	p, err := clienttoken.ParsePolicy(names)
 	if err != nil {
@@ -94,8 +94,21 @@ func policy(t rapid.TB, names ...string) clienttoken.Policy {
 	return p
 }
 
+// allowedBy returns what p allows user.
+func allowedBy(t rapid.TB, p clienttoken.Policy, user clienttoken.User) clienttoken.Allowed {
+	t.Helper()
+	allowed, err := p.For(context.Background(), user)
+	if err != nil {
+		t.Fatalf("the policy for %s: %v", user.ID, err)
+	}
+	return allowed
+}
+
+// noCause stands for a request that enrolls no Customer.
+func noCause() clienttoken.Cause { return clienttoken.Cause{} }
+
 // policyOfEverything allows all that can be allowed.
-func policyOfEverything(t rapid.TB) clienttoken.Policy {
+func policyOfEverything(t rapid.TB) clienttoken.FixedPolicy {
 	t.Helper()
 	var names []string
 	for _, a := range documentedActions {
@@ -204,7 +217,7 @@ func byValue() cmp.Option {
 func (w *world) vends(t *testing.T, user clienttoken.User, req clienttoken.Request, want clienttoken.Grant) {
 	t.Helper()
 	w.dwolla.granted = nil
-	vended, err := w.Vend(t.Context(), user, req)
+	vended, err := w.Vend(t.Context(), user, req, noCause)
 	if err != nil {
 		t.Errorf("%s asking %+v: %v", user.ID, req, err)
 		return
@@ -227,7 +240,7 @@ func (w *world) refuses(
 ) *clienttoken.Vended {
 	t.Helper()
 	w.dwolla.granted = nil
-	vended, err := w.Vend(t.Context(), user, req)
+	vended, err := w.Vend(t.Context(), user, req, noCause)
 	//nolint:errorlint // a Refusal passes up untouched, so it is the error itself
 	refusal, ok := err.(*clienttoken.Refusal)
 	if !ok {
