@@ -244,6 +244,6 @@ func lookupFault(err error, mend string) *clienttoken.Failure {
 		Code:       clienttoken.Unavailable,
 		RetryAfter: 5 * time.Second,
 		Err:        fmt.Errorf("asking the application whose Customer it is: %w", err),
-		Remedy:       mend,
+		Remedy:     mend,
 	}
 }

@@ -97,8 +97,8 @@ func (r *Reread) ask(ctx context.Context, customer clienttoken.CustomerURL) (cli
 	switch {
 	case errors.Is(err, clienttoken.ErrUnknownCustomer):
 		return "", &clienttoken.Failure{
-			Code: clienttoken.UpstreamError,
-			Err:  fmt.Errorf("asking Dwolla for its status: %w", err),
+			Code:   clienttoken.UpstreamError,
+			Err:    fmt.Errorf("asking Dwolla for its status: %w", err),
 			Remedy: "a user is linked to Customer " + customer.ID() + ", which this application does not have at Dwolla: mend the link, or check DWOLLA_ENVIRONMENT and DWOLLA_CLIENT_ID",
 		}
 	case err != nil:

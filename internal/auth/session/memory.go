@@ -94,7 +94,7 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended,
 			Code:       clienttoken.Unavailable,
 			RetryAfter: sweepEvery,
 			Err:        errors.New("the memory for sessions is full"),
-			Remedy:       "there is no room for more sessions in memory: set SESSION_STORE=redis",
+			Remedy:     "there is no room for more sessions in memory: set SESSION_STORE=redis",
 		}
 	}
 	if !m.use(by.Once, now) {
