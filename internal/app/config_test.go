@@ -202,9 +202,9 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 	}
 }
 
-// TestReadmeNamesTestsThatExist keeps the table of promises true.
+// TestReadmeNamesTestsThatExist reads the table of promises in docs/README.md.
 func TestReadmeNamesTestsThatExist(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../docs/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
