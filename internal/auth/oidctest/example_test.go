@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/auth/provider"
 )
 
-// A test of a service that accepts bearer tokens and signs users in.
+// A test starts the provider, then its service.
 func ExampleNew() {
 	var t *testing.T // the test's own
 
@@ -28,6 +28,6 @@ func ExampleNew() {
 	_ = resp.Body.Close()
 
 	idp.Fail(http.StatusInternalServerError)
-	// Check what users see while the provider fails.
+	// Check the service during the outage.
 	idp.Heal()
 }

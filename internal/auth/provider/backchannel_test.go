@@ -13,11 +13,12 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
 )
 
-func TestEndUserEndsAllSessionsAndTellsEachClientOnce(t *testing.T) {
+func TestEndUserNotifiesEachClientOnce(t *testing.T) {
 	w := newWorld(t)
 	quiet := w.client("quiet")
 	quiet.BackChannelLogoutURI = ""
@@ -32,7 +33,7 @@ func TestEndUserEndsAllSessionsAndTellsEachClientOnce(t *testing.T) {
 	}
 	told := map[string]bool{}
 	for range 2 {
-		raw := <-w.told
+		raw := <-w.received
 		token, err := oidc.NewVerifier(w.issuer, oidc.NewRemoteKeySet(t.Context(), w.issuer+"/keys"),
 			&oidc.Config{SkipClientIDCheck: true}).VerifyLogout(t.Context(), raw)
 		if err != nil {
@@ -43,7 +44,7 @@ func TestEndUserEndsAllSessionsAndTellsEachClientOnce(t *testing.T) {
 		}
 		told[token.Audience[0]] = true
 	}
-	w.hearsNothing()
+	w.noLogoutToken()
 	if !told["first"] || !told["second"] {
 		t.Errorf("told: %v, want both", told)
 	}
@@ -55,15 +56,15 @@ func TestEndUserEndsAllSessionsAndTellsEachClientOnce(t *testing.T) {
 	}
 }
 
-func TestEndSessionOfAnUnknownSessionTellsNobody(t *testing.T) {
+func TestEndSessionIgnoresUnknownSessions(t *testing.T) {
 	w := newWorld(t)
 	if err := w.provider.EndSession(t.Context(), "made up"); err != nil {
 		t.Error(err)
 	}
-	w.hearsNothing()
+	w.noLogoutToken()
 }
 
-func TestEndUserSaysWhichClientsDidNotHear(t *testing.T) {
+func TestEndUserNamesClientsItCouldNotNotify(t *testing.T) {
 	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/moved" {
 			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
@@ -72,59 +73,48 @@ func TestEndUserSaysWhichClientsDidNotHear(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 	}))
 	t.Cleanup(failing.Close)
-	p, err := provider.New(provider.Options{Issuer: issuer, Users: users(), Clients: []provider.Client{
-		{ID: "deaf", BackChannelLogoutURI: failing.URL},
-		{ID: "elsewhere", BackChannelLogoutURI: failing.URL + "/moved"},
-		{ID: "gone", BackChannelLogoutURI: "http://127.0.0.1:1"},
-		{ID: "broken", BackChannelLogoutURI: ":"},
+	p := oidctest.New(t, provider.Options{Issuer: issuer, Users: users(), Clients: []provider.Client{
+		{ID: "failing", BackChannelLogoutURI: failing.URL},
+		{ID: "moved", BackChannelLogoutURI: failing.URL + "/moved"},
+		{ID: "unreachable", BackChannelLogoutURI: "http://127.0.0.1:1"},
+		{ID: "malformed", BackChannelLogoutURI: ":"},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = p.EndUser(t.Context(), "alice")
+	err := p.EndUser(t.Context(), "alice")
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"deaf", "elsewhere", "gone", "broken", "400 Bad Request", "307 Temporary Redirect"} {
+	for _, want := range []string{"failing", "moved", "unreachable", "malformed", "400 Bad Request", "307 Temporary Redirect"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: nothing of %s", err, want)
+			t.Errorf("%v does not contain %q", err, want)
 		}
 	}
 }
 
-// route posts to a path of p, and returns the status.
-func route(t *testing.T, p *provider.Provider, path string) int {
-	t.Helper()
-	w := httptest.NewRecorder()
-	p.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, http.NoBody))
-	return w.Code
-}
-
-func TestLogoutUserSaysHowItWent(t *testing.T) {
-	p, _ := inMemory(t)
+func TestLogoutUserReportsTheOutcome(t *testing.T) {
+	p, _ := unlistened(t)
 	for path, want := range map[string]int{
 		"/logout-user?user=alice":   http.StatusNoContent,
 		"/logout-user?user=mallory": http.StatusNotFound,
 	} {
-		if got := route(t, p, path); got != want {
+		if got := post(t, p, path); got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
 		}
 	}
 	p.AddClient(provider.Client{ID: "gone", BackChannelLogoutURI: "http://127.0.0.1:1"})
-	if got := route(t, p, "/logout-user?user=alice"); got != http.StatusBadGateway {
+	if got := post(t, p, "/logout-user?user=alice"); got != http.StatusBadGateway {
 		t.Errorf("with a client that is gone: %d", got)
 	}
 }
 
-// silence never answers.
-type silence struct{}
+// hanging never answers.
+type hanging struct{}
 
-func (silence) RoundTrip(r *http.Request) (*http.Response, error) {
+func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
-	return nil, errors.New("nobody answered")
+	return nil, errors.New("no answer")
 }
 
-func TestSilentClientsHoldTheBrowserForFiveSecondsInAll(t *testing.T) {
+func TestHangingClientsDelayLogoutFiveSecondsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var clients []provider.Client
 		for _, id := range []string{"first", "second"} {
@@ -132,31 +122,27 @@ func TestSilentClientsHoldTheBrowserForFiveSecondsInAll(t *testing.T) {
 				ID: id, Secret: clienttoken.NewSecret(secret), RedirectURIs: []string{issuer + "/first"}, BackChannelLogoutURI: issuer + "/backchannel",
 			})
 		}
-		p, err := provider.New(provider.Options{Issuer: issuer, Users: users(), Clients: clients, Transport: silence{}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := newBrowser(t, direct{p})
+		p, b := unlistened(t, func(o *provider.Options) { o.Clients, o.Transport = clients, hanging{} })
 		if got := redeem(t, p, b.press(b.open(authorize), "user", "alice").answer().Get("code")); got != http.StatusOK {
 			t.Fatalf("redeeming: %d", got)
 		}
-		begun := time.Now()
+		began := time.Now()
 		b.open(issuer + "/end_session").shows(signedOut)
-		if took := time.Since(begun); took != 5*time.Second {
+		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("the browser waited for %v", took)
 		}
-		begun = time.Now()
+		began = time.Now()
 		if err := p.EndUser(t.Context(), "alice"); err == nil {
 			t.Error("no error")
 		}
-		if took := time.Since(begun); took != 5*time.Second {
+		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("two clients took %v", took)
 		}
 	})
 }
 
-func TestLogoutTokenLeavesOutWhatItIsNotTold(t *testing.T) {
-	p, _ := inMemory(t)
+func TestLogoutTokenOmitsEmptyClaims(t *testing.T) {
+	p, _ := unlistened(t)
 	seen := map[any]bool{}
 	for _, c := range []struct{ user, sid string }{{"alice", ""}, {"", "a session"}, {"alice", "a session"}} {
 		token, err := p.LogoutToken("first", c.user, c.sid)

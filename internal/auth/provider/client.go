@@ -11,67 +11,66 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Client is an application with a server of its own: a confidential client of
-// the authorization code flow.
+// Client is a confidential client of the authorization code flow: an application
+// with a server.
 type Client struct {
 	ID                     string             // client_id
-	Secret                 clienttoken.Secret // shown at the token endpoint, as client_secret_basic or client_secret_post
-	RedirectURIs           []string           // where codes may be sent, to the letter
-	PostLogoutRedirectURIs []string           // where a browser may go after /end_session, to the letter
-	BackChannelLogoutURI   string             // takes logout tokens; empty: none are sent
+	Secret                 clienttoken.Secret // sent to the token endpoint as client_secret_basic or client_secret_post
+	RedirectURIs           []string           // allowed for codes; compared exactly
+	PostLogoutRedirectURIs []string           // allowed after /end_session; compared exactly
+	BackChannelLogoutURI   string             // receives logout tokens; empty: the client gets none
 }
 
-// proves reports whether secret is the client's. A client without a secret
-// cannot prove anything.
-func (c Client) proves(secret string) bool {
+// hasSecret reports whether secret is the client's. It is false for every secret
+// when the client has none.
+func (c Client) hasSecret(secret string) bool {
 	return !c.Secret.IsZero() && subtle.ConstantTimeCompare([]byte(secret), []byte(c.Secret.Reveal())) == 1
 }
 
-// registration shows a Client in the way that op wants to see it.
+// registration adapts a Client to op.Client.
 type registration struct {
 	client Client
 	issuer string
 	life   time.Duration
 }
 
-// GetID is the client_id.
+// GetID returns the client_id.
 func (r registration) GetID() string { return r.client.ID }
 
-// RedirectURIs are where codes may be sent.
+// RedirectURIs returns the addresses allowed for codes.
 func (r registration) RedirectURIs() []string { return r.client.RedirectURIs }
 
-// PostLogoutRedirectURIs are where a browser may go after /end_session.
+// PostLogoutRedirectURIs returns the addresses allowed after /end_session.
 func (r registration) PostLogoutRedirectURIs() []string { return r.client.PostLogoutRedirectURIs }
 
-// ApplicationType is web: a client that can keep a secret. Only for such a one
-// op allows a redirect URI with http.
+// ApplicationType is web. Only web clients may have an http redirect URI with op.
 func (r registration) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
 
-// AuthMethod is client_secret_basic; op then takes client_secret_post as well.
+// AuthMethod is client_secret_basic. op then accepts client_secret_post as well.
 func (r registration) AuthMethod() oidc.AuthMethod { return oidc.AuthMethodBasic }
 
-// ResponseTypes is code alone.
+// ResponseTypes contains only code.
 func (r registration) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
 
-// GrantTypes is authorization_code alone.
+// GrantTypes contains only authorization_code.
 func (r registration) GrantTypes() []oidc.GrantType { return []oidc.GrantType{oidc.GrantTypeCode} }
 
-// LoginURL is where the browser goes with an authorization request.
+// LoginURL returns the login page for an authorization request.
 func (r registration) LoginURL(id string) string { return r.issuer + "/login?id=" + id }
 
-// AccessTokenType is opaque: access tokens are for /userinfo and nobody else.
+// AccessTokenType is opaque: only /userinfo reads access tokens.
 func (r registration) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }
 
-// IDTokenLifetime is that of every token here.
+// IDTokenLifetime returns the life of every token here.
 func (r registration) IDTokenLifetime() time.Duration { return r.life }
 
-// DevMode is off: redirect URIs are as strict as they can be.
+// DevMode is off, so that op checks redirect URIs strictly.
 func (r registration) DevMode() bool { return false }
 
 // RestrictAdditionalIdTokenScopes restricts nothing.
-func (r registration) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive,staticcheck // the spelling is op's
+func (r registration) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive,staticcheck // op's spelling
 	return slices.Clone[[]string]
 }
 

@@ -11,20 +11,20 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// retiredKeys is how many old keys are remembered.
-const retiredKeys = 10
+// maxRetired is how many old keys verify an id_token_hint.
+const maxRetired = 10
 
-// keyring holds the one key that signs and is published, and the public part of
-// some before it.
-type keyring struct {
-	mu        sync.Mutex
-	current   jose.JSONWebKey   // private
-	retired   []jose.JSONWebKey // the newest first
-	rotations int
-	fetches   int
+// signingKeys holds the current key, which signs and is published, and the
+// public part of retired ones.
+type signingKeys struct {
+	mu      sync.Mutex
+	current jose.JSONWebKey   // private
+	retired []jose.JSONWebKey // newest first
+	made    int
+	fetches int
 }
 
-func (k *keyring) rotate() error {
+func (k *signingKeys) rotate() error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return fmt.Errorf("making a key: %w", err)
@@ -34,48 +34,48 @@ func (k *keyring) rotate() error {
 }
 
 // use signs with key from now on.
-func (k *keyring) use(key *rsa.PrivateKey) {
+func (k *signingKeys) use(key *rsa.PrivateKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.rotations > 0 {
+	if k.made > 0 {
 		k.retired = slices.Insert(k.retired, 0, k.current.Public())
-		k.retired = k.retired[:min(len(k.retired), retiredKeys)]
+		k.retired = k.retired[:min(len(k.retired), maxRetired)]
 	}
-	k.rotations++
+	k.made++
 	k.current = jose.JSONWebKey{
-		Key: key, KeyID: fmt.Sprintf("key-%d", k.rotations), Algorithm: string(jose.RS256), Use: "sig",
+		Key: key, KeyID: fmt.Sprintf("key-%d", k.made), Algorithm: string(jose.RS256), Use: "sig",
 	}
 }
 
-func (k *keyring) key() jose.JSONWebKey {
+func (k *signingKeys) key() jose.JSONWebKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.current
 }
 
-// remembered is the current key and those before it.
-func (k *keyring) remembered() []jose.JSONWebKey {
+// all returns the current key and the retired ones.
+func (k *signingKeys) all() []jose.JSONWebKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return append([]jose.JSONWebKey{k.current.Public()}, k.retired...)
 }
 
-// fetch is the key set for somebody who asked for it over HTTP.
-func (k *keyring) fetch() jose.JSONWebKeySet {
+// fetch returns the published key set and counts the request.
+func (k *signingKeys) fetch() jose.JSONWebKeySet {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.fetches++
 	return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.current.Public()}}
 }
 
-func (k *keyring) fetched() int {
+func (k *signingKeys) fetchCount() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.fetches
 }
 
-// sign makes a JWT of that type out of claims.
-func (k *keyring) sign(typ jose.ContentType, claims any) (string, error) {
+// sign returns a JWT with the claims and this typ header.
+func (k *signingKeys) sign(typ jose.ContentType, claims any) (string, error) {
 	options := (&jose.SignerOptions{}).WithType(typ)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: k.key()}, options)
 	if err != nil {
@@ -88,21 +88,20 @@ func (k *keyring) sign(typ jose.ContentType, claims any) (string, error) {
 	return token, nil
 }
 
-// webKey shows a key in the way that op wants to see it.
+// webKey adapts a key to op.SigningKey and op.Key.
 type webKey struct{ jwk jose.JSONWebKey }
 
-// ID is the kid.
+// ID returns the kid.
 func (k webKey) ID() string { return k.jwk.KeyID }
 
-// Algorithm is RS256.
+// Algorithm is RS256. It belongs to op.Key.
 func (k webKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 
-// SignatureAlgorithm is RS256 too: op has one name for it in a key that signs,
-// and another one in a key that verifies.
+// SignatureAlgorithm is RS256. It belongs to op.SigningKey.
 func (k webKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
 
 // Use is "sig".
 func (k webKey) Use() string { return k.jwk.Use }
 
-// Key is the key itself.
+// Key returns the key itself.
 func (k webKey) Key() any { return k.jwk.Key }

@@ -10,8 +10,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// pages are the two that there are. Neither has a script or a style, and what
-// a user is called reaches them through html/template only.
+// pages contain only HTML. html/template escapes the users' names.
 const pages = `
 {{define "head"}}<!DOCTYPE html>
 <html lang="en">
@@ -23,7 +22,7 @@ const pages = `
 {{end}}
 
 {{define "login"}}{{template "head"}}
-<p>{{.Client}} asks who you are. There are no passwords here: you are whoever you say.</p>
+<p>{{.Client}} asks you to sign in. This demo has no passwords: choose any user.</p>
 <form method="post" action="login">
 <input type="hidden" name="id" value="{{.ID}}">
 {{range .Users}}<p><button name="user" value="{{.}}">Sign in as {{.}}</button></p>
@@ -40,12 +39,11 @@ and <code>curl -X POST {{.Issuer}}/rotate</code> replaces the key.</p>
 {{end}}
 `
 
-// pagePolicy lets a page do nothing but post its form. It leaves form-action
-// out: a browser holds the redirect that answers the form against it too, and
-// that one goes to the client.
+// pagePolicy allows nothing but the form. It sets no form-action: browsers apply
+// it to the redirect after the form too, and that leads to the client.
 const pagePolicy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// show writes one of the pages.
+// show writes a page.
 func (p *Provider) show(w http.ResponseWriter, page string, data any) {
 	var text bytes.Buffer
 	if err := p.pages.ExecuteTemplate(&text, page, data); err != nil {
@@ -60,15 +58,15 @@ func (p *Provider) show(w http.ResponseWriter, page string, data any) {
 	_, _ = w.Write(text.Bytes())
 }
 
-// login is where a browser comes with an authorization request: to the page,
-// or past it when the browser is signed in.
-func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
+// serveLogin answers a pending authorization request. It shows the login page
+// unless the browser's session already answers the request.
+func (p *Provider) serveLogin(w http.ResponseWriter, r *http.Request) {
 	asked, pending := p.store.request(r.FormValue("id"))
 	if !pending {
-		http.Error(w, over().Error(), http.StatusBadRequest)
+		http.Error(w, errSignInOver.Error(), http.StatusBadRequest)
 		return
 	}
-	if in, ok := p.browser(r); ok && asked.answeredBy(in) {
+	if in, ok := p.sessionOf(r); ok && asked.answeredBy(in) {
 		p.proceed(w, r, asked, in)
 		return
 	}
@@ -82,11 +80,11 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// signIn is the page's form.
-func (p *Provider) signIn(w http.ResponseWriter, r *http.Request) {
+// serveSignIn takes the form of the login page.
+func (p *Provider) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	asked, pending := p.store.request(r.PostFormValue("id"))
 	if !pending {
-		http.Error(w, over().Error(), http.StatusBadRequest)
+		http.Error(w, errSignInOver.Error(), http.StatusBadRequest)
 		return
 	}
 	if r.PostForm.Has("cancel") {
@@ -94,13 +92,13 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user := r.PostFormValue("user")
-	if err := p.knows(user); err != nil {
+	if err := p.checkUser(user); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	// Another user's session stays until its time is over: the clients that it
-	// was used for are still to hear of its end.
-	in, ok := p.browser(r)
+	// Another user's session in this browser is kept until it expires: EndUser
+	// still needs its list of clients.
+	in, ok := p.sessionOf(r)
 	if ok && in.user == user {
 		in, ok = p.store.renewSession(in.sid)
 	} else {
@@ -114,7 +112,7 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, asked, in)
 }
 
-// proceed hands the answered request back to op, which makes the code.
+// proceed returns the answered request to op, which issues the code.
 func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, asked request, in session) {
 	p.store.answer(asked.id, in)
 	ctx := op.ContextWithIssuer(r.Context(), p.options.Issuer)

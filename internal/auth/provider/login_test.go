@@ -18,16 +18,11 @@ const (
 	signedOut = "You are signed out."
 )
 
-func TestLoginPageHasAButtonForEachUserAndNoScript(t *testing.T) {
+func TestLoginPageListsUsersWithoutScript(t *testing.T) {
 	all := users()
 	all[`<script>"`] = nil
-	p, err := provider.New(provider.Options{Issuer: issuer, Users: all, Clients: []provider.Client{{
-		ID: "first", Secret: clienttoken.NewSecret(secret), RedirectURIs: []string{issuer + "/first"},
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := newBrowser(t, direct{p}).open(authorize)
+	_, b := unlistened(t, func(o *provider.Options) { o.Users = all })
+	at := b.open(authorize)
 	at.shows(loginPage)
 	rest := at.body
 	for _, button := range []string{"Sign in as &lt;script&gt;&#34;<", "Sign in as alice<", "Sign in as bob<", "Cancel<"} {
@@ -47,13 +42,9 @@ func TestLoginPageHasAButtonForEachUserAndNoScript(t *testing.T) {
 
 func TestSessionCookieIsHTTPOnlyAndLax(t *testing.T) {
 	for root, secure := range map[string]bool{issuer: false, "https://id.example.com": true} {
-		p, err := provider.New(provider.Options{Issuer: root, Users: users(), Clients: []provider.Client{{
-			ID: "first", RedirectURIs: []string{root + "/first"},
-		}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := newBrowser(t, direct{p})
+		_, b := unlistened(t, func(o *provider.Options) {
+			o.Issuer, o.Clients = root, []provider.Client{{ID: "first", RedirectURIs: []string{root + "/first"}}}
+		})
 		at := b.open(strings.ReplaceAll(authorize, issuer, root))
 		b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		given := b.press(at, "user", "alice").header.Get("Set-Cookie")
@@ -68,7 +59,7 @@ func TestSessionCookieIsHTTPOnlyAndLax(t *testing.T) {
 	}
 }
 
-func TestOneSignInServesEveryClientOfTheBrowser(t *testing.T) {
+func TestSingleSignOnServesEveryClient(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	first := w.redeem("first", w.signIn(b, "first", "alice"))
@@ -85,7 +76,7 @@ func TestOneSignInServesEveryClientOfTheBrowser(t *testing.T) {
 	w.browser().open(w.oauth("second").AuthCodeURL("")).shows(loginPage)
 }
 
-func TestAClientCanAskForTheLoginPage(t *testing.T) {
+func TestClientsCanForceTheLoginPage(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	old := w.redeem("first", w.signIn(b, "first", "alice"))
@@ -101,11 +92,11 @@ func TestAClientCanAskForTheLoginPage(t *testing.T) {
 		t.Errorf("%s signed in to the session of alice", other.token.Subject)
 	}
 	hint := oauth2.SetAuthURLParam("id_token_hint", old.raw)
-	b.open(w.oauth("first").AuthCodeURL("", hint)).shows(loginPage) // alice is asked for, bob is there
+	b.open(w.oauth("first").AuthCodeURL("", hint)).shows(loginPage) // the hint names alice, the session is bob's
 }
 
-func TestAForeignPageCannotPressTheButtons(t *testing.T) {
-	p, b := inMemory(t)
+func TestForeignPagesCannotPostForms(t *testing.T) {
+	p, b := unlistened(t)
 	at := b.open(authorize)
 	id := at.url.Query().Get("id")
 	for _, path := range []string{"/login?user=alice&id=" + id, "/logout-user?user=alice", "/rotate"} {
@@ -119,8 +110,8 @@ func TestAForeignPageCannotPressTheButtons(t *testing.T) {
 	}
 }
 
-func TestNobodySignsInAsAStrangerOrWithoutARequest(t *testing.T) {
-	_, b := inMemory(t)
+func TestSignInNeedsAKnownUserAndRequest(t *testing.T) {
+	_, b := unlistened(t)
 	at := b.open(authorize)
 	if got := b.press(at, "user", "mallory"); got.status != http.StatusBadRequest {
 		t.Errorf("mallory: %d at %s", got.status, got.url)
@@ -134,15 +125,15 @@ func TestNobodySignsInAsAStrangerOrWithoutARequest(t *testing.T) {
 	}
 }
 
-func TestAClientsSecretIsNotPrinted(t *testing.T) {
+func TestPrintedClientMasksItsSecret(t *testing.T) {
 	c := provider.Client{ID: "first", Secret: clienttoken.NewSecret(secret)}
 	if text := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(text, secret) {
 		t.Errorf("printed: %s", text)
 	}
 }
 
-func TestARequestIsAnsweredWithOneCode(t *testing.T) {
-	_, b := inMemory(t)
+func TestRequestGetsOneCode(t *testing.T) {
+	_, b := unlistened(t)
 	at := b.open(authorize)
 	if !b.press(at, "user", "alice").answer().Has("code") {
 		t.Fatal("no code")

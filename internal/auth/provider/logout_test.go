@@ -13,7 +13,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// endSession is /end_session with a query of names and values.
+// endSession returns the URL of /end_session with a query of names and values.
 func (w *world) endSession(pairs ...string) string {
 	query := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -22,11 +22,11 @@ func (w *world) endSession(pairs ...string) string {
 	return w.issuer + "/end_session?" + query.Encode()
 }
 
-// hears returns the next logout token, which must be good and for that client.
-func (w *world) hears(client string) *oidc.LogoutToken {
+// logoutToken verifies and returns the next logout token for that client.
+func (w *world) logoutToken(client string) *oidc.LogoutToken {
 	w.t.Helper()
 	select {
-	case raw := <-w.told:
+	case raw := <-w.received:
 		token, err := w.verifier(client).VerifyLogout(w.t.Context(), raw)
 		if err != nil {
 			w.t.Fatalf("%s: %v", raw, err)
@@ -39,17 +39,17 @@ func (w *world) hears(client string) *oidc.LogoutToken {
 			w.t.Errorf("it lives for %v", life)
 		}
 		return token
-	default: // whoever ends a session waits for those who are told
+	default: // ending a session waits for the clients
 		w.t.Fatal("the application was not told")
 		return nil
 	}
 }
 
-// hearsNothing fails the test when there is one more logout token.
-func (w *world) hearsNothing() {
+// noLogoutToken fails the test when the application got another logout token.
+func (w *world) noLogoutToken() {
 	w.t.Helper()
 	select {
-	case raw := <-w.told:
+	case raw := <-w.received:
 		w.t.Errorf("the application was told %s", raw)
 	default:
 	}
@@ -61,7 +61,7 @@ func (w *world) isSignedIn(b *browser) bool {
 	return b.open(w.oauth("first").AuthCodeURL("")).answer().Has("code")
 }
 
-func TestEndSessionGoesToTheRegisteredURIAndTellsTheClient(t *testing.T) {
+func TestEndSessionReturnsAndNotifiesTheClient(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
 			w := newWorld(t)
@@ -72,14 +72,14 @@ func TestEndSessionGoesToTheRegisteredURIAndTellsTheClient(t *testing.T) {
 			if at.url.String() != w.root+"/bye?state=and+back" {
 				t.Errorf("ended at %s (%d %s)", at.url, at.status, at.body)
 			}
-			if told := w.hears("first"); told.Subject != "alice" || told.SessionID != who.SID || told.TokenID == "" {
+			if told := w.logoutToken("first"); told.Subject != "alice" || told.SessionID != who.SID || told.TokenID == "" {
 				t.Errorf("told %+v, want alice and session %q", told, who.SID)
 			}
 		})
 	}
 }
 
-func TestEndSessionEndsThatOfOneBrowser(t *testing.T) {
+func TestEndSessionAffectsOneBrowser(t *testing.T) {
 	w := newWorld(t)
 	b, other := w.browser(), w.browser()
 	who := w.redeem("first", w.signIn(b, "first", "alice"))
@@ -94,8 +94,8 @@ func TestEndSessionEndsThatOfOneBrowser(t *testing.T) {
 	if !w.isSignedIn(other) {
 		t.Error("another browser of alice's is not")
 	}
-	w.hears("first")
-	w.hearsNothing()
+	w.logoutToken("first")
+	w.noLogoutToken()
 }
 
 func TestEndSessionRefusesAnUnregisteredURI(t *testing.T) {
@@ -112,7 +112,7 @@ func TestEndSessionRefusesAnUnregisteredURI(t *testing.T) {
 		if at.status != http.StatusBadRequest || at.url.Path != "/end_session" {
 			t.Errorf("%s: ended at %s with %d", name, at.url, at.status)
 		}
-		w.hearsNothing()
+		w.noLogoutToken()
 		if !w.isSignedIn(b) {
 			t.Errorf("%s: the browser is signed out", name)
 		}
@@ -130,7 +130,7 @@ func TestEndSessionWithoutAURIShowsAPage(t *testing.T) {
 			b := w.browser()
 			who := w.redeem("first", w.signIn(b, "first", "alice"))
 			b.open(w.endSession(query...)).shows(signedOut)
-			if told := w.hears("first"); told.SessionID != who.SID {
+			if told := w.logoutToken("first"); told.SessionID != who.SID {
 				t.Errorf("told of %q, want %q", told.SessionID, who.SID)
 			}
 			if w.isSignedIn(b) {
@@ -140,22 +140,22 @@ func TestEndSessionWithoutAURIShowsAPage(t *testing.T) {
 	}
 }
 
-func TestSomebodyElsesHintDoesNotSignTheBrowserOut(t *testing.T) {
+func TestAnotherUsersHintKeepsTheSession(t *testing.T) {
 	w := newWorld(t)
 	who := w.redeem("first", w.signIn(w.browser(), "first", "bob"))
 	b := w.browser()
 	w.redeem("first", w.signIn(b, "first", "alice"))
 	b.open(w.endSession("id_token_hint", who.raw)).shows(signedOut)
-	if told := w.hears("first"); told.Subject != "bob" {
+	if told := w.logoutToken("first"); told.Subject != "bob" {
 		t.Errorf("told of %s", told.Subject)
 	}
-	w.hearsNothing()
+	w.noLogoutToken()
 	if !w.isSignedIn(b) {
 		t.Error("alice is signed out")
 	}
 }
 
-func TestAHintOutlivesItsKey(t *testing.T) {
+func TestHintWorksAfterKeyRotation(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	who := w.redeem("second", w.signIn(b, "second", "alice"))
@@ -163,15 +163,15 @@ func TestAHintOutlivesItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.open(w.endSession("id_token_hint", who.raw)).shows(signedOut)
-	w.hears("second")
+	w.logoutToken("second")
 }
 
-func TestClientHearsOfTheEndEvenIfTheBrowserIsGone(t *testing.T) {
+func TestLogoutNotifiesClientsWithoutTheBrowser(t *testing.T) {
 	w := newWorld(t)
 	who := w.redeem("first", w.signIn(w.browser(), "first", "alice"))
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	r := httptest.NewRequestWithContext(gone, http.MethodGet, w.endSession("id_token_hint", who.raw), http.NoBody)
 	w.provider.ServeHTTP(httptest.NewRecorder(), r)
-	w.hears("first")
+	w.logoutToken("first")
 }

@@ -1,27 +1,26 @@
-// Package provider is a small OpenID provider: for tests, for the sandbox and
-// for the bench. Applications send browsers to it with the authorization code
-// flow, and it answers with ID tokens; whoever wants a bearer token without a
-// browser asks /token for one.
+// Package provider is a small OpenID provider for tests, the sandbox and the
+// bench. It supports the authorization code flow, and signs bearer tokens on
+// request.
 //
-// It is never part of the server, and it never asks for a password: whoever
-// reaches it is whoever they say. It forgets everything when it ends.
+// It never asks for a password: anyone can sign in as any user. It keeps its
+// state in memory, and it is never part of the server.
 //
-// The protocol is that of github.com/zitadel/oidc; the login page, the sessions
-// and the back-channel logout are here. The routes:
+// github.com/zitadel/oidc implements the protocol. This package adds the login
+// page, the sessions and back-channel logout. The routes:
 //
 //	GET  /.well-known/openid-configuration  the discovery document
 //	GET  /keys                              the current key
-//	GET  /authorize                         where an application sends a browser
-//	GET  /login                             the page with one button for each user
-//	POST /oauth/token                       a code for an ID token
+//	GET  /authorize                         starts a sign-in
+//	GET  /login                             the login page, with a button for each user
+//	POST /oauth/token                       exchanges a code for an ID token
 //	GET  /userinfo                          the claims of a user
-//	GET  /end_session                       where an application signs a browser out
+//	GET  /end_session                       signs a browser out
 //
-// And for whoever develops an application:
+// Routes for developers:
 //
 //	GET  /token?user=NAME                   a bearer token for that user, as text
-//	POST /logout-user?user=NAME             sign that user out everywhere
-//	POST /rotate                            replace the key
+//	POST /logout-user?user=NAME             signs that user out everywhere
+//	POST /rotate                            replaces the key
 package provider
 
 import (
@@ -36,13 +35,13 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Options describe a provider.
+// Options configure a provider.
 type Options struct {
-	Issuer    string                    // the URL under which it is reached, as tokens name it
-	Audience  string                    // aud of the tokens for Users
-	Users     map[string]map[string]any // by user name: the claims beside iss, aud, sub, iat and exp
-	Life      time.Duration             // of those tokens, and of ID tokens; zero: one hour
-	Clients   []Client                  // the applications that may send browsers; AddClient adds more
+	Issuer    string                    // the provider's URL, and the iss claim
+	Audience  string                    // the aud claim of bearer tokens
+	Users     map[string]map[string]any // claims by user name, without iss, aud, sub, iat and exp
+	Life      time.Duration             // of bearer and ID tokens; zero: one hour
+	Clients   []Client                  // AddClient adds more
 	Transport http.RoundTripper         // carries logout tokens to clients; nil: http.DefaultTransport
 	Key       *rsa.PrivateKey           // signs until the first Rotate; nil: a new key
 }
@@ -50,19 +49,19 @@ type Options struct {
 // Provider is an OpenID provider. It is safe for concurrent use.
 type Provider struct {
 	options  Options
-	keys     *keyring
+	keys     *signingKeys
 	store    *storage
 	protocol *op.Provider
 	pages    *template.Template
 	handler  http.Handler
 }
 
-// New returns a provider with one RS256 key.
+// New returns a provider with one RS256 key. It does not listen.
 func New(o Options) (*Provider, error) {
 	if o.Life == 0 {
 		o.Life = time.Hour
 	}
-	keys := &keyring{}
+	keys := &signingKeys{}
 	if o.Key != nil {
 		keys.use(o.Key)
 	} else if err := keys.rotate(); err != nil {
@@ -81,7 +80,7 @@ func New(o Options) (*Provider, error) {
 	}
 	_, _ = rand.Read(config.CryptoKey[:]) // never fails
 	var err error
-	// Neither a page of another origin nor its scripts have business here.
+	// No CORS: pages of other origins have no use for it.
 	p.protocol, err = op.NewProvider(config, p.store, op.StaticIssuer(o.Issuer), op.WithAllowInsecure(), op.WithCORSOptions(nil))
 	if err != nil {
 		return nil, fmt.Errorf("setting up the provider %s: %w", o.Issuer, err)
@@ -93,55 +92,51 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// routes has of op's own routes only those that this provider is for: no
-// introspection, no revocation, no device flow.
+// routes leaves out op's routes for introspection, revocation and devices.
 func (p *Provider) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
-	mux.HandleFunc("GET /keys", p.publish)
+	mux.HandleFunc("GET /.well-known/openid-configuration", p.serveDiscovery)
+	mux.HandleFunc("GET /keys", p.serveKeys)
 	mux.Handle("/authorize", p.withIssuer(p.protocol))
 	mux.Handle("/authorize/callback", p.withIssuer(p.protocol))
 	mux.Handle("POST /oauth/token", p.protocol)
 	mux.Handle("/userinfo", p.protocol)
-	mux.Handle("GET /login", p.withIssuer(http.HandlerFunc(p.login)))
-	mux.HandleFunc("GET /end_session", p.endSession)
-	mux.HandleFunc("POST /end_session", p.endSession)
-	mux.HandleFunc("GET "+signedOutPath, p.signedOut)
-	mux.HandleFunc("GET /token", p.token)
+	mux.Handle("GET /login", p.withIssuer(http.HandlerFunc(p.serveLogin)))
+	mux.HandleFunc("GET /end_session", p.serveEndSession)
+	mux.HandleFunc("POST /end_session", p.serveEndSession)
+	mux.HandleFunc("GET "+signedOutPath, p.serveSignedOut)
+	mux.HandleFunc("GET /token", p.serveToken)
 
-	// A page of somebody else's must not press these buttons.
-	own := http.NewCrossOriginProtection()
-	mux.Handle("POST /login", own.Handler(p.withIssuer(http.HandlerFunc(p.signIn))))
-	mux.Handle("POST /logout-user", own.Handler(http.HandlerFunc(p.logoutUser)))
-	mux.Handle("POST /rotate", own.Handler(http.HandlerFunc(p.rotate)))
+	// Pages of other origins must not post these forms.
+	sameOrigin := http.NewCrossOriginProtection()
+	mux.Handle("POST /login", sameOrigin.Handler(p.withIssuer(http.HandlerFunc(p.serveSignIn))))
+	mux.Handle("POST /logout-user", sameOrigin.Handler(http.HandlerFunc(p.serveLogoutUser)))
+	mux.Handle("POST /rotate", sameOrigin.Handler(http.HandlerFunc(p.serveRotate)))
 	return http.MaxBytesHandler(mux, maxBody)
 }
 
-// maxBody is far more than any form here holds.
-const maxBody = 64 << 10
+const maxBody = 64 << 10 // bytes; far more than any form here
 
 // ServeHTTP serves the routes that the package comment lists.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
 
-// AddClient makes an application known, or replaces the one with its ID.
+// AddClient registers a client, or replaces the one with the same ID.
 func (p *Provider) AddClient(c Client) { p.store.addClient(c) }
 
-// Rotate replaces the key: the next token is signed with a new one, and the old
-// one is no longer published.
+// Rotate replaces the key. The new key signs and is published from now on.
 func (p *Provider) Rotate() error { return p.keys.rotate() }
 
-// Fetches is how often the key set was asked for.
-func (p *Provider) Fetches() int { return p.keys.fetched() }
+// Fetches returns how many requests for the key set there were.
+func (p *Provider) Fetches() int { return p.keys.fetchCount() }
 
-// Token signs claims as they are, with the current key and typ at+jwt.
+// Token signs exactly these claims with the current key and typ at+jwt.
 func (p *Provider) Token(claims map[string]any) (string, error) {
 	return p.keys.sign("at+jwt", claims)
 }
 
-// TokenFor signs a token for one of the users, as /token does. The error says
-// so when there is no such user.
+// TokenFor signs a bearer token for one of the users. An unknown user is an error.
 func (p *Provider) TokenFor(user string) (string, error) {
-	if err := p.knows(user); err != nil {
+	if err := p.checkUser(user); err != nil {
 		return "", err
 	}
 	now := time.Now()
@@ -156,15 +151,14 @@ func (p *Provider) TokenFor(user string) (string, error) {
 	return p.Token(claims)
 }
 
-// knows returns an error when there is no such user.
-func (p *Provider) knows(user string) error {
+func (p *Provider) checkUser(user string) error {
 	if _, known := p.options.Users[user]; !known {
-		return fmt.Errorf("no user is called %.100q", user)
+		return fmt.Errorf("there is no user %.100q", user)
 	}
 	return nil
 }
 
-func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	token, err := p.TokenFor(r.FormValue("user"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
@@ -174,7 +168,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintln(w, token) //nolint:gosec // a JWT, as text
 }
 
-func (p *Provider) rotate(w http.ResponseWriter, _ *http.Request) {
+func (p *Provider) serveRotate(w http.ResponseWriter, _ *http.Request) {
 	if err := p.Rotate(); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

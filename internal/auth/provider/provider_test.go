@@ -1,9 +1,7 @@
 package provider_test
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,66 +13,29 @@ import (
 	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth"
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 )
 
-const issuer = "http://127.0.0.1:17189"
-
-// direct asks a handler without a socket.
-type direct struct{ http.Handler }
-
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	resp := w.Result()
-	resp.Request = r
-	return resp, nil
-}
-
-// get asks p for a path and returns the status and the body.
-func get(t *testing.T, p *provider.Provider, path string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, issuer+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := direct{p}.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, strings.TrimSpace(string(body))
-}
-
-// signIn shows a token to mode and returns who is signed in.
-func signIn(t *testing.T, mode auth.Mode, token string) (auth.Session, error) {
+// authenticate sends a bearer token to mode.
+func authenticate(t *testing.T, mode auth.Mode, token string) (auth.Session, error) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/session", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+token)
 	return mode.Authenticate(r, nil)
 }
 
-func TestATokenForAUserSignsThatUserInUntilTheKeyRotates(t *testing.T) {
-	p, err := provider.New(provider.Options{
-		Issuer: issuer, Audience: "dropgate",
-		Users: map[string]map[string]any{"alice": {"name": "Alice"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestBearerTokenWorksUntilRotation(t *testing.T) {
+	p := oidctest.New(t, provider.Options{Issuer: issuer, Users: map[string]map[string]any{"alice": {"name": "Alice"}}})
 	synctest.Test(t, func(t *testing.T) {
 		keys := auth.NewKeySet(auth.KeySetConfig{
-			Issuer: issuer, Transport: direct{p}, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+			Issuer: issuer, Transport: p.Transport(), Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 		})
 		mode := auth.NewBearer(auth.BearerConfig{
-			Issuer: issuer, Audience: "dropgate", UserClaim: "sub", Claims: []string{"name"}, TokenType: "at+jwt", Keys: keys,
+			Issuer: issuer, Audience: oidctest.Audience, UserClaim: "sub", Claims: []string{"name"}, TokenType: "at+jwt", Keys: keys,
 		})
 		_, old := get(t, p, "/token?user=alice")
-		session, err := signIn(t, mode, old)
+		session, err := authenticate(t, mode, old)
 		if err != nil || session.User.ID != "alice" || session.User.Claims["name"] != "Alice" {
 			t.Fatalf("session of %q with %v: %v", session.User.ID, session.User.Claims, err)
 		}
@@ -86,10 +47,10 @@ func TestATokenForAUserSignsThatUserInUntilTheKeyRotates(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, fresh := get(t, p, "/token?user=alice")
-		if _, err := signIn(t, mode, fresh); err != nil {
+		if _, err := authenticate(t, mode, fresh); err != nil {
 			t.Errorf("after the rotation: %v", err)
 		}
-		_, err = signIn(t, mode, old)
+		_, err = authenticate(t, mode, old)
 		if _, ok := errors.AsType[*auth.Rejection](err); !ok {
 			t.Errorf("the old key's token after the rotation: %v", err)
 		}
@@ -99,11 +60,8 @@ func TestATokenForAUserSignsThatUserInUntilTheKeyRotates(t *testing.T) {
 	})
 }
 
-func TestThereIsNoTokenForAStranger(t *testing.T) {
-	p, err := provider.New(provider.Options{Issuer: issuer, Users: map[string]map[string]any{"alice": nil}})
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestUnknownUserGetsNoToken(t *testing.T) {
+	p := oidctest.New(t, provider.Options{Issuer: issuer, Users: users()})
 	if code, body := get(t, p, "/token?user=mallory"); code != http.StatusNotFound || strings.Contains(body, ".") {
 		t.Errorf("%d %s, want 404", code, body)
 	}

@@ -18,28 +18,29 @@ const (
 	sessionLife = 24 * time.Hour
 )
 
-// session is a browser that is signed in.
+// session is a signed-in browser.
 type session struct {
-	sid   string // as tokens name it
+	sid   string // the sid claim of tokens
 	user  string
 	since time.Time // when the user pressed the button
 }
 
-// signedIn is a session and the clients that it was used for.
-type signedIn struct {
+// storedSession is a session with the clients signed in to through it.
+type storedSession struct {
 	session
+
 	clients map[string]bool // by ID
 }
 
-// sidOf is the sid of the session behind a cookie. Tokens show the sid to
-// clients, who must not be able to make the cookie out of it.
+// sidOf derives the sid from a cookie. Clients see the sid in tokens, and must
+// not be able to derive the cookie from it.
 func sidOf(cookie string) string {
 	sum := sha256.Sum256([]byte(cookie))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// browser is the session of the browser that sent r.
-func (p *Provider) browser(r *http.Request) (session, bool) {
+// sessionOf finds the session of the browser behind r.
+func (p *Provider) sessionOf(r *http.Request) (session, bool) {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {
 		return session{}, false
@@ -47,20 +48,20 @@ func (p *Provider) browser(r *http.Request) (session, bool) {
 	return p.store.session(sidOf(cookie.Value))
 }
 
-// setCookie gives the browser a cookie; an empty value takes it away.
+// setCookie sets the session cookie; an empty value deletes it.
 func (p *Provider) setCookie(w http.ResponseWriter, value string) {
-	age := 0 // until the browser ends
+	age := 0 // until the browser closes
 	if value == "" {
 		age = -1
 	}
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure as far as a sandbox with http can
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure unless the sandbox runs on http
 		Name: cookieName, Value: value, Path: "/", MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: strings.HasPrefix(p.options.Issuer, "https://"),
 	})
 }
 
-// session is the session with that sid, while it lasts.
+// session finds a live session by its sid.
 func (s *storage) session(sid string) (session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,17 +69,17 @@ func (s *storage) session(sid string) (session, bool) {
 	return found.session, ok
 }
 
-// beginSession signs user in, and returns the cookie for the browser.
+// beginSession signs user in and returns the cookie for the browser.
 func (s *storage) beginSession(user string) (string, session) {
 	cookie := rand.Text()
-	begun := session{sid: sidOf(cookie), user: user, since: time.Now()}
+	started := session{sid: sidOf(cookie), user: user, since: time.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions.put(begun.sid, signedIn{session: begun, clients: map[string]bool{}})
-	return cookie, begun
+	s.sessions.put(started.sid, storedSession{session: started, clients: map[string]bool{}})
+	return cookie, started
 }
 
-// renewSession says that the user has just signed in again.
+// renewSession sets the time of the sign-in to now.
 func (s *storage) renewSession(sid string) (session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +91,8 @@ func (s *storage) renewSession(sid string) (session, bool) {
 	return found.session, ok
 }
 
-// endSession ends a session, and returns whose it was and the clients that were
-// signed in to with it.
+// endSession ends a session. It returns the user and the clients signed in to
+// through it.
 func (s *storage) endSession(sid string) (string, []Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,11 +106,11 @@ func (s *storage) endSession(sid string) (string, []Client) {
 	return ended.user, clients
 }
 
-// endUser ends all sessions of user, and returns all clients: one may have a
-// session of its own that has outlived the one here.
+// endUser ends all sessions of user. It returns every client, because a client's
+// own session may outlive the one here.
 func (s *storage) endUser(user string) []Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions.drop(func(in signedIn) bool { return in.user == user })
+	s.sessions.removeIf(func(in storedSession) bool { return in.user == user })
 	return slices.Collect(maps.Values(s.clients))
 }

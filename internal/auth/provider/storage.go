@@ -18,37 +18,37 @@ const (
 	codeLife    = time.Minute
 )
 
-// storage is what the provider remembers, and op's way to it.
+// storage holds the provider's state in memory. It implements op.Storage.
 type storage struct {
 	unsupported
 
 	options Options
-	keys    *keyring
+	keys    *signingKeys
 
 	mu       sync.Mutex
-	clients  map[string]Client // by ID
-	requests shelf[request]    // by ID, until a code is made of them
-	codes    shelf[request]    // by code
-	tokens   shelf[string]     // by access token: the sid
-	sessions shelf[signedIn]   // by sid
+	clients  map[string]Client       // by ID
+	requests expiring[request]       // pending, by ID
+	codes    expiring[request]       // by code
+	tokens   expiring[string]        // sid by access token
+	sessions expiring[storedSession] // by sid
 }
 
-func newStorage(o Options, keys *keyring) *storage {
+func newStorage(o Options, keys *signingKeys) *storage {
 	return &storage{
 		options:  o,
 		keys:     keys,
 		clients:  map[string]Client{},
-		requests: newShelf[request](requestLife),
-		codes:    newShelf[request](codeLife),
-		tokens:   newShelf[string](o.Life),
-		sessions: newShelf[signedIn](sessionLife),
+		requests: newExpiring[request](requestLife),
+		codes:    newExpiring[request](codeLife),
+		tokens:   newExpiring[string](o.Life),
+		sessions: newExpiring[storedSession](sessionLife),
 	}
 }
 
-// over is the answer to an id or a code that is used up, too old or made up.
-func over() error { return errors.New("this sign-in is over, or never began") }
+// errSignInOver refuses an id or a code that is used, expired or unknown.
+var errSignInOver = errors.New("this sign-in has expired or does not exist")
 
-// refusal is one of op's errors, which op answers with, and why.
+// refusal adds a description to one of op's errors.
 func refusal(kind *oidc.Error, why string) error {
 	kind.Description = why
 	return kind
@@ -60,21 +60,21 @@ func (s *storage) addClient(c Client) {
 	s.clients[c.ID] = c
 }
 
-// request is the pending authorization request with that id.
+// request finds a pending authorization request.
 func (s *storage) request(id string) (request, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests.get(id)
 }
 
-// dropRequest is for a request that will not be answered with a code.
+// dropRequest forgets a request that ends without a code.
 func (s *storage) dropRequest(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests.take(id)
 }
 
-// answer says who answers a pending request.
+// answer stores the session that answers a pending request.
 func (s *storage) answer(id string, by session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,18 +84,18 @@ func (s *storage) answer(id string, by session) {
 	}
 }
 
-// CreateAuthRequest keeps a request that op has found to be good. It asks for
-// what the discovery document says, of which op would take more.
-func (s *storage) CreateAuthRequest(_ context.Context, asked *oidc.AuthRequest, about string) (op.AuthRequest, error) {
+// CreateAuthRequest stores a request that op has validated. It refuses what op
+// supports but the discovery document does not offer.
+func (s *storage) CreateAuthRequest(_ context.Context, asked *oidc.AuthRequest, hintedUser string) (op.AuthRequest, error) {
 	switch {
 	case !slices.Contains(asked.Scopes, oidc.ScopeOpenID):
-		return nil, refusal(oidc.ErrInvalidScope(), "the scope must have openid")
+		return nil, refusal(oidc.ErrInvalidScope(), "the scope must contain openid")
 	case asked.ResponseMode != "" && asked.ResponseMode != oidc.ResponseModeQuery:
 		return nil, refusal(oidc.ErrInvalidRequest(), "the only response_mode is query")
 	case asked.CodeChallenge != "" && asked.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return nil, refusal(oidc.ErrInvalidRequest(), "the only code_challenge_method is S256")
 	}
-	r := request{AuthRequest: asked, id: rand.Text(), about: about}
+	r := request{AuthRequest: asked, id: rand.Text(), hintedUser: hintedUser}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests.put(r.id, r)
@@ -106,52 +106,50 @@ func (s *storage) CreateAuthRequest(_ context.Context, asked *oidc.AuthRequest, 
 func (s *storage) AuthRequestByID(_ context.Context, id string) (op.AuthRequest, error) {
 	r, pending := s.request(id)
 	if !pending {
-		return nil, over()
+		return nil, errSignInOver
 	}
 	return r, nil
 }
 
-// SaveAuthCode makes a code of a pending request, which is then no longer
-// pending: there is one code for each.
+// SaveAuthCode turns a pending request into a code. Each request gets one code.
 func (s *storage) SaveAuthCode(_ context.Context, id, code string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, pending := s.requests.take(id)
 	if !pending {
-		return over()
+		return errSignInOver
 	}
 	s.codes.put(code, r)
 	return nil
 }
 
-// AuthRequestByCode finds the request behind a code. The code is used up by
-// the first attempt, even by one that fails: op asks before it looks at the
-// client's secret and the verifier, and two attempts at once must not both
-// succeed.
+// AuthRequestByCode finds the request for a code. The first attempt uses the code
+// up, even if it fails: op calls this before it checks the client's secret and
+// the verifier, and two concurrent attempts must not both succeed.
 func (s *storage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, found := s.codes.take(code)
 	if !found {
-		return nil, over()
+		return nil, errSignInOver
 	}
 	return r, nil
 }
 
-// DeleteAuthRequest has nothing left to do once a code has been used.
+// DeleteAuthRequest does nothing: AuthRequestByCode has removed the request.
 func (s *storage) DeleteAuthRequest(context.Context, string) error { return nil }
 
-// CreateAccessToken notes that the client is now signed in to from the browser
-// session, so that it hears of the end of that session.
-func (s *storage) CreateAccessToken(_ context.Context, asked op.TokenRequest) (string, time.Time, error) { //nolint:revive // the shape is op's
+// CreateAccessToken adds the client to the browser session, so that the client
+// gets a logout token when the session ends.
+func (s *storage) CreateAccessToken(_ context.Context, asked op.TokenRequest) (string, time.Time, error) { //nolint:revive // op's signature
 	r, ok := asked.(request)
 	if !ok {
 		return "", time.Time{}, refusal(oidc.ErrUnsupportedGrantType(), "the only grant_type is authorization_code")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in, lasts := s.sessions.get(r.session.sid)
-	if !lasts {
+	in, live := s.sessions.get(r.session.sid)
+	if !live {
 		return "", time.Time{}, refusal(oidc.ErrInvalidGrant(), "the user has signed out")
 	}
 	in.clients[r.ClientID] = true
@@ -160,22 +158,21 @@ func (s *storage) CreateAccessToken(_ context.Context, asked op.TokenRequest) (s
 	return id, time.Now().Add(s.options.Life), nil
 }
 
-// SigningKey is the current key.
+// SigningKey returns the current key.
 func (s *storage) SigningKey(context.Context) (op.SigningKey, error) {
 	return webKey{s.keys.key()}, nil
 }
 
-// SignatureAlgorithms is RS256 alone.
+// SignatureAlgorithms contains only RS256.
 func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
 }
 
-// KeySet is what id_token_hint is verified with. It is not what is published: a
-// hint only names a session, and the sign-out of a browser whose ID token is
-// older than the key is to work.
+// KeySet returns the keys that verify id_token_hint. It includes retired keys,
+// which are not published: a browser can sign out with an old ID token.
 func (s *storage) KeySet(context.Context) ([]op.Key, error) {
 	var keys []op.Key
-	for _, k := range s.keys.remembered() {
+	for _, k := range s.keys.all() {
 		keys = append(keys, webKey{k})
 	}
 	return keys, nil
@@ -192,12 +189,12 @@ func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, 
 	return registration{client: c, issuer: s.options.Issuer, life: s.options.Life}, nil
 }
 
-// AuthorizeClientIDSecret tells whether a secret is that of the client.
+// AuthorizeClientIDSecret checks the client's secret.
 func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.clients[id].proves(secret) {
-		return errors.New("not the client's secret")
+	if !s.clients[id].hasSecret(secret) {
+		return errors.New("wrong client secret")
 	}
 	return nil
 }
@@ -211,26 +208,26 @@ func (s *storage) SetUserinfoFromRequest(_ context.Context, info *oidc.UserInfo,
 	return nil
 }
 
-// SetUserinfoFromToken fills the answer of /userinfo, for as long as the
-// session lasts from which the access token came.
+// SetUserinfoFromToken fills the answer of /userinfo. The access token is valid
+// as long as its session.
 func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, token, _, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sid, _ := s.tokens.get(token)
-	in, lasts := s.sessions.get(sid)
-	if !lasts {
-		return refusal(oidc.ErrAccessDenied(), "the token is no longer good")
+	in, live := s.sessions.get(sid)
+	if !live {
+		return refusal(oidc.ErrAccessDenied(), "the session of the token has ended")
 	}
 	s.setClaims(info, in.user)
 	return nil
 }
 
 func (s *storage) setClaims(info *oidc.UserInfo, user string) {
-	info.Subject = user // op would leave sub out
+	info.Subject = user // op does not set sub
 	for name, value := range s.options.Users[user] {
 		info.AppendClaims(name, value)
 	}
 }
 
-// Health is always good.
+// Health always succeeds.
 func (s *storage) Health(context.Context) error { return nil }

@@ -10,27 +10,26 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// unsupported refuses what op asks of every storage and this provider does not
-// do: refresh tokens, introspection, clients that sign with keys. Hardly any of
-// it is within reach, because the routes are not there.
+// unsupported implements the methods of op.Storage for features without a route
+// here: refresh tokens, introspection and clients with keys.
 type unsupported struct{}
 
-// CreateAccessAndRefreshTokens refuses: there are no refresh tokens.
-func (unsupported) CreateAccessAndRefreshTokens(context.Context, op.TokenRequest, string) (string, string, time.Time, error) { //nolint:revive // the shape is op's
+// CreateAccessAndRefreshTokens refuses refresh tokens.
+func (unsupported) CreateAccessAndRefreshTokens(context.Context, op.TokenRequest, string) (string, string, time.Time, error) { //nolint:revive // op's signature
 	return "", "", time.Time{}, errors.ErrUnsupported
 }
 
-// TokenRequestByRefreshToken refuses: there are no refresh tokens.
+// TokenRequestByRefreshToken refuses refresh tokens.
 func (unsupported) TokenRequestByRefreshToken(context.Context, string) (op.RefreshTokenRequest, error) {
 	return nil, op.ErrInvalidRefreshToken
 }
 
-// GetRefreshTokenInfo refuses: there are no refresh tokens.
-func (unsupported) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) { //nolint:revive // the shape is op's
+// GetRefreshTokenInfo refuses refresh tokens.
+func (unsupported) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) { //nolint:revive // op's signature
 	return "", "", op.ErrInvalidRefreshToken
 }
 
-// TerminateSession refuses: /end_session is not op's.
+// TerminateSession refuses: the provider serves /end_session itself.
 func (unsupported) TerminateSession(context.Context, string, string) error {
 	return errors.ErrUnsupported
 }
@@ -40,7 +39,7 @@ func (unsupported) RevokeToken(context.Context, string, string, string) *oidc.Er
 	return oidc.ErrInvalidRequest()
 }
 
-// SetUserinfoFromScopes does nothing, as op asks: SetUserinfoFromRequest does.
+// SetUserinfoFromScopes does nothing: SetUserinfoFromRequest replaces it.
 func (unsupported) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
 	return nil
 }
@@ -50,7 +49,7 @@ func (unsupported) SetIntrospectionFromToken(context.Context, *oidc.Introspectio
 	return errors.ErrUnsupported
 }
 
-// GetPrivateClaimsFromScopes has none: access tokens are opaque.
+// GetPrivateClaimsFromScopes refuses: access tokens are opaque.
 func (unsupported) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
 	return nil, errors.ErrUnsupported
 }

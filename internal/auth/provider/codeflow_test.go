@@ -14,10 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/oauth2"
 
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 )
 
-func TestSignInEndsWithAnIDTokenOfTheUser(t *testing.T) {
+func TestSignInYieldsTheUsersIDToken(t *testing.T) {
 	w := newWorld(t)
 	verifier := oauth2.GenerateVerifier()
 	answer := w.signIn(w.browser(), "first", "alice", oidc.Nonce("the nonce"), oauth2.S256ChallengeOption(verifier))
@@ -61,7 +62,7 @@ func TestUserinfoAnswersUntilTheSessionEnds(t *testing.T) {
 	}
 }
 
-func TestClientShowsItsSecretInEitherWay(t *testing.T) {
+func TestTokenEndpointAcceptsBothSecretMethods(t *testing.T) {
 	w := newWorld(t)
 	for name, style := range map[string]oauth2.AuthStyle{
 		"client_secret_basic": oauth2.AuthStyleInHeader,
@@ -75,11 +76,8 @@ func TestClientShowsItsSecretInEitherWay(t *testing.T) {
 	}
 }
 
-func TestDiscoveryPromisesWhatIsThere(t *testing.T) {
-	p, err := provider.New(provider.Options{Issuer: issuer, Users: users()})
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestDiscoveryListsOnlyExistingEndpoints(t *testing.T) {
+	p := oidctest.New(t, provider.Options{Issuer: issuer, Users: users()})
 	_, body := get(t, p, "/.well-known/openid-configuration")
 	var got map[string]any
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
@@ -112,7 +110,7 @@ func TestDiscoveryPromisesWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestCodeIsGoodOnce(t *testing.T) {
+func TestCodeWorksOnce(t *testing.T) {
 	w := newWorld(t)
 	answer := w.signIn(w.browser(), "first", "alice")
 	w.redeem("first", answer)
@@ -120,7 +118,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	refused(t, err, "invalid_grant")
 }
 
-// refused fails the test unless err is the token endpoint's refusal with code.
+// refused fails the test unless the token endpoint refused with code.
 func refused(t *testing.T, err error, code string) {
 	t.Helper()
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); !ok || e.ErrorCode != code {
@@ -128,7 +126,7 @@ func refused(t *testing.T, err error, code string) {
 	}
 }
 
-func TestCodeIsOnlyForWhoAskedForIt(t *testing.T) {
+func TestCodeIsBoundToItsRequest(t *testing.T) {
 	w := newWorld(t)
 	w.provider.AddClient(provider.Client{ID: "keyless", RedirectURIs: []string{w.root + "/keyless"}})
 	for name, c := range map[string]struct {
@@ -162,7 +160,7 @@ func TestCodeIsOnlyForWhoAskedForIt(t *testing.T) {
 	}
 }
 
-func TestCodeOfAnEndedSessionIsRefused(t *testing.T) {
+func TestEndedSessionsCodeIsRefused(t *testing.T) {
 	w := newWorld(t)
 	answer := w.signIn(w.browser(), "first", "alice")
 	if err := w.provider.EndUser(t.Context(), "alice"); err != nil {
@@ -172,7 +170,7 @@ func TestCodeOfAnEndedSessionIsRefused(t *testing.T) {
 	refused(t, err, "invalid_grant")
 }
 
-func TestAStrangersRequestIsNotRedirected(t *testing.T) {
+func TestUnregisteredRequestIsNotRedirected(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(*oauth2.Config){
 		"another redirect URI": func(c *oauth2.Config) { c.RedirectURL = w.root + "/second" },
@@ -191,7 +189,7 @@ func TestAStrangersRequestIsNotRedirected(t *testing.T) {
 	}
 }
 
-func TestRefusalsReachTheClientWithStateAndIssuer(t *testing.T) {
+func TestClientGetsErrorsWithStateAndIssuer(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct {
 		option oauth2.AuthCodeOption
@@ -222,7 +220,7 @@ func TestRefusalsReachTheClientWithStateAndIssuer(t *testing.T) {
 	}
 }
 
-func TestRotationAppliesToIDTokensAtOnce(t *testing.T) {
+func TestRotationReplacesThePublishedKey(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	old := w.redeem("first", w.signIn(b, "first", "alice"))

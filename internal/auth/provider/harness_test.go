@@ -2,32 +2,34 @@ package provider_test
 
 import (
 	"context"
-	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
 )
 
 const secret = "the secret: +%/of the application"
 
-// world is a provider and an application, each with a socket.
+// issuer is the issuer of providers that do not listen.
+const issuer = "http://127.0.0.1:17189"
+
+// world is a provider and an application. Both listen.
 type world struct {
 	t        *testing.T
 	issuer   string
-	provider *provider.Provider
-	root     string      // of the application
-	told     chan string // the logout tokens that came to the application
+	provider *oidctest.Provider
+	root     string      // the application's URL
+	received chan string // logout tokens at the application
 	oidc     *oidc.Provider
 }
 
@@ -40,31 +42,69 @@ func users() map[string]map[string]any {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, told: make(chan string, 16)}
-	idp := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.provider.ServeHTTP(rw, r)
-	}))
-	w.issuer = "http://" + idp.Listener.Addr().String()
+	w := &world{t: t, received: make(chan string, 16)}
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/backchannel" {
-			w.told <- r.PostFormValue("logout_token")
+			w.received <- r.PostFormValue("logout_token")
 		}
 	}))
 	w.root = app.URL
 	t.Cleanup(app.Close)
-	var err error
-	w.provider, err = provider.New(provider.Options{Issuer: w.issuer, Users: users()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	idp.Start()
-	t.Cleanup(idp.Close)
+	w.provider = oidctest.New(t, provider.Options{Users: users()})
+	w.issuer = w.provider.Issuer
 	w.provider.AddClient(w.client("first"))
 	w.provider.AddClient(w.client("second"))
+	var err error
 	if w.oidc, err = oidc.NewProvider(t.Context(), w.issuer); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// unlistened returns a provider that does not listen, so that it works in a
+// synctest bubble, and a browser for it. Its client is "first".
+func unlistened(t *testing.T, edits ...func(*provider.Options)) (*oidctest.Provider, *browser) {
+	t.Helper()
+	o := provider.Options{Issuer: issuer, Users: users(), Clients: []provider.Client{{
+		ID: "first", Secret: clienttoken.NewSecret(secret), RedirectURIs: []string{issuer + "/first"},
+		PostLogoutRedirectURIs: []string{issuer + "/bye"},
+	}}}
+	for _, edit := range edits {
+		edit(&o)
+	}
+	p := oidctest.New(t, o)
+	return p, newBrowser(t, p.Transport())
+}
+
+// authorize starts a sign-in at a provider that does not listen.
+const authorize = issuer + "/authorize?client_id=first&response_type=code&scope=openid&redirect_uri=" + issuer + "/first"
+
+// redeem sends a code to the token endpoint and returns the status.
+func redeem(t *testing.T, p http.Handler, code string) int {
+	t.Helper()
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {issuer + "/first"}}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/token", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("first", url.QueryEscape(secret))
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, r)
+	return w.Code
+}
+
+// get returns the status and the body of a path.
+func get(t *testing.T, p http.Handler, path string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+	return w.Code, strings.TrimSpace(w.Body.String())
+}
+
+// post returns the status of a POST without a body.
+func post(t *testing.T, p http.Handler, path string) int {
+	t.Helper()
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, http.NoBody))
+	return w.Code
 }
 
 // client is one of the application's registrations.
@@ -84,13 +124,13 @@ func (w *world) oauth(id string) *oauth2.Config {
 	}
 }
 
-// verifier is a client's, and asks for the keys afresh.
+// verifier checks a client's tokens with freshly fetched keys.
 func (w *world) verifier(id string) *oidc.IDTokenVerifier {
 	keys := oidc.NewRemoteKeySet(w.t.Context(), w.issuer+"/keys")
 	return oidc.NewVerifier(w.issuer, keys, &oidc.Config{ClientID: id})
 }
 
-// page is where a browser ended up.
+// page is the last answer to a browser.
 type page struct {
 	t      *testing.T
 	url    *url.URL
@@ -99,14 +139,14 @@ type page struct {
 	body   string
 }
 
-// answer is what an application finds in the URL.
+// answer returns the query parameters for the application.
 func (p page) answer() url.Values { return p.url.Query() }
 
-// shows fails the test unless the page is the login page.
-func (p page) shows(what string) {
+// shows fails the test unless the page contains text.
+func (p page) shows(text string) {
 	p.t.Helper()
-	if p.status != http.StatusOK || !strings.Contains(p.body, what) {
-		p.t.Fatalf("at %s: %d %s; want %q", p.url, p.status, p.body, what)
+	if p.status != http.StatusOK || !strings.Contains(p.body, text) {
+		p.t.Fatalf("at %s: %d %s; want %q", p.url, p.status, p.body, text)
 	}
 }
 
@@ -156,16 +196,17 @@ func (b *browser) open(target string) page {
 // press presses a button of the login page.
 func (b *browser) press(on page, name, value string) page {
 	b.t.Helper()
-	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(on.body)
-	if id == nil {
+	form, ok := oidctest.Form(on.body)
+	if !ok {
 		b.t.Fatalf("%s is not the login page: %d %s", on.url, on.status, on.body)
 	}
 	action := on.url.ResolveReference(&url.URL{Path: "login"})
-	return b.do(http.MethodPost, action.String(), url.Values{"id": {html.UnescapeString(id[1])}, name: {value}})
+	form.Set(name, value)
+	return b.do(http.MethodPost, action.String(), form)
 }
 
-// signIn goes through the login page to the application, and returns what it
-// found there.
+// signIn goes through the login page to the application. It returns the query
+// parameters there.
 func (w *world) signIn(b *browser, client, user string, options ...oauth2.AuthCodeOption) url.Values {
 	w.t.Helper()
 	landed := b.press(b.open(w.oauth(client).AuthCodeURL("the state", options...)), "user", user)
@@ -175,7 +216,7 @@ func (w *world) signIn(b *browser, client, user string, options ...oauth2.AuthCo
 	return landed.answer()
 }
 
-// claims are what the tests look at in an ID token.
+// claims are the ID token's claims under test.
 type claims struct {
 	SID      string `json:"sid"`
 	AZP      string `json:"azp"`
@@ -186,7 +227,7 @@ type claims struct {
 	Level    int    `json:"level"`
 }
 
-// identity is what an application gets for a code: verified.
+// identity is a verified answer of the token endpoint.
 type identity struct {
 	claims
 
@@ -195,7 +236,7 @@ type identity struct {
 	token  *oidc.IDToken
 }
 
-// redeem shows an answer's code to the token endpoint.
+// redeem exchanges a code.
 func (w *world) redeem(client string, answer url.Values, options ...oauth2.AuthCodeOption) identity {
 	w.t.Helper()
 	tokens, err := w.oauth(client).Exchange(w.t.Context(), answer.Get("code"), options...)
