@@ -90,11 +90,11 @@ func NewInbox(c InboxConfig) *Inbox {
 func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) error {
 	event, err := i.config.Read(signature, body)
 	if err != nil {
-		i.metrics.received.WithLabelValues(otherTopic, "refused").Inc()
+		i.metrics.received.WithLabelValues(string(clienttoken.OtherTopic), "refused").Inc()
 		return err
 	}
 	outcome, err := i.keep(ctx, event)
-	i.metrics.received.WithLabelValues(event.Topic, outcome).Inc()
+	i.metrics.received.WithLabelValues(string(event.Topic), outcome).Inc()
 	return err
 }
 
@@ -126,38 +126,13 @@ func (i *Inbox) keep(ctx context.Context, event Event) (outcome string, err erro
 // one for ever. A suspension counts. For every other topic Dwolla is asked for
 // the status, because nobody knows which event was later.
 func (i *Inbox) fromTheFuture(event Event, now time.Time) Event {
-	i.config.Logger.Warn().Str("event_id", event.ID).Str("topic", event.Topic).Time("created", event.Created).
+	i.config.Logger.Warn().Str("event_id", event.ID).Str("topic", string(event.Topic)).Time("created", event.Created).
 		Msg("a webhook is from the future and counts from now: check this machine's clock")
 	event.Created = now
-	if event.Topic != topicCreated && !statusAfter(event.Topic).Inactive() {
-		event.Topic = otherTopic
+	if event.Topic != clienttoken.TopicCustomerCreated && !event.Topic.Status().Inactive() {
+		event.Topic = clienttoken.OtherTopic
 	}
 	return event
-}
-
-const (
-	topicCreated = "customer_created"
-	otherTopic   = "other" // of an event whose topic says nothing here, or that could not be read
-)
-
-// statusAfter is the status that a topic tells. It is empty where Dwolla has to
-// be asked: for a Customer that is active again, who may be verified or not, and
-// for every topic that is not known here, which alone suspends nobody.
-// NextStatusEvent repeats the topics.
-func statusAfter(topic string) clienttoken.CustomerStatus {
-	switch topic {
-	case "customer_verified":
-		return clienttoken.StatusVerified
-	case "customer_reverification_needed":
-		return clienttoken.StatusRetry
-	case "customer_verification_document_needed":
-		return clienttoken.StatusDocument
-	case "customer_suspended":
-		return clienttoken.StatusSuspended
-	case "customer_deactivated":
-		return clienttoken.StatusDeactivated
-	}
-	return ""
 }
 
 // Run does what the kept webhooks ask for, until ctx ends.
@@ -219,8 +194,8 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 	default:
 		work.outcome = i.postpone(ctx, event, err)
 	}
-	i.metrics.processed.WithLabelValues(event.Topic, work.outcome).Inc()
-	i.config.Logger.Info().Str("event_id", event.ID).Str("topic", event.Topic).Str("customer", event.CustomerID).
+	i.metrics.processed.WithLabelValues(string(event.Topic), work.outcome).Inc()
+	i.config.Logger.Info().Str("event_id", event.ID).Str("topic", string(event.Topic)).Str("customer", event.CustomerID).
 		Str("outcome", work.outcome).Msg("webhook")
 }
 
@@ -245,7 +220,7 @@ func (i *Inbox) changed(event Event, effect Effect, settled error) {
 // days of attempts. It returns what that is called in the metric.
 func (i *Inbox) postpone(ctx context.Context, event Event, err error) (outcome string) {
 	if time.Since(event.Received) > keepTrying {
-		i.config.Logger.Error().Str("event_id", event.ID).Str("topic", event.Topic).Str("customer", event.CustomerID).Err(err).
+		i.config.Logger.Error().Str("event_id", event.ID).Str("topic", string(event.Topic)).Str("customer", event.CustomerID).Err(err).
 			Msg("a webhook could not be processed for four days and is given up: look at this Customer at Dwolla")
 		_ = i.config.Store.Settle(ctx, event.ID, Effect{}, time.Now()) // or it is given up next time
 		return "abandoned"
@@ -282,7 +257,7 @@ func (i *Inbox) recovered(ctx context.Context, event Event) (w work, err error) 
 // know yet is tried again for a while.
 func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
 	effect := Effect{CustomerID: event.CustomerID, Began: event.Moment, ChangedAt: event.Created}
-	if status := statusAfter(event.Topic); status != "" {
+	if status := event.Topic.Status(); status != "" {
 		effect.Status = string(status)
 		return work{effect, "status"}, nil
 	}
@@ -297,7 +272,7 @@ func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
 		return work{}, fmt.Errorf("reading the Customer: %w", err)
 	}
 	effect.Status = string(cmp.Or(read.Status, clienttoken.StatusUnverified))
-	if event.Topic != topicCreated || i.config.Enrollment == nil {
+	if event.Topic != clienttoken.TopicCustomerCreated || i.config.Enrollment == nil {
 		return work{effect, "status"}, nil
 	}
 	effect.UserID, err = i.config.Enrollment.expected(ctx, read.CorrelationID)

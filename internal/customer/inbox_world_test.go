@@ -173,7 +173,7 @@ func eventOf(topic, customerID string, secondsAgo int) customer.Event {
 	defer eventNumber.Unlock()
 	eventNumber.n++
 	return customer.Event{
-		ID: fmt.Sprint("event-", eventNumber.n), Topic: topic, CustomerID: customerID,
+		ID: fmt.Sprint("event-", eventNumber.n), Topic: clienttoken.Topic(topic), CustomerID: customerID,
 		Created: time.Now().Add(-time.Duration(secondsAgo) * time.Second).Truncate(time.Millisecond),
 	}
 }

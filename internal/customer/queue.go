@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"dropgate/internal/clienttoken"
 )
 
 var (
@@ -18,7 +20,8 @@ var (
 
 // Event is a webhook of Dwolla's in the queue.
 type Event struct {
-	ID, Topic  string
+	ID         string
+	Topic      clienttoken.Topic
 	CustomerID string    // "" where it is about none
 	Created    time.Time // by Dwolla's clock
 	Attempts   int       // how often it was claimed, this time included
@@ -51,8 +54,17 @@ func (d *Database) NextEvent(ctx context.Context, now time.Time, lease time.Dura
 // leaves out those that need an answer of Dwolla's: while Dwolla is slow, a
 // suspension must not wait behind them.
 func (d *Database) NextStatusEvent(ctx context.Context, now time.Time, lease time.Duration) (Event, error) {
-	return d.nextEvent(ctx, now, lease, ` AND topic IN ('customer_verified', 'customer_reverification_needed',
-		'customer_verification_document_needed', 'customer_suspended', 'customer_deactivated')`)
+	return d.nextEvent(ctx, now, lease, ` AND topic IN (`+quotedTopics(clienttoken.StatusTopics())+`)`)
+}
+
+// quotedTopics returns the topics as a list of SQL literals. They are constants of
+// lower-case letters and underscores.
+func quotedTopics(topics []clienttoken.Topic) string {
+	quoted := make([]string, 0, len(topics))
+	for _, topic := range topics {
+		quoted = append(quoted, "'"+string(topic)+"'")
+	}
+	return strings.Join(quoted, ", ")
 }
 
 func (d *Database) nextEvent(ctx context.Context, now time.Time, lease time.Duration, which string) (Event, error) {

@@ -30,8 +30,8 @@ var (
 // Webhook is one event of Dwolla's, as its webhook tells it. The same event may
 // arrive twice (ID tells), and an older one after a newer one (Created tells).
 type Webhook struct {
-	ID    string // the event's, at most 255 printable ASCII characters without spaces
-	Topic Topic  // of the same form; Dwolla has more topics than this package knows
+	ID    string            // the event's, at most 255 printable ASCII characters without spaces
+	Topic clienttoken.Topic // at most 255 printable ASCII characters without spaces; may be unlisted
 	// Customer is the Customer that the event is about. It is zero for an event
 	// about something else, such as a funding source of a Customer.
 	Customer clienttoken.CustomerURL
@@ -53,11 +53,11 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 	// Exact names only, and a member given twice is an error: nobody reads
 	// another event in this body than we do.
 	var event struct {
-		ID         string         `json:"id"`
-		Topic      Topic          `json:"topic"`
-		Created    string         `json:"created"`
-		ResourceID jsontext.Value `json:"resourceId"`
-		Links      jsontext.Value `json:"_links"`
+		ID         string            `json:"id"`
+		Topic      clienttoken.Topic `json:"topic"`
+		Created    string            `json:"created"`
+		ResourceID jsontext.Value    `json:"resourceId"`
+		Links      jsontext.Value    `json:"_links"`
 	}
 	if json.Unmarshal(body, &event) != nil { // the error may quote the body
 		return Webhook{}, fmt.Errorf("%w: not one JSON object with the members of an event", ErrWebhook)
@@ -76,7 +76,7 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 	if year := w.Created.Year(); year < 1970 || year > 9999 {
 		return Webhook{}, fmt.Errorf("%w: created is no time that could be", ErrWebhook)
 	}
-	if !event.Topic.aboutCustomer() {
+	if !event.Topic.NamesCustomer() {
 		w.Customer = customerIn(api, event.Topic, event.ResourceID, event.Links)
 		return w, nil
 	}
@@ -94,9 +94,9 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 // customerIn returns the Customer that an event of another topic is about, or the
 // zero URL. The link to the resource decides, where there is one: the resourceId
 // may be the id of anything.
-func customerIn(api clienttoken.API, topic Topic, resourceID, links jsontext.Value) clienttoken.CustomerURL {
+func customerIn(api clienttoken.API, topic clienttoken.Topic, resourceID, links jsontext.Value) clienttoken.CustomerURL {
 	var id string
-	if !topic.mayBeAboutCustomer() || json.Unmarshal(resourceID, &id) != nil {
+	if !topic.MayNameCustomer() || json.Unmarshal(resourceID, &id) != nil {
 		return clienttoken.CustomerURL{}
 	}
 	customer, err := clienttoken.ParseCustomerID(api, id)
