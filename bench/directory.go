@@ -7,6 +7,7 @@ import (
 	"dropgate/bench/scratch"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // makeDirectory makes a directory in the PostgreSQL at server, in a schema of
@@ -23,7 +24,7 @@ func (s *stage) makeDirectory(ctx context.Context, server string, bystanders int
 		return nil, fmt.Errorf("TEST_POSTGRES_URL: %w", err)
 	}
 	s.schemas = append(s.schemas, schema)
-	database, err := customer.OpenPostgres(schema.URL)
+	database, err := customerdb.OpenPostgres(schema.URL)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
@@ -48,7 +49,7 @@ func (s *stage) makeDirectory(ctx context.Context, server string, bystanders int
 }
 
 // linkBystanders imports their links, as `server customers import` does.
-func linkBystanders(ctx context.Context, database *customer.Database, n int) error {
+func linkBystanders(ctx context.Context, database *customerdb.Database, n int) error {
 	if n == 0 {
 		return nil
 	}
@@ -56,7 +57,7 @@ func linkBystanders(ctx context.Context, database *customer.Database, n int) err
 	if err != nil {
 		return fmt.Errorf("naming the API: %w", err)
 	}
-	lines := customer.ImportCSV{API: api, Bad: func(int, error) {}, Progress: func(customer.Imported) {}}
+	lines := customer.CSVImport{API: api, Bad: func(int, error) {}, Progress: func(customer.ImportCounts) {}}
 	if got, err := lines.Run(ctx, database, scratch.Links(n)); err != nil || got.Linked != n {
 		return fmt.Errorf("linked %d of %d: %w", got.Linked, n, err)
 	}

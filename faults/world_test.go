@@ -16,7 +16,7 @@ import (
 	"dropgate/bench/scratch"
 	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -127,7 +127,7 @@ func (w *world) withPostgres(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	database, err := customer.OpenPostgres(schema.URL)
+	database, err := customerdb.OpenPostgres(schema.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"dropgate/bench/scratch"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 func main() {
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string, server string, out io.Writer) error
 
 // measure prints a line for each run, and returns whether the goals are reached.
 func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Writer) (bool, error) {
-	database, err := customer.OpenPostgres(schema.URL)
+	database, err := customerdb.OpenPostgres(schema.URL)
 	if err != nil {
 		return false, fmt.Errorf("opening the database: %w", err)
 	}
@@ -79,14 +80,14 @@ func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Write
 	if err != nil {
 		return false, fmt.Errorf("naming the API: %w", err)
 	}
-	lines := customer.ImportCSV{API: api, Bad: func(int, error) {}, Progress: func(customer.Imported) {}}
+	lines := customer.CSVImport{API: api, Bad: func(int, error) {}, Progress: func(customer.ImportCounts) {}}
 	tryOut := lines
 	tryOut.DryRun = true
 
 	reached := true
 	for _, run := range []struct {
 		name   string
-		csv    customer.ImportCSV
+		csv    customer.CSVImport
 		linked int
 	}{
 		{"dry run", tryOut, rows},
@@ -99,7 +100,7 @@ func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Write
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", run.name, err)
 		}
-		if want := (customer.Imported{Lines: rows, Linked: run.linked, There: rows - run.linked}); got != want {
+		if want := (customer.ImportCounts{Lines: rows, Linked: run.linked, There: rows - run.linked}); got != want {
 			return false, fmt.Errorf("%s: counted %+v, want %+v", run.name, got, want)
 		}
 		memory, err := mostMemory()

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -124,7 +124,7 @@ func TestNoAcknowledgedWebhookIsLostWhenTheServerIsKilled(t *testing.T) {
 	if len(acknowledged) < 100 {
 		t.Fatalf("only %d webhooks were acknowledged", len(acknowledged))
 	}
-	store, err := customer.OpenSQLite(t.Context(), database)
+	store, err := customerdb.OpenSQLite(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,10 +149,10 @@ func TestNoAcknowledgedWebhookIsLostWhenTheServerIsKilled(t *testing.T) {
 }
 
 // drained waits until no webhook waits any more.
-func drained(t *testing.T, store *customer.Database) {
+func drained(t *testing.T, store *customerdb.Database) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		queue, err := store.Queue(t.Context())
+		queue, err := store.Backlog(t.Context())
 		if err == nil && queue.Depth == 0 {
 			return
 		}
@@ -164,17 +164,17 @@ func drained(t *testing.T, store *customer.Database) {
 }
 
 // endLeases makes due what killed workers held, as a minute would.
-func endLeases(t *testing.T, store *customer.Database) {
+func endLeases(t *testing.T, store *customerdb.Database) {
 	t.Helper()
 	for {
-		held, err := store.NextEvent(t.Context(), time.Now().Add(5*time.Minute), time.Hour)
-		if errors.Is(err, customer.ErrNoEvent) {
+		held, err := store.ClaimEvent(t.Context(), time.Now().Add(5*time.Minute), time.Hour)
+		if errors.Is(err, customerdb.ErrNoEvent) {
 			return
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		defer func() {
-			if err := store.Retry(context.WithoutCancel(t.Context()), held.ID, time.Now()); err != nil {
+			if err := store.PostponeEvent(context.WithoutCancel(t.Context()), held.ID, time.Now()); err != nil {
 				t.Error(err)
 			}
 		}()

@@ -21,6 +21,7 @@ import (
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
 	"dropgate/internal/ratelimit"
@@ -39,10 +40,10 @@ type App struct {
 	oidc     *auth.OIDC     // nil without the mode oidc
 	sessions *session.Redis // nil unless the sessions are in Redis
 	dwolla   *dwolla.Client
-	store    *customer.Database // nil where the service keeps nothing
-	query    *customer.Query    // nil unless the directory is a query
-	inbox    *customer.Inbox    // nil without webhooks
-	outbox   *customer.Outbox   // nil without store
+	store    *customerdb.Database // nil where the service keeps nothing
+	query    *customer.Query      // nil unless the directory is a query
+	inbox    *customer.Inbox      // nil without webhooks
+	outbox   *customerdb.Outbox   // nil without store
 	draining atomic.Bool
 
 	databaseWrites, sessionWrites writeTest
@@ -89,7 +90,7 @@ func (a *App) open(ctx context.Context, version string) error {
 		Logger:        a.log,
 		Registerer:    registry,
 	})
-	d, err := a.openDirectory(ctx, registry)
+	d, err := a.openCustomers(ctx, registry)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (a *App) open(ctx context.Context, version string) error {
 	public, err := handler.New(handler.Config{
 		Now: time.Now, BasePath: c.BasePath, Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
-			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.news,
+			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.notifier,
 		},
 		Auth:           chain,
 		OIDC:           a.oidc,

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"dropgate/internal/app"
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -36,7 +36,7 @@ func TestServiceVendsAndRefuses(t *testing.T) {
 
 func TestServiceLooksCustomersUpInItsDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "links.db")
-	store, err := customer.OpenSQLite(t.Context(), file)
+	store, err := customerdb.OpenSQLite(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}

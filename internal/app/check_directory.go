@@ -8,6 +8,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/postgres"
 )
 
 // checkDirectory holds the rules about who says whose Customer is whose.
@@ -50,12 +51,12 @@ func (f faults) checkDatabase(c *Config) {
 }
 
 func (f faults) checkPostgres(c *Config) {
-	servers, err := customer.PostgresServers(c.DatabaseURL)
+	servers, err := postgres.Servers(c.DatabaseURL)
 	if err != nil {
 		f.add("DATABASE_URL", err.Error())
 		return
 	}
-	exposed := func(s customer.PostgresServer) bool { return !s.Socket && !s.Verified && !isLoopback(s.Host) }
+	exposed := func(s postgres.Server) bool { return !s.Socket && !s.Verified && !isLoopback(s.Host) }
 	if c.needsTLS(overPostgres) && slices.ContainsFunc(servers, exposed) {
 		f.add("DATABASE_URL", "reaches another machine without verified TLS: set sslmode=verify-full, with sslrootcert where the CA is your own, "+
 			"or ALLOW_PLAINTEXT=postgres where a mesh encrypts (verify-ca does not compare the server's name)")

@@ -15,6 +15,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // customersUsage is what `server customers` says when it is not understood.
@@ -66,7 +67,7 @@ func Customers(ctx context.Context, args, environ []string, std Streams) error {
 	}
 	d := directoryTools{
 		api: c.api, store: store, std: std,
-		records: customer.Records{API: c.api, Links: customer.NewLinks(c.api, store, 0), Store: store},
+		records: customer.LinkAdmin{API: c.api, Links: customer.NewLinkSource(c.api, store, 0), Store: store},
 	}
 	ctx = clienttoken.Cause{Mode: "command", Operator: osUser()}.NewContext(ctx)
 	switch command.name {
@@ -137,8 +138,8 @@ func (c customersCommand) checkFile(config *Config) error {
 // directoryTools are what the commands work with.
 type directoryTools struct {
 	api     clienttoken.API
-	store   *customer.Database
-	records customer.Records
+	store   *customerdb.Database
+	records customer.LinkAdmin
 	std     Streams
 }
 
@@ -211,12 +212,12 @@ func (d directoryTools) load(ctx context.Context, c customersCommand) error {
 		defer func() { _ = file.Close() }()
 		from = file
 	}
-	done, err := customer.ImportCSV{
+	done, err := customer.CSVImport{
 		API: d.api, DryRun: c.dryRun,
 		Bad: func(line int, reason error) {
 			_, _ = fmt.Fprintf(d.std.Err, "%sline %d: %v\n", d.std.clear(), line, reason)
 		},
-		Progress: func(so customer.Imported) { d.std.progress(so.Lines) },
+		Progress: func(so customer.ImportCounts) { d.std.progress(so.Lines) },
 	}.Run(ctx, d.store, from)
 	linked := "linked"
 	if c.dryRun {
@@ -259,6 +260,6 @@ func (s Streams) clear() string {
 }
 
 func (d directoryTools) export(ctx context.Context) error {
-	_, err := d.store.ExportCSV(ctx, d.std.Out)
+	_, err := customer.ExportCSV(ctx, d.store, d.std.Out)
 	return err
 }

@@ -13,38 +13,39 @@ import (
 	"dropgate/internal/audit"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
 )
 
-// directory is everything that knows whose Customer is whose. What the
+// customerParts is everything that knows whose Customer is whose. What the
 // configuration does not ask for is nil.
-type directory struct {
+type customerParts struct {
 	directory  clienttoken.Directory
 	enrollment clienttoken.Enrollment
 	webhooks   handler.Webhooks
 	records    handler.Links
-	news       *customer.News
+	notifier   *customer.ChangeNotifier
 }
 
-// openDirectory puts it together.
-func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer) (directory, error) {
+// openCustomers puts it together.
+func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer) (customerParts, error) {
 	c := a.config
 	if err := a.openStore(ctx); err != nil {
-		return directory{}, fmt.Errorf("DATABASE_URL: %w", err)
+		return customerParts{}, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	a.openOutbox(registry)
-	news := customer.NewNews()
-	links := customer.NewLinks(c.api, a.store, c.CustomerCache)
-	links.News = news
+	notifier := customer.NewChangeNotifier()
+	links := customer.NewLinkSource(c.api, a.store, c.CustomerCache)
+	links.Notifier = notifier
 	source, err := a.source(ctx, links)
 	if err != nil {
-		return directory{}, err
+		return customerParts{}, err
 	}
-	d := directory{news: news}
+	d := customerParts{notifier: notifier}
 	var statuses []customer.StatusSource
-	kept := customer.NewKeptStatus(a.store, c.CustomerCache)
-	reread := customer.NewReread(a.dwolla, c.StatusInterval)
+	kept := customer.NewWebhookStatus(a.store, c.CustomerCache)
+	reread := customer.NewDwollaStatus(a.dwolla, c.StatusInterval)
 	if !c.WebhookSecret.IsZero() {
 		statuses = append(statuses, kept)
 	}
@@ -52,7 +53,7 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 		statuses = append(statuses, reread)
 	}
 	d.directory = customer.NewDirectory(customer.DirectoryConfig{
-		Source: source, Owners: a.dwolla, Statuses: statuses, News: news, Registerer: registry,
+		Source: source, Owners: a.dwolla, Statuses: statuses, Notifier: notifier, Registerer: registry,
 	})
 	var enrollment *customer.Enrollment
 	if !c.EnrollmentKeys.IsZero() {
@@ -60,7 +61,7 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 		d.enrollment = enrollment
 	}
 	if !c.AdminToken.IsZero() {
-		d.records = customer.Records{API: c.api, Links: links, Store: a.store}
+		d.records = customer.LinkAdmin{API: c.api, Links: links, Store: a.store}
 	}
 	if c.WebhookSecret.IsZero() {
 		return d, nil
@@ -71,7 +72,7 @@ func (a *App) openDirectory(ctx context.Context, registry prometheus.Registerer)
 		Store:      a.store,
 		Enrollment: enrollment,
 		Dwolla:     a.dwolla,
-		News:       news,
+		Notifier:   notifier,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
 			links.Forget(userID)
 			kept.Forget(customer)
@@ -99,7 +100,7 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.store = store // that it cannot be reached is watched for
 	if path, found := strings.CutPrefix(a.config.DatabaseURL.Reveal(), "sqlite:"); found {
-		for _, file := range customer.OpenToOthers(path) {
+		for _, file := range customerdb.FilesOpenToOthers(path) {
 			a.log.Warn().Str("file", file).Msgf("DATABASE_URL: other users of this machine can read or write the file: chmod 600 %s", file)
 		}
 	}
@@ -120,19 +121,19 @@ const openWithin = 5 * time.Second
 // openDatabase opens the database and brings its schema up to date. Beside the
 // error of a server that cannot be reached now there is a database, which has to
 // be migrated later.
-func (c Config) openDatabase(ctx context.Context) (store *customer.Database, err error) {
+func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, err error) {
 	if isPostgres(&c) {
-		store, err = customer.OpenPostgres(c.DatabaseURL)
+		store, err = customerdb.OpenPostgres(c.DatabaseURL)
 	} else {
-		store, err = customer.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
+		store, err = customerdb.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
 		ctx = context.WithoutCancel(ctx) // a file does not hang, and the work has a limit of its own
 	}
 	if err != nil {
 		return nil, err
 	}
-	store.Compare(c.userIDs())
+	store.SetUserIDs(c.userIDs())
 	err = store.Migrate(ctx)
-	if err != nil && (errors.Is(err, customer.ErrSchema) || !isPostgres(&c)) {
+	if err != nil && (errors.Is(err, customerdb.ErrSchema) || !isPostgres(&c)) {
 		_ = store.Close()
 		return nil, err
 	}
@@ -158,7 +159,7 @@ func (a *App) migrate(ctx context.Context) {
 			return
 		case err == nil:
 			next, told = foldEvery, ""
-		case errors.Is(err, customer.ErrSchema) && err.Error() != told:
+		case errors.Is(err, customerdb.ErrSchema) && err.Error() != told:
 			told = err.Error()
 			a.log.Error().Err(err).Msg("DATABASE_URL: the database cannot be used")
 		}
@@ -170,7 +171,7 @@ func (a *App) migrate(ctx context.Context) {
 }
 
 // source opens what says which Customer is a user's.
-func (a *App) source(ctx context.Context, links *customer.Links) (customer.Source, error) {
+func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.Source, error) {
 	c := a.config
 	switch c.CustomerSource {
 	case "claim":
@@ -182,7 +183,7 @@ func (a *App) source(ctx context.Context, links *customer.Links) (customer.Sourc
 		if err != nil {
 			return nil, fmt.Errorf("CUSTOMER_LOOKUP_URL: %w", err)
 		}
-		return customer.Remember(lookup, c.CustomerCache), nil
+		return customer.NewCachedSource(lookup, c.CustomerCache), nil
 	case "query":
 		return a.openQuery(ctx)
 	}
@@ -197,27 +198,27 @@ func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	if a.query, err = customer.NewQuery(c.DatabaseURL, c.CustomerQuery, c.api); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	a.query.Compare(c.userIDs())
+	a.query.SetUserIDs(c.userIDs())
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	if err := a.query.Check(ctx); errors.Is(err, customer.ErrQuery) {
 		return nil, fmt.Errorf("CUSTOMER_QUERY: %w", err)
 	}
 	// That it cannot be reached is watched for.
-	return customer.Remember(a.query, c.CustomerCache), nil
+	return customer.NewCachedSource(a.query, c.CustomerCache), nil
 }
 
 // readWebhook says in the inbox's words what Dwolla tells.
-func (a *App) readWebhook(signature string, body []byte) (customer.Event, error) {
+func (a *App) readWebhook(signature string, body []byte) (customerdb.WebhookEvent, error) {
 	hook, err := dwolla.ReadWebhook(a.config.api, a.config.WebhookSecret, signature, body)
 	if err != nil {
 		code := clienttoken.BadRequest
 		if errors.Is(err, dwolla.ErrSignature) {
 			code = clienttoken.Unauthenticated
 		}
-		return customer.Event{}, &clienttoken.Refusal{Code: code, Reason: err.Error()}
+		return customerdb.WebhookEvent{}, &clienttoken.Refusal{Code: code, Reason: err.Error()}
 	}
-	return customer.Event{ID: hook.ID, Topic: hook.Topic.Label(), CustomerID: hook.Customer.ID(), Created: hook.Created}, nil
+	return customerdb.WebhookEvent{ID: hook.ID, Topic: hook.Topic.Label(), CustomerID: hook.Customer.ID(), Created: hook.Created}, nil
 }
 
 // openOutbox hands changes of links to the audit trail.
@@ -225,15 +226,15 @@ func (a *App) openOutbox(registry prometheus.Registerer) {
 	if a.store == nil {
 		return
 	}
-	a.outbox = customer.NewOutbox(customer.OutboxConfig{
+	a.outbox = customerdb.NewOutbox(customerdb.OutboxConfig{
 		Store: a.store, Write: a.auditChange, Logger: a.log, Registerer: registry,
 	})
 }
 
 // auditChange writes the audit entry of a changed link.
-func (a *App) auditChange(ctx context.Context, c customer.Change) error {
+func (a *App) auditChange(ctx context.Context, c customerdb.LinkChange) error {
 	event := audit.Link
-	if c.Kind == customer.Unlinked {
+	if c.Kind == customerdb.Unlinked {
 		event = audit.Unlink
 	}
 	return a.trail.Write(ctx, &audit.Entry{

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // post asks for a client token with these headers.
@@ -60,7 +60,7 @@ func TestServiceSignsInByTheApplicationsOwnSession(t *testing.T) {
 
 func TestServiceSignsInByAnAuthenticatingProxy(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "links.db")
-	store, err := customer.OpenSQLite(t.Context(), file)
+	store, err := customerdb.OpenSQLite(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}

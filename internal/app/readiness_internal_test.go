@@ -19,7 +19,7 @@ import (
 
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 )
 
@@ -126,7 +126,7 @@ func TestReadinessSaysFirstWhatIsNotToBeMended(t *testing.T) {
 		t.Errorf("without Redis: %+v", r)
 	}
 	var err error
-	if a.store, err = customer.OpenPostgres(clienttoken.NewSecret("postgres://user@127.0.0.1:1/none?sslmode=disable")); err != nil {
+	if a.store, err = customerdb.OpenPostgres(clienttoken.NewSecret("postgres://user@127.0.0.1:1/none?sslmode=disable")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.store.Close() })

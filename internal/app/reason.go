@@ -18,6 +18,7 @@ import (
 	"modernc.org/sqlite"
 
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 )
 
@@ -82,18 +83,18 @@ func ownReason(err error) reason {
 	switch {
 	case errors.Is(err, customer.ErrQuery) && sqlState(err) != "42501":
 		return queryDoesNotFit
-	case errors.Is(err, customer.ErrCapitals):
+	case errors.Is(err, customerdb.ErrLetterCase):
 		return capitals
-	case errors.Is(err, customer.ErrSchema) && sqlState(err) != "42501",
-		errors.Is(err, customer.ErrNotMigrated) && sqlState(err) == "" && networkReason(err) == "":
+	case errors.Is(err, customerdb.ErrSchema) && sqlState(err) != "42501",
+		errors.Is(err, customerdb.ErrNotMigrated) && sqlState(err) == "" && networkReason(err) == "":
 		return schemaOutdated
 	}
 	switch {
-	case errors.Is(err, customer.ErrPrivilege), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, customerdb.ErrPrivilege), errors.Is(err, fs.ErrPermission):
 		return missingPermission
-	case errors.Is(err, customer.ErrReplaced):
+	case errors.Is(err, customerdb.ErrReplaced):
 		return replaced
-	case errors.Is(err, customer.ErrLocked):
+	case errors.Is(err, customerdb.ErrLocked):
 		return busy
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return diskFull

@@ -19,6 +19,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 )
 
@@ -62,11 +63,11 @@ func TestReadinessSaysWhyInFixedWords(t *testing.T) {
 		{server("9"), refused},
 		{fmt.Errorf("%w: %w", customer.ErrQuery, server("42P01")), queryDoesNotFit},
 		{fmt.Errorf("%w: %w", customer.ErrQuery, server("42501")), missingPermission},
-		{fmt.Errorf("%w: %w", customer.ErrSchema, server("42501")), missingPermission},
-		{fmt.Errorf("%w: its schema is newer", customer.ErrSchema), schemaOutdated},
-		{customer.ErrNotMigrated, schemaOutdated},
-		{fmt.Errorf("%w: %w", customer.ErrNotMigrated, server("28P01")), authenticationFailed},
-		{fmt.Errorf("%w: %w", customer.ErrNotMigrated, dial(syscall.ECONNREFUSED)), connectionRefused},
+		{fmt.Errorf("%w: %w", customerdb.ErrSchema, server("42501")), missingPermission},
+		{fmt.Errorf("%w: its schema is newer", customerdb.ErrSchema), schemaOutdated},
+		{customerdb.ErrNotMigrated, schemaOutdated},
+		{fmt.Errorf("%w: %w", customerdb.ErrNotMigrated, server("28P01")), authenticationFailed},
+		{fmt.Errorf("%w: %w", customerdb.ErrNotMigrated, dial(syscall.ECONNREFUSED)), connectionRefused},
 		{errors.Join(dial(syscall.ECONNREFUSED), server("28P01")), authenticationFailed},
 		{reply("NOAUTH Authentication required."), authenticationFailed},
 		{reply("WRONGPASS invalid username-password pair or user is disabled."), authenticationFailed},

@@ -13,7 +13,7 @@ import (
 )
 
 // changes are what this replica knows of, and what ann has after each.
-func changes(t *testing.T, links *customer.Links, store *slowStore) map[string]func() string {
+func changes(t *testing.T, links *customer.LinkSource, store *slowStore) map[string]func() string {
 	t.Helper()
 	return map[string]func() string{
 		"a link": func() string {
@@ -59,13 +59,13 @@ func changes(t *testing.T, links *customer.Links, store *slowStore) map[string]f
 }
 
 // eachChange runs test once for each of changes, in a bubble of its own.
-func eachChange(t *testing.T, test func(t *testing.T, links *customer.Links, store *slowStore, change func() string)) {
+func eachChange(t *testing.T, test func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string)) {
 	t.Helper()
 	for name := range changes(t, nil, nil) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := annsStore()
-				links := customer.NewLinks(sandbox(t), store, life)
+				links := customer.NewLinkSource(sandbox(t), store, life)
 				test(t, links, store, changes(t, links, store)[name])
 			})
 		})
@@ -73,7 +73,7 @@ func eachChange(t *testing.T, test func(t *testing.T, links *customer.Links, sto
 }
 
 func TestAChangeOnThisReplicaIsEffectiveAtOnce(t *testing.T) {
-	eachChange(t, func(t *testing.T, links *customer.Links, store *slowStore, change func() string) {
+	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.links["bob"] = customerNumber(1)
 		wantVerdict(t, links, "ann", customerA)
 		wantVerdict(t, links, "bob", customerNumber(1))
@@ -86,7 +86,7 @@ func TestAChangeOnThisReplicaIsEffectiveAtOnce(t *testing.T) {
 // The store has read the old row when the change is made, and the answer
 // arrives afterwards.
 func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
-	eachChange(t, func(t *testing.T, links *customer.Links, store *slowStore, change func() string) {
+	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.takesNow(time.Second)
 		var early sync.WaitGroup
 		early.Go(func() { wantVerdict(t, links, "ann", customerA) })
@@ -100,7 +100,7 @@ func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
 }
 
 func TestNobodyWhoComesAfterAChangeWaitsForAnAnswerFromBefore(t *testing.T) {
-	eachChange(t, func(t *testing.T, links *customer.Links, store *slowStore, change func() string) {
+	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.takesNow(2 * time.Second)
 		var early sync.WaitGroup
 		early.Go(func() { wantVerdict(t, links, "ann", customerA) })
@@ -120,7 +120,7 @@ func TestAChangeOfOneUserLeavesTheQuestionsOfOthersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(time.Second)
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		var early sync.WaitGroup
 		early.Go(func() { wantVerdict(t, links, "ann", customerA) })
 		synctest.Wait()
@@ -135,7 +135,7 @@ func TestAChangeOfOneUserLeavesTheQuestionsOfOthersAlone(t *testing.T) {
 // each: nothing that was read before may come back.
 func TestChangesAreFinalWhileQuestionsAreInFlight(t *testing.T) {
 	store := &slowStore{}
-	links := customer.NewLinks(sandbox(t), store, time.Hour)
+	links := customer.NewLinkSource(sandbox(t), store, time.Hour)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 8 {

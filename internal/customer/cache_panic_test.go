@@ -10,7 +10,7 @@ import (
 )
 
 func TestAPanicBelongsToWhoeverWaitsForTheAnswer(t *testing.T) {
-	links := customer.NewLinks(sandbox(t), panickingStore{}, time.Minute)
+	links := customer.NewLinkSource(sandbox(t), panickingStore{}, time.Minute)
 	for range 2 { // and is not remembered
 		func() {
 			defer func() {

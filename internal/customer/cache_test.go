@@ -126,7 +126,7 @@ const life = 10 * time.Second
 func TestALinkIsRememberedForItsLifeAndNotAMomentLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		start := time.Now()
 		for _, step := range []struct {
 			at    time.Duration
@@ -142,7 +142,7 @@ func TestALinkIsRememberedForItsLifeAndNotAMomentLonger(t *testing.T) {
 func TestNothingIsRememberedWithoutALife(t *testing.T) {
 	for _, life := range []time.Duration{0, -time.Second} {
 		store := annsStore()
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		for n := range 3 {
 			wantVerdict(t, links, "ann", customerA)
 			wantCalls(t, store, n+1)
@@ -154,7 +154,7 @@ func TestWithoutALifeNobodyGetsTheAnswerToAnEarlierQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(time.Second)
-		links := customer.NewLinks(sandbox(t), store, 0)
+		links := customer.NewLinkSource(sandbox(t), store, 0)
 		var early sync.WaitGroup
 		early.Go(func() { wantVerdict(t, links, "ann", customerA) })
 		synctest.Wait()
@@ -171,7 +171,7 @@ func TestTheLifeCountsFromTheQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(4 * time.Second)
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		wantVerdict(t, links, "ann", customerA)
 		<-time.After(life - 4*time.Second - 1)
 		wantVerdict(t, links, "ann", customerA)
@@ -184,7 +184,7 @@ func TestTheLifeCountsFromTheQuestion(t *testing.T) {
 
 func TestNoCustomerAndOutagesAreNotRemembered(t *testing.T) {
 	store := &slowStore{}
-	links := customer.NewLinks(sandbox(t), store, time.Hour)
+	links := customer.NewLinkSource(sandbox(t), store, time.Hour)
 	wantVerdict(t, links, "ann", none)
 	wantVerdict(t, links, "ann", none)
 	wantCalls(t, store, 2)
@@ -199,7 +199,7 @@ func TestNoCustomerAndOutagesAreNotRemembered(t *testing.T) {
 func TestAnOutageIsBridgedForOneLifeAndNeverLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		wantVerdict(t, links, "ann", customerA)
 		store.fault = errors.New("disk on fire")
 		<-time.After(life - 1)
@@ -213,7 +213,7 @@ func TestAnOutageIsBridgedForOneLifeAndNeverLonger(t *testing.T) {
 func TestALinkRemovedElsewhereIsGoneWithinOneLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		wantVerdict(t, links, "ann", customerA)
 		if err := store.Unlink(t.Context(), "ann"); err != nil {
 			t.Fatal(err)
@@ -238,7 +238,7 @@ func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &slowStore{links: c.links, fault: c.fault, takes: time.Second}
-				links := customer.NewLinks(sandbox(t), store, life)
+				links := customer.NewLinkSource(sandbox(t), store, life)
 				var askers sync.WaitGroup
 				for range 100 {
 					askers.Go(func() { wantVerdict(t, links, "ann", c.want) })
@@ -254,7 +254,7 @@ func TestACallerWhoLeavesEndsTheQuestionForNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(2 * time.Second)
-		links := customer.NewLinks(sandbox(t), store, life)
+		links := customer.NewLinkSource(sandbox(t), store, life)
 		ctx, cancel := context.WithCancel(t.Context())
 		var askers sync.WaitGroup
 		askers.Go(func() {
@@ -280,7 +280,7 @@ func TestACallerWhoHasLeftAsksNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	store := annsStore()
-	url, err := customer.NewLinks(sandbox(t), store, life).Customer(ctx, clienttoken.User{ID: "ann"})
+	url, err := customer.NewLinkSource(sandbox(t), store, life).Customer(ctx, clienttoken.User{ID: "ann"})
 	if got := verdict(t, url, err); got != left {
 		t.Error(got)
 	}
@@ -292,7 +292,7 @@ func TestAStoreThatNeverAnswersIsAnOutageInTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := annsStore()
 			store.takesNow(time.Hour)
-			links := customer.NewLinks(sandbox(t), store, life)
+			links := customer.NewLinkSource(sandbox(t), store, life)
 			start := time.Now()
 			wantVerdict(t, links, "ann", outage)
 			if took := time.Since(start); took != 5*time.Second {
@@ -306,7 +306,7 @@ func TestAStoreThatNeverAnswersIsAnOutageInTime(t *testing.T) {
 
 func TestRememberedLinksTakeTwoMebibytesAtMost(t *testing.T) {
 	store := &slowStore{links: map[string]string{}}
-	links := customer.NewLinks(sandbox(t), store, time.Hour)
+	links := customer.NewLinkSource(sandbox(t), store, time.Hour)
 	const most = 10_000
 	id := func(n int) string { return strings.Repeat("\U00010348", 240) + fmt.Sprint(n) } // 1 KB
 	for n := range most {
@@ -335,7 +335,7 @@ func liveHeap() uint64 {
 }
 
 func BenchmarkRememberedLink(b *testing.B) {
-	links := customer.NewLinks(sandbox(b), annsStore(), time.Hour)
+	links := customer.NewLinkSource(sandbox(b), annsStore(), time.Hour)
 	user := clienttoken.User{ID: "ann"}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

@@ -13,18 +13,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
+
+func TestCSVFiles(t *testing.T) {
+	databases := map[string]newDatabase{"SQLite": newSQLite, "PostgreSQL": newPostgres}
+	for name, database := range databases {
+		for promise, test := range map[string]func(t *testing.T, open func() *customerdb.Database){
+			"BadLinesAreToldAndGoodOnesGoOn":       badLinesAreToldAndGoodOnesGoOn,
+			"TheFirstOfConflictingLinesWins":       theFirstOfConflictingLinesWins,
+			"ADryRunChangesNothingAndFindsTheSame": aDryRunChangesNothingAndFindsTheSame,
+			"ConflictsAreFoundAcrossBatches":       conflictsAreFoundAcrossBatches,
+			"ACutOffImportIsResumed":               aCutOffImportIsResumed,
+			"ProgressIsTold":                       progressIsTold,
+			"WhatIsExportedCanBeImported":          whatIsExportedCanBeImported,
+		} {
+			t.Run(name+"/"+promise, func(t *testing.T) { test(t, database(t)) })
+		}
+	}
+}
 
 // imported is what an import said.
 type imported struct {
-	Counts customer.Imported
+	Counts customer.ImportCounts
 	Bad    map[int]string // reasons, by line
 }
 
 // newImport returns an import that notes what it says in the imported.
-func newImport(tb testing.TB) (customer.ImportCSV, *imported) {
+func newImport(tb testing.TB) (customer.CSVImport, *imported) {
 	got := &imported{Bad: map[int]string{}}
-	return customer.ImportCSV{
+	return customer.CSVImport{
 		API: sandbox(tb),
 		Bad: func(line int, reason error) {
 			if _, told := got.Bad[line]; told {
@@ -32,24 +50,24 @@ func newImport(tb testing.TB) (customer.ImportCSV, *imported) {
 			}
 			got.Bad[line] = reason.Error()
 		},
-		Progress: func(customer.Imported) {},
+		Progress: func(customer.ImportCounts) {},
 	}, got
 }
 
-func importText(t *testing.T, d *customer.Database, text string) imported {
+func importText(t *testing.T, d *customerdb.Database, text string) imported {
 	t.Helper()
 	run, got := newImport(t)
 	return finish(t, run, got, d, text)
 }
 
-func tryOut(t *testing.T, d *customer.Database, text string) imported {
+func tryOut(t *testing.T, d *customerdb.Database, text string) imported {
 	t.Helper()
 	run, got := newImport(t)
 	run.DryRun = true
 	return finish(t, run, got, d, text)
 }
 
-func finish(t *testing.T, run customer.ImportCSV, got *imported, d *customer.Database, text string) imported {
+func finish(t *testing.T, run customer.CSVImport, got *imported, d *customerdb.Database, text string) imported {
 	t.Helper()
 	var err error
 	if got.Counts, err = run.Run(t.Context(), d, strings.NewReader(text)); err != nil {
@@ -68,7 +86,7 @@ func wantImported(t *testing.T, got, want imported) {
 	}
 }
 
-func badLinesAreToldAndGoodOnesGoOn(t *testing.T, open func() *customer.Database) {
+func badLinesAreToldAndGoodOnesGoOn(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	api := sandbox(t)
 	got := importText(t, d, "\ufeffuser,customer\r\n"+
@@ -90,7 +108,7 @@ func badLinesAreToldAndGoodOnesGoOn(t *testing.T, open func() *customer.Database
 		"kim,"+customerNumber(11)) // no line end
 	user := "the user id is not 1 to 255 printable characters"
 	want := imported{
-		Counts: customer.Imported{Lines: 15, Linked: 4, Bad: 11},
+		Counts: customer.ImportCounts{Lines: 15, Linked: 4, Bad: 11},
 		Bad: map[int]string{
 			5:  "1 fields, want 2: a user id and a Customer",
 			6:  "3 fields, want 2: a user id and a Customer",
@@ -136,15 +154,15 @@ func wantConflicts(t *testing.T, got imported, shift int) {
 	t.Helper()
 	bad := map[int]string{}
 	for line, err := range map[int]error{
-		2: customer.ErrUserLinked, 3: customer.ErrCustomerLinked, 6: customer.ErrUserLinked,
-		7: customer.ErrCustomerLinked, 9: customer.ErrUserLinked,
+		2: customerdb.ErrUserLinked, 3: customerdb.ErrCustomerLinked, 6: customerdb.ErrUserLinked,
+		7: customerdb.ErrCustomerLinked, 9: customerdb.ErrUserLinked,
 	} {
 		bad[line+shift] = err.Error()
 	}
-	wantImported(t, got, imported{Counts: customer.Imported{Lines: 9 + shift, Linked: 2 + shift, There: 2, Bad: 5}, Bad: bad})
+	wantImported(t, got, imported{Counts: customer.ImportCounts{Lines: 9 + shift, Linked: 2 + shift, There: 2, Bad: 5}, Bad: bad})
 }
 
-func theFirstOfConflictingLinesWins(t *testing.T, open func() *customer.Database) {
+func theFirstOfConflictingLinesWins(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	link(t, d, "ann", customerNumber(1))
 	wantConflicts(t, importText(t, d, conflicts()), 0)
@@ -152,7 +170,7 @@ func theFirstOfConflictingLinesWins(t *testing.T, open func() *customer.Database
 	wantCustomer(t, d, "cid", customerNumber(3))
 }
 
-func aDryRunChangesNothingAndFindsTheSame(t *testing.T, open func() *customer.Database) {
+func aDryRunChangesNothingAndFindsTheSame(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	link(t, d, "ann", customerNumber(1))
 	for range 2 {
@@ -172,7 +190,7 @@ func manyLines(n int) string {
 	return lines.String()
 }
 
-func conflictsAreFoundAcrossBatches(t *testing.T, open func() *customer.Database) {
+func conflictsAreFoundAcrossBatches(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	link(t, d, "ann", customerNumber(1))
 	const many = 2500
@@ -182,15 +200,15 @@ func conflictsAreFoundAcrossBatches(t *testing.T, open func() *customer.Database
 	// Now the first line and those that exclude it are batches apart.
 	text = "new," + customerNumber(9_000) + "\n" + manyLines(many) + "new," + customerNumber(9_001) + "\nzoe," + customerNumber(9_000)
 	want := imported{
-		Counts: customer.Imported{Lines: many + 3, Linked: 1, There: many, Bad: 2},
-		Bad:    map[int]string{many + 2: customer.ErrUserLinked.Error(), many + 3: customer.ErrCustomerLinked.Error()},
+		Counts: customer.ImportCounts{Lines: many + 3, Linked: 1, There: many, Bad: 2},
+		Bad:    map[int]string{many + 2: customerdb.ErrUserLinked.Error(), many + 3: customerdb.ErrCustomerLinked.Error()},
 	}
 	wantImported(t, tryOut(t, d, text), want)
 	wantImported(t, importText(t, d, text), want)
 }
 
 // An import that is cut off is resumed by running it again.
-func aCutOffImportIsResumed(t *testing.T, open func() *customer.Database) {
+func aCutOffImportIsResumed(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	const many = 2500
 	broken := errors.New("the disk is on fire")
@@ -200,7 +218,7 @@ func aCutOffImportIsResumed(t *testing.T, open func() *customer.Database) {
 	wantError(t, err, broken)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	run.Progress = func(customer.Imported) { cancel() }
+	run.Progress = func(customer.ImportCounts) { cancel() }
 	_, err = run.Run(ctx, d, strings.NewReader(manyLines(many)))
 	wantError(t, err, context.Canceled)
 
@@ -213,11 +231,11 @@ func aCutOffImportIsResumed(t *testing.T, open func() *customer.Database) {
 	}
 }
 
-func progressIsTold(t *testing.T, open func() *customer.Database) {
+func progressIsTold(t *testing.T, open func() *customerdb.Database) {
 	run, _ := newImport(t)
-	var last customer.Imported
+	var last customer.ImportCounts
 	calls := 0
-	run.Progress = func(now customer.Imported) {
+	run.Progress = func(now customer.ImportCounts) {
 		if calls++; now.Lines < last.Lines {
 			t.Errorf("from %+v to %+v", last, now)
 		}
@@ -229,7 +247,7 @@ func progressIsTold(t *testing.T, open func() *customer.Database) {
 	}
 }
 
-func whatIsExportedCanBeImported(t *testing.T, open func() *customer.Database) {
+func whatIsExportedCanBeImported(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	users := []string{
 		"ann", "a,b", `a"b`, `"ab"`, `"`, "=1+1", "-1", "+1", "@x", "🦆", "é", `\.`, "user", "a;b", "#x", "'x'", "\ufffc",
@@ -240,85 +258,19 @@ func whatIsExportedCanBeImported(t *testing.T, open func() *customer.Database) {
 		want[user] = customerNumber(i)
 	}
 	var file bytes.Buffer
-	if n, err := d.ExportCSV(t.Context(), &file); err != nil || n != len(users) {
+	if n, err := customer.ExportCSV(t.Context(), d, &file); err != nil || n != len(users) {
 		t.Fatalf("exported %d links (error %v), want %d", n, err, len(users))
 	}
 	for _, user := range users {
 		unlink(t, d, user)
 	}
-	wantImported(t, importText(t, d, file.String()), imported{Counts: customer.Imported{Lines: len(users), Linked: len(users)}})
+	wantImported(t, importText(t, d, file.String()), imported{Counts: customer.ImportCounts{Lines: len(users), Linked: len(users)}})
 	if diff := cmp.Diff(want, listAll(t, d, 100)); diff != "" {
 		t.Errorf("links (-want +got):\n%s", diff)
 	}
 	importText(t, d, manyLines(2500))
 	file.Reset()
-	if n, err := d.ExportCSV(t.Context(), &file); err != nil || n != len(users)+2500 || bytes.Count(file.Bytes(), []byte("\n")) != n+1 {
+	if n, err := customer.ExportCSV(t.Context(), d, &file); err != nil || n != len(users)+2500 || bytes.Count(file.Bytes(), []byte("\n")) != n+1 {
 		t.Errorf("exported %d links (error %v), want %d", n, err, len(users)+2500)
-	}
-}
-
-// Enrollment goes on while somebody tries an import out.
-func aDryRunHoldsUpNobody(t *testing.T, open func() *customer.Database) {
-	run, err := open().DryImport(t.Context())
-	wantError(t, err, nil)
-	done, err := run.Add(t.Context(), []customer.Link{{UserID: "ann", CustomerID: customerA}})
-	if err != nil || done.Linked != 1 {
-		t.Fatalf("tried out: %+v (error %v)", done, err)
-	}
-	replica := open()
-	link(t, replica, "bob", customerA)
-	done, err = run.Add(t.Context(), []customer.Link{
-		{UserID: "bob", CustomerID: strings.ToUpper(customerA)},
-		{UserID: "cid", CustomerID: customerA},
-	})
-	if err != nil || done.Linked != 0 || len(done.Conflicts) != 1 ||
-		done.Conflicts[0] != (customer.Conflict{Row: 1, Err: customer.ErrCustomerLinked}) {
-		t.Errorf("tried out: %+v (error %v)", done, err)
-	}
-	run.Close()
-	wantCustomer(t, replica, "ann", "")
-}
-
-func importsAtOnceAgree(t *testing.T, open func() *customer.Database) {
-	forward, backward := []customer.Link{}, []customer.Link{}
-	for i := range 100 {
-		link := customer.Link{UserID: fmt.Sprint("user ", i), CustomerID: customerNumber(i)}
-		forward, backward = append(forward, link), append([]customer.Link{link}, backward...)
-	}
-	for i, err := range race(open, func(d *customer.Database, i int) error {
-		run := d.Import()
-		done, err := run.Add(t.Context(), [][]customer.Link{forward, backward}[i%2])
-		if len(done.Conflicts) > 0 {
-			t.Errorf("import %d: %d conflicts", i, len(done.Conflicts))
-		}
-		run.Close()
-		return err
-	}) {
-		if err != nil {
-			t.Errorf("import %d: %v", i, err)
-		}
-	}
-	if n := len(listAll(t, open(), 50)); n != len(forward) {
-		t.Errorf("%d links, want %d", n, len(forward))
-	}
-}
-
-func whatIsNoLinkIsNotImported(t *testing.T, open func() *customer.Database) {
-	d := open()
-	dry, err := d.DryImport(t.Context())
-	wantError(t, err, nil)
-	for _, link := range []customer.Link{{UserID: "ann", CustomerID: "x"}, {UserID: "a\xff", CustomerID: customerA}} {
-		if _, err := dry.Add(t.Context(), []customer.Link{link}); err == nil {
-			t.Errorf("%v was tried out", link)
-		}
-	}
-	dry.Close()
-	for _, link := range []customer.Link{{UserID: "ann", CustomerID: "x"}, {UserID: "a\xff", CustomerID: customerA}} {
-		if _, err := d.Import().Add(t.Context(), []customer.Link{link}); err == nil {
-			t.Errorf("%v was imported", link)
-		}
-	}
-	if n := len(listAll(t, d, 10)); n != 0 {
-		t.Errorf("%d links, want none", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Source says which Customer is a user's: [Claim], [Links] and [Lookup] are
+// Source says which Customer is a user's: [Claim], [LinkSource] and [Lookup] are
 // sources. Those that have to ask somebody remember the answer by the user's
 // id. Claim does not: its answer is part of the sign-in, and another sign-in
 // of the same user may say something else.
@@ -20,7 +20,7 @@ type Source interface {
 	Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error)
 }
 
-// StatusSource says what state a Customer is in: [KeptStatus] and [Reread] are
+// StatusSource says what state a Customer is in: [WebhookStatus] and [DwollaStatus] are
 // such sources.
 type StatusSource interface {
 	// Status returns the Customer's status, empty where the source has not been
@@ -32,12 +32,12 @@ type StatusSource interface {
 // and News are required.
 type DirectoryConfig struct {
 	Source Source
-	Owners Owners
+	Owners OwnerLister
 	// Statuses are asked in this order, so the cheapest should be the first.
 	// Where there are none, Dwolla alone refuses what it does not want.
 	Statuses []StatusSource
 	// News is told of every answer. It may be nil.
-	News       *News
+	Notifier   *ChangeNotifier
 	Registerer prometheus.Registerer
 }
 
@@ -47,7 +47,7 @@ type Directory struct {
 	source   Source
 	owners   *ownerLists
 	statuses []StatusSource
-	news     *News
+	notifier *ChangeNotifier
 	requests *prometheus.CounterVec // outcome
 }
 
@@ -55,12 +55,12 @@ type Directory struct {
 func NewDirectory(c DirectoryConfig) *Directory {
 	d := &Directory{
 		source:   c.Source,
-		owners:   newOwnerLists(c.Owners, c.News),
+		owners:   newOwnerLists(c.Owners, c.Notifier),
 		statuses: c.Statuses,
-		news:     c.News,
+		notifier: c.Notifier,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_directory_requests_total",
-			Help: "Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Remembered answers count too.",
+			Help: "Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Cached answers count too.",
 		}, []string{"outcome"}),
 	}
 	c.Registerer.MustRegister(d.requests)
@@ -90,7 +90,7 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 	if err == nil || errors.Is(err, clienttoken.ErrNoCustomer) {
 		// Before the statuses are asked: they are news to those who wait for a token
 		// of that Customer.
-		d.news.Of(user.ID, url)
+		d.notifier.UserHas(user.ID, url)
 	}
 	if err != nil {
 		return clienttoken.Customer{}, err
@@ -102,7 +102,7 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 		case err != nil:
 			return clienttoken.Customer{}, fmt.Errorf("reading the status of Customer %s: %w", url.ID(), err)
 		case status.Inactive():
-			d.news.Status(url, status)
+			d.notifier.Status(url, status)
 			customer.Status = status
 			return customer, nil
 		case customer.Status == "":

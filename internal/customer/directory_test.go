@@ -34,7 +34,7 @@ func fails(err error) customer.StatusSource {
 func directoryOf(tb testing.TB, statuses ...customer.StatusSource) *customer.Directory {
 	tb.Helper()
 	return customer.NewDirectory(customer.DirectoryConfig{
-		Source:     customer.NewLinks(sandbox(tb), annsStore(), time.Minute),
+		Source:     customer.NewLinkSource(sandbox(tb), annsStore(), time.Minute),
 		Statuses:   statuses,
 		Registerer: prometheus.NewRegistry(),
 	})
@@ -96,7 +96,7 @@ func TestNoStatusIsAskedForWithoutACustomer(t *testing.T) {
 
 func TestQuestionsToTheDirectoryAreCounted(t *testing.T) {
 	store, registry := annsStore(), prometheus.NewRegistry()
-	directory := customer.NewDirectory(customer.DirectoryConfig{Source: customer.NewLinks(sandbox(t), store, time.Minute), Registerer: registry})
+	directory := customer.NewDirectory(customer.DirectoryConfig{Source: customer.NewLinkSource(sandbox(t), store, time.Minute), Registerer: registry})
 	ask := func(ctx context.Context, userID string) {
 		_, _ = directory.Customer(ctx, clienttoken.User{ID: userID})
 	}
@@ -111,7 +111,7 @@ func TestQuestionsToTheDirectoryAreCounted(t *testing.T) {
 	late, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
 	ask(late, "bob")
-	const want = `# HELP dropgate_directory_requests_total Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Remembered answers count too.
+	const want = `# HELP dropgate_directory_requests_total Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Cached answers count too.
 # TYPE dropgate_directory_requests_total counter
 dropgate_directory_requests_total{outcome="canceled"} 1
 dropgate_directory_requests_total{outcome="found"} 2

@@ -15,6 +15,7 @@ import (
 
 	"dropgate/internal/bytecache"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/keyring"
 )
 
@@ -66,9 +67,9 @@ func (k EnrollmentKeys) prove(userID, given string) bool {
 // whose correlationId it was created with (docs/decisions/0010).
 type Enrollment struct {
 	keys   EnrollmentKeys
-	links  *Links
-	store  *Database
-	dwolla Customers
+	links  *LinkSource
+	store  *customerdb.Database
+	dwolla CustomerReader
 
 	// flights makes one of equal attempts at the same time: a page with several
 	// components names its new Customer in several requests at once.
@@ -89,7 +90,7 @@ const (
 )
 
 // NewEnrollment links through links, which has to be on store.
-func NewEnrollment(keys EnrollmentKeys, links *Links, store *Database, dwolla Customers) *Enrollment {
+func NewEnrollment(keys EnrollmentKeys, links *LinkSource, store *customerdb.Database, dwolla CustomerReader) *Enrollment {
 	attempts := bytecache.New[string, *rate.Limiter](bytecache.Config{MaxBytes: maxAttempts, Now: time.Now})
 	flights := newCache[clienttoken.Customer](time.Nanosecond) // which remembers nothing
 	return &Enrollment{keys: keys, links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
@@ -105,7 +106,7 @@ func (e *Enrollment) CorrelationID(user clienttoken.User) string {
 // still have that of an earlier key.
 func (e *Enrollment) Expect(ctx context.Context, user clienttoken.User) error {
 	for _, key := range e.keys.keys {
-		if err := e.store.Expect(ctx, correlationID(key, user.ID), user.ID); err != nil {
+		if err := e.store.SaveCorrelation(ctx, correlationID(key, user.ID), user.ID); err != nil {
 			return storeFault(ctx, err)
 		}
 	}
@@ -122,17 +123,17 @@ func (e *Enrollment) Enroll(ctx context.Context, user clienttoken.User, customer
 }
 
 func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
-	owner, err := e.store.User(ctx, customer.ID())
+	owner, err := e.store.LinkedUser(ctx, customer.ID())
 	switch {
-	case errors.Is(err, ErrNoUser) || err == nil && owner == user.ID:
+	case errors.Is(err, customerdb.ErrNoUser) || err == nil && owner == user.ID:
 	case err == nil:
 		return clienttoken.Customer{}, mismatch(customer, "is linked to another user")
 	default:
 		return clienttoken.Customer{}, storeFault(ctx, err)
 	}
-	began, err := e.store.Begin(ctx, user.ID, customer.ID())
+	began, err := e.store.BeginEnrollment(ctx, user.ID, customer.ID())
 	switch {
-	case errors.Is(err, ErrUnlinked):
+	case errors.Is(err, customerdb.ErrUnlinked):
 		return clienttoken.Customer{}, mismatch(customer, "was unlinked from this user")
 	case err != nil:
 		return clienttoken.Customer{}, storeFault(ctx, err)
@@ -158,22 +159,22 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 			return clienttoken.Customer{}, storeFault(ctx, err)
 		}
 	}
-	if err := e.link(ctx, Attempt{UserID: user.ID, CustomerID: customer.ID(), Began: began}, customer); err != nil {
+	if err := e.link(ctx, customerdb.EnrollmentAttempt{UserID: user.ID, CustomerID: customer.ID(), Began: began}, customer); err != nil {
 		return clienttoken.Customer{}, err
 	}
 	return read, nil
 }
 
-func (e *Enrollment) link(ctx context.Context, attempt Attempt, customer clienttoken.CustomerURL) error {
+func (e *Enrollment) link(ctx context.Context, attempt customerdb.EnrollmentAttempt, customer clienttoken.CustomerURL) error {
 	defer e.links.Forget(attempt.UserID) // an error may stand for a link that was made
 	err := e.store.Enroll(ctx, attempt)
 	switch {
 	case err == nil:
-		e.links.News.Linked(attempt.UserID, customer)
+		e.links.Notifier.Linked(attempt.UserID, customer)
 		return nil
-	case errors.Is(err, ErrUnlinked):
+	case errors.Is(err, customerdb.ErrUnlinked):
 		return mismatch(customer, "was unlinked from this user")
-	case errors.Is(err, ErrUserLinked), errors.Is(err, ErrCustomerLinked):
+	case errors.Is(err, customerdb.ErrUserLinked), errors.Is(err, customerdb.ErrCustomerLinked):
 		return mismatch(customer, "is the user's, but cannot be linked: "+err.Error())
 	}
 	return storeFault(ctx, err)
@@ -186,30 +187,30 @@ var errNotProven = errors.New("no key proves the correlationId")
 // proveEarlier returns nil for a correlationId that the user got under another
 // spelling of the same e-mail address, and errNotProven for all others.
 func (e *Enrollment) proveEarlier(ctx context.Context, user clienttoken.User, given string) error {
-	if !e.store.users.Emails {
+	if !e.store.UserIDs().Emails {
 		return errNotProven
 	}
 	expected, err := e.expected(ctx, given)
-	if errors.Is(err, ErrNoUser) || err == nil && expected != user.ID {
+	if errors.Is(err, customerdb.ErrNoUser) || err == nil && expected != user.ID {
 		return errNotProven
 	}
 	return err
 }
 
 // expected returns the user who may have the Customer of that correlationId,
-// ErrNoUser or errNotProven.
+// customerdb.ErrNoUser or errNotProven.
 func (e *Enrollment) expected(ctx context.Context, given string) (userID string, err error) {
 	if !strings.HasPrefix(given, correlationIDPrefix) || !clienttoken.ValidUserID(given) { // which PostgreSQL may not even take
-		return "", ErrNoUser
+		return "", customerdb.ErrNoUser
 	}
-	userID, err = e.store.Expected(ctx, given)
+	userID, err = e.store.CorrelationUser(ctx, given)
 	if err != nil {
 		return "", err
 	}
 	if !e.keys.prove(userID, given) {
 		return "", errNotProven
 	}
-	return e.store.users.Canonical(userID), nil
+	return e.store.UserIDs().Canonical(userID), nil
 }
 
 // spend takes one attempt of the user's, or says when there will be one.

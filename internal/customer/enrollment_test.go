@@ -15,6 +15,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/dwolla/emulator"
 )
@@ -75,8 +76,8 @@ type enrolling struct {
 	api    clienttoken.API
 	dwolla *emulator.Emulator
 	client *dwolla.Client
-	store  *customer.Database
-	links  *customer.Links
+	store  *customerdb.Database
+	links  *customer.LinkSource
 }
 
 func newEnrolling(t testing.TB, list ...string) *enrolling {
@@ -102,7 +103,7 @@ func newEnrolling(t testing.TB, list ...string) *enrolling {
 // with is the same service with other keys.
 func (e *enrolling) with(t testing.TB, list ...string) {
 	t.Helper()
-	e.links = customer.NewLinks(e.api, e.store, time.Minute)
+	e.links = customer.NewLinkSource(e.api, e.store, time.Minute)
 	e.Enrollment = customer.NewEnrollment(keys(t, list...), e.links, e.store, e.client)
 }
 
@@ -295,8 +296,23 @@ func TestExpectRemembersWhoseTheCorrelationIDIs(t *testing.T) {
 	}
 	wantError(t, e.Expect(t.Context(), bob), nil)
 	for _, user := range []clienttoken.User{ann, bob} {
-		if got, err := e.store.Expected(t.Context(), e.CorrelationID(user)); got != user.ID || err != nil {
+		if got, err := e.store.CorrelationUser(t.Context(), e.CorrelationID(user)); got != user.ID || err != nil {
 			t.Errorf("the correlationId of %s is %q's, error %v", user.ID, got, err)
 		}
 	}
+}
+
+func TestCorrelationIDsOutliveTheCapitalsOfTheirUser(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	capital, small := clienttoken.User{ID: "Ann@x.example"}, clienttoken.User{ID: "ann@x.example"}
+	wantError(t, e.Expect(t.Context(), capital), nil) // an earlier version
+	url := e.created(t, e.CorrelationID(capital))
+	e.store.SetUserIDs(clienttoken.UserIDs{Emails: true})
+	wantError(t, e.store.Migrate(t.Context()), nil)
+	e.refuses(t, clienttoken.User{ID: "bob@x.example"}, url)
+	e.refuses(t, small, e.created(t, e.CorrelationID(clienttoken.User{ID: "ANN@x.example"}))) // was handed out to nobody
+	if _, err := e.Enroll(t.Context(), small, url); err != nil {
+		t.Fatal(err)
+	}
+	wantCustomer(t, e.store, small.ID, url.ID())
 }

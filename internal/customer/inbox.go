@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer/customerdb"
 )
 
 // InboxConfig is what an Inbox needs. All fields but Enrollment are required.
@@ -21,14 +22,14 @@ type InboxConfig struct {
 	// Read verifies a webhook's signature and reads its body. The topic of what it
 	// returns is of a closed set: it becomes a metric's label. The error is a
 	// *clienttoken.Refusal.
-	Read  func(signature string, body []byte) (Event, error)
-	Store *Database
+	Read  func(signature string, body []byte) (customerdb.WebhookEvent, error)
+	Store *customerdb.Database
 	// Enrollment is nil where others say whose Customer is whose. Then nobody gets
 	// a new Customer linked.
 	Enrollment *Enrollment
-	Dwolla     Customers
+	Dwolla     CustomerReader
 	Changed    func(userID string, customer clienttoken.CustomerURL) // what is remembered of them is no longer true
-	News       *News                                                 // is told of every change; may be nil
+	Notifier   *ChangeNotifier                                       // is told of every change; may be nil
 	API        clienttoken.API
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
@@ -45,7 +46,7 @@ type Inbox struct {
 
 // lane is a kind of event with workers of its own.
 type lane struct {
-	next    func(ctx context.Context, now time.Time, lease time.Duration) (Event, error)
+	next    func(ctx context.Context, now time.Time, lease time.Duration) (customerdb.WebhookEvent, error)
 	arrived chan struct{} // wakes a worker
 }
 
@@ -80,8 +81,8 @@ const (
 // NewInbox returns an inbox. Nothing is done with what arrives until Run.
 func NewInbox(c InboxConfig) *Inbox {
 	return &Inbox{config: c, metrics: newInboxMetrics(c.Registerer), lanes: []lane{
-		{c.Store.NextEvent, make(chan struct{}, inboxWorkers)},
-		{c.Store.NextStatusEvent, make(chan struct{}, inboxWorkers)},
+		{c.Store.ClaimEvent, make(chan struct{}, inboxWorkers)},
+		{c.Store.ClaimStatusEvent, make(chan struct{}, inboxWorkers)},
 	}}
 }
 
@@ -98,7 +99,7 @@ func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) erro
 	return err
 }
 
-func (i *Inbox) keep(ctx context.Context, event Event) (outcome string, err error) {
+func (i *Inbox) keep(ctx context.Context, event customerdb.WebhookEvent) (outcome string, err error) {
 	if event.CustomerID == "" {
 		return "ignored", nil
 	}
@@ -125,7 +126,7 @@ func (i *Inbox) keep(ctx context.Context, event Event) (outcome string, err erro
 // fromTheFuture dates an event to its arrival: otherwise it would be the latest
 // one for ever. A suspension counts. For every other topic Dwolla is asked for
 // the status, because nobody knows which event was later.
-func (i *Inbox) fromTheFuture(event Event, now time.Time) Event {
+func (i *Inbox) fromTheFuture(event customerdb.WebhookEvent, now time.Time) customerdb.WebhookEvent {
 	i.config.Logger.Warn().Str("event_id", event.ID).Str("topic", string(event.Topic)).Time("created", event.Created).
 		Msg("a webhook is from the future and counts from now: check this machine's clock")
 	event.Created = now
@@ -155,7 +156,7 @@ func (i *Inbox) takeTurns(ctx context.Context, lane lane) {
 			i.process(ctx, event)
 			continue
 		}
-		if failed := !errors.Is(err, ErrNoEvent) && ctx.Err() == nil; failed != down {
+		if failed := !errors.Is(err, customerdb.ErrNoEvent) && ctx.Err() == nil; failed != down {
 			if down = failed; down { // once, until it is over
 				i.config.Logger.Error().Err(err).Msg("the queue of webhooks cannot be read")
 			}
@@ -169,17 +170,17 @@ func (i *Inbox) takeTurns(ctx context.Context, lane lane) {
 }
 
 // process does what one event asks for, or puts it back.
-func (i *Inbox) process(ctx context.Context, event Event) {
+func (i *Inbox) process(ctx context.Context, event customerdb.WebhookEvent) {
 	ctx = clienttoken.Cause{Mode: "webhook", RequestID: event.ID}.NewContext(ctx)
 	work, err := i.recovered(ctx, event)
 	if err == nil {
 		err = i.config.Store.Settle(ctx, event.ID, work.effect, time.Now())
 	}
-	if errors.Is(err, ErrUnlinked) {
+	if errors.Is(err, customerdb.ErrUnlinked) {
 		i.config.Logger.Warn().Str("event_id", event.ID).Str("customer", event.CustomerID).Err(err).Msg("a new Customer was not linked")
 		work.outcome, err = "unmatched", nil
 	}
-	if errors.Is(err, ErrUserLinked) || errors.Is(err, ErrCustomerLinked) {
+	if errors.Is(err, customerdb.ErrUserLinked) || errors.Is(err, customerdb.ErrCustomerLinked) {
 		work.outcome, work.effect.UserID = "conflict", ""
 		i.config.Logger.Warn().Str("event_id", event.ID).Str("customer", event.CustomerID).Err(err).Msg("a new Customer was not linked")
 		err = i.config.Store.Settle(ctx, event.ID, work.effect, time.Now())
@@ -187,7 +188,7 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 	i.changed(event, work.effect, err)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrSettled): // by another replica, which took our lease over
+	case errors.Is(err, customerdb.ErrSettled): // by another replica, which took our lease over
 		return
 	case ctx.Err() != nil: // it is due again when the lease is over
 		return
@@ -201,7 +202,7 @@ func (i *Inbox) process(ctx context.Context, event Event) {
 
 // changed makes this replica forget what an event may have changed, also when
 // nobody knows whether it has. What it did change is news.
-func (i *Inbox) changed(event Event, effect Effect, settled error) {
+func (i *Inbox) changed(event customerdb.WebhookEvent, effect customerdb.EventResult, settled error) {
 	customer, err := clienttoken.ParseCustomerID(i.config.API, event.CustomerID)
 	if err != nil {
 		return
@@ -211,18 +212,18 @@ func (i *Inbox) changed(event Event, effect Effect, settled error) {
 		return
 	}
 	if effect.UserID != "" {
-		i.config.News.Linked(effect.UserID, customer)
+		i.config.Notifier.Linked(effect.UserID, customer)
 	}
-	i.config.News.Status(customer, clienttoken.CustomerStatus(effect.Status))
+	i.config.Notifier.Status(customer, clienttoken.CustomerStatus(effect.Status))
 }
 
 // postpone lets an event wait for its next attempt, or gives it up after four
 // days of attempts. It returns what that is called in the metric.
-func (i *Inbox) postpone(ctx context.Context, event Event, err error) (outcome string) {
+func (i *Inbox) postpone(ctx context.Context, event customerdb.WebhookEvent, err error) (outcome string) {
 	if time.Since(event.Received) > keepTrying {
 		i.config.Logger.Error().Str("event_id", event.ID).Str("topic", string(event.Topic)).Str("customer", event.CustomerID).Err(err).
 			Msg("a webhook could not be processed for four days and is given up: look at this Customer at Dwolla")
-		_ = i.config.Store.Settle(ctx, event.ID, Effect{}, time.Now()) // or it is given up next time
+		_ = i.config.Store.Settle(ctx, event.ID, customerdb.EventResult{}, time.Now()) // or it is given up next time
 		return "abandoned"
 	}
 	wait := min(time.Second<<min(event.Attempts, 16), longestRetry)
@@ -232,19 +233,19 @@ func (i *Inbox) postpone(ctx context.Context, event Event, err error) (outcome s
 	}
 	i.config.Logger.Warn().Str("event_id", event.ID).Int("attempts", event.Attempts).
 		Dur("retry_ms", wait).Err(err).Msg("a webhook has to be tried again")
-	_ = i.config.Store.Retry(ctx, event.ID, time.Now().Add(wait)) // or its lease ends
+	_ = i.config.Store.PostponeEvent(ctx, event.ID, time.Now().Add(wait)) // or its lease ends
 	return "retried"
 }
 
 // work is what an event asks for, and what that is called in the metric.
 type work struct {
-	effect  Effect
+	effect  customerdb.EventResult
 	outcome string
 }
 
 // recovered is work whose panic is an error: nobody waits for it, so it would
 // end the process, and the next one, which has to do the same work.
-func (i *Inbox) recovered(ctx context.Context, event Event) (w work, err error) {
+func (i *Inbox) recovered(ctx context.Context, event customerdb.WebhookEvent) (w work, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("a webhook ended in a panic: %v\n%s", p, debug.Stack())
@@ -255,19 +256,19 @@ func (i *Inbox) recovered(ctx context.Context, event Event) (w work, err error) 
 
 // work finds out what an event asks for. What Dwolla or another replica does not
 // know yet is tried again for a while.
-func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
-	effect := Effect{CustomerID: event.CustomerID, Began: event.Moment, ChangedAt: event.Created}
+func (i *Inbox) work(ctx context.Context, event customerdb.WebhookEvent) (work, error) {
+	effect := customerdb.EventResult{CustomerID: event.CustomerID, Began: event.Unlinks, ChangedAt: event.Created}
 	if status := event.Topic.Status(); status != "" {
 		effect.Status = string(status)
 		return work{effect, "status"}, nil
 	}
 	customer, err := clienttoken.ParseCustomerID(i.config.API, event.CustomerID)
 	if err != nil { // of an environment that was configured before
-		return work{Effect{}, "unmatched"}, nil //nolint:nilerr // waiting cannot help
+		return work{customerdb.EventResult{}, "unmatched"}, nil //nolint:nilerr // waiting cannot help
 	}
 	read, err := i.config.Dwolla.GetCustomer(ctx, customer)
 	if errors.Is(err, clienttoken.ErrUnknownCustomer) && time.Since(event.Received) > unknownFor {
-		return work{Effect{}, "unmatched"}, nil
+		return work{customerdb.EventResult{}, "unmatched"}, nil
 	} else if err != nil {
 		return work{}, fmt.Errorf("reading the Customer: %w", err)
 	}
@@ -276,7 +277,7 @@ func (i *Inbox) work(ctx context.Context, event Event) (work, error) {
 		return work{effect, "status"}, nil
 	}
 	effect.UserID, err = i.config.Enrollment.expected(ctx, read.CorrelationID)
-	if errors.Is(err, ErrNoUser) || errors.Is(err, errNotProven) && time.Since(event.Received) > unprovenFor {
+	if errors.Is(err, customerdb.ErrNoUser) || errors.Is(err, errNotProven) && time.Since(event.Received) > unprovenFor {
 		effect.UserID = ""
 		return work{effect, "unmatched"}, nil
 	}
@@ -306,7 +307,7 @@ func (i *Inbox) tidy(ctx context.Context) {
 }
 
 func (i *Inbox) measure(ctx context.Context) {
-	queue, err := i.config.Store.Queue(ctx)
+	queue, err := i.config.Store.Backlog(ctx)
 	if err != nil {
 		return // the gauges stay: readiness tells that the database is down
 	}

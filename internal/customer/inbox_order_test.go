@@ -10,6 +10,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -121,10 +122,10 @@ func TestAUserWhoWasUnlinkedIsLinkedAgainByAnOperatorAlone(t *testing.T) {
 }
 
 // asleepDwolla leaves a Customer without its status.
-type asleepDwolla struct{ customer.Customers }
+type asleepDwolla struct{ customer.CustomerReader }
 
 func (a asleepDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
-	read, err := a.Customers.GetCustomer(ctx, url)
+	read, err := a.CustomerReader.GetCustomer(ctx, url)
 	read.Status = ""
 	return read, err
 }
@@ -162,10 +163,10 @@ func TestAWebhookWaitsAsLongAsDwollaSays(t *testing.T) {
 	i.reopen()
 	i.told(t, eventOf("customer_activated", customerA, 1))
 	i.running(t, func() bool { return strings.Contains(i.logs.String(), `"outcome":"retried"`) })
-	if _, err := e.store.NextEvent(t.Context(), time.Now().Add(4*time.Minute), time.Minute); !errors.Is(err, customer.ErrNoEvent) {
+	if _, err := e.store.ClaimEvent(t.Context(), time.Now().Add(4*time.Minute), time.Minute); !errors.Is(err, customerdb.ErrNoEvent) {
 		t.Errorf("it is due within four minutes (%v)", err)
 	}
-	if _, err := e.store.NextEvent(t.Context(), time.Now().Add(6*time.Minute), time.Minute); err != nil {
+	if _, err := e.store.ClaimEvent(t.Context(), time.Now().Add(6*time.Minute), time.Minute); err != nil {
 		t.Errorf("it is not due after six minutes: %v", err)
 	}
 }
@@ -199,14 +200,14 @@ func TestUsedEventsAreRememberedForFourDays(t *testing.T) {
 	i := newInbox(t, e)
 	for days, id := range map[time.Duration]string{3: "three days ago", 5: "five days ago"} {
 		received := time.Now().Add(-days * 24 * time.Hour)
-		known := customer.Event{ID: id, Topic: "customer_verified", CustomerID: customerA, Created: received}
+		known := customerdb.WebhookEvent{ID: id, Topic: "customer_verified", CustomerID: customerA, Created: received}
 		if added, err := e.store.AddEvent(t.Context(), known, received); !added || err != nil {
 			t.Fatalf("added %v, error %v", added, err)
 		}
-		wantError(t, e.store.Settle(t.Context(), id, customer.Effect{}, received), nil)
+		wantError(t, e.store.Settle(t.Context(), id, customerdb.EventResult{}, received), nil)
 	}
 	known := func(id string) bool {
-		again := customer.Event{ID: id, Topic: "customer_verified", CustomerID: customerA, Created: time.Now()}
+		again := customerdb.WebhookEvent{ID: id, Topic: "customer_verified", CustomerID: customerA, Created: time.Now()}
 		added, err := e.store.AddEvent(t.Context(), again, time.Now())
 		if err != nil {
 			t.Fatal(err)

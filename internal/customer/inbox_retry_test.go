@@ -14,11 +14,12 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // stubbornDwolla fails as often as it is told.
 type stubbornDwolla struct {
-	customer.Customers
+	customer.CustomerReader
 
 	mu       sync.Mutex
 	failures int
@@ -32,14 +33,14 @@ func (s *stubbornDwolla) GetCustomer(ctx context.Context, url clienttoken.Custom
 	if failing {
 		return clienttoken.Customer{}, &clienttoken.Failure{Code: clienttoken.UpstreamError, Err: errors.New("as told")}
 	}
-	return s.Customers.GetCustomer(ctx, url)
+	return s.CustomerReader.GetCustomer(ctx, url)
 }
 
 func TestAWebhookIsTriedAgainUntilDwollaAnswers(t *testing.T) {
 	t.Parallel()
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
-	i.config.Dwolla = &stubbornDwolla{Customers: e.client, failures: 2}
+	i.config.Dwolla = &stubbornDwolla{CustomerReader: e.client, failures: 2}
 	i.reopen()
 	wantError(t, e.Expect(t.Context(), ann), nil)
 	url := e.created(t, e.CorrelationID(ann))
@@ -107,7 +108,7 @@ func TestNothingIsLostOrDoneTwiceWhileReplicasComeAndGo(t *testing.T) {
 	first, second := newInbox(t, e), newInbox(t, e)
 	const users = 60
 	want := map[string]string{}
-	var events []customer.Event
+	var events []customerdb.WebhookEvent
 	for n := range users {
 		user := clienttoken.User{ID: fmt.Sprint("user ", n)}
 		wantError(t, e.Expect(t.Context(), user), nil)
@@ -153,13 +154,13 @@ func TestNothingIsLostOrDoneTwiceWhileReplicasComeAndGo(t *testing.T) {
 func (e *enrolling) release(t *testing.T) error {
 	t.Helper()
 	for {
-		next, err := e.store.NextEvent(t.Context(), time.Now().Add(time.Hour), time.Hour)
-		if errors.Is(err, customer.ErrNoEvent) {
+		next, err := e.store.ClaimEvent(t.Context(), time.Now().Add(time.Hour), time.Hour)
+		if errors.Is(err, customerdb.ErrNoEvent) {
 			break
 		} else if err != nil {
 			return err
 		}
-		defer func() { _ = e.store.Retry(context.Background(), next.ID, time.Now()) }()
+		defer func() { _ = e.store.PostponeEvent(context.Background(), next.ID, time.Now()) }()
 	}
 	return nil
 }

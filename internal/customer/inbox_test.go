@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"dropgate/internal/clienttoken"
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 func TestAWebhookThatIsNotSignedIsRefusedAndNotKept(t *testing.T) {
@@ -19,7 +19,7 @@ func TestAWebhookThatIsNotSignedIsRefusedAndNotKept(t *testing.T) {
 	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); !ok || refusal.Code != clienttoken.Unauthenticated {
 		t.Errorf("%v, want a refusal", err)
 	}
-	if queue, err := e.store.Queue(t.Context()); queue.Depth != 0 || err != nil {
+	if queue, err := e.store.Backlog(t.Context()); queue.Depth != 0 || err != nil {
 		t.Errorf("%d webhooks wait, error %v", queue.Depth, err)
 	}
 	i.counted(t, "dropgate_webhooks_total", "other", "refused", 1)
@@ -103,7 +103,7 @@ func TestANewCustomerTakesNothingFromAnybody(t *testing.T) {
 func TestStatusesSettleByTheTimeOfTheirEvents(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, "")
-	history := []customer.Event{
+	history := []customerdb.WebhookEvent{
 		eventOf("customer_created", url.ID(), 50),
 		eventOf("customer_verification_document_needed", url.ID(), 40),
 		eventOf("customer_verified", url.ID(), 30),
@@ -141,7 +141,7 @@ func TestEventsAboutNoCustomerAreAcknowledgedAndNotKept(t *testing.T) {
 	i := newInbox(t, e)
 	i.told(t, eventOf("other", "", 1), eventOf("customer_funding_source_added", "", 1))
 	i.counted(t, "dropgate_webhooks_total", "customer_funding_source_added", "ignored", 1)
-	if queue, err := e.store.Queue(t.Context()); queue.Depth != 0 || err != nil {
+	if queue, err := e.store.Backlog(t.Context()); queue.Depth != 0 || err != nil {
 		t.Errorf("%d webhooks wait, error %v", queue.Depth, err)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Owners are the beneficial owners at Dwolla.
-type Owners interface {
+// OwnerLister lists the beneficial owners at Dwolla.
+type OwnerLister interface {
 	// ListBeneficialOwners lists the beneficial owners of a Customer. An error
 	// that is not the end of ctx is a *clienttoken.Failure.
 	ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error)
@@ -22,17 +22,17 @@ type Owners interface {
 // "No" may change at any moment, when a drop-in component creates an owner, so
 // it is said only of a list that is newer than the question.
 type ownerLists struct {
-	dwolla Owners
-	lists  *cache[[]clienttoken.BeneficialOwnerURL]
-	news   *News
+	dwolla   OwnerLister
+	lists    *cache[[]clienttoken.BeneficialOwnerURL]
+	notifier *ChangeNotifier
 }
 
 // ownersLife is for how long a list is remembered. It is short for the sake of
 // deleted owners only.
 const ownersLife = time.Minute
 
-func newOwnerLists(dwolla Owners, news *News) *ownerLists {
-	return &ownerLists{dwolla: dwolla, news: news, lists: newCache[[]clienttoken.BeneficialOwnerURL](ownersLife)}
+func newOwnerLists(dwolla OwnerLister, notifier *ChangeNotifier) *ownerLists {
+	return &ownerLists{dwolla: dwolla, notifier: notifier, lists: newCache[[]clienttoken.BeneficialOwnerURL](ownersLife)}
 }
 
 // have reports whether owner is one of customer's. It asks Dwolla when nothing
@@ -44,7 +44,7 @@ func (o *ownerLists) have(ctx context.Context, customer clienttoken.CustomerURL,
 			asked = true
 			owners, err := o.dwolla.ListBeneficialOwners(ctx, customer)
 			if err == nil {
-				o.news.Owners(customer, owners)
+				o.notifier.Owners(customer, owners)
 			}
 			return owners, err
 		})

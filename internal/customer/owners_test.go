@@ -25,7 +25,7 @@ type registrar struct {
 	fault  error
 }
 
-// ListBeneficialOwners implements customer.Owners.
+// ListBeneficialOwners implements customer.OwnerLister.
 func (r *registrar) ListBeneficialOwners(ctx context.Context, of clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
 	r.mu.Lock()
 	r.asked++
@@ -68,7 +68,7 @@ func ownerNumber(t *testing.T, n int) clienttoken.BeneficialOwnerURL {
 	return owner
 }
 
-func directoryWith(owners customer.Owners) *customer.Directory {
+func directoryWith(owners customer.OwnerLister) *customer.Directory {
 	return customer.NewDirectory(customer.DirectoryConfig{Owners: owners, Registerer: prometheus.NewRegistry()})
 }
 

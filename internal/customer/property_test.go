@@ -14,6 +14,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -49,17 +50,17 @@ type story struct {
 	path  string
 	round int
 
-	store  *customer.Database
-	links  *customer.Links
+	store  *customerdb.Database
+	links  *customer.LinkSource
 	inbox  *customer.Inbox
-	next   customer.Event // what the inbox reads
+	next   customerdb.WebhookEvent // what the inbox reads
 	vendor clienttoken.Vendor
 	tokens []clienttoken.Grant
 
 	customers  []clienttoken.CustomerURL
 	creator    map[string]string  // whose correlationId a Customer has
 	byOperator map[[2]string]bool // whether a user and a Customer were linked by hand last, or unlinked
-	sent       []customer.Event
+	sent       []customerdb.WebhookEvent
 }
 
 func (s *story) users() []clienttoken.User {
@@ -72,7 +73,7 @@ func (s *story) users() []clienttoken.User {
 
 // open is the start of a process, on what the last one left.
 func (s *story) open(t fataler) {
-	store, err := customer.OpenSQLite(context.Background(), s.path)
+	store, err := customerdb.OpenSQLite(context.Background(), s.path)
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}
@@ -80,11 +81,11 @@ func (s *story) open(t fataler) {
 	if err != nil {
 		t.Fatalf("keys: %v", err)
 	}
-	s.store, s.links = store, customer.NewLinks(s.e.api, store, time.Hour)
+	s.store, s.links = store, customer.NewLinkSource(s.e.api, store, time.Hour)
 	enrollment := customer.NewEnrollment(keys, s.links, store, s.e.client)
-	kept := customer.NewKeptStatus(store, time.Hour)
+	kept := customer.NewWebhookStatus(store, time.Hour)
 	s.inbox = customer.NewInbox(customer.InboxConfig{
-		Read:  func(string, []byte) (customer.Event, error) { return s.next, nil },
+		Read:  func(string, []byte) (customerdb.WebhookEvent, error) { return s.next, nil },
 		Store: store, Enrollment: enrollment, Dwolla: s.e.client, API: s.e.api,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
 			s.links.Forget(userID)
@@ -129,7 +130,7 @@ func (s *story) OperatorLinks(t *rapid.T) {
 	err := s.links.Link(context.Background(), user.ID, url)
 	if err == nil {
 		s.byOperator[[2]string{user.ID, url.ID()}] = true
-	} else if !errors.Is(err, customer.ErrUserLinked) && !errors.Is(err, customer.ErrCustomerLinked) {
+	} else if !errors.Is(err, customerdb.ErrUserLinked) && !errors.Is(err, customerdb.ErrCustomerLinked) {
 		t.Fatalf("linking: %v", err)
 	}
 }
@@ -215,7 +216,7 @@ func (s *story) InboxWorks(t *rapid.T) {
 	}()
 	if rapid.Bool().Draw(t, "to the end") {
 		for deadline := time.Now().Add(20 * time.Second); ; {
-			queue, err := s.store.Queue(context.Background())
+			queue, err := s.store.Backlog(context.Background())
 			if err == nil && queue.Depth == 0 {
 				break
 			}
@@ -228,13 +229,13 @@ func (s *story) InboxWorks(t *rapid.T) {
 	<-done
 	// What it held when it was stopped is held until the lease ends.
 	for {
-		held, err := s.store.NextEvent(context.Background(), time.Now().Add(time.Hour), 2*time.Hour)
-		if errors.Is(err, customer.ErrNoEvent) {
+		held, err := s.store.ClaimEvent(context.Background(), time.Now().Add(time.Hour), 2*time.Hour)
+		if errors.Is(err, customerdb.ErrNoEvent) {
 			return
 		} else if err != nil {
 			t.Fatalf("releasing: %v", err)
 		}
-		defer func() { _ = s.store.Retry(context.Background(), held.ID, time.Now()) }()
+		defer func() { _ = s.store.PostponeEvent(context.Background(), held.ID, time.Now()) }()
 	}
 }
 

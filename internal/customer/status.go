@@ -17,23 +17,23 @@ type StatusStore interface {
 	Status(ctx context.Context, customerID string) (string, error)
 }
 
-// KeptStatus is the [StatusSource] of a service that gets Dwolla's webhooks.
+// WebhookStatus is the [StatusSource] of a service that gets Dwolla's webhooks.
 // It remembers what the store says, "not told" included, for no longer than
 // the sources remember a link: a suspension that another replica was told of
 // is effective here within that time, and one that this replica was told of at
-// once ([KeptStatus.Forget]).
-type KeptStatus struct {
+// once ([WebhookStatus.Forget]).
+type WebhookStatus struct {
 	store StatusStore
 	known *cache[clienttoken.CustomerStatus]
 }
 
-// NewKeptStatus returns a source that remembers for life; zero: not at all.
-func NewKeptStatus(store StatusStore, life time.Duration) *KeptStatus {
-	return &KeptStatus{store: store, known: newCache[clienttoken.CustomerStatus](life)}
+// NewWebhookStatus returns a source that remembers for life; zero: not at all.
+func NewWebhookStatus(store StatusStore, life time.Duration) *WebhookStatus {
+	return &WebhookStatus{store: store, known: newCache[clienttoken.CustomerStatus](life)}
 }
 
 // Status implements [StatusSource].
-func (k *KeptStatus) Status(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
+func (k *WebhookStatus) Status(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
 	return k.known.get(ctx, customer.ID(), func(ctx context.Context) (clienttoken.CustomerStatus, error) {
 		bounded, cancel := context.WithTimeout(ctx, storePatience)
 		defer cancel()
@@ -47,22 +47,22 @@ func (k *KeptStatus) Status(ctx context.Context, customer clienttoken.CustomerUR
 
 // Forget makes the next question one to the store. It is for whoever has just
 // written a status, and has to be called after the write.
-func (k *KeptStatus) Forget(customer clienttoken.CustomerURL) { k.known.drop(customer.ID()) }
+func (k *WebhookStatus) Forget(customer clienttoken.CustomerURL) { k.known.drop(customer.ID()) }
 
 // Customers are the Customers at Dwolla.
-type Customers interface {
+type CustomerReader interface {
 	// GetCustomer reads a Customer. An error wraps clienttoken.ErrUnknownCustomer,
 	// or is a *clienttoken.Failure, or that of ctx.
 	GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error)
 }
 
-// Reread is the [StatusSource] of a service that gets no webhooks: it asks
+// DwollaStatus is the [StatusSource] of a service that gets no webhooks: it asks
 // Dwolla, at most once in each interval for each of the Customers that were
 // asked about last (see cache for how many), however many callers there are. A
 // question that failed is not repeated for rereadRest, and nobody gets a token
 // in that time.
-type Reread struct {
-	dwolla Customers
+type DwollaStatus struct {
+	dwolla CustomerReader
 	known  *cache[clienttoken.CustomerStatus]
 }
 
@@ -72,15 +72,15 @@ const rereadRest = 3 * time.Second
 
 var errNoStatus = errors.New("an answer without a status")
 
-// NewReread returns a source that asks again after each interval; zero: always.
-func NewReread(dwolla Customers, interval time.Duration) *Reread {
+// NewDwollaStatus returns a source that asks again after each interval; zero: always.
+func NewDwollaStatus(dwolla CustomerReader, interval time.Duration) *DwollaStatus {
 	known := newCache[clienttoken.CustomerStatus](interval)
 	known.rest = rereadRest
-	return &Reread{dwolla: dwolla, known: known}
+	return &DwollaStatus{dwolla: dwolla, known: known}
 }
 
 // Status implements [StatusSource].
-func (r *Reread) Status(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
+func (r *DwollaStatus) Status(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
 	return r.known.get(ctx, customer.ID(), func(ctx context.Context) (clienttoken.CustomerStatus, error) {
 		return r.ask(ctx, customer)
 	})
@@ -88,11 +88,11 @@ func (r *Reread) Status(ctx context.Context, customer clienttoken.CustomerURL) (
 
 // Forget makes the next question one to Dwolla. It is for whoever has just been
 // told that the status is another one.
-func (r *Reread) Forget(customer clienttoken.CustomerURL) { r.known.drop(customer.ID()) }
+func (r *DwollaStatus) Forget(customer clienttoken.CustomerURL) { r.known.drop(customer.ID()) }
 
 // ask asks Dwolla. A Customer that Dwolla does not know gets no tokens: they
 // would be another application's, or another environment's.
-func (r *Reread) ask(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
+func (r *DwollaStatus) ask(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
 	got, err := r.dwolla.GetCustomer(ctx, customer)
 	switch {
 	case errors.Is(err, clienttoken.ErrUnknownCustomer):

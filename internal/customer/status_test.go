@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	_ customer.StatusSource = (*customer.KeptStatus)(nil)
-	_ customer.StatusSource = (*customer.Reread)(nil)
+	_ customer.StatusSource = (*customer.WebhookStatus)(nil)
+	_ customer.StatusSource = (*customer.DwollaStatus)(nil)
 )
 
 // statusBook says what state Customers are in: as Dwolla does, and as a store
@@ -44,7 +44,7 @@ func (b *statusBook) look(ctx context.Context) (clienttoken.CustomerStatus, erro
 	return status, fault
 }
 
-// GetCustomer implements customer.Customers.
+// GetCustomer implements customer.CustomerReader.
 func (b *statusBook) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	status, err := b.look(ctx)
 	if err != nil {
@@ -97,7 +97,7 @@ func TestASuspensionIsEffectiveEverywhereWithinOneLife(t *testing.T) {
 	for _, before := range []clienttoken.CustomerStatus{"", clienttoken.StatusVerified} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &statusBook{status: before}
-			kept := customer.NewKeptStatus(statusStore{book}, life)
+			kept := customer.NewWebhookStatus(statusStore{book}, life)
 			wantStatus(t, kept, before)
 			book.becomes(clienttoken.StatusSuspended, nil) // by another replica
 			<-time.After(life - 1)
@@ -112,7 +112,7 @@ func TestASuspensionIsEffectiveEverywhereWithinOneLife(t *testing.T) {
 func TestASuspensionOnThisReplicaIsEffectiveAtOnceAndFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified, takes: time.Second}
-		kept := customer.NewKeptStatus(statusStore{book}, life)
+		kept := customer.NewWebhookStatus(statusStore{book}, life)
 		var early sync.WaitGroup
 		early.Go(func() { wantStatus(t, kept, clienttoken.StatusVerified) })
 		synctest.Wait() // the store has looked
@@ -128,7 +128,7 @@ func TestASuspensionOnThisReplicaIsEffectiveAtOnceAndFinal(t *testing.T) {
 func TestAStatusThatTheStoreCannotTellIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified, fault: errors.New("disk on fire")}
-		kept := customer.NewKeptStatus(statusStore{book}, life)
+		kept := customer.NewWebhookStatus(statusStore{book}, life)
 		if failure := wantStatusFailure(t, kept, clienttoken.Unavailable); failure.RetryAfter <= 0 {
 			t.Error("no RetryAfter")
 		}
@@ -150,7 +150,7 @@ func TestDwollaIsAskedAtMostOnceInEachInterval(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second, interval + time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &statusBook{status: clienttoken.StatusVerified, takes: takes}
-			reread := customer.NewReread(book, interval)
+			reread := customer.NewDwollaStatus(book, interval)
 			var askers sync.WaitGroup
 			for range 20 {
 				askers.Go(func() { askAndAskAgain(t, reread) })
@@ -180,7 +180,7 @@ func askAndAskAgain(t *testing.T, source customer.StatusSource) {
 func TestASuspensionAtDwollaIsReadWithinOneInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified}
-		reread := customer.NewReread(book, interval)
+		reread := customer.NewDwollaStatus(book, interval)
 		wantStatus(t, reread, clienttoken.StatusVerified)
 		book.becomes(clienttoken.StatusSuspended, nil)
 		<-time.After(interval)
@@ -190,7 +190,7 @@ func TestASuspensionAtDwollaIsReadWithinOneInterval(t *testing.T) {
 
 func TestCustomersAreReadOneByOne(t *testing.T) {
 	book := &statusBook{status: clienttoken.StatusVerified}
-	reread := customer.NewReread(book, interval)
+	reread := customer.NewDwollaStatus(book, interval)
 	for range 2 {
 		for _, id := range []string{customerA, customerB} {
 			if _, err := reread.Status(t.Context(), customerURL(t, id)); err != nil {
@@ -205,7 +205,7 @@ func TestAFailedReadIsTheAnswerForAMomentAndThenRepeated(t *testing.T) {
 	for _, takes := range []time.Duration{0, 20 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &statusBook{status: clienttoken.StatusVerified, takes: takes}
-			reread := customer.NewReread(book, interval)
+			reread := customer.NewDwollaStatus(book, interval)
 			wantStatus(t, reread, clienttoken.StatusVerified)
 			<-time.After(interval)
 			down := &clienttoken.Failure{Code: clienttoken.UpstreamTimeout, DwollaRequestID: "0b1c"}
@@ -232,20 +232,20 @@ func TestAFailedReadIsTheAnswerForAMomentAndThenRepeated(t *testing.T) {
 
 func TestACustomerWhomDwollaDoesNotKnowGetsNothing(t *testing.T) {
 	book := &statusBook{fault: fmt.Errorf("status 404: %w", clienttoken.ErrUnknownCustomer)}
-	failure := wantStatusFailure(t, customer.NewReread(book, interval), clienttoken.UpstreamError)
+	failure := wantStatusFailure(t, customer.NewDwollaStatus(book, interval), clienttoken.UpstreamError)
 	if !errors.Is(failure, clienttoken.ErrUnknownCustomer) || !strings.Contains(failure.Remedy, customerA) {
 		t.Errorf("failure %v, mend %q", failure, failure.Remedy)
 	}
 }
 
 func TestAnAnswerOfDwollaWithoutAStatusFailsClosed(t *testing.T) {
-	_ = wantStatusFailure(t, customer.NewReread(&statusBook{}, interval), clienttoken.UpstreamError)
+	_ = wantStatusFailure(t, customer.NewDwollaStatus(&statusBook{}, interval), clienttoken.UpstreamError)
 }
 
 func TestACallerWhoLeavesAReadIsNoFailureForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified, takes: 2 * time.Second}
-		reread := customer.NewReread(book, interval)
+		reread := customer.NewDwollaStatus(book, interval)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := reread.Status(ctx, customerURL(t, customerA))

@@ -10,20 +10,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // changes are the entries of changed links.
 type changes struct {
 	mu      sync.Mutex
-	entries []customer.Change
+	entries []customerdb.LinkChange
 }
 
 // of notes the changes that store makes from now on.
-func (c *changes) of(store *customer.Database) {
-	customer.NewOutbox(customer.OutboxConfig{
+func (c *changes) of(store *customerdb.Database) {
+	customerdb.NewOutbox(customerdb.OutboxConfig{
 		Store: store, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
-		Write: func(_ context.Context, change customer.Change) error {
+		Write: func(_ context.Context, change customerdb.LinkChange) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.entries = append(c.entries, change)

@@ -20,6 +20,7 @@ import (
 	"dropgate/internal/audit"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/handler"
 )
 
@@ -39,7 +40,7 @@ func operators() handler.Operators {
 // desk is the admin listener on a database, where an operator sits.
 type desk struct {
 	url   string
-	store *customer.Database
+	store *customerdb.Database
 	logs  *logs
 
 	changed changes
@@ -48,7 +49,7 @@ type desk struct {
 func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	t.Helper()
 	d := &desk{logs: newLogs()}
-	fromSQLite(t, func(s *customer.Database) { d.store = s })
+	fromSQLite(t, func(s *customerdb.Database) { d.store = s })
 	d.changed.of(d.store)
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {
@@ -58,7 +59,7 @@ func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	c := handler.AdminConfig{
 		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
 		Operators: operators(), API: api,
-		Links: customer.Records{API: api, Links: customer.NewLinks(api, d.store, 0), Store: d.store},
+		Links: customer.LinkAdmin{API: api, Links: customer.NewLinkSource(api, d.store, 0), Store: d.store},
 		Audit: audit.NewTrail(&auditSink{to: d.logs}, prometheus.NewRegistry()), Logger: logger,
 	}
 	if edit != nil {
@@ -196,7 +197,7 @@ func TestWithoutAnAdminTokenThereIsNoDirectory(t *testing.T) {
 		got := httptest.NewRecorder()
 		c := handler.AdminConfig{
 			Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-			Operators: operators(), Links: customer.Records{},
+			Operators: operators(), Links: customer.LinkAdmin{},
 		}
 		edit(&c)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/customers", http.NoBody)

@@ -10,6 +10,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/dwolla/emulator"
 )
@@ -17,8 +18,8 @@ import (
 // enrolling lets users create their own Customers. Alice and bob are linked.
 func enrolling(t *testing.T, noting ...*changes) func(*setup) {
 	t.Helper()
-	var store *customer.Database
-	fromDatabase := fromSQLite(t, func(s *customer.Database) { store = s })
+	var store *customerdb.Database
+	fromDatabase := fromSQLite(t, func(s *customerdb.Database) { store = s })
 	for _, c := range noting {
 		c.of(store)
 	}
@@ -30,7 +31,7 @@ func enrolling(t *testing.T, noting ...*changes) func(*setup) {
 		fromDatabase(s)
 		s.policy = append(s.policy, "customer.create")
 		s.enrollment = func(api clienttoken.API, client *dwolla.Client) clienttoken.Enrollment {
-			links := customer.NewLinks(api, store, time.Minute)
+			links := customer.NewLinkSource(api, store, time.Minute)
 			s.directory = func(clienttoken.API) customer.Source { return links }
 			return customer.NewEnrollment(keys, links, store, client)
 		}

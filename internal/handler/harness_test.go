@@ -20,6 +20,7 @@ import (
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/dwolla/emulator"
 	"dropgate/internal/handler"
@@ -116,9 +117,9 @@ func directory(f directoryFunc) func(*setup) {
 
 // fromSQLite links alice and bob in a database. The store that it opens goes to
 // opened.
-func fromSQLite(t *testing.T, opened func(*customer.Database)) func(*setup) {
+func fromSQLite(t *testing.T, opened func(*customerdb.Database)) func(*setup) {
 	t.Helper()
-	store, err := customer.OpenSQLite(t.Context(), t.TempDir()+"/links.db")
+	store, err := customerdb.OpenSQLite(t.Context(), t.TempDir()+"/links.db")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +132,7 @@ func fromSQLite(t *testing.T, opened func(*customer.Database)) func(*setup) {
 	opened(store)
 	return func(s *setup) {
 		s.directory = func(api clienttoken.API) customer.Source {
-			return customer.NewLinks(api, store, 0)
+			return customer.NewLinkSource(api, store, 0)
 		}
 	}
 }

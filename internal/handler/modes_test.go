@@ -12,7 +12,7 @@ import (
 
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 const (
@@ -57,7 +57,7 @@ func TestSessionIsCompleteInTheModesForwardAndProxy(t *testing.T) {
 		"proxy":   {withMode(proxyMode()), []with{header(userHeader, alice), header("X-Proxy-Secret", proxySecret)}, map[string]any{"id": alice}},
 	} {
 		t.Run(mode, func(t *testing.T) {
-			w := newWorld(t, policy("dwolla-customer-update"), c.option, fromSQLite(t, func(*customer.Database) {}))
+			w := newWorld(t, policy("dwolla-customer-update"), c.option, fromSQLite(t, func(*customerdb.Database) {}))
 			a := w.get(t, nobody, "/session", c.edits...)
 			want := map[string]any{ // without expiresAt: who vouches for the user does not tell
 				"user":        c.user,

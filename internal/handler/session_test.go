@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // sessionOf reads the answer of GET /session.
@@ -87,7 +87,7 @@ func TestSessionByCookieNeedsNoOriginAndIsNeverExtended(t *testing.T) {
 }
 
 func TestSessionIsUnavailableWhileTheDirectoryIsDown(t *testing.T) {
-	w := newWorld(t, fromSQLite(t, func(s *customer.Database) { _ = s.Close() }))
+	w := newWorld(t, fromSQLite(t, func(s *customerdb.Database) { _ = s.Close() }))
 	a := w.get(t, alice, "/session")
 	a.refused(t, http.StatusServiceUnavailable, "Unavailable")
 	if a.header.Get("Retry-After") != "5" {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"dropgate/internal/customer"
+	"dropgate/internal/customer/customerdb"
 )
 
 // filled puts this world's values into a template.
@@ -190,8 +190,8 @@ func TestVendRefusesWhatTheUsersCustomerDoesNotAllow(t *testing.T) {
 }
 
 func TestVendFromTheDatabase(t *testing.T) {
-	var store *customer.Database
-	w := newWorld(t, fromSQLite(t, func(s *customer.Database) { store = s }))
+	var store *customerdb.Database
+	w := newWorld(t, fromSQLite(t, func(s *customerdb.Database) { store = s }))
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.vended(t, w.filled(sentRead))
 	a = w.vend(t, carol, `{"action":"customer.read"}`)

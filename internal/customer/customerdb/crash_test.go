@@ -1,0 +1,240 @@
+package customerdb_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer/customerdb"
+	"dropgate/internal/postgres/postgrestest"
+)
+
+// TestProcess is a process of its own to the tests below. It says that it is
+// there, waits for the end of its input, and then works until it is killed. It
+// prints a line for each thing that is done once that is acknowledged.
+func TestProcess(t *testing.T) {
+	address := os.Getenv("TEST_DATABASE")
+	if address == "" {
+		t.Skip("run by the tests below")
+	}
+	first, err := strconv.Atoi(os.Getenv("TEST_FIRST_USER"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("ready")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		t.Fatal(err)
+	}
+	d := openAddress(t, address)
+	work := linkUser
+	if os.Getenv("TEST_WORK") == "webhooks" {
+		work = takeWebhook
+	}
+	for n := first; ; n++ {
+		work(t, d, n)
+	}
+}
+
+// openAddress opens a PostgreSQL URL or the path of a SQLite file.
+func openAddress(t *testing.T, address string) *customerdb.Database {
+	t.Helper()
+	if !strings.HasPrefix(address, "postgres") {
+		return openSQLite(t, address)
+	}
+	d := openURL(t, address)
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func linkUser(t *testing.T, d *customerdb.Database, n int) {
+	link(t, d, fmt.Sprint("user ", n), customerNumber(n))
+	fmt.Println("linked", n)
+}
+
+// takeWebhook adds an event that links user n, and settles one that is due,
+// which another process may be settling, too: the lease is none.
+func takeWebhook(t *testing.T, d *customerdb.Database, n int) {
+	add(t, d, strconv.Itoa(n), time.Now())
+	fmt.Println("added", n)
+	event, err := d.ClaimEvent(t.Context(), time.Now(), 0)
+	if errors.Is(err, customerdb.ErrNoEvent) {
+		return
+	}
+	wantError(t, err, nil)
+	err = d.Settle(t.Context(), event.ID, effectOf(t, event.ID), time.Now())
+	if errors.Is(err, customerdb.ErrSettled) {
+		return
+	}
+	wantError(t, err, nil)
+	fmt.Println("settled", event.ID)
+}
+
+func effectOf(t *testing.T, id string) customerdb.EventResult {
+	t.Helper()
+	n, err := strconv.Atoi(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return customerdb.EventResult{CustomerID: customerNumber(n), UserID: fmt.Sprint("user ", n), Status: "verified", ChangedAt: at(0)}
+}
+
+// process is a running TestProcess, and the lines that it prints.
+type process struct {
+	cmd   *exec.Cmd
+	lines *bufio.Scanner
+}
+
+func startProcess(t *testing.T, stdin *os.File, environment ...string) process {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProcess$")
+	cmd.Env = append(os.Environ(), environment...)
+	cmd.Stdin = stdin
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := process{cmd: cmd, lines: bufio.NewScanner(out)}
+	if !p.lines.Scan() || p.lines.Text() != "ready" {
+		t.Fatalf("the process said %q, want ready", p.lines.Text())
+	}
+	return p
+}
+
+// did is what a process said it had done: a verb and the number of a user.
+type did struct {
+	verb string
+	user int
+}
+
+// killAfter kills the process after it did n things, and returns all that it
+// had done by then.
+func (p process) killAfter(t *testing.T, n int) []did {
+	var done []did
+	for p.lines.Scan() {
+		var d did
+		if _, err := fmt.Sscan(p.lines.Text(), &d.verb, &d.user); err != nil {
+			t.Errorf("the process said %s", p.lines.Text())
+			continue
+		}
+		if done = append(done, d); len(done) == n {
+			_ = p.cmd.Process.Kill() // and read on
+		}
+	}
+	_ = p.cmd.Wait() // it was killed: an error in any case
+	if len(done) < n {
+		t.Errorf("the process did %d things, want %d at least", len(done), n)
+	}
+	return done
+}
+
+// killAtWork lets four processes make the database at once, work at once, and
+// be killed at work. It returns all that they said they had done.
+func killAtWork(t *testing.T, address, work string) []did {
+	t.Helper()
+	stdin, start, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stdin.Close() }()
+	var processes []process
+	for i := range 4 {
+		processes = append(processes, startProcess(t, stdin,
+			"TEST_DATABASE="+address, "TEST_WORK="+work, fmt.Sprint("TEST_FIRST_USER=", i*1_000_000)))
+	}
+	if err := start.Close(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan []did)
+	for i, p := range processes {
+		go func() { done <- p.killAfter(t, 25+i) }()
+	}
+	var all []did
+	for range processes {
+		all = append(all, <-done...)
+	}
+	if strings.HasPrefix(address, "postgres") {
+		postgrestest.AwaitDisconnected(t, address)
+	}
+	return all
+}
+
+func TestSQLiteLosesNothingWhenProcessesAreKilled(t *testing.T) {
+	t.Parallel()
+	losesNothing(t, func(t *testing.T) string { return filepath.Join(t.TempDir(), "links.db") })
+}
+
+func TestPostgresLosesNothingWhenProcessesAreKilled(t *testing.T) {
+	t.Parallel()
+	losesNothing(t, func(t *testing.T) string { return newPostgres(t).URL })
+}
+
+func losesNothing(t *testing.T, newAddress func(*testing.T) string) {
+	t.Run("links", func(t *testing.T) {
+		address := newAddress(t)
+		all := killAtWork(t, address, "links")
+		d := openAddress(t, address)
+		for _, did := range all {
+			wantCustomer(t, d, fmt.Sprint("user ", did.user), customerNumber(did.user))
+		}
+	})
+	t.Run("webhooks", func(t *testing.T) {
+		address := newAddress(t)
+		all := killAtWork(t, address, "webhooks")
+		d := openAddress(t, address)
+		settled := map[int]bool{}
+		for _, did := range all {
+			if did.verb != "settled" {
+				continue
+			}
+			if settled[did.user] {
+				t.Errorf("event %d was used twice", did.user)
+			}
+			settled[did.user] = true
+		}
+		settleTheRest(t, d, settled)
+		for _, did := range all { // those that were added have happened by now, too
+			wantCustomer(t, d, fmt.Sprint("user ", did.user), customerNumber(did.user))
+			wantKeptStatus(t, d, customerNumber(did.user), "verified")
+		}
+	})
+}
+
+// settleTheRest settles what the killed left in the queue. None of that may
+// have been settled, or have had its effect.
+func settleTheRest(t *testing.T, d *customerdb.Database, settled map[int]bool) {
+	t.Helper()
+	later := time.Now().Add(time.Hour)
+	for {
+		event, err := d.ClaimEvent(t.Context(), later, lease)
+		if errors.Is(err, customerdb.ErrNoEvent) {
+			break
+		}
+		wantError(t, err, nil)
+		effect := effectOf(t, event.ID)
+		if _, err := d.LinkedUser(t.Context(), effect.CustomerID); !errors.Is(err, customerdb.ErrNoUser) {
+			t.Errorf("event %s has happened and is in the queue (error %v)", event.ID, err)
+		}
+		if _, err := d.Customer(t.Context(), effect.UserID); !errors.Is(err, clienttoken.ErrNoCustomer) {
+			t.Errorf("event %s has happened and is in the queue (error %v)", event.ID, err)
+		}
+		wantError(t, d.Settle(t.Context(), event.ID, effect, later), nil)
+		if n, err := strconv.Atoi(event.ID); err != nil || settled[n] {
+			t.Errorf("event %s was used twice", event.ID)
+		}
+	}
+	wantQueue(t, d, customerdb.EventBacklog{})
+}

@@ -1,0 +1,358 @@
+package customerdb
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// Change is a link that was made or removed. It is stored in the transaction of
+// the change, until the audit trail has its entry.
+type LinkChange struct {
+	ID                 string // identifies an entry that was written twice
+	Kind               LinkChangeKind
+	UserID, CustomerID string
+	At                 time.Time
+	Reason             string // why the user may have the Customer; may be empty
+	Cause              clienttoken.Cause
+}
+
+// LinkChangeKind says what became of a link.
+type LinkChangeKind string
+
+// The kinds of change.
+const (
+	Linked   LinkChangeKind = "linked"
+	Unlinked LinkChangeKind = "unlinked"
+)
+
+// ErrUnlinked is the answer to an attempt to link that an operator's unlink
+// forbids. It is a *clienttoken.Refusal.
+var ErrUnlinked error = &clienttoken.Refusal{Code: clienttoken.CustomerMismatch, Reason: "an operator unlinked the user from the Customer"}
+
+// Moment orders attempts to link and operators' unlinks: it is the number of
+// unlinks so far. The database counts, so that no two clocks are compared.
+type UnlinkCount int64
+
+// Attempt is an attempt of a user's to get a Customer linked, by a request or by
+// a webhook.
+type EnrollmentAttempt struct {
+	UserID, CustomerID string
+	Began              UnlinkCount
+	// Created is the time of Dwolla's event, by Dwolla's clock. It is zero for a
+	// request.
+	Created time.Time
+}
+
+// Link implements [Store]. It is an operator's word, and holds in spite of an
+// earlier unlink.
+func (d *Database) Link(ctx context.Context, userID, customerID string) error {
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return err
+	}
+	return d.changing(ctx, func(ctx context.Context, tx querier) ([]LinkChange, error) {
+		return insertLink(ctx, tx, LinkRow{UserID: userID, CustomerID: strings.ToLower(customerID)}, func() (int64, error) {
+			return change(ctx, tx, "writing a link",
+				`INSERT INTO dropgate_links (user_id, customer_id, linked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+				userID, strings.ToLower(customerID), time.Now().UnixMilli())
+		})
+	})
+}
+
+// Unlink implements [Store]. Attempts to link that began before it fail, and the
+// user cannot link the same Customer again.
+func (d *Database) Unlink(ctx context.Context, userID string) error {
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return err
+	}
+	return d.changing(ctx, func(ctx context.Context, tx querier) ([]LinkChange, error) {
+		// From here to the commit no attempt to link gets on (lockUnlinks).
+		now := time.Now().UnixMilli()
+		if _, err := change(ctx, tx, "counting an unlink", `UPDATE dropgate_unlinks SET unlinks = unlinks + 1`); err != nil {
+			return nil, err
+		}
+		if _, err := change(ctx, tx, "remembering an unlink", `INSERT INTO dropgate_unlinked_users (user_id, unlinks, unlinked_at)
+			SELECT CAST($1 AS TEXT), unlinks, CAST($2 AS BIGINT) FROM dropgate_unlinks WHERE true
+			ON CONFLICT (user_id) DO UPDATE SET unlinks = excluded.unlinks, unlinked_at = excluded.unlinked_at`, userID, now); err != nil {
+			return nil, err
+		}
+		removed, err := changedLinks(ctx, tx, Unlinked, `DELETE FROM dropgate_links WHERE user_id = $1 RETURNING user_id, customer_id`, userID)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range removed {
+			if err := forbid(ctx, tx, c.UserID, c.CustomerID); err != nil {
+				return nil, err
+			}
+		}
+		return removed, nil
+	})
+}
+
+// forbid makes attempts to link the two fail from now on.
+func forbid(ctx context.Context, tx querier, userID, customerID string) error {
+	_, err := change(ctx, tx, "remembering an unlinked pair", `INSERT INTO dropgate_unlinked (user_id, customer_id, unlinked_at)
+		VALUES ($1, $2, $3) ON CONFLICT (user_id, customer_id) DO NOTHING`, userID, customerID, time.Now().UnixMilli())
+	return err
+}
+
+// Begin returns the moment at which the user's attempt begins, or
+// [ErrUnlinked] when it would fail.
+func (d *Database) BeginEnrollment(ctx context.Context, userID, customerID string) (UnlinkCount, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	userID, err := d.canonical(userID)
+	if err != nil {
+		return 0, err
+	}
+	var now UnlinkCount
+	var forbidden bool
+	err = d.reads.QueryRowContext(ctx, `SELECT unlinks,
+		EXISTS (SELECT 1 FROM dropgate_unlinked WHERE user_id = $1 AND customer_id = $2) FROM dropgate_unlinks`,
+		userID, strings.ToLower(customerID)).Scan(&now, &forbidden)
+	switch {
+	case err != nil:
+		return 0, queryFault(ctx, "beginning to link", err)
+	case forbidden:
+		return 0, ErrUnlinked
+	}
+	return now, nil
+}
+
+// Enroll links the Customer to the user, who has proven that it is theirs. It
+// returns [ErrUserLinked] and [ErrCustomerLinked] as Link does, and
+// [ErrUnlinked] when an operator has unlinked the two, or the user since the
+// attempt began. Then the two count as unlinked, as if the attempt had been
+// faster than the operator.
+func (d *Database) Enroll(ctx context.Context, a EnrollmentAttempt) error {
+	var unlinked error
+	err := d.changing(ctx, func(ctx context.Context, tx querier) (changes []LinkChange, err error) {
+		changes, err = d.enroll(ctx, tx, a)
+		if errors.Is(err, ErrUnlinked) { // which has to be committed
+			unlinked, err = err, nil
+		}
+		return changes, err
+	})
+	if err != nil {
+		return err
+	}
+	return unlinked
+}
+
+// enroll is Enroll within a transaction. Commit also after ErrUnlinked.
+func (d *Database) enroll(ctx context.Context, tx querier, a EnrollmentAttempt) ([]LinkChange, error) {
+	userID, err := d.canonical(a.UserID)
+	if err != nil {
+		return nil, err
+	}
+	a.UserID, a.CustomerID = userID, strings.ToLower(a.CustomerID)
+	// Wait for an unlink under way, and keep others off until the commit: a
+	// statement of PostgreSQL's does not see what others commit while it runs.
+	// SQLite has one writer.
+	var now UnlinkCount
+	if err := tx.QueryRowContext(ctx, `SELECT unlinks FROM dropgate_unlinks`+d.forShare).Scan(&now); err != nil {
+		return nil, queryFault(ctx, "waiting for unlinks", err)
+	}
+	changes, err := insertLink(ctx, tx, LinkRow{UserID: a.UserID, CustomerID: a.CustomerID}, func() (int64, error) {
+		n, err := change(ctx, tx, "linking", `INSERT INTO dropgate_links (user_id, customer_id, linked_at)
+			SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT)
+			WHERE NOT EXISTS (SELECT 1 FROM dropgate_unlinked WHERE user_id = $1 AND customer_id = $2)
+			AND NOT EXISTS (SELECT 1 FROM dropgate_unlinked_users WHERE user_id = $1 AND (unlinks > $4 OR unlinked_at >= $5))
+			ON CONFLICT DO NOTHING`, a.UserID, a.CustomerID, time.Now().UnixMilli(), a.Began, a.created())
+		if err == nil && n == 0 {
+			err = a.forbidden(ctx, tx)
+		}
+		return n, err
+	})
+	for i := range changes {
+		changes[i].Reason = "enrolled: the Customer has the user's correlationId"
+	}
+	return changes, err
+}
+
+// created is Created as the database has it. No unlink is later than a request,
+// of which Began says all.
+func (a EnrollmentAttempt) created() int64 {
+	if a.Created.IsZero() {
+		return 1<<63 - 1
+	}
+	return a.Created.UnixMilli()
+}
+
+// forbidden returns ErrUnlinked where an operator's unlink forbids the attempt,
+// and nil where something else is in its way. An attempt that began before the
+// unlink counts as unlinked by it.
+func (a EnrollmentAttempt) forbidden(ctx context.Context, tx querier) error {
+	var pair, overtaken, older bool
+	err := tx.QueryRowContext(ctx, `SELECT
+		EXISTS (SELECT 1 FROM dropgate_unlinked WHERE user_id = $1 AND customer_id = $2),
+		EXISTS (SELECT 1 FROM dropgate_unlinked_users WHERE user_id = $1 AND unlinks > $3),
+		EXISTS (SELECT 1 FROM dropgate_unlinked_users WHERE user_id = $1 AND unlinked_at >= $4)`,
+		a.UserID, a.CustomerID, a.Began, a.created()).Scan(&pair, &overtaken, &older)
+	if err != nil {
+		return queryFault(ctx, "looking for an unlink", err)
+	}
+	if !pair && !overtaken && !older || whatIsInTheWay(ctx, tx, a.UserID, a.CustomerID) == nil {
+		return nil // or an operator has linked the two since
+	}
+	if overtaken {
+		if err := forbid(ctx, tx, a.UserID, a.CustomerID); err != nil {
+			return err
+		}
+	}
+	return ErrUnlinked
+}
+
+// insertLink calls insert, which returns how many links it made, until it is
+// known what became of it: it made the link, the link was there, or the error
+// names what is in the way.
+func insertLink(ctx context.Context, tx querier, link LinkRow, insert func() (int64, error)) ([]LinkChange, error) {
+	const tries = 10
+	for range tries {
+		n, err := insert()
+		switch {
+		case err != nil:
+			return nil, err
+		case n == 1:
+			return []LinkChange{newChange(ctx, Linked, link)}, nil
+		}
+		err = whatIsInTheWay(ctx, tx, link.UserID, link.CustomerID)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		// Somebody has removed it since.
+	}
+	return nil, fmt.Errorf("writing a link: others changed it %d times meanwhile", tries)
+}
+
+// whatIsInTheWay returns nil where the link itself is there already, and
+// sql.ErrNoRows where nothing is. Reading tells who was in the way in every
+// database's own SQL; error codes and constraint names would not.
+func whatIsInTheWay(ctx context.Context, q querier, userID, customerID string) error {
+	var user, customer string
+	err := q.QueryRowContext(ctx, `SELECT user_id, customer_id FROM dropgate_links
+		WHERE user_id = $1 OR customer_id = $2
+		ORDER BY CASE WHEN user_id = $1 THEN 0 ELSE 1 END LIMIT 1`, userID, customerID).Scan(&user, &customer)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return err //nolint:wrapcheck // not an error to the caller
+	case err != nil:
+		return queryFault(ctx, "reading a link back", err)
+	case user != userID:
+		return ErrCustomerLinked
+	case customer != customerID:
+		return ErrUserLinked
+	}
+	return nil
+}
+
+func newChange(ctx context.Context, kind LinkChangeKind, link LinkRow) LinkChange {
+	return LinkChange{
+		ID: rand.Text(), Kind: kind, UserID: link.UserID, CustomerID: link.CustomerID,
+		At: time.Now(), Cause: clienttoken.CauseOf(ctx),
+	}
+}
+
+// changedLinks executes a statement that returns the user and the Customer of
+// each link that it changes.
+func changedLinks(ctx context.Context, tx querier, kind LinkChangeKind, query string, args ...any) ([]LinkChange, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, queryFault(ctx, "changing links", err)
+	}
+	defer func() { _ = rows.Close() }() // its error is in rows.Err
+	var changes []LinkChange
+	for rows.Next() {
+		var link LinkRow
+		if err := rows.Scan(&link.UserID, &link.CustomerID); err != nil {
+			return nil, queryFault(ctx, "reading a changed link", err)
+		}
+		changes = append(changes, newChange(ctx, kind, link))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, queryFault(ctx, "changing links", err)
+	}
+	return changes, nil
+}
+
+// changing calls do in a transaction, stores the changes that do returns with
+// them, and hands them to the audit trail once they are committed. That the
+// caller goes away meanwhile ends do, but not the latter.
+func (d *Database) changing(ctx context.Context, do func(ctx context.Context, tx querier) ([]LinkChange, error)) error {
+	changes, err := d.commit(ctx, answerTimeout, do)
+	if err != nil {
+		return err
+	}
+	d.deliver(ctx, changes)
+	return nil
+}
+
+// deliver hands committed changes to the audit trail, if this process writes it.
+func (d *Database) deliver(ctx context.Context, changes []LinkChange) {
+	if outbox := d.outbox.Load(); outbox != nil {
+		outbox.deliver(context.WithoutCancel(ctx), changes)
+	}
+}
+
+// commit calls do in a transaction, and stores the changes that do returns with
+// them.
+func (d *Database) commit(
+	ctx context.Context, within time.Duration, do func(ctx context.Context, tx querier) ([]LinkChange, error),
+) (changes []LinkChange, err error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err = d.transaction(ctx, func(tx querier) (err error) {
+		if changes, err = do(ctx, tx); err != nil {
+			return err
+		}
+		return d.store(ctx, tx, changes)
+	})
+	return changes, err
+}
+
+// store writes the changes to the outbox. Those of a process that hands them on
+// itself are due for others after its lease.
+func (d *Database) store(ctx context.Context, tx querier, changes []LinkChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	cause, err := json.Marshal(changes[0].Cause) // one for all changes of a transaction
+	if err != nil {
+		return fmt.Errorf("storing who changed a link: %w", err)
+	}
+	due := time.Now()
+	if d.outbox.Load() != nil {
+		due = due.Add(outboxLease)
+	}
+	_, err = change(ctx, tx, "storing changes for the audit",
+		`INSERT INTO dropgate_audit_outbox (id, change, user_id, customer_id, changed_at, reason, cause, due_at)
+		SELECT value->>'i', value->>'k', value->>'u', value->>'c', CAST($1 AS BIGINT), value->>'r', CAST($2 AS TEXT), CAST($3 AS BIGINT)
+		FROM json_each($4) WHERE true`,
+		changes[0].At.UnixMilli(), string(cause), due.UnixMilli(), encodeChanges(changes))
+	return err
+}
+
+// encodeChanges returns the changes as one JSON object, by number (see batch).
+func encodeChanges(changes []LinkChange) string {
+	type row struct {
+		ID       string         `json:"i"`
+		Kind     LinkChangeKind `json:"k"`
+		User     string         `json:"u"`
+		Customer string         `json:"c"`
+		Reason   string         `json:"r"`
+	}
+	rows := make([]row, 0, len(changes))
+	for _, c := range changes {
+		rows = append(rows, row{c.ID, c.Kind, c.UserID, c.CustomerID, c.Reason})
+	}
+	return numbered(rows)
+}

@@ -1,0 +1,35 @@
+package customerdb
+
+import (
+	"github.com/pressly/goose/v3"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/postgres"
+)
+
+// connections is the size of a replica's pool. Two or three replicas share a
+// server, whose default limit is 100 connections.
+const connections = 16
+
+// OpenPostgres returns the database that url names, such as
+// postgres://user:password@host:5432/database?sslmode=verify-full. It does not
+// connect: the server may be down. Call [Database.Migrate] until it succeeds.
+//
+// Replicas may share the database, and the application may have it too: all
+// names begin with dropgate_. A PgBouncer that pools transactions may stand in
+// between: see [withoutPrepared].
+//
+// No error of the Database holds the url or the password.
+func OpenPostgres(url clienttoken.Secret) (*Database, error) {
+	pool, err := postgres.Open(url, connections)
+	if err != nil {
+		return nil, err
+	}
+	return &Database{
+		reads:      pool,
+		writes:     pool,
+		dialect:    goose.DialectPostgres,
+		skipLocked: " FOR UPDATE SKIP LOCKED",
+		forShare:   " FOR SHARE",
+	}, nil
+}

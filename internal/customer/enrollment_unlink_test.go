@@ -1,0 +1,70 @@
+package customer_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/customer"
+)
+
+// slowDwolla answers when it is released.
+type slowDwolla struct {
+	customer.CustomerReader
+
+	asked, release chan struct{}
+}
+
+func hold(c customer.CustomerReader) slowDwolla {
+	return slowDwolla{c, make(chan struct{}), make(chan struct{})}
+}
+
+func (h slowDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
+	h.asked <- struct{}{}
+	<-h.release
+	return h.CustomerReader.GetCustomer(ctx, url)
+}
+
+// The operator unlinks on another replica while Dwolla answers. The user has no
+// link yet.
+func TestAnUnlinkEndsAnEnrollmentUnderWay(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	held := hold(e.client)
+	e.Enrollment = customer.NewEnrollment(keys(t, key("a")), e.links, e.store, held)
+	url := e.created(t, e.CorrelationID(ann))
+	done := make(chan error)
+	go func() {
+		_, err := e.Enroll(t.Context(), ann, url)
+		done <- err
+	}()
+	<-held.asked
+	unlink(t, e.store, "ann")
+	close(held.release)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "unlinked") {
+		t.Errorf("error %v, want one about the unlink", err)
+	}
+	wantCustomer(t, e.store, "ann", "")
+	e.refuses(t, ann, url) // nor does the user link it by asking again
+	wantError(t, e.links.Link(t.Context(), "ann", url), nil)
+}
+
+func TestAnUnlinkEndsAWebhookUnderWay(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	held := hold(e.client)
+	i.config.Dwolla = held
+	i.reopen()
+	wantError(t, e.Expect(t.Context(), ann), nil)
+	url := e.created(t, e.CorrelationID(ann))
+	i.told(t, eventOf("customer_created", url.ID(), 1))
+	go func() {
+		<-held.asked
+		unlink(t, e.store, "ann")
+		close(held.release)
+	}()
+	i.settle(t)
+	wantCustomer(t, e.store, "ann", "")
+	e.refuses(t, ann, url)
+	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "unmatched", 1)
+}
