@@ -54,7 +54,7 @@ func TestTheCredentialsGoIntoTheHeaderOfOneRequest(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("%d requests", len(got))
 	}
-	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("test+key:s3cret%3A%2B%25%2F%C3%BC"))
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("the+key:the+secret%3A+%2B%25%2F%C3%BC+of+the+application"))
 	if r := got[0]; r.method != http.MethodPost || r.path != "/token" || r.body != "grant_type=client_credentials" ||
 		r.header.Get("Authorization") != basic || r.header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 		t.Errorf("got %+v", r)

@@ -20,7 +20,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{300, 301, 302, 303, 307, 308} {
 		for _, op := range []emulator.Operation{emulator.OpToken, emulator.OpCreateClientToken} {
 			t.Run(fmt.Sprint(op, status), func(t *testing.T) {
-				for _, root := range []string{target.server.URL, ""} { // another host, and the same
+				for _, root := range []string{target.URL, ""} { // another host, and the same
 					w := start(t)
 					w.Misbehave(op, emulator.Fault{Status: status, Redirect: root + "/beneficial-owners/" + someOwner})
 					_, err := w.vend(t.Context())

@@ -35,7 +35,7 @@ func TestCreateClientTokenSendsTheActionAndTheCanonicalLinksAndNothingElse(t *te
 	customer := w.customerURL(t, strings.ToUpper(someCustomer))
 	owner := w.ownerURL(t, strings.ToUpper(someOwner))
 	link := func(relation, collection, id string) string {
-		return `"` + relation + `":{"href":"` + w.server.URL + "/" + collection + "/" + id + `"}`
+		return `"` + relation + `":{"href":"` + w.URL + "/" + collection + "/" + id + `"}`
 	}
 	customerLink, ownerLink := link("customer", "customers", someCustomer), link("beneficial-owner", "beneficial-owners", someOwner)
 	tests := map[string]struct {
@@ -156,10 +156,7 @@ func TestATokenPrintsAsAMask(t *testing.T) {
 func TestTheEmulatorVendsWhatTheClientAsksFor(t *testing.T) {
 	w := start(t)
 	customer := w.customer(t, emulator.Customer{Type: "business"})
-	owner, err := w.AddBeneficialOwner(customer.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
+	owner := w.BeneficialOwner(customer.ID())
 	grant := clienttoken.Grant{Action: clienttoken.ActionBeneficialOwnersUpdate, Customer: customer, BeneficialOwner: w.ownerURL(t, owner)}
 	token, err := w.client.CreateClientToken(t.Context(), grant)
 	if err != nil {

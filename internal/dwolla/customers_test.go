@@ -81,15 +81,9 @@ func TestListBeneficialOwnersListsThoseOfTheCustomer(t *testing.T) {
 	customer, other := w.customer(t, emulator.Customer{}), w.customer(t, emulator.Customer{})
 	want := []clienttoken.BeneficialOwnerURL{}
 	for range 3 {
-		id, err := w.AddBeneficialOwner(customer.ID())
-		if err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, w.ownerURL(t, id))
+		want = append(want, w.ownerURL(t, w.BeneficialOwner(customer.ID())))
 	}
-	if _, err := w.AddBeneficialOwner(other.ID()); err != nil {
-		t.Fatal(err)
-	}
+	w.BeneficialOwner(other.ID())
 	got, err := w.client.ListBeneficialOwners(t.Context(), customer)
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)

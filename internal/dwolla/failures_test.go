@@ -109,7 +109,7 @@ func TestConnectionsThatBreakAreUnavailable(t *testing.T) {
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		w.server.Close()
+		w.StopListening()
 		_, err := w.vend(t.Context())
 		w.wantFailure(t, err, clienttoken.Unavailable)
 		wantFault(t, fault(t, err), "create_client_token", 0, "")

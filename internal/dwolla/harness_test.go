@@ -3,12 +3,10 @@ package dwolla_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -20,13 +18,11 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/dwolla"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
 const (
-	clientID     = "test key"
-	clientSecret = "s3cret:+%/ü"
-
 	someCustomer = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
 	someOwner    = "0d8a6f1c-54a0-4dc2-9a57-9b5f3c2d1e10"
 
@@ -46,16 +42,12 @@ type setup struct {
 
 // world is a client and the emulator it talks to, over real HTTP.
 type world struct {
-	*emulator.Emulator
+	*dwollatest.Server
 
 	client   *dwolla.Client
 	api      clienttoken.API
-	server   *httptest.Server
 	log      *logged
 	registry *prometheus.Registry
-
-	mu      sync.Mutex
-	bearers map[string]bool // every access token that was used
 }
 
 func start(t *testing.T) *world {
@@ -66,31 +58,30 @@ func start(t *testing.T) *world {
 func startWith(t testing.TB, s setup) *world {
 	t.Helper()
 	w := &world{
-		Emulator: emulator.New(emulator.Options{ClientID: clientID, ClientSecret: clientSecret}),
+		Server:   dwollatest.New(t, emulator.Options{}),
 		log:      &logged{},
 		registry: prometheus.NewRegistry(),
-		bearers:  map[string]bool{},
 	}
-	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.remember(r)
-		switch isToken := r.URL.Path == "/token"; {
-		case isToken && s.token != nil:
-			s.token(rw, r)
-		case !isToken && s.api != nil:
-			s.api(rw, r)
-		default:
-			w.ServeHTTP(rw, r)
-		}
-	}))
-	t.Cleanup(w.server.Close)
-	w.api = api(t, w.server.URL)
+	w.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			switch isToken := r.URL.Path == "/token"; {
+			case isToken && s.token != nil:
+				s.token(rw, r)
+			case !isToken && s.api != nil:
+				s.api(rw, r)
+			default:
+				next.ServeHTTP(rw, r)
+			}
+		})
+	})
+	w.api = api(t, w.URL)
 	if s.timeout == 0 {
 		s.timeout = patience
 	}
 	w.client = dwolla.New(dwolla.Config{
 		API:           w.api,
-		ClientID:      clientID,
-		ClientSecret:  clienttoken.NewSecret(clientSecret),
+		ClientID:      dwollatest.ClientID,
+		ClientSecret:  clienttoken.NewSecret(dwollatest.ClientSecret),
 		Timeout:       s.timeout,
 		MaxConcurrent: s.slots,
 		Logger:        zerolog.New(w.log),
@@ -113,11 +104,7 @@ func api(t testing.TB, root string) clienttoken.API {
 // customer adds a Customer to the emulator.
 func (w *world) customer(t *testing.T, c emulator.Customer) clienttoken.CustomerURL {
 	t.Helper()
-	added, err := w.AddCustomer(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w.customerURL(t, added.ID)
+	return w.customerURL(t, w.Customer(c).ID)
 }
 
 func (w *world) customerURL(t *testing.T, id string) clienttoken.CustomerURL {
@@ -159,32 +146,12 @@ func (w *world) wantCalls(t *testing.T, op emulator.Operation, want int) {
 	}
 }
 
-func (w *world) remember(r *http.Request) {
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.bearers[token] = true
-	}
-}
-
-// wantNoSecret looks for everything that must not be in text.
+// wantNoSecret fails the test if text holds a secret of the server, as it is or
+// escaped for a URL.
 func (w *world) wantNoSecret(t testing.TB, where, text string) {
 	t.Helper()
-	secrets := map[string]bool{
-		clientSecret:                  true,
-		url.QueryEscape(clientSecret): true,
-		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(clientID) + ":" + url.QueryEscape(clientSecret))): true,
-	}
-	for _, vended := range w.ClientTokens() {
-		secrets[vended.Token] = true
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for bearer := range w.bearers {
-		secrets[bearer] = true
-	}
-	for secret := range secrets {
-		if secret != "" && strings.Contains(text, secret) {
+	for _, secret := range w.Secrets() {
+		if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
 			t.Errorf("%s holds the secret %q: %s", where, secret, text)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -19,9 +20,9 @@ func echoes(status int, code string) http.HandlerFunc {
 		_, _ = io.Copy(io.Discard, r.Body)
 		authorization := r.Header.Get("Authorization")
 		body, _ := json.Marshal(map[string]any{ // strings do encode
-			"error": code, "error_description": authorization + " " + clientSecret, "error_uri": clientSecret,
-			"code": code, "message": authorization + " " + clientSecret,
-			"access_token": nil, "_embedded": map[string]any{"errors": []string{authorization, clientSecret}},
+			"error": code, "error_description": authorization + " " + dwollatest.ClientSecret, "error_uri": dwollatest.ClientSecret,
+			"code": code, "message": authorization + " " + dwollatest.ClientSecret,
+			"access_token": nil, "_embedded": map[string]any{"errors": []string{authorization, dwollatest.ClientSecret}},
 		})
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("WWW-Authenticate", "Basic realm="+authorization)
@@ -34,7 +35,7 @@ func TestSecretsThatDwollaEchoesAreInNoErrorAndNoLog(t *testing.T) {
 	text := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
-			_, _ = io.WriteString(w, r.Header.Get("Authorization")+" "+clientSecret)
+			_, _ = io.WriteString(w, r.Header.Get("Authorization")+" "+dwollatest.ClientSecret)
 		}
 	}
 	for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized, http.StatusInternalServerError} {

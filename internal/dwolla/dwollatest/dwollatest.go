@@ -29,7 +29,8 @@ type Server struct {
 
 	URL string // for DWOLLA_BASE_URL
 
-	tb testing.TB
+	tb     testing.TB
+	server *httptest.Server
 
 	mu       sync.Mutex
 	handler  http.Handler // the emulator, and what Intercept has put before it
@@ -52,15 +53,21 @@ func New(tb testing.TB, o emulator.Options) *Server {
 		holds:   map[string]*hold{},
 	}
 	s.addSecret(o.ClientSecret)
-	server := httptest.NewServer(s)
-	s.URL = server.URL
+	s.server = httptest.NewServer(s)
+	s.URL = s.server.URL
 	tb.Cleanup(func() {
-		s.releaseAll() // first, because Close waits for requests under way
-		server.CloseClientConnections()
-		server.Close()
+		s.StopListening()
 		e.Close()
 	})
 	return s
+}
+
+// StopListening cuts all connections and refuses new ones, to the end of the
+// test.
+func (s *Server) StopListening() {
+	s.releaseAll() // first, because Close waits for requests under way
+	s.server.CloseClientConnections()
+	s.server.Close()
 }
 
 // ServeHTTP records a request, holds it if it should, and answers it.

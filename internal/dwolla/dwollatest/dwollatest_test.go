@@ -114,6 +114,17 @@ func TestTestEndsWhileARequestIsHeld(t *testing.T) {
 	<-ended
 }
 
+func TestStopListeningRefusesConnections(t *testing.T) {
+	s := dwollatest.New(t, emulator.Options{})
+	if _, err := token(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	s.StopListening()
+	if _, err := token(t.Context(), s); err == nil {
+		t.Error("a request is answered")
+	}
+}
+
 func TestInterceptTakesRequests(t *testing.T) {
 	s := dwollatest.New(t, emulator.Options{})
 	s.Intercept(func(next http.Handler) http.Handler {

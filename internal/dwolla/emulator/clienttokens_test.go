@@ -47,7 +47,7 @@ func TestOnlyGoodClientTokenRequestsAreVended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, host := d.server.URL, strings.TrimPrefix(d.server.URL, "http://")
+	root, host := d.url, strings.TrimPrefix(d.url, "http://")
 	body := func(action, links string) string { return `{"action":"` + action + `","_links":{` + links + `}}` }
 	named := func(href string) string { return body("customer.read", `"customer":{"href":"`+href+`"}`) }
 	owned := func(customer, href string) string {
@@ -110,14 +110,14 @@ func TestOnlyGoodClientTokenRequestsAreVended(t *testing.T) {
 func TestAPayInNeedsDestinationAndAmount(t *testing.T) {
 	d := start(t)
 	access, id := d.accessToken(), d.customer(emulator.Customer{}).ID
-	source := d.server.URL + "/funding-sources/" + unknown
+	source := d.url + "/funding-sources/" + unknown
 	const usd = `,"amount":{"currency":"USD","value":"1.01"}`
 	tests := map[string]struct{ destination, amount, problem string }{
 		"good":              {source, usd, ""},
 		"no destination":    {"", usd, "Required /_links/destination/href"},
 		"foreign":           {"https://evil.example/funding-sources/" + unknown, usd, "Invalid /_links/destination/href"},
-		"a Customer":        {d.server.URL + "/customers/" + id, usd, "Invalid /_links/destination/href"},
-		"not a UUID":        {d.server.URL + "/funding-sources/x", usd, "Invalid /_links/destination/href"},
+		"a Customer":        {d.url + "/customers/" + id, usd, "Invalid /_links/destination/href"},
+		"not a UUID":        {d.url + "/funding-sources/x", usd, "Invalid /_links/destination/href"},
 		"no amount":         {source, "", "Required /amount"},
 		"another currency":  {source, `,"amount":{"currency":"EUR","value":"1.01"}`, "Invalid /amount/currency"},
 		"nothing":           {source, `,"amount":{"currency":"USD","value":"0.00"}`, "InvalidFormat /amount/value"},
@@ -131,7 +131,7 @@ func TestAPayInNeedsDestinationAndAmount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := d.call(access, http.MethodPost, "/client-tokens", fmt.Sprintf(
 				`{"action":"customer.transfers.send","_links":{"customer":{"href":"%s/customers/%s"},"destination":{"href":"%s"}}%s}`,
-				d.server.URL, id, test.destination, test.amount))
+				d.url, id, test.destination, test.amount))
 			if test.problem != "" {
 				got.wantProblem(t, http.StatusBadRequest, test.problem)
 				return
@@ -204,7 +204,7 @@ func TestOfManyUsesAtOnceOneWins(t *testing.T) {
 	for range 20 {
 		r := d.request(token, http.MethodGet, "/customers/"+id, "")
 		wg.Go(func() {
-			if response, err := d.server.Client().Do(r); err == nil {
+			if response, err := d.client.Do(r); err == nil {
 				_ = response.Body.Close()
 				if response.StatusCode == http.StatusOK {
 					won.Add(1)

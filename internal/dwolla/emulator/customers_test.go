@@ -15,7 +15,7 @@ func TestACustomerIsCreatedReadAndUpdated(t *testing.T) {
 	got := d.call(d.vend("customer.create", ""), http.MethodPost, "/customers",
 		`{"firstName":"Ada","lastName":"Byron","email":"ada@example.com","correlationId":"dg1.abc","ssn":"1234"}`)
 	location := got.header.Get("Location")
-	id, ok := strings.CutPrefix(location, d.server.URL+"/customers/")
+	id, ok := strings.CutPrefix(location, d.url+"/customers/")
 	if got.status != http.StatusCreated || !ok {
 		t.Fatalf("status %d, Location %q: %s", got.status, location, got.body)
 	}
@@ -167,7 +167,7 @@ func TestOwnersAreListedByCustomerInOrder(t *testing.T) {
 	}
 	path := "/customers/" + id + "/beneficial-owners"
 	answer := d.call(d.vend("beneficialowners.create", id), http.MethodPost, path, `{"firstName":"A","lastName":"B"}`)
-	made, ok := strings.CutPrefix(answer.header.Get("Location"), d.server.URL+"/beneficial-owners/")
+	made, ok := strings.CutPrefix(answer.header.Get("Location"), d.url+"/beneficial-owners/")
 	if answer.status != http.StatusCreated || !ok {
 		t.Fatalf("%d %v", answer.status, answer.header)
 	}
@@ -176,7 +176,7 @@ func TestOwnersAreListedByCustomerInOrder(t *testing.T) {
 	var list, empty ownerList
 	d.call(d.vend("beneficialowners.read", id), http.MethodGet, path, "").decode(t, http.StatusOK, &list)
 	if list.Total != 2 || len(list.Embedded.Owners) != 2 || list.Embedded.Owners[0].ID != added || list.Embedded.Owners[1].ID != made ||
-		list.Embedded.Owners[0].Links.Self.Href != d.server.URL+"/beneficial-owners/"+added {
+		list.Embedded.Owners[0].Links.Self.Href != d.url+"/beneficial-owners/"+added {
 		t.Errorf("got %+v", list)
 	}
 	d.call(d.accessToken(), http.MethodGet, "/customers/"+other+"/beneficial-owners", "").decode(t, http.StatusOK, &empty)
@@ -210,8 +210,8 @@ func TestAClientTokenForOneOwnerReadsNoOther(t *testing.T) {
 	}
 	var answer struct{ Token string }
 	d.call(d.accessToken(), http.MethodPost, "/client-tokens", `{"action":"beneficialowners.read","_links":{`+
-		`"customer":{"href":"`+d.server.URL+"/customers/"+id+`"},`+
-		`"beneficial-owner":{"href":"`+d.server.URL+"/beneficial-owners/"+strings.ToUpper(mine)+`"}}}`).decode(t, http.StatusOK, &answer)
+		`"customer":{"href":"`+d.url+"/customers/"+id+`"},`+
+		`"beneficial-owner":{"href":"`+d.url+"/beneficial-owners/"+strings.ToUpper(mine)+`"}}}`).decode(t, http.StatusOK, &answer)
 	if got := d.ClientTokens()[0].BeneficialOwnerID; got != mine {
 		t.Errorf("BeneficialOwnerID %q", got)
 	}

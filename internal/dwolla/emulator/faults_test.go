@@ -20,7 +20,7 @@ const vendCreate = `{"action":"customer.create"}`
 // roundTrip sends r without following a redirect. The caller closes the body.
 func (d *dwolla) roundTrip(r *http.Request) (*http.Response, error) {
 	d.t.Helper()
-	return d.server.Client().Transport.RoundTrip(r)
+	return d.client.Transport.RoundTrip(r)
 }
 
 func TestAFaultAnswersWithItsStatusAndCode(t *testing.T) {
@@ -165,7 +165,7 @@ func TestALatencyEndsWhenTheClientGoesAway(t *testing.T) {
 		close(ended)
 	}))
 	defer server.Close()
-	d.server = server
+	d.url = server.URL
 	d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Hour})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -190,8 +190,9 @@ func TestAConnectionCutBeforeTheAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := start(t)
 			access := d.accessToken()
-			d.server = listen(d)
-			defer d.server.Close()
+			server := listen(d)
+			defer server.Close()
+			d.url, d.client = server.URL, server.Client()
 			d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{CutBefore: true, Times: 1})
 			response, err := d.roundTrip(d.request(access, http.MethodPost, "/client-tokens", vendCreate))
 			if err == nil {

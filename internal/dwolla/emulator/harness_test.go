@@ -4,19 +4,19 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
 const (
 	hal     = "application/vnd.dwolla.v1.hal+json"
-	key     = "test key"
-	secret  = "s3cret:+%/ü"
+	key     = dwollatest.ClientID
+	secret  = dwollatest.ClientSecret
 	form    = "application/x-www-form-urlencoded"
 	grant   = "grant_type=client_credentials"
 	unknown = "00000000-0000-4000-8000-000000000000"
@@ -40,22 +40,28 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// dwolla is an emulator behind a real listener.
+// dwolla is an emulator. Most tests reach it through a real listener.
 type dwolla struct {
 	*emulator.Emulator
 
 	t      *testing.T
-	server *httptest.Server
+	url    string
+	client *http.Client
 	clock  *clock
 }
 
 func start(t *testing.T) *dwolla {
 	t.Helper()
+	return startWith(t, emulator.Options{})
+}
+
+// startWith starts an emulator with a clock that stands still.
+func startWith(t *testing.T, o emulator.Options) *dwolla {
+	t.Helper()
 	c := &clock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
-	e := emulator.New(emulator.Options{ClientID: key, ClientSecret: secret, Now: c.Now})
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	return &dwolla{Emulator: e, t: t, server: server, clock: c}
+	o.Now = c.Now
+	s := dwollatest.New(t, o)
+	return &dwolla{Emulator: s.Emulator, t: t, url: s.URL, client: &http.Client{Transport: http.DefaultTransport}, clock: c}
 }
 
 // reply is an answer, read to its end.
@@ -76,7 +82,7 @@ type problem struct {
 // request is one API call; change the headers before sending it.
 func (d *dwolla) request(token, method, path, body string) *http.Request {
 	d.t.Helper()
-	r, err := http.NewRequestWithContext(d.t.Context(), method, d.server.URL+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -90,7 +96,7 @@ func (d *dwolla) request(token, method, path, body string) *http.Request {
 
 func (d *dwolla) send(r *http.Request) reply {
 	d.t.Helper()
-	response, err := d.server.Client().Do(r)
+	response, err := d.client.Do(r)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -129,7 +135,7 @@ func (d *dwolla) vendBody(action, customerID string) string {
 	if customerID == "" {
 		return `{"action":"` + action + `"}`
 	}
-	return `{"action":"` + action + `","_links":{"customer":{"href":"` + d.server.URL + "/customers/" + customerID + `"}}}`
+	return `{"action":"` + action + `","_links":{"customer":{"href":"` + d.url + "/customers/" + customerID + `"}}}`
 }
 
 func (d *dwolla) customer(c emulator.Customer) emulator.Customer {

@@ -15,7 +15,7 @@ import (
 // tokenRequest is what golang.org/x/oauth2 sends with AuthStyleInHeader.
 func (d *dwolla) tokenRequest() *http.Request {
 	d.t.Helper()
-	r, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, d.server.URL+"/token", strings.NewReader(grant))
+	r, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, d.url+"/token", strings.NewReader(grant))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestTheTokenEndpointTakesCredentialsInTheHeaderOnly(t *testing.T) {
 	}{
 		"right":               {good, form, grant, 200, ""},
 		"charset":             {good, form + "; charset=utf-8", grant, 200, ""},
-		"in the body only":    {"", form, grant + "&client_id=test+key&client_secret=" + url.QueryEscape(secret), 401, "invalid_client"},
+		"in the body only":    {"", form, grant + "&client_id=the+key&client_secret=" + url.QueryEscape(secret), 401, "invalid_client"},
 		"nowhere":             {"", form, grant, 401, "invalid_client"},
 		"wrong id":            {basic("other", url.QueryEscape(secret)), form, grant, 401, "invalid_client"},
 		"wrong secret":        {basic(url.QueryEscape(key), "other"), form, grant, 401, "invalid_client"},
@@ -54,7 +54,7 @@ func TestTheTokenEndpointTakesCredentialsInTheHeaderOnly(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.server.URL+"/token?"+grant, strings.NewReader(test.body))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/token?"+grant, strings.NewReader(test.body))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,7 +37,7 @@ func TestACreationIsToldToTheSubscriber(t *testing.T) {
 			if mail.header.Get("X-Dwolla-Topic") != "customer_created" || mail.header.Get("Content-Type") != "application/json" {
 				t.Errorf("headers %v", mail.header)
 			}
-			id := strings.TrimPrefix(location, d.server.URL+"/customers/")
+			id := strings.TrimPrefix(location, d.url+"/customers/")
 			d.wantCreatedBody(mail.body, read[0].ID, id)
 			want := []emulator.Webhook{{
 				ID: read[0].ID, Topic: "customer_created", CustomerID: id, Created: d.clock.Now(), Body: mail.body, Attempts: 1, Delivered: true,
@@ -56,10 +56,10 @@ func (d *dwolla) wantCreatedBody(body, event, customer string) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		d.t.Fatal(err)
 	}
-	href := func(path string) map[string]any { return map[string]any{"href": d.server.URL + path} }
+	href := func(path string) map[string]any { return map[string]any{"href": d.url + path} }
 	links, _ := got["_links"].(map[string]any)
 	account, _ := links["account"].(map[string]any)
-	if at, _ := account["href"].(string); !strings.HasPrefix(at, d.server.URL+"/accounts/") {
+	if at, _ := account["href"].(string); !strings.HasPrefix(at, d.url+"/accounts/") {
 		d.t.Errorf("account %v", account)
 	}
 	want := map[string]any{
@@ -170,9 +170,7 @@ func TestAWebhookIsSentAgainUntilItIsAcknowledged(t *testing.T) {
 		"redirects": {301, 302, 303, 307, 308, 200}, "not modified": {304, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &clock{now: time.Now()}
-			e := emulator.New(emulator.Options{Now: c.Now, WebhookFirstRetry: time.Microsecond})
-			d := &dwolla{Emulator: e, t: t, clock: c}
+			d := startWith(t, emulator.Options{WebhookFirstRetry: time.Microsecond})
 			m := d.subscribe(answers...)
 			d.setStatus(d.customer(emulator.Customer{}).ID, "suspended")
 			d.await()
@@ -193,8 +191,7 @@ func TestAWebhookIsSentAgainUntilItIsAcknowledged(t *testing.T) {
 func TestAWebhookThatNobodyTakesIsGivenUp(t *testing.T) {
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	nobody.Close()
-	c := &clock{now: time.Now()}
-	d := &dwolla{Emulator: emulator.New(emulator.Options{Now: c.Now, WebhookFirstRetry: time.Microsecond}), t: t, clock: c}
+	d := startWith(t, emulator.Options{WebhookFirstRetry: time.Microsecond})
 	d.mustSubscribe(nobody.URL)
 	d.setStatus(d.customer(emulator.Customer{}).ID, "suspended")
 	d.await()
