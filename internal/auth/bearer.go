@@ -22,70 +22,69 @@ const (
 	bearerBadChallenge = bearerChallenge + `, error="invalid_token"` // RFC 6750, 3.1
 )
 
-// BearerConfig says which JSON Web Tokens are good.
+// BearerConfig configures the accepted JSON Web Tokens.
 type BearerConfig struct {
 	Issuer   string // must be the token's iss
 	Audience string // must be among the token's aud
-	// Cookie names a cookie that may hold the token; empty: only the
-	// Authorization header is read.
+	// Cookie names a cookie with the token. If empty, only the Authorization
+	// header counts.
 	Cookie string
-	// TokenType, when it is "at+jwt", demands an access token in the sense of
-	// RFC 9068, so that an ID token is refused. Empty accepts "JWT" and no typ
-	// as well, since most providers issue such access tokens.
+	// TokenType "at+jwt" accepts only access tokens of RFC 9068, and so no ID
+	// tokens. Empty also accepts "JWT" and no typ, since most providers issue
+	// such access tokens.
 	TokenType string
-	// ClientIDs are the OAuth clients whose tokens count: the token's azp and
-	// client_id, as far as it has them, must be among them and it must have
-	// one. Empty: tokens of any client, but none with several audiences.
+	// ClientIDs lists the accepted OAuth clients. A token needs azp or client_id,
+	// and those present must be in the list. If empty, all clients are accepted,
+	// but only tokens with a single audience.
 	ClientIDs []string
-	// UserClaim names the claim that holds the user's id.
-	// With "email", email_verified has to be true.
+	// UserClaim names the claim with the user's id. With "email",
+	// email_verified must be true.
 	UserClaim string
-	// Claims are the names of other claims that a session keeps.
+	// Claims names other claims to keep in a session.
 	Claims []string
 	Keys   *KeySet
 }
 
-// Bearer is the mode for applications whose pages hold a JSON Web Token of the
-// application's identity provider, in the Authorization header or a cookie.
+// Bearer is the mode for JSON Web Tokens of the application's identity provider,
+// in the Authorization header or a cookie.
 type Bearer struct {
-	config   BearerConfig
-	kept     keptClaims
-	verified *verifiedTokens
+	config BearerConfig
+	claims claimFilter
+	cache  *tokenCache
 }
 
 // NewBearer returns the mode. It panics without an issuer, an audience and a
-// user claim: an empty one would match tokens that it should not.
+// user claim, since an empty one would match unwanted tokens.
 func NewBearer(c BearerConfig) *Bearer {
 	if c.Issuer == "" || c.Audience == "" || c.UserClaim == "" {
 		panic("auth: bearer mode without issuer, audience or user claim")
 	}
-	return &Bearer{config: c, kept: newKeptClaims(c.UserClaim, c.Claims), verified: newVerifiedTokens()}
+	return &Bearer{config: c, claims: newClaimFilter(c.UserClaim, c.Claims), cache: newTokenCache()}
 }
 
 // Name returns "bearer".
 func (b *Bearer) Name() string { return bearerName }
 
-// maxSkew is how far the provider's clock and ours may differ.
+// maxSkew is the tolerated difference between the provider's clock and ours.
 const maxSkew = time.Minute
 
-// Authenticate verifies the token of the request, if it has one. With a token in
-// the Authorization header and another one in the cookie, the header's counts,
-// unless the other one is good for a different user. A token that was verified a
-// moment ago is not verified again (docs/decisions/0004).
+// Authenticate verifies the token of the request. The Authorization header wins
+// over the cookie, unless both hold good tokens of different users. Verified
+// tokens are cached (docs/decisions/0004).
 func (b *Bearer) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, error) {
-	var room [1 + maxTokenCookies]credential // for the usual request: on the stack
-	given, err := b.credentials(r, room[:0])
+	var room [1 + maxTokenCookies]credential // keeps the usual request off the heap
+	credentials, err := b.credentials(r, room[:0])
 	if err != nil {
 		return Session{}, err
 	}
-	first, err := b.authenticate(r.Context(), given[0])
+	first, err := b.authenticate(r.Context(), credentials[0])
 	if err != nil {
 		return Session{}, err
 	}
-	for _, other := range given[1:] {
+	for _, other := range credentials[1:] {
 		second, err := b.authenticate(r.Context(), other)
 		if _, bad := errors.AsType[*Rejection](err); bad {
-			continue // it names nobody
+			continue // a bad token does not count
 		}
 		if err != nil {
 			return Session{}, err
@@ -97,18 +96,18 @@ func (b *Bearer) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, er
 	return first, nil
 }
 
-func (b *Bearer) authenticate(ctx context.Context, given credential) (Session, error) {
-	digest := sha256.Sum256([]byte(given.token))
-	session, known := b.verified.get(digest, b.config.Keys.current.Load())
-	if !known {
-		verified, err := b.verify(ctx, given.token)
+func (b *Bearer) authenticate(ctx context.Context, c credential) (Session, error) {
+	digest := sha256.Sum256([]byte(c.token))
+	session, cached := b.cache.get(digest, b.config.Keys.current.Load())
+	if !cached {
+		token, err := b.verify(ctx, c.token)
 		if err != nil {
 			return Session{}, err
 		}
-		b.verified.add(digest, verified)
-		session = verified.session
+		b.cache.add(digest, token)
+		session = token.session
 	}
-	session.ByCookie = given.byCookie
+	session.ByCookie = c.byCookie
 	return session, nil
 }
 
@@ -117,35 +116,35 @@ type credential struct {
 	byCookie bool
 }
 
-// credentials finds the tokens: in the Authorization header, and then in the
-// cookie, where the same value counts once. Without the header several values
-// are refused: nothing says which one was meant. The tokens are appended to given.
-func (b *Bearer) credentials(r *http.Request, given []credential) ([]credential, error) {
-	given, err := b.inHeader(r.Header["Authorization"], given)
+// credentials appends the tokens of the request to found: first the one in the
+// Authorization header, then those in the cookie, without duplicates. Without
+// the header, several cookie values are refused as ambiguous.
+func (b *Bearer) credentials(r *http.Request, found []credential) ([]credential, error) {
+	found, err := b.inHeader(r.Header["Authorization"], found)
 	if err != nil {
 		return nil, err
 	}
 	if b.config.Cookie != "" {
 		cookies := cookieValues(r, b.config.Cookie)
-		if len(given) == 0 && len(cookies) > 1 || len(cookies) > maxTokenCookies {
+		if len(found) == 0 && len(cookies) > 1 || len(cookies) > maxTokenCookies {
 			return nil, b.reject("several cookies named " + b.config.Cookie)
 		}
 		for _, value := range cookies {
-			if len(given) == 0 || value != given[0].token {
-				given = append(given, credential{token: value, byCookie: true})
+			if len(found) == 0 || value != found[0].token {
+				found = append(found, credential{token: value, byCookie: true})
 			}
 		}
 	}
-	if len(given) == 0 {
-		return nil, errNotMine
+	if len(found) == 0 {
+		return nil, errNoCredential
 	}
-	return given, nil
+	return found, nil
 }
 
-// inHeader appends the token in the Authorization header to given.
-func (b *Bearer) inHeader(headers []string, given []credential) ([]credential, error) {
+// inHeader appends the token in the Authorization header to found.
+func (b *Bearer) inHeader(headers []string, found []credential) ([]credential, error) {
 	if len(headers) == 0 {
-		return given, nil
+		return found, nil
 	}
 	if len(headers) > 1 {
 		return nil, b.reject("several Authorization headers")
@@ -153,21 +152,20 @@ func (b *Bearer) inHeader(headers []string, given []credential) ([]credential, e
 	scheme, token := cutScheme(headers[0])
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return append(given, credential{token: token}), nil
+		return append(found, credential{token: token}), nil
 	case strings.EqualFold(scheme, "DPoP"):
-		return nil, b.reject("a DPoP token, and nothing here verifies its proof")
+		return nil, b.reject("a DPoP token; its proof cannot be verified")
 	}
-	return given, nil
+	return found, nil
 }
 
-// bearerReads reports whether an Authorization header is a credential of this mode.
+// bearerReads reports whether the mode bearer reads an Authorization header.
 func bearerReads(header string) bool {
 	scheme, _ := cutScheme(header)
 	return strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "DPoP")
 }
 
-// maxTokenCookies bounds the tokens of one request that are verified beside the
-// one in the header.
+// maxTokenCookies bounds the tokens to verify in the cookies of one request.
 const maxTokenCookies = 2
 
 // cutScheme splits an Authorization header at its first space or tab.
@@ -179,26 +177,26 @@ func cutScheme(header string) (scheme, rest string) {
 	return header[:at], strings.Trim(header[at:], " \t")
 }
 
-// verify checks the token from the outside in.
-func (b *Bearer) verify(ctx context.Context, token string) (verifiedToken, error) {
+// verify checks the signature of a token, then its claims.
+func (b *Bearer) verify(ctx context.Context, token string) (cachedToken, error) {
 	types := []string{"at+jwt"}
 	if b.config.TokenType == "" {
 		types = append(types, "jwt", "")
 	}
-	v, err := b.config.Keys.verify(ctx, token, fromAnybody, types...)
-	if _, ok := errors.AsType[invalid](err); ok || errors.Is(err, errKeysNotFresh) {
-		// Who can name any key must not be told of an outage that is none.
-		return verifiedToken{}, b.reject(err.Error())
+	v, err := b.config.Keys.verify(ctx, token, fromAnyone, types...)
+	if _, ok := errors.AsType[invalidToken](err); ok || errors.Is(err, errKeysNotFresh) {
+		// Anyone can send an unknown kid, so that alone is not an outage.
+		return cachedToken{}, b.reject(err.Error())
 	} else if err != nil {
-		return verifiedToken{}, err
+		return cachedToken{}, err
 	}
 	session, err := b.session(v.claims)
-	return verifiedToken{session, v.keys.generation}, err
+	return cachedToken{session, v.keys.generation}, err
 }
 
-// session checks what a token with a good signature says.
-func (b *Bearer) session(c claims) (Session, error) {
-	if c.standard.Expiry == nil { // which the library takes for "never expires"
+// session checks the claims of a token with a good signature.
+func (b *Bearer) session(c tokenClaims) (Session, error) {
+	if c.standard.Expiry == nil { // the library would accept it forever
 		return Session{}, b.reject("no exp")
 	}
 	if reason := b.wrongParty(c.standard); reason != "" {
@@ -210,23 +208,23 @@ func (b *Bearer) session(c claims) (Session, error) {
 	}
 	if _, bound := c.all["cnf"]; bound {
 		// RFC 7800, 3.1; RFC 8705, 3.1; RFC 9449, 6.1.
-		return Session{}, b.reject("bound to a key by cnf, and nothing here verifies the proof")
+		return Session{}, b.reject("bound to a key by cnf; its proof cannot be verified")
 	}
 	if reason := b.wrongClient(c.standard.Audience, c.all); reason != "" {
 		return Session{}, b.reject(reason)
 	}
-	id, err := userOf(c.all, b.config.UserClaim)
+	id, err := userIDFrom(c.all, b.config.UserClaim)
 	if err != nil {
 		return Session{}, b.reject(err.Error())
 	}
 	return Session{
-		User:    clienttoken.User{ID: id, Claims: b.kept.of(c.all)},
+		User:    clienttoken.User{ID: id, Claims: b.claims.apply(c.all)},
 		Mode:    bearerName,
 		Expires: c.standard.Expiry.Time(),
 	}, nil
 }
 
-// wrongParty says whose token it is, and for whom, where one of the two is wrong.
+// wrongParty returns a reason if the issuer or the audience is wrong.
 func (b *Bearer) wrongParty(c jwt.Claims) string {
 	var reasons []string
 	if c.Issuer != b.config.Issuer {
@@ -238,9 +236,9 @@ func (b *Bearer) wrongParty(c jwt.Claims) string {
 	return strings.Join(reasons, "; ")
 }
 
-// wrongClient refuses tokens that were issued to a client that nobody named.
-// A token with several audiences was meant for others too: it counts only when
-// the client that it was issued to is known (OpenID Connect Core, 3.1.3.7).
+// wrongClient returns a reason if the token was issued to an unknown client. A
+// token with several audiences is also meant for others, so its client must be
+// known (OpenID Connect Core, 3.1.3.7).
 func (b *Bearer) wrongClient(audience jwt.Audience, claims map[string]any) string {
 	if len(b.config.ClientIDs) == 0 {
 		if len(audience) > 1 {
@@ -270,21 +268,13 @@ func (b *Bearer) reject(reason string) *Rejection {
 	return &Rejection{Mode: bearerName, Reason: reason, Challenge: bearerBadChallenge}
 }
 
-// userOf returns the id of the user whom a token of an identity provider names.
-// The error is invalid.
-func userOf(claims map[string]any, claim string) (string, error) {
-	if _, ok := claims["events"]; ok {
-		// Only security event tokens have it, logout tokens among them, and
-		// older providers give those no typ of their own (RFC 8417).
-		return "", invalid("a security event token")
+// cookieValues returns the distinct values of the request's cookies of one name.
+func cookieValues(r *http.Request, name string) []string {
+	var values []string
+	for _, cookie := range r.CookiesNamed(name) {
+		if !slices.Contains(values, cookie.Value) {
+			values = append(values, cookie.Value)
+		}
 	}
-	if claim == "email" && claims["email_verified"] != true {
-		// Whoever may type any address would choose who to be.
-		return "", invalid("email names the user, and email_verified is not true")
-	}
-	id, _ := claims[claim].(string)
-	if !clienttoken.ValidUserID(id) {
-		return "", invalid("claim " + claim + " is not a user id of 1 to 255 printable characters")
-	}
-	return id, nil
+	return values
 }

@@ -7,42 +7,41 @@ import (
 	"dropgate/internal/bytecache"
 )
 
-// verifiedTokens remembers the sessions of tokens whose signature and claims
-// were checked, because checking one costs more than the rest of a request
-// (docs/decisions/0004 says why this is safe):
+// tokenCache holds the sessions of verified tokens, because verifying one costs
+// more than the rest of a request (docs/decisions/0004 says why this is safe):
 //
-//   - key: the SHA-256 of the whole token, so no token is kept;
-//   - size: maxVerified bytes; expired ones leave first, then the least recently
-//     used, and only sessions of tokens that the provider signed get in;
-//   - life: until the token's exp, and not beyond the key set it was checked
-//     against: when the provider's keys change, every token is checked again.
-type verifiedTokens struct {
-	entries *bytecache.Cache[[sha256.Size]byte, verifiedToken]
+//   - key: the SHA-256 of the whole token, so the cache holds no token;
+//   - size: maxCachedTokens bytes. Expired entries leave first, then the least
+//     recently used. Only tokens with a good signature get in;
+//   - life: until the token's exp, and no longer than the key set stays the same.
+//     When the provider's keys change, every token is verified again.
+type tokenCache struct {
+	entries *bytecache.Cache[[sha256.Size]byte, cachedToken]
 }
 
-type verifiedToken struct {
+type cachedToken struct {
 	session    Session
 	generation uint64 // of the keys
 }
 
-const maxVerified = 6 << 20 // bytes
+const maxCachedTokens = 6 << 20 // bytes
 
-func newVerifiedTokens() *verifiedTokens {
-	return &verifiedTokens{bytecache.New[[sha256.Size]byte, verifiedToken](bytecache.Config{MaxBytes: maxVerified, Now: time.Now})}
+func newTokenCache() *tokenCache {
+	return &tokenCache{bytecache.New[[sha256.Size]byte, cachedToken](bytecache.Config{MaxBytes: maxCachedTokens, Now: time.Now})}
 }
 
-func (v *verifiedTokens) get(digest [sha256.Size]byte, current *keys) (Session, bool) {
-	entry, ok := v.entries.Get(digest)
+func (c *tokenCache) get(digest [sha256.Size]byte, current *publicKeys) (Session, bool) {
+	entry, ok := c.entries.Get(digest)
 	if !ok {
 		return Session{}, false
 	}
 	if current == nil || entry.generation != current.generation {
-		v.entries.Remove(digest)
+		c.entries.Remove(digest)
 		return Session{}, false
 	}
 	return entry.session, true
 }
 
-func (v *verifiedTokens) add(digest [sha256.Size]byte, token verifiedToken) {
-	v.entries.Add(digest, token, heldBy(token.session), token.session.Expires)
+func (c *tokenCache) add(digest [sha256.Size]byte, token cachedToken) {
+	c.entries.Add(digest, token, token.session.bytes(), token.session.Expires)
 }

@@ -213,7 +213,7 @@ func TestKeysThatDidNotChangeAreTheSameSet(t *testing.T) {
 		go set.Run(t.Context())
 		synctest.Wait()
 		first := set.current.Load()
-		<-time.After(refreshEvery + time.Duration(fromAnybody))
+		<-time.After(refreshEvery + time.Duration(fromAnyone))
 		synctest.Wait()
 		mu.Lock()
 		if fetches < 2 {

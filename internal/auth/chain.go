@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,50 +10,24 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// Session is a user who is signed in, as far as one request shows it.
-type Session struct {
-	User clienttoken.User
-	Mode string // the mode that vouches for the user: "bearer"
-	// ByCookie is true when the browser sent the credentials by itself, to us or
-	// to a proxy in front of us, so that another site may have caused the
-	// request.
-	ByCookie bool
-	Expires  time.Time // when the credentials stop being good; zero if unknown
-	// SignedOut reports whether the sign-in has ended on this replica since the
-	// session was found. It is nil where nothing ends a sign-in.
-	SignedOut func() bool
-}
-
-// Over reports whether the session has ended since it was found, as far as this
-// replica knows: nobody is asked.
-func (s Session) Over() bool {
-	return s.SignedOut != nil && s.SignedOut() || !s.Expires.IsZero() && time.Since(s.Expires) >= maxSkew
-}
-
-// Ended is the rejection of a session that is over.
-func (s Session) Ended() *Rejection {
-	return &Rejection{Mode: s.Mode, Reason: "the sign-in ended while the request was under way"}
-}
-
 // Mode is one way to sign in.
 type Mode interface {
-	// Name is the mode's name in AUTH_MODES, logs and metrics.
+	// Name returns the mode's name in AUTH_MODES, logs and metrics.
 	Name() string
-	// Authenticate returns errNotMine when the request has no credential of
-	// this mode's kind, a *Rejection when it has a bad one, and a
-	// *clienttoken.Failure when that cannot be known now. A mode that goes to
-	// the rate limits' Redis, or asks somebody else, pays the charge with it; a
-	// nil charge costs nothing.
+	// Authenticate returns errNoCredential for a request without a credential of
+	// this kind, a *Rejection for a bad one, and a *clienttoken.Failure during
+	// an outage. Modes that call Redis or another service pay the charge with
+	// that call. A nil charge is free.
 	Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error)
 }
 
-// errNotMine passes the request on to the next mode.
-var errNotMine = errors.New("no credential of this kind")
+// errNoCredential passes the request on to the next mode.
+var errNoCredential = errors.New("no credential of this kind")
 
-// Rejection says that nobody is signed in. Its Reason is for the log; who
-// probes for credentials must not learn it.
+// Rejection refuses a request's credentials. Its Reason is for the log, since
+// it would help an attacker.
 type Rejection struct {
-	Mode      string // "none" when there was no credential at all
+	Mode      string // "none" without any credential
 	Reason    string
 	Challenge string // the WWW-Authenticate header of the answer; may be empty
 }
@@ -68,46 +41,46 @@ type Chain struct {
 	requests *prometheus.CounterVec // mode, outcome
 }
 
-// NewChain asks modes in the given order.
+// NewChain returns a chain of the modes, in this order.
 func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
 	c := &Chain{
 		modes: modes,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_auth_total",
-			Help: "Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.",
+			Help: "Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (over a rate limit) or unavailable.",
 		}, []string{"mode", "outcome"}),
 	}
 	r.MustRegister(c.requests)
 	return c
 }
 
-// Comparing returns c with user ids that are compared in that way, whatever mode
-// names the user.
+// Comparing sets how all modes compare user ids, and returns c.
 func (c *Chain) Comparing(users clienttoken.UserIDs) *Chain {
 	c.users = users
 	return c
 }
 
-// ask is the mode's answer, with the user id in its canonical form.
+// ask returns the mode's answer, with the canonical user id.
 func (c *Chain) ask(m Mode, r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	session, err := m.Authenticate(r, charge)
 	session.User.ID = c.users.Canonical(session.User.ID)
 	return session, err
 }
 
-// Authenticate returns the session of the request, a *Rejection, a
-// *clienttoken.Failure, an *ratelimit.ExceededError or the error of the request's
-// context. The first mode with a credential of its kind in the request decides. Beside an error the session is only good for the log.
+// Authenticate returns the session of the request. The first mode that finds a
+// credential of its kind decides. The error is a *Rejection, a
+// *clienttoken.Failure, a *ratelimit.ExceededError or that of the request's
+// context. A session returned with an error is for the log only.
 func (c *Chain) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	for i, m := range c.modes {
 		session, err := c.ask(m, r, charge)
-		if errors.Is(err, errNotMine) {
+		if errors.Is(err, errNoCredential) {
 			continue
 		}
 		if err == nil {
-			err = c.agree(r, charge, session, c.modes[i+1:])
+			err = c.checkOthers(r, charge, session, c.modes[i+1:])
 			if _, limited := errors.AsType[*ratelimit.ExceededError](err); limited {
-				session = logUser(session)
+				session = session.forLog()
 			} else if err != nil {
 				session = Session{}
 			}
@@ -119,8 +92,8 @@ func (c *Chain) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session
 	return Session{}, &Rejection{Mode: "none", Reason: "no credentials", Challenge: c.challenge()}
 }
 
-// challenge asks for a bearer token where one would be looked at (RFC 9110,
-// 11.6.1). The other modes have no scheme to name.
+// challenge asks for a bearer token if the mode bearer is on (RFC 9110, 11.6.1).
+// The other modes have no authentication scheme.
 func (c *Chain) challenge() string {
 	for _, m := range c.modes {
 		if m.Name() == bearerName {

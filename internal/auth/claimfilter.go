@@ -7,13 +7,12 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// keptClaims are the names of the claims that somebody reads after the sign-in.
-// The others are dropped: a token or an answer holds kilobytes of them, and
-// sessions and caches would keep those.
-type keptClaims []string
+// claimFilter lists the claims to keep after authentication. Tokens and answers
+// hold kilobytes of other claims, too much for sessions and caches.
+type claimFilter []string
 
-// newKeptClaims returns the names, that of the user's id among them.
-func newKeptClaims(user string, others []string) keptClaims {
+// newClaimFilter keeps the claim with the user's id and the others.
+func newClaimFilter(user string, others []string) claimFilter {
 	names := slices.Concat([]string{user}, others)
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -22,32 +21,24 @@ func newKeptClaims(user string, others []string) keptClaims {
 // maxClaim bounds the value of one kept claim, in bytes.
 const maxClaim = 1 << 10
 
-// oversized stands for a value of more than maxClaim bytes. It has a type that
-// no reader of claims takes, so that the claim is neither believed nor absent.
+// oversized replaces a value of more than maxClaim bytes. Readers of claims
+// accept no such type, so the claim is present but never believed.
 type oversized int
 
-// of returns copies of the kept claims among all.
-func (k keptClaims) of(all map[string]any) map[string]any {
-	kept := make(map[string]any, len(k))
-	for _, name := range k {
-		value, ok := all[name]
+// apply returns copies of the kept claims.
+func (f claimFilter) apply(claims map[string]any) map[string]any {
+	kept := make(map[string]any, len(f))
+	for _, name := range f {
+		value, ok := claims[name]
 		if !ok {
 			continue
 		}
 		if size := clienttoken.ClaimBytes(value); size > maxClaim {
 			value = oversized(size)
 		} else if text, isText := value.(string); isText {
-			value = strings.Clone(text) // which may be a piece of something large
+			value = strings.Clone(text) // it may share memory with a large document
 		}
 		kept[name] = value
 	}
 	return kept
-}
-
-// heldBy is the memory that a session refers to, in bytes.
-func heldBy(s Session) int { return s.User.Bytes() }
-
-// logUser is what the log may know of a session that is refused.
-func logUser(s Session) Session {
-	return Session{User: clienttoken.User{ID: s.User.ID}, Mode: s.Mode}
 }

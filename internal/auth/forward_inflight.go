@@ -6,50 +6,50 @@ import (
 	"sync/atomic"
 )
 
-// liveCredentials knows the credentials of the requests under way, so that a refusal
-// of the application's reaches those that it accepted a moment ago. There is one
-// entry for the credentials of each request, until the request ends.
-type liveCredentials struct {
-	mu   sync.Mutex
-	held map[credentialsDigest]*heldCredentials
+// inFlightCredentials tracks the credentials of requests in flight. When the
+// application refuses credentials that it accepted a moment ago, requests in
+// flight with the same credentials learn of it.
+type inFlightCredentials struct {
+	mu      sync.Mutex
+	entries map[credentialsDigest]*inFlightEntry
 }
 
-type heldCredentials struct {
-	requests int // liveCredentials guards it
+type inFlightEntry struct {
+	requests int // guarded by inFlightCredentials.mu
 	refused  atomic.Bool
 }
 
-// hold notes that a request with these credentials is under way until ctx ends. The
-// result reports whether the application has refused them since.
-func (l *liveCredentials) hold(ctx context.Context, digest credentialsDigest) (over func() bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.held == nil {
-		l.held = map[credentialsDigest]*heldCredentials{}
+// track notes a request with these credentials until ctx ends. The returned
+// function reports whether the application has refused them since.
+func (c *inFlightCredentials) track(ctx context.Context, digest credentialsDigest) (refused func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries == nil {
+		c.entries = map[credentialsDigest]*inFlightEntry{}
 	}
-	h, ok := l.held[digest]
+	entry, ok := c.entries[digest]
 	if !ok {
-		h = &heldCredentials{}
-		l.held[digest] = h
+		entry = &inFlightEntry{}
+		c.entries[digest] = entry
 	}
-	h.requests++
+	entry.requests++
 	context.AfterFunc(ctx, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if h.requests--; h.requests == 0 && l.held[digest] == h {
-			delete(l.held, digest)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if entry.requests--; entry.requests == 0 && c.entries[digest] == entry {
+			delete(c.entries, digest)
 		}
 	})
-	return h.refused.Load
+	return entry.refused.Load
 }
 
-// refuse says that the application refuses the credentials. Requests that come
-// later are judged anew.
-func (l *liveCredentials) refuse(digest credentialsDigest) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h, ok := l.held[digest]; ok {
-		h.refused.Store(true)
-		delete(l.held, digest)
+// refuse marks the credentials as refused for the requests in flight. Later
+// requests get a new entry.
+func (c *inFlightCredentials) refuse(digest credentialsDigest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if entry, ok := c.entries[digest]; ok {
+		entry.refused.Store(true)
+		delete(c.entries, digest)
 	}
 }

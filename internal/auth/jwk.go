@@ -15,58 +15,59 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// keys are the keys of one document. They are never changed, so a pointer
-// stands for a set, and so does its generation, which keeps nothing alive.
-type keys struct {
-	list       []key
+// publicKeys holds the usable keys of one key set document. It is immutable, so
+// a pointer identifies a set. So does the generation, without keeping the set
+// alive.
+type publicKeys struct {
+	list       []publicKey
 	generation uint64
 }
 
-type key struct {
-	id         string   // empty: the document names none
+type publicKey struct {
+	id         string   // empty if the document has none
 	algorithms []string // the signatures it may verify
 	public     any      // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// usable reads one key (RFC 7517, RFC 7518, RFC 8037). A document may hold keys
-// for other purposes, of unknown kinds, or too weak: the error says why this one
-// is skipped, so that it does not cost the others.
+// parseJWK parses one JSON Web Key (RFC 7517, RFC 7518, RFC 8037). A document
+// may hold weak keys, and keys of unknown kinds or for other purposes. The error
+// is the reason for skipping this one, and other keys stay usable.
 //
-// Only the members of the public key itself have to be good. Optional members
-// (certificates, thumbprints, key_ops, unknown ones) are not read, and kid, use
-// and alg count only as strings.
-func usable(raw json.RawMessage) (key, error) {
+// Only the members of the public key itself must be well formed. Optional members
+// (certificates, thumbprints, key_ops, unknown ones) are ignored, and so are kid,
+// use and alg unless they are strings.
+func parseJWK(raw json.RawMessage) (publicKey, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
-		return key{}, fmt.Errorf("not a JSON object: %.40q", raw)
+		return publicKey{}, fmt.Errorf("not a JSON object: %.40q", raw)
 	}
 	id := keyID(members["kid"])
-	skipped := func(format string, arguments ...any) (key, error) {
-		return key{}, fmt.Errorf("kid %.100q: "+format, append([]any{id}, arguments...)...)
+	skip := func(format string, arguments ...any) (publicKey, error) {
+		return publicKey{}, fmt.Errorf("kid %.100q: "+format, append([]any{id}, arguments...)...)
 	}
-	if use := textOf(members["use"]); use != "" && !strings.EqualFold(use, "sig") {
-		return skipped("use is %.40q, not sig", use)
+	if use := stringMember(members["use"]); use != "" && !strings.EqualFold(use, "sig") {
+		return skip("use is %.40q, not sig", use)
 	}
-	public, err := publicKey(members)
+	public, err := parsePublicKey(members)
 	if err != nil {
-		return skipped("kty %.40q, crv %.40q: %.200s", textOf(members["kty"]), textOf(members["crv"]), err)
+		return skip("kty %.40q, crv %.40q: %.200s", stringMember(members["kty"]), stringMember(members["crv"]), err)
 	}
 	fitting := algorithmsOf(public)
-	if alg := textOf(members["alg"]); alg != "" {
+	if alg := stringMember(members["alg"]); alg != "" {
 		fitting = slices.DeleteFunc(fitting, func(a string) bool { return !strings.EqualFold(a, alg) })
 		if len(fitting) == 0 {
-			return skipped("alg %.40q does not fit the key, or is not accepted", alg)
+			return skip("alg %.40q does not fit the key, or is not accepted", alg)
 		}
 	}
-	return key{id: id, algorithms: fitting, public: public}, nil
+	return publicKey{id: id, algorithms: fitting, public: public}, nil
 }
 
-// publicKey reads the public key of a JWK. The error says why it must not verify
-// anything.
-func publicKey(members map[string]json.RawMessage) (any, error) {
+// parsePublicKey parses the public key of a JWK. The error says why the key must
+// not verify anything.
+func parsePublicKey(members map[string]json.RawMessage) (any, error) {
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "priv"} {
 		if value := members[name]; len(value) > 0 && string(value) != "null" {
-			return nil, fmt.Errorf("its private member %s is published, so that anybody can sign with it", name)
+			return nil, fmt.Errorf("its private member %s is published, so anyone can sign with it", name)
 		}
 	}
 	own := map[string]json.RawMessage{}
@@ -91,7 +92,7 @@ func publicKey(members map[string]json.RawMessage) (any, error) {
 
 var errWeakKey = errors.New("not an RSA key of 2048 bits or more, nor one on P-256 or Ed25519")
 
-// algorithmsOf are the signatures that a public key can verify.
+// algorithmsOf lists the signatures a public key may verify.
 func algorithmsOf(public any) []string {
 	switch public := public.(type) {
 	case *rsa.PublicKey:
@@ -108,8 +109,8 @@ func algorithmsOf(public any) []string {
 	return nil
 }
 
-// textOf is a member's text, and empty for every other type.
-func textOf(raw json.RawMessage) string {
+// stringMember returns a member's text, or "" for every other type.
+func stringMember(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
 		return ""
@@ -117,30 +118,30 @@ func textOf(raw json.RawMessage) string {
 	return text
 }
 
-// keyID is the kid of a key. Some providers write a number.
+// keyID returns the kid of a key. Some providers write a number.
 func keyID(raw json.RawMessage) string {
 	var number json.Number
 	if json.Unmarshal(raw, &number) == nil && number != "" {
 		return number.String()
 	}
-	return textOf(raw)
+	return stringMember(raw)
 }
 
-// signed reports whether one of the keys signed a token.
-func (k *keys) signed(token *jwt.JSONWebToken) bool {
-	return slices.ContainsFunc(k.fitting(token.Headers[0]), func(public any) bool { return token.Claims(public) == nil })
+// verify reports whether one of the keys signed the token.
+func (k *publicKeys) verify(token *jwt.JSONWebToken) bool {
+	return slices.ContainsFunc(k.candidates(token.Headers[0]), func(public any) bool { return token.Claims(public) == nil })
 }
 
-// name reports whether one of the keys is the one that a header names.
-func (k *keys) name(header jose.Header) bool {
-	return header.KeyID != "" && slices.ContainsFunc(k.list, func(key key) bool { return key.id == header.KeyID })
+// has reports whether one of the keys has the kid in the header.
+func (k *publicKeys) has(header jose.Header) bool {
+	return header.KeyID != "" && slices.ContainsFunc(k.list, func(key publicKey) bool { return key.id == header.KeyID })
 }
 
-// fitting returns the public keys that may have signed a token with that
-// header: those with its kid, or else the only one for its algorithm, where
-// either of the two has no kid. Where there is a choice none is tried: trying
-// all would let strangers multiply our work (OpenID Connect Core, 10.1).
-func (k *keys) fitting(header jose.Header) []any {
+// candidates returns the keys to try for a token with this header: those with
+// its kid. Where the header or the key has no kid, it is the only key for the
+// algorithm. If there are several, none is tried, since trying all would let
+// strangers multiply our work (OpenID Connect Core, 10.1).
+func (k *publicKeys) candidates(header jose.Header) []any {
 	var named, unnamed []any
 	for _, key := range k.list {
 		switch {

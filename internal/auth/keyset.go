@@ -23,70 +23,76 @@ import (
 // KeySetConfig says where an identity provider publishes its keys.
 type KeySetConfig struct {
 	Issuer string
-	// URL of the JSON Web Key Set; empty: the provider's OpenID discovery
-	// document under Issuer tells it, anew at each fetch.
+	// URL is the JSON Web Key Set. If empty, each fetch takes it from the
+	// discovery document under Issuer.
 	URL        string
 	Transport  http.RoundTripper
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
 }
 
-// KeySet holds the public keys of an identity provider. They are fetched in
-// the background: when Run starts, with back-off until the first fetch succeeds,
-// then every refreshEvery, and when a token is signed by none of them, but never
-// more often than the sender of that token may cause (docs/decisions/0005).
-// While the provider is down the last good keys stay.
+// KeySet holds the public keys of an identity provider. Run fetches them in the
+// background: at once, with back-off until the first success, then every
+// refreshInterval. An unknown key in a token triggers a fetch as well, at most
+// once per interval of its source (docs/decisions/0005). During an outage the
+// last good keys stay.
 type KeySet struct {
 	config    KeySetConfig
 	documents documents
+	metadata  *metadataCache
 	fetches   *prometheus.CounterVec // outcome
 
-	current atomic.Pointer[keys] // nil until the first fetch succeeds
-	waiting waiting              // requests that wait for a fetch
+	current atomic.Pointer[publicKeys] // nil until the first fetch succeeds
+	waiters waitLimit                  // requests waiting for a fetch
 
+	// A singleflight.Group does not fit here. A caller may join a fetch and yet
+	// be too early to start one, depending on its source, and stop must be able
+	// to cancel the fetch.
 	mu        sync.Mutex
-	fetching  chan struct{}      // closed when the fetch under way ends; nil if none is
-	cancel    context.CancelFunc // ends the fetch under way
-	lastFetch time.Time          // when the last one began
-	fault     error              // of the last one, if it failed
-	fetched   time.Time          // when the last one that succeeded began
+	fetching  chan struct{}      // closed when the current fetch ends; nil if none runs
+	cancel    context.CancelFunc // of the current fetch
+	lastFetch time.Time          // start of the last fetch
+	fault     error              // of the last fetch, if it failed
+	succeeded time.Time          // start of the last successful fetch
 	next      time.Time          // when Run fetches again; zero if it does not run
-	skipped   []string           // the keys of the last document that cannot be used
-	changed   chan struct{}      // closed when the keys change; nil if nobody waits for it
-	stopped   bool               // none starts any more
+	skipped   []string           // unusable keys of the last document, with reasons
+	changed   chan struct{}      // closed when the keys change; nil without a listener
+	stopped   bool               // no further fetch starts
 }
 
-// source is who shows a token. It is the least time between two fetches that
-// such a token may cause.
-type source time.Duration
+// tokenSource says where a token came from. Its value is the minimum interval
+// between two fetches triggered by such tokens.
+type tokenSource time.Duration
 
 const (
-	// Anybody may send what looks like a token, and name any key.
-	fromAnybody = source(30 * time.Second)
-	// The provider itself has handed an ID token over, in exchange for a code
-	// that is good once: that is worth asking sooner, and waiting for.
-	fromProvider = source(2 * time.Second)
-	// Run itself may fetch at any time.
-	ownAccord = source(0)
+	// Anyone can send a token with an arbitrary kid.
+	fromAnyone = tokenSource(30 * time.Second)
+	// The provider itself issued this ID token for a code. A code works only
+	// once, so asking sooner and waiting is worth it.
+	fromProvider = tokenSource(2 * time.Second)
+	// Run fetches without a token.
+	fromRun = tokenSource(0)
 )
 
 const (
-	refreshEvery = 5 * time.Minute // the most time for which a withdrawn key is believed
-	fetchTimeout = 5 * time.Second // for discovery and key set together
+	refreshInterval = 5 * time.Minute // a withdrawn key stays valid for at most this long
+	fetchTimeout    = 5 * time.Second // for discovery and key set together
 )
 
-// The pauses between two fetches until the first one succeeds. A pause is an
-// eighth of the time since the start, within these bounds.
+// The bounds of the pause between two fetches until the first success. In
+// between, a pause is an eighth of the time since the start.
 const (
-	shortestPause = 250 * time.Millisecond
-	longestPause  = 10 * time.Second
+	minStartPause = 250 * time.Millisecond
+	maxStartPause = 10 * time.Second
 )
 
-// NewKeySet returns a key set that is empty until Run.
+// NewKeySet returns a key set. It is empty until Run or a first token.
 func NewKeySet(c KeySetConfig) *KeySet {
+	d := newDocuments(c.Transport)
 	s := &KeySet{
 		config:    c,
-		documents: newDocuments(c.Transport),
+		documents: d,
+		metadata:  &metadataCache{issuer: c.Issuer, documents: d},
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_jwks_refresh_total",
 			Help: "Fetches of the identity provider's keys by outcome: success or failure.",
@@ -96,19 +102,19 @@ func NewKeySet(c KeySetConfig) *KeySet {
 	return s
 }
 
-// Run fetches the keys at once and keeps them fresh until ctx ends. When it
-// returns no fetch is under way and none will be.
+// Run fetches the keys at once and keeps them fresh until ctx ends. After it
+// returns, no fetch runs or starts.
 func (s *KeySet) Run(ctx context.Context) {
 	defer s.stop()
 	started := time.Now()
-	for from := ownAccord; ; {
-		if done := s.fetch(from); done != nil && waited(ctx, done) != nil {
+	for from := fromRun; ; {
+		if done := s.fetch(from); done != nil && waitFor(ctx, done) != nil {
 			return
 		}
-		from = fromAnybody
-		pause := refreshEvery
+		from = fromAnyone
+		pause := refreshInterval
 		if s.current.Load() == nil {
-			from = ownAccord
+			from = fromRun
 			pause = startPause(time.Since(started))
 		}
 		s.mu.Lock()
@@ -122,14 +128,14 @@ func (s *KeySet) Run(ctx context.Context) {
 	}
 }
 
-// startPause is the pause before the next fetch when there have been no keys for
-// that long. It is up to a tenth shorter, so that replicas spread their fetches.
+// startPause returns the pause after trying for so long without success. It
+// subtracts up to a tenth, so that replicas spread their fetches.
 func startPause(tried time.Duration) time.Duration {
-	pause := min(max(tried/8, shortestPause), longestPause)
-	return pause - rand.N(pause/10) //nolint:gosec // spreads load; nobody gains by guessing it
+	pause := min(max(tried/8, minStartPause), maxStartPause)
+	return pause - rand.N(pause/10) //nolint:gosec // spreads load; guessing it gains nothing
 }
 
-// stop ends the fetch under way and starts no other.
+// stop cancels the current fetch and prevents others.
 func (s *KeySet) stop() {
 	s.mu.Lock()
 	s.stopped = true
@@ -141,60 +147,60 @@ func (s *KeySet) stop() {
 	}
 }
 
-// get returns the keys at hand, waiting for the first fetch if there has been
-// none. Without keys nobody can be told apart: that is a *clienttoken.Failure.
-func (s *KeySet) get(ctx context.Context, from source) (*keys, error) {
+// ready returns the current keys. Before the first success it waits for a fetch.
+// Without keys the error is a *clienttoken.Failure.
+func (s *KeySet) ready(ctx context.Context, from tokenSource) (*publicKeys, error) {
 	if k := s.current.Load(); k != nil {
 		return k, nil
 	}
 	return s.refreshed(ctx, from)
 }
 
-// refreshed returns the keys after a fetch. When it is too early for one it
-// returns those at hand, or waits, if the provider itself has given cause. It
-// does not wait beside too many others, nor for longer than waitAtMost.
-func (s *KeySet) refreshed(ctx context.Context, from source) (*keys, error) {
+// refreshed returns the keys after a fetch. If it is too early for one, it
+// returns the current keys, or waits if the token came from the provider itself.
+// Only a bounded number of callers wait, each for at most maxWait.
+func (s *KeySet) refreshed(ctx context.Context, from tokenSource) (*publicKeys, error) {
 	done := s.fetch(from)
-	if s.waiting.enter() {
-		defer s.waiting.leave()
-		wait, cancel := context.WithTimeout(ctx, waitAtMost(from))
+	if s.waiters.enter() {
+		defer s.waiters.leave()
+		wait, cancel := context.WithTimeout(ctx, maxWait(from))
 		defer cancel()
-		if done == nil && from == fromProvider && waited(wait, time.After(s.early(from))) == nil {
+		if done == nil && from == fromProvider && waitFor(wait, time.After(s.untilAllowed(from))) == nil {
 			done = s.fetch(from)
 		}
 		if done != nil {
-			_ = waited(wait, done) // who waits no longer takes the keys at hand
+			_ = waitFor(wait, done) // after the wait, the current keys must do
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+			return nil, ctx.Err() //nolint:wrapcheck // the caller's own cancellation
 		}
 	}
 	if k := s.current.Load(); k != nil {
 		return k, nil
 	}
-	return nil, s.outage(from, "the identity provider's keys have not been fetched yet")
+	return nil, s.unavailable(from, "the identity provider's keys have not been fetched yet")
 }
 
-// waited waits for done. The error is that of ctx.
-func waited[T any](ctx context.Context, done <-chan T) error {
+// waitFor waits for done or ctx. The error is that of ctx.
+func waitFor[T any](ctx context.Context, done <-chan T) error {
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation
 	}
 }
 
-// early is how much too early it is for a fetch.
-func (s *KeySet) early(from source) time.Duration {
+// untilAllowed returns the time until this source may trigger a fetch.
+func (s *KeySet) untilAllowed(from tokenSource) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Duration(from) - time.Since(s.lastFetch)
 }
 
-// outage says that a token cannot be checked before the next fetch.
-func (s *KeySet) outage(from source, reason string) *clienttoken.Failure {
-	wait := s.early(from)
+// unavailable is the failure for a token that has to wait for the next fetch.
+func (s *KeySet) unavailable(from tokenSource, reason string) *clienttoken.Failure {
+	wait := s.untilAllowed(from)
 	s.mu.Lock()
 	if s.current.Load() == nil && !s.next.IsZero() {
 		wait = min(wait, time.Until(s.next))
@@ -207,43 +213,44 @@ func (s *KeySet) outage(from source, reason string) *clienttoken.Failure {
 	}
 }
 
-// fetch starts a fetch unless it is too early for one, and returns a channel
-// that is closed when the fetch under way ends. The fetch belongs to nobody: it
-// goes on when whoever asked for it has gone.
-func (s *KeySet) fetch(from source) <-chan struct{} {
+// fetch starts a fetch unless it is too early for this source. It returns a
+// channel closed at the end of the current fetch, or nil if none runs. No
+// caller's cancellation ends a fetch.
+func (s *KeySet) fetch(from tokenSource) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	began := time.Now()
-	if s.stopped || s.fetching != nil || began.Sub(s.lastFetch) < time.Duration(from) {
+	started := time.Now()
+	if s.stopped || s.fetching != nil || started.Sub(s.lastFetch) < time.Duration(from) {
 		return s.fetching
 	}
 	done := make(chan struct{})
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-	s.fetching, s.cancel, s.lastFetch = done, cancel, began
+	s.fetching, s.cancel, s.lastFetch = done, cancel, started
 	go func() {
 		defer close(done)
 		defer cancel()
-		err := s.replace(ctx)
+		err := s.update(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.fetching = nil
-		s.tell(err)
+		s.logOutcome(err)
 		if err == nil {
-			s.fetched = began
+			s.succeeded = started
+			s.metadata.retryNow()
 		}
 	}()
 	return done
 }
 
-// Fault is why the last fetch failed, or nil.
+// Fault returns the error of the last fetch, or nil.
 func (s *KeySet) Fault() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fault
 }
 
-// Missing says why there have never been keys, or nil once there are. Without
-// keys a replica is of no use; one that had keys goes on with them.
+// Missing returns an error until the first fetch succeeds. A replica without keys
+// cannot serve. With old keys it can.
 func (s *KeySet) Missing() error {
 	if s.current.Load() != nil {
 		return nil
@@ -254,11 +261,11 @@ func (s *KeySet) Missing() error {
 	return errors.New("not fetched yet")
 }
 
-// succeeded is when the last fetch that succeeded began; zero: none has.
-func (s *KeySet) succeeded() time.Time {
+// lastSuccess returns the start of the last successful fetch, or zero.
+func (s *KeySet) lastSuccess() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.fetched
+	return s.succeeded
 }
 
 // nextChange returns a channel that is closed when the keys change.
@@ -271,9 +278,8 @@ func (s *KeySet) nextChange() <-chan struct{} {
 	return s.changed
 }
 
-// tell writes a line when the provider goes away, and one when it is there
-// again. The caller holds mu.
-func (s *KeySet) tell(err error) {
+// logOutcome logs the start and the end of an outage. The caller holds mu.
+func (s *KeySet) logOutcome(err error) {
 	switch {
 	case err == nil && s.fault != nil:
 		s.config.Logger.Info().Str("issuer", s.config.Issuer).Msg("the identity provider answers again")
@@ -285,10 +291,9 @@ func (s *KeySet) tell(err error) {
 	s.fault = err
 }
 
-// replace puts the provider's keys in the place of the old ones, unless they
-// cannot be had. A set that did not change keeps its generation, on which
-// verifiedTokens relies.
-func (s *KeySet) replace(ctx context.Context) error {
+// update downloads the keys and replaces the current ones. An unchanged set keeps
+// its generation, and tokenCache relies on that.
+func (s *KeySet) update(ctx context.Context) error {
 	fresh, err := s.download(ctx)
 	if err != nil {
 		s.fetches.WithLabelValues("failure").Inc()
@@ -314,14 +319,14 @@ func (s *KeySet) replace(ctx context.Context) error {
 	return nil
 }
 
-func (s *KeySet) download(ctx context.Context) (*keys, error) {
+func (s *KeySet) download(ctx context.Context) (*publicKeys, error) {
 	url := s.config.URL
 	if url == "" {
-		provider, err := s.documents.discover(ctx, s.config.Issuer)
+		m, err := s.metadata.refresh(ctx)
 		if err != nil {
 			return nil, err
 		}
-		url = provider.JWKSURI
+		url = m.JWKSURI
 	}
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -329,34 +334,34 @@ func (s *KeySet) download(ctx context.Context) (*keys, error) {
 	if err := s.documents.read(ctx, url, &document); err != nil {
 		return nil, err
 	}
-	fresh := &keys{}
+	fresh := &publicKeys{}
 	var skipped []string
 	for _, raw := range document.Keys {
-		k, err := usable(raw)
+		k, err := parseJWK(raw)
 		if err == nil {
 			fresh.list = append(fresh.list, k)
 		} else if len(skipped) < maxSkipped {
 			skipped = append(skipped, err.Error())
 		}
 	}
-	s.skip(skipped)
+	s.logSkipped(skipped)
 	if len(fresh.list) == 0 {
-		return nil, fmt.Errorf("%s holds no key that can be used: %s", url, cut(strings.Join(skipped, "; ")))
+		return nil, fmt.Errorf("%s holds no usable key: %s", url, truncate(strings.Join(skipped, "; ")))
 	}
 	return fresh, nil
 }
 
-// maxSkipped bounds the skipped keys of one document in the log.
+// maxSkipped bounds the unusable keys of one document in the log.
 const maxSkipped = 20
 
-// skip logs which keys cannot be used and why, once until they change.
-func (s *KeySet) skip(keys []string) {
+// logSkipped logs the unusable keys with their reasons, once until they change.
+func (s *KeySet) logSkipped(keys []string) {
 	s.mu.Lock()
 	known := slices.Equal(s.skipped, keys)
 	s.skipped = keys
 	s.mu.Unlock()
 	if !known && len(keys) > 0 {
 		s.config.Logger.Info().Str("issuer", s.config.Issuer).Strs("skipped", keys).
-			Msg("some of the identity provider's keys cannot be used")
+			Msg("some of the identity provider's keys are unusable")
 	}
 }

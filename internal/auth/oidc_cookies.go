@@ -10,19 +10,19 @@ import (
 )
 
 // cookies makes and finds the cookies of the mode oidc. With https their names
-// begin with __Host-, so that browsers take them only with Secure, Path=/ and no
-// Domain, and no other host, not even a subdomain, can set them (RFC 6265bis,
-// 4.1.3.2). On a plain-http localhost they are named otherwise and lack Secure.
+// start with __Host-: browsers then insist on Secure, Path=/ and no Domain, so no
+// other host, not even a subdomain, can set them (RFC 6265bis, 4.1.3.2). On a
+// plain-http localhost they have neither the prefix nor Secure.
 type cookies struct {
 	secure   bool
 	sameSite http.SameSite
 }
 
-func (c cookies) name(of string) string {
+func (c cookies) name(suffix string) string {
 	if c.secure {
-		return "__Host-dropgate-" + of
+		return "__Host-dropgate-" + suffix
 	}
-	return "dropgate-" + of
+	return "dropgate-" + suffix
 }
 
 func (c cookies) make(name, value string, sameSite http.SameSite) *http.Cookie {
@@ -31,31 +31,20 @@ func (c cookies) make(name, value string, sameSite http.SameSite) *http.Cookie {
 	}
 }
 
-// deleted is the cookie that makes a browser forget one.
+// deleted returns a cookie that deletes another in the browser.
 func (c cookies) deleted(name string, sameSite http.SameSite) *http.Cookie {
 	cookie := c.make(name, "", sameSite) //nolint:gosec // likewise
 	cookie.MaxAge = -1
 	return cookie
 }
 
-// cookieValues are the different values of a request's cookies of one name.
-func cookieValues(r *http.Request, name string) []string {
-	var values []string
-	for _, cookie := range r.CookiesNamed(name) {
-		if !slices.Contains(values, cookie.Value) {
-			values = append(values, cookie.Value)
-		}
-	}
-	return values
-}
-
-// session returns the key of the request's session, errNotMine without a
-// cookie, and a *Rejection for a bad one. Browsers keep one __Host- cookie of a
-// name, so that a second one, even of the same value, is not from them.
+// session returns the key of the request's session, errNoCredential without a
+// cookie, and a *Rejection for a bad one. Browsers send one __Host- cookie per
+// name, so a second one, even with the same value, comes from elsewhere.
 func (c cookies) session(r *http.Request) (session.Key, error) {
 	given := r.CookiesNamed(c.name("session"))
 	if len(given) == 0 {
-		return session.Key{}, errNotMine
+		return session.Key{}, errNoCredential
 	}
 	if len(given) > 1 {
 		return session.Key{}, &Rejection{Mode: oidcName, Reason: "several session cookies"}
@@ -67,12 +56,12 @@ func (c cookies) session(r *http.Request) (session.Key, error) {
 	return key, nil
 }
 
-// maxSessionCookies is of how many cookies of one request the sessions are
-// ended. A browser has one; a stranger's headers hold hundreds, and each costs
-// the store a call.
+// maxSessionCookies bounds the sessions to end for one request. A browser has one
+// session cookie. An attacker's headers can hold hundreds, and each costs a call
+// to the store.
 const maxSessionCookies = 4
 
-// sessions returns the keys of the sessions that the request's cookies name.
+// sessions returns the keys of the sessions in the request's cookies.
 func (c cookies) sessions(r *http.Request) []session.Key {
 	var keys []session.Key
 	given := r.CookiesNamed(c.name("session"))
@@ -85,8 +74,8 @@ func (c cookies) sessions(r *http.Request) []session.Key {
 }
 
 func (c cookies) newSession(id clienttoken.Secret) *http.Cookie {
-	// Without Max-Age: it ends with the browser, and the session at the latest
-	// when the store says so.
+	// Without Max-Age the cookie ends with the browser. The store limits the
+	// session's life.
 	return c.make(c.name("session"), id.Reveal(), c.sameSite)
 }
 
@@ -94,12 +83,12 @@ func (c cookies) deletedSession() *http.Cookie {
 	return c.deleted(c.name("session"), c.sameSite)
 }
 
-// ours reports whether a cookie of that name is one of the service's own.
-func (c cookies) ours(name string) bool {
+// owns reports whether this name belongs to one of the mode's cookies.
+func (c cookies) owns(name string) bool {
 	return name == c.name("session") || strings.HasPrefix(name, c.name("login-"))
 }
 
-// logins returns the cookies of the sign-ins that the browser has begun.
+// logins returns the cookies of the browser's pending sign-ins.
 func (c cookies) logins(r *http.Request) []*http.Cookie {
 	var found []*http.Cookie
 	for _, cookie := range r.Cookies() {
@@ -110,8 +99,8 @@ func (c cookies) logins(r *http.Request) []*http.Cookie {
 	return found
 }
 
-// newLogin is Lax: the browser has to send it when it comes back from the
-// provider, which is another site.
+// newLogin returns a Lax cookie, because the browser must send it on the way back
+// from the provider, another site.
 func (c cookies) newLogin(name, value string) *http.Cookie {
 	cookie := c.make(name, value, http.SameSiteLaxMode) //nolint:gosec // likewise
 	cookie.MaxAge = int(loginLife.Seconds())

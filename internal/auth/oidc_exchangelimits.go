@@ -14,40 +14,39 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// redeemed bounds the exchanges of codes at the provider's token endpoint, which
-// anybody can cause who begins a sign-in: of one sign-in, in total in a second,
-// and at once.
-type redeemed struct {
+// exchangeLimits bounds the calls to the provider's token endpoint: per sign-in,
+// per second, and in flight. Anyone who starts a sign-in can cause such calls.
+type exchangeLimits struct {
 	mu       sync.Mutex
-	attempts *bytecache.Cache[[sha256.Size]byte, int] // by state, as long as a sign-in may take
+	attempts *bytecache.Cache[[sha256.Size]byte, int] // by state, for loginLife
 	rate     *rate.Limiter
 	calls    *bulkhead.Bulkhead
 }
 
 const (
-	// An outage may cost a sign-in its first attempts. A code that the provider
-	// has refused is worth no other.
-	maxExchanges    = 3
-	maxRedeemed     = 1 << 20 // bytes
-	exchangesAtOnce = 32
-	exchangesBurst  = 100
-	exchangesRate   = rate.Limit(50) // in a second
+	// An outage may cost a sign-in its first attempts. A refused code gets no
+	// further attempt.
+	maxExchanges         = 3
+	maxExchangeAttempts  = 1 << 20 // bytes
+	maxExchangesInFlight = 32
+	exchangeBurst        = 100
+	exchangeRate         = rate.Limit(50) // per second
 )
 
-func newRedeemed() *redeemed {
-	return &redeemed{
-		attempts: bytecache.New[[sha256.Size]byte, int](bytecache.Config{MaxBytes: maxRedeemed, Now: time.Now}),
-		rate:     rate.NewLimiter(exchangesRate, exchangesBurst),
-		calls:    bulkhead.New(exchangesAtOnce),
+func newExchangeLimits() *exchangeLimits {
+	return &exchangeLimits{
+		attempts: bytecache.New[[sha256.Size]byte, int](bytecache.Config{MaxBytes: maxExchangeAttempts, Now: time.Now}),
+		rate:     rate.NewLimiter(exchangeRate, exchangeBurst),
+		calls:    bulkhead.New(maxExchangesInFlight),
 	}
 }
 
-// enter lets one exchange for a state pass. Then it has to leave. The error is a
-// *ProtocolError for a state that has had its attempts, a *clienttoken.Failure
-// when there are too many exchanges, or ctx's own; then no attempt is used.
-func (e *redeemed) enter(ctx context.Context, state string) error {
+// enter admits one exchange for a state. After it, call leave. The error is a
+// *ProtocolError for a state without attempts left. A *clienttoken.Failure for too
+// many exchanges, or ctx's own error, uses no attempt.
+func (e *exchangeLimits) enter(ctx context.Context, state string) error {
 	if !e.count(state, 1) {
-		return &ProtocolError{"state_used", "this sign-in has had its attempts"}
+		return &ProtocolError{"state_used", "this sign-in has no attempts left"}
 	}
 	err := errTooManyExchanges
 	if e.rate.Allow() {
@@ -58,28 +57,27 @@ func (e *redeemed) enter(ctx context.Context, state string) error {
 	}
 	e.count(state, -1)
 	if ctx.Err() != nil {
-		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation
 	}
 	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: time.Second, Err: err}
 }
 
-var errTooManyExchanges = errors.New("too many sign-ins come back from the provider at once")
+var errTooManyExchanges = errors.New("too many sign-ins return from the provider at once")
 
-func (e *redeemed) leave() { e.calls.Leave() }
+func (e *exchangeLimits) leave() { e.calls.Leave() }
 
-// spend uses up all attempts of a state.
-func (e *redeemed) spend(state string) { e.count(state, maxExchanges) }
+// exhaust uses up all attempts of a state.
+func (e *exchangeLimits) exhaust(state string) { e.count(state, maxExchanges) }
 
-// count changes the number of a state's attempts, and reports whether there was
-// one left.
-func (e *redeemed) count(state string, by int) bool {
+// count adds to a state's used attempts, and reports whether one was left.
+func (e *exchangeLimits) count(state string, by int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	digest := sha256.Sum256([]byte(state))
-	had, _ := e.attempts.Get(digest)
-	if by > 0 && had >= maxExchanges {
+	used, _ := e.attempts.Get(digest)
+	if by > 0 && used >= maxExchanges {
 		return false
 	}
-	e.attempts.Add(digest, max(had+by, 0), 0, time.Now().Add(loginLife))
+	e.attempts.Add(digest, max(used+by, 0), 0, time.Now().Add(loginLife))
 	return true
 }

@@ -11,48 +11,47 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Logout is a session that was ended.
+// Logout is the result of a sign-out.
 type Logout struct {
-	// EndSessionURL is where the browser can end its session at the provider,
-	// too (OpenID Connect RP-Initiated Logout 1.0). It is empty when the
-	// provider has no such address, or cannot be asked for it.
+	// EndSessionURL is where the browser can end its session at the provider as
+	// well (OpenID Connect RP-Initiated Logout 1.0). It is empty if the provider
+	// has no such endpoint, or is down.
 	EndSessionURL string
 	Cookies       []*http.Cookie // for the browser
-	User          string         // the id of the user who was signed in; empty if nobody was
+	User          string         // the id of the user; empty if there was no session
 }
 
-// Logout ends the session of the request: it answers POST /auth/logout. Where
-// several cookies name one, all end, since the browser is told that it is over.
-// Without a session there is no error. The error is a *clienttoken.Failure when
-// the session store is down, or that of the request's context: then the session
-// goes on, and there is no cookie. The error of [OIDCConfig.Ended] comes with the
-// cookies of a session that has ended.
+// Logout ends the sessions in the request's cookies, for POST /auth/logout. A
+// request without a session succeeds. The error is a *clienttoken.Failure during
+// an outage of the session store, or that of the request's context. The session
+// then continues, and there are no cookies. An error of [OIDCConfig.Ended] comes
+// with cookies, since the session has ended.
 func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 	var logout Logout
 	var hint clienttoken.Secret
-	var unnoted error
+	var endedErr error
 	for _, key := range o.cookies.sessions(r) {
 		ended, err := o.config.Sessions.End(r.Context(), session.Which{Key: key})
 		if err != nil {
 			return Logout{}, err
 		}
 		if err := o.ended(r.Context(), "logout", ended); err != nil {
-			unnoted = err
+			endedErr = err
 		}
 		for _, s := range ended {
 			logout.User, hint = s.User.ID, s.IDToken
 		}
 	}
 	logout.Cookies = []*http.Cookie{o.cookies.deletedSession()}
-	if provider, err := o.provider.get(r.Context()); err == nil {
+	if provider, err := o.config.Keys.metadata.get(r.Context()); err == nil {
 		logout.EndSessionURL = o.endSessionURL(provider.EndSessionEndpoint, hint)
 	}
-	return logout, unnoted
+	return logout, endedErr
 }
 
 func (o *OIDC) endSessionURL(endpoint string, hint clienttoken.Secret) string {
 	at, err := url.Parse(endpoint)
-	if err != nil || at.Hostname() == "" { // or none at all
+	if err != nil || at.Hostname() == "" { // or the endpoint is empty
 		return ""
 	}
 	query := at.Query()
@@ -65,24 +64,24 @@ func (o *OIDC) endSessionURL(endpoint string, hint clienttoken.Secret) string {
 	return at.String()
 }
 
-// BackChannelLogout ends the sessions that a logout token of the provider names
-// (OpenID Connect Back-Channel Logout 1.0, 2.6): it answers POST
-// /auth/backchannel-logout. It returns how many there were. The error is a
-// *ProtocolError, a *clienttoken.Failure while keys or the session store cannot
-// be had, also when it is signed by a key that may be a new one, or ctx's own.
-// A token that fails so is kept, takes effect as soon as it can (see Run), and may
-// be sent again. from is the address of the sender.
+// BackChannelLogout ends the sessions of a logout token (OpenID Connect
+// Back-Channel Logout 1.0, 2.6), for POST /auth/backchannel-logout. It returns the
+// number of sessions. from is the sender's address.
+//
+// The error is a *ProtocolError, ctx's own, or a *clienttoken.Failure. The last
+// means an outage of the session store, or a key that may be new. The provider may
+// send such a token again. In any case Run retries it.
 func (o *OIDC) BackChannelLogout(ctx context.Context, from, raw string) (int, error) {
 	which, err := o.readLogoutToken(raw)
 	if err != nil {
 		return 0, err
 	}
-	_, err = o.config.Keys.verify(ctx, raw, fromAnybody, logoutTypes()...)
+	_, err = o.config.Keys.verify(ctx, raw, fromAnyone, logoutTypes()...)
 	if errors.Is(err, errKeysNotFresh) {
-		// It may be good, and the sender may have no other.
-		err = o.config.Keys.outage(fromAnybody, err.Error())
+		// The token may be good, and the provider may never send it again.
+		err = o.config.Keys.unavailable(fromAnyone, err.Error())
 	}
-	if reason, ok := errors.AsType[invalid](err); ok {
+	if reason, ok := errors.AsType[invalidToken](err); ok {
 		return 0, &ProtocolError{logoutInvalid, string(reason)}
 	}
 	ended := 0
@@ -91,18 +90,18 @@ func (o *OIDC) BackChannelLogout(ctx context.Context, from, raw string) (int, er
 	}
 	switch _, outage := errors.AsType[*clienttoken.Failure](err); {
 	case outage:
-		o.notices.keep(raw, from, which)
+		o.pendingLogouts.add(raw, from, which)
 	case err == nil:
-		o.notices.done(raw)
-	case errors.Is(err, session.ErrUsed) && o.notices.tookEffect(raw):
+		o.pendingLogouts.markDone(raw)
+	case errors.Is(err, session.ErrUsed) && o.pendingLogouts.isDone(raw):
 		return 0, nil
 	case errors.Is(err, session.ErrUsed):
-		return 0, &ProtocolError{"logout_token_used", "a token with this jti came before"}
+		return 0, &ProtocolError{"logout_token_used", "a token with this jti was used before"}
 	}
 	return ended, err
 }
 
-// signOut ends the sessions that a verified token names.
+// signOut ends the sessions of a verified token.
 func (o *OIDC) signOut(ctx context.Context, which session.Which) (int, error) {
 	ended, err := o.config.Sessions.End(ctx, which)
 	if err != nil {
@@ -111,39 +110,39 @@ func (o *OIDC) signOut(ctx context.Context, which session.Which) (int, error) {
 	return len(ended), o.ended(ctx, "backchannel_logout", ended)
 }
 
-// retryNotices is how often logout tokens are tried again that wait for the
-// session store. Those that wait for a key are tried when the keys change.
-const retryNotices = 5 * time.Second
+// logoutRetryInterval is how often Run retries logout tokens after an outage of
+// the session store. Tokens with an unknown key wait until the keys change.
+const logoutRetryInterval = 5 * time.Second
 
-// Run lets the logout tokens that were kept take effect, until ctx ends.
+// Run retries pending logout tokens until ctx ends.
 func (o *OIDC) Run(ctx context.Context) {
 	for {
 		changed := o.config.Keys.nextChange()
 		if keys := o.config.Keys.current.Load(); keys != nil {
-			for _, n := range o.notices.untried(keys) {
-				o.catchUp(ctx, n, keys)
+			for _, p := range o.pendingLogouts.due(keys) {
+				o.retryLogout(ctx, p, keys)
 			}
 		}
 		select {
 		case <-changed:
-		case <-time.After(retryNotices):
+		case <-time.After(logoutRetryInterval):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// catchUp lets a kept token take effect if one of the keys signed it. Its claims
-// were good when it came.
-func (o *OIDC) catchUp(ctx context.Context, n notice, by *keys) {
-	signed, err := parseToken(n.raw, logoutTypes()...)
-	if err != nil || !by.signed(signed) {
-		o.notices.foreign(n.digest, by)
+// retryLogout carries out a pending logout token if one of the keys signed it. Its
+// claims were valid on arrival.
+func (o *OIDC) retryLogout(ctx context.Context, p pendingLogout, keys *publicKeys) {
+	signed, err := parseToken(p.raw, logoutTypes()...)
+	if err != nil || !keys.verify(signed) {
+		o.pendingLogouts.markForeign(p.digest, keys)
 		return
 	}
-	ctx, cancel := context.WithTimeout(clienttoken.Cause{Mode: oidcName, ClientIP: n.address}.NewContext(ctx), retryNotices)
+	ctx, cancel := context.WithTimeout(clienttoken.Cause{Mode: oidcName, ClientIP: p.address}.NewContext(ctx), logoutRetryInterval)
 	defer cancel()
-	if _, err := o.signOut(ctx, n.which); err == nil || errors.Is(err, session.ErrUsed) {
-		o.notices.done(n.raw)
+	if _, err := o.signOut(ctx, p.which); err == nil || errors.Is(err, session.ErrUsed) {
+		o.pendingLogouts.markDone(p.raw)
 	}
 }

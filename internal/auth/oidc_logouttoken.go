@@ -13,64 +13,63 @@ import (
 const (
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-	// A logout token counts from five minutes before its iat, since clocks
-	// differ, until ten minutes after it: then it is enough to remember for
-	// session.Which.Once which have been used.
+	// A logout token is valid from five minutes before its iat, since clocks
+	// differ, until ten minutes after it. session.Which.Once remembers used
+	// tokens for that long.
 	logoutTokenLife  = 10 * time.Minute
 	logoutTokenAhead = 5 * time.Minute
 
 	logoutInvalid = "logout_token_invalid"
 )
 
-// logoutTypes are the types of logout tokens. Providers that are older than the
-// type of its own write none, or "JWT"; the events claim tells those tokens from
-// ID tokens.
+// logoutTypes lists the types of logout tokens. Older providers write no type, or
+// "JWT". The events claim distinguishes such tokens from ID tokens.
 func logoutTypes() []string { return []string{"logout+jwt", "jwt", ""} }
 
-// readLogoutToken reads a logout token and checks what it says (OpenID Connect
-// Back-Channel Logout 1.0, 2.4 and 2.6), which costs no key and little time. The
-// exp claim is optional, as in older drafts: iat bounds the age anyway. The error
-// is a *ProtocolError.
+// readLogoutToken checks the claims of a logout token (OpenID Connect Back-Channel
+// Logout 1.0, 2.4 and 2.6). It does not verify the signature. The exp claim is
+// optional, as in older drafts, because iat bounds the age. The error is a
+// *ProtocolError.
 func (o *OIDC) readLogoutToken(raw string) (session.Which, error) {
-	wrong := func(format string, arguments ...any) (session.Which, error) {
+	invalid := func(format string, arguments ...any) (session.Which, error) {
 		return session.Which{}, &ProtocolError{logoutInvalid, fmt.Sprintf(format, arguments...)}
 	}
 	signed, err := parseToken(raw, logoutTypes()...)
 	if err != nil {
-		return wrong("%s", err)
+		return invalid("%s", err)
 	}
 	c, err := readClaims(signed)
 	if err != nil {
-		return wrong("%s", err)
+		return invalid("%s", err)
 	}
 	if c.standard.Issuer != o.config.Issuer {
-		return wrong("iss is %s, expected %q", quoted([]string{c.standard.Issuer}), o.config.Issuer)
+		return invalid("iss is %s, expected %q", quoted([]string{c.standard.Issuer}), o.config.Issuer)
 	}
 	if !slices.Contains(c.standard.Audience, o.config.ClientID) {
-		return wrong("aud is [%s], expected %q", quoted(c.standard.Audience), o.config.ClientID)
+		return invalid("aud is [%s], expected %q", quoted(c.standard.Audience), o.config.ClientID)
 	}
-	if reason := outOfTime(c.standard, time.Now()); reason != "" {
-		return wrong("%s", reason)
+	if reason := timeFault(c.standard, time.Now()); reason != "" {
+		return invalid("%s", reason)
 	}
 	events, _ := c.all["events"].(map[string]any)
 	if _, ok := events[logoutEvent].(map[string]any); !ok {
-		return wrong("events holds no object named %s", logoutEvent)
+		return invalid("events holds no object named %s", logoutEvent)
 	}
 	if _, ok := c.all["nonce"]; ok {
-		return wrong("nonce is present, as in an ID token")
+		return invalid("nonce is present, as in an ID token")
 	}
 	sid, ok := c.all["sid"].(string)
 	if !ok && c.all["sid"] != nil {
-		return wrong("claim sid is %s, not a string", kindOf(c.all["sid"]))
+		return invalid("claim sid is %s, not a string", kindOf(c.all["sid"]))
 	}
 	if c.standard.ID == "" || c.standard.Subject == "" && sid == "" {
-		return wrong("no jti, or neither sub nor sid")
+		return invalid("no jti, or neither sub nor sid")
 	}
 	return session.Which{Subject: c.standard.Subject, SID: sid, Once: c.standard.ID}, nil
 }
 
-// outOfTime says why a logout token with these times does not count now.
-func outOfTime(c jwt.Claims, now time.Time) string {
+// timeFault returns a reason if a logout token with these times is not valid now.
+func timeFault(c jwt.Claims, now time.Time) string {
 	if c.IssuedAt == nil {
 		return "no iat"
 	}

@@ -10,124 +10,123 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// notices keeps logout tokens that could not take effect: their key is not known
-// yet, or the session store is down. A provider may never send one again. Most
-// of them are not verified, so that a stranger may send them, too: they are
-// bounded in bytes, and when there is no room the address with the most bytes
-// gives way, whether that is the newest token's or another's.
-type notices struct {
+// pendingLogouts holds logout tokens to retry. Their key is still unknown, or the
+// session store is down, and a provider may never send them again. Most are
+// unverified, and anyone can send such tokens. Their total size is bounded, and
+// the network with the most bytes loses tokens first.
+type pendingLogouts struct {
 	mu   sync.Mutex
-	kept []*notice // in the order in which they came
+	list []*pendingLogout // in order of arrival
 }
 
-type notice struct {
-	digest [sha256.Size]byte
-	raw    string // empty once it has taken effect
-	which  session.Which
-	// The sender's address, and the network that it is in.
-	address, from string
-	until         time.Time
-	tried         *keys // did not sign it; nil: no keys were tried
+type pendingLogout struct {
+	digest   [sha256.Size]byte
+	raw      string // empty once carried out
+	which    session.Which
+	address  string // of the sender
+	network  string // of the address
+	expires  time.Time
+	rejected *publicKeys // these keys did not sign it; nil before the first try
 }
 
 const (
-	maxNotices     = 512 << 10 // bytes
-	noticeOverhead = 256       // bytes of a notice beside its text
+	maxPendingLogouts     = 512 << 10 // bytes
+	pendingLogoutOverhead = 256       // bytes of an entry besides its token
 )
 
-// bytes counts the text twice, because the claims repeat parts of it.
-func (n *notice) bytes() int { return 2*len(n.raw) + noticeOverhead }
+// bytes counts the token twice, because the claims repeat parts of it.
+func (p *pendingLogout) bytes() int { return 2*len(p.raw) + pendingLogoutOverhead }
 
-// keep keeps a token from an address, unless there is no room for it.
-func (n *notices) keep(raw, from string, which session.Which) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.expire()
-	fresh := &notice{
+// add stores a token from an address, if there is room.
+func (p *pendingLogouts) add(raw, from string, which session.Which) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expire()
+	fresh := &pendingLogout{
 		digest: sha256.Sum256([]byte(raw)), raw: raw, which: which,
-		address: from, from: network(from), until: time.Now().Add(logoutTokenLife + logoutTokenAhead),
+		address: from, network: networkOf(from), expires: time.Now().Add(logoutTokenLife + logoutTokenAhead),
 	}
-	if slices.ContainsFunc(n.kept, func(k *notice) bool { return k.digest == fresh.digest }) {
+	if slices.ContainsFunc(p.list, func(k *pendingLogout) bool { return k.digest == fresh.digest }) {
 		return
 	}
-	n.kept = append(n.kept, fresh)
+	p.list = append(p.list, fresh)
 	for {
 		total, most := 0, ""
-		of := map[string]int{}
-		for _, k := range n.kept {
+		byNetwork := map[string]int{}
+		for _, k := range p.list {
 			total += k.bytes()
-			if of[k.from] += k.bytes(); of[k.from] > of[most] {
-				most = k.from
+			if byNetwork[k.network] += k.bytes(); byNetwork[k.network] > byNetwork[most] {
+				most = k.network
 			}
 		}
-		if total <= maxNotices {
+		if total <= maxPendingLogouts {
 			return
 		}
-		// The newest of the largest: what came first has a right to stay.
-		for i, k := range slices.Backward(n.kept) {
-			if k.from == most {
-				n.kept = slices.Delete(n.kept, i, i+1)
+		// The newest token of that network goes, so that earlier ones stay.
+		for i, k := range slices.Backward(p.list) {
+			if k.network == most {
+				p.list = slices.Delete(p.list, i, i+1)
 				break
 			}
 		}
 	}
 }
 
-// expire forgets what is too old. The caller holds mu.
-func (n *notices) expire() {
+// expire drops old tokens. The caller holds mu.
+func (p *pendingLogouts) expire() {
 	now := time.Now()
-	n.kept = slices.DeleteFunc(n.kept, func(k *notice) bool { return !now.Before(k.until) })
+	p.list = slices.DeleteFunc(p.list, func(k *pendingLogout) bool { return !now.Before(k.expires) })
 }
 
-// untried are the tokens that have not taken effect, and that these keys may have
-// signed.
-func (n *notices) untried(by *keys) []notice {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.expire()
-	var found []notice
-	for _, k := range n.kept {
-		if k.raw != "" && k.tried != by {
+// due returns the tokens still to carry out, except those these keys rejected.
+func (p *pendingLogouts) due(keys *publicKeys) []pendingLogout {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expire()
+	var found []pendingLogout
+	for _, k := range p.list {
+		if k.raw != "" && k.rejected != keys {
 			found = append(found, *k)
 		}
 	}
 	return found
 }
 
-// foreign marks a token that these keys did not sign.
-func (n *notices) foreign(digest [sha256.Size]byte, by *keys) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, k := range n.kept {
+// markForeign notes that these keys did not sign a token.
+func (p *pendingLogouts) markForeign(digest [sha256.Size]byte, keys *publicKeys) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range p.list {
 		if k.digest == digest {
-			k.tried = by
+			k.rejected = keys
 		}
 	}
 }
 
-// done marks a token as one that has taken effect.
-func (n *notices) done(raw string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+// markDone notes that a token was carried out.
+func (p *pendingLogouts) markDone(raw string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	digest := sha256.Sum256([]byte(raw))
-	for _, k := range n.kept {
+	for _, k := range p.list {
 		if k.digest == digest {
 			k.raw = ""
 		}
 	}
 }
 
-// tookEffect reports whether a token was kept and has taken effect since: then the
-// provider, whom we asked to send it again, has nothing to repeat.
-func (n *notices) tookEffect(raw string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+// isDone reports whether a pending token was carried out meanwhile. If the provider
+// sends it again, as we asked, the answer is a success.
+func (p *pendingLogouts) isDone(raw string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	digest := sha256.Sum256([]byte(raw))
-	return slices.ContainsFunc(n.kept, func(k *notice) bool { return k.digest == digest && k.raw == "" })
+	return slices.ContainsFunc(p.list, func(k *pendingLogout) bool { return k.digest == digest && k.raw == "" })
 }
 
-// network is an address, of IPv6 its /64: who has one has all of it.
-func network(address string) string {
+// networkOf returns an IPv4 address itself, and the /64 of an IPv6 address. One
+// client usually controls a whole /64.
+func networkOf(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return "none"

@@ -11,18 +11,18 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// ProxySecretHeader is where an authenticating proxy shows that it is the one.
+// ProxySecretHeader carries the proxy's secret.
 const ProxySecretHeader = "X-Proxy-Secret"
 
-// ProxyConfig says which proxy may name the user. All fields are required.
+// ProxyConfig configures the trusted proxy. All fields are required.
 type ProxyConfig struct {
-	Header  string             // holds the user's id: X-Forwarded-User
-	Secret  clienttoken.Secret // what the proxy sends in X-Proxy-Secret
+	Header  string             // with the user's id: X-Forwarded-User
+	Secret  clienttoken.Secret // the value of X-Proxy-Secret
 	Trusted []netip.Prefix     // the proxy's own addresses
 }
 
-// Proxy is the mode for applications behind an authenticating proxy:
-// oauth2-proxy, Pomerium, an ingress that asks one of them.
+// Proxy is the mode for applications behind an authenticating proxy: oauth2-proxy,
+// Pomerium, or an ingress with one of them.
 type Proxy struct {
 	header  string
 	secret  [sha256.Size]byte
@@ -30,7 +30,7 @@ type Proxy struct {
 }
 
 // NewProxy returns the mode. It panics without a header, a secret and trusted
-// addresses: then anybody could name the user.
+// addresses, since anyone could then name a user.
 func NewProxy(c ProxyConfig) *Proxy {
 	if c.Header == "" || c.Secret.IsZero() || len(c.Trusted) == 0 {
 		panic("auth: proxy mode without header, secret or trusted addresses")
@@ -46,20 +46,19 @@ func NewProxy(c ProxyConfig) *Proxy {
 func (p *Proxy) Name() string { return "proxy" }
 
 // Authenticate takes the user's id from the header, if the request comes from a
-// trusted address and holds the secret. From anybody else either header is an
-// attempt to be somebody, and is refused: an attack that is passed over in
-// silence is one that nobody sees.
+// trusted address with the secret. Otherwise either header is an attack. It is
+// refused rather than ignored, so that it shows in the log.
 func (p *Proxy) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, error) {
 	ids, secrets := r.Header[p.header], r.Header[ProxySecretHeader]
 	switch {
 	case len(ids) == 0 && len(secrets) == 0:
-		return Session{}, errNotMine
+		return Session{}, errNoCredential
 	case !PeerWithin(r, p.trusted):
-		return Session{}, p.reject("the proxy's headers come from outside of TRUSTED_PROXIES")
+		return Session{}, p.reject("the proxy's headers come from outside TRUSTED_PROXIES")
 	case len(secrets) != 1 || !p.isSecret(secrets[0]):
 		return Session{}, p.reject("X-Proxy-Secret is missing, given twice or wrong")
 	case len(ids) == 0:
-		return Session{}, errNotMine // the proxy lets requests without a user pass
+		return Session{}, errNoCredential // the proxy passes requests without a user
 	case len(ids) > 1:
 		return Session{}, p.reject("the user is named twice")
 	case !clienttoken.ValidUserID(ids[0]):
@@ -68,13 +67,13 @@ func (p *Proxy) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, err
 	return Session{
 		User: clienttoken.User{ID: ids[0], Claims: map[string]any{"sub": ids[0]}},
 		Mode: p.Name(),
-		// The proxy knows the user by a cookie of its own.
+		// The proxy has its own cookie.
 		ByCookie: true,
 	}, nil
 }
 
-// isSecret compares in constant time. The hashes are of one length, so the
-// time does not tell the secret's either.
+// isSecret compares in constant time. Hashes have equal lengths, so the time does
+// not reveal the secret's length either.
 func (p *Proxy) isSecret(given string) bool {
 	sum := sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(sum[:], p.secret[:]) == 1
@@ -84,8 +83,8 @@ func (p *Proxy) reject(reason string) *Rejection {
 	return &Rejection{Mode: p.Name(), Reason: reason}
 }
 
-// PeerWithin reports whether the other end of the request's connection, not
-// whoever it speaks for, has an address in one of prefixes.
+// PeerWithin reports whether the address of the request's connection is in one of
+// the prefixes. It ignores forwarding headers.
 func PeerWithin(r *http.Request, prefixes []netip.Prefix) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

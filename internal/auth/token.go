@@ -13,93 +13,89 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// invalid is what is wrong with a token.
-type invalid string
+// invalidToken is the reason for refusing a token. It never quotes the token.
+type invalidToken string
 
-func (i invalid) Error() string { return string(i) }
+func (i invalidToken) Error() string { return string(i) }
 
-// verified is a token whose signature is good.
-type verified struct {
-	claims claims
-	keys   *keys // that it was verified with
+// verifiedToken is a token with a good signature.
+type verifiedToken struct {
+	claims tokenClaims
+	keys   *publicKeys // one of them signed it
 }
 
-// maxTokenLength bounds what is parsed, in bytes.
+// maxTokenLength bounds the tokens to parse, in bytes.
 const maxTokenLength = 8 << 10
 
-// algorithms are the signatures that are accepted: asymmetric ones only, so
-// that a public key can never be used as a secret.
+// algorithms lists the accepted signatures. All are asymmetric, so nobody can
+// use a public key as a shared secret.
 func algorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 }
 
-// errKeysNotFresh is a token whose key is not known, while nobody can say
-// whether it is a new one: it is too early to ask, or the provider is down.
-var errKeysNotFresh = errors.New("signed by a key that is not known, and the provider's keys could not be fetched anew")
+// errKeysNotFresh reports an unknown key while a fetch is impossible: it is too
+// early, or the provider is down. The key may be a new one.
+var errKeysNotFresh = errors.New("signed by an unknown key, and the provider's keys could not be fetched again")
 
-// verify checks that one of the keys signed a token of one of the types, in
-// lower case and without "application/"; "" is a token that names none. The
-// error is invalid, errKeysNotFresh, or that of get.
-func (s *KeySet) verify(ctx context.Context, token string, from source, types ...string) (verified, error) {
-	asked := time.Now()
-	at, err := s.get(ctx, from)
+// verify checks the type and the signature of a token. Types are in lower case
+// and without "application/"; "" accepts tokens without a type. The error is an
+// invalidToken, errKeysNotFresh, or one from ready.
+func (s *KeySet) verify(ctx context.Context, token string, from tokenSource, types ...string) (verifiedToken, error) {
+	started := time.Now()
+	keys, err := s.ready(ctx, from)
 	if err != nil {
-		return verified{}, err
+		return verifiedToken{}, err
 	}
 	signed, err := parseToken(token, types...)
 	if err != nil {
-		return verified{}, err
+		return verifiedToken{}, err
 	}
 	header := signed.Headers[0] // the compact form has exactly one
-	ok := at.signed(signed)
+	ok := keys.verify(signed)
 	if !ok {
-		// The key may be new, or another one under the old name. That is rare,
-		// and not worth waiting for.
-		old := at
-		if at.name(header) {
-			from = fromAnybody
+		// The key may be new, or may have replaced one with the same kid. The
+		// second case is rare, and not worth a wait.
+		old := keys
+		if keys.has(header) {
+			from = fromAnyone
 		}
-		if at, err = s.refreshed(ctx, from); err != nil {
-			return verified{}, err
+		if keys, err = s.refreshed(ctx, from); err != nil {
+			return verifiedToken{}, err
 		}
-		if at != old {
-			ok = at.signed(signed)
+		if keys != old {
+			ok = keys.verify(signed)
 		}
 	}
-	if !ok && !at.name(header) && s.fetchedBefore(asked) {
-		return verified{}, fmt.Errorf("%w (kid %.40q, alg %s)", errKeysNotFresh, header.KeyID, header.Algorithm)
+	if !ok && !keys.has(header) && s.lastSuccess().Before(started) {
+		return verifiedToken{}, fmt.Errorf("%w (kid %.40q, alg %s)", errKeysNotFresh, header.KeyID, header.Algorithm)
 	}
 	if !ok {
-		return verified{}, invalid(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
+		return verifiedToken{}, invalidToken(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
 	}
-	v := verified{keys: at}
+	v := verifiedToken{keys: keys}
 	v.claims, err = readClaims(signed)
 	return v, err
 }
 
-// parseToken reads a signed token of one of the types. The error is invalid.
+// parseToken parses a signed token of one of the types. The error is an
+// invalidToken.
 func parseToken(token string, types ...string) (*jwt.JSONWebToken, error) {
 	if len(token) > maxTokenLength {
-		return nil, invalid("token is too long")
+		return nil, invalidToken("token is too long")
 	}
 	signed, err := jwt.ParseSigned(token, algorithms())
-	if err != nil || !spelledAsSigned(token) {
-		return nil, invalid("not a token with an accepted algorithm")
+	if err != nil || !strictBase64(token) {
+		return nil, invalidToken("not a token with an accepted algorithm")
 	}
 	if typ := typeOf(signed.Headers[0]); !slices.Contains(types, typ) {
-		return nil, invalid(fmt.Sprintf("token of type %.40q", typ))
+		return nil, invalidToken(fmt.Sprintf("token of type %.40q", typ))
 	}
 	return signed, nil
 }
 
-// fetchedBefore reports whether all the provider's answers are to questions of
-// before then.
-func (s *KeySet) fetchedBefore(then time.Time) bool { return s.succeeded().Before(then) }
-
-// spelledAsSigned refuses other spellings of a good token, so that nobody can
-// make several tokens of one: base64 decoders skip line breaks and the bits of
-// a last character that say nothing.
-func spelledAsSigned(token string) bool {
+// strictBase64 refuses alternative spellings of a token. Base64 decoders skip
+// line breaks and unused trailing bits, so one token would have several texts.
+func strictBase64(token string) bool {
 	strict := base64.RawURLEncoding.Strict()
 	for part := range strings.SplitSeq(token, ".") {
 		if _, err := strict.DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
@@ -109,8 +105,8 @@ func spelledAsSigned(token string) bool {
 	return true
 }
 
-// typeOf is what a token is for: the same provider signs others for other
-// purposes.
+// typeOf returns the type in a token's header. The same provider signs tokens of
+// other types for other purposes.
 func typeOf(header jose.Header) string {
 	given, present := header.ExtraHeaders[jose.HeaderType]
 	if !present {

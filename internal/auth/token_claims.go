@@ -7,21 +7,23 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"dropgate/internal/clienttoken"
 )
 
-// claims are the content of a token with a good signature.
-type claims struct {
+// tokenClaims is the content of a signed token.
+type tokenClaims struct {
 	standard jwt.Claims
 	all      map[string]any
-	payload  json.RawMessage // as they were signed
+	payload  json.RawMessage // the signed bytes
 }
 
-// readClaims reads the claims of a token. The error is invalid, and names the
-// claim of a wrong type (RFC 7519, 4.1).
-func readClaims(token *jwt.JSONWebToken) (claims, error) {
-	var c claims
+// readClaims reads the claims of a token. The error is an invalidToken. It names
+// a claim of a wrong type (RFC 7519, 4.1).
+func readClaims(token *jwt.JSONWebToken) (tokenClaims, error) {
+	var c tokenClaims
 	if token.UnsafeClaimsWithoutVerification(&c.all, &c.payload) != nil || c.all == nil {
-		return claims{}, invalid("the claims are not a JSON object with unique members")
+		return tokenClaims{}, invalidToken("the claims are not a JSON object with unique members")
 	}
 	r := claimReader{all: c.all}
 	c.standard = jwt.Claims{
@@ -36,7 +38,7 @@ func readClaims(token *jwt.JSONWebToken) (claims, error) {
 	return c, r.err
 }
 
-// claimReader reads claims of known types. A null counts as an absent claim.
+// claimReader reads claims of known types. A null counts as absent.
 type claimReader struct {
 	all map[string]any
 	err error // the first one
@@ -44,7 +46,7 @@ type claimReader struct {
 
 func (r *claimReader) fail(name, wanted string) {
 	if r.err == nil {
-		r.err = invalid(fmt.Sprintf("claim %s is %s, not %s", name, kindOf(r.all[name]), wanted))
+		r.err = invalidToken(fmt.Sprintf("claim %s is %s, not %s", name, kindOf(r.all[name]), wanted))
 	}
 }
 
@@ -78,8 +80,8 @@ func (r *claimReader) audience() jwt.Audience {
 	return nil
 }
 
-// endOfTime is the year 10000, in seconds. A time beyond it is one in other
-// units, and cannot be written as RFC 3339 wants it.
+// endOfTime is the year 10000, in seconds. A later time is in other units, and
+// RFC 3339 cannot express it.
 const endOfTime = 253402300800
 
 func (r *claimReader) time(name string) *jwt.NumericDate {
@@ -99,7 +101,7 @@ func (r *claimReader) time(name string) *jwt.NumericDate {
 	return &date
 }
 
-// kindOf is the JSON type of a value, with its article.
+// kindOf names the JSON type of a value, with its article.
 func kindOf(value any) string {
 	switch value.(type) {
 	case nil:
@@ -114,6 +116,25 @@ func kindOf(value any) string {
 		return "an array"
 	}
 	return "an object"
+}
+
+// userIDFrom returns the user id in a token of an identity provider. The error
+// is an invalidToken.
+func userIDFrom(claims map[string]any, claim string) (string, error) {
+	if _, ok := claims["events"]; ok {
+		// Only security event tokens have this claim (RFC 8417). Logout tokens
+		// are such tokens, and older providers give them no typ of their own.
+		return "", invalidToken("a security event token")
+	}
+	if claim == "email" && claims["email_verified"] != true {
+		// Otherwise users could enter another user's address.
+		return "", invalidToken("email names the user, and email_verified is not true")
+	}
+	id, _ := claims[claim].(string)
+	if !clienttoken.ValidUserID(id) {
+		return "", invalidToken("claim " + claim + " is not a user id of 1 to 255 printable characters")
+	}
+	return id, nil
 }
 
 // quoted lists texts of a token for the log, within bounds.

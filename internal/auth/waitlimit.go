@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// waiting counts requests that wait for somebody else's answer. They keep their
-// connections, of which the service has 3000, so that most have to stay free.
-type waiting struct{ n atomic.Int64 }
+// waitLimit bounds the requests waiting for one dependency. Each of them holds
+// a connection. The service has 3000, and most have to stay free.
+type waitLimit struct{ n atomic.Int64 }
 
-// mostWaiting bounds the requests that wait for one thing.
-const mostWaiting = 256
+// maxWaiters is how many requests may wait for one dependency.
+const maxWaiters = 256
 
-// enter reports whether one more may wait. Then it has to leave.
-func (w *waiting) enter() bool {
-	if w.n.Add(1) > mostWaiting {
+// enter reports whether one more request may wait. If so, it must call leave.
+func (w *waitLimit) enter() bool {
+	if w.n.Add(1) > maxWaiters {
 		w.n.Add(-1)
 		return false
 	}
 	return true
 }
 
-func (w *waiting) leave() { w.n.Add(-1) }
+func (w *waitLimit) leave() { w.n.Add(-1) }
 
-// waitAtMost bounds the wait of one request for the provider's documents.
-func waitAtMost(from source) time.Duration {
+// maxWait bounds one request's wait for the provider's documents.
+func maxWait(from tokenSource) time.Duration {
 	if from == fromProvider {
-		return fetchTimeout + time.Duration(fromProvider) // its code is good once
+		return fetchTimeout + time.Duration(fromProvider) // the code works only once
 	}
 	return 2 * time.Second
 }

@@ -1,0 +1,149 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/rs/zerolog"
+	"github.com/sony/gobreaker/v2"
+
+	"dropgate/internal/clienttoken"
+)
+
+// ask asks the application. Several requests may wait for the answer, so no
+// caller's cancellation ends the call.
+func (f *Forward) ask(credentials http.Header, digest credentialsDigest) (Session, error) {
+	started := time.Now()
+	ctx, cancel := context.WithDeadline(context.Background(), started.Add(forwardTimeout))
+	defer cancel()
+	if err := f.calls.Enter(ctx, started.Add(forwardTimeout)); err != nil {
+		return Session{}, f.unavailable(err)
+	}
+	defer f.calls.Leave()
+	claims, err := f.breaker.Execute(func() (map[string]any, error) { return f.whoIs(ctx, credentials) })
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return Session{}, f.unavailable(err)
+	}
+	if err != nil {
+		if _, refused := errors.AsType[*Rejection](err); refused {
+			f.inFlight.refuse(digest)
+		}
+		return Session{}, err //nolint:wrapcheck // from whoIs
+	}
+	id, _ := claims[f.config.UserClaim].(string)
+	if !clienttoken.ValidUserID(id) {
+		return Session{}, f.unavailable(errors.New(f.config.UserClaim + " in the application's answer is not a user id of 1 to 255 printable characters"))
+	}
+	if verified, given := claims["email_verified"]; given && f.config.UserClaim == "email" && verified != true {
+		return Session{}, &Rejection{Mode: f.Name(), Reason: "email names the user, and the application says that email_verified is not true"}
+	}
+	session := Session{
+		User:     clienttoken.User{ID: id, Claims: f.claims.apply(claims)},
+		Mode:     f.Name(),
+		ByCookie: len(credentials["Cookie"]) > 0,
+	}
+	if f.config.Cache > 0 {
+		f.users.Add(digest, session, session.bytes(), started.Add(f.config.Cache))
+	}
+	return session, nil
+}
+
+// whoIs makes the call. It returns the user's claims, a *Rejection for 401 and
+// 403, or a *clienttoken.Failure for every other answer.
+func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (map[string]any, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.config.URL, http.NoBody) //nolint:gosec // the operator's own URL
+	if err != nil {
+		return nil, f.unavailable(err)
+	}
+	req.Header = credentials.Clone()
+	req.Header.Set("Accept", "application/json")
+	resp, err := f.transport.RoundTrip(req)
+	if err != nil {
+		return nil, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, &Rejection{Mode: f.Name(), Reason: fmt.Sprintf("the application answered %d", resp.StatusCode)}
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return nil, f.unavailable(fmt.Errorf("%w: it answered %d", errDown, resp.StatusCode))
+	default:
+		return nil, f.unavailable(fmt.Errorf("the application answered %d", resp.StatusCode))
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxForwardBody+1))
+	if err != nil {
+		return nil, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
+	}
+	return f.parse(body)
+}
+
+// parse parses the members in use of the application's answer. The answer must be
+// a single JSON object.
+func (f *Forward) parse(body []byte) (map[string]any, error) {
+	malformed := f.unavailable(fmt.Errorf("the application's answer is not a JSON object of at most %d bytes", maxForwardBody))
+	var members map[string]jsontext.Value
+	if len(body) > maxForwardBody || json.Unmarshal(body, &members) != nil || members == nil {
+		return nil, malformed
+	}
+	claims := map[string]any{}
+	for _, name := range slices.Concat(f.claims, claimFilter{"email_verified"}) {
+		raw, ok := members[name]
+		if !ok {
+			continue
+		}
+		var value any
+		if json.Unmarshal(raw, &value) != nil {
+			return nil, malformed
+		}
+		claims[name] = value
+	}
+	return claims, nil
+}
+
+// errDown reports that the application does not answer, or answers 429, 502, 503
+// or 504. Other bad answers may be due to the credentials. They must not open the
+// circuit, or one caller with odd cookies could cut off all others.
+var errDown = errors.New("the application is down")
+
+// newForwardBreaker returns a circuit that opens when half of at least 20 calls
+// find the application down. It then probes with one call every five seconds.
+func newForwardBreaker(log zerolog.Logger) *gobreaker.CircuitBreaker[map[string]any] {
+	const minCalls, window, openFor = 20, 10 * time.Second, 5 * time.Second
+	return gobreaker.NewCircuitBreaker[map[string]any](gobreaker.Settings{
+		Name:         "forward",
+		MaxRequests:  1,
+		Interval:     window + forwardTimeout, // an outcome counts from the start of its call
+		BucketPeriod: time.Second,
+		Timeout:      openFor,
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			calls := n.TotalSuccesses + n.TotalFailures
+			return calls >= minCalls && 2*n.TotalFailures >= calls
+		},
+		IsSuccessful: func(err error) bool { return !errors.Is(err, errDown) },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed:
+				log.Warn().Dur("open_for_ms", openFor).Msg("the application cannot authenticate users: circuit open, probing")
+			case to == gobreaker.StateClosed:
+				log.Info().Msg("the application authenticates users again: circuit closed")
+			}
+		},
+	})
+}
+
+// unavailable reports an outage of the application. It is never a refusal.
+func (f *Forward) unavailable(err error) *clienttoken.Failure {
+	return &clienttoken.Failure{
+		Code:       clienttoken.Unavailable,
+		RetryAfter: 5 * time.Second,
+		Err:        fmt.Errorf("asking the application who is signed in: %w", err),
+	}
+}

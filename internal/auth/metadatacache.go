@@ -1,0 +1,127 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"dropgate/internal/clienttoken"
+)
+
+// metadataCache holds the metadata of one provider. A KeySet that reads the
+// discovery document refreshes it. Otherwise the first sign-in fetches it, and
+// later ones refresh it in the background once it is older than metadataLife.
+// During an outage the last good metadata stays. Fetches back off exponentially,
+// and try again at once when the provider's keys arrive.
+type metadataCache struct {
+	issuer    string
+	documents documents
+	waiters   waitLimit // requests waiting for the first fetch
+	flight    singleflight.Group
+
+	mu      sync.Mutex
+	current providerMetadata
+	expires time.Time     // of current; zero if there is none yet
+	fault   error         // of the last fetch
+	backOff time.Duration // after the last failure
+	nextTry time.Time     // no fetch starts before
+}
+
+const (
+	metadataLife = time.Hour
+	minBackOff   = time.Second
+	maxBackOff   = 30 * time.Second
+)
+
+var (
+	errNotDiscovered = errors.New("its discovery document has not been fetched yet")
+	errNoEndpoints   = errors.New("its discovery document names no authorization_endpoint or token_endpoint")
+)
+
+// get returns the metadata, or a *clienttoken.Failure until a first fetch
+// succeeds.
+func (c *metadataCache) get(ctx context.Context) (providerMetadata, error) {
+	m, ok, due := c.load()
+	if ok {
+		if due {
+			c.flight.DoChan("", c.fetch)
+		}
+		return m, nil
+	}
+	if c.waiters.enter() {
+		err := waitFor(ctx, c.flight.DoChan("", c.fetch))
+		c.waiters.leave()
+		if err != nil {
+			return providerMetadata{}, err
+		}
+	}
+	if m, ok, _ = c.load(); ok {
+		return m, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return providerMetadata{}, &clienttoken.Failure{
+		Code:       clienttoken.Unavailable,
+		RetryAfter: max(time.Until(c.nextTry), minBackOff),
+		Err:        fmt.Errorf("the identity provider: %w", cmp.Or(c.fault, errNotDiscovered)),
+	}
+}
+
+// load returns the metadata, whether there is any, and whether a fetch is due.
+func (c *metadataCache) load() (m providerMetadata, ok, due bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	return c.current, !c.expires.IsZero(), !now.Before(c.expires) && !now.Before(c.nextTry)
+}
+
+// fetch fetches the metadata if that is due. It runs in a flight of its own, so
+// no caller's cancellation ends it.
+func (c *metadataCache) fetch() (any, error) {
+	if _, _, due := c.load(); !due {
+		return nil, nil //nolint:nilnil // the caller looks into the cache
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	m, err := c.refresh(ctx)
+	if err == nil && !m.signsIn() {
+		err = errNoEndpoints
+	}
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fault = err
+		c.backOff = min(max(2*c.backOff, minBackOff), maxBackOff)
+		c.nextTry = time.Now().Add(c.backOff)
+	}
+	return nil, nil //nolint:nilnil // likewise
+}
+
+// refresh reads the discovery document. It caches metadata with the endpoints for
+// a sign-in.
+func (c *metadataCache) refresh(ctx context.Context) (providerMetadata, error) {
+	m, err := c.documents.readMetadata(ctx, c.issuer)
+	if err == nil && m.signsIn() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.current, c.expires, c.fault, c.backOff = m, time.Now().Add(metadataLife), nil, 0
+	}
+	return m, err
+}
+
+// signsIn reports whether users can sign in with this metadata.
+func (m providerMetadata) signsIn() bool {
+	return m.AuthorizationEndpoint != "" && m.TokenEndpoint != ""
+}
+
+// retryNow ends the current pause: the provider answers again.
+func (c *metadataCache) retryNow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nextTry = time.Time{}
+}

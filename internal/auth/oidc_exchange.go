@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/oauth2"
+
+	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
+)
+
+// redeem exchanges the provider's answer for a session.
+func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord) (session.Session, error) {
+	provider, err := o.config.Keys.metadata.get(ctx)
+	if err != nil {
+		return session.Session{}, err
+	}
+	// The issuer comes first: another provider's code must not be sent to this
+	// one (RFC 9207, 2.4).
+	if iss, named := query["iss"]; named && iss[0] != o.config.Issuer || !named && provider.IssInAnswer {
+		return session.Session{}, &ProtocolError{"issuer_mismatch", "the answer comes from another issuer, or lacks iss"}
+	}
+	if query.Has("error") {
+		return session.Session{}, refusal(query.Get("error"))
+	}
+	if query.Get("code") == "" {
+		return session.Session{}, &ProtocolError{"callback_malformed", "neither code nor error"}
+	}
+	// A code works once. Without keys its ID token would be wasted.
+	if _, err := o.config.Keys.ready(ctx, fromProvider); err != nil {
+		return session.Session{}, err
+	}
+	raw, err := o.exchange(ctx, provider, query.Get("code"), record)
+	var s session.Session
+	if err == nil {
+		s, err = o.identify(ctx, raw, record.Nonce)
+	}
+	if _, refused := errors.AsType[*ProtocolError](err); refused {
+		o.exchanges.exhaust(record.State)
+	}
+	return s, err
+}
+
+// exchange exchanges a code for an ID token, within the limits on such calls.
+func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code string, record loginRecord) (string, error) {
+	if err := o.exchanges.enter(ctx, record.State); err != nil {
+		return "", err
+	}
+	defer o.exchanges.leave()
+	withClient := context.WithValue(ctx, oauth2.HTTPClient, o.http)
+	token, err := o.client(provider).Exchange(withClient, code, oauth2.VerifierOption(record.Verifier))
+	if err != nil {
+		return "", exchangeError(ctx, err)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	return raw, nil
+}
+
+// refusal returns the error for an error answer of the provider. It repeats only
+// standard codes, because the URL comes from the browser.
+func refusal(code string) *ProtocolError {
+	switch code {
+	case "access_denied":
+		return &ProtocolError{"access_denied", "the user or the provider denied the sign-in"}
+	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "server_error",
+		"temporarily_unavailable", "interaction_required", "login_required", "account_selection_required",
+		"consent_required", "invalid_request_uri", "invalid_request_object", "request_not_supported",
+		"request_uri_not_supported", "registration_not_supported":
+		return &ProtocolError{"provider_refused", "the provider answered " + code}
+	}
+	return &ProtocolError{"provider_refused", "the provider answered with a non-standard error"}
+}
+
+// exchangeError distinguishes a refused code from an outage. It replaces the
+// library's error, since that quotes the body of the answer.
+func exchangeError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation
+	}
+	var reason string
+	if answered, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		status := answered.Response.StatusCode
+		switch {
+		case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
+			reason = "the token endpoint answered " + http.StatusText(status)
+		case answered.ErrorCode == "invalid_grant":
+			return &ProtocolError{"code_refused", "the token endpoint does not accept the code: invalid_grant"}
+		default:
+			return &ProtocolError{"exchange_refused", "the token endpoint answered " + http.StatusText(status) + ", and the code is not the cause: check AUTH_OIDC_CLIENT_ID and AUTH_OIDC_CLIENT_SECRET"}
+		}
+	} else if unreached, ok := errors.AsType[net.Error](err); ok {
+		reason = "the token endpoint cannot be reached"
+		if unreached.Timeout() {
+			reason = "the token endpoint did not answer in time"
+		}
+	} else {
+		return &ProtocolError{"exchange_failed", "the token endpoint's answer holds no tokens"}
+	}
+	return &clienttoken.Failure{
+		Code:       clienttoken.Unavailable,
+		RetryAfter: minBackOff,
+		Err:        errors.New(reason),
+	}
+}

@@ -1,0 +1,31 @@
+package auth
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type oidcMetrics struct {
+	logins  *prometheus.CounterVec // outcome, reason
+	started prometheus.Counter
+	ended   *prometheus.CounterVec // reason
+}
+
+func newOIDCMetrics(r prometheus.Registerer) oidcMetrics {
+	m := oidcMetrics{
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_logins_total",
+			Help: "Sign-ins with OpenID Connect by outcome (succeeded or failed) and reason (none, or the code on the error page).",
+		}, []string{"outcome", "reason"}),
+		started: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dropgate_sessions_started_total",
+			Help: "Sessions started by a sign-in.",
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dropgate_sessions_ended_total",
+			Help: "Sessions ended by reason: logout, backchannel_logout, replaced (by another sign-in in the same browser) or displaced (by newer sign-ins of a user with too many sessions). Expired sessions are not counted.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range []string{"logout", "backchannel_logout", "replaced", "displaced"} {
+		m.ended.WithLabelValues(reason)
+	}
+	r.MustRegister(m.logins, m.started, m.ended)
+	return m
+}
