@@ -39,17 +39,17 @@ func sessionUntil(end time.Time) Session {
 
 func TestARememberedTokenIsNotVerifiedAgain(t *testing.T) {
 	set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
-	set.current.Store(&keys{})
+	set.current.Store(&publicKeys{})
 	b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
 	const noToken = "would never pass verification"
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+noToken)
-	remembered := verifiedToken{sessionUntil(time.Now().Add(time.Hour)), 0}
-	b.verified.add(sha256.Sum256([]byte(noToken)), remembered)
+	remembered := cachedToken{sessionUntil(time.Now().Add(time.Hour)), 0}
+	b.cache.add(sha256.Sum256([]byte(noToken)), remembered)
 	if session, err := b.Authenticate(r, nil); err != nil || session.User.ID != "alice" {
 		t.Errorf("session of %q and %v, want the remembered one", session.User.ID, err)
 	}
-	set.current.Store(&keys{generation: 1})
+	set.current.Store(&publicKeys{generation: 1})
 	if _, err := b.Authenticate(r, nil); err == nil {
 		t.Error("remembered beyond the keys that it was verified with")
 	}
@@ -60,7 +60,7 @@ func TestOnlyGoodTokensAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 		set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
-		set.current.Store(&keys{list: []key{{algorithms: []string{"EdDSA"}, public: private.Public()}}})
+		set.current.Store(&publicKeys{list: []publicKey{{algorithms: []string{"EdDSA"}, public: private.Public()}}})
 		set.lastFetch = time.Now().Add(time.Hour) // none is due
 		b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: private}, nil)
@@ -84,7 +84,7 @@ func TestOnlyGoodTokensAreRemembered(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 			r.Header.Set("Authorization", "Bearer "+c.token)
 			_, err := b.Authenticate(r, nil)
-			if n := b.verified.entries.Len(); n != c.after || (err == nil) != (c.token == good) {
+			if n := b.cache.entries.Len(); n != c.after || (err == nil) != (c.token == good) {
 				t.Errorf("%d tokens are remembered after %q (%v), want %d", n, c.token, err, c.after)
 			}
 		}
@@ -104,19 +104,19 @@ func TestARememberedTokenIsForgotten(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		after   time.Duration
-		current *keys // nil: those that the token was verified with
+		current *publicKeys // nil: those that the token was verified with
 		want    bool
 	}{
 		{"not at once", 0, nil, true},
 		{"not a moment before exp", time.Minute - 1, nil, true},
 		{"at exp, although clocks may differ", time.Minute, nil, false},
 		{"later", time.Hour, nil, false},
-		{"when the keys change", 0, &keys{list: []key{{id: "1"}}, generation: 1}, false},
+		{"when the keys change", 0, &publicKeys{list: []publicKey{{id: "1"}}, generation: 1}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v, old := newVerifiedTokens(), &keys{}
-				v.add(digestOf(1), verifiedToken{sessionUntil(time.Now().Add(time.Minute)), 0})
+				v, old := newTokenCache(), &publicKeys{}
+				v.add(digestOf(1), cachedToken{sessionUntil(time.Now().Add(time.Minute)), 0})
 				<-time.After(c.after)
 				session, ok := v.get(digestOf(1), cmp.Or(c.current, old))
 				if ok != c.want || ok != (session.User.ID == "alice") {
@@ -136,8 +136,8 @@ func TestARememberedTokenIsForgotten(t *testing.T) {
 // A token says as much as 8 KiB hold: what is kept of it is bounded, in bytes.
 func TestRememberedTokensTakeSixMebibytesAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v, current := newVerifiedTokens(), &keys{}
-		kept := newKeptClaims("sub", []string{"name", "email", "dwolla_customer"})
+		v, current := newTokenCache(), &publicKeys{}
+		kept := newClaimFilter("sub", []string{"name", "email", "dwolla_customer"})
 		before := liveHeap()
 		for n := range 30_000 {
 			claims := map[string]any{
@@ -145,11 +145,11 @@ func TestRememberedTokensTakeSixMebibytesAtMost(t *testing.T) {
 				"dwolla_customer": []any{strings.Repeat("d", 8000)}, "groups": strings.Repeat("g", 8000),
 			}
 			session := sessionUntil(time.Now().Add(time.Hour))
-			session.User.Claims = kept.of(claims)
-			v.add(digestOf(n), verifiedToken{session, 0})
+			session.User.Claims = kept.apply(claims)
+			v.add(digestOf(n), cachedToken{session, 0})
 			_, _ = v.get(digestOf(0), current) // the most used one stays
 		}
-		if grown := liveHeap() - before; grown > maxVerified*102/100 || v.entries.Bytes() < maxVerified/2 {
+		if grown := liveHeap() - before; grown > maxCachedTokens*102/100 || v.entries.Bytes() < maxCachedTokens/2 {
 			t.Errorf("%d bytes of heap, %d counted", grown, v.entries.Bytes())
 		}
 		for n, want := range map[int]bool{0: true, 1: false, 29_999: true} {
@@ -175,7 +175,7 @@ func liveHeap() int64 {
 // A claim that is too large must not look like one that is absent: with a claim
 // for the Customer that would be a user without one.
 func TestAClaimThatIsTooLargeIsKeptAsAnotherType(t *testing.T) {
-	kept := newKeptClaims("sub", []string{"customer", "name", "none"}).of(map[string]any{
+	kept := newClaimFilter("sub", []string{"customer", "name", "none"}).apply(map[string]any{
 		"sub": "alice", "customer": strings.Repeat("c", 1025), "name": strings.Repeat("n", 1024), "groups": "x",
 	})
 	_, text := kept["customer"].(string)
@@ -213,7 +213,7 @@ func TestKeysThatDidNotChangeAreTheSameSet(t *testing.T) {
 		go set.Run(t.Context())
 		synctest.Wait()
 		first := set.current.Load()
-		<-time.After(refreshEvery + time.Duration(fromAnyone))
+		<-time.After(refreshInterval + time.Duration(fromAnyone))
 		synctest.Wait()
 		mu.Lock()
 		if fetches < 2 {
@@ -224,7 +224,7 @@ func TestKeysThatDidNotChangeAreTheSameSet(t *testing.T) {
 		if set.current.Load() != first {
 			t.Error("the same keys are another set after a fetch")
 		}
-		<-time.After(refreshEvery)
+		<-time.After(refreshInterval)
 		synctest.Wait()
 		if set.current.Load() == first {
 			t.Error("another kid is the same set")

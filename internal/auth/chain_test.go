@@ -130,7 +130,7 @@ func TestEveryOutcomeIsCounted(t *testing.T) {
 		ask(5, nil, &clienttoken.Failure{Code: clienttoken.Unavailable})
 		ask(1, nil, context.Canceled)
 		want := `
-# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.
+# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (over a rate limit) or unavailable.
 # TYPE dropgate_auth_total counter
 dropgate_auth_total{mode="bearer",outcome="accepted"} 1
 dropgate_auth_total{mode="bearer",outcome="rejected"} 2
@@ -149,7 +149,7 @@ func TestRequestsWithoutCredentialsAreCountedUnderNone(t *testing.T) {
 	chain := auth.NewChain(registry, newWorld(newIDP()).bearer)
 	_, _ = chain.Authenticate(request(t.Context(), nil), nil)
 	want := `
-# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (there were too many requests) or unavailable.
+# HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (over a rate limit) or unavailable.
 # TYPE dropgate_auth_total counter
 dropgate_auth_total{mode="none",outcome="rejected"} 1
 `

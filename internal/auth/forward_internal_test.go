@@ -29,7 +29,7 @@ func TestRememberedUsersTakeSixMebibytesAtMost(t *testing.T) {
 	}
 	remembered := func(want int, when string) {
 		t.Helper()
-		if got := forward.known.Len(); got != want {
+		if got := forward.users.Len(); got != want {
 			t.Errorf("%d users are remembered %s, want %d", got, when, want)
 		}
 	}
@@ -47,11 +47,11 @@ func TestRememberedUsersTakeSixMebibytesAtMost(t *testing.T) {
 	for n := range 10_500 {
 		ask(n)
 	}
-	if grown := liveHeap() - before; grown > maxKnown*102/100 || forward.known.Bytes() < maxKnown*9/10 {
-		t.Errorf("%d bytes of heap, %d counted", grown, forward.known.Bytes())
+	if grown := liveHeap() - before; grown > maxUsers*102/100 || forward.users.Bytes() < maxUsers*9/10 {
+		t.Errorf("%d bytes of heap, %d counted", grown, forward.users.Bytes())
 	}
 	forward.config.Cache = 0
-	known := forward.known.Len()
+	known := forward.users.Len()
 	ask(20_000)
 	remembered(known, "with nothing to be remembered")
 }

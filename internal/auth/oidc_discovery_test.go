@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
@@ -242,5 +244,8 @@ func TestALocalProviderMayBePlainHTTP(t *testing.T) {
 		if at := w.browser(t).begin(""); at.Host != "127.0.0.1:9000" {
 			t.Errorf("sent to %s", at)
 		}
-	}, func(c *auth.OIDCConfig) { c.Issuer = local })
+	}, func(c *auth.OIDCConfig) {
+		c.Issuer = local
+		c.Keys = auth.NewKeySet(auth.KeySetConfig{Issuer: local, Transport: c.Transport, Registerer: prometheus.NewRegistry()})
+	})
 }

@@ -17,8 +17,8 @@ func FuzzLoginRecord(f *testing.F) {
 	record := newLoginRecord("/page?a=b&c=<é>")
 	record.Replaces = bytes.Repeat([]byte{1}, 32)
 	record.Began = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC) // all rounds are before that
-	name := o.loginCookie(record.State)
-	good, err := o.sealed(name, record)
+	name := o.loginCookieName(record.State)
+	good, err := o.seal(name, record)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func FuzzLoginRecord(f *testing.F) {
 		if value == "" { // the sealed one, with a byte changed
 			value = base64.RawURLEncoding.EncodeToString(changed)
 		}
-		got, ok := o.opened(given, value)
+		got, ok := o.open(given, value)
 		decoded, _ := base64.RawURLEncoding.DecodeString(value)
 		if want := given == name && bytes.Equal(decoded, raw); ok != want {
 			t.Errorf("%q of the name %q opens: %v, want %v", value, given, ok, want)

@@ -31,31 +31,31 @@ func TestARecordOpensAsItWasSealed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, record := sealing("secret"), newLoginRecord("/page?a=b")
 		record.Replaces = bytes.Repeat([]byte{1}, 32)
-		value, err := o.sealed("name", record)
+		value, err := o.seal("name", record)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, ok := sealing("secret").opened("name", value) // another replica
+		got, ok := sealing("secret").open("name", value) // another replica
 		if diff := cmp.Diff(record, got); diff != "" || !ok {
 			t.Error(diff)
 		}
 		for name, open := range map[string]func() bool{
-			"another name":   func() bool { _, ok := o.opened("other", value); return ok },
-			"another secret": func() bool { _, ok := sealing("other").opened("name", value); return ok },
-			"padded":         func() bool { _, ok := o.opened("name", value+"="); return ok },
-			"twice":          func() bool { _, ok := o.opened("name", value+value); return ok },
-			"too late":       func() bool { <-time.After(loginLife); _, ok := o.opened("name", value); return ok },
+			"another name":   func() bool { _, ok := o.open("other", value); return ok },
+			"another secret": func() bool { _, ok := sealing("other").open("name", value); return ok },
+			"padded":         func() bool { _, ok := o.open("name", value+"="); return ok },
+			"twice":          func() bool { _, ok := o.open("name", value+value); return ok },
+			"too late":       func() bool { <-time.After(loginLife); _, ok := o.open("name", value); return ok },
 		} {
 			if name != "too late" && open() {
 				t.Errorf("%s: it opens", name)
 			}
 		}
 		<-time.After(loginLife - time.Nanosecond)
-		if _, ok := o.opened("name", value); !ok {
+		if _, ok := o.open("name", value); !ok {
 			t.Error("it does not open at the last moment")
 		}
 		<-time.After(time.Nanosecond)
-		if _, ok := o.opened("name", value); ok {
+		if _, ok := o.open("name", value); ok {
 			t.Error("it opens after 10 minutes")
 		}
 	})
@@ -77,23 +77,23 @@ func TestARecordOpensWhileTheKeysRotate(t *testing.T) {
 	next := base64.StdEncoding.EncodeToString([]byte("the new key of thirty-two bytes!"))
 	steps := []*OIDC{with(old), with(old + "," + next), with(next + "," + old), with(next)}
 	for i, pair := range [][2]*OIDC{{steps[0], steps[1]}, {steps[1], steps[0]}, {steps[1], steps[2]}, {steps[2], steps[1]}, {steps[2], steps[3]}, {steps[3], steps[2]}} {
-		value, err := pair[0].sealed("name", newLoginRecord("/"))
+		value, err := pair[0].seal("name", newLoginRecord("/"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := pair[1].opened("name", value); !ok {
+		if _, ok := pair[1].open("name", value); !ok {
 			t.Errorf("pair %d does not open it", i)
 		}
 	}
-	value, err := steps[0].sealed("name", newLoginRecord("/"))
-	if _, ok := steps[3].opened("name", value); ok || err != nil {
+	value, err := steps[0].seal("name", newLoginRecord("/"))
+	if _, ok := steps[3].open("name", value); ok || err != nil {
 		t.Error("a key that has left the list opens")
 	}
 }
 
 func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
 	o := sealing("secret")
-	value, err := o.sealed("name", newLoginRecord("/"))
+	value, err := o.seal("name", newLoginRecord("/"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,10 +104,10 @@ func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
 	for i := range raw {
 		changed := bytes.Clone(raw)
 		changed[i] ^= 1
-		if _, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(changed)); ok {
+		if _, ok := o.open("name", base64.RawURLEncoding.EncodeToString(changed)); ok {
 			t.Errorf("byte %d can be changed", i)
 		}
-		if _, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(raw[:i])); ok {
+		if _, ok := o.open("name", base64.RawURLEncoding.EncodeToString(raw[:i])); ok {
 			t.Errorf("%d bytes open", i)
 		}
 	}
@@ -116,7 +116,7 @@ func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
 func TestWhatIsSealedButIsNoRecordDoesNotOpen(t *testing.T) {
 	o := sealing("secret")
 	for _, text := range []string{"", "null", "[]", "{}", `{"began":7}`, "x"} {
-		if record, ok := o.opened("name", base64.RawURLEncoding.EncodeToString(o.seals[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
+		if record, ok := o.open("name", base64.RawURLEncoding.EncodeToString(o.ciphers[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
 			t.Errorf("%q opens as %+v", text, record)
 		}
 	}
@@ -125,9 +125,9 @@ func TestWhatIsSealedButIsNoRecordDoesNotOpen(t *testing.T) {
 // All that a record holds has to fit into a cookie of at most 4 KiB, and as many as
 // there can be into the headers, of which 16 KiB are read.
 func TestTheLargestRecordIsASmallCookie(t *testing.T) {
-	o, record := sealing("secret"), newLoginRecord(strings.Repeat("&", returnToLimit))
+	o, record := sealing("secret"), newLoginRecord(strings.Repeat("&", maxReturnTo))
 	record.Replaces = bytes.Repeat([]byte{255}, 32)
-	value, err := o.sealed("name", record)
+	value, err := o.seal("name", record)
 	if err != nil || len(value) > 4000 {
 		t.Errorf("%d bytes (%v)", len(value), err)
 	}
@@ -142,8 +142,8 @@ func TestACookiesNameIsOneOfEight(t *testing.T) {
 	seen := map[string]int{}
 	for range 8000 {
 		state := newLoginRecord("").State
-		name := o.loginCookie(state)
-		if name != o.loginCookie(state) || !regexp.MustCompile(`^__Host-dropgate-login-[0-7]$`).MatchString(name) {
+		name := o.loginCookieName(state)
+		if name != o.loginCookieName(state) || !regexp.MustCompile(`^__Host-dropgate-login-[0-7]$`).MatchString(name) {
 			t.Fatalf("name %s", name)
 		}
 		seen[name]++
@@ -163,11 +163,11 @@ func TestASignInGetsAPlaceThatIsNotTaken(t *testing.T) {
 		record, kept := newLoginRecord("/"), []string{}
 		for range maxLogins - 1 {
 			other := newLoginRecord("/")
-			o.settle(&other, kept)
-			kept = append(kept, o.loginCookie(other.State))
+			o.avoidSlots(&other, kept)
+			kept = append(kept, o.loginCookieName(other.State))
 		}
-		o.settle(&record, kept)
-		if name := o.loginCookie(record.State); slices.Contains(kept, name) || len(record.State) < 26 {
+		o.avoidSlots(&record, kept)
+		if name := o.loginCookieName(record.State); slices.Contains(kept, name) || len(record.State) < 26 {
 			t.Fatalf("%s beside %q", name, kept)
 		}
 	}
@@ -203,19 +203,19 @@ func TestOnlyCookiesOfTheOwnPrefixAreLogins(t *testing.T) {
 // A cookie's name is that of many states: it is no proof of one.
 func TestARecordIsOfItsStateAndNotOnlyOfItsName(t *testing.T) {
 	o, record, another := sealing("secret"), newLoginRecord("/"), newLoginRecord("/")
-	name := o.loginCookie(record.State)
-	for o.loginCookie(another.State) != name {
+	name := o.loginCookieName(record.State)
+	for o.loginCookieName(another.State) != name {
 		another = newLoginRecord("/")
 	}
-	value, err := o.sealed(name, record)
+	value, err := o.seal(name, record)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &http.Request{Header: http.Header{"Cookie": {name + "=" + value}}}
-	if _, err := o.begun(r, another.State); err == nil || !strings.HasPrefix(err.Error(), "state_unknown: ") {
+	if _, err := o.pendingLogin(r, another.State); err == nil || !strings.HasPrefix(err.Error(), "state_unknown: ") {
 		t.Errorf("%v, want state_unknown", err)
 	}
-	if _, err := o.begun(r, record.State); err != nil {
+	if _, err := o.pendingLogin(r, record.State); err != nil {
 		t.Error(err)
 	}
 }

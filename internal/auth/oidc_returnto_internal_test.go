@@ -241,14 +241,14 @@ func TestReturnToFitsIntoACookie(t *testing.T) {
 // The text is for whoever calls /auth/login, and goes into the log as well.
 func TestReturnToIsRefusedWithAReason(t *testing.T) {
 	for returnTo, want := range map[string]string{
-		"//evil.com":                     `return_to "//evil.com" has a path that begins with // or has a dot segment`,
-		"/a/..":                          `return_to "/a/.." has a path that begins with // or has a dot segment`,
-		"/a\r\nb":                        `return_to "/a\r\nb" has characters that have to be percent-encoded`,
-		"https://evil.com":               `return_to "https://evil.com" is neither a path that begins with / nor a URL of an allowed origin`,
+		"//evil.com":                     `return_to "//evil.com" has a path that starts with // or has a dot segment`,
+		"/a/..":                          `return_to "/a/.." has a path that starts with // or has a dot segment`,
+		"/a\r\nb":                        `return_to "/a\r\nb" has characters that must be percent-encoded`,
+		"https://evil.com":               `return_to "https://evil.com" is neither a path that starts with / nor a URL of an allowed origin`,
 		"/%5cevil.com":                   `return_to "/%5cevil.com" has a path with a backslash, a control character or invalid UTF-8`,
-		"http://localhost:3000//a":       `return_to "http://localhost:3000//a" has a path that begins with // or has a dot segment`,
+		"http://localhost:3000//a":       `return_to "http://localhost:3000//a" has a path that starts with // or has a dot segment`,
 		"/%252f":                         `return_to "/%252f" has a path that is percent-encoded twice`,
-		strings.Repeat("x", 1_000):       `return_to "` + strings.Repeat("x", 100) + `" is neither a path that begins with / nor a URL of an allowed origin`,
+		strings.Repeat("x", 1_000):       `return_to "` + strings.Repeat("x", 100) + `" is neither a path that starts with / nor a URL of an allowed origin`,
 		"/" + strings.Repeat("é", 1_000): `return_to "/` + strings.Repeat("é", 99) + `" is longer than 512 bytes with its origin`,
 	} {
 		if _, err := ownAndAllowed().url(returnTo); err == nil || err.Error() != want {

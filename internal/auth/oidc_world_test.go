@@ -74,14 +74,18 @@ func newOIDCWorld(edits ...func(*auth.OIDCConfig)) *oidcWorld {
 	}
 	w.describe(nil)
 	w.idp.serve(tokenAt, w.op.token)
-	// The keys come from an address of their own, so that a fetch of the
-	// discovery document is always one for the mode.
-	w.keys = auth.NewKeySet(auth.KeySetConfig{
-		Issuer: issuer, URL: issuer + jwks, Transport: w.idp, Logger: zerolog.Nop(), Registerer: w.registry,
-	})
+	w.keys = w.newKeySet(w.registry)
 	w.op.remember(clientSecret, url.QueryEscape(clientSecret), accessToken)
 	w.oidc = w.replica(w.registry, edits...)
 	return w
+}
+
+// newKeySet returns an empty key set. It has a URL of its own, so each fetch of the
+// discovery document belongs to a sign-in.
+func (w *oidcWorld) newKeySet(r prometheus.Registerer) *auth.KeySet {
+	return auth.NewKeySet(auth.KeySetConfig{
+		Issuer: issuer, URL: issuer + jwks, Transport: w.idp, Logger: zerolog.Nop(), Registerer: r,
+	})
 }
 
 // replica is the mode as another process of the service has it.
@@ -108,7 +112,10 @@ func (w *oidcWorld) describe(edits object) {
 }
 
 // forget makes the mode one that has not asked the provider yet.
-func (w *oidcWorld) forget() { w.oidc = w.replica(prometheus.NewRegistry()) }
+func (w *oidcWorld) forget() {
+	w.keys = w.newKeySet(prometheus.NewRegistry())
+	w.oidc = w.replica(prometheus.NewRegistry())
+}
 
 // grant is what the provider promised to the bearer of a code.
 type grant struct {
