@@ -12,7 +12,7 @@ import (
 
 const (
 	idleStrange = 10_000
-	mostKept    = 3_000 // internal/app: mostConnections
+	mostKept    = 3_000 // internal/listener: maxConnections
 )
 
 // enoughFiles fails the test where strangers cannot have so many connections.

@@ -4,27 +4,21 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
 	"dropgate/api"
 	"dropgate/internal/audit"
-	"dropgate/internal/auth"
-	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
-	"dropgate/internal/ratelimit"
+	"dropgate/internal/listener"
 )
 
 // App is the service, listening.
@@ -33,15 +27,13 @@ type App struct {
 	out      *output
 	log      zerolog.Logger
 	trail    audit.Trail
-	public   *server
-	admin    *server
-	keys     *auth.KeySet   // nil without the modes bearer and oidc
-	redis    *redis.Client  // nil without REDIS_URL
-	oidc     *auth.OIDC     // nil without the mode oidc
-	sessions *session.Redis // nil unless the sessions are in Redis
+	public   *listener.Server
+	admin    *listener.Server
+	redis    *redis.Client // nil without REDIS_URL
+	signIn   signIn
 	dwolla   *dwolla.Client
-	store    *customerdb.Database // nil where the service keeps nothing
-	query    *customer.Query      // nil unless the directory is a query
+	store    *customerdb.Database // nil if the service keeps no data
+	query    *customer.Query      // nil unless CUSTOMER_SOURCE is query
 	inbox    *customer.Inbox      // nil without webhooks
 	outbox   *customerdb.Outbox   // nil without store
 	draining atomic.Bool
@@ -49,9 +41,9 @@ type App struct {
 	databaseWrites, sessionWrites writeTest
 }
 
-// Open puts the service together and listens, but answers nothing until Serve:
-// so that a busy port or a database that cannot be opened is an error here.
-// What needs the network is not waited for.
+// Open builds the service and listens, but answers no request until Serve. A busy
+// port or a database that cannot be opened is an error. Open does not wait for
+// other servers.
 func Open(ctx context.Context, c Config, version string, logs io.Writer) (*App, error) {
 	out, err := openOutput(c, logs)
 	if err != nil {
@@ -100,14 +92,14 @@ func (a *App) open(ctx context.Context, version string) error {
 		}
 	}
 	limits := a.limiter(registry)
-	chain := a.authChain(registry, limits) // before a.oidc, which it sets
+	a.signIn = a.openSignIn(registry, limits)
 	public, err := handler.New(handler.Config{
 		Now: time.Now, BasePath: c.BasePath, Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
 			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.notifier,
 		},
-		Auth:           chain,
-		OIDC:           a.oidc,
+		Auth:           a.signIn.chain,
+		OIDC:           a.signIn.oidc,
 		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: c.proxies,
@@ -126,140 +118,25 @@ func (a *App) open(ctx context.Context, version string) error {
 		Operators: c.operators, Hosts: handler.AdminHosts{Names: c.AdminHosts},
 		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
-	if a.public, err = listen(ctx, c.HTTPAddr, a.movingOn(public), a.log); err != nil {
+	if a.public, err = listener.Listen(ctx, c.HTTPAddr, a.closeWhileDraining(public), a.log); err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
-	if a.admin, err = listen(ctx, c.AdminAddr, admin, a.log); err != nil {
+	if a.admin, err = listener.Listen(ctx, c.AdminAddr, admin, a.log); err != nil {
 		return fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	return a.openTLS(registry)
 }
 
-// authChain puts the sign-in modes in their order.
-func (a *App) authChain(registry prometheus.Registerer, limits *ratelimit.Limiter) *auth.Chain {
-	modes := make([]auth.Mode, 0, len(a.config.AuthModes))
-	for _, mode := range a.config.AuthModes {
-		switch mode {
-		case "bearer":
-			modes = append(modes, a.bearer(registry))
-		case "oidc":
-			a.openOIDC(registry, limits)
-			modes = append(modes, a.oidc)
-		case "forward":
-			modes = append(modes, auth.NewForward(auth.ForwardConfig{
-				URL:       a.config.ForwardURL,
-				Cache:     a.config.ForwardCache,
-				UserClaim: a.config.UserClaim,
-				Claims:    a.config.claims(),
-				Transport: http.DefaultTransport,
-				Logger:    a.log,
-			}))
-		case "proxy":
-			modes = append(modes, auth.NewProxy(auth.ProxyConfig{
-				Header:  a.config.ProxyHeader,
-				Secret:  a.config.ProxySecret,
-				Trusted: a.config.proxies,
-			}))
-		}
-	}
-	return auth.NewChain(registry, modes...).Comparing(a.config.userIDs())
-}
+// PublicAddr is the address of the public listener.
+func (a *App) PublicAddr() string { return a.public.Addr() }
 
-// claims are the names of the claims that are read after the sign-in.
-func (c Config) claims() []string {
-	names := []string{"name", "email"}
-	if c.CustomerSource == "claim" {
-		names = append(names, c.CustomerClaim)
-	}
-	return names
-}
+// AdminAddr is the address of the admin listener.
+func (a *App) AdminAddr() string { return a.admin.Addr() }
 
-func (a *App) bearer(registry prometheus.Registerer) *auth.Bearer {
-	return auth.NewBearer(auth.BearerConfig{
-		Issuer:    a.config.BearerIssuer,
-		Audience:  a.config.BearerAudience,
-		Cookie:    a.config.BearerCookie,
-		TokenType: a.config.BearerTokenType,
-		ClientIDs: a.config.BearerClientIDs,
-		UserClaim: a.config.UserClaim,
-		Claims:    a.config.claims(),
-		Keys:      a.keySet(registry),
-	})
-}
-
-func (a *App) openOIDC(registry prometheus.Registerer, limiter *ratelimit.Limiter) {
-	c := a.config
-	limits := session.Limits{Idle: c.SessionIdle, Lifetime: c.SessionLifetime, Now: time.Now}
-	var store session.Store = session.NewMemory(limits)
-	if c.SessionStore == "redis" {
-		a.sessions = session.NewRedis(session.RedisConfig{
-			Client: a.redis,
-			Limits: limits,
-			Keys:   c.sealing,
-			Scope:  session.Scope{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, UserClaim: c.UserClaim, Origin: c.PublicURL},
-
-			UserLimit:  limiter.UserKey,
-			Logger:     a.log,
-			Registerer: registry,
-		})
-		store = a.sessions
-	} else if c.Environment == clienttoken.Production {
-		a.log.Warn().Msg("SESSION_STORE is memory: sessions end with this process, and no other replica knows them")
-	}
-	if strings.HasPrefix(c.PublicURL, "http://") {
-		a.log.Warn().Msg("PUBLIC_URL is not https: cookies lack Secure and __Host-, which is for trying out on this machine alone")
-	}
-	a.oidc = auth.NewOIDC(auth.OIDCConfig{
-		Issuer:         c.OIDCIssuer,
-		ClientID:       c.OIDCClientID,
-		ClientSecret:   c.OIDCSecret,
-		SealingKeys:    c.sealing,
-		Scopes:         strings.Fields(c.OIDCScopes),
-		UserClaim:      c.UserClaim,
-		Claims:         c.claims(),
-		Origin:         c.PublicURL,
-		BasePath:       c.BasePath,
-		AllowedOrigins: c.AllowedOrigins,
-		SameSite:       c.sameSite,
-		Ended:          handler.SignedOut(a.trail),
-		Sessions:       session.Observe(store, registry),
-		Keys:           a.keySet(registry),
-		Transport:      http.DefaultTransport,
-		Registerer:     registry,
-	})
-}
-
-// keySet is the one of the identity provider: bearer and oidc have the same.
-// Settings of a mode that is off were not checked, and must not say whose keys
-// are believed.
-func (a *App) keySet(registry prometheus.Registerer) *auth.KeySet {
-	if a.keys == nil {
-		issuer, url := a.config.OIDCIssuer, ""
-		if slices.Contains(a.config.AuthModes, "bearer") {
-			issuer, url = a.config.BearerIssuer, a.config.BearerJWKSURL
-		}
-		a.keys = auth.NewKeySet(auth.KeySetConfig{
-			Issuer:     issuer,
-			URL:        url,
-			Transport:  http.DefaultTransport,
-			Logger:     a.log,
-			Registerer: registry,
-		})
-	}
-	return a.keys
-}
-
-// PublicAddr is the address that the public listener listens on.
-func (a *App) PublicAddr() string { return a.public.listener.Addr().String() }
-
-// AdminAddr is the address that the admin listener listens on.
-func (a *App) AdminAddr() string { return a.admin.listener.Addr().String() }
-
-// Serve answers requests until ctx ends, and then drains: readiness says no,
-// requests are still taken for SHUTDOWN_DELAY, so that balancers notice, and
-// those under way get SHUTDOWN_TIMEOUT. When hurry ends, all of that ends at
-// once. Serve returns nil when nothing was cut, and ErrCut when requests were,
-// which the log counts.
+// Serve answers requests until ctx ends, and then drains. Readiness fails first;
+// the service still takes requests for SHUTDOWN_DELAY, so that load balancers
+// notice. Requests under way then get SHUTDOWN_TIMEOUT. When hurry ends, all of
+// that ends at once. Serve returns ErrCut if requests were cut.
 func (a *App) Serve(ctx, hurry context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -271,14 +148,14 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	})
 	running.Go(func() { a.dwolla.Run(background) })
 	running.Go(func() { a.watch(background) })
-	if a.sessions != nil {
-		running.Go(func() { a.followRedis(background, a.sessions) })
+	if a.signIn.sessions != nil {
+		running.Go(func() { a.followRedis(background, a.signIn.sessions) })
 	}
-	if a.keys != nil {
-		running.Go(func() { a.keys.Run(background) })
+	if a.signIn.keys != nil {
+		running.Go(func() { a.signIn.keys.Run(background) })
 	}
-	if a.oidc != nil {
-		running.Go(func() { a.oidc.Run(background) })
+	if a.signIn.oidc != nil {
+		running.Go(func() { a.signIn.oidc.Run(background) })
 	}
 	if a.store != nil {
 		running.Go(func() { a.migrate(background) })
@@ -291,8 +168,8 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	}
 
 	failed := make(chan error, 2)
-	for _, s := range []*server{a.public, a.admin} {
-		go func() { failed <- s.serve() }()
+	for _, s := range []*listener.Server{a.public, a.admin} {
+		go func() { failed <- s.Serve() }()
 	}
 	select {
 	case err := <-failed:
@@ -303,13 +180,13 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	return a.drain(hurry)
 }
 
-// end ends what is behind the requests. A store that hangs does not hold up the
-// end of the process.
-func (a *App) end(everything func()) {
+// end closes the stores and the work in the background. A store that hangs does
+// not hold up the end of the process.
+func (a *App) end(closeAll func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		everything()
+		closeAll()
 	}()
 	select {
 	case <-ended:
@@ -318,12 +195,11 @@ func (a *App) end(everything func()) {
 	}
 }
 
-// close lets go of everything that was opened, in the reverse order.
+// close closes everything that was opened, in reverse order.
 func (a *App) close() {
-	for _, s := range []*server{a.admin, a.public} {
+	for _, s := range []*listener.Server{a.admin, a.public} {
 		if s != nil {
-			_ = s.http.Close()
-			_ = s.listener.Close()
+			s.Close()
 		}
 	}
 	if a.store != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"dropgate/internal/listener"
 )
 
 // maxPEM bounds a file with a certificate chain or a key, in bytes.
@@ -172,23 +174,23 @@ func (c *Config) adminPair() pairFiles { return pairFiles{c.AdminTLSCert, c.Admi
 
 // openTLS has the listeners speak TLS that have a certificate.
 func (a *App) openTLS(registry prometheus.Registerer) error {
-	for _, listener := range []struct {
+	for _, l := range []struct {
 		name, setting string
-		server        *server
+		server        *listener.Server
 		files         pairFiles
 	}{
 		{"public", "TLS_CERT_FILE", a.public, a.config.publicPair()},
 		{"admin", "ADMIN_TLS_CERT_FILE", a.admin, a.config.adminPair()},
 	} {
-		if listener.files == (pairFiles{}) {
+		if l.files == (pairFiles{}) {
 			continue
 		}
-		c, err := openCertificate(listener.files, a.log.With().Str("listener", listener.name).Logger())
+		c, err := openCertificate(l.files, a.log.With().Str("listener", l.name).Logger())
 		if err != nil {
-			return fmt.Errorf("%s: %w", listener.setting, err)
+			return fmt.Errorf("%s: %w", l.setting, err)
 		}
-		registry.MustRegister(c.expiry(listener.name))
-		listener.server.listener.tls = c.config()
+		registry.MustRegister(c.expiry(l.name))
+		l.server.UseTLS(c.config())
 	}
 	return nil
 }

@@ -38,8 +38,8 @@ func (d dependency) why(err error) string {
 // that it goes on without the provider.
 func (a *App) own() []dependency {
 	all := append([]dependency{a.sink()}, a.stores()...)
-	if a.keys != nil {
-		all = append(all, dependency{"identity provider keys", "", func(context.Context) error { return a.keys.Missing() }})
+	if a.signIn.keys != nil {
+		all = append(all, dependency{"identity provider keys", "", func(context.Context) error { return a.signIn.keys.Missing() }})
 	}
 	return all
 }
@@ -57,7 +57,7 @@ func (a *App) stores() []dependency {
 	if a.query != nil {
 		all = append(all, dependency{"the application's database", "postgres", a.query.Check})
 	}
-	if a.oidc != nil && a.config.SessionStore == "redis" {
+	if a.signIn.oidc != nil && a.config.SessionStore == "redis" {
 		all = append(all, dependency{"session store", "redis", a.sessionWrites.after(
 			func(ctx context.Context) error { return a.redis.Ping(ctx).Err() },
 			func(ctx context.Context) error { return session.Probe(ctx, a.redis) })})
@@ -73,10 +73,10 @@ func (a *App) shared() []dependency {
 	if a.out != nil && a.out.file != nil { // else it is the audit's, too
 		all = append(all, dependency{"log", "", func(context.Context) error { return fault(a.out.log) }})
 	}
-	if a.keys != nil {
+	if a.signIn.keys != nil {
 		all = append(all, dependency{"identity provider", "", func(context.Context) error {
-			if a.keys.Missing() == nil { // else own names it
-				return a.keys.Fault()
+			if a.signIn.keys.Missing() == nil { // else own names it
+				return a.signIn.keys.Fault()
 			}
 			return nil
 		}})

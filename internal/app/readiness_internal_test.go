@@ -65,7 +65,7 @@ func onRedis(t *testing.T, p *puppet, logs *bytes.Buffer) *App {
 		t.Fatal(err)
 	}
 	a := &App{
-		config: Config{SessionStore: "redis"}, log: zerolog.New(logs), oidc: &auth.OIDC{},
+		config: Config{SessionStore: "redis"}, log: zerolog.New(logs), signIn: signIn{oidc: &auth.OIDC{}},
 		redis:  redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}),
 		dwolla: dwolla.New(dwolla.Config{API: api, ClientID: "key", Timeout: time.Second, MaxConcurrent: 1, Registerer: prometheus.NewRegistry()}),
 	}
@@ -144,7 +144,7 @@ func TestReadinessSaysFirstWhatIsNotToBeMended(t *testing.T) {
 func TestARedisThatNoSessionIsInIsNoReasonForBeingUnready(t *testing.T) {
 	for name, change := range map[string]func(*App){
 		"only for the rate limits": func(a *App) { a.config.SessionStore = "memory" },
-		"nobody signs in here":     func(a *App) { a.oidc = nil },
+		"nobody signs in here":     func(a *App) { a.signIn.oidc = nil },
 	} {
 		var logs bytes.Buffer
 		p := &puppet{}
