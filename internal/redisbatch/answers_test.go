@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/redisbatch"
 )
 
-// roundOf starts callers for the keys in one round trip, not yet answered.
+// roundOf lets callers ask who share a round trip that is still to be answered.
 func roundOf(t *testing.T, f *fake, s *redisbatch.Script, keys ...string) (all []*caller) {
 	t.Helper()
 	first := ask(t, s, "first")
@@ -24,8 +24,9 @@ func roundOf(t *testing.T, f *fake, s *redisbatch.Script, keys ...string) (all [
 	return all
 }
 
-// A wrong answer is an outage for all callers of the round trip.
-func TestAWrongAnswerReachesNoCaller(t *testing.T) {
+// Whatever comes in the place of an answer, nobody gets what is another's: all of
+// the round trip are told of an outage.
+func TestAnAnswerThatIsNotOfThisRoundTripIsNobodys(t *testing.T) {
 	var before []any
 	for name, spoil := range map[string]func([]any) []any{
 		"of a round trip before": func([]any) []any { return before },
@@ -49,7 +50,7 @@ func TestAWrongAnswerReachesNoCaller(t *testing.T) {
 			synctest.Wait()
 			for i, c := range all {
 				if c.err == nil || c.answer != nil {
-					t.Errorf("%s: caller %d got %v, error %v", name, i, c.answer, c.err)
+					t.Errorf("%s: caller %d is told %v, error %v", name, i, c.answer, c.err)
 				}
 			}
 			next := roundOf(t, f, s, "c", "d")
@@ -60,8 +61,8 @@ func TestAWrongAnswerReachesNoCaller(t *testing.T) {
 	}
 }
 
-// A lone caller is protected, too.
-func TestALoneCallerNeverGetsAnothersAnswer(t *testing.T) {
+// A caller who is alone is no exception.
+func TestALoneCallerDoesNotGetAnothersAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := echo(f)
@@ -75,14 +76,14 @@ func TestALoneCallerNeverGetsAnothersAnswer(t *testing.T) {
 		f.let <- nil
 		synctest.Wait()
 		if alice.err == nil || alice.answer != nil {
-			t.Errorf("got %v, error %v", alice.answer, alice.err)
+			t.Errorf("told %v, error %v", alice.answer, alice.err)
 		}
 	})
 }
 
-// Scripts share connections, so one may receive another's answer to the same number
-// of calls.
-func TestAScriptNeverGetsAnotherScriptsAnswer(t *testing.T) {
+// Scripts that share a server share its connections: the answer that one of them
+// waits for may be the other's, of as many calls.
+func TestAScriptDoesNotGetAnotherScriptsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		one, other := echo(f), echo(f)
@@ -97,14 +98,14 @@ func TestAScriptNeverGetsAnotherScriptsAnswer(t *testing.T) {
 			f.let <- nil
 			synctest.Wait()
 			if alice.err == nil || alice.answer != nil {
-				t.Errorf("round trip %d: got %v, error %v", trip, alice.answer, alice.err)
+				t.Errorf("round trip %d: told %v, error %v", trip, alice.answer, alice.err)
 			}
 		}
 	})
 }
 
-// One extra key would silently shift the keys of all others.
-func TestACallWithExtraKeysPanicsAlone(t *testing.T) {
+// One key too many would move the keys of all others, and nobody would notice.
+func TestACallOfAnotherShapeIsRefusedLoudlyAndAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := redisbatch.New(redisbatch.Config{Client: f, Keys: 1, Args: 1, Timeout: time.Second})
@@ -128,7 +129,7 @@ func TestACallWithExtraKeysPanicsAlone(t *testing.T) {
 				{}, {Keys: []string{"a"}}, {Args: []any{1}}, {Keys: []string{"a", "b"}, Args: []any{1}}, {Keys: []string{"a"}, Args: []any{1, 2}},
 			} {
 				if panics(call) == nil {
-					t.Errorf("%v is accepted", call)
+					t.Errorf("%v is taken", call)
 				}
 			}
 			if busy {
@@ -141,16 +142,16 @@ func TestACallWithExtraKeysPanicsAlone(t *testing.T) {
 	})
 }
 
-// broken panics on each call.
+// broken panics when it is asked.
 type broken struct{ redis.Scripter }
 
 func (broken) EvalSha(context.Context, string, []string, ...any) *redis.Cmd { panic("broken") }
 
-func TestAPanicBecomesAnError(t *testing.T) {
+func TestAPanicIsToldAsAnErrorAndHoldsUpNobody(t *testing.T) {
 	s := redisbatch.New(redisbatch.Config{Client: broken{}, Keys: 1, Timeout: time.Minute})
 	for range 2 {
 		if _, err := s.Run(t.Context(), redisbatch.Call{Keys: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "panicked") {
-			t.Errorf("error %v", err)
+			t.Errorf("told %v", err)
 		}
 	}
 }

@@ -58,12 +58,12 @@ func TestEachCallGetsItsOwnAnswer(t *testing.T) {
 	all.Wait()
 }
 
-func TestAFailedCallFailsAlone(t *testing.T) {
+func TestACallThatFailsFailsAlone(t *testing.T) {
 	s := redisbatch.New(redisbatch.Config{Client: realRedis(t), Text: sum, Keys: 2, Args: 2, Timeout: 10 * time.Second})
 	bad := map[string]string{
 		"fail": "unknown", "error": "of its own", "reply": "WRONG said so", "number": "no answer", "no number": "arithmetic",
 		"nothing": "no answer", "table": "table",
-		// go-redis has types for these, and stops reading a list at one of them.
+		// Those that go-redis has a type for: it ends the reading of a list at such a one.
 		"OOM": "OOM of this call", "NOPERM": "NOPERM of this call", "MASTERDOWN": "MASTERDOWN of this call",
 	}
 	var all sync.WaitGroup
@@ -78,7 +78,7 @@ func TestAFailedCallFailsAlone(t *testing.T) {
 			all.Go(func() {
 				got, err := s.Run(t.Context(), redisbatch.Call{Keys: []string{"a", "b"}, Args: []any{1, 2}})
 				if err != nil || len(got) != 3 || got[2] != int64(3) {
-					t.Errorf("next to a failed call: %v, error %v", got, err)
+					t.Errorf("beside one that fails: %v, error %v", got, err)
 				}
 			})
 		}
@@ -86,9 +86,10 @@ func TestAFailedCallFailsAlone(t *testing.T) {
 	all.Wait()
 }
 
-// A server turned replica reports it for each call, and its address may already
-// lead to the new master. go-redis must see the error, to close the connection.
-func TestAReadOnlyServersConnectionIsClosed(t *testing.T) {
+// A server that has become a replica of another says so to each call, and its
+// address may lead to the other one by now: go-redis has to hear of it, since it
+// is who closes the connection.
+func TestAServerThatMayNotWriteIsLeft(t *testing.T) {
 	client := realRedis(t)
 	s := redisbatch.New(redisbatch.Config{Client: client, Keys: 1, Args: 1, Timeout: 10 * time.Second, Text: `
 local function one(keys, args)
@@ -112,7 +113,7 @@ end
 	}
 }
 
-// BenchmarkRun measures 64 concurrent callers per processor.
+// BenchmarkRun counts how many calls a round trip has when 64 callers ask.
 func BenchmarkRun(b *testing.B) {
 	options, err := redis.ParseURL(os.Getenv("TEST_REDIS_URL"))
 	if err != nil {
