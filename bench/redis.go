@@ -118,7 +118,7 @@ func (k *keeper) makeSessions(ctx context.Context, b backends, bystanders int) (
 func signIn(ctx context.Context, store *session.Redis, user string) (string, error) {
 	id := session.NewID().Reveal()
 	key, _ := session.KeyOf(id) // is one
-	_, err := store.Start(ctx, key, session.Session{
+	_, err := store.Start(ctx, key, session.Stored{
 		User: clienttoken.User{ID: user, Claims: map[string]any{
 			"iss": "https://idp.example.com", "sub": user, "name": "A User", "email": user + "@example.com", "email_verified": true,
 		}},

@@ -110,7 +110,7 @@ func TestReadinessMissesEachDocumentedRedisCommand(t *testing.T) {
 		if err := client.Ping(t.Context()).Err(); err != nil {
 			return err
 		}
-		return session.Probe(t.Context(), client)
+		return session.CheckWrites(t.Context(), client)
 	}
 	if err := try(); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func (a *App) followRedis(ctx context.Context, sessions *session.Redis) {
 
 // doubt writes a line for each doubtful setting, and reports whether Redis answered.
 func (a *App) doubt(ctx context.Context, sessions *session.Redis) bool {
-	doubts, err := sessions.Doubts(ctx)
+	doubts, err := sessions.RiskySettings(ctx)
 	for _, doubt := range doubts {
 		a.log.Warn().Str("setting", doubt).Msg("Redis may restore ended sessions")
 	}

@@ -130,13 +130,13 @@ func (o *OIDC) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session,
 	return o.session(s), err
 }
 
-func (o *OIDC) session(s session.Session) Session {
+func (o *OIDC) session(s session.Stored) Session {
 	return Session{User: s.User, Mode: oidcName, ByCookie: true, Expires: s.Expires, SignedOut: s.Over}
 }
 
 // start starts a session, replaces the browser's previous one, and adds the new
 // cookie to the login. After an error there is no session.
-func (o *OIDC) start(ctx context.Context, login *Login, s session.Session, record loginRecord) error {
+func (o *OIDC) start(ctx context.Context, login *Login, s session.Stored, record loginRecord) error {
 	by := session.SignIn{Once: record.State, Began: record.Began}
 	if len(record.Replaces) == len(by.Replaces) {
 		by.Replaces = session.Key(record.Replaces)
@@ -150,8 +150,8 @@ func (o *OIDC) start(ctx context.Context, login *Login, s session.Session, recor
 	}
 	o.metrics.started.Inc()
 	err = errors.Join(
-		o.ended(ctx, "replaced", slices.Repeat([]session.Session{before}, ended.Replaced)),
-		o.ended(ctx, "displaced", slices.Repeat([]session.Session{s}, ended.Displaced)),
+		o.ended(ctx, "replaced", slices.Repeat([]session.Stored{before}, ended.Replaced)),
+		o.ended(ctx, "displaced", slices.Repeat([]session.Stored{s}, ended.Displaced)),
 	)
 	if err != nil {
 		o.Withdraw(ctx, login)
@@ -163,16 +163,16 @@ func (o *OIDC) start(ctx context.Context, login *Login, s session.Session, recor
 }
 
 // replaced returns the session the sign-in is about to end, if it is known.
-func (o *OIDC) replaced(ctx context.Context, key session.Key) session.Session {
+func (o *OIDC) replaced(ctx context.Context, key session.Key) session.Stored {
 	if key == (session.Key{}) || o.config.Ended == nil {
-		return session.Session{}
+		return session.Stored{}
 	}
 	s, _ := o.config.Sessions.Find(ctx, key, session.Peek, nil) // in an outage, the sign-in fails next
 	return s
 }
 
 // ended counts and reports sessions that have ended.
-func (o *OIDC) ended(ctx context.Context, why string, sessions []session.Session) error {
+func (o *OIDC) ended(ctx context.Context, why string, sessions []session.Stored) error {
 	o.metrics.ended.WithLabelValues(why).Add(float64(len(sessions)))
 	if o.config.Ended == nil {
 		return nil
@@ -190,7 +190,7 @@ func (o *OIDC) ended(ctx context.Context, why string, sessions []session.Session
 // its cookie from the login. If the store fails, the session is still useless,
 // because its id has not left the service.
 func (o *OIDC) Withdraw(ctx context.Context, login *Login) {
-	_, _ = o.config.Sessions.End(context.WithoutCancel(ctx), session.Which{Key: login.key})
+	_, _ = o.config.Sessions.End(context.WithoutCancel(ctx), session.Selector{Key: login.key})
 	name := o.cookies.name("session")
 	login.Cookies = slices.DeleteFunc(login.Cookies, func(c *http.Cookie) bool { return c.Name == name })
 	login.User = ""

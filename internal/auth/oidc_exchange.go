@@ -14,28 +14,28 @@ import (
 )
 
 // redeem exchanges the provider's answer for a session.
-func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord) (session.Session, error) {
+func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord) (session.Stored, error) {
 	provider, err := o.config.Keys.metadata.get(ctx)
 	if err != nil {
-		return session.Session{}, err
+		return session.Stored{}, err
 	}
 	// The issuer comes first: another provider's code must not be sent to this
 	// one (RFC 9207, 2.4).
 	if iss, named := query["iss"]; named && iss[0] != o.config.Issuer || !named && provider.IssInAnswer {
-		return session.Session{}, &ProtocolError{"issuer_mismatch", "the answer comes from another issuer, or lacks iss"}
+		return session.Stored{}, &ProtocolError{"issuer_mismatch", "the answer comes from another issuer, or lacks iss"}
 	}
 	if query.Has("error") {
-		return session.Session{}, refusal(query.Get("error"))
+		return session.Stored{}, refusal(query.Get("error"))
 	}
 	if query.Get("code") == "" {
-		return session.Session{}, &ProtocolError{"callback_malformed", "neither code nor error"}
+		return session.Stored{}, &ProtocolError{"callback_malformed", "neither code nor error"}
 	}
 	// A code works once. Without keys its ID token would be wasted.
 	if _, err := o.config.Keys.ready(ctx, fromProvider); err != nil {
-		return session.Session{}, err
+		return session.Stored{}, err
 	}
 	raw, err := o.exchange(ctx, provider, query.Get("code"), record)
-	var s session.Session
+	var s session.Stored
 	if err == nil {
 		s, err = o.identify(ctx, raw, record.Nonce)
 	}

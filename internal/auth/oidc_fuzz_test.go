@@ -74,7 +74,7 @@ func FuzzLogoutToken(f *testing.F) {
 	}
 	id := session.NewID()
 	key, _ := session.KeyOf(id.Reveal())
-	if _, err := w.store.Start(context.Background(), key, session.Session{User: clienttoken.User{ID: "alice"}, Subject: "alice", SID: "one"}, session.SignIn{Once: "s"}); err != nil {
+	if _, err := w.store.Start(context.Background(), key, session.Stored{User: clienttoken.User{ID: "alice"}, Subject: "alice", SID: "one"}, session.SignIn{Once: "s"}); err != nil {
 		f.Fatal(err)
 	}
 	good := signed(object{"sub": "nobody"})

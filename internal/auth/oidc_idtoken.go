@@ -68,37 +68,37 @@ const maxHint = 4 << 10
 
 // identify returns a session for the user of an ID token (OpenID Connect Core 1.0,
 // 3.1.3.7).
-func (o *OIDC) identify(ctx context.Context, raw, nonce string) (session.Session, error) {
+func (o *OIDC) identify(ctx context.Context, raw, nonce string) (session.Stored, error) {
 	if raw == "" {
-		return session.Session{}, &ProtocolError{"id_token_missing", "the token endpoint's answer holds no ID token"}
+		return session.Stored{}, &ProtocolError{"id_token_missing", "the token endpoint's answer holds no ID token"}
 	}
 	s := signatureCheck{keys: o.config.Keys, from: fromProvider, types: []string{"jwt", ""}}
 	_, err := o.verifier(&s).Verify(ctx, raw)
 	if err := idTokenError(s.err, err); err != nil {
-		return session.Session{}, err
+		return session.Stored{}, err
 	}
 	all := s.claims.all
 	claimed, _ := all["nonce"].(string)
 	if subtle.ConstantTimeCompare([]byte(claimed), []byte(nonce)) != 1 {
-		return session.Session{}, &ProtocolError{"nonce_mismatch", "the ID token was not issued for this sign-in"}
+		return session.Stored{}, &ProtocolError{"nonce_mismatch", "the ID token was not issued for this sign-in"}
 	}
 	if azp, present := all["azp"]; present && azp != o.config.ClientID || !present && len(s.claims.standard.Audience) > 1 {
-		return session.Session{}, &ProtocolError{"id_token_invalid", "azp does not name this client"}
+		return session.Stored{}, &ProtocolError{"id_token_invalid", "azp does not name this client"}
 	}
 	user, err := userIDFrom(all, o.config.UserClaim)
 	if err != nil {
-		return session.Session{}, &ProtocolError{"user_unknown", err.Error()}
+		return session.Stored{}, &ProtocolError{"user_unknown", err.Error()}
 	}
 	subject := s.claims.standard.Subject
 	sid, _ := all["sid"].(string)
 	if !clienttoken.ValidUserID(subject) {
-		return session.Session{}, &ProtocolError{"id_token_invalid", "sub is not 1 to 255 printable characters"}
+		return session.Stored{}, &ProtocolError{"id_token_invalid", "sub is not 1 to 255 printable characters"}
 	}
 	hint := clienttoken.Secret{}
 	if len(raw) <= maxHint {
 		hint = clienttoken.NewSecret(raw)
 	}
-	return session.Session{
+	return session.Stored{
 		User:    clienttoken.User{ID: user, Claims: o.claims.apply(all)},
 		Subject: subject,
 		SID:     sid,

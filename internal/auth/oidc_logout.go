@@ -31,7 +31,7 @@ func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 	var hint clienttoken.Secret
 	var endedErr error
 	for _, key := range o.cookies.sessions(r) {
-		ended, err := o.config.Sessions.End(r.Context(), session.Which{Key: key})
+		ended, err := o.config.Sessions.End(r.Context(), session.Selector{Key: key})
 		if err != nil {
 			return Logout{}, err
 		}
@@ -102,7 +102,7 @@ func (o *OIDC) BackChannelLogout(ctx context.Context, from, raw string) (int, er
 }
 
 // signOut ends the sessions of a verified token.
-func (o *OIDC) signOut(ctx context.Context, which session.Which) (int, error) {
+func (o *OIDC) signOut(ctx context.Context, which session.Selector) (int, error) {
 	ended, err := o.config.Sessions.End(ctx, which)
 	if err != nil {
 		return 0, err

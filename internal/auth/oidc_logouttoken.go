@@ -14,7 +14,7 @@ const (
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
 	// A logout token is valid from five minutes before its iat, since clocks
-	// differ, until ten minutes after it. session.Which.Once remembers used
+	// differ, until ten minutes after it. session.Selector.Once remembers used
 	// tokens for that long.
 	logoutTokenLife  = 10 * time.Minute
 	logoutTokenAhead = 5 * time.Minute
@@ -30,9 +30,9 @@ func logoutTypes() []string { return []string{"logout+jwt", "jwt", ""} }
 // Logout 1.0, 2.4 and 2.6). It does not verify the signature. The exp claim is
 // optional, as in older drafts, because iat bounds the age. The error is a
 // *ProtocolError.
-func (o *OIDC) readLogoutToken(raw string) (session.Which, error) {
-	invalid := func(format string, arguments ...any) (session.Which, error) {
-		return session.Which{}, &ProtocolError{logoutInvalid, fmt.Sprintf(format, arguments...)}
+func (o *OIDC) readLogoutToken(raw string) (session.Selector, error) {
+	invalid := func(format string, arguments ...any) (session.Selector, error) {
+		return session.Selector{}, &ProtocolError{logoutInvalid, fmt.Sprintf(format, arguments...)}
 	}
 	signed, err := parseToken(raw, logoutTypes()...)
 	if err != nil {
@@ -65,7 +65,7 @@ func (o *OIDC) readLogoutToken(raw string) (session.Which, error) {
 	if c.standard.ID == "" || c.standard.Subject == "" && sid == "" {
 		return invalid("no jti, or neither sub nor sid")
 	}
-	return session.Which{Subject: c.standard.Subject, SID: sid, Once: c.standard.ID}, nil
+	return session.Selector{Subject: c.standard.Subject, SID: sid, Once: c.standard.ID}, nil
 }
 
 // timeFault returns a reason if a logout token with these times is not valid now.

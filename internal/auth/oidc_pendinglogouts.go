@@ -22,7 +22,7 @@ type pendingLogouts struct {
 type pendingLogout struct {
 	digest   [sha256.Size]byte
 	raw      string // empty once carried out
-	which    session.Which
+	which    session.Selector
 	address  string // of the sender
 	network  string // of the address
 	expires  time.Time
@@ -38,7 +38,7 @@ const (
 func (p *pendingLogout) bytes() int { return 2*len(p.raw) + pendingLogoutOverhead }
 
 // add stores a token from an address, if there is room.
-func (p *pendingLogouts) add(raw, from string, which session.Which) {
+func (p *pendingLogouts) add(raw, from string, which session.Selector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire()

@@ -29,7 +29,7 @@ func FuzzSessionCookie(f *testing.F) {
 	start := func(tb testing.TB, w *oidcWorld) {
 		tb.Helper()
 		w.store.Store = session.NewMemory(session.Limits{Idle: idleTime, Lifetime: lifetime, Now: func() time.Time { return doomsday }})
-		s := session.Session{User: clienttoken.User{ID: "alice"}, Subject: "alice"}
+		s := session.Stored{User: clienttoken.User{ID: "alice"}, Subject: "alice"}
 		if _, err := w.store.Start(context.Background(), key, s, session.SignIn{Once: "once"}); err != nil {
 			tb.Fatal(err)
 		}

@@ -273,7 +273,7 @@ func (s *faultyStore) check(ctx context.Context, operation string) error {
 }
 
 // Start implements session.Store.
-func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Session, by session.SignIn) (session.Ended, error) {
+func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Stored, by session.SignIn) (session.Ended, error) {
 	if err := s.check(ctx, "start"); err != nil {
 		return session.Ended{}, err
 	}
@@ -281,15 +281,15 @@ func (s *faultyStore) Start(ctx context.Context, key session.Key, v session.Sess
 }
 
 // Find implements session.Store.
-func (s *faultyStore) Find(ctx context.Context, key session.Key, effect session.Effect, charge *ratelimit.Charge) (session.Session, error) {
+func (s *faultyStore) Find(ctx context.Context, key session.Key, effect session.Touch, charge *ratelimit.Charge) (session.Stored, error) {
 	if err := s.check(ctx, "find"); err != nil {
-		return session.Session{}, err
+		return session.Stored{}, err
 	}
 	return s.Store.Find(ctx, key, effect, charge)
 }
 
 // End implements session.Store.
-func (s *faultyStore) End(ctx context.Context, which session.Which) ([]session.Session, error) {
+func (s *faultyStore) End(ctx context.Context, which session.Selector) ([]session.Stored, error) {
 	if err := s.check(ctx, "end"); err != nil {
 		return nil, err
 	}

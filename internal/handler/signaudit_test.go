@@ -103,7 +103,7 @@ func TestNoSessionBeginsWithoutItsEntry(t *testing.T) {
 	if got := strings.Join(a.header["Set-Cookie"], "; "); strings.Contains(got, sessionCookie) {
 		t.Errorf("the session cookie has left: %q", got)
 	}
-	left, err := w.store.End(t.Context(), session.Which{Subject: alice})
+	left, err := w.store.End(t.Context(), session.Selector{Subject: alice})
 	if len(left) != 0 || err != nil || !strings.Contains(w.metricsText(), "dropgate_sessions_started_total 1\n") {
 		t.Errorf("%d sessions are left, error %v", len(left), err)
 	}

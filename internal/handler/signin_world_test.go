@@ -160,7 +160,7 @@ func (f *faulty) suffer(ctx context.Context, operation string) error {
 }
 
 // Start implements session.Store.
-func (f *faulty) Start(ctx context.Context, key session.Key, s session.Session, by session.SignIn) (session.Ended, error) {
+func (f *faulty) Start(ctx context.Context, key session.Key, s session.Stored, by session.SignIn) (session.Ended, error) {
 	if err := f.suffer(ctx, "start"); err != nil {
 		return session.Ended{}, err
 	}
@@ -168,15 +168,15 @@ func (f *faulty) Start(ctx context.Context, key session.Key, s session.Session, 
 }
 
 // Find implements session.Store.
-func (f *faulty) Find(ctx context.Context, key session.Key, effect session.Effect, charge *ratelimit.Charge) (session.Session, error) {
+func (f *faulty) Find(ctx context.Context, key session.Key, effect session.Touch, charge *ratelimit.Charge) (session.Stored, error) {
 	if err := f.suffer(ctx, "find"); err != nil {
-		return session.Session{}, err
+		return session.Stored{}, err
 	}
 	return f.Store.Find(ctx, key, effect, charge)
 }
 
 // End implements session.Store.
-func (f *faulty) End(ctx context.Context, which session.Which) ([]session.Session, error) {
+func (f *faulty) End(ctx context.Context, which session.Selector) ([]session.Stored, error) {
 	if err := f.suffer(ctx, "end"); err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (w *world) started(t testing.TB, user string) string {
 	w.tokens.add(id.Reveal())
 	key, _ := session.KeyOf(id.Reveal())
 	customers := map[string]string{alice: alicesID, bob: bobsID}
-	_, err := w.store.Start(t.Context(), key, session.Session{
+	_, err := w.store.Start(t.Context(), key, session.Stored{
 		User:    clienttoken.User{ID: user, Claims: map[string]any{"dwolla_customer": customers[user]}},
 		Subject: user,
 	}, session.SignIn{Began: time.Now(), Once: strings.Repeat("once", 4) + id.Reveal()[:10]})

@@ -13,7 +13,7 @@ import (
 func endByKey(t *testing.T, w *world) {
 	want := w.everything(t)
 	key, other := w.start(t, want), w.start(t, w.everything(t))
-	got := w.end(t, session.Which{Key: key}, 1)[0]
+	got := w.end(t, session.Selector{Key: key}, 1)[0]
 	got.Expires = time.Time{} // is over
 	wantSession(t, got, want)
 	w.wantGone(t, key)
@@ -21,9 +21,9 @@ func endByKey(t *testing.T, w *world) {
 }
 
 func endTwice(t *testing.T, w *world) {
-	for _, which := range []session.Which{{}, {Subject: w.run + "ann"}, {SID: w.run + "browser"}, {Subject: w.run + "ann", SID: w.run + "browser"}} {
+	for _, which := range []session.Selector{{}, {Subject: w.run + "ann"}, {SID: w.run + "browser"}, {Subject: w.run + "ann", SID: w.run + "browser"}} {
 		key := w.start(t, w.of("ann", "browser"))
-		if which == (session.Which{}) {
+		if which == (session.Selector{}) {
 			which.Key = key
 		}
 		w.end(t, which, 1)
@@ -36,7 +36,7 @@ func endTwice(t *testing.T, w *world) {
 }
 
 // subjectsOf are whose sessions these are, in order.
-func subjectsOf(w *world, sessions []session.Session) string {
+func subjectsOf(w *world, sessions []session.Stored) string {
 	names := make([]string, len(sessions))
 	for i, s := range sessions {
 		names[i] = strings.TrimPrefix(s.Subject, w.run)
@@ -48,9 +48,9 @@ func subjectsOf(w *world, sessions []session.Session) string {
 func endBySubject(t *testing.T, w *world) {
 	ann := []session.Key{w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "b")), w.start(t, w.of("ann", "")), w.start(t, w.of("ann", "a"))}
 	others := []session.Key{w.start(t, w.of("bob", "a")), w.start(t, w.of("anna", "")), w.start(t, w.of("", "b"))}
-	w.end(t, session.Which{Subject: w.run + "nobody"}, 0)
+	w.end(t, session.Selector{Subject: w.run + "nobody"}, 0)
 	w.wantThere(t, ann...)
-	if got := subjectsOf(w, w.end(t, session.Which{Subject: w.run + "ann"}, 4)); got != "ann,ann,ann,ann" {
+	if got := subjectsOf(w, w.end(t, session.Selector{Subject: w.run + "ann"}, 4)); got != "ann,ann,ann,ann" {
 		t.Errorf("ended sessions of %s", got)
 	}
 	w.wantGone(t, ann...)
@@ -61,9 +61,9 @@ func endBySubject(t *testing.T, w *world) {
 func endBySID(t *testing.T, w *world) {
 	ended := []session.Key{w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "a")), w.start(t, w.of("bob", "a"))}
 	others := []session.Key{w.start(t, w.of("ann", "b")), w.start(t, w.of("ann", "")), w.start(t, w.of("bob", "aa"))}
-	w.end(t, session.Which{SID: w.run + "c"}, 0)
+	w.end(t, session.Selector{SID: w.run + "c"}, 0)
 	w.wantThere(t, ended...)
-	if got := subjectsOf(w, w.end(t, session.Which{SID: w.run + "a"}, 3)); got != "ann,ann,bob" {
+	if got := subjectsOf(w, w.end(t, session.Selector{SID: w.run + "a"}, 3)); got != "ann,ann,bob" {
 		t.Errorf("ended sessions of %s", got)
 	}
 	w.wantGone(t, ended...)
@@ -74,45 +74,45 @@ func endBySID(t *testing.T, w *world) {
 func endBySubjectAndSID(t *testing.T, w *world) {
 	ended := []session.Key{w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", ""))}
 	others := []session.Key{w.start(t, w.of("ann", "b")), w.start(t, w.of("bob", "a")), w.start(t, w.of("bob", ""))}
-	w.end(t, session.Which{Subject: w.run + "nobody", SID: w.run + "a"}, 0)
+	w.end(t, session.Selector{Subject: w.run + "nobody", SID: w.run + "a"}, 0)
 	w.wantThere(t, ended...)
-	if got := subjectsOf(w, w.end(t, session.Which{Subject: w.run + "ann", SID: w.run + "a"}, 3)); got != "ann,ann,ann" {
+	if got := subjectsOf(w, w.end(t, session.Selector{Subject: w.run + "ann", SID: w.run + "a"}, 3)); got != "ann,ann,ann" {
 		t.Errorf("ended sessions of %s", got)
 	}
 	w.wantGone(t, ended...)
 	w.wantThere(t, others...)
 	// What is left is still known by both of its names.
-	w.end(t, session.Which{SID: w.run + "a"}, 1)
-	w.end(t, session.Which{Subject: w.run + "ann"}, 1)
+	w.end(t, session.Selector{SID: w.run + "a"}, 1)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 1)
 	w.wantThere(t, others[2])
 }
 
 func endOfNothing(t *testing.T, w *world) {
 	keys := []session.Key{w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "")), w.start(t, w.of("", ""))}
-	w.end(t, session.Which{}, 0)
-	w.end(t, session.Which{Once: rand.Text()}, 0)
-	w.end(t, session.Which{Key: newKey()}, 0)
+	w.end(t, session.Selector{}, 0)
+	w.end(t, session.Selector{Once: rand.Text()}, 0)
+	w.end(t, session.Selector{Key: newKey()}, 0)
 	w.wantThere(t, keys...)
 }
 
 func endByNamesIgnoresTheKey(t *testing.T, w *world) {
 	key := w.start(t, w.of("ann", "a"))
-	w.end(t, session.Which{Key: key, Subject: w.run + "bob"}, 0)
-	w.end(t, session.Which{Key: key, SID: w.run + "b"}, 0)
-	w.end(t, session.Which{Key: key, Subject: w.run + "ann", SID: w.run + "b"}, 0)
+	w.end(t, session.Selector{Key: key, Subject: w.run + "bob"}, 0)
+	w.end(t, session.Selector{Key: key, SID: w.run + "b"}, 0)
+	w.end(t, session.Selector{Key: key, Subject: w.run + "ann", SID: w.run + "b"}, 0)
 	w.wantThere(t, key)
 }
 
 func endReturnsOnlyGood(t *testing.T, w *world) {
 	for _, pass := range []func(time.Duration){w.move, w.pass} {
-		for _, which := range []session.Which{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
+		for _, which := range []session.Selector{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
 			expired := w.start(t, w.of("ann", "a"))
 			pass(idle - time.Second) // a second, lest memory is swept in between
 			good := w.start(t, w.of("ann", "a"))
 			pass(time.Second)
-			if which == (session.Which{}) {
-				w.end(t, session.Which{Key: expired}, 0)
-				w.end(t, session.Which{Key: good}, 1)
+			if which == (session.Selector{}) {
+				w.end(t, session.Selector{Key: expired}, 0)
+				w.end(t, session.Selector{Key: good}, 1)
 			} else {
 				w.end(t, which, 1)
 			}
@@ -125,15 +125,15 @@ func endReturnsOnlyGood(t *testing.T, w *world) {
 // went.
 func namesForgetWhatIsGone(t *testing.T, w *world) {
 	expired, ended := w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "b"))
-	w.end(t, session.Which{SID: w.run + "b"}, 1)
+	w.end(t, session.Selector{SID: w.run + "b"}, 1)
 	w.wantThere(t, expired)
 	w.pass(idle)
 	good := w.start(t, w.of("ann", "a"))
-	w.end(t, session.Which{Subject: w.run + "ann", SID: w.run + "b"}, 0)
-	w.end(t, session.Which{SID: w.run + "b"}, 0)
+	w.end(t, session.Selector{Subject: w.run + "ann", SID: w.run + "b"}, 0)
+	w.end(t, session.Selector{SID: w.run + "b"}, 0)
 	w.wantThere(t, good)
 	w.wantGone(t, expired, ended)
-	w.end(t, session.Which{SID: w.run + "a"}, 1)
+	w.end(t, session.Selector{SID: w.run + "a"}, 1)
 }
 
 func signInStartsOne(t *testing.T, w *world) {
@@ -149,8 +149,8 @@ func signInStartsOne(t *testing.T, w *world) {
 	}
 	w.wantGone(t, second)
 	w.wantExpires(t, first, session.Peek, idle-time.Minute)
-	w.end(t, session.Which{Subject: w.run + "mallory"}, 0)
-	w.end(t, session.Which{SID: w.run + "a"}, 1)
+	w.end(t, session.Selector{Subject: w.run + "mallory"}, 0)
+	w.end(t, session.Selector{SID: w.run + "a"}, 1)
 	_, err = w.Start(t.Context(), second, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, session.ErrUsed) // its end does not make the sign-in good again
 }
@@ -158,9 +158,9 @@ func signInStartsOne(t *testing.T, w *world) {
 func noticeEndsOnce(t *testing.T, w *world) {
 	w.start(t, w.of("ann", "a"))
 	once := rand.Text()
-	w.end(t, session.Which{Subject: w.run + "ann", Once: once}, 1)
+	w.end(t, session.Selector{Subject: w.run + "ann", Once: once}, 1)
 	again := w.start(t, w.of("ann", "a"))
-	for _, which := range []session.Which{{Subject: w.run + "ann"}, {SID: w.run + "a"}, {Key: again}, {}} {
+	for _, which := range []session.Selector{{Subject: w.run + "ann"}, {SID: w.run + "a"}, {Key: again}, {}} {
 		which.Once = once
 		ended, err := w.End(t.Context(), which)
 		if wantError(t, err, session.ErrUsed); len(ended) != 0 {
@@ -168,22 +168,22 @@ func noticeEndsOnce(t *testing.T, w *world) {
 		}
 	}
 	w.wantThere(t, again)
-	w.end(t, session.Which{Subject: w.run + "ann", Once: rand.Text()}, 1)
+	w.end(t, session.Selector{Subject: w.run + "ann", Once: rand.Text()}, 1)
 	// A notice of which nobody has a session is used all the same.
 	none := rand.Text()
-	w.end(t, session.Which{Subject: w.run + "ann", Once: none}, 0)
-	_, err := w.End(t.Context(), session.Which{Subject: w.run + "ann", Once: none})
+	w.end(t, session.Selector{Subject: w.run + "ann", Once: none}, 0)
+	_, err := w.End(t.Context(), session.Selector{Subject: w.run + "ann", Once: none})
 	wantError(t, err, session.ErrUsed)
 }
 
 func onceIsOneNamespace(t *testing.T, w *world) {
 	notice, signIn := rand.Text(), rand.Text()
-	w.end(t, session.Which{Once: notice}, 0)
+	w.end(t, session.Selector{Once: notice}, 0)
 	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: notice})
 	wantError(t, err, session.ErrUsed)
 	_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: signIn})
 	wantError(t, err, nil)
-	_, err = w.End(t.Context(), session.Which{Subject: w.run + "ann", Once: signIn})
+	_, err = w.End(t.Context(), session.Selector{Subject: w.run + "ann", Once: signIn})
 	wantError(t, err, session.ErrUsed)
 }
 
@@ -193,7 +193,7 @@ func usedIsRemembered(t *testing.T, w *world) {
 		t.Helper()
 		_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: signIn})
 		wantError(t, err, want)
-		_, err = w.End(t.Context(), session.Which{Once: notice})
+		_, err = w.End(t.Context(), session.Selector{Once: notice})
 		wantError(t, err, want)
 	}
 	for range 2 { // is remembered anew when it is used anew
@@ -212,16 +212,16 @@ func usedIsRemembered(t *testing.T, w *world) {
 func noOnceIsNeverUsed(t *testing.T, w *world) {
 	for range 3 {
 		w.start(t, w.of("ann", "a"))
-		w.end(t, session.Which{Subject: w.run + "ann", Once: ""}, 1)
+		w.end(t, session.Selector{Subject: w.run + "ann", Once: ""}, 1)
 	}
 }
 
 func onceIsComparedByteByByte(t *testing.T, w *world) {
 	for _, name := range lookAlikes() {
-		w.end(t, session.Which{Once: w.run + name}, 0)
+		w.end(t, session.Selector{Once: w.run + name}, 0)
 	}
 	for _, name := range lookAlikes() {
-		_, err := w.End(t.Context(), session.Which{Once: w.run + name})
+		_, err := w.End(t.Context(), session.Selector{Once: w.run + name})
 		wantError(t, err, session.ErrUsed)
 	}
 }
@@ -240,7 +240,7 @@ func endedForOneCaller(t *testing.T, w *world) {
 	results := make(chan result, callers)
 	for i := range callers {
 		go func() {
-			ended, err := w.End(t.Context(), []session.Which{{Subject: w.run + "ann"}, {SID: w.run + "a"}}[i%2])
+			ended, err := w.End(t.Context(), []session.Selector{{Subject: w.run + "ann"}, {SID: w.run + "a"}}[i%2])
 			results <- result{len(ended), err}
 		}()
 	}

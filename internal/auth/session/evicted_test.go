@@ -10,26 +10,26 @@ import (
 // What no logout could find any more must not be good: the provider was told
 // that they have ended.
 func TestASessionThatNoLogoutWouldFindIsNone(t *testing.T) {
-	for name, of := range map[string]func(w *world) (index string, s session.Session){
-		"subject, with a sid":    func(w *world) (string, session.Session) { return w.nameOf("subject", w.run+"ann"), w.of("ann", "a") },
-		"subject, without a sid": func(w *world) (string, session.Session) { return w.nameOf("subject", w.run+"ann"), w.of("ann", "") },
-		"sid":                    func(w *world) (string, session.Session) { return w.nameOf("sid", w.run+"a"), w.of("ann", "a") },
+	for name, of := range map[string]func(w *world) (index string, s session.Stored){
+		"subject, with a sid":    func(w *world) (string, session.Stored) { return w.nameOf("subject", w.run+"ann"), w.of("ann", "a") },
+		"subject, without a sid": func(w *world) (string, session.Stored) { return w.nameOf("subject", w.run+"ann"), w.of("ann", "") },
+		"sid":                    func(w *world) (string, session.Stored) { return w.nameOf("sid", w.run+"a"), w.of("ann", "a") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			onServers(t, func(t *testing.T, w *world) {
 				index, s := of(w)
 				key, other := w.start(t, s), w.start(t, w.of("bob", "b"))
 				wantError(t, w.client.Del(t.Context(), index).Err(), nil)
-				for _, effect := range []session.Effect{session.Peek, session.Extend, session.Peek} {
+				for _, effect := range []session.Touch{session.Peek, session.Extend, session.Peek} {
 					_, err := w.Find(t.Context(), key, effect, nil)
 					wantError(t, err, session.ErrNone)
 				}
-				w.end(t, session.Which{Subject: s.Subject}, 0)
-				w.end(t, session.Which{Key: key}, 0)
+				w.end(t, session.Selector{Subject: s.Subject}, 0)
+				w.end(t, session.Selector{Key: key}, 0)
 				next := w.replace(t, s, key, session.Ended{}) // makes the index anew, without what was lost
 				w.wantGone(t, key)
 				w.wantThere(t, next, other)
-				w.end(t, session.Which{Subject: s.Subject}, 1)
+				w.end(t, session.Selector{Subject: s.Subject}, 1)
 				w.wantGone(t, next)
 			})
 		})
@@ -44,7 +44,7 @@ func TestAnIndexThatComesAgainBringsNoSessionBack(t *testing.T) {
 		next := w.start(t, w.of("ann", "a"))
 		w.wantGone(t, key)
 		w.wantThere(t, next)
-		w.end(t, session.Which{SID: w.run + "a"}, 1)
+		w.end(t, session.Selector{SID: w.run + "a"}, 1)
 		w.wantGone(t, key, next)
 	})
 }

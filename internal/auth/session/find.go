@@ -12,9 +12,9 @@ import (
 )
 
 // Find implements Store. It pays the charge before it uses the session.
-func (r *Redis) Find(ctx context.Context, key Key, effect Effect, charge *ratelimit.Charge) (Session, error) {
+func (r *Redis) Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error) {
 	var extend time.Duration
-	if effect == Extend {
+	if touch == Extend {
 		extend = r.config.Limits.Idle
 	}
 	address, terms := charge.Along()
@@ -24,11 +24,11 @@ func (r *Redis) Find(ctx context.Context, key Key, effect Effect, charge *rateli
 		Args: append([]any{now.UnixMilli(), extend.Milliseconds(), r.epochs.name, r.epochs.claim(), r.epochs.fresh, address}, terms...),
 	})
 	if err != nil {
-		return Session{}, failed(err)
+		return Stored{}, failed(err)
 	}
 	found, err := readFound(answer)
 	if err != nil {
-		return Session{}, err
+		return Stored{}, err
 	}
 	r.epochs.learn(found.epoch)
 	found.name = name
@@ -56,23 +56,23 @@ func (r *Redis) Follow(ctx context.Context) error {
 
 // good is the session of what was found, or ErrNone. Redis may hold what somebody
 // else wrote there, or what has ended.
-func (r *Redis) good(f found, key Key, now time.Time) (Session, error) {
+func (r *Redis) good(f found, key Key, now time.Time) (Stored, error) {
 	if f.data == "" || r.forgotten(f.name) {
-		return Session{}, ErrNone
+		return Stored{}, ErrNone
 	}
 	s, err := r.vault.open(f.record, key)
 	if err != nil || s.epoch != r.epochs.latest.Load().name() {
-		return Session{}, ErrNone
+		return Stored{}, ErrNone
 	}
 	ends, err := strconv.ParseInt(f.ends, 10, 64)
 	deadline, errDeadline := strconv.ParseInt(f.deadline, 10, 64)
 	s.Expires = time.UnixMilli(min(ends, deadline))
 	if err != nil || errDeadline != nil || !now.Before(s.Expires) {
-		return Session{}, ErrNone
+		return Stored{}, ErrNone
 	}
 	name := f.name // and nothing else of f is kept
 	s.Over = func() bool { return r.forgotten(name) }
-	return s.Session, nil
+	return s.Stored, nil
 }
 
 // found is what scripts/find.lua returns. Without data there is no session.

@@ -57,14 +57,14 @@ func (w *world) limited(t *testing.T) (*session.Redis, *ratelimit.Limiter, *trip
 }
 
 // limitedUser is of a user that no other test has.
-func (w *world) limitedUser() session.Session {
+func (w *world) limitedUser() session.Stored {
 	s := w.of("ann", "")
 	s.User.ID = w.run + "ann"
 	return s
 }
 
 // startIn starts a session in a store of the world's.
-func (w *world) startIn(t *testing.T, s *session.Redis, of session.Session) session.Key {
+func (w *world) startIn(t *testing.T, s *session.Redis, of session.Stored) session.Key {
 	t.Helper()
 	key, once := newKey(), rand.Text()
 	w.prints.note(slices.Concat([]string{s.SessionName(key)}, s.NamesOf("subject", of.Subject), s.NamesOf("used", once))...)
@@ -81,7 +81,7 @@ func newAddress() string {
 }
 
 // finds is one request from addr.
-func finds(t *testing.T, s session.Store, l *ratelimit.Limiter, addr string, key session.Key) (session.Session, error) {
+func finds(t *testing.T, s session.Store, l *ratelimit.Limiter, addr string, key session.Key) (session.Stored, error) {
 	t.Helper()
 	charge := l.Charge(addr)
 	found, err := s.Find(t.Context(), key, session.Extend, &charge)

@@ -12,22 +12,22 @@ import (
 // or not there was anything to end.
 func logoutPreventsSignInsUnderWay(t *testing.T, w *world) {
 	for name, c := range map[string]struct {
-		which        session.Which
+		which        session.Selector
 		subject, sid string
 		refused      bool
 	}{
-		"the subject":                           {session.Which{Subject: "ann"}, "ann", "a", true},
-		"the subject, of a session with no sid": {session.Which{Subject: "ann"}, "ann", "", true},
-		"another subject":                       {session.Which{Subject: "bob"}, "ann", "a", false},
-		"the sid":                               {session.Which{SID: "a"}, "ann", "a", true},
-		"another sid":                           {session.Which{SID: "b"}, "ann", "a", false},
-		"the sid, of a session with none":       {session.Which{SID: "a"}, "ann", "", false},
-		"both":                                  {session.Which{Subject: "ann", SID: "a"}, "ann", "a", true},
-		"both, of a session with no sid":        {session.Which{Subject: "ann", SID: "a"}, "ann", "", true},
-		"the subject with another sid":          {session.Which{Subject: "ann", SID: "b"}, "ann", "a", false},
-		"the sid with another subject":          {session.Which{Subject: "bob", SID: "a"}, "ann", "a", false},
-		"a subject that is named as the sid":    {session.Which{Subject: "a"}, "ann", "a", false},
-		"nobody":                                {session.Which{}, "ann", "a", false},
+		"the subject":                           {session.Selector{Subject: "ann"}, "ann", "a", true},
+		"the subject, of a session with no sid": {session.Selector{Subject: "ann"}, "ann", "", true},
+		"another subject":                       {session.Selector{Subject: "bob"}, "ann", "a", false},
+		"the sid":                               {session.Selector{SID: "a"}, "ann", "a", true},
+		"another sid":                           {session.Selector{SID: "b"}, "ann", "a", false},
+		"the sid, of a session with none":       {session.Selector{SID: "a"}, "ann", "", false},
+		"both":                                  {session.Selector{Subject: "ann", SID: "a"}, "ann", "a", true},
+		"both, of a session with no sid":        {session.Selector{Subject: "ann", SID: "a"}, "ann", "", true},
+		"the subject with another sid":          {session.Selector{Subject: "ann", SID: "b"}, "ann", "a", false},
+		"the sid with another subject":          {session.Selector{Subject: "bob", SID: "a"}, "ann", "a", false},
+		"a subject that is named as the sid":    {session.Selector{Subject: "a"}, "ann", "a", false},
+		"nobody":                                {session.Selector{}, "ann", "a", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.run = rand.Text()
@@ -60,7 +60,7 @@ func logoutPreventsSignInsUnderWay(t *testing.T, w *world) {
 func logoutIsRemembered(t *testing.T, w *world) {
 	began := w.Now()
 	w.pass(time.Second)
-	w.end(t, session.Which{Subject: w.run + "ann"}, 0)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 0)
 	try := func(want error) {
 		t.Helper()
 		_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: began, Once: rand.Text()})
@@ -70,17 +70,17 @@ func logoutIsRemembered(t *testing.T, w *world) {
 	try(session.ErrLoggedOut)
 	w.pass(w.grain)
 	w.pass(time.Minute) // memory is tidied up once a minute
-	w.end(t, session.Which{}, 0)
+	w.end(t, session.Selector{}, 0)
 	try(nil)
 }
 
 // A notice that was used before ends nothing, and prevents nothing.
 func usedNoticePreventsNothing(t *testing.T, w *world) {
 	once := rand.Text()
-	w.end(t, session.Which{Once: once}, 0)
+	w.end(t, session.Selector{Once: once}, 0)
 	began := w.Now()
 	w.pass(time.Second)
-	_, err := w.End(t.Context(), session.Which{Subject: w.run + "ann", Once: once})
+	_, err := w.End(t.Context(), session.Selector{Subject: w.run + "ann", Once: once})
 	wantError(t, err, session.ErrUsed)
 	_, err = w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Began: began})
 	wantError(t, err, nil)
@@ -89,9 +89,9 @@ func usedNoticePreventsNothing(t *testing.T, w *world) {
 // Whoever holds a session that was found learns that it ended meanwhile.
 func foundSessionKnowsItsEnd(t *testing.T, w *world) {
 	ways := map[string]func(key session.Key){
-		"by its key":     func(key session.Key) { w.end(t, session.Which{Key: key}, 1) },
-		"by its subject": func(session.Key) { w.end(t, session.Which{Subject: w.run + "ann"}, 1) },
-		"by its sid":     func(session.Key) { w.end(t, session.Which{SID: w.run + "a"}, 1) },
+		"by its key":     func(key session.Key) { w.end(t, session.Selector{Key: key}, 1) },
+		"by its subject": func(session.Key) { w.end(t, session.Selector{Subject: w.run + "ann"}, 1) },
+		"by its sid":     func(session.Key) { w.end(t, session.Selector{SID: w.run + "a"}, 1) },
 		"by another sign-in of the browser": func(key session.Key) {
 			w.replace(t, w.of("bob", ""), key, session.Ended{Replaced: 1})
 		},

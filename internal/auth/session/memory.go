@@ -75,7 +75,7 @@ func NewMemory(limits Limits) *Memory {
 
 // Start implements Store. When 12 MiB are in use, new sessions have to wait for
 // old ones to end: whoever can sign in must not end those of others.
-func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended, error) {
+func (m *Memory) Start(_ context.Context, key Key, s Stored, by SignIn) (Ended, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
@@ -84,7 +84,7 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended,
 	if m.loggedOut(s, by.Began) {
 		return Ended{}, ErrLoggedOut
 	}
-	replaced := m.find(Which{Key: by.Replaces}, now)
+	replaced := m.find(Selector{Key: by.Replaces}, now)
 	room := maxMemory - m.bytes
 	for _, old := range replaced {
 		room += m.sessions[old].bytes()
@@ -113,7 +113,7 @@ func (m *Memory) Start(_ context.Context, key Key, s Session, by SignIn) (Ended,
 }
 
 // made is a session as it is kept.
-func (m *Memory) made(s Session, now time.Time) *kept {
+func (m *Memory) made(s Stored, now time.Time) *kept {
 	deadline := now.Add(m.limits.Lifetime)
 	return &kept{
 		subject: s.Subject, sid: s.SID, user: s.User, idToken: s.IDToken,
@@ -122,8 +122,8 @@ func (m *Memory) made(s Session, now time.Time) *kept {
 }
 
 // session is what was kept.
-func (k *kept) session() Session {
-	return Session{User: k.user, Subject: k.subject, SID: k.sid, IDToken: k.idToken, Expires: k.expires}
+func (k *kept) session() Stored {
+	return Stored{User: k.user, Subject: k.subject, SID: k.sid, IDToken: k.idToken, Expires: k.expires}
 }
 
 func (m *Memory) keep(key Key, k *kept) {
@@ -136,10 +136,10 @@ func (m *Memory) keep(key Key, k *kept) {
 }
 
 // Find implements Store.
-func (m *Memory) Find(_ context.Context, key Key, effect Effect, _ *ratelimit.Charge) (Session, error) {
-	found, ok := m.look(key, effect)
+func (m *Memory) Find(_ context.Context, key Key, touch Touch, _ *ratelimit.Charge) (Stored, error) {
+	found, ok := m.look(key, touch)
 	if !ok {
-		return Session{}, ErrNone
+		return Stored{}, ErrNone
 	}
 	s := found.session()
 	s.Over = func() bool { _, there := m.look(key, Peek); return !there }
@@ -147,7 +147,7 @@ func (m *Memory) Find(_ context.Context, key Key, effect Effect, _ *ratelimit.Ch
 }
 
 // look returns a session as it is now, after the effect.
-func (m *Memory) look(key Key, effect Effect) (kept, bool) {
+func (m *Memory) look(key Key, touch Touch) (kept, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
@@ -155,7 +155,7 @@ func (m *Memory) look(key Key, effect Effect) (kept, bool) {
 	if !ok || !now.Before(k.expires) {
 		return kept{}, false
 	}
-	if effect == Extend {
+	if touch == Extend {
 		k.expires = earlier(now.Add(m.limits.Idle), k.deadline)
 	}
 	return *k, true
@@ -163,37 +163,37 @@ func (m *Memory) look(key Key, effect Effect) (kept, bool) {
 
 // End implements Store. A notice of which there is no room to remember that it
 // was used ends its sessions all the same.
-func (m *Memory) End(_ context.Context, which Which) ([]Session, error) {
+func (m *Memory) End(_ context.Context, sel Selector) ([]Stored, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	m.sweep(now)
-	if !m.use(which.Once, now) {
+	if !m.use(sel.Once, now) {
 		return nil, ErrUsed
 	}
-	m.noteLogout(which, now)
-	var ended []Session
-	for _, key := range m.find(which, now) {
+	m.noteLogout(sel, now)
+	var ended []Stored
+	for _, key := range m.find(sel, now) {
 		ended = append(ended, m.end(key).session())
 	}
 	return ended, nil
 }
 
 // find returns the keys of the sessions to end.
-func (m *Memory) find(which Which, now time.Time) []Key {
+func (m *Memory) find(sel Selector, now time.Time) []Key {
 	switch {
-	case which.Subject != "":
+	case sel.Subject != "":
 		var found []Key
-		for _, key := range m.live(m.bySubject[which.Subject], now) {
-			if sid := m.sessions[key].sid; which.SID == "" || sid == "" || sid == which.SID {
+		for _, key := range m.live(m.bySubject[sel.Subject], now) {
+			if sid := m.sessions[key].sid; sel.SID == "" || sid == "" || sid == sel.SID {
 				found = append(found, key)
 			}
 		}
 		return found
-	case which.SID != "":
-		return m.live(m.bySID[which.SID], now)
-	case m.sessions[which.Key] != nil:
-		return m.live([]Key{which.Key}, now)
+	case sel.SID != "":
+		return m.live(m.bySID[sel.SID], now)
+	case m.sessions[sel.Key] != nil:
+		return m.live([]Key{sel.Key}, now)
 	}
 	return nil
 }
@@ -251,15 +251,15 @@ func (m *Memory) use(once string, now time.Time) bool {
 func logout(parts ...string) digest { return sha256.Sum256(joined(parts...)) }
 
 // noteLogout remembers a logout by its subject or SID for sign-ins under way.
-func (m *Memory) noteLogout(which Which, now time.Time) {
+func (m *Memory) noteLogout(sel Selector, now time.Time) {
 	var names []digest
 	switch {
-	case which.Subject != "" && which.SID != "":
-		names = []digest{logout(which.Subject, which.SID), logout(which.Subject, "")}
-	case which.Subject != "":
-		names = []digest{logout(which.Subject)}
-	case which.SID != "":
-		names = []digest{logout("", "", which.SID)}
+	case sel.Subject != "" && sel.SID != "":
+		names = []digest{logout(sel.Subject, sel.SID), logout(sel.Subject, "")}
+	case sel.Subject != "":
+		names = []digest{logout(sel.Subject)}
+	case sel.SID != "":
+		names = []digest{logout("", "", sel.SID)}
 	}
 	for _, name := range names {
 		if _, known := m.logouts[name]; !known && len(m.logouts) >= maxLogouts {
@@ -272,7 +272,7 @@ func (m *Memory) noteLogout(which Which, now time.Time) {
 
 // loggedOut reports whether a logout would have ended a session since its sign-in
 // began.
-func (m *Memory) loggedOut(s Session, began time.Time) bool {
+func (m *Memory) loggedOut(s Stored, began time.Time) bool {
 	names := []digest{logout(s.Subject), logout(s.Subject, s.SID)}
 	if s.SID != "" {
 		names = append(names, logout("", "", s.SID))

@@ -67,7 +67,7 @@ func nested() map[string]any {
 func TestMemoryIsBoundedInBytes(t *testing.T) {
 	for name, fill := range map[string]func(t *testing.T, w *world) error{
 		"small sessions": func(t *testing.T, w *world) error {
-			_, err := w.Start(t.Context(), newKey(), session.Session{User: clienttoken.User{ID: "a"}, Subject: rand.Text()}, session.SignIn{Began: w.Now()})
+			_, err := w.Start(t.Context(), newKey(), session.Stored{User: clienttoken.User{ID: "a"}, Subject: rand.Text()}, session.SignIn{Began: w.Now()})
 			return err
 		},
 		"usual sessions": func(t *testing.T, w *world) error {
@@ -88,11 +88,11 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 			if _, err := w.Start(t.Context(), key, w.of("ann", ""), session.SignIn{Began: w.Now(), Once: rand.Text()}); err != nil {
 				return err
 			}
-			w.end(t, session.Which{Key: key}, 1)
+			w.end(t, session.Selector{Key: key}, 1)
 			return nil
 		},
 		"logouts and sessions": func(t *testing.T, w *world) error {
-			w.end(t, session.Which{Subject: rand.Text(), SID: rand.Text(), Once: rand.Text()}, 0)
+			w.end(t, session.Selector{Subject: rand.Text(), SID: rand.Text(), Once: rand.Text()}, 0)
 			_, err := w.Start(t.Context(), newKey(), w.of(rand.Text(), ""), session.SignIn{Began: w.Now().Add(time.Hour), Once: rand.Text()})
 			return err
 		},
@@ -120,9 +120,9 @@ func TestALogoutInACrowdStillPreventsSessions(t *testing.T) {
 	began := w.Now()
 	w.move(time.Second)
 	for range 5000 {
-		w.end(t, session.Which{Subject: rand.Text()}, 0)
+		w.end(t, session.Selector{Subject: rand.Text()}, 0)
 	}
-	w.end(t, session.Which{Subject: w.run + "ann"}, 0)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 0)
 	_, err := w.Start(t.Context(), newKey(), w.of("ann", ""), session.SignIn{Began: began})
 	wantError(t, err, session.ErrLoggedOut)
 	w.start(t, w.of("ann", ""))
@@ -133,7 +133,7 @@ func TestSessionsThatEndMakeRoomInMemory(t *testing.T) {
 	keys := crowd(t, w)
 	w.pass(15 * time.Minute)
 	wantFull(t, w) // what was used is forgotten, but the sessions are there
-	w.end(t, session.Which{Key: keys[7]}, 1)
+	w.end(t, session.Selector{Key: keys[7]}, 1)
 	w.start(t, w.of("one more", ""))
 	w.pass(15 * time.Minute)
 	for range 100 {
@@ -151,7 +151,7 @@ func TestWhatWasUsedIsBoundedInMemoryAndForgotten(t *testing.T) {
 		if _, err := w.Start(t.Context(), key, w.of("ann", ""), session.SignIn{Began: w.Now(), Once: rand.Text()}); err != nil {
 			break
 		}
-		w.end(t, session.Which{Key: key}, 1)
+		w.end(t, session.Selector{Key: key}, 1)
 		if n > 200_000 {
 			t.Fatal("it is never full")
 		}
@@ -169,7 +169,7 @@ func TestWhoIsRefusedByFullMemoryMayTryAgainWithTheSameSignIn(t *testing.T) {
 	once, next := rand.Text(), w.of(rand.Text(), rand.Text())
 	_, err := w.Start(t.Context(), newKey(), next, session.SignIn{Began: w.Now(), Once: once})
 	wantFailure(t, err)
-	w.end(t, session.Which{Key: keys[0]}, 1)
+	w.end(t, session.Selector{Key: keys[0]}, 1)
 	_, err = w.Start(t.Context(), newKey(), next, session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, nil)
 }
@@ -186,6 +186,6 @@ func TestFullMemoryHasRoomForASessionThatReplacesAnother(t *testing.T) {
 func TestFullMemoryStillEndsSessions(t *testing.T) {
 	w := newMemory(t)
 	keys := crowd(t, w)
-	w.end(t, session.Which{Key: keys[1], Once: rand.Text()}, 1)
+	w.end(t, session.Selector{Key: keys[1], Once: rand.Text()}, 1)
 	w.wantGone(t, keys[1])
 }

@@ -26,22 +26,22 @@ func Observe(s Store, r prometheus.Registerer) *Observed {
 }
 
 // Start implements Store.
-func (o *Observed) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error) {
+func (o *Observed) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error) {
 	ended, err := o.store.Start(ctx, key, s, by)
 	o.count("start", err)
 	return ended, err
 }
 
 // Find implements Store.
-func (o *Observed) Find(ctx context.Context, key Key, effect Effect, charge *ratelimit.Charge) (Session, error) {
-	s, err := o.store.Find(ctx, key, effect, charge)
+func (o *Observed) Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error) {
+	s, err := o.store.Find(ctx, key, touch, charge)
 	o.count("find", err)
 	return s, err
 }
 
 // End implements Store.
-func (o *Observed) End(ctx context.Context, which Which) ([]Session, error) {
-	ended, err := o.store.End(ctx, which)
+func (o *Observed) End(ctx context.Context, sel Selector) ([]Stored, error) {
+	ended, err := o.store.End(ctx, sel)
 	o.count("end", err)
 	return ended, err
 }

@@ -17,25 +17,25 @@ import (
 
 // scripted is a store that answers as it is told.
 type scripted struct {
-	session session.Session
+	session session.Stored
 	err     error
 }
 
-func (s *scripted) Start(context.Context, session.Key, session.Session, session.SignIn) (session.Ended, error) {
+func (s *scripted) Start(context.Context, session.Key, session.Stored, session.SignIn) (session.Ended, error) {
 	return session.Ended{Displaced: 7}, s.err
 }
 
-func (s *scripted) Find(context.Context, session.Key, session.Effect, *ratelimit.Charge) (session.Session, error) {
+func (s *scripted) Find(context.Context, session.Key, session.Touch, *ratelimit.Charge) (session.Stored, error) {
 	return s.session, s.err
 }
 
-func (s *scripted) End(context.Context, session.Which) ([]session.Session, error) {
-	return []session.Session{s.session}, s.err
+func (s *scripted) End(context.Context, session.Selector) ([]session.Stored, error) {
+	return []session.Stored{s.session}, s.err
 }
 
 func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	store := &scripted{session: session.Session{Subject: "ann"}}
+	store := &scripted{session: session.Stored{Subject: "ann"}}
 	o := session.Observe(store, registry)
 	n := 0
 	var want strings.Builder
@@ -60,7 +60,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 		store.err = c.err
 		n++
 		for range n {
-			ended, err := o.Start(t.Context(), session.Key{}, session.Session{}, session.SignIn{Once: "once"})
+			ended, err := o.Start(t.Context(), session.Key{}, session.Stored{}, session.SignIn{Once: "once"})
 			wantPassed(t, ended.Displaced, 7, err, c.err)
 		}
 		for range 10 * n {
@@ -68,7 +68,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 			wantPassed(t, s.Subject, "ann", err, c.err)
 		}
 		for range 100 * n {
-			ended, err := o.End(t.Context(), session.Which{})
+			ended, err := o.End(t.Context(), session.Selector{})
 			wantPassed(t, ended[0].Subject, "ann", err, c.err)
 		}
 	}

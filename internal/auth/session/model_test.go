@@ -65,7 +65,7 @@ type model struct {
 
 type modeled struct {
 	key            session.Key
-	session        session.Session
+	session        session.Stored
 	idle, deadline time.Time
 	ended          bool
 }
@@ -90,13 +90,13 @@ func (m *model) once(t *rapid.T) (string, bool) {
 	return once, true
 }
 
-func (m *model) draw(t *rapid.T) session.Session {
+func (m *model) draw(t *rapid.T) session.Stored {
 	return m.w.of(rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "subject"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "SID"))
 }
 
 // start signs somebody in, in the place of the session that they have, which is
 // nil for none.
-func (m *model) start(t *rapid.T, s session.Session, replaces *modeled) {
+func (m *model) start(t *rapid.T, s session.Stored, replaces *modeled) {
 	m.pass(ms) // no two are of the same age
 	key := newKey()
 	want := session.Ended{}
@@ -171,7 +171,7 @@ func (m *model) Extend(t *rapid.T) {
 
 // End ends what it may.
 func (m *model) End(t *rapid.T) {
-	which := session.Which{}
+	which := session.Selector{}
 	if len(m.sessions) > 0 && rapid.Bool().Draw(t, "key") {
 		which.Key = rapid.SampledFrom(m.sessions).Draw(t, "session").key
 	} else {
@@ -203,7 +203,7 @@ func (m *model) End(t *rapid.T) {
 	}
 }
 
-func means(which session.Which, s *modeled) bool {
+func means(which session.Selector, s *modeled) bool {
 	switch {
 	case which.Subject != "" && which.SID != "":
 		return s.session.Subject == which.Subject && (s.session.SID == which.SID || s.session.SID == "")

@@ -29,7 +29,7 @@ func subjectsAreToldApart(t *testing.T, w *world) {
 		keys[name] = w.start(t, w.of(name, ""))
 	}
 	for _, name := range lookAlikes() {
-		ended := w.end(t, session.Which{Subject: w.run + name}, 1)
+		ended := w.end(t, session.Selector{Subject: w.run + name}, 1)
 		if ended[0].Subject != w.run+name {
 			t.Fatalf("ended a session of %.20q as one of %.20q", ended[0].Subject, w.run+name)
 		}
@@ -45,7 +45,7 @@ func sidsAreToldApart(t *testing.T, w *world) {
 		keys[name] = w.start(t, s)
 	}
 	for i, name := range lookAlikes() {
-		which := session.Which{SID: w.run + name}
+		which := session.Selector{SID: w.run + name}
 		if i%3 == 0 {
 			which.Subject = w.run + []string{"ann", "bob"}[i%2]
 		}
@@ -59,10 +59,10 @@ func sidsAreToldApart(t *testing.T, w *world) {
 
 func subjectsAreNoSIDs(t *testing.T, w *world) {
 	ann, bob := w.start(t, w.of("ann", "bob")), w.start(t, w.of("bob", "ann"))
-	w.end(t, session.Which{Subject: w.run + "ann"}, 1)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 1)
 	w.wantThere(t, bob)
-	w.end(t, session.Which{SID: w.run + "bob"}, 0)
-	w.end(t, session.Which{SID: w.run + "ann"}, 1)
+	w.end(t, session.Selector{SID: w.run + "bob"}, 0)
+	w.end(t, session.Selector{SID: w.run + "ann"}, 1)
 	w.wantGone(t, ann, bob)
 }
 
@@ -97,22 +97,22 @@ func the33rdEndsTheOldest(t *testing.T, w *world) {
 		w.wantGone(t, keys[:i+1]...)
 		w.wantThere(t, keys[i+1:]...)
 	}
-	w.end(t, session.Which{SID: w.run + "a"}, 32-5) // the displaced are not known by it either
-	w.end(t, session.Which{Subject: w.run + "ann"}, 5)
+	w.end(t, session.Selector{SID: w.run + "a"}, 32-5) // the displaced are not known by it either
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 5)
 }
 
 // goneDoesNotCount: neither what was ended nor what has expired, also when that
 // is not the oldest.
 func goneDoesNotCount(t *testing.T, w *world) {
 	keys := w.fill(t, "ann")
-	w.end(t, session.Which{Key: keys[20]}, 1)
+	w.end(t, session.Selector{Key: keys[20]}, 1)
 	keys[20] = w.displace(t, "ann", 0)
 	w.pass(idle - 33*time.Second) // the first would expire in a second
 	for _, key := range keys[:16] {
 		w.wantExpires(t, key, session.Extend, idle)
 	}
-	w.end(t, session.Which{}, 0) // tidies up in memory, for the next minute
-	w.pass(34 * time.Second)     // all others have expired
+	w.end(t, session.Selector{}, 0) // tidies up in memory, for the next minute
+	w.pass(34 * time.Second)        // all others have expired
 	w.wantGone(t, keys[16:]...)
 	for range 16 {
 		w.displace(t, "ann", 0)
@@ -145,7 +145,7 @@ func boundIsPerSubject(t *testing.T, w *world) {
 
 func refusedDisplacesNobody(t *testing.T, w *world) {
 	once := rand.Text()
-	w.end(t, session.Which{Once: once}, 0)
+	w.end(t, session.Selector{Once: once}, 0)
 	keys := w.fill(t, "ann")
 	_, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, session.ErrUsed)

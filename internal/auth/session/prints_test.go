@@ -60,7 +60,7 @@ func (p *prints) wipe(client *redis.Client) {
 	clear(p.names)
 }
 
-func (p *prints) Start(ctx context.Context, key session.Key, s session.Session, by session.SignIn) (session.Ended, error) {
+func (p *prints) Start(ctx context.Context, key session.Key, s session.Stored, by session.SignIn) (session.Ended, error) {
 	p.note(p.redis.SessionName(key))
 	p.note(p.redis.NamesOf("subject", s.Subject)...)
 	p.note(p.redis.NamesOf("sid", s.SID)...)
@@ -68,7 +68,7 @@ func (p *prints) Start(ctx context.Context, key session.Key, s session.Session, 
 	return p.Store.Start(ctx, key, s, by)
 }
 
-func (p *prints) End(ctx context.Context, which session.Which) ([]session.Session, error) {
+func (p *prints) End(ctx context.Context, which session.Selector) ([]session.Stored, error) {
 	p.note(p.redis.NamesOf("used", which.Once)...)
 	for _, of := range [][]string{{which.Subject}, {which.Subject, which.SID}, {which.Subject, ""}, {"", "", which.SID}} {
 		p.note(p.redis.NamesOf("logout", of...)...)

@@ -149,8 +149,8 @@ type race struct {
 // round is the life of one session.
 type round struct {
 	key    session.Key
-	which  session.Which // ends it
-	endAt  int64         // how many requests begin before that
+	which  session.Selector // ends it
+	endAt  int64            // how many requests begin before that
 	begun  atomic.Int64
 	end    chan struct{} // closed when so many have begun
 	ending atomic.Bool   // End has begun
@@ -234,7 +234,7 @@ func (r *race) start(t *testing.T, i int) *round {
 	key := r.w.start(t, s)
 	return &round{
 		key:   key,
-		which: []session.Which{{Key: key}, {Subject: s.Subject}, {SID: s.SID}, {Subject: s.Subject, SID: s.SID}}[i%4],
+		which: []session.Selector{{Key: key}, {Subject: s.Subject}, {SID: s.SID}, {Subject: s.Subject, SID: s.SID}}[i%4],
 		endAt: int64(1 + i*7%(raceRequests/r.sessions)),
 		end:   make(chan struct{}),
 	}

@@ -110,7 +110,7 @@ const (
 const maxEpochs = 3
 
 // Start implements Store.
-func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error) {
+func (r *Redis) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error) {
 	call := rand.Text()
 	for range maxEpochs {
 		answer, err := r.tryStart(ctx, key, s, by, call)
@@ -133,7 +133,7 @@ func (r *Redis) Start(ctx context.Context, key Key, s Session, by SignIn) (Ended
 }
 
 // tryStart starts a session in the epoch that is known.
-func (r *Redis) tryStart(ctx context.Context, key Key, s Session, by SignIn, call string) (answer, error) {
+func (r *Redis) tryStart(ctx context.Context, key Key, s Stored, by SignIn, call string) (answer, error) {
 	now, current := r.config.Limits.Now(), r.epochs.latest.Load()
 	used, subjects, sids := r.once(by.Once), r.vault.names("subject", s.Subject), r.sids(s.SID)
 	rec := record{
@@ -190,7 +190,7 @@ func (r *Redis) sids(sid string) []string {
 }
 
 // logoutsOf are the names of the logouts that would have ended a session.
-func (r *Redis) logoutsOf(s Session) []string {
+func (r *Redis) logoutsOf(s Stored) []string {
 	names := append(r.vault.names("logout", s.Subject), r.vault.names("logout", s.Subject, s.SID)...)
 	if s.SID != "" {
 		names = append(names, r.vault.names("logout", "", "", s.SID)...)
@@ -199,14 +199,14 @@ func (r *Redis) logoutsOf(s Session) []string {
 }
 
 // logoutsBy are the names under which a logout is remembered.
-func (r *Redis) logoutsBy(which Which) []string {
+func (r *Redis) logoutsBy(sel Selector) []string {
 	switch {
-	case which.Subject != "" && which.SID != "":
-		return []string{r.vault.names("logout", which.Subject, which.SID)[0], r.vault.names("logout", which.Subject, "")[0]}
-	case which.Subject != "":
-		return r.vault.names("logout", which.Subject)[:1]
-	case which.SID != "":
-		return r.vault.names("logout", "", "", which.SID)[:1]
+	case sel.Subject != "" && sel.SID != "":
+		return []string{r.vault.names("logout", sel.Subject, sel.SID)[0], r.vault.names("logout", sel.Subject, "")[0]}
+	case sel.Subject != "":
+		return r.vault.names("logout", sel.Subject)[:1]
+	case sel.SID != "":
+		return r.vault.names("logout", "", "", sel.SID)[:1]
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestRedisForgetsEverythingInTime(t *testing.T) {
 		w.wantKept(t, subject, lifetime)
 		w.wantKept(t, sid, lifetime)
 		w.wantKept(t, w.nameOf("used", once), remembered)
-		w.end(t, session.Which{Once: notice}, 0)
+		w.end(t, session.Selector{Once: notice}, 0)
 		w.wantKept(t, w.nameOf("used", notice), remembered)
 
 		w.pass(10 * time.Minute)
@@ -74,9 +74,9 @@ func (w *world) started() time.Time { return newClock().now }
 
 func TestNothingIsLeftInRedisOfWhatHasEnded(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
-		for _, which := range []session.Which{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
+		for _, which := range []session.Selector{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
 			key := w.start(t, w.of("ann", "a"))
-			if which == (session.Which{}) {
+			if which == (session.Selector{}) {
 				which.Key = key
 			}
 			w.end(t, which, 1)
@@ -99,7 +99,7 @@ func TestNothingIsLeftInRedisOfWhatHasExpired(t *testing.T) {
 		t.Errorf("%d sessions are known of the subject", n)
 	}
 	w.start(t, w.of("bob", "a"))
-	w.end(t, session.Which{SID: w.run + "none"}, 0)
+	w.end(t, session.Selector{SID: w.run + "none"}, 0)
 	w.pass(lifetime)
 	if keys := w.mini.Keys(); len(keys) != 1 || keys[0] != w.prints.redis.EpochName() {
 		t.Errorf("there are still %q", keys)
@@ -108,7 +108,7 @@ func TestNothingIsLeftInRedisOfWhatHasExpired(t *testing.T) {
 	// By the callers' clocks alone.
 	key := w.start(t, w.of("ann", "a"))
 	w.move(idle)
-	w.end(t, session.Which{SID: w.run + "a"}, 0)
+	w.end(t, session.Selector{SID: w.run + "a"}, 0)
 	w.wantForgotten(t, w.sessionName(key))
 	w.wantForgotten(t, w.nameOf("sid", w.run+"a"))
 	w.wantForgotten(t, w.nameOf("subject", w.run+"ann"))
@@ -125,7 +125,7 @@ func TestAnIndexIsKeptUntilTheLastOfItsSessionsEnds(t *testing.T) {
 		w.wantKept(t, w.nameOf("sid", w.run+"a"), lifetime)
 		w.pass(20 * time.Minute)
 		w.wantThere(t, old)
-		w.end(t, session.Which{Subject: w.run + "ann"}, 1)
+		w.end(t, session.Selector{Subject: w.run + "ann"}, 1)
 		w.wantGone(t, old)
 	})
 }
@@ -142,7 +142,7 @@ func TestRedisHoldsNothingAboutUsersInTheClear(t *testing.T) {
 	_, err := w.Start(t.Context(), key, s, session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, nil)
 	w.wantExpires(t, key, session.Extend, idle)
-	w.end(t, session.Which{SID: w.run + "none", Once: notice}, 0)
+	w.end(t, session.Selector{SID: w.run + "none", Once: notice}, 0)
 	dump := w.mini.Dump()
 	if !strings.Contains(dump, "dropgate:session:") || len(w.mini.Keys()) != 7 {
 		t.Fatalf("that is not all of the store:\n%s", dump)
@@ -204,12 +204,12 @@ func TestGarbageInRedisSignsNobodyIn(t *testing.T) {
 			"no limit":               {"idle", ends, "deadline", ends, "data", "hunter2", "limit", "dropgate:session:"},
 		} {
 			key := w.garbage(t, fields)
-			for _, effect := range []session.Effect{session.Peek, session.Extend} {
+			for _, effect := range []session.Touch{session.Peek, session.Extend} {
 				if s, err := w.Find(t.Context(), key, effect, nil); !errors.Is(err, session.ErrNone) || s.User.ID != "" {
 					t.Errorf("%s: %q, %v", name, s.User.ID, err)
 				}
 			}
-			w.end(t, session.Which{Key: key}, 0)
+			w.end(t, session.Selector{Key: key}, 0)
 			w.wantForgotten(t, w.sessionName(key))
 		}
 		for _, kind := range []string{"subject", "sid"} {
@@ -219,9 +219,9 @@ func TestGarbageInRedisSignsNobodyIn(t *testing.T) {
 			_, err := w.Start(t.Context(), newKey(), w.of("subject", "sid"), session.SignIn{Began: w.Now(), Once: rand.Text()})
 			wantFailure(t, err, "hunter2")
 		}
-		_, err := w.End(t.Context(), session.Which{Subject: w.run + "subject"})
+		_, err := w.End(t.Context(), session.Selector{Subject: w.run + "subject"})
 		wantFailure(t, err, "hunter2")
-		_, err = w.End(t.Context(), session.Which{SID: w.run + "sid"})
+		_, err = w.End(t.Context(), session.Selector{SID: w.run + "sid"})
 		wantFailure(t, err, "hunter2")
 	})
 }

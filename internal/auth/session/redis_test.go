@@ -34,10 +34,10 @@ func TestAnotherReplicaHasTheSameSessions(t *testing.T) {
 		ann, bob, once := w.start(t, w.of("ann", "a")), w.start(t, w.of("bob", "b")), rand.Text()
 		w.reopen(w.limits())
 		w.wantExpires(t, ann, session.Extend, idle)
-		w.end(t, session.Which{Subject: w.run + "ann", Once: once}, 1)
+		w.end(t, session.Selector{Subject: w.run + "ann", Once: once}, 1)
 		w.reopen(w.limits())
 		w.wantGone(t, ann)
-		_, err := w.End(t.Context(), session.Which{Subject: w.run + "bob", Once: once})
+		_, err := w.End(t.Context(), session.Selector{Subject: w.run + "bob", Once: once})
 		wantError(t, err, session.ErrUsed)
 		w.wantThere(t, bob)
 	})
@@ -47,13 +47,13 @@ func TestAnotherReplicaHasTheSameSessions(t *testing.T) {
 func wantOutage(t *testing.T, s session.Store, secrets ...string) {
 	t.Helper()
 	ctx := t.Context()
-	started, err := s.Start(ctx, newKey(), session.Session{Subject: "ann"}, session.SignIn{Once: rand.Text()})
+	started, err := s.Start(ctx, newKey(), session.Stored{Subject: "ann"}, session.SignIn{Once: rand.Text()})
 	if failure := failureOf(t, err, secrets...); started != (session.Ended{}) || failure.RetryAfter != 5*time.Second {
 		t.Fatalf("ended %v, RetryAfter %v", started, failure.RetryAfter)
 	}
 	_, err = s.Find(ctx, newKey(), session.Extend, nil)
 	wantFailure(t, err, secrets...)
-	ended, err := s.End(ctx, session.Which{Subject: "ann"})
+	ended, err := s.End(ctx, session.Selector{Subject: "ann"})
 	if wantFailure(t, err, secrets...); len(ended) != 0 {
 		t.Fatalf("ended %d", len(ended))
 	}
@@ -172,7 +172,7 @@ func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
 		wantError(t, w.mini.Restart(), nil)
 		w.wantThere(t, key, key, key)
 	}
-	w.end(t, session.Which{Key: key}, 1)
+	w.end(t, session.Selector{Key: key}, 1)
 }
 
 // wantCanceled checks that err is the caller's own doing, and no outage.
@@ -191,7 +191,7 @@ func TestACanceledCallChangesNothing(t *testing.T) {
 		cancel()
 		_, err := w.Find(ctx, key, session.Extend, nil)
 		wantCanceled(t, err)
-		for _, which := range []session.Which{{Key: key}, {Subject: w.run + "ann", Once: once}, {SID: w.run + "a"}} {
+		for _, which := range []session.Selector{{Key: key}, {Subject: w.run + "ann", Once: once}, {SID: w.run + "a"}} {
 			_, err = w.End(ctx, which)
 			wantCanceled(t, err)
 		}
@@ -199,7 +199,7 @@ func TestACanceledCallChangesNothing(t *testing.T) {
 		wantCanceled(t, err)
 		w.wantThere(t, key)
 		w.wantGone(t, other)
-		w.end(t, session.Which{Subject: w.run + "ann", Once: once}, 1) // is not used
+		w.end(t, session.Selector{Subject: w.run + "ann", Once: once}, 1) // is not used
 	})
 }
 
@@ -213,7 +213,7 @@ func TestForgottenScriptsAreSentAgain(t *testing.T) {
 			flush()
 			w.wantExpires(t, key, session.Extend, idle)
 			flush()
-			w.end(t, session.Which{Key: key, Once: rand.Text()}, 1)
+			w.end(t, session.Selector{Key: key, Once: rand.Text()}, 1)
 			w.wantGone(t, key)
 		}
 	})
@@ -227,7 +227,7 @@ func TestALostAnswerIsNotASecondUse(t *testing.T) {
 		options := *w.client.Options()
 		w.prints.open(w.replica(t, fmt.Sprintf("redis://%s/%d", p.Addr(), options.DB), w.limits()))
 		keys := w.fill(t, "ann")
-		w.end(t, session.Which{Key: keys[0]}, 1)
+		w.end(t, session.Selector{Key: keys[0]}, 1)
 
 		p.armed.Store(true)
 		last, once := newKey(), rand.Text()
@@ -243,7 +243,7 @@ func TestALostAnswerIsNotASecondUse(t *testing.T) {
 		w.wantExpires(t, last, session.Extend, idle)
 
 		p.armed.Store(true)
-		notice := session.Which{Subject: w.run + "ann", Once: rand.Text()}
+		notice := session.Selector{Subject: w.run + "ann", Once: rand.Text()}
 		_, err = w.End(t.Context(), notice) // who was ended is in the lost answer
 		wantError(t, err, nil)
 		w.wantGone(t, append(keys, last)...)

@@ -9,7 +9,7 @@ import (
 )
 
 // replace starts a session in the place of another one.
-func (w *world) replace(t fataler, s session.Session, old session.Key, want session.Ended) session.Key {
+func (w *world) replace(t fataler, s session.Stored, old session.Key, want session.Ended) session.Key {
 	t.Helper()
 	key := newKey()
 	ended, err := w.Start(context.Background(), key, s, session.SignIn{Began: w.Now(), Once: rand.Text(), Replaces: old})
@@ -25,26 +25,26 @@ func signInReplaces(t *testing.T, w *world) {
 		key := w.replace(t, w.of(subject, "b"), old, session.Ended{Replaced: 1})
 		w.wantGone(t, old)
 		w.wantThere(t, key, other)
-		w.end(t, session.Which{SID: w.run + "a"}, 1) // it is not known by its names either
-		w.end(t, session.Which{Subject: w.run + subject}, 1)
+		w.end(t, session.Selector{SID: w.run + "a"}, 1) // it is not known by its names either
+		w.end(t, session.Selector{Subject: w.run + subject}, 1)
 	}
 }
 
 // A callback that is opened again takes nothing away.
 func refusedReplacesNothing(t *testing.T, w *world) {
 	old, once := w.start(t, w.of("ann", "a")), rand.Text()
-	w.end(t, session.Which{Once: once}, 0)
+	w.end(t, session.Selector{Once: once}, 0)
 	ended, err := w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once, Replaces: old})
 	if wantError(t, err, session.ErrUsed); ended != (session.Ended{}) {
 		t.Errorf("ended %v", ended)
 	}
 	w.wantThere(t, old)
-	w.end(t, session.Which{Subject: w.run + "ann"}, 1)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 1)
 }
 
 func goneIsNotReplaced(t *testing.T, w *world) {
 	ended, expired := w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "b"))
-	w.end(t, session.Which{Key: ended}, 1)
+	w.end(t, session.Selector{Key: ended}, 1)
 	w.pass(idle)
 	for _, old := range []session.Key{ended, expired, newKey(), {}} {
 		w.wantThere(t, w.replace(t, w.of("ann", ""), old, session.Ended{}))
@@ -88,5 +88,5 @@ func replacedOnce(t *testing.T, w *world) {
 		t.Errorf("ended %v", sum)
 	}
 	w.wantGone(t, old)
-	w.end(t, session.Which{Subject: w.run + "ann"}, tabs)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, tabs)
 }

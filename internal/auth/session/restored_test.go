@@ -178,7 +178,7 @@ func newRestorable(t *testing.T) *world {
 }
 
 // startedIn starts a session in a replica.
-func (w *world) startedIn(t *testing.T, r session.Store, s session.Session) session.Key {
+func (w *world) startedIn(t *testing.T, r session.Store, s session.Stored) session.Key {
 	t.Helper()
 	key := newKey()
 	_, err := r.Start(t.Context(), key, s, session.SignIn{Began: w.Now(), Once: rand.Text()})
@@ -187,10 +187,10 @@ func (w *world) startedIn(t *testing.T, r session.Store, s session.Session) sess
 }
 
 func TestARestoredRedisRevivesNoEndedSession(t *testing.T) {
-	ways := map[string]func(key, other session.Key, w *world) session.Which{
-		"by the user":                  func(key, _ session.Key, _ *world) session.Which { return session.Which{Key: key} },
-		"by the provider, the subject": func(_, _ session.Key, w *world) session.Which { return session.Which{Subject: w.run + "ann"} },
-		"by the provider, the sid":     func(_, _ session.Key, w *world) session.Which { return session.Which{SID: w.run + "a"} },
+	ways := map[string]func(key, other session.Key, w *world) session.Selector{
+		"by the user":                  func(key, _ session.Key, _ *world) session.Selector { return session.Selector{Key: key} },
+		"by the provider, the subject": func(_, _ session.Key, w *world) session.Selector { return session.Selector{Subject: w.run + "ann"} },
+		"by the provider, the sid":     func(_, _ session.Key, w *world) session.Selector { return session.Selector{SID: w.run + "a"} },
 	}
 	for name, setup := range setups {
 		for way, which := range ways {
@@ -237,7 +237,7 @@ func TestARestartThatLosesNothingEndsNoSession(t *testing.T) {
 	r := w.replicaAt(t, s.addr)
 	key, ended := w.startedIn(t, r, w.of("ann", "a")), w.startedIn(t, r, w.of("bob", ""))
 	for range 3 {
-		_, err := r.End(t.Context(), session.Which{Key: ended})
+		_, err := r.End(t.Context(), session.Selector{Key: ended})
 		wantError(t, err, nil)
 		s.kill()
 		s.start()
@@ -263,7 +263,7 @@ func TestAReplicaRemembersWhatItEnded(t *testing.T) {
 			dumped[name] = dump
 		}
 	}
-	w.end(t, session.Which{SID: w.run + "a"}, 1)
+	w.end(t, session.Selector{SID: w.run + "a"}, 1)
 	for name, dump := range dumped {
 		wantError(t, w.client.RestoreReplace(t.Context(), name, time.Hour, dump).Err(), nil)
 	}
@@ -276,7 +276,7 @@ func TestAReplicaRemembersWhatItEnded(t *testing.T) {
 // wantDoubts checks how the doubts of a replica begin.
 func (r replicaAt) wantDoubts(t *testing.T, want []string) {
 	t.Helper()
-	got, err := r.Doubts(t.Context())
+	got, err := r.RiskySettings(t.Context())
 	if err != nil || !slices.EqualFunc(got, want, strings.HasPrefix) {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
@@ -306,20 +306,20 @@ func TestDoubtsNameTheSettingsThatReviveSessions(t *testing.T) {
 		stale.do("REPLICAOF", host, port)
 		r := w.replicaAt(t, s.addr)
 		s.until("it has a replica", func() bool {
-			got, err := r.Doubts(t.Context())
+			got, err := r.RiskySettings(t.Context())
 			return err == nil && len(got) == 1 && strings.HasPrefix(got[0], "there are replicas")
 		})
 	})
 	t.Run("not permitted", func(t *testing.T) {
 		s := startServer(t, "--save", "")
 		s.do("ACL", "SETUSER", "dropgate", "on", ">secret", "~*", "+@all", "-@admin", "-@dangerous")
-		_, err := w.replicaAt(t, "dropgate:secret@"+s.addr).Doubts(t.Context())
+		_, err := w.replicaAt(t, "dropgate:secret@"+s.addr).RiskySettings(t.Context())
 		wantError(t, err, session.ErrUnknownSettings)
 	})
 	t.Run("away", func(t *testing.T) {
 		s := startServer(t, "--save", "")
 		s.kill()
-		if _, err := w.replicaAt(t, s.addr).Doubts(t.Context()); err == nil || errors.Is(err, session.ErrUnknownSettings) {
+		if _, err := w.replicaAt(t, s.addr).RiskySettings(t.Context()); err == nil || errors.Is(err, session.ErrUnknownSettings) {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -34,23 +34,23 @@ func TestKeysRotateWithoutLosingAnything(t *testing.T) {
 				wantError(t, err, nil)
 				began := w.Now()
 				w.pass(time.Second)
-				w.end(t, session.Which{Subject: w.run + "nobody", Once: notice}, 0)
+				w.end(t, session.Selector{Subject: w.run + "nobody", Once: notice}, 0)
 
 				w.with(t, other...)
 				w.wantThere(t, byKey, bySubject, bySID, replaced, oldest)
-				if got := w.end(t, session.Which{Key: byKey}, 1)[0]; got.IDToken.Reveal() != "token of ann" {
+				if got := w.end(t, session.Selector{Key: byKey}, 1)[0]; got.IDToken.Reveal() != "token of ann" {
 					t.Errorf("ended %v", got.User.ID)
 				}
-				if got := w.end(t, session.Which{Subject: w.run + "bob"}, 1)[0]; got.User.ID != "bob" {
+				if got := w.end(t, session.Selector{Subject: w.run + "bob"}, 1)[0]; got.User.ID != "bob" {
 					t.Errorf("ended a session of %q", got.User.ID)
 				}
-				w.end(t, session.Which{Subject: w.run + "carl", SID: w.run + "a"}, 1)
+				w.end(t, session.Selector{Subject: w.run + "carl", SID: w.run + "a"}, 1)
 				w.replace(t, w.of("dora", ""), replaced, session.Ended{Replaced: 1})
 				w.displace(t, "emil", 1)
 				w.wantGone(t, byKey, bySubject, bySID, replaced, oldest)
 				_, err = w.Start(t.Context(), newKey(), w.of("fay", ""), session.SignIn{Began: w.Now(), Once: signIn})
 				wantError(t, err, session.ErrUsed)
-				_, err = w.End(t.Context(), session.Which{Subject: w.run + "emil", Once: notice})
+				_, err = w.End(t.Context(), session.Selector{Subject: w.run + "emil", Once: notice})
 				wantError(t, err, session.ErrUsed)
 				_, err = w.Start(t.Context(), newKey(), w.of("nobody", ""), session.SignIn{Began: began, Once: rand.Text()})
 				wantError(t, err, session.ErrLoggedOut)
@@ -64,7 +64,7 @@ func TestAKeyThatLeavesTheListOpensNothing(t *testing.T) {
 		key := w.start(t, w.of("ann", "a"))
 		w.with(t, "two")
 		w.wantGone(t, key)
-		w.end(t, session.Which{Subject: w.run + "ann"}, 0)
+		w.end(t, session.Selector{Subject: w.run + "ann"}, 0)
 		w.with(t, "two", "one")
 		w.wantThere(t, key)
 	})
@@ -87,9 +87,9 @@ func TestDeploymentsShareNothingInOneRedis(t *testing.T) {
 			w.scope = scope
 			w.reopen(w.limits())
 			w.wantGone(t, key)
-			w.end(t, session.Which{Key: key}, 0)
-			w.end(t, session.Which{Subject: w.run + "ann"}, 0)
-			w.end(t, session.Which{SID: w.run + "a"}, 0)
+			w.end(t, session.Selector{Key: key}, 0)
+			w.end(t, session.Selector{Subject: w.run + "ann"}, 0)
+			w.end(t, session.Selector{SID: w.run + "a"}, 0)
 			if _, err := w.Start(t.Context(), key, w.of("bob", "a"), session.SignIn{Began: w.Now(), Once: once}); err != nil {
 				t.Errorf("%s: %v", name, err) // neither the sign-in nor the key is the other's
 			}
@@ -151,7 +151,7 @@ func TestAWriterOfRedisBecomesNobodyElse(t *testing.T) {
 				w.prints.note(w.nameOf("subject", "x"))
 				attack(w, mine, theirs)
 				w.reopen(w.limits()) // a replica that knows of no earlier epoch
-				for _, effect := range []session.Effect{session.Peek, session.Extend, session.Peek} {
+				for _, effect := range []session.Touch{session.Peek, session.Extend, session.Peek} {
 					found, err := w.Find(ctx, mine, effect, nil)
 					if wantError(t, err, session.ErrNone); found.User.ID != "" {
 						t.Fatalf("a session of %q", found.User.ID)

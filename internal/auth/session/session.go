@@ -12,8 +12,8 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// Session is a user who signed in.
-type Session struct {
+// Stored is a user who signed in.
+type Stored struct {
 	User    clienttoken.User
 	Subject string // the user as the identity provider knows them: sub
 	SID     string // the user's session at the identity provider; may be empty
@@ -68,12 +68,12 @@ const maxPerSubject = 32
 // it has to wait for its key.
 const rememberUse = 31 * time.Minute
 
-// Effect is what looking for a session does to it.
-type Effect int
+// Touch is what looking for a session does to it.
+type Touch int
 
 // Peek leaves the session as it is. Extend lets its idle time begin anew.
 const (
-	Peek Effect = iota
+	Peek Touch = iota
 	Extend
 )
 
@@ -96,9 +96,9 @@ type Ended struct {
 	Displaced int // by more sign-ins of the same subject than are kept
 }
 
-// Which sessions to end: the one of Key, or all of Subject, or all of SID. With
+// Selector sessions to end: the one of Key, or all of Subject, or all of SID. With
 // both, those of Subject that are of SID or do not know theirs.
-type Which struct {
+type Selector struct {
 	Key          Key
 	Subject, SID string
 	// Once, unless it is empty, is the id of a notice that counts once: ErrUsed
@@ -123,14 +123,14 @@ type Store interface {
 	// in one step: with an error none has ended. The error is ErrUsed, or
 	// ErrLoggedOut when End was asked for the session's Subject or SID after the
 	// sign-in began; that is remembered for half an hour.
-	Start(ctx context.Context, key Key, s Session, by SignIn) (Ended, error)
+	Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error)
 	// Find returns a session, or ErrNone. A store in the rate limits' Redis pays
 	// the charge in the same round trip; nil costs nothing. Beside an
 	// *ratelimit.ExceededError there is the session that was not used, if it is
 	// known whose it is.
-	Find(ctx context.Context, key Key, effect Effect, charge *ratelimit.Charge) (Session, error)
+	Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error)
 	// End ends sessions, for good, and returns them: at least their User.ID,
 	// Subject and SID, and those that end by their Key with everything. None is no
 	// error.
-	End(ctx context.Context, which Which) ([]Session, error)
+	End(ctx context.Context, sel Selector) ([]Stored, error)
 }

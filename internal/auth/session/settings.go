@@ -14,10 +14,10 @@ import (
 // servers and users with few permissions do.
 var ErrUnknownSettings = errors.New("the server does not show its settings")
 
-// Doubts returns which of the server's settings let an ended session come back
+// RiskySettings returns which of the server's settings let an ended session come back
 // when every replica of the service restarts together with the server. It only
 // reads. The error is ErrUnknownSettings, or says that the server is away.
-func (r *Redis) Doubts(ctx context.Context) ([]string, error) {
+func (r *Redis) RiskySettings(ctx context.Context) ([]string, error) {
 	settings := map[string]string{}
 	for _, name := range []string{"save", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "min-replicas-to-write"} {
 		found, err := r.config.Client.ConfigGet(ctx, name).Result()

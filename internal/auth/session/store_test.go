@@ -67,7 +67,7 @@ func TestStores(t *testing.T) {
 }
 
 // everything is a session with claims of all kinds, as encoding/json gives them.
-func (w *world) everything(t *testing.T) session.Session {
+func (w *world) everything(t *testing.T) session.Stored {
 	t.Helper()
 	s := w.of("ann", "browser")
 	s.User.ID = "Zoë 🦆 <&>"
@@ -92,13 +92,13 @@ func foundWithEverything(t *testing.T, w *world) {
 	noClaims := w.of("ann", "")
 	noClaims.User.Claims = nil
 
-	keys := map[session.Key]session.Session{}
-	for _, s := range []session.Session{everything, large, noSID, noToken, nothing, noClaims} {
+	keys := map[session.Key]session.Stored{}
+	for _, s := range []session.Stored{everything, large, noSID, noToken, nothing, noClaims} {
 		keys[w.start(t, s)] = s
 	}
 	for key, want := range keys {
 		want.Expires = w.Now().Add(idle)
-		for _, effect := range []session.Effect{session.Peek, session.Extend} {
+		for _, effect := range []session.Touch{session.Peek, session.Extend} {
 			got, err := w.Find(t.Context(), key, effect, nil)
 			wantError(t, err, nil)
 			wantSession(t, got, want)
@@ -108,10 +108,10 @@ func foundWithEverything(t *testing.T, w *world) {
 
 func unknownKeyIsNone(t *testing.T, w *world) {
 	for _, key := range []session.Key{{}, newKey()} {
-		for _, effect := range []session.Effect{session.Peek, session.Extend} {
+		for _, effect := range []session.Touch{session.Peek, session.Extend} {
 			_, err := w.Find(t.Context(), key, effect, nil)
 			wantError(t, err, session.ErrNone)
-			w.end(t, session.Which{Key: key}, 0)
+			w.end(t, session.Selector{Key: key}, 0)
 			w.wantGone(t, key) // looking did not make one
 		}
 	}
@@ -120,7 +120,7 @@ func unknownKeyIsNone(t *testing.T, w *world) {
 }
 
 func endsWhenIdleOrAtItsDeadline(t *testing.T, w *world) {
-	for _, effect := range []session.Effect{session.Peek, session.Extend} {
+	for _, effect := range []session.Touch{session.Peek, session.Extend} {
 		for _, c := range []struct {
 			used  []time.Duration // at which times before, from the sign-in on
 			at    time.Duration
@@ -169,7 +169,7 @@ func often(last time.Duration) []time.Duration {
 func deadlineBeforeIdleHolds(t *testing.T, w *world) {
 	w.reopen(session.Limits{Idle: idle, Lifetime: 10 * time.Minute, Now: w.Now})
 	key := w.start(t, w.of("ann", ""))
-	for _, effect := range []session.Effect{session.Peek, session.Extend, session.Peek} {
+	for _, effect := range []session.Touch{session.Peek, session.Extend, session.Peek} {
 		w.wantExpires(t, key, effect, 10*time.Minute)
 	}
 	w.pass(10*time.Minute - w.grain)
@@ -217,8 +217,8 @@ func expiredIsNotRevived(t *testing.T, w *world) {
 			wantError(t, err, session.ErrNone)
 			w.wantGone(t, key)
 		}
-		w.end(t, session.Which{Subject: w.run + "ann"}, 0)
-		w.end(t, session.Which{SID: w.run + "browser"}, 0)
+		w.end(t, session.Selector{Subject: w.run + "ann"}, 0)
+		w.end(t, session.Selector{SID: w.run + "browser"}, 0)
 	}
 }
 
@@ -249,6 +249,6 @@ func manyAtOnce(t *testing.T, w *world) {
 	if started != len(onces) {
 		t.Errorf("%d sign-ins have started %d sessions", len(onces), started)
 	}
-	w.end(t, session.Which{Subject: w.run + "ann"}, 32)
+	w.end(t, session.Selector{Subject: w.run + "ann"}, 32)
 	w.wantGone(t, keys...)
 }

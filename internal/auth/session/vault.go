@@ -146,7 +146,7 @@ type ownership struct {
 var errForged = errors.New("a record that this service has not written, or not like this")
 
 // seal fills in the sealed parts of a record.
-func (v *vault) seal(r *record, key Key, s Session, epoch string) error {
+func (v *vault) seal(r *record, key Key, s Stored, epoch string) error {
 	data, err := json.Marshal(contents{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal(), epoch}, json.FormatNilMapAsNull(true))
 	if err != nil {
 		return err //nolint:wrapcheck // of the caller's own
@@ -194,7 +194,7 @@ func (k serviceKeys) sealing(key Key) cipher.AEAD {
 
 // unsealed is a session and the epoch that it began in.
 type unsealed struct {
-	Session
+	Stored
 
 	epoch string
 }
@@ -212,7 +212,7 @@ func (v *vault) open(r record, key Key) (unsealed, error) {
 		if err := json.Unmarshal(data, &c); err != nil || !clienttoken.ValidUserID(c.ID) {
 			return unsealed{}, errForged // err may quote it
 		}
-		return unsealed{Session{
+		return unsealed{Stored{
 			User:    clienttoken.User{ID: c.ID, Claims: c.Claims},
 			Subject: c.Subject,
 			SID:     c.SID,
@@ -223,7 +223,7 @@ func (v *vault) open(r record, key Key) (unsealed, error) {
 }
 
 // owned returns whose session a record is, without its claims and its ID token.
-func (v *vault) owned(r record) (Session, error) {
+func (v *vault) owned(r record) (Stored, error) {
 	bound := r.clear()
 	for _, service := range v.keys {
 		data, ok := opened(service.owners, r.owner, bound)
@@ -232,9 +232,9 @@ func (v *vault) owned(r record) (Session, error) {
 		}
 		var o ownership
 		if err := json.Unmarshal(data, &o); err != nil {
-			return Session{}, errForged
+			return Stored{}, errForged
 		}
-		return Session{User: clienttoken.User{ID: o.ID}, Subject: o.Subject, SID: o.SID}, nil
+		return Stored{User: clienttoken.User{ID: o.ID}, Subject: o.Subject, SID: o.SID}, nil
 	}
-	return Session{}, errForged
+	return Stored{}, errForged
 }

@@ -27,7 +27,7 @@ func someVault(secret string, scope Scope) *vault {
 var someScope = Scope{Issuer: "https://id.example.com", ClientID: "dropgate", UserClaim: "sub", Origin: "https://app.example.com"}
 
 // sealedIn is a record of a session.
-func sealedIn(t testing.TB, v *vault, key Key, s Session) record {
+func sealedIn(t testing.TB, v *vault, key Key, s Stored) record {
 	t.Helper()
 	r := record{name: v.session(key), deadline: "1772366400123", subject: v.names("subject", s.Subject)[0], sid: v.names("sid", s.SID)[0]}
 	if err := v.seal(&r, key, s, "1-a"); err != nil {
@@ -36,8 +36,8 @@ func sealedIn(t testing.TB, v *vault, key Key, s Session) record {
 	return r
 }
 
-func aSession() Session {
-	return Session{
+func aSession() Stored {
+	return Stored{
 		User:    clienttoken.User{ID: "alice", Claims: map[string]any{"sub": "alice", "list": []any{nil, map[string]any{}}}},
 		Subject: "alice", SID: "one", IDToken: clienttoken.NewSecret("a.b.c"),
 	}
@@ -45,9 +45,9 @@ func aSession() Session {
 
 func TestARecordOpensOnlyAsAWhole(t *testing.T) {
 	v, key := someVault("secret", someScope), Key{1}
-	r, other := sealedIn(t, v, key, aSession()), sealedIn(t, v, Key{2}, Session{User: clienttoken.User{ID: "mallory"}, Subject: "mallory"})
+	r, other := sealedIn(t, v, key, aSession()), sealedIn(t, v, Key{2}, Stored{User: clienttoken.User{ID: "mallory"}, Subject: "mallory"})
 	s, err := v.open(r, key)
-	if diff := cmp.Diff(aSession(), s.Session, cmpopts.IgnoreFields(Session{}, "IDToken")); diff != "" || err != nil || s.epoch != "1-a" || s.IDToken.Reveal() != "a.b.c" {
+	if diff := cmp.Diff(aSession(), s.Stored, cmpopts.IgnoreFields(Stored{}, "IDToken")); diff != "" || err != nil || s.epoch != "1-a" || s.IDToken.Reveal() != "a.b.c" {
 		t.Fatal(diff, err)
 	}
 	for name, change := range map[string]func(r *record){
@@ -157,13 +157,13 @@ func FuzzStoredSession(f *testing.F) {
 }
 
 // checkStored checks that a session is the one that was sealed.
-func checkStored(t *testing.T, s Session, now time.Time) {
+func checkStored(t *testing.T, s Stored, now time.Time) {
 	t.Helper()
 	s.Over = nil
 	if s.Expires.After(time.UnixMilli(1772366400123)) || !s.Expires.After(now) {
 		t.Errorf("it ends at %v", s.Expires)
 	}
-	if diff := cmp.Diff(aSession(), s, cmpopts.IgnoreFields(Session{}, "Expires", "IDToken")); diff != "" {
+	if diff := cmp.Diff(aSession(), s, cmpopts.IgnoreFields(Stored{}, "Expires", "IDToken")); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -240,12 +240,12 @@ func newKey() session.Key {
 // of is a session of a subject and of an identity provider's session, both of
 // this world. An empty sid is none. The user is named as the subject, where that
 // can be a user's id.
-func (w *world) of(subject, sid string) session.Session {
+func (w *world) of(subject, sid string) session.Stored {
 	id := subject
 	if !clienttoken.ValidUserID(id) {
 		id = "somebody"
 	}
-	s := session.Session{
+	s := session.Stored{
 		User:    clienttoken.User{ID: id, Claims: map[string]any{"sub": subject}},
 		Subject: w.run + subject,
 		IDToken: clienttoken.NewSecret("token of " + subject),
@@ -257,7 +257,7 @@ func (w *world) of(subject, sid string) session.Session {
 }
 
 // start starts a session, which must end none.
-func (w *world) start(t fataler, s session.Session) session.Key {
+func (w *world) start(t fataler, s session.Stored) session.Key {
 	t.Helper()
 	key := newKey()
 	if ended, err := w.Start(context.Background(), key, s, session.SignIn{Began: w.Now(), Once: rand.Text()}); ended != (session.Ended{}) || err != nil {
@@ -267,7 +267,7 @@ func (w *world) start(t fataler, s session.Session) session.Key {
 }
 
 // end ends sessions, as many as n.
-func (w *world) end(t fataler, which session.Which, n int) []session.Session {
+func (w *world) end(t fataler, which session.Selector, n int) []session.Stored {
 	t.Helper()
 	ended, err := w.End(context.Background(), which)
 	if len(ended) != n || err != nil {
@@ -297,7 +297,7 @@ func (w *world) wantGone(t fataler, keys ...session.Key) {
 }
 
 // wantExpires uses or looks at a session that must be there until d from now.
-func (w *world) wantExpires(t fataler, key session.Key, effect session.Effect, d time.Duration) {
+func (w *world) wantExpires(t fataler, key session.Key, effect session.Touch, d time.Duration) {
 	t.Helper()
 	s, err := w.Find(context.Background(), key, effect, nil)
 	if err != nil || !s.Expires.Equal(w.Now().Add(d)) {
@@ -334,7 +334,7 @@ func failureOf(t fataler, err error, secrets ...string) *clienttoken.Failure {
 	return failure
 }
 
-func wantSession(t fataler, got, want session.Session) {
+func wantSession(t fataler, got, want session.Stored) {
 	t.Helper()
 	reveal := cmp.Transformer("Reveal", clienttoken.Secret.Reveal)
 	got.Over = nil
