@@ -103,7 +103,7 @@ type fault struct {
 // do sends r, and checks what holds for every answer, whatever was asked.
 func (w *world) do(tb rapid.TB, r *http.Request) answer {
 	tb.Helper()
-	w.dwolla.heard()
+	w.heard()
 	mark := w.logs.mark()
 	resp, err := w.client.Do(r)
 	if err != nil {
@@ -115,7 +115,7 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 		tb.Fatalf("reading the answer: %v", err)
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header, body: string(content)}
-	a.calls, a.sent = w.dwolla.heard()
+	a.calls, a.sent = w.heard()
 	a.logged(tb, w, r, mark)
 	a.hasSecurityHeaders(tb)
 	if strings.HasPrefix(a.access.text("route"), w.base+"/auth/") {

@@ -1,12 +1,9 @@
 package handler_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,55 +12,18 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"dropgate/internal/dwolla/emulator"
 )
 
-// dwollaServer is the emulator, and remembers what was asked of it.
-type dwollaServer struct {
-	*emulator.Emulator
-
-	secrets *secrets
-	arrived chan struct{} // holds one after a request for a client token has come
-
-	mu     sync.Mutex
-	calls  int
-	bodies []string // of the requests for client tokens
-}
-
-// ServeHTTP keeps the request and answers it.
-func (d *dwollaServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	d.secrets.add(credential)
-	d.mu.Lock()
-	d.calls++
-	if r.URL.Path == "/client-tokens" {
-		d.bodies = append(d.bodies, string(body))
-	}
-	d.mu.Unlock()
-	if r.URL.Path == "/client-tokens" {
-		select {
-		case d.arrived <- struct{}{}:
-		default:
+// heard returns how many calls Dwolla has had, and the bodies of those for client
+// tokens, and forgets them.
+func (w *world) heard() (calls int, bodies []string) {
+	requests := w.dwolla.TakeRequests()
+	for _, r := range requests {
+		if r.Path == "/client-tokens" {
+			bodies = append(bodies, r.Body)
 		}
 	}
-	d.Emulator.ServeHTTP(w, r)
-}
-
-// heard returns how many calls have come, and the bodies of those for client
-// tokens, and forgets them.
-func (d *dwollaServer) heard() (calls int, bodies []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	calls, bodies = d.calls, d.bodies
-	d.calls, d.bodies = 0, nil
-	return calls, bodies
+	return len(requests), bodies
 }
 
 // secrets are all that may never be seen in a log or a metric.
@@ -103,6 +63,9 @@ func (s *secrets) spellings() []string {
 // noSecretIn fails tb if where says one of the world's secrets.
 func (w *world) noSecretIn(tb testing.TB, where, text string) {
 	tb.Helper()
+	for _, s := range w.dwolla.Secrets() {
+		w.tokens.add(s)
+	}
 	for _, s := range w.tokens.spellings() {
 		if at := strings.Index(text, s); at >= 0 {
 			tb.Errorf("%s hold a secret: ...%.200q", where, text[max(0, at-60):])

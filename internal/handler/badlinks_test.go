@@ -153,7 +153,7 @@ func TestABodyThatDoesNotArriveWholeIsRefused(t *testing.T) {
 		"less than announced":      "Content-Length: 100\r\n\r\n{\"action\":\"customer.read\"}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.dwolla.heard()
+			w.heard()
 			mark := w.logs.mark()
 			resp := w.exchange(t, "POST /client-tokens HTTP/1.1\r\nHost: dropgate\r\nContent-Type: application/json\r\nAuthorization: Bearer "+
 				w.token(alice)+"\r\n"+rest)
@@ -162,7 +162,7 @@ func TestABodyThatDoesNotArriveWholeIsRefused(t *testing.T) {
 				t.Errorf("answer %s of type %s", resp.Status, resp.Header.Get("Content-Type"))
 			}
 			w.logs.await(t, mark, "audit").has(t, line{"outcome": "BadRequest", "user": alice})
-			if calls, _ := w.dwolla.heard(); calls != 0 {
+			if calls, _ := w.heard(); calls != 0 {
 				t.Errorf("Dwolla was called %d times", calls)
 			}
 		})

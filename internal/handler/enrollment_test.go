@@ -52,10 +52,7 @@ func (w *world) creates(t *testing.T) (href, id string) {
 	if err := json.Unmarshal([]byte(a.body), &page); err != nil || page.CorrelationID == "" {
 		t.Fatalf("no correlationId: %s", a.body)
 	}
-	created, err := w.dwolla.AddCustomer(emulator.Customer{CorrelationID: page.CorrelationID})
-	if err != nil {
-		t.Fatal(err)
-	}
+	created := w.dwolla.Customer(emulator.Customer{CorrelationID: page.CorrelationID})
 	return sandboxRoot + "/customers/" + created.ID, created.ID
 }
 

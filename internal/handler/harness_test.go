@@ -22,6 +22,7 @@ import (
 	"dropgate/internal/customer"
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 	"dropgate/internal/handler"
 	"dropgate/internal/ratelimit"
@@ -45,11 +46,9 @@ const (
 )
 
 const (
-	issuer       = "https://id.example.com"
-	audience     = "dropgate"
-	cookieName   = "app_session"
-	clientID     = "the-application"
-	clientSecret = "the secret: +%/of the application"
+	issuer     = "https://id.example.com"
+	audience   = "dropgate"
+	cookieName = "app_session"
 )
 
 // signingKey is shared because making a key takes longer than most tests.
@@ -146,7 +145,7 @@ type world struct {
 	handler  http.Handler
 	owner    string // the id of alice's beneficial owner
 	bobs     string // and of bob's
-	dwolla   *dwollaServer
+	dwolla   *dwollatest.Server
 	bearers  *oidctest.Provider // signs bearer tokens
 	logs     *logs
 	sink     *auditSink
@@ -174,7 +173,7 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 	}
 	w := &world{
 		tb: tb, bearers: idp, base: s.handler.BasePath, logs: newLogs(), registry: prometheus.NewRegistry(),
-		tokens: &secrets{values: map[string]bool{clientSecret: true}},
+		tokens: &secrets{values: map[string]bool{}},
 	}
 	w.sink = &auditSink{to: w.logs}
 	w.startDwolla()
@@ -193,9 +192,6 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 	}
 	tb.Cleanup(w.client.CloseIdleConnections)
 	tb.Cleanup(func() {
-		for _, t := range w.dwolla.ClientTokens() {
-			w.tokens.add(t.Token)
-		}
 		w.noSecretIn(tb, "the logs", w.logs.text())
 		w.noSecretIn(tb, "the metrics", w.metricsText())
 	})
@@ -203,23 +199,12 @@ func newWorld(tb testing.TB, edits ...func(*setup)) *world {
 }
 
 func (w *world) startDwolla() {
-	w.dwolla = &dwollaServer{
-		Emulator: emulator.New(emulator.Options{ClientID: clientID, ClientSecret: clientSecret}),
-		secrets:  w.tokens,
-		arrived:  make(chan struct{}, 1),
-	}
+	w.dwolla = dwollatest.New(w.tb, emulator.Options{})
 	for id, owner := range map[string]*string{alicesID: &w.owner, bobsID: &w.bobs} {
-		if _, err := w.dwolla.AddCustomer(emulator.Customer{ID: id, Type: "business"}); err != nil {
-			w.tb.Fatal(err)
-		}
-		var err error
-		if *owner, err = w.dwolla.AddBeneficialOwner(id); err != nil {
-			w.tb.Fatal(err)
-		}
+		w.dwolla.Customer(emulator.Customer{ID: id, Type: "business"})
+		*owner = w.dwolla.BeneficialOwner(id)
 	}
-	server := httptest.NewServer(w.dwolla)
-	w.tb.Cleanup(server.Close)
-	w.root = server.URL
+	w.root = w.dwolla.URL
 }
 
 // wired puts the service together as internal/app does.
@@ -234,7 +219,7 @@ func (w *world) wired(s setup) handler.Config {
 	}
 	logger := zerolog.New(w.logs).Level(s.logLevel)
 	client := dwolla.New(dwolla.Config{
-		API: root, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret),
+		API: root, ClientID: dwollatest.ClientID, ClientSecret: clienttoken.NewSecret(dwollatest.ClientSecret),
 		Timeout: s.dwollaTimeout, Logger: logger, Registerer: w.registry,
 	})
 	w.tb.Cleanup(client.Close)

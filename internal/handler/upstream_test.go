@@ -145,11 +145,11 @@ func TestDwollaFailingToListBeneficialOwnersVendsNothing(t *testing.T) {
 
 func TestACallerWhoGoesAwayIsNoFailure(t *testing.T) {
 	w := newWorld(t)
-	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Minute})
+	arrived, _ := w.dwolla.Hold("/client-tokens", 1)
 	mark := w.logs.mark()
 	ctx, leave := context.WithCancel(t.Context())
 	go func() {
-		<-w.dwolla.arrived
+		<-arrived
 		leave()
 	}()
 	resp, err := w.client.Do(w.request(alice, http.MethodPost, "/client-tokens", body(`{"action":"customer.read"}`)).WithContext(ctx))
