@@ -15,13 +15,14 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// AdminConfig is what the admin listener needs. It is never exposed to the
+// AdminConfig configures the admin listener, which is never exposed to the
 // internet.
 type AdminConfig struct {
 	Version  string
 	Ready    func(ctx context.Context) Readiness
 	Gatherer prometheus.Gatherer
-	// Operators may use the directory. Without one, or without Links, there is none.
+	// Operators may use the directory API. Without Operators or Links, its routes
+	// do not exist.
 	Operators Operators
 	Hosts     AdminHosts
 	API       clienttoken.API
@@ -30,30 +31,31 @@ type AdminConfig struct {
 	Logger    zerolog.Logger
 }
 
-// Readiness is whether a replica can serve.
+// Readiness says whether a replica can serve.
 type Readiness struct {
-	// Reason is what keeps it from serving: its own state and its own stores,
-	// never Dwolla or the identity provider. A dependency that all replicas share
-	// must not take all of them out of service at once. Empty: nothing does.
+	// Reason says why the replica cannot serve, or is empty. It never blames
+	// Dwolla or the identity provider: an outage of a shared dependency must not
+	// take every replica out of service.
 	Reason string
-	// Missing is all that is away, also what readiness does not depend on.
+	// Missing lists every unavailable dependency, even those without an effect on
+	// readiness.
 	Missing []Missing
 }
 
-// Missing is something that is away. Neither word holds a secret.
+// Missing is an unavailable dependency. Neither field contains a secret.
 type Missing struct {
 	What   string `json:"what"`
 	Reason string `json:"reason"`
 }
 
-// Links is the directory as its operators see it.
+// Links is the directory of user–Customer links, as operators use it.
 type Links interface {
 	LinkReader
 	LinkWriter
 }
 
-// readyWithin bounds the readiness checks.
-const readyWithin = 2 * time.Second
+// readyTimeout limits the time of the readiness checks.
+const readyTimeout = 2 * time.Second
 
 type status struct {
 	Status  string    `json:"status"`
@@ -66,17 +68,17 @@ func NewAdmin(c AdminConfig) http.Handler {
 	h := &handler{
 		Config:   Config{Audit: c.Audit, Logger: c.Logger},
 		validate: newValidator(),
-		metrics:  newMetrics(prometheus.NewRegistry()), // those of the public listener are about users
+		metrics:  newMetrics(prometheus.NewRegistry()), // not exported: the metrics of routes are about the public listener
 
-		intrusions: newIntrusions(),
+		badAdminTokens: newBadAdminTokens(),
 	}
 	r := chi.NewRouter()
-	r.Use(middleware.GetHead, h.ownHosts(c.Hosts))
+	r.Use(middleware.GetHead, h.requireOwnHost(c.Hosts))
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, status{Status: "live"})
 	})
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		now := c.Ready(ctx)
 		if now.Reason != "" {
@@ -95,12 +97,12 @@ func NewAdmin(c AdminConfig) http.Handler {
 	return r
 }
 
-// directory adds the routes of the directory. They answer and log as the public
-// ones do.
+// directory adds the routes of the directory API. They respond and log like the
+// public routes.
 func (c AdminConfig) directory(h *handler, r chi.Router) {
-	around := r.With(h.observed, securityHeaders, h.recovered)
-	around.With(audited(audit.Directory)).Get("/customers", h.operator(c.Operators, h.listLinks(c.Links)))
-	around.With(audited(audit.Directory)).Get("/customers/{user}", h.operator(c.Operators, h.showLink(c.Links)))
-	around.With(audited(audit.Link)).Put("/customers/{user}", h.operator(c.Operators, h.putLink(c.API, c.Links, c.Links)))
-	around.With(audited(audit.Unlink)).Delete("/customers/{user}", h.operator(c.Operators, deleteLink(c.Links)))
+	around := r.With(h.withRequestLog, securityHeaders, h.recoverPanic)
+	around.With(auditedAs(audit.Directory)).Get("/customers", h.requireOperator(c.Operators, h.listLinks(c.Links)))
+	around.With(auditedAs(audit.Directory)).Get("/customers/{user}", h.requireOperator(c.Operators, h.showLink(c.Links)))
+	around.With(auditedAs(audit.Link)).Put("/customers/{user}", h.requireOperator(c.Operators, h.putLink(c.API, c.Links, c.Links)))
+	around.With(auditedAs(audit.Unlink)).Delete("/customers/{user}", h.requireOperator(c.Operators, deleteLink(c.Links)))
 }

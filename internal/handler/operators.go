@@ -12,17 +12,17 @@ import (
 
 // Operator is the holder of an admin token.
 type Operator struct {
-	Name  string // in the audit trail
+	Name  string // for the audit trail
 	Token clienttoken.Secret
-	Write bool // may change the directory, too
+	Write bool // may change the directory
 }
 
-// Operators are all who have an admin token. Several tokens can be good at once,
+// Operators are the holders of admin tokens. Several tokens can be valid at once,
 // so that one can be replaced without an interruption.
 type Operators []Operator
 
-// find returns the operator with a token. It compares with all tokens in
-// constant time, so that the time says nothing about any.
+// find returns the operator with that token. It compares all tokens in constant
+// time, so that the duration reveals nothing about them.
 func (all Operators) find(token string) (Operator, bool) {
 	given := sha256.Sum256([]byte(token))
 	var found Operator
@@ -37,28 +37,28 @@ func (all Operators) find(token string) (Operator, bool) {
 	return found, matches > 0
 }
 
-// admin is what the mode of an operator's request is called in the logs.
-const admin = "admin"
+// adminMode is the mode of an operator's request in the logs.
+const adminMode = "admin"
 
-// operator lets only operators through, and those who may not write no further
-// than reading.
-func (h *handler) operator(all Operators, next endpoint) http.HandlerFunc {
+// requireOperator refuses callers without an admin token, and changes by operators
+// who may only read.
+func (h *handler) requireOperator(all Operators, next endpoint) http.HandlerFunc {
 	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		found, known := all.find(token)
 		if !bearer || !known {
-			h.intruded(r)
-			return &auth.Rejection{Mode: admin, Reason: "no good admin token", Challenge: "Bearer"}
+			h.noteBadAdminToken(r)
+			return &auth.Rejection{Mode: adminMode, Reason: "no valid admin token", Challenge: "Bearer"}
 		}
-		rec := recordOf(r)
-		rec.mode, rec.operator = admin, found.Name
+		log := requestLogOf(r)
+		log.mode, log.operator = adminMode, found.Name
 		if !found.Write && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			_, _ = userOf(r) // which notes it for the audit
+			_, _ = validPathUser(r) // notes the user for the audit entry
 			return &problem{
-				code: clienttoken.ActionNotAllowed, message: "This admin token may only read.", reason: "the admin token is read-only",
+				code: clienttoken.ActionNotAllowed, message: "This admin token is read-only.", reason: "the admin token is read-only",
 			}
 		}
-		if err := h.auditable(); err != nil {
+		if err := h.checkAuditSink(); err != nil {
 			return err
 		}
 		return next(w, r)

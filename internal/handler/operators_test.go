@@ -30,7 +30,7 @@ func TestAReadOnlyTokenChangesNothing(t *testing.T) {
 	for method, event := range map[string]string{http.MethodPut: "link", http.MethodDelete: "unlink"} {
 		a := d.ask(t, method, "/customers/alice", `{"customer":"`+nobodysID+`"}`, reads)
 		a.failed(t, http.StatusForbidden, "ActionNotAllowed")
-		if a.problem.Message != "This admin token may only read." {
+		if a.problem.Message != "This admin token is read-only." {
 			t.Errorf("%s: %q", method, a.problem.Message)
 		}
 		a.audit.has(t, line{"event": event, "mode": "admin", "operator": "auditor", "user": "alice", "outcome": "ActionNotAllowed"})
@@ -104,7 +104,7 @@ func TestManyBadAdminTokensLeaveFewEntries(t *testing.T) {
 		}
 		entries[0].has(t, line{
 			"event": "admin", "outcome": "Unauthenticated", "operator": "", "user": "",
-			"reason": "admin: no good admin token; 95 more since the entry before",
+			"reason": "admin: no valid admin token; 95 more since the last entry",
 		})
 	})
 }

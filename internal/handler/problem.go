@@ -20,38 +20,38 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// The codes of this room, beside those of the heart.
+// Codes for errors in HTTP itself. clienttoken has the others.
 const (
 	validationError      clienttoken.Code = "ValidationError"
 	crossOriginRequest   clienttoken.Code = "CrossOriginRequest"
-	missing              clienttoken.Code = "NotFound"
-	wrongMethod          clienttoken.Code = "MethodNotAllowed"
+	notFound             clienttoken.Code = "NotFound"
+	methodNotAllowed     clienttoken.Code = "MethodNotAllowed"
 	payloadTooLarge      clienttoken.Code = "PayloadTooLarge"
 	unsupportedMediaType clienttoken.Code = "UnsupportedMediaType"
 	clientClosedRequest  clienttoken.Code = "ClientClosedRequest"
 	serverError          clienttoken.Code = "ServerError"
-	misdirectedRequest   clienttoken.Code = "MisdirectedRequest" // of the admin listener alone
+	misdirectedRequest   clienttoken.Code = "MisdirectedRequest" // on the admin listener only
 )
 
-// statusClientClosedRequest is nobody's to read, since the caller has gone. It
-// keeps such requests apart from faults in logs and metrics, under the number
-// that nginx made known.
+// statusClientClosedRequest marks requests of callers who disconnected, in logs and
+// metrics. nginx introduced the number.
 const statusClientClosedRequest = 499
 
 var errPanicked = errors.New("the handler panicked")
 
-// problem is an error on its way out.
+// problem is an error response. docs/errors.md compares it with the other kinds of
+// error.
 type problem struct {
 	code     clienttoken.Code
-	message  string     // for the caller; empty: the fixed sentence of code
-	embedded []embedded // what is wrong with which member, for ValidationError
+	message  string          // for the caller; empty: the fixed message of code
+	embedded []embeddedError // for ValidationError: one for each invalid member
 	header   http.Header
 	reason   string // for the log
-	status   int    // that of code; set by noted
+	status   int    // set by recordError
 }
 
-// embedded is one fault of a request, in Dwolla's shape.
-type embedded struct {
+// embeddedError is one fault of a request, in Dwolla's shape.
+type embeddedError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Path    string `json:"path"` // a JSON pointer (RFC 6901)
@@ -59,50 +59,50 @@ type embedded struct {
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.reason }
 
-// meaning is the status of each code and what it says to a person.
-func meaning(code clienttoken.Code) (status int, message string) {
+// statusAndMessage returns the status of a code and its message for the caller.
+func statusAndMessage(code clienttoken.Code) (status int, message string) {
 	switch code {
 	case clienttoken.BadRequest:
-		return http.StatusBadRequest, "The request body is not valid."
+		return http.StatusBadRequest, "The request body is invalid."
 	case clienttoken.Unauthenticated:
-		return http.StatusUnauthorized, "Nobody is signed in, or the sign-in is no longer good."
+		return http.StatusUnauthorized, "You are not signed in, or your sign-in has expired."
 	case clienttoken.ActionNotAllowed:
-		return http.StatusForbidden, "The signed-in user may not have a token for this action."
+		return http.StatusForbidden, "The signed-in user is not allowed this action."
 	case clienttoken.CustomerMismatch:
-		return http.StatusForbidden, "The request names a Customer or beneficial owner that is not the signed-in user's."
+		return http.StatusForbidden, "The request names a Customer or beneficial owner that does not belong to the signed-in user."
 	case clienttoken.CustomerNotLinked:
-		return http.StatusConflict, "The action needs a Customer, and none is linked to the signed-in user."
+		return http.StatusConflict, "The action requires a Customer, but the signed-in user has none."
 	case clienttoken.CustomerInactive:
 		return http.StatusForbidden, "The signed-in user's Customer is suspended or deactivated."
 	case clienttoken.CustomerAlreadyLinked:
-		return http.StatusConflict, "The signed-in user has a Customer already."
+		return http.StatusConflict, "The signed-in user already has a Customer."
 	case clienttoken.TooManyRequests:
-		return http.StatusTooManyRequests, "There were too many requests. Try again later."
+		return http.StatusTooManyRequests, "Too many requests. Try again later."
 	case clienttoken.UpstreamError:
-		return http.StatusBadGateway, "Dwolla did not accept the request, or answered it in a way that cannot be used."
+		return http.StatusBadGateway, "Dwolla refused the request or sent an unusable response."
 	case clienttoken.Unavailable:
-		return http.StatusServiceUnavailable, "A part that the answer depends on is not available. Try again later."
+		return http.StatusServiceUnavailable, "The service is temporarily unavailable. Try again shortly."
 	case clienttoken.UpstreamTimeout:
-		return http.StatusGatewayTimeout, "Dwolla did not answer in time."
+		return http.StatusGatewayTimeout, "Dwolla did not respond in time."
 	default:
-		return ownMeaning(code)
+		return ownStatusAndMessage(code)
 	}
 }
 
-// ownMeaning is meaning for the codes of this room.
-func ownMeaning(code clienttoken.Code) (status int, message string) {
+// ownStatusAndMessage is statusAndMessage for the codes of this package.
+func ownStatusAndMessage(code clienttoken.Code) (status int, message string) {
 	known, ok := map[clienttoken.Code]struct {
 		status  int
 		message string
 	}{
-		misdirectedRequest:   {http.StatusMisdirectedRequest, "This listener does not answer for the host of the request. ADMIN_HOSTS lists its hosts."},
-		missing:              {http.StatusNotFound, "There is nothing at this address."},
-		wrongMethod:          {http.StatusMethodNotAllowed, "This address does not answer to this method."},
+		misdirectedRequest:   {http.StatusMisdirectedRequest, "This listener does not serve the requested host. Add the host to ADMIN_HOSTS."},
+		notFound:             {http.StatusNotFound, "This address does not exist."},
+		methodNotAllowed:     {http.StatusMethodNotAllowed, "This address does not support this method."},
 		payloadTooLarge:      {http.StatusRequestEntityTooLarge, "The request body is larger than 64 KiB."},
-		unsupportedMediaType: {http.StatusUnsupportedMediaType, "The request body has to be application/json, without a content coding."},
-		clientClosedRequest:  {statusClientClosedRequest, "The caller went away."},
+		unsupportedMediaType: {http.StatusUnsupportedMediaType, "The request body must be application/json without Content-Encoding."},
+		clientClosedRequest:  {statusClientClosedRequest, "The caller disconnected."},
 		validationError:      {http.StatusBadRequest, "Validation error(s) present. See embedded errors list for more details."},
-		crossOriginRequest:   {http.StatusForbidden, "A page of another origin caused this request, and that origin is not allowed."},
+		crossOriginRequest:   {http.StatusForbidden, "This request comes from a page of another origin, which is not allowed."},
 	}[code]
 	if !ok {
 		return http.StatusInternalServerError, "Something went wrong in this service."
@@ -110,7 +110,7 @@ func ownMeaning(code clienttoken.Code) (status int, message string) {
 	return known.status, known.message
 }
 
-// problemOf is the one mapping from an error of any room to an answer.
+// problemOf is the only mapping from an error to a response.
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -118,7 +118,7 @@ func problemOf(err error) *problem {
 	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
 		p := &problem{code: refusal.Code, reason: refusal.Reason}
 		if refusal.Code == clienttoken.TooManyRequests {
-			p.header = http.Header{"Retry-After": {seconds(refusal.RetryAfter)}}
+			p.header = http.Header{"Retry-After": {retryAfterSeconds(refusal.RetryAfter)}}
 		}
 		return p
 	}
@@ -128,7 +128,7 @@ func problemOf(err error) *problem {
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
 		p := &problem{code: failure.Code, reason: err.Error()}
 		if failure.Code == clienttoken.Unavailable {
-			p.header = http.Header{"Retry-After": {seconds(cmp.Or(failure.RetryAfter, nobodyKnows))}}
+			p.header = http.Header{"Retry-After": {retryAfterSeconds(cmp.Or(failure.RetryAfter, defaultRetryAfter))}}
 		}
 		return p
 	}
@@ -142,10 +142,10 @@ func problemOf(err error) *problem {
 	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
 		return &problem{code: clienttoken.BadRequest, message: protocolMessage(wrong.Code), reason: err.Error()}
 	}
-	if errors.Is(err, context.DeadlineExceeded) { // of answerWithin: whatever was waited for is down
+	if errors.Is(err, context.DeadlineExceeded) { // requestTimeout: whatever the request waits for is down
 		return &problem{
 			code:   clienttoken.Unavailable,
-			header: http.Header{"Retry-After": {seconds(nobodyKnows)}},
+			header: http.Header{"Retry-After": {retryAfterSeconds(defaultRetryAfter)}},
 			reason: err.Error(),
 		}
 	}
@@ -155,40 +155,39 @@ func problemOf(err error) *problem {
 	return &problem{code: serverError, reason: err.Error()}
 }
 
-// protocolMessage says what a *auth.ProtocolError of a code is to a person.
+// protocolMessage is the message for the code of an *auth.ProtocolError.
 func protocolMessage(code string) string {
 	switch code {
 	case "return_to":
-		return "return_to has to be a path of this site, or a URL of an allowed origin."
+		return "return_to must be a path of this site or a URL of an allowed origin."
 	case "logout_token_invalid", "logout_token_used":
-		return "The logout token is not valid, or came before."
+		return "The logout token is invalid or was already used."
 	case "access_denied":
 		return "The sign-in was canceled."
 	case "state_unknown", "state_expired", "state_used":
-		return "This sign-in was begun too long ago, in another browser, or has been used before."
+		return "This sign-in has expired, was started in another browser, or was already used."
 	case "logged_out":
-		return "You were signed out while this sign-in was under way."
+		return "You were signed out during this sign-in."
 	default:
-		return "The sign-in did not succeed."
+		return "The sign-in failed."
 	}
 }
 
-// nobodyKnows is how long callers are asked to wait for the end of an outage of
-// which nothing is known.
-const nobodyKnows = 30 * time.Second
+// defaultRetryAfter is the Retry-After for an outage of unknown length.
+const defaultRetryAfter = 30 * time.Second
 
-// seconds is d as Retry-After wants it, and at least one.
-func seconds(d time.Duration) string {
+// retryAfterSeconds formats d in whole seconds, at least one.
+func retryAfterSeconds(d time.Duration) string {
 	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
 }
 
-// limitHeader says which limit it was and when to ask again, as Retry-After and
-// in the fields of draft-ietf-httpapi-ratelimit-headers-10.
+// limitHeader names the exceeded limit and when to try again, in Retry-After and
+// the fields of draft-ietf-httpapi-ratelimit-headers-10.
 func limitHeader(e *ratelimit.ExceededError) http.Header {
 	window := int64(math.Ceil(e.Limit.Window.Seconds()))
 	return http.Header{
-		"Retry-After":      {seconds(e.RetryAfter)},
-		"Ratelimit":        {fmt.Sprintf("%q;r=0;t=%s", e.Scope, seconds(e.RetryAfter))},
+		"Retry-After":      {retryAfterSeconds(e.RetryAfter)},
+		"Ratelimit":        {fmt.Sprintf("%q;r=0;t=%s", e.Scope, retryAfterSeconds(e.RetryAfter))},
 		"Ratelimit-Policy": {fmt.Sprintf("%q;q=%d;w=%d", e.Scope, e.Limit.N, window)},
 	}
 }
@@ -201,74 +200,74 @@ type problemResponse struct {
 }
 
 type embeddedErrors struct {
-	Errors []embedded `json:"errors"`
+	Errors []embeddedError `json:"errors"`
 }
 
-// fail answers the request with err. Nothing of err itself is shown, but for the
-// problems of this room.
+// fail responds with err. It shows the caller no text of err, except the message of
+// a problem.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := h.noted(w, r, err)
-	answer := problemResponse{Code: p.code, Message: p.message, RequestID: recordOf(r).requestID}
+	p := h.recordError(w, r, err)
+	answer := problemResponse{Code: p.code, Message: p.message, RequestID: requestLogOf(r).requestID}
 	if len(p.embedded) > 0 {
 		answer.Embedded = &embeddedErrors{p.embedded}
 	}
-	_ = writeJSON(w, p.status, answer) // a caller who has gone is in the log already
+	_ = writeJSON(w, p.status, answer) // fails only if the caller disconnected
 }
 
-// noted notes err for the log, gives the entry of the refusal to the audit sink,
-// sets the headers of the answer, and returns the rest of it.
-func (h *handler) noted(w http.ResponseWriter, r *http.Request, err error) *problem {
+// recordError notes err in the requestLog, writes the audit entry, and sets the
+// response headers. It returns the rest of the response.
+func (h *handler) recordError(w http.ResponseWriter, r *http.Request, err error) *problem {
 	p := problemOf(err)
-	rec := recordOf(r)
-	rec.code, rec.reason = string(p.code), p.reason
-	h.mend(rec, err)
+	log := requestLogOf(r)
+	log.code, log.reason = string(p.code), p.reason
+	h.logRemedy(log, err)
 	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); ok && exceeded.Scope == ratelimit.IP {
-		h.suspectProxy(r)
+		h.warnOfUntrustedProxy(r)
 	}
-	if err := h.accept(r); err != nil { // then this refusal must not leave either
-		refused := rec.code + ": " + rec.reason
+	if err := h.writeEntry(r); err != nil { // then the refusal must not leave the service either
+		refused := log.code + ": " + log.reason
 		p = problemOf(err)
-		rec.code, rec.reason = string(p.code), p.reason+"; instead of "+refused
+		log.code, log.reason = string(p.code), p.reason+"; instead of "+refused
 	}
 	maps.Copy(w.Header(), p.header)
-	status, message := meaning(p.code)
+	status, message := statusAndMessage(p.code)
 	p.status, p.message = status, cmp.Or(p.message, message)
 	return p
 }
 
-// mend writes to the log how an operator ends a failure, where that is known.
-func (h *handler) mend(rec *record, err error) {
+// logRemedy logs how an operator can repair a failure, if err says so.
+func (h *handler) logRemedy(log *requestLog, err error) {
 	failure, ok := errors.AsType[*clienttoken.Failure](err)
 	if !ok {
 		return
 	}
-	rec.dwollaRequestID = cmp.Or(failure.DwollaRequestID, rec.dwollaRequestID)
+	log.dwollaRequestID = cmp.Or(failure.DwollaRequestID, log.dwollaRequestID)
 	if failure.Remedy != "" {
 		h.Logger.Error().
-			Str("request_id", rec.requestID).
-			Str("dwolla_request_id", rec.dwollaRequestID).
-			Str("reason", rec.reason).
+			Str("request_id", log.requestID).
+			Str("dwolla_request_id", log.dwollaRequestID).
+			Str("reason", log.reason).
 			Msg(failure.Remedy)
 	}
 }
 
-// suspectProxy warns, once, that the limit of one address may be the limit of all
-// callers, since a proxy that is not trusted is in between.
-func (h *handler) suspectProxy(r *http.Request) {
+// warnOfUntrustedProxy warns, once, that all callers may share one rate limit because
+// the proxy in front of them is not trusted.
+func (h *handler) warnOfUntrustedProxy(r *http.Request) {
 	if r.Header.Get("X-Forwarded-For") == "" || auth.PeerWithin(r, h.TrustedProxies) {
 		return
 	}
 	h.proxyWarning.Do(func() {
 		h.Logger.Warn().Str("peer", peerIP(r)).
-			Msg("RATE_LIMIT_IP refused a request with X-Forwarded-For from a peer that is not in TRUSTED_PROXIES: if that is your proxy, all of its callers share one allowance")
+			Msg("RATE_LIMIT_IP refused a request with X-Forwarded-For from a peer outside of TRUSTED_PROXIES: if it is your proxy, all of its callers share one rate limit")
 	})
 }
 
-// writeJSON writes an answer. Its error is that of a connection that is gone.
+// writeJSON writes a response. It fails only if v cannot be encoded.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
-		return err //nolint:wrapcheck // of a type that cannot be written: a fault of ours
+		return err //nolint:wrapcheck // a bug of ours
 	}
 	w.Header()["Content-Type"] = []string{"application/json"}
 	w.WriteHeader(status)
@@ -276,16 +275,16 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-func notFound(http.ResponseWriter, *http.Request) error {
-	return &problem{code: missing, reason: "no such route"}
+func noRoute(http.ResponseWriter, *http.Request) error {
+	return &problem{code: notFound, reason: "no such route"}
 }
 
-// methodNotAllowed names the methods that the address does answer to, as RFC
-// 9110 (15.5.6) wants it.
-func methodNotAllowed(routes chi.Routes) endpoint {
+// wrongMethod responds with the methods that the address supports, as RFC 9110
+// (15.5.6) requires.
+func wrongMethod(routes chi.Routes) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var allowed []string
-		path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi does it
+		path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi does
 		for _, method := range methods() {
 			as := method
 			if as == http.MethodHead {
@@ -295,13 +294,13 @@ func methodNotAllowed(routes chi.Routes) endpoint {
 				allowed = append(allowed, method)
 			}
 		}
-		if len(allowed) == 0 { // chi says this of every method that it does not know
-			return notFound(w, r)
+		if len(allowed) == 0 { // chi calls wrongMethod for every unknown method
+			return noRoute(w, r)
 		}
 		return &problem{
-			code:   wrongMethod,
+			code:   methodNotAllowed,
 			header: http.Header{"Allow": {strings.Join(allowed, ", ")}},
-			reason: "no such method",
+			reason: "method not supported",
 		}
 	}
 }

@@ -22,36 +22,35 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// Webhooks takes in what Dwolla tells.
+// Webhooks accepts Dwolla's webhook events.
 type Webhooks interface {
-	// Receive keeps a webhook for later, once its signature has been checked
-	// against the body. The error is a *clienttoken.Refusal, a
-	// *clienttoken.Failure when it cannot be kept now, or that of ctx.
+	// Receive checks the signature of body and stores the event for later. The
+	// error is a *clienttoken.Refusal, a *clienttoken.Failure if the event cannot
+	// be stored now, or that of ctx.
 	Receive(ctx context.Context, signature string, body []byte) error
 }
 
-// Config is what the public side of the service needs. All fields but OIDC,
-// Webhooks, Limits, ProxyHeader and the two lists are required.
+// Config configures the public listener. OIDC, Webhooks, Limits, ProxyHeader and the
+// two lists are optional.
 type Config struct {
-	// BasePath is put before every route: empty, or "/dropgate" without a slash
-	// at the end.
+	// BasePath is the prefix of every route, such as "/dropgate", without a final
+	// slash. It may be empty.
 	BasePath    string
 	Environment clienttoken.Environment
 	Vendor      *clienttoken.Vendor
 	Auth        *auth.Chain
-	OIDC        *auth.OIDC // nil without the mode oidc: then nobody signs in here
-	Webhooks    Webhooks   // nil: Dwolla sends none here
-	// AllowedOrigins are the exact origins of other sites whose pages may use
-	// the service with credentials; empty: only pages of its own origin.
+	OIDC        *auth.OIDC // nil without the mode oidc
+	Webhooks    Webhooks   // nil: no webhooks
+	// AllowedOrigins are the exact other origins whose pages may use the service
+	// with credentials.
 	AllowedOrigins []string
-	// TrustedProxies are the peers whose X-Forwarded-For and X-Request-Id
-	// count; empty: nobody's.
+	// TrustedProxies are the peers whose X-Forwarded-For and X-Request-Id count.
 	TrustedProxies []netip.Prefix
-	// ProxyHeader is where an authenticating proxy names the user; empty without
-	// the mode proxy. No page may send it.
+	// ProxyHeader is the header in which an authenticating proxy names the user, or
+	// empty without the mode proxy. No page may send it.
 	ProxyHeader string
-	Limits      *ratelimit.Limiter // nil: everybody may ask as often as they like
-	OpenAPI     []byte             // what GET /openapi.yaml answers
+	Limits      *ratelimit.Limiter // nil: no rate limits
+	OpenAPI     []byte             // the body of GET /openapi.yaml
 	Now         func() time.Time
 	Audit       audit.Trail
 	Logger      zerolog.Logger
@@ -66,23 +65,23 @@ type handler struct {
 	errorPage  *template.Template
 	metrics    *metrics
 
-	notices   *ratelimit.Failures // bad webhooks and logout tokens
-	callbacks *ratelimit.Failures // codes that the provider refused
+	notices   *ratelimit.Failures // limits bad webhooks and logout tokens
+	callbacks *ratelimit.Failures // limits codes that the provider refused
 
 	proxyWarning     sync.Once
 	forwardedWarning sync.Once
-	intrusions       *intrusions // nil but for the directory
+	badAdminTokens   *badAdminTokens // on the admin listener only
 }
 
-// How often one address may send what costs us, or the provider, for nothing.
-// Good notices of servers have no limit, since none may be lost.
+// Limits of invalid requests per address and minute: they cost us or the provider
+// work. Valid webhooks and logout tokens have no limit, because none may be lost.
 const (
-	badNotices   = 600 // in a minute
-	badCallbacks = 20  // in a minute
+	badNotices   = 600
+	badCallbacks = 20
 )
 
-// New returns the public side of the service. An error means that an allowed
-// origin is none.
+// New returns the handler of the public listener. It fails if an allowed origin is
+// not a valid origin.
 func New(c Config) (http.Handler, error) {
 	h := &handler{
 		Config:     c,
@@ -99,29 +98,29 @@ func New(c Config) (http.Handler, error) {
 		}
 	}
 	r := chi.NewRouter()
-	r.Use(middleware.GetHead, h.observed, securityHeaders, h.cors(), h.recovered)
-	r.NotFound(h.serve(notFound))
-	r.MethodNotAllowed(h.serve(methodNotAllowed(r)))
+	r.Use(middleware.GetHead, h.withRequestLog, securityHeaders, h.cors(), h.recoverPanic)
+	r.NotFound(h.serve(noRoute))
+	r.MethodNotAllowed(h.serve(wrongMethod(r)))
 
-	r.With(audited(audit.ClientToken), h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
+	r.With(auditedAs(audit.ClientToken), h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
 	r.With(h.sameOrigin).Get(c.BasePath+"/session", h.serve(h.session))
 	if c.Vendor.Enrollment != nil {
-		r.With(audited(audit.Link), h.sameOrigin).Put(c.BasePath+"/session/customer", h.serve(h.linkCustomer))
+		r.With(auditedAs(audit.Link), h.sameOrigin).Put(c.BasePath+"/session/customer", h.serve(h.linkCustomer))
 	}
 	if c.OIDC != nil {
-		r.With(h.ownOrPage).Get(c.BasePath+"/auth/login", h.serve(h.login))
-		r.With(audited(audit.SignIn), h.ownOrPage).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
-		r.With(h.sameOrigin, h.limited).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
+		r.With(h.sameOriginOrNavigation).Get(c.BasePath+"/auth/login", h.serve(h.login))
+		r.With(auditedAs(audit.SignIn), h.sameOriginOrNavigation).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
+		r.With(h.sameOrigin, h.chargeAddress).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
 	}
 	if c.Webhooks != nil {
 		r.With(h.sameOrigin).Post(c.BasePath+"/webhooks/dwolla", h.serve(h.webhook))
 	}
-	r.With(h.ownOrPage, h.limited).Get(c.BasePath+"/openapi.yaml", h.openAPI)
+	r.With(h.sameOriginOrNavigation, h.chargeAddress).Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	return r, nil
 }
 
-// endpoint answers a request, or returns the error to answer it with.
+// endpoint responds to a request, or returns the error to respond with.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
 // serve turns an endpoint into a handler.
@@ -135,6 +134,6 @@ func (h *handler) serve(e endpoint) http.HandlerFunc {
 
 func (h *handler) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
-	w.Header().Set("Content-Length", strconv.Itoa(len(h.OpenAPI))) // for HEAD, too
+	w.Header().Set("Content-Length", strconv.Itoa(len(h.OpenAPI))) // also for HEAD
 	_, _ = w.Write(h.OpenAPI)
 }

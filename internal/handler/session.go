@@ -9,12 +9,12 @@ import (
 
 type sessionResponse struct {
 	User        sessionUser             `json:"user"`
-	Customer    *sessionCustomer        `json:"customer"` // null when the user has none
+	Customer    *sessionCustomer        `json:"customer"` // null if the user has none
 	Environment clienttoken.Environment `json:"environment"`
 	Actions     []clienttoken.Action    `json:"actions"`
 	Components  []clienttoken.Component `json:"components"`
-	// CorrelationID is what the user's new Customer has to be created with,
-	// while there is none.
+	// CorrelationID belongs on the Customer that the user creates. It is empty if
+	// the user has one.
 	CorrelationID string     `json:"correlationId,omitempty"`
 	ExpiresAt     *time.Time `json:"expiresAt,omitempty"`
 }
@@ -28,15 +28,15 @@ type sessionUser struct {
 type sessionCustomer struct {
 	ID     string                     `json:"id"`
 	Href   string                     `json:"href"`
-	Status clienttoken.CustomerStatus `json:"status,omitempty"` // when somebody has told it
+	Status clienttoken.CustomerStatus `json:"status,omitempty"` // empty if unknown
 }
 
 func newSessionCustomer(c clienttoken.Customer) *sessionCustomer {
 	return &sessionCustomer{ID: c.URL.ID(), Href: c.URL.String(), Status: c.Status}
 }
 
-// session is GET /session: who is signed in, and what a page needs to set up
-// its drop-in components. It never extends the session.
+// session is GET /session: the user, and what a page needs to set up its drop-in
+// components. It never extends the session.
 func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	session, err := h.signedIn(r)
 	if err != nil {
@@ -46,7 +46,7 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	recordOf(r).customer = setup.Customer.URL.ID()
+	requestLogOf(r).customer = setup.Customer.URL.ID()
 
 	name, _ := session.User.Claims["name"].(string)
 	email, _ := session.User.Claims["email"].(string)
@@ -67,22 +67,22 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// linkCustomer is PUT /session/customer: a page links the Customer that a
-// drop-in component has just created. It answers with the Customer.
+// linkCustomer is PUT /session/customer: a page links the Customer that a drop-in
+// component has just created. The response is the Customer.
 func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
 	session, err := h.signedIn(r)
 	if err != nil {
 		return err
 	}
-	named, err := decode[link](w, r)
+	named, err := decode[halLink](w, r)
 	if err != nil {
 		return err
 	}
 	if err := h.validate.StructCtx(r.Context(), named); err != nil {
-		return invalidMembers(err)
+		return memberProblem(err)
 	}
-	linked, err := h.Vendor.LinkCustomer(r.Context(), session.User, named.Href, cause(r))
-	recordOf(r).customer, recordOf(r).enrolled = linked.URL.ID(), linked.Enrolled
+	linked, err := h.Vendor.LinkCustomer(r.Context(), session.User, named.Href, requestLogOf(r).cause)
+	requestLogOf(r).customer, requestLogOf(r).enrolled = linked.URL.ID(), linked.Enrolled
 	if err == nil && session.Over() {
 		err = session.Ended()
 	}

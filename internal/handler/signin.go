@@ -12,14 +12,14 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// login is GET /auth/login: it sends the browser to the identity provider.
+// login is GET /auth/login. It redirects the browser to the identity provider.
 func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
-	login, err := auth.Login{}, recordOf(r).charge.Pay(r.Context(), "")
+	login, err := auth.Login{}, requestLogOf(r).charge.Pay(r.Context(), "")
 	if err == nil {
 		login, err = h.OIDC.Begin(r)
 	}
 	if err != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
-		h.failPage(w, r, err, login.ReturnTo) // a person looks at it
+		h.failPage(w, r, err, login.ReturnTo) // a person sees the response
 		return nil
 	} else if err != nil {
 		return err
@@ -28,21 +28,21 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// callback is GET /auth/callback: the browser comes back from the provider. A
-// person looks at what it answers, so errors are pages.
+// callback is GET /auth/callback: the browser returns from the provider. A person
+// sees the response, so errors are pages.
 func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
-	rec := recordOf(r)
-	rec.mode = h.OIDC.Name()
-	login, err := auth.Login{}, rec.charge.Pay(r.Context(), "")
+	log := requestLogOf(r)
+	log.mode = h.OIDC.Name()
+	login, err := auth.Login{}, log.charge.Pay(r.Context(), "")
 	if err == nil {
-		err = h.auditable() // before the code is used up
+		err = h.checkAuditSink() // before the code is used up
 	}
 	if err == nil {
-		login, err = h.complete(r)
-		rec.user = login.Named
+		login, err = h.completeSignIn(r)
+		log.user = login.Named
 	}
 	if err == nil {
-		if err = h.accept(r); err != nil {
+		if err = h.writeEntry(r); err != nil {
 			h.OIDC.Withdraw(r.Context(), &login)
 		}
 	}
@@ -55,10 +55,10 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// complete ends a sign-in. Its address pays for a refused code before the provider
-// is asked, and gets that back for any other outcome.
-func (h *handler) complete(r *http.Request) (auth.Login, error) {
-	addr := recordOf(r).clientIP
+// completeSignIn ends a sign-in. It charges the address for a refused code before it
+// asks the provider, and gives the charge back for any other outcome.
+func (h *handler) completeSignIn(r *http.Request) (auth.Login, error) {
+	addr := requestLogOf(r).clientIP
 	if err := h.callbacks.Enter(addr); err != nil {
 		return auth.Login{}, err
 	}
@@ -91,62 +91,62 @@ type logoutResponse struct {
 	EndSessionURL string `json:"endSessionUrl,omitempty"`
 }
 
-// logout is POST /auth/logout. The session ends here; the browser may go on to
-// end the one at the provider.
+// logout is POST /auth/logout. It ends the session. The browser may then end the
+// session at the provider.
 func (h *handler) logout(w http.ResponseWriter, r *http.Request) error {
-	if err := h.fromKnownOrigin(r); err != nil {
+	if err := h.requireOrigin(r); err != nil {
 		return err
 	}
-	rec := recordOf(r)
-	rec.mode = h.OIDC.Name()
+	log := requestLogOf(r)
+	log.mode = h.OIDC.Name()
 	logout, err := h.OIDC.Logout(r.WithContext(withCause(r)))
-	rec.user = logout.User
-	setCookies(w, logout.Cookies) // also when the session has ended and its entry was not accepted
+	log.user = logout.User
+	setCookies(w, logout.Cookies) // even if the session ended but its audit entry failed
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, logoutResponse{logout.EndSessionURL})
 }
 
-// backChannelLogout is POST /auth/backchannel-logout, by the provider's server.
+// backChannelLogout is POST /auth/backchannel-logout, which the provider calls.
 func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) error {
-	rec := recordOf(r)
-	rec.mode = h.OIDC.Name()
-	if err := h.notices.Check(rec.clientIP); err != nil {
+	log := requestLogOf(r)
+	log.mode = h.OIDC.Name()
+	if err := h.notices.Check(log.clientIP); err != nil {
 		return err
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
-		return &problem{code: unsupportedMediaType, message: "The request body has to be application/x-www-form-urlencoded.", reason: "no form"}
+		return &problem{code: unsupportedMediaType, message: "The request body must be application/x-www-form-urlencoded.", reason: "not a form"}
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			return &problem{code: payloadTooLarge, reason: "form larger than 64 KiB"}
 		}
-		return &problem{code: clienttoken.BadRequest, reason: "no form that can be read"}
+		return &problem{code: clienttoken.BadRequest, reason: "unreadable form"}
 	}
 	tokens := r.PostForm["logout_token"]
 	if len(tokens) != 1 {
-		return &problem{code: clienttoken.BadRequest, message: "The form needs one logout_token.", reason: "not one logout_token"}
+		return &problem{code: clienttoken.BadRequest, message: "The form must have exactly one logout_token.", reason: "not exactly one logout_token"}
 	}
-	ended, err := h.OIDC.BackChannelLogout(withCause(r), rec.clientIP, tokens[0])
+	ended, err := h.OIDC.BackChannelLogout(withCause(r), log.clientIP, tokens[0])
 	if err != nil {
-		h.notices.Note(rec.clientIP)
+		h.notices.Note(log.clientIP)
 		return err
 	}
 	h.Logger.Info().
-		Str("request_id", rec.requestID).
+		Str("request_id", log.requestID).
 		Int("sessions", ended).
 		Msg("the identity provider signed a user out")
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-// errorPage is what a person sees when a sign-in fails.
+// errorPage is the page for a failed sign-in.
 type errorPage struct {
 	Message, Reason, RequestID string
-	Again                      string // where to sign in
+	Again                      string // the URL to sign in again
 }
 
 func newErrorPage() *template.Template {
@@ -163,13 +163,13 @@ func newErrorPage() *template.Template {
 `))
 }
 
-// failPage answers the request with err, as a page.
+// failPage is fail with an HTML page.
 func (h *handler) failPage(w http.ResponseWriter, r *http.Request, err error, returnTo string) {
-	p := h.noted(w, r, err)
+	p := h.recordError(w, r, err)
 	page := errorPage{
 		Message:   p.message,
 		Reason:    string(p.code),
-		RequestID: recordOf(r).requestID,
+		RequestID: requestLogOf(r).requestID,
 		Again:     h.BasePath + "/auth/login",
 	}
 	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
@@ -180,5 +180,5 @@ func (h *handler) failPage(w http.ResponseWriter, r *http.Request, err error, re
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(p.status)
-	_ = h.errorPage.Execute(w, page) // a browser that has gone is in the log already
+	_ = h.errorPage.Execute(w, page) // fails only if the browser disconnected
 }

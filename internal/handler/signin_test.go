@@ -195,7 +195,7 @@ func TestLoginReturnsNobodyToAForeignPlace(t *testing.T) {
 // it was.
 func (a *answer) tellsOfReturnTo(t *testing.T, message string) {
 	t.Helper()
-	if !strings.HasPrefix(message, "return_to has to be a path of this site") || strings.Contains(a.body, "evil") || strings.Contains(a.body, "alert") {
+	if !strings.HasPrefix(message, "return_to must be a path of this site") || strings.Contains(a.body, "evil") || strings.Contains(a.body, "alert") {
 		t.Errorf("the answer is %s", a.body)
 	}
 }

@@ -60,15 +60,15 @@ var failing = map[string]struct {
 	message string
 	back    func(t *testing.T, b *browser, address string) string
 }{
-	"no state": {"callback_malformed", false, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"no state": {"callback_malformed", false, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"state": nil})
 	}},
-	"two states": {"callback_malformed", false, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"two states": {"callback_malformed", false, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"state": {"a", "b"}})
 	}},
-	"neither code nor error": {"callback_malformed", true, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"neither code nor error": {"callback_malformed", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"code": nil})
 	}},
@@ -81,7 +81,7 @@ var failing = map[string]struct {
 		b.jar = b.w.browser(t).jar
 		return address
 	}},
-	"a cookie that is not ours": {"state_expired", false, "too long ago", func(t *testing.T, b *browser, address string) string {
+	"a cookie that is not ours": {"state_expired", false, "has expired", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		for _, cookie := range b.logins() {
 			cookie.Value = cookie.Value[:len(cookie.Value)-5]
@@ -89,7 +89,7 @@ var failing = map[string]struct {
 		}
 		return address
 	}},
-	"the same callback twice": {"state_unknown", false, "used before", func(t *testing.T, b *browser, address string) string {
+	"the same callback twice": {"state_unknown", false, "already used", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		if a := b.open(address); a.status != http.StatusSeeOther {
 			t.Errorf("the first time the answer is %d", a.status)
@@ -97,7 +97,7 @@ var failing = map[string]struct {
 		b.logout()
 		return address
 	}},
-	"a code that the provider takes twice": {"state_used", true, "used before", func(t *testing.T, b *browser, address string) string {
+	"a code that the provider takes twice": {"state_used", true, "already used", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		var first string
 		b.w.wire.forges(func(real string) string {
@@ -117,23 +117,23 @@ var failing = map[string]struct {
 		b.http.Jar = b.w.browser(t).jar // or the provider would remember who it is
 		return passProvider(t, b.http, b.begin("/a?b=c&d=(e)#f"), url.Values{"cancel": {"cancel"}}, b.w.url)
 	}},
-	"an error of the provider's": {"provider_refused", true, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"an error of the provider's": {"provider_refused", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"code": nil, "error": {"server_error"}})
 	}},
-	"another issuer": {"issuer_mismatch", true, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"another issuer": {"issuer_mismatch", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"iss": {evil}})
 	}},
-	"no issuer": {"issuer_mismatch", true, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"no issuer": {"issuer_mismatch", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"iss": nil})
 	}},
-	"another code": {"code_refused", true, "did not succeed", func(t *testing.T, _ *browser, address string) string {
+	"another code": {"code_refused", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
 		return mangled(t, address, map[string][]string{"code": {"0123456789abcdef0123456789"}})
 	}},
-	"a client that the provider does not know": {"exchange_refused", true, "did not succeed", func(t *testing.T, b *browser, address string) string {
+	"a client that the provider does not know": {"exchange_refused", true, "sign-in failed", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		changed := b.w.registration()
 		changed.Secret = clienttoken.NewSecret("another secret")
@@ -141,22 +141,22 @@ var failing = map[string]struct {
 		t.Cleanup(func() { b.w.idp.AddClient(b.w.registration()) })
 		return address
 	}},
-	"tokens that are none": {"exchange_failed", true, "did not succeed", func(t *testing.T, b *browser, address string) string {
+	"tokens that are none": {"exchange_failed", true, "sign-in failed", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		b.w.wire.forges(func(string) string { return "<html>not a token" })
 		return address
 	}},
-	"no ID token": {"id_token_missing", true, "did not succeed", func(t *testing.T, b *browser, address string) string {
+	"no ID token": {"id_token_missing", true, "sign-in failed", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		b.w.wire.forges(withTokens(t, map[string]any{"id_token": nil}))
 		return address
 	}},
-	"a stranger's ID token": {"id_token_invalid", true, "did not succeed", func(t *testing.T, b *browser, address string) string {
+	"a stranger's ID token": {"id_token_invalid", true, "sign-in failed", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		b.w.wire.forges(withTokens(t, map[string]any{"id_token": b.w.token(alice)}))
 		return address
 	}},
-	"the ID token of another sign-in": {"nonce_mismatch", true, "did not succeed", func(t *testing.T, b *browser, address string) string {
+	"the ID token of another sign-in": {"nonce_mismatch", true, "sign-in failed", func(t *testing.T, b *browser, address string) string {
 		t.Helper()
 		b.w.browser(t).signIn(alice, "")
 		another, _ := b.w.wire.seen()

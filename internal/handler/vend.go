@@ -17,33 +17,32 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.auditable(); err != nil {
+	if err := h.checkAuditSink(); err != nil {
 		return err
 	}
-	request, err := h.clientTokenRequest(w, r)
+	request, err := h.readClientTokenRequest(w, r)
 	if err != nil {
 		return err
 	}
-	vended, err := h.Vendor.Vend(r.Context(), session.User, request, cause(r))
-	if err == nil && session.Over() { // while Dwolla answered: the token is dropped
+	vended, err := h.Vendor.Vend(r.Context(), session.User, request, requestLogOf(r).cause)
+	if err == nil && session.Over() { // it ended while Dwolla responded, so the token is dropped
 		vended.Token, err = clienttoken.Token{}, session.Ended()
 	}
-	recordOf(r).vended(vended)
+	requestLogOf(r).noteVended(vended)
 	if err != nil {
 		return err
 	}
-	if err := h.accept(r); err != nil { // the token is dropped
+	if err := h.writeEntry(r); err != nil { // the token is dropped
 		return err
 	}
 	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: vended.Token.Reveal()})
 }
 
-// signedIn returns the session of the request. What the request owes to the rate
-// limits is taken before anything else is done for it: from its address also
-// when nobody is signed in. An address that is known to have nothing left is
-// refused before its credentials are looked at.
+// signedIn returns the session of the request. It charges the rate limits first,
+// and the address even if the credentials are invalid. If the address's limit is
+// known to be used up, it fails before it checks any credentials.
 func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
-	record := recordOf(r)
+	record := requestLogOf(r)
 	if err := record.charge.Check(); err != nil {
 		return auth.Session{}, err
 	}
@@ -56,7 +55,7 @@ func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
 		return auth.Session{}, err
 	}
 	if session.ByCookie {
-		if err := h.fromKnownOrigin(r); err != nil {
+		if err := h.requireOrigin(r); err != nil {
 			return auth.Session{}, err
 		}
 	}

@@ -15,20 +15,19 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// LinkReader tells whose Customer is whose. An error that is not the caller's
-// own cancellation is a *clienttoken.Failure.
+// LinkReader reads user–Customer links. An error is a *clienttoken.Failure, or that
+// of ctx.
 type LinkReader interface {
 	// Find returns the user's link, or clienttoken.ErrNoCustomer.
 	Find(ctx context.Context, userID string) (clienttoken.Link, error)
-	// List returns at most limit links of the users after one, in an order of
-	// its own. The first users come after "".
+	// List returns at most limit links, in a stable order, from behind the user
+	// after. An empty after means the beginning.
 	List(ctx context.Context, after string, limit int) ([]clienttoken.Link, error)
 }
 
-// LinkWriter changes whose Customer is whose, on the word of an operator. It
-// returns a *clienttoken.Refusal for a user or a Customer that is linked
-// otherwise, and else errors as LinkReader does. Both methods may be called
-// again.
+// LinkWriter changes user–Customer links for an operator. It returns a
+// *clienttoken.Refusal if the user or the Customer has another link. Its other
+// errors are those of LinkReader. Both methods are idempotent.
 type LinkWriter interface {
 	Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error
 	Unlink(ctx context.Context, userID string) error
@@ -44,10 +43,10 @@ func newLinkResponse(l clienttoken.Link) linkResponse {
 	return linkResponse{User: l.UserID, Customer: newSessionCustomer(l.Customer), LinkedAt: l.Since.UTC()}
 }
 
-// pathUser returns the {user} of the path, or "" for one that cannot be decoded.
+// pathUser returns the {user} of the path, or "" if it cannot be decoded.
 func pathUser(r *http.Request) string {
 	user := chi.URLParam(r, "user")
-	if r.URL.RawPath != "" { // then chi matches that, and leaves it as it is
+	if r.URL.RawPath != "" { // chi then matches the encoded path and does not decode
 		var err error
 		if user, err = url.PathUnescape(user); err != nil {
 			return ""
@@ -56,52 +55,51 @@ func pathUser(r *http.Request) string {
 	return user
 }
 
-// userOf is pathUser for a request that needs a user, and notes the user.
-func userOf(r *http.Request) (string, error) {
+// validPathUser returns the {user} of the path, which must be a valid user id.
+func validPathUser(r *http.Request) (string, error) {
 	user := pathUser(r)
 	if err := clienttoken.CheckUserID(user); err != nil {
 		return "", &problem{
-			code: clienttoken.BadRequest, message: "The address names no user: " + err.Error() + ".", reason: err.Error(),
+			code: clienttoken.BadRequest, message: "The path does not name a user: " + err.Error() + ".", reason: err.Error(),
 		}
 	}
-	recordOf(r).user = user
+	requestLogOf(r).user = user
 	return user, nil
 }
 
-// storedUserOf is userOf, and also takes the id of a row that was made when the rules
-// for ids were looser: an operator has to be able to remove it. A mistyped id stays
-// a fault.
-func storedUserOf(r *http.Request, links LinkReader) (string, error) {
+// storedPathUser is like validPathUser, but also accepts the id of a stored link. An
+// earlier version had looser rules, and operators must be able to remove its rows.
+func storedPathUser(r *http.Request, links LinkReader) (string, error) {
 	user := pathUser(r)
 	if clienttoken.ValidUserID(user) || !clienttoken.StorableUserID(user) {
-		return userOf(r)
+		return validPathUser(r)
 	}
 	_, err := links.Find(r.Context(), user)
 	switch {
 	case errors.Is(err, clienttoken.ErrNoCustomer):
-		return userOf(r)
+		return validPathUser(r)
 	case err != nil:
 		return "", err
 	}
-	recordOf(r).user = user
+	requestLogOf(r).user = user
 	return user, nil
 }
 
 // showLink is GET /customers/{user} of the admin listener.
 func (h *handler) showLink(links LinkReader) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := storedUserOf(r, links)
+		user, err := storedPathUser(r, links)
 		if err != nil {
 			return err
 		}
 		found, err := links.Find(r.Context(), user)
 		if errors.Is(err, clienttoken.ErrNoCustomer) {
-			return &problem{code: missing, message: "No Customer is linked to this user.", reason: "no link"}
+			return &problem{code: notFound, message: "No Customer is linked to this user.", reason: "no link"}
 		} else if err != nil {
 			return err
 		}
-		recordOf(r).customer = found.Customer.URL.ID()
-		if err := h.accept(r); err != nil {
+		requestLogOf(r).customer = found.Customer.URL.ID()
+		if err := h.writeEntry(r); err != nil {
 			return err
 		}
 		return writeJSON(w, http.StatusOK, newLinkResponse(found))
@@ -112,12 +110,11 @@ type putLinkRequest struct {
 	Customer string `json:"customer" validate:"required,max=2048"` // an id or a URL
 }
 
-// putLink is PUT /customers/{user} of the admin listener. It replaces nothing: a
-// user or a Customer that is linked otherwise has to be unlinked first, by
-// somebody who means it.
+// putLink is PUT /customers/{user} of the admin listener. It never replaces a link:
+// an operator has to unlink the user or the Customer first.
 func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWriter) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := userOf(r)
+		user, err := validPathUser(r)
 		if err != nil {
 			return err
 		}
@@ -126,15 +123,15 @@ func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWri
 			return err
 		}
 		if err := h.validate.StructCtx(r.Context(), request); err != nil {
-			return invalidMembers(err)
+			return memberProblem(err)
 		}
 		customer, err := clienttoken.ParseCustomer(api, request.Customer)
 		if err != nil {
-			return invalid([]embedded{{
-				Code: "InvalidFormat", Message: "The value is neither the id nor the URL of a Customer of this environment.", Path: "/customer",
+			return validationProblem([]embeddedError{{
+				Code: "InvalidFormat", Message: "The value is not the id or URL of a Customer in this environment.", Path: "/customer",
 			}})
 		}
-		recordOf(r).customer = customer.ID()
+		requestLogOf(r).customer = customer.ID()
 		if err := writer.Link(withCause(r), user, customer); err != nil {
 			if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
 				return &problem{code: refusal.Code, message: "Nothing was changed: " + refusal.Reason + ".", reason: refusal.Reason}
@@ -142,7 +139,7 @@ func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWri
 			return err
 		}
 		found, err := reader.Find(r.Context(), user)
-		if err != nil { // it is linked all the same
+		if err != nil { // the link was written nevertheless
 			found = clienttoken.Link{UserID: user, Customer: clienttoken.Customer{URL: customer}}
 		}
 		return writeJSON(w, http.StatusOK, newLinkResponse(found))
@@ -152,12 +149,12 @@ func (h *handler) putLink(api clienttoken.API, reader LinkReader, writer LinkWri
 // deleteLink is DELETE /customers/{user} of the admin listener.
 func deleteLink(links Links) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := storedUserOf(r, links)
+		user, err := storedPathUser(r, links)
 		if err != nil {
 			return err
 		}
-		if found, err := links.Find(r.Context(), user); err == nil { // for the audit
-			recordOf(r).customer = found.Customer.URL.ID()
+		if found, err := links.Find(r.Context(), user); err == nil { // for the audit entry
+			requestLogOf(r).customer = found.Customer.URL.ID()
 		}
 		if err := links.Unlink(withCause(r), user); err != nil {
 			return err
@@ -168,35 +165,34 @@ func deleteLink(links Links) endpoint {
 }
 
 const (
-	usualPage   = 100
-	longestPage = 1000
+	defaultPage = 100
+	maxPage     = 1000
 )
 
 type linksResponse struct {
 	Customers []linkResponse `json:"customers"`
-	// Next is where the next page begins: the cursor of the same request. It is
-	// empty on the last page.
+	// Next is the cursor for the next page, or empty on the last page.
 	Next string `json:"next,omitempty"`
 }
 
-// page is what a request asks to see of a list.
+// page is the part of a list that a request asks for.
 type page struct {
-	after string // the user before
+	after string // the last user of the page before
 	limit int
 }
 
 func pageOf(r *http.Request) (page, error) {
 	query := r.URL.Query()
-	p := page{limit: usualPage}
+	p := page{limit: defaultPage}
 	if given := query.Get("limit"); given != "" {
 		var err error
-		if p.limit, err = strconv.Atoi(given); err != nil || p.limit < 1 || p.limit > longestPage {
-			return page{}, &problem{code: clienttoken.BadRequest, message: "limit has to be a number from 1 to 1000.", reason: "limit"}
+		if p.limit, err = strconv.Atoi(given); err != nil || p.limit < 1 || p.limit > maxPage {
+			return page{}, &problem{code: clienttoken.BadRequest, message: "limit must be a number from 1 to 1000.", reason: "limit"}
 		}
 	}
 	after, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
 	if err != nil || len(after) > 0 && !clienttoken.StorableUserID(string(after)) {
-		return page{}, &problem{code: clienttoken.BadRequest, message: "cursor has to be the next of an earlier answer.", reason: "cursor"}
+		return page{}, &problem{code: clienttoken.BadRequest, message: "cursor must be the value of next in an earlier response.", reason: "cursor"}
 	}
 	p.after = string(after)
 	return p, nil
@@ -220,8 +216,8 @@ func (h *handler) listLinks(links LinkReader) endpoint {
 		if len(found) == page.limit {
 			answer.Next = base64.RawURLEncoding.EncodeToString([]byte(found[page.limit-1].UserID))
 		}
-		recordOf(r).reason = fmt.Sprintf("%d links after %q", len(found), page.after)
-		if err := h.accept(r); err != nil {
+		requestLogOf(r).reason = fmt.Sprintf("%d links after %q", len(found), page.after)
+		if err := h.writeEntry(r); err != nil {
 			return err
 		}
 		return writeJSON(w, http.StatusOK, answer)

@@ -20,40 +20,38 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// maxBody is the largest request body in bytes. The drop-in components send a
-// few hundred.
+// maxBody is the largest request body, in bytes. The drop-in components send a few
+// hundred.
 const maxBody = 64 << 10
 
-// maxEmbedded is how many faults of one request are told; it may have
-// thousands.
+// maxEmbedded limits the faults in one response.
 const maxEmbedded = 20
 
-// clientTokenRequest is the body of POST /client-tokens. The components send
-// their links as "links", later versions as "_links" too. Every other member
-// is accepted and dropped.
+// clientTokenRequest is the body of POST /client-tokens. The components send their
+// HAL links as "links", newer versions also as "_links". Other members are ignored.
 type clientTokenRequest struct {
-	Action string `json:"action"`
-	HAL    *links `json:"_links"`
-	Plain  *links `json:"links"`
+	Action string    `json:"action"`
+	HAL    *halLinks `json:"_links"`
+	Plain  *halLinks `json:"links"`
 }
 
-// links are those that a request may name, and whatever else it does name. A
-// link that is null is one that was not named.
-type links struct {
-	Customer        *link                     `json:"customer"`
-	BeneficialOwner *link                     `json:"beneficial-owner"`
+// halLinks holds the HAL links that a request may name, and all others. A null link
+// counts as not named.
+type halLinks struct {
+	Customer        *halLink                  `json:"customer"`
+	BeneficialOwner *halLink                  `json:"beneficial-owner"`
 	Others          map[string]jsontext.Value `json:",embed"`
 }
 
-// link is one link; its "type" and "resource-type" are dropped.
-type link struct {
+// halLink is one HAL link. Its "type" and "resource-type" are ignored.
+type halLink struct {
 	Href string `json:"href" validate:"href"`
 }
 
-// named is what a request names, each under its place in it. It is flat: validator
-// takes a kilobyte of stack for each level, and every connection would keep a
-// stack that is twice as large (docs/performance.md).
-type named struct {
+// flatRequest is a clientTokenRequest for the validator. It is flat because the
+// validator uses a kilobyte of stack per level, which would double the stack that
+// each connection keeps (docs/performance.md).
+type flatRequest struct {
 	Action        string  `json:"action" validate:"required,max=255"`
 	Customer      *string `json:"_links/customer/href" validate:"omitnil,href"`
 	Owner         *string `json:"_links/beneficial-owner/href" validate:"omitnil,href"`
@@ -61,19 +59,19 @@ type named struct {
 	PlainOwner    *string `json:"links/beneficial-owner/href" validate:"omitnil,href"`
 }
 
-func (r *clientTokenRequest) named() *named {
-	n := &named{Action: r.Action}
+func (r *clientTokenRequest) flat() *flatRequest {
+	n := &flatRequest{Action: r.Action}
 	if r.HAL != nil {
-		n.Customer, n.Owner = r.HAL.Customer.named(), r.HAL.BeneficialOwner.named()
+		n.Customer, n.Owner = r.HAL.Customer.hrefOrNil(), r.HAL.BeneficialOwner.hrefOrNil()
 	}
 	if r.Plain != nil {
-		n.PlainCustomer, n.PlainOwner = r.Plain.Customer.named(), r.Plain.BeneficialOwner.named()
+		n.PlainCustomer, n.PlainOwner = r.Plain.Customer.hrefOrNil(), r.Plain.BeneficialOwner.hrefOrNil()
 	}
 	return n
 }
 
-// named is the URL of a link, or nil where there is no link.
-func (l *link) named() *string {
+// hrefOrNil returns the URL of the link, or nil if it was not named.
+func (l *halLink) hrefOrNil() *string {
 	if l == nil {
 		return nil
 	}
@@ -83,52 +81,52 @@ func (l *link) named() *string {
 func newValidator() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(field reflect.StructField) string { return field.Tag.Get("json") })
-	// The validator's own http_url parses the text twice.
+	// The validator's own http_url parses the URL twice.
 	err := v.RegisterValidation("absolute_url", func(field validator.FieldLevel) bool {
 		u, err := url.Parse(field.Field().String())
 		return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 	})
 	if err != nil {
-		panic(err) // never: the tag is neither empty nor reserved
+		panic(err) // cannot happen: the tag is neither empty nor reserved
 	}
 	v.RegisterAlias("href", "min=1,max=2048,absolute_url")
 	return v
 }
 
-// decode reads a body of exactly one JSON object.
+// decode reads a body that must be exactly one JSON object.
 func decode[T any](w http.ResponseWriter, r *http.Request) (*T, error) {
-	if reason := notJSON(r.Header); reason != "" {
+	if reason := contentTypeFault(r.Header); reason != "" {
 		return nil, &problem{code: unsupportedMediaType, reason: reason}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, readProblem(err)
 	}
-	var request *T // stays nil for a null
+	var request *T // stays nil if the body is null
 	if err := json.Unmarshal(body, &request); err != nil || request == nil {
-		return nil, malformed(err)
+		return nil, jsonProblem(err)
 	}
 	return request, nil
 }
 
-// clientTokenRequest reads the request for a client token, word for word.
-func (h *handler) clientTokenRequest(w http.ResponseWriter, r *http.Request) (clienttoken.Request, error) {
+// readClientTokenRequest reads the body of POST /client-tokens, word for word.
+func (h *handler) readClientTokenRequest(w http.ResponseWriter, r *http.Request) (clienttoken.Request, error) {
 	request, err := decode[clientTokenRequest](w, r)
 	if err != nil {
 		return clienttoken.Request{}, err
 	}
 	if faults := append(unknownRelations("_links", request.HAL), unknownRelations("links", request.Plain)...); len(faults) > 0 {
-		return clienttoken.Request{}, invalid(faults)
+		return clienttoken.Request{}, validationProblem(faults)
 	}
-	if err := h.validate.StructCtx(r.Context(), request.named()); err != nil {
-		return clienttoken.Request{}, invalidMembers(err)
+	if err := h.validate.StructCtx(r.Context(), request.flat()); err != nil {
+		return clienttoken.Request{}, memberProblem(err)
 	}
-	named := cmp.Or(request.HAL, request.Plain, &links{})
+	named := cmp.Or(request.HAL, request.Plain, &halLinks{})
 	if also := request.Plain; also != nil &&
 		(href(also.Customer) != href(named.Customer) || href(also.BeneficialOwner) != href(named.BeneficialOwner)) {
 		return clienttoken.Request{}, &problem{
 			code:    clienttoken.BadRequest,
-			message: `"links" and "_links" are two spellings of one member, and they differ.`,
+			message: `"links" and "_links" are two names of one member, but their values differ.`,
 			reason:  "links and _links differ",
 		}
 	}
@@ -139,22 +137,22 @@ func (h *handler) clientTokenRequest(w http.ResponseWriter, r *http.Request) (cl
 	}, nil
 }
 
-// href is the URL of a link that was named, or empty.
-func href(l *link) string {
+// href returns the URL of the link, or "" if it was not named.
+func href(l *halLink) string {
 	if l == nil {
 		return ""
 	}
 	return l.Href
 }
 
-// notJSON says why the body cannot be JSON by its headers, if so. The other
-// type is the one that Dwolla's own API speaks.
-func notJSON(header http.Header) string {
+// contentTypeFault returns why the headers rule out a JSON body, or "". It also
+// accepts the media type of Dwolla's API.
+func contentTypeFault(header http.Header) string {
 	if coding := strings.Join(header["Content-Encoding"], ", "); coding != "" && coding != "identity" {
 		return "a content coding"
 	}
 	contentType := strings.Join(header["Content-Type"], ", ")
-	if contentType == "application/json" { // as nearly every request has it
+	if contentType == "application/json" { // the usual case, without parsing
 		return ""
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
@@ -164,30 +162,29 @@ func notJSON(header http.Header) string {
 	return ""
 }
 
-// unreadable is the answer to a body that did not arrive whole.
-func unreadable(err error) *problem {
+// readProblem is the error for a body that could not be read completely.
+func readProblem(err error) *problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &problem{code: payloadTooLarge, reason: err.Error()}
 	}
-	return &problem{code: clienttoken.BadRequest, message: "The request body did not arrive whole.", reason: err.Error()}
+	return &problem{code: clienttoken.BadRequest, message: "The request body is incomplete.", reason: err.Error()}
 }
 
-// malformed is the answer to a body that is not one JSON object with members
-// of the right types, each given once. A wrong type is told by its path, which
-// is made of our own names only; what is given twice may have any name.
-func malformed(err error) *problem {
+// jsonProblem is the error for a body that is not one JSON object, has a duplicate
+// member, or a member of the wrong type.
+func jsonProblem(err error) *problem {
 	if wrong, ok := errors.AsType[*json.SemanticError](err); ok && wrong.JSONPointer != "" {
 		return &problem{
 			code:     validationError,
-			embedded: []embedded{{Code: "Invalid", Message: "The value has the wrong type.", Path: string(wrong.JSONPointer)}},
+			embedded: []embeddedError{{Code: "Invalid", Message: "The value has the wrong type.", Path: string(wrong.JSONPointer)}},
 			reason:   "wrong type at " + string(wrong.JSONPointer),
 		}
 	}
 	if wrong, ok := errors.AsType[*jsontext.SyntacticError](err); ok && errors.Is(err, jsontext.ErrDuplicateName) {
 		return &problem{
 			code:    clienttoken.BadRequest,
-			message: fmt.Sprintf("The member %.100q is given twice.", wrong.JSONPointer),
-			reason:  "a member is given twice",
+			message: fmt.Sprintf("The member %.100q occurs twice.", wrong.JSONPointer),
+			reason:  "duplicate member",
 		}
 	}
 	return &problem{
@@ -197,16 +194,16 @@ func malformed(err error) *problem {
 	}
 }
 
-// unknownRelations lists the links that no request may name. A destination, for
-// one, says where money goes.
-func unknownRelations(member string, l *links) []embedded {
+// unknownRelations lists link relations that no request may name, such as
+// "destination", which says where money goes.
+func unknownRelations(member string, l *halLinks) []embeddedError {
 	if l == nil || len(l.Others) == 0 {
 		return nil
 	}
-	var faults []embedded
+	var faults []embeddedError
 	for _, relation := range slices.Sorted(maps.Keys(l.Others)) {
 		name := fmt.Sprintf("%.100s", relation)
-		faults = append(faults, embedded{
+		faults = append(faults, embeddedError{
 			Code:    "NotAllowed",
 			Message: fmt.Sprintf("The link relation %q is not accepted: only customer and beneficial-owner are.", name),
 			Path:    string(jsontext.Pointer("/" + member).AppendToken(name)),
@@ -215,16 +212,15 @@ func unknownRelations(member string, l *links) []embedded {
 	return faults
 }
 
-// invalidMembers is the answer to a body whose members have values that they
-// may not have.
-func invalidMembers(err error) error {
+// memberProblem is the error for members with invalid values.
+func memberProblem(err error) error {
 	found, ok := errors.AsType[validator.ValidationErrors](err)
 	if !ok {
 		return err
 	}
-	var faults []embedded
+	var faults []embeddedError
 	for _, f := range found {
-		fault := embedded{Path: "/" + f.Field()}
+		fault := embeddedError{Path: "/" + f.Field()}
 		switch f.ActualTag() {
 		case "required", "min":
 			fault.Code, fault.Message = "Required", "A value is required."
@@ -235,10 +231,10 @@ func invalidMembers(err error) error {
 		}
 		faults = append(faults, fault)
 	}
-	return invalid(faults)
+	return validationProblem(faults)
 }
 
-func invalid(faults []embedded) *problem {
+func validationProblem(faults []embeddedError) *problem {
 	return &problem{
 		code:     validationError,
 		embedded: faults[:min(len(faults), maxEmbedded)],
