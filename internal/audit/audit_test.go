@@ -17,7 +17,7 @@ import (
 	"dropgate/internal/audit"
 )
 
-// sink takes lines, or fails.
+// sink accepts lines, or fails.
 type sink struct {
 	bytes.Buffer
 
@@ -33,7 +33,7 @@ func (s *sink) Append(_ context.Context, line []byte) error {
 
 func (s *sink) Fault() error { return s.err }
 
-// read is the one line in out.
+// read parses the only line in out.
 func read(t *testing.T, out string) map[string]string {
 	t.Helper()
 	if strings.Count(out, "\n") != 1 {
@@ -50,7 +50,7 @@ func read(t *testing.T, out string) map[string]string {
 	return got
 }
 
-// written is the line that an entry leaves.
+// written returns the line of an entry.
 func written(t *testing.T, e *audit.Entry) map[string]string {
 	t.Helper()
 	var out sink
@@ -102,7 +102,7 @@ func TestAnEntryCannotForgeALine(t *testing.T) {
 	}
 }
 
-func TestAUserAgentIsShortenedAndPrintable(t *testing.T) {
+func TestAUserAgentIsShortenedAndEscaped(t *testing.T) {
 	for given, want := range map[string]string{
 		"Mozilla/5.0 (X11; Linux x86_64)": "Mozilla/5.0 (X11; Linux x86_64)",
 		"é 漢":                             "é 漢",
@@ -124,13 +124,13 @@ func TestTheZeroTrailWritesNothing(t *testing.T) {
 	}
 }
 
-func TestAnEntryThatIsNotAcceptedIsAnErrorAndCounted(t *testing.T) {
+func TestARefusedEntryIsAnErrorAndCounted(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	out := &sink{}
 	trail := audit.NewTrail(out, registry)
 	count := func(want string) {
 		t.Helper()
-		text := "# HELP dropgate_audit_failures_total Audit entries that the sink did not accept in time. What they were about did not leave the service.\n" +
+		text := "# HELP dropgate_audit_failures_total Audit entries the sink did not accept in time. Their effects did not leave the service.\n" +
 			"# TYPE dropgate_audit_failures_total counter\ndropgate_audit_failures_total " + want + "\n"
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "dropgate_audit_failures_total"); err != nil {
 			t.Error(err)
@@ -152,7 +152,7 @@ func TestAnEntryThatIsNotAcceptedIsAnErrorAndCounted(t *testing.T) {
 	count("1")
 }
 
-// late is the error of a sink that may accept a line after all.
+// late implements audit.Late.
 type late struct {
 	error
 
@@ -161,7 +161,7 @@ type late struct {
 
 func (l *late) Follow(line []byte) { l.followed = line }
 
-func TestALateLineIsFollowedByItsWithdrawal(t *testing.T) {
+func TestAWithdrawalFollowsALateLine(t *testing.T) {
 	err := &late{error: errors.New("stuck")}
 	trail := audit.NewTrail(&sink{err: err}, prometheus.NewRegistry())
 	if got := trail.Write(t.Context(), &audit.Entry{Event: audit.ClientToken, RequestID: "r", User: "alice", Outcome: "vended", TokenFingerprint: "f"}); !errors.Is(got, err) {

@@ -16,35 +16,34 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Sink takes the lines.
+// Sink accepts lines.
 type Sink interface {
-	// Append returns nil once the sink has accepted a line, and an error within
-	// a bounded time otherwise. Where the sink may accept the line later, the
-	// error is a [Late].
+	// Append returns nil once the sink has accepted a line, or else an error within
+	// a bounded time. If the sink may still accept the line, the error is a [Late].
 	Append(ctx context.Context, line []byte) error
-	// Fault is why the sink accepts nothing now, or nil.
+	// Fault returns the reason why the sink accepts no lines now, or nil.
 	Fault() error
 }
 
-// Late is the error of a sink that may accept a line after all.
+// Late is the error of a sink that may still accept the line.
 type Late interface {
 	error
-	// Follow gives the sink a line to put after the late one, if it accepts that.
+	// Follow gives the sink a line to write after the late one, if it accepts that.
 	Follow(line []byte)
 }
 
-// Trail writes entries. The zero Trail writes nothing.
+// Trail writes entries to a sink. The zero Trail discards them.
 type Trail struct {
 	sink     Sink
 	failures prometheus.Counter
 	writers  *sync.Pool // of *accepted
 }
 
-// NewTrail returns a trail whose entries go to a sink.
+// NewTrail returns a trail to a sink.
 func NewTrail(sink Sink, r prometheus.Registerer) Trail {
 	t := Trail{sink: sink, failures: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "dropgate_audit_failures_total",
-		Help: "Audit entries that the sink did not accept in time. What they were about did not leave the service.",
+		Help: "Audit entries the sink did not accept in time. Their effects did not leave the service.",
 	})}
 	r.MustRegister(t.failures)
 	t.writers = &sync.Pool{New: func() any {
@@ -55,10 +54,9 @@ func NewTrail(sink Sink, r prometheus.Registerer) Trail {
 	return t
 }
 
-// Write returns nil once the sink has accepted the entry's line, and an error
-// within a bounded time otherwise. After an error, whatever the entry is about
-// must not leave the service: if the sink accepts the line late, another line of
-// the same request says so.
+// Write returns nil once the sink has accepted the entry, or else an error within a
+// bounded time. After an error, the effect of the entry must not leave the service.
+// If the sink accepts the line later, a line with the outcome "withdrawn" follows.
 func (t Trail) Write(ctx context.Context, e *Entry) error {
 	if t.sink == nil {
 		return nil
@@ -71,7 +69,7 @@ func (t Trail) Write(ctx context.Context, e *Entry) error {
 	if late, ok := errors.AsType[Late](err); ok {
 		withdrawn := *e
 		withdrawn.Outcome, withdrawn.TokenFingerprint = "withdrawn", ""
-		withdrawn.Reason = "the sink accepted the entry before too late: the caller got an error"
+		withdrawn.Reason = "the sink accepted the previous entry too late; the caller got an error"
 		late.Follow(Line(&withdrawn))
 	}
 	return fmt.Errorf("the audit sink: %w", err)
@@ -80,7 +78,7 @@ func (t Trail) Write(ctx context.Context, e *Entry) error {
 func (t Trail) accept(ctx context.Context, e *Entry) error {
 	w, ok := t.writers.Get().(*accepted)
 	if !ok {
-		panic("audit: something else in the pool")
+		panic("audit: unexpected type in the pool")
 	}
 	w.ctx, w.err = ctx, nil
 	write(&w.logger, e)
@@ -90,7 +88,7 @@ func (t Trail) accept(ctx context.Context, e *Entry) error {
 	return err
 }
 
-// Fault is why the sink accepts no entries now, or nil.
+// Fault returns the reason why the sink accepts no entries now, or nil.
 func (t Trail) Fault() error {
 	if t.sink == nil {
 		return nil
@@ -98,12 +96,12 @@ func (t Trail) Fault() error {
 	return t.sink.Fault()
 }
 
-// accepted hands one line to the sink. Its own error stays inside: zerolog would
-// print it to a standard error that may be stuck, too.
+// accepted passes one line to the sink and keeps the error. zerolog would print the
+// error to standard error, which may be stuck too.
 type accepted struct {
 	logger zerolog.Logger // writes to this
 	sink   Sink
-	ctx    context.Context //nolint:containedctx // of one call of Trail.Write
+	ctx    context.Context //nolint:containedctx // for one call of Trail.Write
 	err    error
 }
 
@@ -113,7 +111,7 @@ func (w *accepted) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Line is an entry as it is written, with the line break.
+// Line returns the line of an entry, with its line break.
 func Line(e *Entry) []byte {
 	var line bytes.Buffer
 	logger := zerolog.New(&line)
@@ -149,9 +147,9 @@ func write(logger *zerolog.Logger, e *Entry) {
 			Send()
 }
 
-// AppendTime appends a time as every log line has it: RFC 3339 in UTC, with three
-// digits of milliseconds. Package time formats RFC 3339 four times as fast as any
-// other layout, but has no such fraction.
+// AppendTime appends a time in the format of all log lines: RFC 3339 in UTC with
+// milliseconds. Package time has no fast path for this fraction, and formats other
+// layouts four times slower than RFC 3339.
 func AppendTime(to []byte, t time.Time) []byte {
 	t = t.UTC()
 	to = t.AppendFormat(to, time.RFC3339)
@@ -159,11 +157,11 @@ func AppendTime(to []byte, t time.Time) []byte {
 	return append(to[:len(to)-len("Z")], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
 }
 
-// maxUserAgent bounds a User-Agent, in bytes. Those of browsers have 150.
+// maxUserAgent is in bytes. Browsers send about 150.
 const maxUserAgent = 256
 
-// Printable is a User-Agent as entries have it: at most 256 bytes, with escapes
-// for control characters.
+// Printable returns a User-Agent for an entry: at most 256 bytes, with control
+// characters escaped.
 func Printable(text string) string {
 	if len(text) <= maxUserAgent && (plain(text) || strings.IndexFunc(text, unprintable) < 0) {
 		return text
@@ -192,5 +190,5 @@ func plain(text string) bool {
 	return true
 }
 
-// unprintable includes what stands for bytes that are no UTF-8.
+// unprintable includes the replacement character for invalid UTF-8.
 func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

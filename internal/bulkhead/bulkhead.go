@@ -1,5 +1,5 @@
-// Package bulkhead bounds the calls of another service under way, and the
-// callers that wait for their turn. It knows nothing of the calls.
+// Package bulkhead limits the calls to another service in progress, and the
+// callers waiting for their turn. It never sees the calls themselves.
 package bulkhead
 
 import (
@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// The queue for a slot. A slot comes free with every answer. At answers of 0.2 s
-// the queue is empty within three of those. Whoever waits for more than a second
-// waits for a service that is slow: more waiting would only slow it down.
+// The queue for a slot. If answers take 0.2 s, a full queue empties within three
+// answers. A wait of more than a second means a slow service, and a longer queue
+// would only slow it further.
 const (
 	queuePerSlot = 3
 	LongestQueue = time.Second // the longest wait for a slot
 )
 
 var (
-	// ErrFull says that three callers for each slot wait already.
-	ErrFull = errors.New("too many callers wait for a slot")
-	// ErrTimeout says that no slot came free in time.
-	ErrTimeout = errors.New("no slot came free in time")
+	// ErrFull means that queuePerSlot callers per slot are waiting already.
+	ErrFull = errors.New("too many callers are waiting for a slot")
+	// ErrTimeout means that no slot became free in time.
+	ErrTimeout = errors.New("no slot became free in time")
 )
 
 // Bulkhead has a fixed number of slots. It is safe for concurrent use.
@@ -30,12 +30,12 @@ type Bulkhead struct {
 	waiting atomic.Int64
 }
 
-// New returns a bulkhead with so many free slots.
+// New returns a bulkhead with this number of free slots.
 func New(slots int) *Bulkhead { return &Bulkhead{slots: make(chan struct{}, slots)} }
 
-// Enter takes a slot, before deadline and within LongestQueue; Leave gives it
-// back. Callers get their slots in the order in which they came. The error is
-// ErrFull, ErrTimeout or that of ctx.
+// Enter takes a slot before deadline and within LongestQueue. Callers get slots in
+// order of arrival. The error is ErrFull, ErrTimeout or that of ctx. Without an
+// error, the caller must call Leave.
 func (b *Bulkhead) Enter(ctx context.Context, deadline time.Time) error {
 	select {
 	case b.slots <- struct{}{}:
@@ -54,15 +54,15 @@ func (b *Bulkhead) Enter(ctx context.Context, deadline time.Time) error {
 	case <-timer.C:
 		return ErrTimeout
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation, as it came
+		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation, unchanged
 	}
 }
 
-// Leave gives a slot back.
+// Leave returns a slot.
 func (b *Bulkhead) Leave() { <-b.slots }
 
-// Taken is the number of slots in use.
+// Taken returns the number of slots in use.
 func (b *Bulkhead) Taken() int { return len(b.slots) }
 
-// Waiting is the number of callers that wait for a slot.
+// Waiting returns the number of callers waiting for a slot.
 func (b *Bulkhead) Waiting() int { return int(b.waiting.Load()) }

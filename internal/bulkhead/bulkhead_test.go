@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/bulkhead"
 )
 
-func TestCallersQueueShortlyAndInTurn(t *testing.T) {
+func TestCallersQueueBrieflyAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bulkhead.New(1)
 		started := time.Now()
@@ -24,7 +24,7 @@ func TestCallersQueueShortlyAndInTurn(t *testing.T) {
 			synctest.Wait()
 		}
 		if err := b.Enter(t.Context(), far); !errors.Is(err, bulkhead.ErrFull) || time.Since(started) != 0 {
-			t.Errorf("a fourth one: %v after %v", err, time.Since(started))
+			t.Errorf("the fourth caller: %v after %v", err, time.Since(started))
 		}
 		wantCounts(t, b, 1, 3)
 		b.Leave()
@@ -33,7 +33,7 @@ func TestCallersQueueShortlyAndInTurn(t *testing.T) {
 		}
 		for range 2 {
 			if err := <-turn; !errors.Is(err, bulkhead.ErrTimeout) || time.Since(started) != bulkhead.LongestQueue {
-				t.Errorf("one that waits: %v after %v", err, time.Since(started))
+				t.Errorf("a waiting caller: %v after %v", err, time.Since(started))
 			}
 		}
 		wantCounts(t, b, 1, 0)
@@ -47,7 +47,7 @@ func wantCounts(t *testing.T, b *bulkhead.Bulkhead, taken, waiting int) {
 	}
 }
 
-func TestTheDeadlineAndTheCallerEndTheWait(t *testing.T) {
+func TestDeadlineAndCallerEndTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bulkhead.New(1)
 		if err := b.Enter(t.Context(), time.Now()); err != nil {

@@ -1,9 +1,8 @@
-// Package bytecache is a cache with a bound in bytes and a life for each entry.
+// Package bytecache is a cache with a limit in bytes and a lifetime for each entry.
 //
-// It knows nothing of what it holds: the caller says how many bytes an entry
-// holds beside the key and the value themselves. It starts no goroutine:
-// expired entries leave with the next call, and before any other when there is
-// no room.
+// The caller gives the size of each entry's content. The cache never starts a
+// goroutine: each call removes expired entries. When the cache is full, they make
+// room before all others.
 package bytecache
 
 import (
@@ -14,17 +13,17 @@ import (
 	"time"
 )
 
-// Config says how much a cache may hold. Both fields are required.
+// Config configures a cache. Both fields are required.
 type Config struct {
-	MaxBytes int // of all entries, with the cache's own bookkeeping
+	MaxBytes int // for all entries, including the cache's own bookkeeping
 	Now      func() time.Time
 }
 
-// Cache holds values by key until they expire, or until others need the room:
-// then the least recently used leaves. It is safe for concurrent use.
+// Cache holds values by key until they expire. When it is full, it evicts the least
+// recently used. It is safe for concurrent use.
 type Cache[K comparable, V any] struct {
 	config   Config
-	overhead int // bytes of an entry that holds nothing beyond itself
+	overhead int // bytes of an entry without content
 
 	mu      sync.Mutex
 	entries map[K]*entry[K, V]
@@ -42,10 +41,10 @@ type entry[K comparable, V any] struct {
 	used     *list.Element
 }
 
-// New returns an empty cache. It panics without a bound or a clock.
+// New returns an empty cache. It panics without a limit or a clock.
 func New[K comparable, V any](c Config) *Cache[K, V] {
 	if c.MaxBytes <= 0 || c.Now == nil {
-		panic("bytecache: a cache without a bound or a clock")
+		panic("bytecache: a cache needs a limit and a clock")
 	}
 	return &Cache[K, V]{
 		config:   c,
@@ -55,9 +54,9 @@ func New[K comparable, V any](c Config) *Cache[K, V] {
 	}
 }
 
-// overhead is what an entry costs whatever it holds. An allocation is rounded up
-// by at most a quarter. The heap has up to twice the room for its pointers, and
-// the map up to three times while it grows and a byte for each entry.
+// overhead returns the bytes of an entry without content. Rounding adds at most a
+// quarter to an allocation. The heap has room for twice its pointers. A growing map
+// has room for three times its entries, plus a byte for each.
 func overhead[K comparable, V any]() int {
 	const pointer = 8
 	own := int(reflect.TypeFor[entry[K, V]]().Size() + reflect.TypeFor[list.Element]().Size())
@@ -65,7 +64,7 @@ func overhead[K comparable, V any]() int {
 	return own + own/4 + 3*inMap + 2*pointer
 }
 
-// Get returns the value of a key that has not expired.
+// Get returns the value of a key, unless it has expired.
 func (c *Cache[K, V]) Get(key K) (V, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,9 +78,9 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	return e.value, true
 }
 
-// Add keeps a value until the given time, in the place of the one before.
-// held is the number of bytes that key and value refer to: the content of
-// strings, slices and maps. A value without room in an empty cache is not kept.
+// Add stores a value until the given time and replaces the old value of the key.
+// held is the size in bytes of the content behind key and value: strings, slices
+// and maps. A value larger than the whole cache is not stored.
 func (c *Cache[K, V]) Add(key K, value V, held int, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +101,7 @@ func (c *Cache[K, V]) Add(key K, value V, held int, until time.Time) {
 	heap.Push(&c.expiry, e)
 }
 
-// Remove forgets a key.
+// Remove deletes a key.
 func (c *Cache[K, V]) Remove(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +110,7 @@ func (c *Cache[K, V]) Remove(key K) {
 	}
 }
 
-// Len is the number of entries that have not expired.
+// Len returns the number of unexpired entries.
 func (c *Cache[K, V]) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,7 +118,7 @@ func (c *Cache[K, V]) Len() int {
 	return len(c.entries)
 }
 
-// Bytes is the size of the entries that have not expired, at most MaxBytes.
+// Bytes returns the size of the unexpired entries, at most MaxBytes.
 func (c *Cache[K, V]) Bytes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,21 +126,21 @@ func (c *Cache[K, V]) Bytes() int {
 	return c.bytes
 }
 
-// dropExpired forgets what has expired. The caller holds mu.
+// dropExpired deletes expired entries. The caller holds mu.
 func (c *Cache[K, V]) dropExpired() {
 	for now := c.config.Now(); len(c.expiry) > 0 && !now.Before(c.expiry[0].until); {
 		c.drop(c.expiry[0])
 	}
 }
 
-// dropOldest forgets the least recently used entry. The caller holds mu.
+// dropOldest deletes the least recently used entry. The caller holds mu.
 func (c *Cache[K, V]) dropOldest() {
 	if e, ok := c.used.Back().Value.(*entry[K, V]); ok { // the list holds nothing else
 		c.drop(e)
 	}
 }
 
-// drop forgets e. The caller holds mu.
+// drop deletes e. The caller holds mu.
 func (c *Cache[K, V]) drop(e *entry[K, V]) {
 	delete(c.entries, e.key)
 	c.used.Remove(e.used)
@@ -149,7 +148,7 @@ func (c *Cache[K, V]) drop(e *entry[K, V]) {
 	c.bytes -= e.bytes
 }
 
-// byExpiry is a heap. It implements heap.Interface.
+// byExpiry implements heap.Interface.
 type byExpiry[K comparable, V any] []*entry[K, V]
 
 func (b byExpiry[K, V]) Len() int           { return len(b) }

@@ -25,7 +25,7 @@ func newCache(maxBytes int) (*bytecache.Cache[string, string], *clock) {
 	return bytecache.New[string, string](bytecache.Config{MaxBytes: maxBytes, Now: c.Now}), c
 }
 
-func TestAnEntryIsThereUntilItExpires(t *testing.T) {
+func TestAnEntryStaysUntilItExpires(t *testing.T) {
 	cache, clock := newCache(10_000)
 	cache.Add("a", "1", 2, clock.in(time.Minute))
 	cache.Add("a", "2", 2, clock.in(time.Minute))
@@ -39,7 +39,7 @@ func TestAnEntryIsThereUntilItExpires(t *testing.T) {
 	}
 }
 
-func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
+func TestTheLeastRecentlyUsedIsEvicted(t *testing.T) {
 	cache, clock := newCache(3_000)
 	for _, key := range []string{"a", "b"} {
 		cache.Add(key, key, 1_000, clock.in(time.Hour))
@@ -51,7 +51,7 @@ func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
 	}
 }
 
-func TestTheExpiredMakeRoomBeforeTheLeastRecentlyUsed(t *testing.T) {
+func TestExpiredEntriesAreEvictedFirst(t *testing.T) {
 	cache, clock := newCache(3_000)
 	cache.Add("old", "old", 1_000, clock.in(time.Hour))
 	cache.Add("short", "short", 1_000, clock.in(time.Second))
@@ -62,7 +62,7 @@ func TestTheExpiredMakeRoomBeforeTheLeastRecentlyUsed(t *testing.T) {
 	}
 }
 
-func TestAnEntryLargerThanTheCacheIsNotKept(t *testing.T) {
+func TestAnOversizedEntryIsNotStored(t *testing.T) {
 	cache, clock := newCache(3_000)
 	cache.Add("a", "a", 100, clock.in(time.Hour))
 	cache.Add("b", "b", 3_000, clock.in(time.Hour))
@@ -95,8 +95,8 @@ func present(cache *bytecache.Cache[string, string], keys ...string) string {
 	return found.String()
 }
 
-// Whatever is done, the bound holds, and what is found is what was added last.
-func TestTheBoundHoldsWhateverIsDone(t *testing.T) {
+// After any operations the limit holds, and a key has its latest value.
+func TestTheLimitAlwaysHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 4_000
 		cache, clock := newCache(most)
@@ -125,8 +125,8 @@ func TestTheBoundHoldsWhateverIsDone(t *testing.T) {
 	})
 }
 
-// The bookkeeping is counted: a full cache does not need more than its bound.
-func TestAFullCacheTakesNoMoreMemoryThanItsBound(t *testing.T) {
+// The limit includes the bookkeeping.
+func TestAFullCacheStaysWithinItsLimit(t *testing.T) {
 	const most = 8 << 20
 	for _, held := range []int{0, 64, 1 << 10} {
 		t.Run(fmt.Sprint(held), func(t *testing.T) {
@@ -155,7 +155,7 @@ func live() int64 {
 	return int64(m.HeapAlloc)
 }
 
-func TestACacheWithoutABoundOrAClockIsNotMade(t *testing.T) {
+func TestNewPanicsWithoutLimitOrClock(t *testing.T) {
 	for name, config := range map[string]bytecache.Config{
 		"no bound": {Now: time.Now},
 		"no clock": {MaxBytes: 1},

@@ -1,7 +1,7 @@
-// Package keyring reads lists of secret keys that rotate: the first key makes
-// something new, every key accepts what it made before. A new key goes to the
-// end of the list on every replica first, and to the front after that. An old
-// key leaves the list once everything made with it has expired.
+// Package keyring reads lists of secret keys and derives keys from them. The first
+// key of a list creates, and all keys verify. To rotate, add the new key at the end
+// on every replica, then move it to the front. Remove the old key once everything
+// made with it has expired. The package never prints a key.
 package keyring
 
 import (
@@ -17,20 +17,20 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// The bounds of a list.
+// The limits of a list.
 const (
 	minBytes = 32 // of one key
 	maxKeys  = 8
 )
 
-// Ring is a list of keys. The zero Ring is empty. It does not print its keys.
+// Ring is a list of keys. The zero Ring is empty. Printing it hides its keys.
 type Ring struct {
 	keys []clienttoken.Secret
 }
 
-// Parse reads 1 to 8 comma-separated base64 keys of at least 32 bytes each, of
-// either alphabet, with or without padding. A key that repeats one byte is an
-// error. No error shows a key.
+// Parse reads 1 to 8 comma-separated base64 keys of at least 32 bytes each, in
+// either alphabet, with or without padding. It refuses a key of one repeated byte.
+// Errors never show a key.
 func Parse(list clienttoken.Secret) (Ring, error) {
 	var r Ring
 	for i, text := range strings.Split(list.Reveal(), ",") {
@@ -55,18 +55,17 @@ func Parse(list clienttoken.Secret) (Ring, error) {
 	return r, nil
 }
 
-// Of returns the ring of one key: a secret of any form.
+// Of returns a ring of one key, a secret in any form.
 func Of(secret clienttoken.Secret) Ring { return Ring{keys: []clienttoken.Secret{secret}} }
 
 // Len returns the number of keys.
 func (r Ring) Len() int { return len(r.keys) }
 
-// Keys returns the keys as they were given, in their order.
+// Keys returns the decoded keys in their order.
 func (r Ring) Keys() []clienttoken.Secret { return slices.Clone(r.keys) }
 
-// Derive returns a 32-byte key for each key of the ring, for one purpose and
-// one context (HKDF-SHA-256, RFC 5869). Keys of different purposes and contexts
-// are independent of each other.
+// Derive returns a 32-byte key for each key of the ring (HKDF-SHA-256, RFC 5869).
+// Keys of different purposes or contexts are independent.
 func (r Ring) Derive(purpose string, context []byte) [][]byte {
 	derived := make([][]byte, len(r.keys))
 	for i, key := range r.keys {

@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/redisbatch"
 )
 
-// roundOf lets callers ask who share a round trip that is still to be answered.
+// roundOf starts callers for the keys in one round trip, not yet answered.
 func roundOf(t *testing.T, f *fake, s *redisbatch.Script, keys ...string) (all []*caller) {
 	t.Helper()
 	first := ask(t, s, "first")
@@ -24,9 +24,8 @@ func roundOf(t *testing.T, f *fake, s *redisbatch.Script, keys ...string) (all [
 	return all
 }
 
-// Whatever comes in the place of an answer, nobody gets what is another's: all of
-// the round trip are told of an outage.
-func TestAnAnswerThatIsNotOfThisRoundTripIsNobodys(t *testing.T) {
+// A wrong answer is an outage for all callers of the round trip.
+func TestAWrongAnswerReachesNoCaller(t *testing.T) {
 	var before []any
 	for name, spoil := range map[string]func([]any) []any{
 		"of a round trip before": func([]any) []any { return before },
@@ -50,7 +49,7 @@ func TestAnAnswerThatIsNotOfThisRoundTripIsNobodys(t *testing.T) {
 			synctest.Wait()
 			for i, c := range all {
 				if c.err == nil || c.answer != nil {
-					t.Errorf("%s: caller %d is told %v, error %v", name, i, c.answer, c.err)
+					t.Errorf("%s: caller %d got %v, error %v", name, i, c.answer, c.err)
 				}
 			}
 			next := roundOf(t, f, s, "c", "d")
@@ -61,8 +60,8 @@ func TestAnAnswerThatIsNotOfThisRoundTripIsNobodys(t *testing.T) {
 	}
 }
 
-// A caller who is alone is no exception.
-func TestALoneCallerDoesNotGetAnothersAnswer(t *testing.T) {
+// A lone caller is protected, too.
+func TestALoneCallerNeverGetsAnothersAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := echo(f)
@@ -76,14 +75,14 @@ func TestALoneCallerDoesNotGetAnothersAnswer(t *testing.T) {
 		f.let <- nil
 		synctest.Wait()
 		if alice.err == nil || alice.answer != nil {
-			t.Errorf("told %v, error %v", alice.answer, alice.err)
+			t.Errorf("got %v, error %v", alice.answer, alice.err)
 		}
 	})
 }
 
-// Scripts that share a server share its connections: the answer that one of them
-// waits for may be the other's, of as many calls.
-func TestAScriptDoesNotGetAnotherScriptsAnswer(t *testing.T) {
+// Scripts share connections, so one may receive another's answer to the same number
+// of calls.
+func TestAScriptNeverGetsAnotherScriptsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		one, other := echo(f), echo(f)
@@ -98,14 +97,14 @@ func TestAScriptDoesNotGetAnotherScriptsAnswer(t *testing.T) {
 			f.let <- nil
 			synctest.Wait()
 			if alice.err == nil || alice.answer != nil {
-				t.Errorf("round trip %d: told %v, error %v", trip, alice.answer, alice.err)
+				t.Errorf("round trip %d: got %v, error %v", trip, alice.answer, alice.err)
 			}
 		}
 	})
 }
 
-// One key too many would move the keys of all others, and nobody would notice.
-func TestACallOfAnotherShapeIsRefusedLoudlyAndAlone(t *testing.T) {
+// One extra key would silently shift the keys of all others.
+func TestACallWithExtraKeysPanicsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := redisbatch.New(redisbatch.Config{Client: f, Keys: 1, Args: 1, Timeout: time.Second})
@@ -129,7 +128,7 @@ func TestACallOfAnotherShapeIsRefusedLoudlyAndAlone(t *testing.T) {
 				{}, {Keys: []string{"a"}}, {Args: []any{1}}, {Keys: []string{"a", "b"}, Args: []any{1}}, {Keys: []string{"a"}, Args: []any{1, 2}},
 			} {
 				if panics(call) == nil {
-					t.Errorf("%v is taken", call)
+					t.Errorf("%v is accepted", call)
 				}
 			}
 			if busy {
@@ -142,16 +141,16 @@ func TestACallOfAnotherShapeIsRefusedLoudlyAndAlone(t *testing.T) {
 	})
 }
 
-// broken panics when it is asked.
+// broken panics on each call.
 type broken struct{ redis.Scripter }
 
 func (broken) EvalSha(context.Context, string, []string, ...any) *redis.Cmd { panic("broken") }
 
-func TestAPanicIsToldAsAnErrorAndHoldsUpNobody(t *testing.T) {
+func TestAPanicBecomesAnError(t *testing.T) {
 	s := redisbatch.New(redisbatch.Config{Client: broken{}, Keys: 1, Timeout: time.Minute})
 	for range 2 {
 		if _, err := s.Run(t.Context(), redisbatch.Call{Keys: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "panicked") {
-			t.Errorf("told %v", err)
+			t.Errorf("error %v", err)
 		}
 	}
 }

@@ -1,10 +1,10 @@
-// Package redisbatch runs one Lua script in Redis for many callers at a time.
-// While Redis works for one of them, the calls of the others are gathered, and
-// are then made in one round trip: for a busy service that is most of what
-// asking Redis costs. A caller who is alone does not wait for others.
+// Package redisbatch runs one Lua script in Redis for concurrent callers. While
+// Redis works, new calls are collected and then sent in one round trip, because
+// round trips are most of the cost of Redis in a busy service. A lone caller
+// does not wait for others (docs/decisions/0018).
 //
-// It never makes one caller's fault another's: what fails for one call of a
-// round trip fails for that one. Only an outage is everybody's.
+// A failed call never fails the others of its round trip. Only an outage affects
+// them all.
 package redisbatch
 
 import (
@@ -24,44 +24,45 @@ import (
 //go:embed each.lua
 var each string
 
-// maxCalls bounds a round trip: Redis does nothing else meanwhile.
+// maxCalls bounds a round trip, because it blocks Redis.
 const maxCalls = 256
 
-// Call is what one caller asks: the KEYS and ARGV of a call of its own. All calls
-// of a script have as many as the others; a key may be empty.
+// Call has the KEYS and ARGV of one caller. All calls of a script have the same
+// number of them. A key may be empty.
 type Call struct {
 	Keys []string
 	Args []any
 }
 
-// Script is a script for many callers. It is safe for concurrent use.
+// Script runs for many callers. It is safe for concurrent use.
 type Script struct {
 	config Config
 	script *redis.Script
-	trip   int64 // the number of the round trip; serve alone has to do with it
+	trip   int64 // the number of the round trip; only serve uses it
 
 	mu      sync.Mutex
 	busy    bool     // serve runs
-	waiting []*batch // those who have come since it took one; all but the last are full
+	waiting []*batch // batches not yet taken by serve; all but the last are full
 }
 
-// Config is what a Script needs.
+// Config is the configuration of a Script. All fields but Args are required.
 type Config struct {
 	Client redis.Scripter
-	// Text defines a Lua function one(keys, args), which returns what a script with
-	// these KEYS and ARGV would.
+	// Text defines a Lua function one(keys, args). It returns the same as a script
+	// with these KEYS and ARGV.
 	Text string
-	// Keys and Args are how many of them a Call has. Keys is at least 1.
+	// Keys and Args are the numbers of keys and arguments of each Call. Keys is at
+	// least 1.
 	Keys, Args int
-	// Timeout is how long a call takes at most, also when it had to wait for the
-	// one before. It has to be positive.
+	// Timeout is the longest time for a call, including the wait for the round trip
+	// before. It must be positive.
 	Timeout time.Duration
 }
 
 // New returns a script. It does not connect.
 func New(c Config) *Script {
-	// The numbers of different scripts are not to be the same ones, and Lua's are
-	// exact below 2^53.
+	// Start at random, so that scripts do not share numbers. Lua's numbers are exact
+	// below 2^53.
 	var first [8]byte
 	_, _ = rand.Read(first[2:])                      // never fails (crypto/rand)
 	trip := int64(binary.BigEndian.Uint64(first[:])) //nolint:gosec // 48 bits
@@ -69,10 +70,9 @@ func New(c Config) *Script {
 	return &Script{config: c, script: redis.NewScript(c.Text + each), trip: trip}
 }
 
-// Run makes a call and returns what one returned for it. The error may be that of
-// ctx; the call may have been made nevertheless, as with any outage. It panics when
-// the call has not as many keys and arguments as it should: they would be taken
-// for those of the others.
+// Run makes a call and returns its result. The error may be that of ctx. After any
+// error Redis may still have run the call. Run panics on a wrong number of keys or
+// arguments, because they would shift those of the other callers.
 func (s *Script) Run(ctx context.Context, call Call) ([]any, error) {
 	if len(call.Keys) != s.config.Keys || len(call.Args) != s.config.Args {
 		panic(fmt.Sprintf("a call with %d keys and %d arguments", len(call.Keys), len(call.Args)))
@@ -81,19 +81,19 @@ func (s *Script) Run(ctx context.Context, call Call) ([]any, error) {
 	b, i := s.join(call)
 	if !s.busy {
 		s.busy = true
-		go s.serve() //nolint:gosec // for others than this caller, too: see there
+		go s.serve() //nolint:gosec // not with ctx, because it serves other callers too
 	}
 	s.mu.Unlock()
 	select {
 	case <-b.done:
 		return b.answer(i)
 	case <-ctx.Done():
-		return nil, ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+		return nil, ctx.Err() //nolint:wrapcheck // the caller's own error, unchanged
 	}
 }
 
-// batch is the calls of one round trip. It is written by whoever holds mu while it
-// waits, and by whoever runs it until done is closed.
+// batch holds the calls of one round trip. While it waits, Script.mu guards it.
+// Then serve owns it until it closes done.
 type batch struct {
 	since time.Time // of the first call
 	calls int
@@ -101,11 +101,11 @@ type batch struct {
 	args  []any
 	done  chan struct{}
 
-	answers []any // one for each call, unless there is err
+	answers []any // one for each call, if err is nil
 	err     error
 }
 
-// join puts a call with those that wait. The caller holds mu.
+// join adds a call to the last waiting batch. The caller holds mu.
 func (s *Script) join(call Call) (b *batch, i int) {
 	if last := len(s.waiting) - 1; last >= 0 && s.waiting[last].calls < maxCalls {
 		b = s.waiting[last]
@@ -119,16 +119,16 @@ func (s *Script) join(call Call) (b *batch, i int) {
 	return b, b.calls - 1
 }
 
-// serve makes the calls of those who wait, until nobody does.
+// serve runs the waiting batches until none is left.
 func (s *Script) serve() {
 	for {
-		// Who is about to ask, on this processor, shall be in time for this round trip.
+		// Let other goroutines on this processor join first.
 		runtime.Gosched()
 		b := s.first()
 		if b == nil {
 			return
 		}
-		// Not a caller's context: nobody's going away is another's fault.
+		// Not a caller's context, so that one disconnect does not fail the others.
 		ctx, cancel := context.WithDeadline(context.Background(), b.since.Add(s.config.Timeout))
 		s.run(ctx, b)
 		cancel()
@@ -136,7 +136,7 @@ func (s *Script) serve() {
 	}
 }
 
-// first takes out the batch that has waited longest.
+// first removes and returns the oldest waiting batch, or nil.
 func (s *Script) first() *batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,16 +150,15 @@ func (s *Script) first() *batch {
 }
 
 var (
-	errAnother = errors.New("the answer is not that of this round trip")
-	errNone    = errors.New("no answer of the script")
+	errAnother = errors.New("the answer belongs to another round trip")
+	errNone    = errors.New("the script gave no answer")
 )
 
-// run makes a round trip. Its number has to come back with the answers: a
-// connection that is one answer behind would hand each caller what is another's,
-// and nothing else would show it.
+// run makes a round trip. Its number must come back with the answers. Otherwise a
+// connection one answer behind would silently give callers each other's answers.
 func (s *Script) run(ctx context.Context, b *batch) {
 	defer func() {
-		// It is in no caller's goroutine, so it would end the process.
+		// A panic in this goroutine would end the process.
 		if p := recover(); p != nil {
 			b.err = fmt.Errorf("the round trip panicked: %v", p)
 		}

@@ -14,12 +14,12 @@ import (
 	"dropgate/internal/redisbatch"
 )
 
-// fake is a Redis that echoes each call's key, when it is let.
+// fake is a Redis that echoes the key of each call once released.
 type fake struct {
-	redis.Scripter // nothing else is called
+	redis.Scripter // for the methods without a fake
 
 	let   chan error                // one answer for each round trip: nil, or its error
-	spoil func(answers []any) []any // what becomes of the next answer; nil: nothing
+	spoil func(answers []any) []any // changes the next answer; nil: no change
 
 	mu    sync.Mutex
 	trips [][]string // the keys of each
@@ -63,7 +63,7 @@ func echo(f *fake) *redisbatch.Script {
 	return redisbatch.New(redisbatch.Config{Client: f, Keys: 1, Timeout: time.Second})
 }
 
-// caller asks in a goroutine of its own, and keeps what it is told.
+// caller makes a call in its own goroutine and keeps the result.
 type caller struct {
 	answer []any
 	err    error
@@ -88,11 +88,11 @@ func (c *caller) want(t *testing.T, key string) {
 	t.Helper()
 	synctest.Wait()
 	if c.err != nil || len(c.answer) != 1 || c.answer[0] != key {
-		t.Errorf("told %v, error %v, want %q", c.answer, c.err, key)
+		t.Errorf("got %v, error %v, want %q", c.answer, c.err, key)
 	}
 }
 
-func TestThoseWhoComeMeanwhileShareARoundTrip(t *testing.T) {
+func TestConcurrentCallsShareARoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := echo(f)
@@ -138,7 +138,7 @@ func TestARoundTripIsBounded(t *testing.T) {
 	})
 }
 
-func TestACancelledCallerPoisonsNobody(t *testing.T) {
+func TestACancelledCallerDoesNotAffectOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := echo(f)
@@ -147,20 +147,20 @@ func TestACancelledCallerPoisonsNobody(t *testing.T) {
 		second.cancel()
 		synctest.Wait()
 		if !errors.Is(second.err, context.Canceled) {
-			t.Errorf("the second is told %v", second.err)
+			t.Errorf("the second got %v", second.err)
 		}
 		first.cancel()
 		synctest.Wait()
 		if !errors.Is(first.err, context.Canceled) {
-			t.Errorf("the first is told %v", first.err)
+			t.Errorf("the first got %v", first.err)
 		}
-		f.let <- nil // to nobody
+		f.let <- nil // its caller is gone
 		f.let <- nil
 		third.want(t, "third")
 	})
 }
 
-func TestAnOutageIsToldToAllAndOver(t *testing.T) {
+func TestAnOutageReachesAllCallersAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		s := echo(f)
@@ -171,7 +171,7 @@ func TestAnOutageIsToldToAllAndOver(t *testing.T) {
 		synctest.Wait()
 		for i, c := range all {
 			if !errors.Is(c.err, outage) {
-				t.Errorf("caller %d is told %v", i, c.err)
+				t.Errorf("caller %d got %v", i, c.err)
 			}
 		}
 		again := ask(t, s, "again")
@@ -180,9 +180,8 @@ func TestAnOutageIsToldToAllAndOver(t *testing.T) {
 	})
 }
 
-// Redis is silent: nobody waits longer than the one who came first to their round
-// trip may, the time before it included.
-func TestNobodyWaitsLongerThanTheTimeout(t *testing.T) {
+// With a silent Redis, the first caller of a batch sets the deadline for all of it.
+func TestTheTimeoutIncludesTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := echo(newFake())
 		all := []*caller{ask(t, s, "a")}
@@ -194,7 +193,7 @@ func TestNobodyWaitsLongerThanTheTimeout(t *testing.T) {
 		synctest.Wait()
 		for i, c := range all {
 			if !errors.Is(c.err, context.DeadlineExceeded) || c.took > 1090*time.Millisecond {
-				t.Errorf("caller %d is told %v after %v", i, c.err, c.took)
+				t.Errorf("caller %d got %v after %v", i, c.err, c.took)
 			}
 		}
 	})

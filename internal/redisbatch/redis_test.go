@@ -58,12 +58,12 @@ func TestEachCallGetsItsOwnAnswer(t *testing.T) {
 	all.Wait()
 }
 
-func TestACallThatFailsFailsAlone(t *testing.T) {
+func TestAFailedCallFailsAlone(t *testing.T) {
 	s := redisbatch.New(redisbatch.Config{Client: realRedis(t), Text: sum, Keys: 2, Args: 2, Timeout: 10 * time.Second})
 	bad := map[string]string{
 		"fail": "unknown", "error": "of its own", "reply": "WRONG said so", "number": "no answer", "no number": "arithmetic",
 		"nothing": "no answer", "table": "table",
-		// Those that go-redis has a type for: it ends the reading of a list at such a one.
+		// go-redis has types for these, and stops reading a list at one of them.
 		"OOM": "OOM of this call", "NOPERM": "NOPERM of this call", "MASTERDOWN": "MASTERDOWN of this call",
 	}
 	var all sync.WaitGroup
@@ -78,7 +78,7 @@ func TestACallThatFailsFailsAlone(t *testing.T) {
 			all.Go(func() {
 				got, err := s.Run(t.Context(), redisbatch.Call{Keys: []string{"a", "b"}, Args: []any{1, 2}})
 				if err != nil || len(got) != 3 || got[2] != int64(3) {
-					t.Errorf("beside one that fails: %v, error %v", got, err)
+					t.Errorf("next to a failed call: %v, error %v", got, err)
 				}
 			})
 		}
@@ -86,10 +86,9 @@ func TestACallThatFailsFailsAlone(t *testing.T) {
 	all.Wait()
 }
 
-// A server that has become a replica of another says so to each call, and its
-// address may lead to the other one by now: go-redis has to hear of it, since it
-// is who closes the connection.
-func TestAServerThatMayNotWriteIsLeft(t *testing.T) {
+// A server turned replica reports it for each call, and its address may already
+// lead to the new master. go-redis must see the error, to close the connection.
+func TestAReadOnlyServersConnectionIsClosed(t *testing.T) {
 	client := realRedis(t)
 	s := redisbatch.New(redisbatch.Config{Client: client, Keys: 1, Args: 1, Timeout: 10 * time.Second, Text: `
 local function one(keys, args)
@@ -113,7 +112,7 @@ end
 	}
 }
 
-// BenchmarkRun counts how many calls a round trip has when 64 callers ask.
+// BenchmarkRun measures 64 concurrent callers per processor.
 func BenchmarkRun(b *testing.B) {
 	options, err := redis.ParseURL(os.Getenv("TEST_REDIS_URL"))
 	if err != nil {
