@@ -24,12 +24,11 @@ func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
 	if s.hangsUp(t, kept) {
 		t.Error("a connection is not kept")
 	}
-	release := make(chan struct{})
-	w.hold(release)
+	arrived, release := w.dwolla.Hold("/client-tokens", 1)
 
 	finished := make(chan answer, 1)
 	go func() { finished <- s.vend(t, "alice", `{"action":"customer.read"}`) }()
-	<-w.held
+	<-arrived
 	s.stop()
 	until(t, "that it is not ready", func() bool { return s.admin(t, "/readyz").status == http.StatusServiceUnavailable })
 	if got := s.admin(t, "/readyz"); !strings.Contains(got.body, `"reason":"draining"`) {
@@ -41,7 +40,7 @@ func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
 	if !s.hangsUp(t, kept) {
 		t.Error("a kept connection is not asked to go elsewhere")
 	}
-	close(release)
+	release()
 	if got := <-finished; got.status != http.StatusOK {
 		t.Errorf("the request under way: %d %s", got.status, got.body)
 	}
@@ -76,9 +75,7 @@ func (s *service) hangsUp(t *testing.T, client *http.Client) bool {
 func (s *service) begin(t *testing.T, n int) <-chan error {
 	t.Helper()
 	s.vend(t, "alice", readCustomer) // gets the access token
-	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
-	s.world.hold(release)
+	arrived, _ := s.world.dwolla.Hold("/client-tokens", n)
 	token, err := s.world.provider.TokenFor("alice")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +95,7 @@ func (s *service) begin(t *testing.T, n int) <-chan error {
 			}
 			ended <- err
 		}()
-		<-s.world.held
+		<-arrived
 	}
 	return ended
 }

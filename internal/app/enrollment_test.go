@@ -17,10 +17,11 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // database/sql's driver "pgx"
 
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
-const webhookSecret = "the-very-secret-of-the-webhooks"
+const webhookSecret = dwollatest.WebhookSecret
 
 // directories are the databases that a service may have. Each returns an empty
 // one.
@@ -47,16 +48,13 @@ func enrolling(t *testing.T, databaseURL string) *site {
 		"ENROLLMENT_KEYS":       base64.StdEncoding.EncodeToString([]byte("an enrollment key of 32 bytes ok")),
 		"DWOLLA_WEBHOOK_SECRET": webhookSecret,
 	})
-	t.Cleanup(s.world.dwolla.Close)
 	return s
 }
 
 // subscribe lets Dwolla tell one replica of what happens.
 func (s *site) subscribe(t *testing.T) {
 	t.Helper()
-	if err := s.world.dwolla.Subscribe("http://"+s.replicas[0].PublicAddr()+"/dropgate/webhooks/dwolla", webhookSecret); err != nil {
-		t.Fatal(err)
-	}
+	s.world.dwolla.SendWebhooks("http://" + s.replicas[0].PublicAddr() + "/dropgate/webhooks/dwolla")
 }
 
 // token is a client token, or the test fails.
@@ -265,9 +263,7 @@ func TestASuspendedCustomerGetsNoTokensUntilItIsActiveAgain(t *testing.T) {
 			inactive, active := `403 {"code":"CustomerInactive"`, `200 {"token":"`
 			for n, want := range []string{inactive, active, inactive, active} {
 				status := []string{"suspended", "verified", "deactivated", "verified"}[n]
-				if err := s.world.dwolla.SetCustomerStatus(id, status); err != nil {
-					t.Fatal(err)
-				}
+				s.world.dwolla.SetStatus(id, status)
 				until(t, status, func() bool { return carol.everywhere(want) }) // the other replica within a cache life
 				if info := carol.session(); info.Customer.Status != status {
 					t.Errorf("the page sees %q, want %q", info.Customer.Status, status)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -92,19 +91,18 @@ func TestAnotherRowOfAQueryDropsTheToken(t *testing.T) {
 	}
 }
 
-// withoutOwners stands in front of Dwolla. Once it is gone, the list has no owners.
-func (w *world) withoutOwners(t *testing.T, gone *atomic.Bool) {
-	t.Helper()
-	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if !gone.Load() || !strings.HasSuffix(r.URL.Path, "/beneficial-owners") {
-			w.ServeHTTP(rw, r)
-			return
-		}
-		rw.Header().Set("Content-Type", "application/vnd.dwolla.v1.hal+json")
-		_, _ = io.WriteString(rw, `{"_links":{"self":{"href":"http://`+r.Host+r.URL.Path+`"}},"_embedded":{"beneficial-owners":[]},"total":0}`)
-	}))
-	t.Cleanup(front.Close)
-	w.settings["DWOLLA_BASE_URL"] = front.URL
+// withoutOwners makes Dwolla list no beneficial owners once gone is true.
+func (w *world) withoutOwners(gone *atomic.Bool) {
+	w.dwolla.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if !gone.Load() || !strings.HasSuffix(r.URL.Path, "/beneficial-owners") {
+				next.ServeHTTP(rw, r)
+				return
+			}
+			rw.Header().Set("Content-Type", "application/vnd.dwolla.v1.hal+json")
+			_, _ = io.WriteString(rw, `{"_links":{"self":{"href":"http://`+r.Host+r.URL.Path+`"}},"_embedded":{"beneficial-owners":[]},"total":0}`)
+		})
+	})
 }
 
 func TestAListWithoutTheOwnerDropsTheToken(t *testing.T) {
@@ -116,11 +114,8 @@ func TestAListWithoutTheOwnerDropsTheToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var gone atomic.Bool
 			w := newWorld(t)
-			w.withoutOwners(t, &gone)
-			owner, err := w.dwolla.AddBeneficialOwner(alicesCustomer)
-			if err != nil {
-				t.Fatal(err)
-			}
+			w.withoutOwners(&gone)
+			owner := w.dwolla.BeneficialOwner(alicesCustomer)
 			s := w.start(t, map[string]string{"ALLOWED_ACTIONS": "beneficialowner.delete"})
 			got := w.meanwhile(t, func() answer { return s.vend(t, "alice", naming(owner)) }, func() {
 				gone.Store(removed)
@@ -181,26 +176,19 @@ func TestChangesWhileAnEnrollingVendWaitsDropTheToken(t *testing.T) {
 		}, http.StatusOK, ""},
 		"suspended": {func(t *testing.T, s *service) {
 			t.Helper()
-			if err := s.world.dwolla.SetCustomerStatus(created, "suspended"); err != nil {
-				t.Error(err)
-			}
+			s.world.dwolla.SetStatus(created, "suspended")
 			until(t, "the suspension", func() bool { return s.vend(t, "carol", readCustomer).status == http.StatusForbidden })
 		}, http.StatusForbidden, "CustomerInactive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			t.Cleanup(w.dwolla.Close)
 			s := w.start(t, map[string]string{
 				"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "links.db"), "ADMIN_TOKEN": adminToken,
 				"CUSTOMER_CACHE": "1m", "DWOLLA_WEBHOOK_SECRET": webhookSecret,
 				"ENROLLMENT_KEYS": base64.StdEncoding.EncodeToString([]byte("an enrollment key of 32 bytes ok")),
 			})
-			if err := w.dwolla.Subscribe("http://"+s.PublicAddr()+"/webhooks/dwolla", webhookSecret); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.dwolla.AddCustomer(emulator.Customer{ID: created, CorrelationID: s.correlationID(t, "carol")}); err != nil {
-				t.Fatal(err)
-			}
+			w.dwolla.SendWebhooks("http://" + s.PublicAddr() + "/webhooks/dwolla")
+			w.dwolla.Customer(emulator.Customer{ID: created, CorrelationID: s.correlationID(t, "carol")})
 			got := w.meanwhile(t, func() answer { return s.vend(t, "carol", naming(created)) }, func() { c.happens(t, s) })
 			answers(t, name, got, c.status, c.code)
 		})

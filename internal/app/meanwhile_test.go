@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -14,15 +13,12 @@ import (
 // meanwhile asks for a client token, and lets something happen while Dwolla answers.
 func (w *world) meanwhile(t *testing.T, ask func() answer, happens func()) answer {
 	t.Helper()
-	release, got := make(chan struct{}), make(chan answer, 1)
-	end := sync.OnceFunc(func() { close(release) })
-	defer end() // also when the test fails meanwhile
-	w.hold(release)
+	arrived, release := w.dwolla.Hold("/client-tokens", 1)
+	got := make(chan answer, 1)
 	go func() { got <- ask() }()
-	<-w.held
-	w.hold(nil)
+	<-arrived
 	happens()
-	end()
+	release()
 	return <-got
 }
 

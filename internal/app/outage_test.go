@@ -97,9 +97,7 @@ func TestWithoutWebhooksTheStatusIsReadFromDwolla(t *testing.T) {
 	answers(t, "Dwolla does not say", s.vend(t, "alice", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	w.dwolla.Behave()
 	for status, want := range map[string]int{"suspended": http.StatusForbidden, "deactivated": http.StatusForbidden, "verified": http.StatusOK} {
-		if err := w.dwolla.SetCustomerStatus(alicesCustomer, status); err != nil {
-			t.Fatal(err)
-		}
+		w.dwolla.SetStatus(alicesCustomer, status)
 		code := map[int]string{http.StatusForbidden: "CustomerInactive"}[want]
 		s = w.start(t, settings) // the interval is longer than a test may be
 		before := w.dwolla.Calls(emulator.OpReadCustomer)
@@ -118,18 +116,13 @@ func TestWebhooksKeepTheStatusBesideAClaim(t *testing.T) {
 			w := newWorld(t)
 			settings := map[string]string{"DATABASE_URL": database(t), "DWOLLA_WEBHOOK_SECRET": webhookSecret, "CUSTOMER_CACHE": "5m"}
 			s := w.start(t, settings)
-			t.Cleanup(w.dwolla.Close)
-			if err := w.dwolla.Subscribe("http://"+s.PublicAddr()+"/webhooks/dwolla", webhookSecret); err != nil {
-				t.Fatal(err)
-			}
+			w.dwolla.SendWebhooks("http://" + s.PublicAddr() + "/webhooks/dwolla")
 			answers(t, "before", s.vend(t, "alice", readCustomer), http.StatusOK, "")
 			for _, change := range []struct {
 				status string
 				want   int
 			}{{"suspended", http.StatusForbidden}, {"verified", http.StatusOK}, {"deactivated", http.StatusForbidden}} {
-				if err := w.dwolla.SetCustomerStatus(alicesCustomer, change.status); err != nil {
-					t.Fatal(err)
-				}
+				w.dwolla.SetStatus(alicesCustomer, change.status)
 				until(t, change.status, func() bool { return s.vend(t, "alice", readCustomer).status == change.want })
 			}
 			s.stop()

@@ -77,10 +77,7 @@ func (w *witness) enrolled(t *testing.T) (href, correlationID string) {
 		t.Fatalf("no correlationId: %v", err)
 	}
 	w.send(t, "carol", http.MethodPost, "/client-tokens", `{"action":"customer.create"}`)
-	created, err := w.world.dwolla.AddCustomer(emulator.Customer{CorrelationID: page.CorrelationID})
-	if err != nil {
-		t.Fatal(err)
-	}
+	created := w.world.dwolla.Customer(emulator.Customer{CorrelationID: page.CorrelationID})
 	return w.world.settings["DWOLLA_BASE_URL"] + "/customers/" + created.ID, page.CorrelationID
 }
 
@@ -93,7 +90,6 @@ func TestNoSecretOfTheDirectoryIsShown(t *testing.T) {
 		"ALLOWED_ACTIONS": "dwolla-personal-vcr", "CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "0s", "LOG_LEVEL": "debug",
 		"ENROLLMENT_KEYS": enrollmentKey, "DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": adminToken,
 	})}
-	t.Cleanup(world.dwolla.Close)
 	href, correlationID := w.enrolled(t)
 	// Dwolla's error is about what it was asked for.
 	world.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusBadRequest, Body: `{"code":"` + correlationID + `","message":"` + correlationID + `"}`, Times: 1})

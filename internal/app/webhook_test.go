@@ -41,9 +41,7 @@ func TestAnUnknownTopicSuspendsNobodyByItself(t *testing.T) {
 		"customer_kba_verification_failed", "customer_somethingnew",
 	} {
 		for _, status := range []string{"suspended", "verified"} {
-			if err := s.world.dwolla.SetCustomerStatus(alicesCustomer, status); err != nil {
-				t.Fatal(err)
-			}
+			s.world.dwolla.SetStatus(alicesCustomer, status)
 			s.tell(t, fmt.Sprint(topic, status), topic, time.Now().Add(time.Duration(n)*time.Millisecond))
 			want := map[string]int{"suspended": http.StatusForbidden, "verified": http.StatusOK}[status]
 			until(t, topic+" "+status, func() bool { return s.vend(t, "alice", readCustomer).status == want })

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"dropgate/internal/app"
 	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -22,53 +22,23 @@ const alicesCustomer = "11111111-1111-4111-8111-111111111111"
 
 // world is what the service stands on.
 type world struct {
-	dwolla   *emulator.Emulator
+	dwolla   *dwollatest.Server
 	provider *oidctest.Provider
 	settings map[string]string
-
-	mu      sync.Mutex
-	release <-chan struct{} // what calls for client tokens wait for; nil: nothing
-	held    chan struct{}   // one element for each that waits
-}
-
-// ServeHTTP is Dwolla, which can be made to wait.
-func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w.mu.Lock()
-	release := w.release
-	w.mu.Unlock()
-	if release != nil && r.URL.Path == "/client-tokens" {
-		w.held <- struct{}{}
-		<-release
-	}
-	w.dwolla.ServeHTTP(rw, r)
-}
-
-// hold makes the next calls for client tokens wait until release is closed.
-func (w *world) hold(release <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.release = release
 }
 
 // newWorld starts an emulator and an identity provider, and says how to reach
 // them.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{
-		dwolla: emulator.New(emulator.Options{ClientID: "the-key", ClientSecret: "the-very-secret"}),
-		held:   make(chan struct{}, 16),
-	}
-	if _, err := w.dwolla.AddCustomer(emulator.Customer{ID: alicesCustomer}); err != nil {
-		t.Fatal(err)
-	}
-	dwolla := httptest.NewServer(w)
-	t.Cleanup(dwolla.Close)
+	w := &world{dwolla: dwollatest.New(t, emulator.Options{ClientID: "the-key", ClientSecret: "the-very-secret"})}
+	w.dwolla.Customer(emulator.Customer{ID: alicesCustomer})
 	w.provider = oidctest.New(t, provider.Options{
 		Users: map[string]map[string]any{"alice": {"dwolla_customer": alicesCustomer}, "carol": {}, "mallory": {}},
 	})
 	w.settings = good()
 	maps.Copy(w.settings, map[string]string{
-		"DWOLLA_BASE_URL":    dwolla.URL,
+		"DWOLLA_BASE_URL":    w.dwolla.URL,
 		"AUTH_BEARER_ISSUER": w.provider.Issuer,
 		"HTTP_ADDR":          "127.0.0.1:0",
 		"ADMIN_ADDR":         "127.0.0.1:0",

@@ -19,7 +19,7 @@ import (
 const (
 	ClientID      = "the key"
 	ClientSecret  = "the secret: +%/ü of the application" // escaping it wrongly fails the test
-	WebhookSecret = "the secret of the webhooks"
+	WebhookSecret = "the-very-secret-of-the-webhooks"
 )
 
 // Server is a running emulator. It is safe for concurrent use. Its methods fail
