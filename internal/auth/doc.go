@@ -1,13 +1,11 @@
-// Package auth answers one question: who is this? It reads the credentials of
-// a request and returns a [Session], or says that there are none, that they are
-// bad, or that this cannot be known now.
+// Package auth authenticates requests. It reads the credentials of a request and
+// returns a [Session]. Otherwise its error distinguishes missing credentials, bad
+// credentials, and an outage.
 //
-// A [Chain] asks its modes in order. The first mode whose kind of credential
-// the request carries decides: a bad credential is refused and never falls
-// through to the next mode, because then whoever can break a credential could
-// choose who checks it.
+// A [Chain] asks its modes in order. The first mode that finds a credential of its
+// kind decides. A bad credential never falls through to the next mode, or an
+// attacker could choose the mode by breaking a credential.
 //
-// The package never decides what a user may do, never knows a Customer, and
-// never logs or returns a credential: a rejection names the reason, not the
-// token.
+// The package never decides what a user may do, and never knows a Customer. It
+// never logs or returns a credential.
 package auth

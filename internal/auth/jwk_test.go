@@ -110,7 +110,7 @@ func checkSkipped(t *testing.T, key any, words []string) {
 	t.Helper()
 	var log bytes.Buffer
 	lines := func(want int) {
-		if n := strings.Count(log.String(), "cannot be used"); n != want {
+		if n := strings.Count(log.String(), "keys are unusable"); n != want {
 			t.Errorf("%d lines, want %d: %s", n, want, &log)
 		}
 	}

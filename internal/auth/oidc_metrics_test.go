@@ -60,7 +60,7 @@ func TestSignInsAndSessionsAreCounted(t *testing.T) {
 		w.store.breakDown("start")
 		_, _ = b.callback(query)
 		want := `
-# HELP dropgate_logins_total Sign-ins with OpenID Connect by outcome (succeeded or failed) and reason (none, or the code that the error page shows).
+# HELP dropgate_logins_total Sign-ins with OpenID Connect by outcome (succeeded or failed) and reason (none, or the code on the error page).
 # TYPE dropgate_logins_total counter
 dropgate_logins_total{outcome="failed",reason="access_denied"} 1
 dropgate_logins_total{outcome="failed",reason="callback_malformed"} 1
@@ -69,13 +69,13 @@ dropgate_logins_total{outcome="failed",reason="provider_refused"} 2
 dropgate_logins_total{outcome="failed",reason="state_unknown"} 1
 dropgate_logins_total{outcome="failed",reason="unavailable"} 2
 dropgate_logins_total{outcome="succeeded",reason="none"} 36
-# HELP dropgate_sessions_ended_total Sessions that were ended by reason: logout, backchannel_logout, replaced (by another sign-in of the same browser) or displaced (by more sign-ins of the same user than are kept). Those that nobody used any more are not counted: nobody sees them end.
+# HELP dropgate_sessions_ended_total Sessions ended by reason: logout, backchannel_logout, replaced (by another sign-in in the same browser) or displaced (by newer sign-ins of a user with too many sessions). Expired sessions are not counted.
 # TYPE dropgate_sessions_ended_total counter
 dropgate_sessions_ended_total{reason="backchannel_logout"} 32
 dropgate_sessions_ended_total{reason="displaced"} 2
 dropgate_sessions_ended_total{reason="logout"} 1
 dropgate_sessions_ended_total{reason="replaced"} 1
-# HELP dropgate_sessions_started_total Sessions that began with a sign-in.
+# HELP dropgate_sessions_started_total Sessions started by a sign-in.
 # TYPE dropgate_sessions_started_total counter
 dropgate_sessions_started_total 36
 `
