@@ -37,7 +37,7 @@ func sessionUntil(end time.Time) Session {
 	return Session{User: clienttoken.User{ID: "alice"}, Mode: bearerName, Expires: end}
 }
 
-func TestARememberedTokenIsNotVerifiedAgain(t *testing.T) {
+func TestBearerVerifiesCachedTokenOnce(t *testing.T) {
 	set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
 	set.current.Store(&publicKeys{})
 	b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
@@ -56,7 +56,7 @@ func TestARememberedTokenIsNotVerifiedAgain(t *testing.T) {
 }
 
 // Strangers must not be able to fill the memory, nor to push others out of it.
-func TestOnlyGoodTokensAreRemembered(t *testing.T) {
+func TestBearerCachesOnlyGoodTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 		set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
@@ -93,14 +93,14 @@ func TestOnlyGoodTokensAreRemembered(t *testing.T) {
 
 // A key could not be mistaken for a secret even if keys were not asked which
 // signatures they may verify.
-func TestNoSymmetricAlgorithmIsEverParsed(t *testing.T) {
+func TestAcceptedAlgorithmsAreAsymmetric(t *testing.T) {
 	want := []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 	if got := algorithms(); !slices.Equal(got, want) {
 		t.Errorf("algorithms %q, want %q", got, want)
 	}
 }
 
-func TestARememberedTokenIsForgotten(t *testing.T) {
+func TestTokenCacheDropsExpiredAndOutdatedEntries(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		after   time.Duration
@@ -134,7 +134,7 @@ func TestARememberedTokenIsForgotten(t *testing.T) {
 }
 
 // A token says as much as 8 KiB hold: what is kept of it is bounded, in bytes.
-func TestRememberedTokensTakeSixMebibytesAtMost(t *testing.T) {
+func TestTokenCacheStaysWithinItsByteLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, current := newTokenCache(), &publicKeys{}
 		kept := newClaimFilter("sub", []string{"name", "email", "dwolla_customer"})
@@ -174,7 +174,7 @@ func liveHeap() int64 {
 
 // A claim that is too large must not look like one that is absent: with a claim
 // for the Customer that would be a user without one.
-func TestAClaimThatIsTooLargeIsKeptAsAnotherType(t *testing.T) {
+func TestClaimFilterReplacesOversizedClaims(t *testing.T) {
 	kept := newClaimFilter("sub", []string{"customer", "name", "none"}).apply(map[string]any{
 		"sub": "alice", "customer": strings.Repeat("c", 1025), "name": strings.Repeat("n", 1024), "groups": "x",
 	})
@@ -194,7 +194,7 @@ const (
 )
 
 // Every token would be verified again otherwise.
-func TestKeysThatDidNotChangeAreTheSameSet(t *testing.T) {
+func TestUnchangedKeysKeepTheirGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var fetches int

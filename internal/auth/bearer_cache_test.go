@@ -9,7 +9,7 @@ import (
 )
 
 // A changed credential must be seen as one, although the good one is remembered.
-func TestARememberedTokenChangedInOneCharacterIsRefused(t *testing.T) {
+func TestBearerRefusesAlteredCopyOfCachedToken(t *testing.T) {
 	for name, good := range map[string]string{
 		"RS256": plain(),
 		"PS256": sign(rsaKey(), header(object{"alg": "PS256"}), claims(nil)),
@@ -53,7 +53,7 @@ func changedInOne(good string) []string {
 	return changed
 }
 
-func TestARememberedTokenEndsWithItsTime(t *testing.T) {
+func TestCachedTokenExpiresOnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
 		w.run(t)
@@ -67,7 +67,7 @@ func TestARememberedTokenEndsWithItsTime(t *testing.T) {
 }
 
 // What is remembered is the token, not how it came.
-func TestARememberedTokenDoesNotRememberTheCookie(t *testing.T) {
+func TestCachedTokenKeepsNoCredentialKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mode := bearerMode()(t)
 		for _, c := range []struct {

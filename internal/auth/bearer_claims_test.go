@@ -14,7 +14,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestClocksMayDifferByAMinute(t *testing.T) {
+func TestBearerToleratesOneMinuteClockSkew(t *testing.T) {
 	at := func(claim string, seconds int64) string {
 		return says(object{claim: midnight.Unix() + seconds})
 	}
@@ -39,7 +39,7 @@ func TestClocksMayDifferByAMinute(t *testing.T) {
 	})
 }
 
-func TestIssuerAudienceExpiryAndSubjectAreRequired(t *testing.T) {
+func TestBearerRequiresIssuerAudienceExpiryAndSubject(t *testing.T) {
 	var attempts []attempt
 	for _, claim := range []string{"iss", "aud", "exp", "sub"} {
 		attempts = append(attempts,
@@ -67,7 +67,7 @@ func TestIssuerAudienceExpiryAndSubjectAreRequired(t *testing.T) {
 }
 
 // A token that is bound to a key is for whoever proves to have the key.
-func TestATokenBoundToAKeyIsRefused(t *testing.T) {
+func TestBearerRefusesKeyBoundTokens(t *testing.T) {
 	var attempts []attempt
 	for _, cnf := range []any{object{"jkt": "x"}, object{"x5t#S256": "x"}, object{"kid": "x"}, object{"jwk": object{}}, object{}, nil, "", "x", []any{}, false} {
 		attempts = append(attempts, attempt{fmt.Sprint(cnf), bearer(says(object{"cnf": cnf})), refused}, attempt{fmt.Sprint(cnf, " in a cookie"), inCookie(says(object{"cnf": cnf})), refused})
@@ -75,7 +75,7 @@ func TestATokenBoundToAKeyIsRefused(t *testing.T) {
 	try(t, bearerMode(), attempts)
 }
 
-func TestATokenForSeveralAudiencesNeedsAKnownClient(t *testing.T) {
+func TestTokenWithSeveralAudiencesNeedsKnownClient(t *testing.T) {
 	several := []string{"other", audience}
 	t.Run("no client configured", func(t *testing.T) {
 		try(t, bearerMode(), []attempt{
@@ -107,7 +107,7 @@ func TestATokenForSeveralAudiencesNeedsAKnownClient(t *testing.T) {
 	})
 }
 
-func TestATokenForAnotherPurposeIsRefused(t *testing.T) {
+func TestBearerRefusesOtherTokenTypes(t *testing.T) {
 	typed := func(typ any) string { return headed(object{"typ": typ}) }
 	logout := object{"http://schemas.openid.net/event/backchannel-logout": object{}}
 	always := []attempt{
@@ -144,7 +144,7 @@ func TestATokenForAnotherPurposeIsRefused(t *testing.T) {
 	})
 }
 
-func TestAUserIDIsOneTo255PrintableCharacters(t *testing.T) {
+func TestBearerUserIDIsPrintableAndBounded(t *testing.T) {
 	long := strings.Repeat("é", 255)
 	raw := func(id string) string { // as JSON that no encoder writes
 		return sign(rsaKey(), header(nil), strings.Replace(asJSON(claims(nil)), "alice", id, 1))
@@ -175,7 +175,7 @@ func TestAUserIDIsOneTo255PrintableCharacters(t *testing.T) {
 	})
 }
 
-func TestTheConfiguredClaimNamesTheUser(t *testing.T) {
+func TestBearerReadsUserFromConfiguredClaim(t *testing.T) {
 	byEmail := func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.UserClaim = "email" }
 	mail := "bob@example.com"
 	try(t, bearerMode(byEmail), []attempt{
@@ -190,7 +190,7 @@ func TestTheConfiguredClaimNamesTheUser(t *testing.T) {
 	})
 }
 
-func TestASessionHoldsTheClaimsInUseAndEndsAtExp(t *testing.T) {
+func TestBearerSessionKeepsUsedClaimsUntilExp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...), func(c *auth.BearerConfig, _ *auth.KeySetConfig) {
 			c.Claims = []string{"name", "dwolla_customer", "sub", "none"}

@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-func TestTheHeaderDecidesBeforeTheCookie(t *testing.T) {
+func TestBearerPrefersHeaderOverCookie(t *testing.T) {
 	bob := says(object{"sub": "bob"})
 	expired := says(object{"exp": midnight.Unix() - 61})
 	both := func(authorization, inCookie string) http.Header {
@@ -39,7 +39,7 @@ func TestTheHeaderDecidesBeforeTheCookie(t *testing.T) {
 	})
 }
 
-func TestACredentialOfAnotherSchemeIsNotBearers(t *testing.T) {
+func TestBearerIgnoresOtherSchemes(t *testing.T) {
 	authorization := func(value string) http.Header { return http.Header{"Authorization": {value}} }
 	try(t, bearerMode(), []attempt{
 		{"Basic", authorization("Basic YWxpY2U6b3BlbiBzZXNhbWU="), ignored},
@@ -60,7 +60,7 @@ func TestACredentialOfAnotherSchemeIsNotBearers(t *testing.T) {
 	})
 }
 
-func TestACredentialGivenTwiceIsRefused(t *testing.T) {
+func TestBearerRefusesDuplicateCredentials(t *testing.T) {
 	bob := says(object{"sub": "bob"})
 	try(t, bearerMode(), []attempt{
 		{"two headers", http.Header{"Authorization": {"Bearer " + plain(), "Bearer " + bob}}, refused},
@@ -75,7 +75,7 @@ func TestACredentialGivenTwiceIsRefused(t *testing.T) {
 	})
 }
 
-func TestCookiesAreReadOnlyWhenOneIsConfigured(t *testing.T) {
+func TestBearerReadsCookieOnlyIfConfigured(t *testing.T) {
 	noCookie := func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Cookie = "" }
 	try(t, bearerMode(noCookie), []attempt{
 		{"cookie", inCookie(plain()), ignored},
@@ -84,7 +84,7 @@ func TestCookiesAreReadOnlyWhenOneIsConfigured(t *testing.T) {
 	})
 }
 
-func TestTokensOver8KiBAreRefused(t *testing.T) {
+func TestBearerRefusesTokensOver8KiB(t *testing.T) {
 	const limit = 8 << 10
 	try(t, bearerMode(), []attempt{
 		{"8 KiB", bearer(tokenOfLength(t, limit)), alice},
@@ -114,7 +114,7 @@ func tokenOfLength(t *testing.T, n int) string {
 	return ""
 }
 
-func TestABearerModeWithoutIssuerAudienceOrUserClaimIsNotMade(t *testing.T) {
+func TestNewBearerPanicsWithoutRequiredSettings(t *testing.T) {
 	for name, empty := range map[string]func(*auth.BearerConfig, *auth.KeySetConfig){
 		"issuer":     func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Issuer = "" },
 		"audience":   func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Audience = "" },

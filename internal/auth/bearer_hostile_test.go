@@ -13,7 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-func TestNothingButASignedCompactTokenIsAToken(t *testing.T) {
+func TestBearerAcceptsOnlySignedCompactTokens(t *testing.T) {
 	p := parts()
 	flattened := asJSON(object{"protected": p[0], "payload": p[1], "signature": p[2]})
 	try(t, bearerMode(), []attempt{
@@ -52,7 +52,7 @@ func TestNothingButASignedCompactTokenIsAToken(t *testing.T) {
 	})
 }
 
-func TestOnlyAsymmetricAlgorithmsOfTheListAreAccepted(t *testing.T) {
+func TestBearerRefusesUnlistedAlgorithms(t *testing.T) {
 	p := parts()
 	type alg struct {
 		name, kid string
@@ -107,7 +107,7 @@ func TestOnlyAsymmetricAlgorithmsOfTheListAreAccepted(t *testing.T) {
 // leaked is a symmetric key that a provider published by mistake.
 const leaked = "a secret of more than thirty-two bytes, no longer secret"
 
-func TestOnlyTheKeyThatTheTokenNamesCounts(t *testing.T) {
+func TestBearerUsesOnlyTheNamedKey(t *testing.T) {
 	enc, psOnly := public("enc", otherKey()), public("ps-only", otherKey())
 	enc.Use, psOnly.Algorithm, psOnly.Use = "enc", "PS256", "sig"
 	set := append(published(), public("p384", p384Key()), enc, psOnly, jose.JSONWebKey{Key: otherKey(), KeyID: "private"})
@@ -144,7 +144,7 @@ func reheaded(token string, header object) string {
 	return encoded(asJSON(header)) + "." + rest
 }
 
-func TestRSAKeysBelow2048BitsAreNotUsed(t *testing.T) {
+func TestKeySetSkipsRSAKeysBelow2048Bits(t *testing.T) {
 	t.Setenv("GODEBUG", "rsa1024min=0") // or Go itself would refuse to make and use one
 	weak := newRSA(1024)
 	almost := newRSA(2040)
@@ -159,7 +159,7 @@ func TestRSAKeysBelow2048BitsAreNotUsed(t *testing.T) {
 
 // A token may not bring its own key, nor tell where to fetch it: bearerMode
 // fails when anybody but the provider is asked.
-func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
+func TestBearerNeverTakesKeyFromToken(t *testing.T) {
 	certificate := x509.Certificate{SerialNumber: big.NewInt(1)}
 	der := must(x509.CreateCertificate(rand.Reader, &certificate, &certificate, attackerKey().Public(), attackerKey()))
 	chain := []string{base64.StdEncoding.EncodeToString(der)}
@@ -183,7 +183,7 @@ func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	try(t, bearerMode(), attempts)
 }
 
-func TestWhatATokenDeclaresCriticalMustBeUnderstood(t *testing.T) {
+func TestBearerRefusesUnknownCriticalHeaders(t *testing.T) {
 	try(t, bearerMode(), []attempt{
 		{"unknown", bearer(headed(object{"crit": []string{"https://example.com/pay"}, "https://example.com/pay": true})), refused},
 		{"unknown and absent", bearer(headed(object{"crit": []string{"pay"}})), refused},

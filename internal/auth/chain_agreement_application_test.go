@@ -37,9 +37,9 @@ func plus(header http.Header, cookies ...string) http.Header {
 	return header
 }
 
-// TestTheApplicationsUserMustBeTheTokens for every credential that only the
+// TestChainRefusesApplicationSessionOfAnotherUser for every credential that only the
 // application can read.
-func TestTheApplicationsUserMustBeTheTokens(t *testing.T) {
+func TestChainRefusesApplicationSessionOfAnotherUser(t *testing.T) {
 	token := bearer(plain()) // alice's
 	for name, c := range map[string]struct {
 		header http.Header
@@ -79,9 +79,9 @@ func TestTheApplicationsUserMustBeTheTokens(t *testing.T) {
 	}
 }
 
-// TestTheApplicationsOwnHeaderCountsBesideASession where no mode here reads it. A
+// TestChainChecksApplicationHeaderBesideSession where no mode here reads it. A
 // cookie does not hide it.
-func TestTheApplicationsOwnHeaderCountsBesideASession(t *testing.T) {
+func TestChainChecksApplicationHeaderBesideSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn() // alice
@@ -107,7 +107,7 @@ func TestTheApplicationsOwnHeaderCountsBesideASession(t *testing.T) {
 	})
 }
 
-func TestEmailsInTwoSpellingsAreOneUser(t *testing.T) {
+func TestChainComparesCanonicalUserIDs(t *testing.T) {
 	app := newApplication()
 	app.answers(page(text(`{"email":"ALICE@example.com"}`)))
 	first := &fakeMode{name: "first", user: "alice@example.com"}
@@ -118,9 +118,9 @@ func TestEmailsInTwoSpellingsAreOneUser(t *testing.T) {
 	}
 }
 
-// TestTheApplicationIsAskedOnceAboutASecondCredential for as long as its answers
+// TestChainCachesAnswersAboutOtherCredentials for as long as its answers
 // are remembered, "nobody" included.
-func TestTheApplicationIsAskedOnceAboutASecondCredential(t *testing.T) {
+func TestChainCachesAnswersAboutOtherCredentials(t *testing.T) {
 	for _, user := range []string{"alice", "bob", "nobody"} {
 		bubble(t, user, func(t *testing.T) {
 			app := newApplication()
@@ -154,8 +154,8 @@ func passes(chain *auth.Chain, header http.Header) (good int) {
 	return good
 }
 
-// TestARememberedNobodyHoldsUpNoSignIn in the application.
-func TestARememberedNobodyHoldsUpNoSignIn(t *testing.T) {
+// TestCachedRefusalDoesNotDelaySignIn in the application.
+func TestCachedRefusalDoesNotDelaySignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(namesUsers))
@@ -175,7 +175,7 @@ func TestARememberedNobodyHoldsUpNoSignIn(t *testing.T) {
 	})
 }
 
-func TestAnApplicationThatIsDownIsAnOutageForSecondCredentials(t *testing.T) {
+func TestChainReportsOutageWhileApplicationIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(status(http.StatusServiceUnavailable)))
@@ -189,8 +189,8 @@ func TestAnApplicationThatIsDownIsAnOutageForSecondCredentials(t *testing.T) {
 	})
 }
 
-// TestAUserOverTheLimitCausesNoSecondLooks by cookies that differ each time.
-func TestAUserOverTheLimitCausesNoSecondLooks(t *testing.T) {
+// TestLimitedUserCausesNoFurtherChecks by cookies that differ each time.
+func TestLimitedUserCausesNoFurtherChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(0, 9)
 		app.answers(page(namesUsers))

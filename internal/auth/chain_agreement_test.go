@@ -11,7 +11,7 @@ import (
 )
 
 // Nothing says which of the two users was meant.
-func TestCredentialsOfDifferentUsersAreRefused(t *testing.T) {
+func TestChainRefusesCredentialsOfDifferentUsers(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn() // alice
@@ -92,7 +92,7 @@ const staleID = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 func edits(all ...func(*http.Request)) []func(*http.Request) { return all }
 
 // To look at a second credential is not to use it.
-func TestALookAtASecondCredentialDoesNotExtendItsSession(t *testing.T) {
+func TestCheckingOtherCredentialsExtendsNoSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -113,7 +113,7 @@ func TestALookAtASecondCredentialDoesNotExtendItsSession(t *testing.T) {
 }
 
 // While nobody can say whose the second credential is, the request has to wait.
-func TestASecondCredentialThatCannotBeCheckedIsAnOutage(t *testing.T) {
+func TestUncheckableSecondCredentialIsOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()

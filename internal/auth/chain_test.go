@@ -35,7 +35,7 @@ func (m *fakeMode) Authenticate(*http.Request, *ratelimit.Charge) (auth.Session,
 	return auth.Session{User: clienttoken.User{ID: cmp.Or(m.user, m.name)}, Mode: m.name}, nil
 }
 
-func TestTheFirstModeWhoseCredentialIsThereDecides(t *testing.T) {
+func TestFirstModeWithCredentialDecides(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		header http.Header
@@ -67,7 +67,7 @@ func TestTheFirstModeWhoseCredentialIsThereDecides(t *testing.T) {
 	}
 }
 
-func TestAnOutageOfOneModeIsNotLeftToTheNext(t *testing.T) {
+func TestOutageDoesNotFallThroughToNextMode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := &fakeMode{name: "second"}
 		down := newIDP()
@@ -79,7 +79,7 @@ func TestAnOutageOfOneModeIsNotLeftToTheNext(t *testing.T) {
 	})
 }
 
-func TestModesAreAskedInOrder(t *testing.T) {
+func TestChainAsksModesInOrder(t *testing.T) {
 	first, second := &fakeMode{name: "first"}, &fakeMode{name: "second", user: "first"}
 	chain := auth.NewChain(prometheus.NewRegistry(), first, second)
 	session, err := chain.Authenticate(request(t.Context(), nil), nil)
@@ -93,7 +93,7 @@ type renamed struct{ *auth.Bearer }
 
 func (renamed) Name() string { return "other" }
 
-func TestWithoutCredentialsNobodyIsSignedIn(t *testing.T) {
+func TestChainRejectsRequestsWithoutCredentials(t *testing.T) {
 	for name, c := range map[string]struct {
 		modes     []auth.Mode
 		challenge string
@@ -112,7 +112,7 @@ func TestWithoutCredentialsNobodyIsSignedIn(t *testing.T) {
 	}
 }
 
-func TestEveryOutcomeIsCounted(t *testing.T) {
+func TestChainCountsEachOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		mode := &fakeMode{name: "fake", user: "alice"}
@@ -144,7 +144,7 @@ dropgate_auth_total{mode="fake",outcome="unavailable"} 6
 	})
 }
 
-func TestRequestsWithoutCredentialsAreCountedUnderNone(t *testing.T) {
+func TestChainCountsMissingCredentialsAsNone(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	chain := auth.NewChain(registry, newWorld(newIDP()).bearer)
 	_, _ = chain.Authenticate(request(t.Context(), nil), nil)

@@ -34,7 +34,7 @@ func askAll(t *testing.T, app *application, forward *auth.Forward, questions []q
 	}
 }
 
-func TestAUserIsRememberedForTheConfiguredTimeAndNotAMomentLonger(t *testing.T) {
+func TestForwardCachesUserForConfiguredTime(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		cache     time.Duration
@@ -61,7 +61,7 @@ func TestAUserIsRememberedForTheConfiguredTimeAndNotAMomentLonger(t *testing.T) 
 }
 
 // The application spoke of the moment at which it was asked at the earliest.
-func TestTheTimeCountsFromTheQuestionNotFromTheAnswer(t *testing.T) {
+func TestForwardCacheTimeStartsWithTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(after(4*time.Second, document(object{"sub": "alice"}))))
@@ -73,7 +73,7 @@ func TestTheTimeCountsFromTheQuestionNotFromTheAnswer(t *testing.T) {
 	})
 }
 
-func TestASignOutInTheApplicationIsEffectiveInTime(t *testing.T) {
+func TestApplicationSignOutTakesEffectAfterCacheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		forward := forwardMode(app)
@@ -91,7 +91,7 @@ func TestASignOutInTheApplicationIsEffectiveInTime(t *testing.T) {
 	})
 }
 
-func TestAnOutageDoesNotProlongWhatIsRemembered(t *testing.T) {
+func TestOutageDoesNotExtendForwardCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		forward := forwardMode(app)
@@ -155,7 +155,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	after(time.Second, document(object{"sub": spelled(r.Header)}))(w, r)
 }
 
-func TestCredentialsThatReadAlikeAreNotTheSame(t *testing.T) {
+func TestForwardKeepsSimilarCredentialsApart(t *testing.T) {
 	ask := func(t *testing.T, forward *auth.Forward, header http.Header) {
 		t.Helper()
 		session, err := forward.Authenticate(request(t.Context(), header), nil)
@@ -191,7 +191,7 @@ func TestCredentialsThatReadAlikeAreNotTheSame(t *testing.T) {
 	})
 }
 
-func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
+func TestForwardSharesConcurrentCalls(t *testing.T) {
 	const askers = 64 // as many as may be under way
 	for _, c := range []struct {
 		name   string
@@ -228,7 +228,7 @@ func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
 	}
 }
 
-func TestWhoGoesAwayGoesAtOnceAndLeavesTheAnswerToTheOthers(t *testing.T) {
+func TestCancelledCallerDoesNotEndSharedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(after(2*time.Second, document(object{"sub": "alice"}))))
@@ -262,7 +262,7 @@ func TestWhoGoesAwayGoesAtOnceAndLeavesTheAnswerToTheOthers(t *testing.T) {
 	})
 }
 
-func TestWhoGoesAwayAloneLeavesTheAnswerToTheNext(t *testing.T) {
+func TestAbandonedCallServesNextCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(after(2*time.Second, document(object{"sub": "alice"}))))

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 )
 
-func TestCredentialsAreForgottenWhenTheirRequestsEnd(t *testing.T) {
+func TestInFlightCredentialsEndWithTheirRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var live inFlightCredentials
 		one, two := credentialsDigest{1}, credentialsDigest{2}

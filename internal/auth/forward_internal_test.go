@@ -12,7 +12,7 @@ import (
 )
 
 // How much is remembered cannot be seen from outside, but in memory.
-func TestRememberedUsersTakeSixMebibytesAtMost(t *testing.T) {
+func TestForwardCacheStaysWithinItsByteLimit(t *testing.T) {
 	code, sub := http.StatusOK, "alice"
 	forward := NewForward(ForwardConfig{
 		URL: "https://app.internal/whoami", Cache: time.Hour, UserClaim: "sub", Claims: []string{"name"},

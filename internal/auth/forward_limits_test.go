@@ -42,7 +42,7 @@ func exceeded(err error, scope ratelimit.Scope) bool {
 	return ok && found.Scope == scope
 }
 
-func TestTheAddressPaysBeforeTheApplicationIsAsked(t *testing.T) {
+func TestForwardChargesAddressBeforeTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(9, 0)
 		forward := forwardMode(app)
@@ -58,7 +58,7 @@ func TestTheAddressPaysBeforeTheApplicationIsAsked(t *testing.T) {
 	})
 }
 
-func TestARequestPaysOnceForItsAddress(t *testing.T) {
+func TestForwardChargesAddressOncePerRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(9, 0)
 		forward := forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = 0 })
@@ -73,7 +73,7 @@ func TestARequestPaysOnceForItsAddress(t *testing.T) {
 
 // The limit of the address is off, and nothing is remembered: it is the user's
 // own limit that ends the questions.
-func TestAUserOverTheLimitCausesNoQuestions(t *testing.T) {
+func TestLimitedUserCausesNoApplicationCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(0, 9)
 		forward := forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = 0 })
@@ -93,7 +93,7 @@ func TestAUserOverTheLimitCausesNoQuestions(t *testing.T) {
 	})
 }
 
-func TestFewQuestionsAreUnderWay(t *testing.T) {
+func TestForwardBoundsCallsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
 		app := newApplication()
@@ -130,7 +130,7 @@ func TestFewQuestionsAreUnderWay(t *testing.T) {
 	})
 }
 
-func TestAnApplicationThatIsDownIsAskedRarelyUntilItAnswers(t *testing.T) {
+func TestForwardCircuitProbesUntilApplicationAnswers(t *testing.T) {
 	for name, answer := range map[string]http.RoundTripper{
 		"503":       page(status(http.StatusServiceUnavailable)),
 		"429":       page(status(http.StatusTooManyRequests)),
@@ -159,7 +159,7 @@ func TestAnApplicationThatIsDownIsAskedRarelyUntilItAnswers(t *testing.T) {
 }
 
 // One caller with odd cookies must not close the service to all others.
-func TestAnswersToOddCredentialsDoNotOpenTheCircuit(t *testing.T) {
+func TestOddCredentialsDoNotOpenForwardCircuit(t *testing.T) {
 	for _, code := range []int{400, 401, 403, 404, 413, 431, 500} {
 		bubble(t, fmt.Sprint(code), func(t *testing.T) {
 			app := newApplication()
@@ -176,7 +176,7 @@ func TestAnswersToOddCredentialsDoNotOpenTheCircuit(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatTheApplicationDoesNotVouchForNamesNobody(t *testing.T) {
+func TestForwardRefusesUnverifiedEmail(t *testing.T) {
 	for answer, want := range map[string]string{
 		`{"email":"alice"}`:                         aliceCookie,
 		`{"email":"alice","email_verified":true}`:   aliceCookie,

@@ -108,7 +108,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAnAnswerThatDoesNotSayWhoItIsIsAnOutageAndNeverNobody(t *testing.T) {
+func TestUnclearApplicationAnswerIsOutage(t *testing.T) {
 	for name, answer := range outages() {
 		bubble(t, name, func(t *testing.T) {
 			app, second := newApplication(), &fakeMode{name: "second", user: "alice"}
@@ -147,7 +147,7 @@ func checkOutage(t *testing.T, session auth.Session, err error) {
 	checkSilent(t, err, appSession)
 }
 
-func TestTheLastByteAndTheLastMomentStillCount(t *testing.T) {
+func TestForwardAcceptsAnswersAtItsLimits(t *testing.T) {
 	whole := `{"sub":"alice"}`
 	for name, handler := range map[string]http.HandlerFunc{
 		"16 KiB":      text(whole + strings.Repeat(" ", whoIsLimit-len(whole))),
@@ -165,7 +165,7 @@ func TestTheLastByteAndTheLastMomentStillCount(t *testing.T) {
 	}
 }
 
-func TestTheCookiesDoNotFollowARedirect(t *testing.T) {
+func TestForwardFollowsNoRedirects(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		for _, to := range []string{"https://evil.example.com/", "/login", "//evil.example.com", whoIs, "http://app.internal/whoami", "\\\\", "http://[", "%zz"} {
 			t.Run(fmt.Sprint(code, " ", to), func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestTheCookiesDoNotFollowARedirect(t *testing.T) {
 }
 
 // An application may put whatever it was told into its answer.
-func TestACredentialThatTheApplicationRepeatsIsInNoError(t *testing.T) {
+func TestForwardErrorsHoldNoEchoedCredentials(t *testing.T) {
 	const token = "the-bearer-token-of-alice-in-the-application"
 	secrets := http.Header{"Cookie": {appSession}, "Authorization": {"Token " + token}}
 	for name, answer := range map[string]func(http.ResponseWriter){
@@ -220,7 +220,7 @@ func TestACredentialThatTheApplicationRepeatsIsInNoError(t *testing.T) {
 }
 
 // The default transport refuses such a header before it opens a connection.
-func TestACredentialThatCannotBeSentIsAnOutageThatDoesNotSayIt(t *testing.T) {
+func TestUnsendableCredentialIsOutageWithoutQuote(t *testing.T) {
 	forward := forwardMode(nil, func(f *auth.ForwardConfig) { f.Transport = nil })
 	session, err := forward.Authenticate(request(t.Context(), inSession(appSession+"\n")), nil)
 	checkOutage(t, session, err)

@@ -105,7 +105,7 @@ func forwardMode(a *application, edits ...func(*auth.ForwardConfig)) *auth.Forwa
 
 func inSession(cookie string) http.Header { return http.Header{"Cookie": {cookie}} }
 
-func TestTheApplicationIsToldTheCredentialsAndNothingElse(t *testing.T) {
+func TestForwardSendsOnlyTheCredentials(t *testing.T) {
 	for name, credentials := range map[string]http.Header{
 		"cookie":                {"Cookie": {appSession}},
 		"several cookies":       {"Cookie": {appSession + "; theme=dark", "more=1"}},
@@ -162,7 +162,7 @@ func checkQuestion(t *testing.T, asked *http.Request, header http.Header) {
 	}
 }
 
-func TestWithoutCredentialsTheApplicationIsNotAsked(t *testing.T) {
+func TestForwardSkipsCallWithoutCredentials(t *testing.T) {
 	for name, header := range map[string]http.Header{
 		"none":             nil,
 		"empty":            {},
@@ -181,7 +181,7 @@ func TestWithoutCredentialsTheApplicationIsNotAsked(t *testing.T) {
 	}
 }
 
-func TestTheApplicationsAnswerIsTheSession(t *testing.T) {
+func TestForwardBuildsSessionFromAnswer(t *testing.T) {
 	longest := strings.Repeat("é", 255)
 	byCookie, byHeader := inSession(appSession), http.Header{"Authorization": {"Basic YTpi"}}
 	both := http.Header{"Authorization": {"Basic YTpi"}, "Cookie": {appSession}}
@@ -220,7 +220,7 @@ func TestTheApplicationsAnswerIsTheSession(t *testing.T) {
 	}
 }
 
-func TestNobodyIsRefusedAndSeenAtOnceAfterSigningIn(t *testing.T) {
+func TestForwardNoticesSignInAtOnce(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"401":             status(http.StatusUnauthorized),
 		"403":             status(http.StatusForbidden),
@@ -248,7 +248,7 @@ func TestNobodyIsRefusedAndSeenAtOnceAfterSigningIn(t *testing.T) {
 	}
 }
 
-func TestABadBearerTokenNeverReachesTheApplication(t *testing.T) {
+func TestBadBearerTokenNeverReachesApplication(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		header http.Header
@@ -279,7 +279,7 @@ func TestABadBearerTokenNeverReachesTheApplication(t *testing.T) {
 	}
 }
 
-func TestTheForwardModeStandsTheSharedSuite(t *testing.T) {
+func TestForwardPassesSharedAttempts(t *testing.T) {
 	attempts := []attempt{
 		{"the session", inSession(appSession), aliceCookie},
 		{"the session beside a header of a proxy", http.Header{"Cookie": {appSession}, "X-Forwarded-User": {"bob"}}, aliceCookie},
@@ -298,7 +298,7 @@ func TestTheForwardModeStandsTheSharedSuite(t *testing.T) {
 	try(t, func(*testing.T) auth.Mode { return forwardMode(newApplication()) }, attempts)
 }
 
-func TestAForwardModeWithoutURLOrUserClaimIsNotMade(t *testing.T) {
+func TestNewForwardPanicsWithoutRequiredSettings(t *testing.T) {
 	for name, empty := range map[string]func(*auth.ForwardConfig){
 		"URL":        func(c *auth.ForwardConfig) { c.URL = "" },
 		"user claim": func(c *auth.ForwardConfig) { c.UserClaim = "" },

@@ -54,7 +54,7 @@ func (m *fourModes) chains() map[string]*auth.Chain {
 
 // The promise: the same hostile requests, for each mode alone and for
 // all of them in any order. Never anybody, never a panic, never an outage.
-func TestHostileRequestsAreRefusedInEveryMode(t *testing.T) {
+func TestEveryModeRefusesHostileRequests(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFourModes(t)
@@ -91,7 +91,7 @@ func hostileVerdict(t *testing.T, chain *auth.Chain, h hostile, sid string) (got
 }
 
 // The hostile requests prove nothing where no request is good.
-func TestTheGoodRequestOfEachModeIsAlice(t *testing.T) {
+func TestEveryModeAcceptsItsGoodRequest(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFourModes(t)
@@ -115,7 +115,7 @@ func TestTheGoodRequestOfEachModeIsAlice(t *testing.T) {
 
 // One credential that is good does not outweigh one that is bad: the first mode
 // that finds one of its kind decides.
-func TestAGoodCredentialBehindABadOneIsNotReached(t *testing.T) {
+func TestBadCredentialStopsTheChain(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFourModes(t)

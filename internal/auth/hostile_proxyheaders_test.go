@@ -17,9 +17,9 @@ func (a *theApplication) RoundTrip(r *http.Request) (*http.Response, error) {
 	return newIDP().RoundTrip(r) // which knows no such page
 }
 
-// TestForgedProxyHeadersAreRefusedBesideAnyCredential has all modes in the order
+// TestForgedProxyHeadersAreRefusedBesideGoodCredentials has all modes in the order
 // that is allowed: proxy first, forward last.
-func TestForgedProxyHeadersAreRefusedBesideAnyCredential(t *testing.T) {
+func TestForgedProxyHeadersAreRefusedBesideGoodCredentials(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()

@@ -22,7 +22,7 @@ func members(edits object) json.RawMessage {
 	return json.RawMessage(asJSON(edited(own, edits)))
 }
 
-func TestOptionalMembersNeverCostAKey(t *testing.T) {
+func TestOptionalMembersDoNotDisqualifyKeys(t *testing.T) {
 	odd := map[string][]any{
 		"x5c":         {nil, 5, "", "!", []any{}, []any{"!"}, []any{5}, []any{"AQAB"}, object{}},
 		"x5t":         {nil, 5, "", "!", "AQAB", []any{}},
@@ -60,7 +60,7 @@ func TestOptionalMembersNeverCostAKey(t *testing.T) {
 	}
 }
 
-func TestANumberMayNameAKey(t *testing.T) {
+func TestKeyIDMayBeNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(members(object{"kid": 5}), public("6", otherKey())))
 		w.run(t)
@@ -70,7 +70,7 @@ func TestANumberMayNameAKey(t *testing.T) {
 }
 
 // One name for two keys is no reason to lose either.
-func TestKeysMayShareAName(t *testing.T) {
+func TestKeysMayShareAKeyID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(public("same", otherKey()), public("same", rsaKey()), public("same", ecKey())))
 		w.run(t)
@@ -86,7 +86,7 @@ func logs(into *bytes.Buffer) func(*auth.BearerConfig, *auth.KeySetConfig) {
 	return func(_ *auth.BearerConfig, c *auth.KeySetConfig) { c.Logger = zerolog.New(into) }
 }
 
-func TestSkippedKeysAreLoggedOnceWithTheReason(t *testing.T) {
+func TestKeySetLogsSkippedKeysOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  any
 		want []string
@@ -132,7 +132,7 @@ func checkSkipped(t *testing.T, key any, words []string) {
 	lines(2)
 }
 
-func TestASetWithoutAUsableKeySaysWhy(t *testing.T) {
+func TestKeySetErrorExplainsUnusableKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(members(object{"use": "enc", "kid": "e1"})))
 		w.run(t)
@@ -143,7 +143,7 @@ func TestASetWithoutAUsableKeySaysWhy(t *testing.T) {
 }
 
 // The signature is good: the log has to say what is not.
-func TestATokenRefusedForItsClaimsIsNotCalledBadlySigned(t *testing.T) {
+func TestRefusedClaimsAreNotReportedAsBadSignature(t *testing.T) {
 	long := strings.Repeat("a", 3000)
 	for _, c := range []struct {
 		name  string

@@ -28,7 +28,7 @@ func withStatus(code int, set ...any) http.HandlerFunc {
 	}
 }
 
-func TestTheLastGoodKeysStayWhileTheProviderFails(t *testing.T) {
+func TestLastGoodKeysStayDuringOutage(t *testing.T) {
 	other := public("other", otherKey())
 	weak := other
 	weak.Use = "enc"
@@ -75,7 +75,7 @@ func TestTheLastGoodKeysStayWhileTheProviderFails(t *testing.T) {
 	}
 }
 
-func TestAKeySetOf100KiBIn5SecondsIsAccepted(t *testing.T) {
+func TestKeySetAcceptsDocumentsAtItsLimits(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
 		"100 KiB":    padded(100<<10, public("rsa", rsaKey())),
 		"after 4.9s": after(4900*time.Millisecond, padded(1000, public("rsa", rsaKey()))),
@@ -92,7 +92,7 @@ func TestAKeySetOf100KiBIn5SecondsIsAccepted(t *testing.T) {
 	}
 }
 
-func TestOneUnusableKeyDoesNotCostTheOthers(t *testing.T) {
+func TestUnusableKeyDoesNotDisqualifyOthers(t *testing.T) {
 	ecPoint := asJSON(public("off-curve", ecKey()))
 	offCurve := strings.Replace(ecPoint, `"x":"`, `"x":"AAAA`, 1)
 	for name, key := range map[string]string{
@@ -126,7 +126,7 @@ func TestOneUnusableKeyDoesNotCostTheOthers(t *testing.T) {
 	}
 }
 
-func TestKeysComeFromTheDiscoveryDocumentOfTheIssuerOnly(t *testing.T) {
+func TestKeysComeOnlyFromIssuersDiscoveryDocument(t *testing.T) {
 	insecure := "http://id.example.com"
 	to := func(url string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url, http.StatusFound) }
@@ -183,7 +183,7 @@ func TestKeysComeFromTheDiscoveryDocumentOfTheIssuerOnly(t *testing.T) {
 	}
 }
 
-func TestAConfiguredKeySetNeedsNoDiscovery(t *testing.T) {
+func TestConfiguredKeySetURLSkipsDiscovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		configured := func(_ *auth.BearerConfig, k *auth.KeySetConfig) { k.URL = "https://keys.example.net/set" }
 		w := newWorld(newIDP(), configured)
@@ -197,7 +197,7 @@ func TestAConfiguredKeySetNeedsNoDiscovery(t *testing.T) {
 	})
 }
 
-func TestFetchesAreCounted(t *testing.T) {
+func TestKeySetCountsFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
 		w.run(t) // one
@@ -219,7 +219,7 @@ dropgate_jwks_refresh_total{outcome="success"} 2
 }
 
 // Shutdown waits for nothing that a provider could hold up.
-func TestNoFetchOutlivesRun(t *testing.T) {
+func TestKeySetRunCancelsItsFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
 		w.idp.serve(discovery, after(time.Hour, text("")))

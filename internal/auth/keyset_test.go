@@ -21,7 +21,7 @@ const (
 	refreshEvery = 5 * time.Minute
 )
 
-func TestKeysAreFetchedAtMostOnceIn30Seconds(t *testing.T) {
+func TestUnknownKeysCauseOneFetchPer30Seconds(t *testing.T) {
 	good := document(map[string]any{"issuer": issuer, "jwks_uri": issuer + jwks})
 	for name, page := range map[string]http.HandlerFunc{
 		"provider answers":              good,
@@ -78,7 +78,7 @@ var rotations = map[string]struct{ before, after object }{
 	"no kid":       {header(object{"kid": absent{}}), header(object{"kid": absent{}})},
 }
 
-func TestARotatedKeyIsAcceptedWithin30SecondsWhileGarbagePours(t *testing.T) {
+func TestRotatedKeyIsAcceptedWithin30SecondsUnderLoad(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,7 +125,7 @@ func pour(ctx context.Context, w *world) {
 	}
 }
 
-func TestARotatedKeyIsAcceptedAtOnceWhenAllIsQuiet(t *testing.T) {
+func TestRotatedKeyIsAcceptedAtOnceWhenIdle(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestARotatedKeyIsAcceptedAtOnceWhenAllIsQuiet(t *testing.T) {
 }
 
 // Whoever is the first to name a new key is asked for its signature too.
-func TestAForgedTokenThatBringsTheNewKeysIsRefused(t *testing.T) {
+func TestForgedTokenIsRefusedAfterTriggeringFetch(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestAForgedTokenThatBringsTheNewKeysIsRefused(t *testing.T) {
 	}
 }
 
-func TestAWithdrawnKeyIsRefusedAfterTheNextRefresh(t *testing.T) {
+func TestWithdrawnKeyIsRefusedAfterRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
 		w.run(t)
@@ -174,7 +174,7 @@ func TestAWithdrawnKeyIsRefusedAfterTheNextRefresh(t *testing.T) {
 	})
 }
 
-func TestTheServiceStartsWhileTheProviderIsDown(t *testing.T) {
+func TestKeySetStartsWhileProviderIsDown(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
 		"fails":          status(http.StatusInternalServerError),
 		"is not found":   status(http.StatusNotFound),
@@ -200,7 +200,7 @@ func TestTheServiceStartsWhileTheProviderIsDown(t *testing.T) {
 }
 
 // The service has no use before it has keys, so it does not wait for a caller.
-func TestKeysThatComeLateAreFetchedSoonWithoutTraffic(t *testing.T) {
+func TestKeySetFetchesLateKeysWithoutTraffic(t *testing.T) {
 	for _, c := range []struct{ after, within time.Duration }{
 		{100 * time.Millisecond, 250 * time.Millisecond},
 		{time.Second, 250 * time.Millisecond},
@@ -231,7 +231,7 @@ func TestKeysThatComeLateAreFetchedSoonWithoutTraffic(t *testing.T) {
 	}
 }
 
-func TestKeysThatWereThereAreNotMissingInAnOutage(t *testing.T) {
+func TestFetchedKeysAreNotMissingDuringOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
 		w.run(t)
@@ -258,7 +258,7 @@ func checkUnavailable(t *testing.T, w *world, tokens ...string) {
 	}
 }
 
-func TestACallerWhoGoesDoesNotEndTheFetchOfTheOthers(t *testing.T) {
+func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...)) // never run: the first caller starts the fetch
 		w.idp.serve(discovery, after(1500*time.Millisecond, w.idp.pages[discovery]))
@@ -286,7 +286,7 @@ func TestACallerWhoGoesDoesNotEndTheFetchOfTheOthers(t *testing.T) {
 }
 
 // An unknown key makes its bearer wait for the provider, and nobody else.
-func TestOnlyWhoNamesAnUnknownKeyWaitsForTheProvider(t *testing.T) {
+func TestOnlyUnknownKeysWaitForProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(newIDP(published()...))
 		w.run(t)

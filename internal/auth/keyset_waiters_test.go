@@ -9,7 +9,7 @@ import (
 )
 
 // Requests that wait keep connections: the others are answered at once.
-func TestOnlySomeRequestsWaitForKeys(t *testing.T) {
+func TestKeySetBoundsWaitingRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all, waiting = 1000, 256
 		w := newWorld(newIDP(published()...))

@@ -15,7 +15,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestBeginAsksTheProviderForACodeWithPKCE(t *testing.T) {
+func TestBeginRequestsCodeWithPKCE(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		at := w.browser(t).begin("/page")
 		query := at.Query()
@@ -38,7 +38,7 @@ func TestBeginAsksTheProviderForACodeWithPKCE(t *testing.T) {
 	})
 }
 
-func TestTheAuthorizationEndpointsOwnQueryIsKept(t *testing.T) {
+func TestBeginKeepsAuthorizationEndpointQuery(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.describe(object{"authorization_endpoint": issuer + authorizeAt + "?tenant=a"})
 		if query := w.browser(t).begin("").Query(); query.Get("tenant") != "a" || query.Get("response_type") != "code" {
@@ -47,7 +47,7 @@ func TestTheAuthorizationEndpointsOwnQueryIsKept(t *testing.T) {
 	})
 }
 
-func TestStateNonceAndChallengeAreFreshEveryTime(t *testing.T) {
+func TestBeginUsesFreshStateNonceAndChallenge(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		seen := map[string]bool{}
 		for range 100 {
@@ -62,11 +62,11 @@ func TestStateNonceAndChallengeAreFreshEveryTime(t *testing.T) {
 	})
 }
 
-func TestTheLoginCookieIsBoundToTheHostAndShortLived(t *testing.T) {
+func TestLoginCookieIsHostBoundAndShortLived(t *testing.T) {
 	checkLoginCookie(t, origin, "__Host-dropgate-login-", true)
 }
 
-func TestTheLoginCookieOfAPlainLocalhostHasAnotherName(t *testing.T) {
+func TestLoginCookieOnPlainLocalhostLacksPrefix(t *testing.T) {
 	checkLoginCookie(t, "http://127.0.0.1:8080", "dropgate-login-", false)
 }
 
@@ -93,7 +93,7 @@ func checkLoginCookie(t *testing.T, origin, prefix string, secure bool) {
 }
 
 // Who reads the cookies of a disk must not learn what the sign-in hangs on.
-func TestTheLoginCookieTellsNothing(t *testing.T) {
+func TestLoginCookieRevealsNothing(t *testing.T) {
 	values := map[string]bool{}
 	for range 20 {
 		withOIDC(t, func(t *testing.T, w *oidcWorld) {
@@ -115,7 +115,7 @@ func TestTheLoginCookieTellsNothing(t *testing.T) {
 	}
 }
 
-func TestAForeignReturnToAsksNothingOfTheProvider(t *testing.T) {
+func TestBeginRefusesForeignReturnToWithoutCalls(t *testing.T) {
 	for name, query := range map[string]string{
 		"foreign":             "return_to=https%3A%2F%2Fevil.example.com%2F",
 		"without a scheme":    "return_to=%2F%2Fevil.example.com%2F",
@@ -138,7 +138,7 @@ func TestAForeignReturnToAsksNothingOfTheProvider(t *testing.T) {
 	}
 }
 
-func TestTheClientAuthenticatesInTheWayThatTheProviderTakes(t *testing.T) {
+func TestClientUsesProvidersAuthenticationMethod(t *testing.T) {
 	for name, c := range map[string]struct {
 		methods any
 		header  bool
@@ -174,7 +174,7 @@ func TestTheClientAuthenticatesInTheWayThatTheProviderTakes(t *testing.T) {
 	}
 }
 
-func TestAnOIDCModeWithoutWhatTellsItsUsersApartIsNotMade(t *testing.T) {
+func TestNewOIDCPanicsWithoutRequiredSettings(t *testing.T) {
 	for name, empty := range map[string]func(*auth.OIDCConfig){
 		"issuer":     func(c *auth.OIDCConfig) { c.Issuer = "" },
 		"client":     func(c *auth.OIDCConfig) { c.ClientID = "" },

@@ -16,7 +16,7 @@ func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
 func secret(value string) clienttoken.Secret { return clienttoken.NewSecret(value) }
 
 // A callback is hostile in what it says, or in the cookies that it comes with.
-func TestACallbackThatDoesNotFitTheSignInIsRefused(t *testing.T) {
+func TestCallbackMustMatchItsSignIn(t *testing.T) {
 	for _, c := range []struct {
 		name, code string
 		edit       func(b *browser, query url.Values) url.Values
@@ -66,7 +66,7 @@ func with(name, value string) func(*browser, url.Values) url.Values {
 	return func(_ *browser, q url.Values) url.Values { q.Set(name, value); return q }
 }
 
-func TestALoginCookieGivenTwiceIsRefused(t *testing.T) {
+func TestCallbackRefusesDuplicateLoginCookie(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
@@ -80,7 +80,7 @@ func TestALoginCookieGivenTwiceIsRefused(t *testing.T) {
 
 // What the provider says comes through the browser: only known words are kept,
 // and no code is looked at beside them.
-func TestTheProvidersNoIsAnErrorOfItsOwn(t *testing.T) {
+func TestProviderRefusalHasItsOwnError(t *testing.T) {
 	type no struct {
 		word, code string
 		quoted     bool
@@ -112,7 +112,7 @@ func TestTheProvidersNoIsAnErrorOfItsOwn(t *testing.T) {
 }
 
 // A code of another provider must not be sent to this one (RFC 9207).
-func TestTheAnswerHasToBeTheIssuers(t *testing.T) {
+func TestCallbackMustComeFromConfiguredIssuer(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		announced any
@@ -154,7 +154,7 @@ func TestTheAnswerHasToBeTheIssuers(t *testing.T) {
 }
 
 // An origin that the operator has taken off the list since is not returned to.
-func TestWhereToReturnIsCheckedAgainAtTheEnd(t *testing.T) {
+func TestCallbackChecksReturnToAgain(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin("https://shop.example.com/cart"))

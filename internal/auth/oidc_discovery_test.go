@@ -22,7 +22,7 @@ func (w *oidcWorld) tryBegin(b *browser) error {
 	return err
 }
 
-func TestBeginIsAnOutageWhileTheProviderIsDownAndHeals(t *testing.T) {
+func TestBeginRecoversAfterProviderOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(discovery, status(http.StatusInternalServerError))
 		b := w.browser(t)
@@ -41,7 +41,7 @@ func TestBeginIsAnOutageWhileTheProviderIsDownAndHeals(t *testing.T) {
 	})
 }
 
-func TestTheProviderIsAskedAfter1s2s4sAndThenEvery30s(t *testing.T) {
+func TestDiscoveryBacksOffUpTo30Seconds(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		b := w.browser(t)
@@ -61,7 +61,7 @@ func TestTheProviderIsAskedAfter1s2s4sAndThenEvery30s(t *testing.T) {
 }
 
 // Readiness says that sign-ins work as soon as there are keys.
-func TestThePauseEndsWhenTheKeysArrive(t *testing.T) {
+func TestDiscoveryRetriesWhenKeysArrive(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		w.idp.serve(jwks, status(http.StatusBadGateway))
@@ -83,7 +83,7 @@ func TestThePauseEndsWhenTheKeysArrive(t *testing.T) {
 }
 
 // A provider that was well in between is not punished for what was before.
-func TestTheWaitBeginsAnewAfterASuccess(t *testing.T) {
+func TestDiscoverySuccessResetsBackOff(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		w.idp.serve(discovery, status(http.StatusBadGateway))
@@ -107,7 +107,7 @@ func TestTheWaitBeginsAnewAfterASuccess(t *testing.T) {
 	})
 }
 
-func TestManyAtOnceShareOneFetchAndWhoGoesDoesNotEndIt(t *testing.T) {
+func TestConcurrentSignInsShareOneDiscoveryFetch(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		up := w.idp.pages[discovery]
 		w.idp.serve(discovery, after(3*time.Second, up))
@@ -137,7 +137,7 @@ func TestManyAtOnceShareOneFetchAndWhoGoesDoesNotEndIt(t *testing.T) {
 	})
 }
 
-func TestAProviderThatDoesNotAnswerIsWaitedForFiveSeconds(t *testing.T) {
+func TestDiscoveryTimesOutAfterFiveSeconds(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		checkFailure(t, w.tryBegin(w.browser(t)))
@@ -147,7 +147,7 @@ func TestAProviderThatDoesNotAnswerIsWaitedForFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestMetadataIsRefetchedEachHourAndTheOldStaysMeanwhile(t *testing.T) {
+func TestMetadataIsRefreshedHourlyInBackground(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		host := func(want string) {
@@ -185,7 +185,7 @@ func TestMetadataIsRefetchedEachHourAndTheOldStaysMeanwhile(t *testing.T) {
 	})
 }
 
-func TestMetadataThatCannotBeBelievedIsRefused(t *testing.T) {
+func TestUntrustworthyMetadataIsRefused(t *testing.T) {
 	good := func(edits object) object {
 		return edited(object{
 			"issuer": issuer, "jwks_uri": issuer + jwks, "authorization_endpoint": issuer + authorizeAt,
@@ -237,7 +237,7 @@ func TestMetadataThatCannotBeBelievedIsRefused(t *testing.T) {
 	}
 }
 
-func TestALocalProviderMayBePlainHTTP(t *testing.T) {
+func TestLocalProviderMayUsePlainHTTP(t *testing.T) {
 	const local = "http://127.0.0.1:9000"
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.describe(object{"issuer": local, "authorization_endpoint": local + authorizeAt, "token_endpoint": local + tokenAt})

@@ -20,7 +20,7 @@ func noOtherOrigins(c *auth.OIDCConfig) { c.AllowedOrigins = nil }
 // mute is an answer of the token endpoint that holds what nobody may see.
 const mute = `{"access_token":"` + accessToken + `","error_description":"` + accessToken + `"`
 
-func TestATokenEndpointThatIsDownIsAnOutage(t *testing.T) {
+func TestTokenEndpointOutageIsUnavailable(t *testing.T) {
 	for name, answer := range map[string]http.RoundTripper{
 		"500":                    page(withStatusAnd(500, mute)),
 		"500 with invalid_grant": page(withStatusAnd(500, `{"error":"invalid_grant"}`)),
@@ -74,7 +74,7 @@ func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.good.RoundTrip(r)
 }
 
-func TestATokenEndpointThatSaysNoIsNoOutage(t *testing.T) {
+func TestTokenEndpointRefusalIsNotOutage(t *testing.T) {
 	typed := func(media string, page http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Type", media); page(w, r) }
 	}
@@ -125,7 +125,7 @@ func TestATokenEndpointThatSaysNoIsNoOutage(t *testing.T) {
 	})
 }
 
-func TestASlowTokenEndpointIsWaitedFor(t *testing.T) {
+func TestCallbackWaitsForSlowTokenEndpoint(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(tokenAt, after(10*time.Second-time.Millisecond, w.op.token))
 		w.browser(t).signIn()
@@ -133,7 +133,7 @@ func TestASlowTokenEndpointIsWaitedFor(t *testing.T) {
 }
 
 // It keeps the session that the browser has, too, until there is another one.
-func TestAStoreThatIsDownKeepsTheSignInForLater(t *testing.T) {
+func TestSignInSurvivesStoreOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
@@ -158,7 +158,7 @@ func TestAStoreThatIsDownKeepsTheSignInForLater(t *testing.T) {
 
 // A callback that comes twice must not end what the first has started, nor what
 // it was to replace.
-func TestASignInThatWasUsedEndsNoSession(t *testing.T) {
+func TestUsedSignInEndsNoSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
@@ -176,7 +176,7 @@ func TestASignInThatWasUsedEndsNoSession(t *testing.T) {
 	})
 }
 
-func TestAProviderThatIsDownSinceTheStartKeepsTheSignInForLater(t *testing.T) {
+func TestSignInSurvivesProviderOutageAtStart(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
@@ -192,7 +192,7 @@ func TestAProviderThatIsDownSinceTheStartKeepsTheSignInForLater(t *testing.T) {
 	})
 }
 
-func TestKeysThatAreNotThereKeepTheSignInForLater(t *testing.T) {
+func TestSignInSurvivesMissingKeys(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		b := w.browser(t)
@@ -210,7 +210,7 @@ func TestKeysThatAreNotThereKeepTheSignInForLater(t *testing.T) {
 }
 
 // Who goes away in the middle has not failed.
-func TestACancelledCallbackIsCancelledAndMayBeTriedAgain(t *testing.T) {
+func TestCancelledCallbackMayBeRepeated(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
@@ -228,7 +228,7 @@ func TestACancelledCallbackIsCancelledAndMayBeTriedAgain(t *testing.T) {
 	})
 }
 
-func TestAnAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
+func TestTokenEndpointAnswerIsBounded(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))

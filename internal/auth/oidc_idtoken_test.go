@@ -18,7 +18,7 @@ type badToken struct {
 	code   string // empty: it is good
 }
 
-func TestAnIDTokenHasToBeForThisClientAndThisSignIn(t *testing.T) {
+func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
 	seconds := func(d time.Duration) int64 { return midnight.Add(d).Unix() }
 	for _, c := range []badToken{
 		{name: "good"},
@@ -100,14 +100,14 @@ func (w *oidcWorld) checkSignIn(t *testing.T, code string) {
 	}
 }
 
-func TestANonceInAnotherCaseIsNoNonce(t *testing.T) {
+func TestIDTokenNonceIsCaseSensitive(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.tokens(func(nonce string) string { return idTokenOf(object{"Nonce": nonce, "NONCE": nonce}) })
 		w.checkSignIn(t, "nonce_mismatch")
 	})
 }
 
-func TestAnIDTokenHasToBeSignedByTheProvider(t *testing.T) {
+func TestIDTokenMustBeSignedByProvider(t *testing.T) {
 	for name, token := range map[string]func(payload object) string{
 		"unsigned": func(p object) string { return encoded(`{"alg":"none"}`) + "." + encoded(asJSON(p)) + "." },
 		"unsigned with a kid": func(p object) string {
@@ -149,7 +149,7 @@ func TestAnIDTokenHasToBeSignedByTheProvider(t *testing.T) {
 	}
 }
 
-func TestAnEmailNamesTheUserOnlyWhenItIsVerified(t *testing.T) {
+func TestIDTokenEmailMustBeVerified(t *testing.T) {
 	for name, c := range map[string]badToken{
 		"verified":           {claims: object{"email": "alice@example.com", "email_verified": true}},
 		"not verified":       {claims: object{"email": "alice@example.com", "email_verified": false}, code: "user_unknown"},
@@ -168,7 +168,7 @@ func TestAnEmailNamesTheUserOnlyWhenItIsVerified(t *testing.T) {
 	}
 }
 
-func TestANewKeyOfTheProviderIsFoundAtOnce(t *testing.T) {
+func TestSignInFindsNewProviderKeyAtOnce(t *testing.T) {
 	otherKey()
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
@@ -186,7 +186,7 @@ func TestANewKeyOfTheProviderIsFoundAtOnce(t *testing.T) {
 }
 
 // A reason is for the log: it is short, whatever a token or an address holds.
-func TestReasonsAreShort(t *testing.T) {
+func TestRejectionReasonsAreShort(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.answers(object{"aud": strings.Repeat("é", 2000)})
 		b := w.browser(t)

@@ -38,7 +38,7 @@ func named() map[string]struct{ before, after object } {
 
 // Who was told that a logout has not reached us sends it again. Who was told that
 // it is invalid does not, and the session would go on.
-func TestALogoutTokenOfANewKeyIsAnOutageUntilTheKeyIsThere(t *testing.T) {
+func TestLogoutTokenWithNewKeyIsOutageUntilFetched(t *testing.T) {
 	otherKey()
 	for way, r := range named() {
 		t.Run("too early, "+way, func(t *testing.T) {
@@ -86,7 +86,7 @@ func (w *oidcWorld) logoutAfterRotation(t *testing.T, r struct{ before, after ob
 }
 
 // A key that the provider does not have, when it can be asked, is no outage.
-func TestALogoutTokenOfAForeignKeyIsRefusedOnceTheProviderWasAsked(t *testing.T) {
+func TestLogoutTokenWithForeignKeyIsRefused(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.browser(t).signIn()
 		pass(fetchEvery)
@@ -98,7 +98,7 @@ func TestALogoutTokenOfAForeignKeyIsRefusedOnceTheProviderWasAsked(t *testing.T)
 	})
 }
 
-func TestLogoutTokensOfStrangersFetchKeysNoMoreThanOnceIn30Seconds(t *testing.T) {
+func TestForgedLogoutTokensCauseFewKeyFetches(t *testing.T) {
 	otherKey()
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.browser(t).signIn()
@@ -114,7 +114,7 @@ func TestLogoutTokensOfStrangersFetchKeysNoMoreThanOnceIn30Seconds(t *testing.T)
 }
 
 // The provider hands ID tokens over by itself, for a code that is good once.
-func TestASignInRightAfterARotationWorks(t *testing.T) {
+func TestSignInWorksRightAfterKeyRotation(t *testing.T) {
 	for _, later := range []time.Duration{0, time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
 		for way, r := range named() {
 			t.Run(fmt.Sprint(way, " ", later), func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestASignInRightAfterARotationWorks(t *testing.T) {
 	}
 }
 
-func TestAnIDTokenOfANewKeyIsAnOutageWhileTheProviderDoesNotTellItsKeys(t *testing.T) {
+func TestIDTokenWithUnfetchableKeyIsOutage(t *testing.T) {
 	otherKey()
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)

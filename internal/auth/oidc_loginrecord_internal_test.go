@@ -27,7 +27,7 @@ func sealing(secret string) *OIDC {
 	})
 }
 
-func TestARecordOpensAsItWasSealed(t *testing.T) {
+func TestLoginRecordSurvivesSealing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, record := sealing("secret"), newLoginRecord("/page?a=b")
 		record.Replaces = bytes.Repeat([]byte{1}, 32)
@@ -63,7 +63,7 @@ func TestARecordOpensAsItWasSealed(t *testing.T) {
 
 // A sign-in under way goes on while the keys rotate: every replica opens what any
 // other has sealed, in each step.
-func TestARecordOpensWhileTheKeysRotate(t *testing.T) {
+func TestLoginRecordOpensDuringKeyRotation(t *testing.T) {
 	with := func(list string) *OIDC {
 		keys, err := keyring.Parse(clienttoken.NewSecret(list))
 		if err != nil {
@@ -91,7 +91,7 @@ func TestARecordOpensWhileTheKeysRotate(t *testing.T) {
 	}
 }
 
-func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
+func TestSealedLoginRecordIsTamperProof(t *testing.T) {
 	o := sealing("secret")
 	value, err := o.seal("name", newLoginRecord("/"))
 	if err != nil {
@@ -113,7 +113,7 @@ func TestNoByteOfASealedRecordCanBeChanged(t *testing.T) {
 	}
 }
 
-func TestWhatIsSealedButIsNoRecordDoesNotOpen(t *testing.T) {
+func TestSealedGarbageIsNotLoginRecord(t *testing.T) {
 	o := sealing("secret")
 	for _, text := range []string{"", "null", "[]", "{}", `{"began":7}`, "x"} {
 		if record, ok := o.open("name", base64.RawURLEncoding.EncodeToString(o.ciphers[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
@@ -124,7 +124,7 @@ func TestWhatIsSealedButIsNoRecordDoesNotOpen(t *testing.T) {
 
 // All that a record holds has to fit into a cookie of at most 4 KiB, and as many as
 // there can be into the headers, of which 16 KiB are read.
-func TestTheLargestRecordIsASmallCookie(t *testing.T) {
+func TestLargestLoginRecordFitsIntoCookie(t *testing.T) {
 	o, record := sealing("secret"), newLoginRecord(strings.Repeat("&", maxReturnTo))
 	record.Replaces = bytes.Repeat([]byte{255}, 32)
 	value, err := o.seal("name", record)
@@ -137,7 +137,7 @@ func TestTheLargestRecordIsASmallCookie(t *testing.T) {
 	t.Logf("%d bytes", len(value))
 }
 
-func TestACookiesNameIsOneOfEight(t *testing.T) {
+func TestLoginCookiesUseEightNames(t *testing.T) {
 	o := sealing("secret")
 	seen := map[string]int{}
 	for range 8000 {
@@ -157,7 +157,7 @@ func TestACookiesNameIsOneOfEight(t *testing.T) {
 
 // With any four cookies that stay there is room for a fifth, in a place of its
 // own.
-func TestASignInGetsAPlaceThatIsNotTaken(t *testing.T) {
+func TestSignInGetsFreeCookieSlot(t *testing.T) {
 	o := sealing("secret")
 	for range 1000 {
 		record, kept := newLoginRecord("/"), []string{}
@@ -173,7 +173,7 @@ func TestASignInGetsAPlaceThatIsNotTaken(t *testing.T) {
 	}
 }
 
-func TestVerifiersAreFreshAndLongEnough(t *testing.T) {
+func TestPKCEVerifiersAreFreshAndLong(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
 		record := newLoginRecord("")
@@ -190,7 +190,7 @@ func TestVerifiersAreFreshAndLongEnough(t *testing.T) {
 }
 
 // A reflected cookie of the session cannot be one of a sign-in.
-func TestOnlyCookiesOfTheOwnPrefixAreLogins(t *testing.T) {
+func TestLoginCookiesNeedTheirPrefix(t *testing.T) {
 	r := &http.Request{Header: http.Header{"Cookie": {"__Host-dropgate-login-a=1; dropgate-login-b=2; __Host-dropgate-session=3; __host-dropgate-login-c=4"}}}
 	for secure, want := range map[bool]string{true: "__Host-dropgate-login-a", false: "dropgate-login-b"} {
 		found := cookies{secure: secure}.logins(r)
@@ -201,7 +201,7 @@ func TestOnlyCookiesOfTheOwnPrefixAreLogins(t *testing.T) {
 }
 
 // A cookie's name is that of many states: it is no proof of one.
-func TestARecordIsOfItsStateAndNotOnlyOfItsName(t *testing.T) {
+func TestLoginRecordBelongsToItsState(t *testing.T) {
 	o, record, another := sealing("secret"), newLoginRecord("/"), newLoginRecord("/")
 	name := o.loginCookieName(record.State)
 	for o.loginCookieName(another.State) != name {

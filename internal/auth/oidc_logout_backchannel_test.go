@@ -41,7 +41,7 @@ func fourSessions(t *testing.T, w *oidcWorld) map[string]*browser {
 	return all
 }
 
-func TestALogoutTokenEndsTheSessionsThatItNames(t *testing.T) {
+func TestLogoutTokenEndsItsSessions(t *testing.T) {
 	for name, c := range map[string]struct {
 		claims object
 		ended  string
@@ -79,7 +79,7 @@ func TestALogoutTokenEndsTheSessionsThatItNames(t *testing.T) {
 	}
 }
 
-func TestALogoutTokensTypeIsItsOwnOrNone(t *testing.T) {
+func TestLogoutTokenTypeMayBeMissing(t *testing.T) {
 	for typ, good := range map[any]bool{
 		"logout+jwt": true, "Logout+JWT": true, "application/logout+jwt": true, "JWT": true, "jwt": true, absent{}: true,
 		"at+jwt": false, "application/at+jwt": false, "secevent+jwt": false, 7: false,
@@ -96,7 +96,7 @@ func TestALogoutTokensTypeIsItsOwnOrNone(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoLogoutTokenEndsNothing(t *testing.T) {
+func TestOtherTokensEndNoSession(t *testing.T) {
 	at := func(d time.Duration) int64 { return midnight.Add(d).Unix() }
 	tokens := map[string]func() string{
 		"empty":                  func() string { return "" },
@@ -168,7 +168,7 @@ func TestWhatIsNoLogoutTokenEndsNothing(t *testing.T) {
 	}
 }
 
-func TestALogoutTokenCountsOnce(t *testing.T) {
+func TestLogoutTokenWorksOnce(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -205,7 +205,7 @@ func (w *oidcWorld) checkUsed(t *testing.T, token string, used bool) { //nolint:
 	}
 }
 
-func TestOf50EqualLogoutTokensAtOnceOneCounts(t *testing.T) {
+func TestConcurrentEqualLogoutTokensWorkOnce(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -230,7 +230,7 @@ func TestOf50EqualLogoutTokensAtOnceOneCounts(t *testing.T) {
 	})
 }
 
-func TestALogoutTokenWorksAfterTheOutage(t *testing.T) {
+func TestLogoutTokenWorksAfterStoreOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -252,7 +252,7 @@ func TestALogoutTokenWorksAfterTheOutage(t *testing.T) {
 	})
 }
 
-func TestALogoutTokenBeforeTheKeysAreThereIsAnOutage(t *testing.T) {
+func TestLogoutTokenWithoutKeysIsOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		token := logoutToken(nil)
@@ -267,7 +267,7 @@ func TestALogoutTokenBeforeTheKeysAreThereIsAnOutage(t *testing.T) {
 }
 
 // The provider names the user by sub, whatever claim is the user's id here.
-func TestALogoutTokenNamesTheUserAsTheProviderDoes(t *testing.T) {
+func TestLogoutTokenIdentifiesUserBySubject(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.answers(object{"email": "alice@example.com", "email_verified": true})
 		b := w.browser(t)

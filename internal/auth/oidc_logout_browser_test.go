@@ -22,7 +22,7 @@ func (b *browser) logout() (auth.Logout, error) {
 	return out, err
 }
 
-func TestLogoutEndsTheSessionForGood(t *testing.T) {
+func TestLogoutEndsSessionPermanently(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b, elsewhere := w.browser(t), w.browser(t)
 		b.signIn()
@@ -62,7 +62,7 @@ func (w *oidcWorld) endSession(t *testing.T, c ending) (at, idToken string) {
 	return out.EndSessionURL, idToken
 }
 
-func TestTheEndSessionURLNamesTheSessionAtTheProvider(t *testing.T) {
+func TestEndSessionURLCarriesIDTokenHint(t *testing.T) {
 	each(t, map[string]ending{
 		"usual":             {issuer + endSessionAt, 0, nil, true},
 		"its own query":     {issuer + endSessionAt + "?tenant=a&b=%26", 0, url.Values{"tenant": {"a"}, "b": {"&"}}, true},
@@ -81,7 +81,7 @@ func TestTheEndSessionURLNamesTheSessionAtTheProvider(t *testing.T) {
 	})
 }
 
-func TestAProviderWithoutAnEndSessionEndpointGivesNoURL(t *testing.T) {
+func TestMissingEndSessionEndpointGivesNoURL(t *testing.T) {
 	each(t, map[string]any{"none": absent{}, "empty": "", "no URL": "https://id.example.com/%zz"}, func(t *testing.T, w *oidcWorld, endpoint any) {
 		if got, _ := w.endSession(t, ending{endpoint: endpoint}); got != "" {
 			t.Error(got)
@@ -89,7 +89,7 @@ func TestAProviderWithoutAnEndSessionEndpointGivesNoURL(t *testing.T) {
 	})
 }
 
-func TestAnIDTokenOfMoreThan4KiBIsNoHint(t *testing.T) {
+func TestLargeIDTokenIsNotUsedAsHint(t *testing.T) {
 	sizes := map[bool]int{}
 	for pad := 2400; pad < 2600; pad++ {
 		withOIDC(t, func(t *testing.T, w *oidcWorld) {
@@ -110,7 +110,7 @@ func TestAnIDTokenOfMoreThan4KiBIsNoHint(t *testing.T) {
 	}
 }
 
-func TestLogoutWithoutASessionIsNoError(t *testing.T) {
+func TestLogoutWithoutSessionSucceeds(t *testing.T) {
 	const name = "__Host-dropgate-session"
 	for what, value := range map[string]string{
 		"no cookie": "", "garbage": name + "=garbage", "unknown": name + "=" + session.NewID().Reveal(),
@@ -130,7 +130,7 @@ func TestLogoutWithoutASessionIsNoError(t *testing.T) {
 
 // A request with two cookies is nobody's. Its logout says that the session is over,
 // so whichever was meant has to be.
-func TestLogoutWithSeveralCookiesEndsTheSessionOfEach(t *testing.T) {
+func TestLogoutEndsSessionInEachCookie(t *testing.T) {
 	const name = "__Host-dropgate-session"
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		one, two, other := w.browser(t), w.browser(t), w.browser(t)
@@ -154,7 +154,7 @@ func TestLogoutWithSeveralCookiesEndsTheSessionOfEach(t *testing.T) {
 }
 
 // Who hears that the session is over must be able to rely on it.
-func TestLogoutWhileTheStoreIsDownKeepsCookieAndSession(t *testing.T) {
+func TestLogoutDuringStoreOutageKeepsCookieAndSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -173,7 +173,7 @@ func TestLogoutWhileTheStoreIsDownKeepsCookieAndSession(t *testing.T) {
 	})
 }
 
-func TestLogoutWhileTheProviderIsDownEndsTheSessionHere(t *testing.T) {
+func TestLogoutDuringProviderOutageEndsSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()

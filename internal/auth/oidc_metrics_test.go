@@ -31,7 +31,7 @@ func (w *oidcWorld) value(t *testing.T, name string) []string {
 	return lines
 }
 
-func TestSignInsAndSessionsAreCounted(t *testing.T) {
+func TestOIDCCountsSignInsAndSessions(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
@@ -87,7 +87,7 @@ dropgate_sessions_started_total 36
 	})
 }
 
-func TestReasonsForSessionsToEndAreThereFromTheStart(t *testing.T) {
+func TestSessionEndReasonsAreExportedFromStart(t *testing.T) {
 	w := newOIDCWorld()
 	if got := w.value(t, "dropgate_sessions_ended_total"); !slices.Equal(got, []string{"backchannel_logout", "displaced", "logout", "replaced"}) {
 		t.Errorf("%q", got)
@@ -95,7 +95,7 @@ func TestReasonsForSessionsToEndAreThereFromTheStart(t *testing.T) {
 }
 
 // Label values come from a closed set, whatever a browser sends.
-func TestNoLabelHoldsWhatABrowserSends(t *testing.T) {
+func TestMetricLabelsNeverHoldRequestValues(t *testing.T) {
 	closed := strings.Fields("unavailable canceled none callback_malformed state_unknown state_expired state_used return_to " +
 		"issuer_mismatch access_denied provider_refused exchange_refused exchange_failed code_refused id_token_missing " +
 		"id_token_invalid nonce_mismatch user_unknown")

@@ -13,7 +13,7 @@ import (
 )
 
 // No request is under way any more when the logout takes effect.
-func TestALateLogoutIsReportedWithItsSender(t *testing.T) {
+func TestLateLogoutIsReportedWithItsSender(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		var causes []clienttoken.Cause
 		var ends []auth.Ended

@@ -18,7 +18,7 @@ import (
 const elsewhere = "198.51.100.7"
 
 // The provider may never send the token again.
-func TestALogoutTokenOfAnUnknownKeyCountsWhenTheKeyArrives(t *testing.T) {
+func TestPendingLogoutTakesEffectWhenKeyArrives(t *testing.T) {
 	otherKey()
 	for way, r := range named() {
 		t.Run(way, func(t *testing.T) {
@@ -56,7 +56,7 @@ func (w *oidcWorld) rotated(t *testing.T, r struct{ before, after object }) *bro
 	return b
 }
 
-func TestALogoutTokenBeforeThereAreKeysCountsWhenTheyArrive(t *testing.T) {
+func TestPendingLogoutTakesEffectAfterFirstKeys(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -79,7 +79,7 @@ func TestALogoutTokenBeforeThereAreKeysCountsWhenTheyArrive(t *testing.T) {
 	})
 }
 
-func TestALogoutTokenThatTheStoreCouldNotTakeCountsLater(t *testing.T) {
+func TestPendingLogoutTakesEffectAfterStoreOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		go w.oidc.Run(t.Context())
 		b := w.browser(t)
@@ -96,7 +96,7 @@ func TestALogoutTokenThatTheStoreCouldNotTakeCountsLater(t *testing.T) {
 }
 
 // Their addresses hold more than the provider's, and give way.
-func TestStrangersDoNotPushOutAKeptLogoutToken(t *testing.T) {
+func TestStrangersCannotEvictPendingLogouts(t *testing.T) {
 	otherKey()
 	r := rotations["another kid"]
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
@@ -120,7 +120,7 @@ func TestStrangersDoNotPushOutAKeptLogoutToken(t *testing.T) {
 }
 
 // The user is out by the time at which the session would begin.
-func TestALogoutDuringTheExchangePreventsTheSession(t *testing.T) {
+func TestLogoutDuringExchangePreventsSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.idp.serve(tokenAt, func(rw http.ResponseWriter, r *http.Request) {
 			<-time.After(time.Second)
@@ -153,7 +153,7 @@ func (w *oidcWorld) counting(answer http.HandlerFunc) *atomic.Int64 {
 }
 
 // One sign-in must not make us show our secret for as many codes as there are.
-func TestOneSignInCausesOneExchangeOfAJunkCode(t *testing.T) {
+func TestJunkCodeIsExchangedOnce(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		calls := w.counting(w.op.token)
 		b := w.browser(t)
@@ -169,7 +169,7 @@ func TestOneSignInCausesOneExchangeOfAJunkCode(t *testing.T) {
 	})
 }
 
-func TestOneSignInCausesFewExchangesInAnOutage(t *testing.T) {
+func TestOutageAllowsThreeExchangesPerSignIn(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		calls := w.counting(status(http.StatusServiceUnavailable))
 		b := w.browser(t)
@@ -183,7 +183,7 @@ func TestOneSignInCausesFewExchangesInAnOutage(t *testing.T) {
 	})
 }
 
-func TestExchangesAreBoundedInTotal(t *testing.T) {
+func TestExchangesAreBoundedOverall(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		var now, most atomic.Int64
 		calls := w.counting(func(rw http.ResponseWriter, r *http.Request) {

@@ -185,7 +185,7 @@ func TestReturnToNeverLeavesTheAllowedOrigins(t *testing.T) {
 	}
 }
 
-func TestReturnToLeadsWhereItSays(t *testing.T) {
+func TestReturnToResolvesAsWritten(t *testing.T) {
 	want := returnable()
 	for _, path := range returnablePaths() {
 		want[path] = "https://app.example.com" + path
@@ -200,7 +200,7 @@ func TestReturnToLeadsWhereItSays(t *testing.T) {
 	}
 }
 
-func TestReturnToHasTheCharactersOfRFC3986Alone(t *testing.T) {
+func TestReturnToAcceptsOnlyRFC3986Characters(t *testing.T) {
 	const fine = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&()*+,;="
 	for _, place := range []string{"/a", "/a?b", "/a#b", "http://localhost:3000/a"} {
 		for b := range 256 {
@@ -216,7 +216,7 @@ func TestReturnToHasTheCharactersOfRFC3986Alone(t *testing.T) {
 	}
 }
 
-func TestReturnToWithoutAllowedOriginsStaysHome(t *testing.T) {
+func TestReturnToWithoutAllowedOriginsStaysLocal(t *testing.T) {
 	home := returnTargets{own: "https://app.example.com"}
 	if got, err := home.url("/cart"); err != nil || got != "https://app.example.com/cart" {
 		t.Errorf("%q (%v)", got, err)
@@ -228,7 +228,7 @@ func TestReturnToWithoutAllowedOriginsStaysHome(t *testing.T) {
 	}
 }
 
-func TestReturnToFitsIntoACookie(t *testing.T) {
+func TestReturnToLengthIsBounded(t *testing.T) {
 	const limit = 512 - len("https://app.example.com")
 	for length, fits := range map[int]bool{limit: true, limit + 1: false, 512: false, 513: false, 1 << 20: false} {
 		path := "/" + strings.Repeat("a", length-1)
@@ -239,7 +239,7 @@ func TestReturnToFitsIntoACookie(t *testing.T) {
 }
 
 // The text is for whoever calls /auth/login, and goes into the log as well.
-func TestReturnToIsRefusedWithAReason(t *testing.T) {
+func TestReturnToRefusalGivesReason(t *testing.T) {
 	for returnTo, want := range map[string]string{
 		"//evil.com":                     `return_to "//evil.com" has a path that starts with // or has a dot segment`,
 		"/a/..":                          `return_to "/a/.." has a path that starts with // or has a dot segment`,
@@ -259,7 +259,7 @@ func TestReturnToIsRefusedWithAReason(t *testing.T) {
 
 // A second opinion, from a browser's own parser: on what is accepted, and on
 // browserOrigin, which may miss that a host is ours but never take one for ours.
-func TestReturnToLeadsWhereNodeGoes(t *testing.T) {
+func TestReturnToAgreesWithNodeURLParser(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("there is no node")

@@ -14,13 +14,13 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-func TestTheSessionCookieIsBoundToTheHostAndHasNoLifeOfItsOwn(t *testing.T) {
+func TestSessionCookieIsHostBoundWithoutMaxAge(t *testing.T) {
 	for _, sameSite := range []http.SameSite{http.SameSiteStrictMode, http.SameSiteLaxMode, http.SameSiteNoneMode} {
 		checkSessionCookie(t, origin, http.Cookie{Name: "__Host-dropgate-session", Secure: true, SameSite: sameSite})
 	}
 }
 
-func TestTheSessionCookieOfAPlainLocalhostHasAnotherName(t *testing.T) {
+func TestSessionCookieOnPlainLocalhostLacksPrefix(t *testing.T) {
 	checkSessionCookie(t, "http://localhost:8080", http.Cookie{Name: "dropgate-session", SameSite: http.SameSiteStrictMode})
 }
 
@@ -52,7 +52,7 @@ func checkSessionCookie(t *testing.T, origin string, want http.Cookie) {
 	}, func(o *auth.OIDCConfig) { o.Origin, o.SameSite = origin, want.SameSite })
 }
 
-func TestTheBrowserReturnsToAWholeURL(t *testing.T) {
+func TestSignInReturnsToAbsoluteURL(t *testing.T) {
 	for returnTo, want := range map[string]string{
 		"":                              origin + "/",
 		"/cart?a=b&c=%2F#x":             origin + "/cart?a=b&c=%2F#x",
@@ -71,7 +71,7 @@ func TestTheBrowserReturnsToAWholeURL(t *testing.T) {
 }
 
 // An id that somebody knew before the sign-in is worth nothing after it.
-func TestEverySignInHasANewIDAndEndsTheSessionBefore(t *testing.T) {
+func TestSignInReplacesSessionAndID(t *testing.T) {
 	for name, sameSite := range map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode} {
 		t.Run(name, func(t *testing.T) {
 			withOIDC(t, func(t *testing.T, w *oidcWorld) {
@@ -95,7 +95,7 @@ func TestEverySignInHasANewIDAndEndsTheSessionBefore(t *testing.T) {
 	}
 }
 
-func TestASignInAsAnotherUserEndsTheFirstOnesSessionOnly(t *testing.T) {
+func TestSignInAsAnotherUserEndsOwnSessionOnly(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b, elsewhere := w.browser(t), w.browser(t)
 		elsewhere.signIn()
@@ -110,7 +110,7 @@ func TestASignInAsAnotherUserEndsTheFirstOnesSessionOnly(t *testing.T) {
 }
 
 // A sign-in that fails takes nothing away.
-func TestAFailedSignInLeavesTheSessionAsItWas(t *testing.T) {
+func TestFailedSignInKeepsSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -120,7 +120,7 @@ func TestAFailedSignInLeavesTheSessionAsItWas(t *testing.T) {
 	})
 }
 
-func TestASessionIDThatIsGivenBeforeTheSignInIsNotTaken(t *testing.T) {
+func TestSignInIgnoresPlantedSessionID(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		planted := session.NewID().Reveal()
@@ -132,7 +132,7 @@ func TestASessionIDThatIsGivenBeforeTheSignInIsNotTaken(t *testing.T) {
 	})
 }
 
-func TestOnlyRequestsThatChangeSomethingExtendASession(t *testing.T) {
+func TestOnlyWritingRequestsExtendSession(t *testing.T) {
 	for method, extends := range map[string]bool{
 		http.MethodGet: false, http.MethodHead: false, http.MethodPost: true, http.MethodPut: true, http.MethodDelete: true,
 	} {
@@ -158,7 +158,7 @@ func TestOnlyRequestsThatChangeSomethingExtendASession(t *testing.T) {
 	}
 }
 
-func TestNothingMovesTheEndOfASessionsLife(t *testing.T) {
+func TestSessionLifetimeIsFixed(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -172,7 +172,7 @@ func TestNothingMovesTheEndOfASessionsLife(t *testing.T) {
 	})
 }
 
-func TestASessionStoreThatIsDownIsAnOutageAndNotNobody(t *testing.T) {
+func TestSessionStoreOutageIsUnavailable(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -190,7 +190,7 @@ func TestASessionStoreThatIsDownIsAnOutageAndNotNobody(t *testing.T) {
 	})
 }
 
-func TestACancelledRequestEndsNoSession(t *testing.T) {
+func TestCancelledRequestEndsNoSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.signIn()
@@ -206,7 +206,7 @@ func TestACancelledRequestEndsNoSession(t *testing.T) {
 	})
 }
 
-func TestASessionIsItsUsersAndNobodyElses(t *testing.T) {
+func TestSessionBelongsToItsUserOnly(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		first, second := w.browser(t), w.browser(t)
 		first.signIn()
@@ -217,7 +217,7 @@ func TestASessionIsItsUsersAndNobodyElses(t *testing.T) {
 	})
 }
 
-func TestASessionCookieThatIsNotExactlyTheIDIsRefused(t *testing.T) {
+func TestSessionCookieMustBeExactID(t *testing.T) {
 	const name = "__Host-dropgate-session"
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)

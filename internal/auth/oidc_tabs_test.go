@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-func TestSignInsOfSeveralTabsCompleteInAnyOrder(t *testing.T) {
+func TestTabsCompleteSignInsInAnyOrder(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {1, 0, 2}} {
 		withOIDC(t, func(t *testing.T, w *oidcWorld) {
 			b := w.browser(t)
@@ -32,7 +32,7 @@ func TestSignInsOfSeveralTabsCompleteInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestABrowserKeepsFiveSignInsAndForgetsTheOldest(t *testing.T) {
+func TestBrowserKeepsFiveNewestSignIns(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		var tabs []url.Values
@@ -71,7 +71,7 @@ func (b *browser) beginAtOnce(n int) map[string]url.Values {
 // Requests that are made at once know nothing of each other's cookies. However
 // many there are, the browser must not keep more than a request can carry; those
 // that it keeps are good, and the next one tidies up.
-func TestManySignInsAtOnceLeaveFewCookies(t *testing.T) {
+func TestConcurrentSignInsLeaveFewCookies(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		queries := b.beginAtOnce(40)
@@ -98,7 +98,7 @@ func TestManySignInsAtOnceLeaveFewCookies(t *testing.T) {
 	})
 }
 
-func TestCookiesOfSignInsThatAreNoLongerGoodAreDeleted(t *testing.T) {
+func TestExpiredLoginCookiesAreDeleted(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.begin("")
@@ -120,7 +120,7 @@ func TestCookiesOfSignInsThatAreNoLongerGoodAreDeleted(t *testing.T) {
 
 // Whoever fills a browser with login cookies makes it forget them, and the
 // answer names every one of them once.
-func TestManyGarbageCookiesAreAllDeleted(t *testing.T) {
+func TestGarbageLoginCookiesAreDeleted(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		b.begin("")
@@ -138,7 +138,7 @@ func TestManyGarbageCookiesAreAllDeleted(t *testing.T) {
 
 // An attacker's callback in the victim's browser would sign the victim in as
 // the attacker.
-func TestTheSignInOfOneBrowserEndsInNoOther(t *testing.T) {
+func TestCallbackRefusesAnotherBrowsersSignIn(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		mallory, victim := w.browser(t), w.browser(t)
 		query := w.op.authorize(mallory.begin(""))
@@ -158,7 +158,7 @@ func TestTheSignInOfOneBrowserEndsInNoOther(t *testing.T) {
 }
 
 // PKCE alone is not what stands against a code of another sign-in.
-func TestACodeOfAnotherSignInIsRefusedByItsNonceToo(t *testing.T) {
+func TestNonceRefusesCodeFromAnotherSignIn(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		first, second := b.begin(""), b.begin("")
@@ -171,7 +171,7 @@ func TestACodeOfAnotherSignInIsRefusedByItsNonceToo(t *testing.T) {
 	})
 }
 
-func TestACookieOpensOnlyUnderItsNameAndWithTheSecret(t *testing.T) {
+func TestLoginCookieNeedsItsNameAndSecret(t *testing.T) {
 	for name, change := range map[string]func(*oidcWorld, *browser, *browser){
 		"of another attempt": func(_ *oidcWorld, b, other *browser) {
 			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value // of another name
@@ -214,7 +214,7 @@ func flipped(c byte) string {
 	return "A"
 }
 
-func TestASignInTakesLessThanTenMinutes(t *testing.T) {
+func TestSignInExpiresAfterTenMinutes(t *testing.T) {
 	for wait, want := range map[time.Duration]string{
 		10*time.Minute - time.Second: "",
 		10 * time.Minute:             "state_expired",
@@ -237,7 +237,7 @@ func TestASignInTakesLessThanTenMinutes(t *testing.T) {
 
 // An attacker who has the browser's cookies and the callback's address, and a
 // provider that takes a code twice: still, a sign-in starts one session.
-func TestAReplayedCallbackStartsNoSecondSession(t *testing.T) {
+func TestReplayedCallbackStartsNoSecondSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
@@ -259,7 +259,7 @@ func TestAReplayedCallbackStartsNoSecondSession(t *testing.T) {
 	})
 }
 
-func TestOf50ReplaysAtOnceOneStartsASession(t *testing.T) {
+func TestConcurrentReplaysStartOneSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
@@ -286,7 +286,7 @@ func TestOf50ReplaysAtOnceOneStartsASession(t *testing.T) {
 	})
 }
 
-func TestACodeUsedTwiceIsTheProvidersToRefuse(t *testing.T) {
+func TestProviderRefusesReusedCode(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))

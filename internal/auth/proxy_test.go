@@ -84,7 +84,7 @@ func fromPeers(want string, peers ...string) []proxyAttempt {
 	return attempts
 }
 
-func TestTheProxyNamesTheUserFromATrustedAddress(t *testing.T) {
+func TestProxyNamesUserFromTrustedAddress(t *testing.T) {
 	tryProxy(t, proxyConfig(), fromPeers(aliceCookie,
 		"10.20.30.64:40000", "10.20.30.100:1", "10.20.30.127:65535",
 		"[::ffff:10.20.30.64]:40000", "[::ffff:10.20.30.127]:40000", "[::ffff:a14:1e40]:40000",
@@ -92,7 +92,7 @@ func TestTheProxyNamesTheUserFromATrustedAddress(t *testing.T) {
 	))
 }
 
-func TestNobodyElseNamesTheUserEvenWithTheSecret(t *testing.T) {
+func TestProxyRefusesUntrustedAddressDespiteSecret(t *testing.T) {
 	tryProxy(t, proxyConfig(), fromPeers(refused,
 		stranger, "10.20.30.63:40000", "10.20.30.128:40000", "10.20.31.64:40000", "127.0.0.1:40000",
 		"[::ffff:10.20.30.63]:40000", "[::ffff:10.20.30.128]:40000", "[::10.20.30.64]:40000", "[64:ff9b::10.20.30.64]:40000",
@@ -100,7 +100,7 @@ func TestNobodyElseNamesTheUserEvenWithTheSecret(t *testing.T) {
 	))
 }
 
-func TestAPeerWithoutAnAddressIsNotTrusted(t *testing.T) {
+func TestProxyDistrustsPeerWithoutAddress(t *testing.T) {
 	attempts := fromPeers(refused,
 		"", "@", "/run/dropgate.sock", "pipe", ":40000", "10.20.30.64", "10.20.30.64:", "10.20.30.64:port", "10.20.30.64:65536",
 		"10.20.30.064:40000", " 10.20.30.64:40000", "10.20.30.64:40000 ", "10.20.30.64, 192.0.2.1:40000", "2001:db8::10:40000",
@@ -113,7 +113,7 @@ func TestAPeerWithoutAnAddressIsNotTrusted(t *testing.T) {
 }
 
 // An attack that is passed over in silence is one that nobody sees.
-func TestAnAttemptToBeTheProxyIsRefusedAndNeverPassedOn(t *testing.T) {
+func TestForgedProxyRequestNeverReachesNextMode(t *testing.T) {
 	var attempts []proxyAttempt
 	for name, header := range map[string]http.Header{
 		"right secret":                  proxied(nil),
@@ -132,7 +132,7 @@ func TestAnAttemptToBeTheProxyIsRefusedAndNeverPassedOn(t *testing.T) {
 	tryProxy(t, proxyConfig(), attempts)
 }
 
-func TestAForwardingHeaderMakesNoPeerTrusted(t *testing.T) {
+func TestForwardingHeadersDoNotMakePeersTrusted(t *testing.T) {
 	var attempts []proxyAttempt
 	for name, value := range map[string]string{
 		"X-Forwarded-For": "10.20.30.64", "X-Real-Ip": "10.20.30.64", "Forwarded": "for=10.20.30.64", "True-Client-Ip": "10.20.30.64",
@@ -150,7 +150,7 @@ func TestAForwardingHeaderMakesNoPeerTrusted(t *testing.T) {
 	tryProxy(t, proxyConfig(), attempts)
 }
 
-func TestARequestThatNamesNobodyIsPassedOn(t *testing.T) {
+func TestProxyRequestWithoutUserReachesNextMode(t *testing.T) {
 	anonymous := proxied(http.Header{"X-Forwarded-User": nil})
 	tryProxy(t, proxyConfig(), []proxyAttempt{
 		{attempt{"no headers", nil, passedOn}, proxyPeer},
@@ -161,7 +161,7 @@ func TestARequestThatNamesNobodyIsPassedOn(t *testing.T) {
 	})
 }
 
-func TestOnlyTheWholeSecretGivenOnceIsTheSecret(t *testing.T) {
+func TestProxySecretMustMatchExactlyOnce(t *testing.T) {
 	var attempts []proxyAttempt
 	for name, secrets := range map[string][]string{
 		"missing":         nil,
@@ -193,7 +193,7 @@ func TestOnlyTheWholeSecretGivenOnceIsTheSecret(t *testing.T) {
 	tryProxy(t, proxyConfig(), attempts)
 }
 
-func TestTheProxysUserIsOnePrintableName(t *testing.T) {
+func TestProxyUserIDIsPrintableAndBounded(t *testing.T) {
 	longest := strings.Repeat("é", 255)
 	for name, c := range map[string]struct {
 		users []string
@@ -223,7 +223,7 @@ func TestTheProxysUserIsOnePrintableName(t *testing.T) {
 
 // A server puts the names of headers into the canonical case: the configured
 // name must meet them there.
-func TestTheHeadersNameIsTheSameInAnyCase(t *testing.T) {
+func TestProxyHeaderNameIsCaseInsensitive(t *testing.T) {
 	for _, configured := range []string{"X-Forwarded-User", "x-forwarded-user", "X-FORWARDED-USER"} {
 		for _, sent := range []string{"X-Forwarded-User", "x-forwarded-user", "X-FORWARDED-USER"} {
 			header := http.Header{}
@@ -239,7 +239,7 @@ func TestTheHeadersNameIsTheSameInAnyCase(t *testing.T) {
 	}
 }
 
-func TestAnotherHeaderNamesNobody(t *testing.T) {
+func TestProxyReadsOnlyTheConfiguredHeader(t *testing.T) {
 	var attempts []proxyAttempt
 	for _, name := range []string{"x_forwarded_user", "X-Forwarded_User", "X-Forwarded-Email", "X-Auth-Request-User", "Remote-User", "X-Forwarded-Users"} {
 		header := http.Header{}
@@ -261,7 +261,7 @@ func TestAnotherHeaderNamesNobody(t *testing.T) {
 }
 
 // The shared suite's requests come from its one peer, which is trusted here.
-func TestTheProxyModeStandsTheSharedSuite(t *testing.T) {
+func TestProxyPassesSharedAttempts(t *testing.T) {
 	try(t, func(*testing.T) auth.Mode {
 		config := proxyConfig()
 		config.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
@@ -275,7 +275,7 @@ func TestTheProxyModeStandsTheSharedSuite(t *testing.T) {
 	})
 }
 
-func TestTheProxysSessionHoldsTheUserAndNoMore(t *testing.T) {
+func TestProxySessionHoldsOnlyTheUser(t *testing.T) {
 	r := request(t.Context(), proxied(http.Header{"X-Forwarded-Email": {"alice@example.com"}, "X-Forwarded-Groups": {"admin"}}))
 	r.RemoteAddr = proxyPeer
 	got, err := auth.NewProxy(proxyConfig()).Authenticate(r, nil)
@@ -289,7 +289,7 @@ func TestTheProxysSessionHoldsTheUserAndNoMore(t *testing.T) {
 	}
 }
 
-func TestNoRejectionOfTheProxyModeHoldsASecret(t *testing.T) {
+func TestProxyRejectionsHoldNoSecret(t *testing.T) {
 	for name, c := range map[string]struct {
 		header http.Header
 		peer   string
@@ -314,7 +314,7 @@ func TestNoRejectionOfTheProxyModeHoldsASecret(t *testing.T) {
 	}
 }
 
-func TestAProxyModeWithoutHeaderSecretOrTrustedAddressesIsNotMade(t *testing.T) {
+func TestNewProxyPanicsWithoutRequiredSettings(t *testing.T) {
 	for name, empty := range map[string]func(*auth.ProxyConfig){
 		"header":          func(c *auth.ProxyConfig) { c.Header = "" },
 		"secret":          func(c *auth.ProxyConfig) { c.Secret = clienttoken.Secret{} },
