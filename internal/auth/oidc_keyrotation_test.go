@@ -38,7 +38,7 @@ func named() map[string]struct{ before, after object } {
 
 // Who was told that a logout has not reached us sends it again. Who was told that
 // it is invalid does not, and the session would go on.
-func TestLogoutTokenWithNewKeyIsOutageUntilFetched(t *testing.T) {
+func TestLogoutTokenWithNewKeyIsOutageFirst(t *testing.T) {
 	otherKey()
 	for way, r := range named() {
 		t.Run("too early, "+way, func(t *testing.T) {

@@ -95,7 +95,7 @@ func TestSignInReplacesSessionAndID(t *testing.T) {
 	}
 }
 
-func TestSignInAsAnotherUserEndsOwnSessionOnly(t *testing.T) {
+func TestSignInAsOtherUserEndsOneSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcWorld) {
 		b, elsewhere := w.browser(t), w.browser(t)
 		elsewhere.signIn()
