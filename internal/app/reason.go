@@ -39,7 +39,7 @@ const (
 	tooManyConnections   reason = "too many connections"
 	notAccepting         reason = "starting, stopping or recovering"
 	schemaOutdated       reason = "schema not up to date"
-	capitals             reason = "user ids differ in capitals alone"
+	capitals             reason = "user ids differ only in letter case"
 	queryDoesNotFit      reason = "CUSTOMER_QUERY does not fit"
 	noPrepared           reason = "prepared statements not available"
 	damaged              reason = "damaged file"

@@ -7,39 +7,39 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// ChangeNotifier passes on what this replica learns to the requests that wait for Dwolla. It
-// implements clienttoken.Changes. There is one watch for each such request, so it
-// is bounded by the number of requests under way. The nil News passes nothing on.
+// ChangeNotifier passes changes this replica sees to the requests waiting for Dwolla.
+// It implements clienttoken.Changes. It holds one watch per waiting request. A nil
+// ChangeNotifier does nothing.
 type ChangeNotifier struct {
 	mu        sync.Mutex
 	users     map[string][]*watch
 	customers map[clienttoken.CustomerURL][]*watch
 }
 
-// NewChangeNotifier returns the News of a directory.
+// NewChangeNotifier returns a notifier without watches.
 func NewChangeNotifier() *ChangeNotifier {
 	return &ChangeNotifier{users: map[string][]*watch{}, customers: map[clienttoken.CustomerURL][]*watch{}}
 }
 
-// watch is what was learnt of one user. News guards it.
+// watch collects what was observed about one user. ChangeNotifier.mu guards it.
 type watch struct {
 	notifier *ChangeNotifier
 	userID   string
-	heard    []heard
+	observed []observation
 }
 
-// heard is what was learnt of one Customer that the user has had, or of having none.
-type heard struct {
+// observation is what was observed about one Customer of the user, or about having
+// none.
+type observation struct {
 	customer  clienttoken.CustomerURL
-	status    clienttoken.CustomerStatus // one that gets no tokens, or empty
-	elsewhere bool                       // another user got it
-	listed    bool                       // owners is Dwolla's latest list
+	status    clienttoken.CustomerStatus // an inactive status, or empty
+	elsewhere bool                       // the Customer was linked to another user
+	listed    bool                       // owners holds Dwolla's latest list
 	owners    []clienttoken.BeneficialOwnerURL
 }
 
-// maxHeard is how many Customers a watch tells apart. Two contradict each other
-// already.
-const maxHeard = 3
+// maxObservations bounds the Customers per watch. Two already contradict each other.
+const maxObservations = 3
 
 // Watch implements clienttoken.Changes.
 func (n *ChangeNotifier) Watch(userID string) clienttoken.Watch {
@@ -70,19 +70,19 @@ func (w *watch) Learnt(own clienttoken.CustomerURL, owner clienttoken.Beneficial
 	w.notifier.mu.Lock()
 	defer w.notifier.mu.Unlock()
 	var learnt clienttoken.Learnt
-	for _, h := range w.heard {
-		if h.customer != own {
+	for _, o := range w.observed {
+		if o.customer != own {
 			learnt.Moved = true
 			continue
 		}
-		learnt.Status = h.status
-		learnt.Moved = learnt.Moved || h.elsewhere
-		learnt.OwnerGone = h.listed && !owner.IsZero() && !slices.Contains(h.owners, owner)
+		learnt.Status = o.status
+		learnt.Moved = learnt.Moved || o.elsewhere
+		learnt.OwnerGone = o.listed && !owner.IsZero() && !slices.Contains(o.owners, owner)
 	}
 	return learnt
 }
 
-// Of says that the user has that Customer; the zero CustomerURL: none.
+// UserHas reports the user's Customer. Pass the zero CustomerURL for none.
 func (n *ChangeNotifier) UserHas(userID string, customer clienttoken.CustomerURL) {
 	if n == nil {
 		return
@@ -90,70 +90,70 @@ func (n *ChangeNotifier) UserHas(userID string, customer clienttoken.CustomerURL
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, w := range n.users[userID] {
-		n.hear(w, customer)
+		n.observe(w, customer)
 	}
 }
 
-// Linked says that the Customer became the user's own, and so nobody else's.
+// Linked reports a link of the Customer to the user, and so to no other user.
 func (n *ChangeNotifier) Linked(userID string, customer clienttoken.CustomerURL) {
 	if n == nil {
 		return
 	}
 	n.UserHas(userID, customer)
-	n.about(customer, func(w *watch, h *heard) { h.elsewhere = h.elsewhere || w.userID != userID })
+	n.about(customer, func(w *watch, o *observation) { o.elsewhere = o.elsewhere || w.userID != userID })
 }
 
-// Status says what state a Customer is in.
+// Status reports a Customer's status. Only inactive ones matter.
 func (n *ChangeNotifier) Status(customer clienttoken.CustomerURL, status clienttoken.CustomerStatus) {
 	if status.Inactive() {
-		n.about(customer, func(_ *watch, h *heard) { h.status = status })
+		n.about(customer, func(_ *watch, o *observation) { o.status = status })
 	}
 }
 
-// Owners says who a Customer's beneficial owners are.
+// Owners reports the list of a Customer's beneficial owners.
 func (n *ChangeNotifier) Owners(customer clienttoken.CustomerURL, owners []clienttoken.BeneficialOwnerURL) {
-	n.about(customer, func(_ *watch, h *heard) { h.listed, h.owners = true, owners })
+	n.about(customer, func(_ *watch, o *observation) { o.listed, o.owners = true, owners })
 }
 
-// about notes something of a Customer for all who wait for a token for it.
-func (n *ChangeNotifier) about(customer clienttoken.CustomerURL, note func(*watch, *heard)) {
+// about updates the observation of a Customer in every watch that has one.
+func (n *ChangeNotifier) about(customer clienttoken.CustomerURL, note func(*watch, *observation)) {
 	if n == nil || customer.IsZero() {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, w := range n.customers[customer] {
-		for i := range w.heard {
-			if w.heard[i].customer == customer {
-				note(w, &w.heard[i])
+		for i := range w.observed {
+			if w.observed[i].customer == customer {
+				note(w, &w.observed[i])
 			}
 		}
 	}
 }
 
-// hear notes that w's user has that Customer. The caller holds mu.
-func (n *ChangeNotifier) hear(w *watch, customer clienttoken.CustomerURL) {
-	known := slices.ContainsFunc(w.heard, func(h heard) bool { return h.customer == customer })
-	if known || len(w.heard) == maxHeard {
+// observe records the Customer of w's user. The caller holds mu.
+func (n *ChangeNotifier) observe(w *watch, customer clienttoken.CustomerURL) {
+	known := slices.ContainsFunc(w.observed, func(o observation) bool { return o.customer == customer })
+	if known || len(w.observed) == maxObservations {
 		return
 	}
-	w.heard = append(w.heard, heard{customer: customer})
+	w.observed = append(w.observed, observation{customer: customer})
 	if !customer.IsZero() {
 		n.customers[customer] = append(n.customers[customer], w)
 	}
 }
 
-// forget makes w one that has heard nothing. The caller holds mu.
+// forget removes all observations of w. The caller holds mu.
 func (n *ChangeNotifier) forget(w *watch) {
-	for _, h := range w.heard {
-		if !h.customer.IsZero() {
-			remove(n.customers, h.customer, w)
+	for _, o := range w.observed {
+		if !o.customer.IsZero() {
+			remove(n.customers, o.customer, w)
 		}
 	}
-	w.heard = nil
+	w.observed = nil
 }
 
-// remove takes w from those under key.
+// remove removes w from the watches under key.
 func remove[K comparable](from map[K][]*watch, key K, w *watch) {
 	left := slices.DeleteFunc(from[key], func(other *watch) bool { return other == w })
 	if len(left) == 0 {

@@ -10,12 +10,11 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// ExportCSV writes all links to w, in the form that [CSVImport] reads, with a
-// header, and returns how many. A link that is made or removed meanwhile may or
-// may not be among them.
+// ExportCSV writes all links to w with a header, in the form [CSVImport] reads, and
+// returns their number. Links made or removed meanwhile may be missing.
 //
-// A user id that a spreadsheet would execute gets an apostrophe in front, which
-// the import removes.
+// A user id that a spreadsheet would run as a formula gets a leading apostrophe. The
+// import removes it.
 func ExportCSV(ctx context.Context, d *customerdb.Database, w io.Writer) (links int, err error) {
 	out := bufio.NewWriter(w)
 	if _, err := out.WriteString("user,customer\n"); err != nil {
@@ -43,8 +42,8 @@ func ExportCSV(ctx context.Context, d *customerdb.Database, w io.Writer) (links 
 	return links, nil
 }
 
-// cell is a value as a cell of a CSV file (RFC 4180). A semicolon and a tab are
-// quoted as well: for spreadsheets of many countries they end a cell.
+// cell quotes value for a CSV file (RFC 4180). Semicolons and tabs need quotes too:
+// many locales use them as separators.
 func cell(value string) string {
 	value = neutralized(value)
 	if !strings.ContainsAny(value, ",;\t\r\n\"") && strings.TrimSpace(value) == value {
@@ -53,9 +52,8 @@ func cell(value string) string {
 	return `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
 }
 
-// neutralized is a value that no spreadsheet takes for a formula
-// (https://owasp.org/www-community/attacks/CSV_Injection): one that looks like a
-// formula gets an apostrophe in front.
+// neutralized puts an apostrophe before a formula, so spreadsheets show it as text
+// (https://owasp.org/www-community/attacks/CSV_Injection).
 func neutralized(value string) string {
 	if formula(value) {
 		return "'" + value
@@ -63,7 +61,7 @@ func neutralized(value string) string {
 	return value
 }
 
-// original undoes neutralized, for every value.
+// original undoes neutralized for every value.
 func original(value string) string {
 	if rest, found := strings.CutPrefix(value, "'"); found && formula(rest) {
 		return rest
@@ -71,10 +69,9 @@ func original(value string) string {
 	return value
 }
 
-// formula reports whether a value looks like a formula after the apostrophes and
-// spaces in front. Those do not count, so that original can tell whether
-// neutralized has added one. The wide characters are those of East Asian
-// keyboards.
+// formula reports whether a spreadsheet may run the value. It skips leading
+// apostrophes and spaces, so original can undo neutralized. The wide characters come
+// from East Asian keyboards.
 func formula(value string) bool {
 	value = strings.TrimLeft(value, "' ")
 	return strings.HasPrefix(value, "\t") || strings.HasPrefix(value, "\r") || strings.HasPrefix(value, "\n") ||

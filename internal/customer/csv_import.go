@@ -15,42 +15,38 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// ImportCounts is how far an import has come. What is read is linked, was there, or
-// is bad.
+// ImportCounts is the progress of an import.
 type ImportCounts struct {
-	Lines  int // that hold a user and a Customer, or should
+	Lines  int // with a link, good or bad
 	Linked int
-	There  int // linked before
+	There  int // already linked
 	Bad    int
 }
 
-// CSVImport links the users of a CSV file. All but DryRun is required.
+// CSVImport links the users of a CSV file. All fields but DryRun are required.
 type CSVImport struct {
 	API clienttoken.API
-	// DryRun links nothing, and reports what an import would.
+	// DryRun reports the result of an import without linking.
 	DryRun bool
-	// Bad is told each line that is not linked, by its number from 1, with the
-	// reason. Lines with a fault of their own come before those of the same
-	// batch that are in conflict.
+	// Bad receives the number, from 1, and the fault of each line that was not linked.
+	// In a batch, malformed lines come before conflicts.
 	Bad func(line int, reason error)
-	// Progress is told after each batch how far it is.
+	// Progress is called after each batch.
 	Progress func(ImportCounts)
 }
 
 const (
 	importBatch = 2000 // rows
 	pageSize    = 1000 // links of an export
-	// maxLine is above what the longest user id and a URL can need: 255 quoted
-	// characters of four bytes.
+	// maxLine bytes hold the longest user id, 255 quoted characters of four bytes, and
+	// a URL.
 	maxLine = 8 << 10
 )
 
-// Run imports from r: lines of a user id and the id or URL of the user's
-// Customer, separated by a comma and quoted as in RFC 4180, after an optional
-// header "user,customer". Each line stands for itself: a bad one is told to Bad
-// and the next one goes on. Importing the same again changes nothing, so that
-// an import which ended early, by an error of r, of the database or by ctx, is
-// resumed by running it again.
+// Run imports lines from r: a user id, a comma, and the id or URL of the user's
+// Customer, quoted as in RFC 4180. The first line may be the header "user,customer". A
+// bad line goes to Bad, and the import continues. After an error of r, the database or
+// ctx, run the same import again: linked lines stay as they are.
 func (c CSVImport) Run(ctx context.Context, d *customerdb.Database, r io.Reader) (ImportCounts, error) {
 	target := d.Import()
 	if c.DryRun {
@@ -79,17 +75,17 @@ func (c CSVImport) Run(ctx context.Context, d *customerdb.Database, r io.Reader)
 	}
 }
 
-// csvRun is a running import.
+// csvRun is an import in progress.
 type csvRun struct {
 	CSVImport
 
 	target   *customerdb.Import
 	imported ImportCounts
 	rows     []customerdb.LinkRow
-	lines    []int // the numbers of the rows' lines
+	lines    []int // the line numbers of rows
 }
 
-// add takes a line, which is bad where fault is not nil.
+// add adds a line to the batch, or reports its fault.
 func (c *csvRun) add(ctx context.Context, number int, line string, fault error) error {
 	var link customerdb.LinkRow
 	if fault == nil {
@@ -133,7 +129,7 @@ func (c *csvRun) flush(ctx context.Context) error {
 	return nil
 }
 
-// errNoRow is the answer for an empty line and for the header.
+// errNoRow marks an empty line or the header.
 var errNoRow = errors.New("no row")
 
 func (c *csvRun) parse(number int, line string) (customerdb.LinkRow, error) {
@@ -160,43 +156,42 @@ func (c *csvRun) parse(number int, line string) (customerdb.LinkRow, error) {
 	return customerdb.LinkRow{UserID: user, CustomerID: customer.ID()}, nil
 }
 
-// splitLine returns the fields of a line. Only what is quoted needs the rules.
+// splitLine returns the fields of a line. Only quotes need a CSV parser.
 func splitLine(line string) ([]string, error) {
 	if !strings.Contains(line, `"`) {
 		return strings.Split(line, ","), nil
 	}
 	fields, err := csv.NewReader(strings.NewReader(line)).Read()
 	if fault, ok := errors.AsType[*csv.ParseError](err); ok {
-		err = fault.Err // without the number of the line, which is always 1
+		err = fault.Err // without its line number, which is always 1
 	}
 	if err != nil {
-		return nil, fmt.Errorf("column quoted wrongly: %w", err)
+		return nil, fmt.Errorf("malformed quotes: %w", err)
 	}
 	return fields, nil
 }
 
-// ErrUTF16 is the answer to a file in UTF-16 or UTF-32, as some spreadsheets save
-// "Unicode text".
+// ErrUTF16 rejects a file in UTF-16 or UTF-32, as some spreadsheets save "Unicode
+// text".
 var ErrUTF16 = errors.New("the file is in UTF-16 or UTF-32: save it as CSV in UTF-8")
 
-// wide reports whether the text begins in UTF-16 or UTF-32, with a byte order mark
-// or without: both write a NUL for an ASCII letter.
+// wide reports whether the file is in UTF-16 or UTF-32, with or without a byte order
+// mark. Both encode an ASCII letter with a NUL.
 func (l *lineReader) wide() bool {
-	start, _ := l.buffer.Peek(4) // an error comes again from next
+	start, _ := l.buffer.Peek(4) // next returns the error again
 	return bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) || bytes.IndexByte(start, 0) >= 0
 }
 
-// lineReader reads lines that end with LF or CRLF, and can do without at the
-// end of the file.
+// lineReader reads lines ending in LF or CRLF. The last line needs no ending.
 type lineReader struct {
 	buffer *bufio.Reader
-	number int // of the line that was read, from 1
+	number int // of the line last read, from 1
 }
 
-// errLongLine is the answer for a line that was skipped.
+// errLongLine marks a line that was skipped.
 var errLongLine = fmt.Errorf("the line is longer than %d bytes", maxLine)
 
-// next returns the next line, or io.EOF when there is none.
+// next returns the next line, or io.EOF at the end.
 func (l *lineReader) next() (string, error) {
 	l.number++
 	line, err := l.buffer.ReadSlice('\n')

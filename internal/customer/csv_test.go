@@ -112,7 +112,7 @@ func badLinesAreToldAndGoodOnesGoOn(t *testing.T, open func() *customerdb.Databa
 		Bad: map[int]string{
 			5:  "1 fields, want 2: a user id and a Customer",
 			6:  "3 fields, want 2: a user id and a Customer",
-			7:  `column quoted wrongly: extraneous or missing " in quoted-field`,
+			7:  `malformed quotes: extraneous or missing " in quoted-field`,
 			9:  user,
 			10: user,
 			11: user,

@@ -10,39 +10,38 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Source says which Customer is a user's: [Claim], [LinkSource] and [Lookup] are
-// sources. Those that have to ask somebody remember the answer by the user's
-// id. Claim does not: its answer is part of the sign-in, and another sign-in
-// of the same user may say something else.
+// Source finds a user's Customer. Implementations: [Claim], [LinkSource], [Lookup],
+// [Query] and [CachedSource]. A Claim is never cached: its answer is part of the
+// sign-in, and the next sign-in may differ.
 type Source interface {
 	// Customer returns the user's Customer, clienttoken.ErrNoCustomer, a
 	// *clienttoken.Failure, or the error of ctx.
 	Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error)
 }
 
-// StatusSource says what state a Customer is in: [WebhookStatus] and [DwollaStatus] are
-// such sources.
+// StatusSource reads a Customer's status. Implementations: [WebhookStatus] and
+// [DwollaStatus].
 type StatusSource interface {
-	// Status returns the Customer's status, empty where the source has not been
-	// told, a *clienttoken.Failure, or the error of ctx.
+	// Status returns the Customer's status, or "" if the source does not know it. An
+	// error is a *clienttoken.Failure or that of ctx.
 	Status(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error)
 }
 
-// DirectoryConfig says what a directory is made of. All fields but Statuses
-// and News are required.
+// DirectoryConfig configures a Directory. All fields but Statuses and Notifier are
+// required.
 type DirectoryConfig struct {
 	Source Source
 	Owners OwnerLister
-	// Statuses are asked in this order, so the cheapest should be the first.
-	// Where there are none, Dwolla alone refuses what it does not want.
+	// Statuses are asked in this order: put the cheapest first. Without any, only
+	// Dwolla refuses inactive Customers.
 	Statuses []StatusSource
-	// News is told of every answer. It may be nil.
+	// Notifier receives every answer. It may be nil.
 	Notifier   *ChangeNotifier
 	Registerer prometheus.Registerer
 }
 
-// Directory is the clienttoken.Directory: it puts together what the sources
-// say.
+// Directory implements clienttoken.Directory with a source, status sources and
+// Dwolla's lists of owners.
 type Directory struct {
 	source   Source
 	owners   *ownerLists
@@ -51,7 +50,7 @@ type Directory struct {
 	requests *prometheus.CounterVec // outcome
 }
 
-// NewDirectory returns the directory.
+// NewDirectory returns a directory and registers its metrics.
 func NewDirectory(c DirectoryConfig) *Directory {
 	d := &Directory{
 		source:   c.Source,
@@ -60,7 +59,7 @@ func NewDirectory(c DirectoryConfig) *Directory {
 		notifier: c.Notifier,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_directory_requests_total",
-			Help: "Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Cached answers count too.",
+			Help: "Lookups of a user's Customer, cached ones included, by outcome: found, none, unavailable or canceled.",
 		}, []string{"outcome"}),
 	}
 	c.Registerer.MustRegister(d.requests)
@@ -83,13 +82,12 @@ func (d *Directory) Customer(ctx context.Context, user clienttoken.User) (client
 	return customer, err
 }
 
-// find asks the source, and then the statuses until one says that the Customer
-// gets no tokens. One that cannot say is an outage: it might have said that.
+// find asks the source, then the status sources until one calls the Customer inactive.
+// A status source that fails is an outage: it might have said so.
 func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoken.Customer, error) {
 	url, err := d.source.Customer(ctx, user)
 	if err == nil || errors.Is(err, clienttoken.ErrNoCustomer) {
-		// Before the statuses are asked: they are news to those who wait for a token
-		// of that Customer.
+		// Before the statuses, which watches of that Customer wait for.
 		d.notifier.UserHas(user.ID, url)
 	}
 	if err != nil {

@@ -111,7 +111,7 @@ func TestQuestionsToTheDirectoryAreCounted(t *testing.T) {
 	late, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
 	ask(late, "bob")
-	const want = `# HELP dropgate_directory_requests_total Questions which Customer is a user's, by outcome: found, none, unavailable or canceled. Cached answers count too.
+	const want = `# HELP dropgate_directory_requests_total Lookups of a user's Customer, cached ones included, by outcome: found, none, unavailable or canceled.
 # TYPE dropgate_directory_requests_total counter
 dropgate_directory_requests_total{outcome="canceled"} 1
 dropgate_directory_requests_total{outcome="found"} 2

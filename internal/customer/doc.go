@@ -1,24 +1,22 @@
-// Package customer answers one question: which Customer is this user's?
+// Package customer finds a user's Customer and keeps that answer correct.
 //
-// A [Source] answers it: [Claim] from what the sign-in says, [Links] from the
-// service's own [Database] in SQLite or PostgreSQL, [Lookup] and [Query] by
-// asking the application. [Directory] puts a source together with what is known
-// of the Customer's status and of its beneficial owners; it is the
-// clienttoken.Directory. [Enrollment] makes a Customer that was created in a
-// browser its user's own, and [Inbox] takes in what Dwolla tells of Customers.
+// A [Source] finds it: [Claim] in the sign-in, [LinkSource] in the service's own
+// database, [Lookup] and [Query] at the application. [Directory] adds the Customer's
+// status and beneficial owners, and implements clienttoken.Directory. [Enrollment]
+// links a Customer created in the browser. [Inbox] processes Dwolla's webhooks.
+// Package customerdb stores it all.
 //
-// What is promised here, in this order:
+// The package promises, in this order:
 //
-//  1. A user has one Customer at most, and a Customer has one user at most.
-//     The database's own constraints say so, whatever runs at the same time.
-//  2. A Customer becomes a user's own by an operator's word, or because Dwolla
-//     says that it was created with that user's correlationId. A browser's word
-//     counts for nothing.
-//  3. "This user has no Customer" is said only when it is known. Whatever is
-//     not understood or cannot be reached is a *clienttoken.Failure.
-//  4. What is remembered is never older than its life (docs/decisions/0012), and
-//     a webhook that was acknowledged is never lost (0011).
+//  1. A user has at most one Customer, and a Customer at most one user. Database
+//     constraints enforce it, however many replicas write.
+//  2. A link needs an operator's decision, or a Customer whose correlationId at
+//     Dwolla belongs to the user. The browser's word proves nothing.
+//  3. ErrNoCustomer means the source has confirmed it. Everything unreadable or
+//     unreachable is a *clienttoken.Failure.
+//  4. A cached answer is never used after its lifetime (docs/decisions/0012), and
+//     an acknowledged webhook is never lost (0011).
 //
-// The package never sees a request, decides nothing about actions, and hands
-// out no tokens.
+// The package never sees an HTTP request, never decides about actions, and never vends
+// tokens.
 package customer

@@ -19,14 +19,14 @@ import (
 	"dropgate/internal/keyring"
 )
 
-// EnrollmentKeys are the keys that correlationIds are made with. The first one
-// signs, all of them prove: a new key is put in front of the old one, which is
-// taken away when nobody can be creating a Customer with it any more.
+// EnrollmentKeys make and prove correlationIds. The first key makes new ones, and all
+// keys prove. To rotate, put a new key first, and remove the old one once no page
+// still uses it.
 type EnrollmentKeys struct {
 	keys [][]byte
 }
 
-// ParseEnrollmentKeys reads a list of keys as [keyring.Parse] does.
+// ParseEnrollmentKeys parses a list of keys like [keyring.Parse].
 func ParseEnrollmentKeys(list clienttoken.Secret) (EnrollmentKeys, error) {
 	ring, err := keyring.Parse(list)
 	if err != nil {
@@ -39,20 +39,19 @@ func ParseEnrollmentKeys(list clienttoken.Secret) (EnrollmentKeys, error) {
 	return k, nil
 }
 
-// correlationIDPrefix tells our correlationIds from the application's own.
+// correlationIDPrefix marks dropgate's correlationIds, next to the application's own.
 const correlationIDPrefix = "dg1."
 
-// correlationID is what a user's new Customer is created with: the same each
-// time, without personal data, and of Dwolla's alphabet (a-z 0-9 - . _). All 256
-// bits are kept.
+// correlationID returns the correlationId of a user's new Customer. It is stable,
+// holds no personal data, keeps all 256 bits, and uses Dwolla's alphabet (a-z 0-9 - .
+// _).
 func correlationID(key []byte, userID string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("dropgate enrollment 1\x00" + userID))
 	return correlationIDPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)))
 }
 
-// prove reports whether a correlationId is the user's. It compares in constant
-// time.
+// prove reports whether given is the user's correlationId, in constant time.
 func (k EnrollmentKeys) prove(userID, given string) bool {
 	proven := false
 	for _, key := range k.keys {
@@ -63,36 +62,36 @@ func (k EnrollmentKeys) prove(userID, given string) bool {
 	return proven
 }
 
-// Enrollment is the clienttoken.Enrollment: it links a Customer to the user
-// whose correlationId it was created with (docs/decisions/0010).
+// Enrollment implements clienttoken.Enrollment: it links a Customer to the user whose
+// correlationId the Customer carries (docs/decisions/0010).
 type Enrollment struct {
 	keys   EnrollmentKeys
 	links  *LinkSource
 	store  *customerdb.Database
 	dwolla CustomerReader
 
-	// flights makes one of equal attempts at the same time: a page with several
-	// components names its new Customer in several requests at once.
+	// flights shares concurrent attempts for one Customer: a page with several
+	// components names it in several requests at once. Its cache lives for a
+	// nanosecond.
 	flights *cache[clienttoken.Customer]
 
 	mu       sync.Mutex
 	attempts *bytecache.Cache[string, *rate.Limiter] // by user
 }
 
-// What one user's attempts may cost: each is a call to Dwolla, whose limit is
-// everybody's. A flow needs one. The allowance of a user who is forgotten
-// because many others came after begins anew.
+// The allowance of attempts per user. Each attempt costs a call to Dwolla, and a flow
+// needs one. An evicted user gets a new allowance.
 const (
 	attemptsAtOnce = 10
 	attemptEvery   = 10 * time.Second
-	maxAttempts    = 1 << 20 // bytes
-	limiterBytes   = 128     // of one limiter
+	maxAttempts    = 1 << 20 // bytes of all limiters
+	limiterBytes   = 128     // bytes of one limiter
 )
 
-// NewEnrollment links through links, which has to be on store.
+// NewEnrollment returns an enrollment. The links must be stored in store.
 func NewEnrollment(keys EnrollmentKeys, links *LinkSource, store *customerdb.Database, dwolla CustomerReader) *Enrollment {
 	attempts := bytecache.New[string, *rate.Limiter](bytecache.Config{MaxBytes: maxAttempts, Now: time.Now})
-	flights := newCache[clienttoken.Customer](time.Nanosecond) // which remembers nothing
+	flights := newCache[clienttoken.Customer](time.Nanosecond) // caches nothing
 	return &Enrollment{keys: keys, links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
 }
 
@@ -101,9 +100,9 @@ func (e *Enrollment) CorrelationID(user clienttoken.User) string {
 	return correlationID(e.keys.keys[0], user.ID)
 }
 
-// Expect implements clienttoken.Enrollment: the webhook that tells of the new
-// Customer knows no user, so it is looked up by the correlationId. The page may
-// still have that of an earlier key.
+// Expect implements clienttoken.Enrollment. It stores the correlationId, because the
+// webhook about the new Customer names no user. An open page may hold one of an
+// earlier key, so it stores one per key.
 func (e *Enrollment) Expect(ctx context.Context, user clienttoken.User) error {
 	for _, key := range e.keys.keys {
 		if err := e.store.SaveCorrelation(ctx, correlationID(key, user.ID), user.ID); err != nil {
@@ -113,10 +112,10 @@ func (e *Enrollment) Expect(ctx context.Context, user clienttoken.User) error {
 	return nil
 }
 
-// Enroll implements clienttoken.Enrollment. The Customer is read from Dwolla,
-// since nobody else can say with which correlationId it was created.
+// Enroll implements clienttoken.Enrollment. It reads the Customer from Dwolla, the
+// only proof of its correlationId.
 func (e *Enrollment) Enroll(ctx context.Context, user clienttoken.User, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
-	// No user id holds a line break (clienttoken.ValidUserID).
+	// No user id contains a line break (clienttoken.ValidUserID).
 	return e.flights.get(ctx, user.ID+"\n"+customer.ID(), func(ctx context.Context) (clienttoken.Customer, error) {
 		return e.enroll(ctx, user, customer)
 	})
@@ -166,7 +165,7 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 }
 
 func (e *Enrollment) link(ctx context.Context, attempt customerdb.EnrollmentAttempt, customer clienttoken.CustomerURL) error {
-	defer e.links.Forget(attempt.UserID) // an error may stand for a link that was made
+	defer e.links.Forget(attempt.UserID) // after an error the link may exist
 	err := e.store.Enroll(ctx, attempt)
 	switch {
 	case err == nil:
@@ -180,12 +179,11 @@ func (e *Enrollment) link(ctx context.Context, attempt customerdb.EnrollmentAtte
 	return storeFault(ctx, err)
 }
 
-// errNotProven is a correlationId that was handed out, and that none of the keys
-// proves.
+// errNotProven marks a stored correlationId that no key proves.
 var errNotProven = errors.New("no key proves the correlationId")
 
-// proveEarlier returns nil for a correlationId that the user got under another
-// spelling of the same e-mail address, and errNotProven for all others.
+// proveEarlier returns nil if the user got the correlationId under another letter case
+// of the same e-mail address, else errNotProven.
 func (e *Enrollment) proveEarlier(ctx context.Context, user clienttoken.User, given string) error {
 	if !e.store.UserIDs().Emails {
 		return errNotProven
@@ -197,10 +195,10 @@ func (e *Enrollment) proveEarlier(ctx context.Context, user clienttoken.User, gi
 	return err
 }
 
-// expected returns the user who may have the Customer of that correlationId,
-// customerdb.ErrNoUser or errNotProven.
+// expected returns the user the correlationId was stored for, customerdb.ErrNoUser or
+// errNotProven.
 func (e *Enrollment) expected(ctx context.Context, given string) (userID string, err error) {
-	if !strings.HasPrefix(given, correlationIDPrefix) || !clienttoken.ValidUserID(given) { // which PostgreSQL may not even take
+	if !strings.HasPrefix(given, correlationIDPrefix) || !clienttoken.ValidUserID(given) { // PostgreSQL rejects some of these
 		return "", customerdb.ErrNoUser
 	}
 	userID, err = e.store.CorrelationUser(ctx, given)
@@ -213,7 +211,8 @@ func (e *Enrollment) expected(ctx context.Context, given string) (userID string,
 	return e.store.UserIDs().Canonical(userID), nil
 }
 
-// spend takes one attempt of the user's, or says when there will be one.
+// spend takes one attempt from the user's allowance, or returns the wait until the
+// next one.
 func (e *Enrollment) spend(userID string) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -221,7 +220,7 @@ func (e *Enrollment) spend(userID string) time.Duration {
 	if !ok {
 		limiter = rate.NewLimiter(rate.Every(attemptEvery), attemptsAtOnce)
 	}
-	// All is refilled by then, so that a new limiter says the same.
+	// By then a new limiter has the same allowance.
 	e.attempts.Add(userID, limiter, len(userID)+limiterBytes, time.Now().Add(attemptsAtOnce*attemptEvery))
 	reservation := limiter.Reserve()
 	wait := reservation.Delay()

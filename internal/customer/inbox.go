@@ -17,68 +17,65 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// InboxConfig is what an Inbox needs. All fields but Enrollment are required.
+// InboxConfig configures an Inbox. All fields but Enrollment and Notifier are
+// required.
 type InboxConfig struct {
-	// Read verifies a webhook's signature and reads its body. The topic of what it
-	// returns is of a closed set: it becomes a metric's label. The error is a
-	// *clienttoken.Refusal.
+	// Read verifies a webhook's signature and parses its body. The event's topic must
+	// be a [clienttoken.Topic.Label]. The error is a *clienttoken.Refusal.
 	Read  func(signature string, body []byte) (customerdb.WebhookEvent, error)
 	Store *customerdb.Database
-	// Enrollment is nil where others say whose Customer is whose. Then nobody gets
-	// a new Customer linked.
+	// Enrollment links new Customers. It is nil for sources other than the database.
 	Enrollment *Enrollment
 	Dwolla     CustomerReader
-	Changed    func(userID string, customer clienttoken.CustomerURL) // what is remembered of them is no longer true
-	Notifier   *ChangeNotifier                                       // is told of every change; may be nil
+	Changed    func(userID string, customer clienttoken.CustomerURL) // drops cached answers
+	Notifier   *ChangeNotifier                                       // receives every change; may be nil
 	API        clienttoken.API
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Inbox takes in Dwolla's webhooks. What was acknowledged is in the database,
-// and waits there until one of the replicas has done what it asks for: nothing
-// is lost when a process ends, however it ends.
+// Inbox processes Dwolla's webhooks. Receive stores an event before it is
+// acknowledged. Then some replica processes it, so a crash loses nothing.
 type Inbox struct {
 	config  InboxConfig
 	metrics inboxMetrics
 	lanes   []lane
 }
 
-// lane is a kind of event with workers of its own.
+// lane is a kind of event with its own workers.
 type lane struct {
 	next    func(ctx context.Context, now time.Time, lease time.Duration) (customerdb.WebhookEvent, error)
 	arrived chan struct{} // wakes a worker
 }
 
 const (
-	inboxWorkers = 3 // of each lane
-	// inboxPoll is how often the queue is looked at for what other replicas
-	// have left, or what is to be tried again.
+	inboxWorkers = 3 // per lane
+	// inboxPoll is the interval between looks at the queue, for retries and for events
+	// of other replicas.
 	inboxPoll = time.Second
-	// inboxLease is how long a worker has for one event until another one takes
-	// it over. It is longer than a call to Dwolla may take.
+	// inboxLease is how long a worker owns an event. It exceeds the longest call to
+	// Dwolla.
 	inboxLease = time.Minute
-	// rememberEvents is how long the id of a used event is remembered: Dwolla sends
-	// an event again for 72 hours, and an operator at any time. An event that comes
-	// later is used again, which changes nothing: the time of a status stays.
+	// rememberEvents is how long ids of settled events are kept. Dwolla resends an
+	// event for 72 hours, an operator at any time. A later copy is settled again, to
+	// no effect: a status keeps its time.
 	rememberEvents = 4 * 24 * time.Hour
-	// aheadOfUs is how far Dwolla's clock may be ahead of ours. The order of later
-	// events says nothing about when they happened.
+	// aheadOfUs is how far Dwolla's clock may run ahead. A later time does not order
+	// events.
 	aheadOfUs = 5 * time.Minute
-	// keepTrying is how long an event is tried again from its arrival.
+	// keepTrying is how long an event is retried after its arrival.
 	keepTrying = 4 * 24 * time.Hour
-	// unknownFor is how long an event has to wait until Dwolla's "no such Customer" is
-	// believed: what Dwolla reads may be behind what it tells.
+	// unknownFor is the age at which Dwolla's "no such Customer" counts. Its reads may
+	// lag behind its webhooks.
 	unknownFor = time.Hour
-	// unprovenFor is how long one has to wait until a correlationId that was handed
-	// out, and that no key here proves, is believed to be of a key that is gone:
-	// while keys are rotated, another replica may have it.
+	// unprovenFor is the age at which a stored correlationId without a matching key
+	// counts as unproven. During a rotation another replica may have the key.
 	unprovenFor = 24 * time.Hour
-	// longestRetry is how long an event waits between two attempts, at most.
+	// longestRetry is the longest wait between two attempts.
 	longestRetry = 5 * time.Minute
 )
 
-// NewInbox returns an inbox. Nothing is done with what arrives until Run.
+// NewInbox returns an inbox. Run processes its events.
 func NewInbox(c InboxConfig) *Inbox {
 	return &Inbox{config: c, metrics: newInboxMetrics(c.Registerer), lanes: []lane{
 		{c.Store.ClaimEvent, make(chan struct{}, inboxWorkers)},
@@ -86,8 +83,8 @@ func NewInbox(c InboxConfig) *Inbox {
 	}}
 }
 
-// Receive takes in one webhook. When it returns nil the webhook is kept, or was
-// before, or is about nothing that matters here.
+// Receive stores one webhook event. It returns nil for a stored event, a known one,
+// and one about no Customer.
 func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) error {
 	event, err := i.config.Read(signature, body)
 	if err != nil {
@@ -117,18 +114,18 @@ func (i *Inbox) keep(ctx context.Context, event customerdb.WebhookEvent) (outcom
 	for _, lane := range i.lanes {
 		select {
 		case lane.arrived <- struct{}{}:
-		default: // all its workers are awake
+		default: // all workers are awake
 		}
 	}
 	return "queued", nil
 }
 
-// fromTheFuture dates an event to its arrival: otherwise it would be the latest
-// one for ever. A suspension counts. For every other topic Dwolla is asked for
-// the status, because nobody knows which event was later.
+// fromTheFuture dates an event to its arrival, or it would stay the latest for ever. A
+// suspension still counts. For other topics Dwolla is asked for the status, since the
+// order of events is unknown.
 func (i *Inbox) fromTheFuture(event customerdb.WebhookEvent, now time.Time) customerdb.WebhookEvent {
 	i.config.Logger.Warn().Str("event_id", event.ID).Str("topic", string(event.Topic)).Time("created", event.Created).
-		Msg("a webhook is from the future and counts from now: check this machine's clock")
+		Msg("the webhook event is dated in the future and counts from now: check this machine's clock")
 	event.Created = now
 	if event.Topic != clienttoken.TopicCustomerCreated && !event.Topic.Status().Inactive() {
 		event.Topic = clienttoken.OtherTopic
@@ -136,7 +133,7 @@ func (i *Inbox) fromTheFuture(event customerdb.WebhookEvent, now time.Time) cust
 	return event
 }
 
-// Run does what the kept webhooks ask for, until ctx ends.
+// Run processes stored events until ctx ends.
 func (i *Inbox) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, lane := range i.lanes {
@@ -157,8 +154,8 @@ func (i *Inbox) takeTurns(ctx context.Context, lane lane) {
 			continue
 		}
 		if failed := !errors.Is(err, customerdb.ErrNoEvent) && ctx.Err() == nil; failed != down {
-			if down = failed; down { // once, until it is over
-				i.config.Logger.Error().Err(err).Msg("the queue of webhooks cannot be read")
+			if down = failed; down { // log an outage once
+				i.config.Logger.Error().Err(err).Msg("the queue of webhook events is unavailable")
 			}
 		}
 		select {
@@ -169,7 +166,7 @@ func (i *Inbox) takeTurns(ctx context.Context, lane lane) {
 	}
 }
 
-// process does what one event asks for, or puts it back.
+// process settles one event or postpones it.
 func (i *Inbox) process(ctx context.Context, event customerdb.WebhookEvent) {
 	ctx = clienttoken.Cause{Mode: "webhook", RequestID: event.ID}.NewContext(ctx)
 	work, err := i.recovered(ctx, event)
@@ -188,9 +185,9 @@ func (i *Inbox) process(ctx context.Context, event customerdb.WebhookEvent) {
 	i.changed(event, work.effect, err)
 	switch {
 	case err == nil:
-	case errors.Is(err, customerdb.ErrSettled): // by another replica, which took our lease over
+	case errors.Is(err, customerdb.ErrSettled): // another replica took over the lease
 		return
-	case ctx.Err() != nil: // it is due again when the lease is over
+	case ctx.Err() != nil: // the lease ends and the event is due again
 		return
 	default:
 		work.outcome = i.postpone(ctx, event, err)
@@ -200,8 +197,8 @@ func (i *Inbox) process(ctx context.Context, event customerdb.WebhookEvent) {
 		Str("outcome", work.outcome).Msg("webhook")
 }
 
-// changed makes this replica forget what an event may have changed, also when
-// nobody knows whether it has. What it did change is news.
+// changed drops the cached answers an event may have changed, even when settling
+// failed. It notifies only about changes that were committed.
 func (i *Inbox) changed(event customerdb.WebhookEvent, effect customerdb.EventResult, settled error) {
 	customer, err := clienttoken.ParseCustomerID(i.config.API, event.CustomerID)
 	if err != nil {
@@ -217,45 +214,45 @@ func (i *Inbox) changed(event customerdb.WebhookEvent, effect customerdb.EventRe
 	i.config.Notifier.Status(customer, clienttoken.CustomerStatus(effect.Status))
 }
 
-// postpone lets an event wait for its next attempt, or gives it up after four
-// days of attempts. It returns what that is called in the metric.
+// postpone schedules the next attempt, or abandons an event after four days. It
+// returns the outcome for the metric.
 func (i *Inbox) postpone(ctx context.Context, event customerdb.WebhookEvent, err error) (outcome string) {
 	if time.Since(event.Received) > keepTrying {
 		i.config.Logger.Error().Str("event_id", event.ID).Str("topic", string(event.Topic)).Str("customer", event.CustomerID).Err(err).
-			Msg("a webhook could not be processed for four days and is given up: look at this Customer at Dwolla")
-		_ = i.config.Store.Settle(ctx, event.ID, customerdb.EventResult{}, time.Now()) // or it is given up next time
+			Msg("a webhook event failed for four days and is abandoned: check this Customer at Dwolla")
+		_ = i.config.Store.Settle(ctx, event.ID, customerdb.EventResult{}, time.Now()) // on error, abandon it next time
 		return "abandoned"
 	}
 	wait := min(time.Second<<min(event.Attempts, 16), longestRetry)
-	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // spreads attempts, decides nothing
+	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
 		wait = max(wait, failure.RetryAfter)
 	}
 	i.config.Logger.Warn().Str("event_id", event.ID).Int("attempts", event.Attempts).
-		Dur("retry_ms", wait).Err(err).Msg("a webhook has to be tried again")
-	_ = i.config.Store.PostponeEvent(ctx, event.ID, time.Now().Add(wait)) // or its lease ends
+		Dur("retry_ms", wait).Err(err).Msg("a webhook event will be retried")
+	_ = i.config.Store.PostponeEvent(ctx, event.ID, time.Now().Add(wait)) // on error, the lease ends
 	return "retried"
 }
 
-// work is what an event asks for, and what that is called in the metric.
+// work is the result of an event, and its outcome for the metric.
 type work struct {
 	effect  customerdb.EventResult
 	outcome string
 }
 
-// recovered is work whose panic is an error: nobody waits for it, so it would
-// end the process, and the next one, which has to do the same work.
+// recovered is work with panics turned into errors. An unrecovered panic would end
+// this process, and then the next one to claim the event.
 func (i *Inbox) recovered(ctx context.Context, event customerdb.WebhookEvent) (w work, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a webhook ended in a panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("panic while processing a webhook event: %v\n%s", p, debug.Stack())
 		}
 	}()
 	return i.work(ctx, event)
 }
 
-// work finds out what an event asks for. What Dwolla or another replica does not
-// know yet is tried again for a while.
+// work decides what an event changes. It returns an error, and so causes a retry,
+// while Dwolla or another replica may not know the Customer yet.
 func (i *Inbox) work(ctx context.Context, event customerdb.WebhookEvent) (work, error) {
 	effect := customerdb.EventResult{CustomerID: event.CustomerID, Began: event.Unlinks, ChangedAt: event.Created}
 	if status := event.Topic.Status(); status != "" {
@@ -263,7 +260,7 @@ func (i *Inbox) work(ctx context.Context, event customerdb.WebhookEvent) (work, 
 		return work{effect, "status"}, nil
 	}
 	customer, err := clienttoken.ParseCustomerID(i.config.API, event.CustomerID)
-	if err != nil { // of an environment that was configured before
+	if err != nil { // from an earlier environment
 		return work{customerdb.EventResult{}, "unmatched"}, nil //nolint:nilerr // waiting cannot help
 	}
 	read, err := i.config.Dwolla.GetCustomer(ctx, customer)
@@ -284,8 +281,8 @@ func (i *Inbox) work(ctx context.Context, event customerdb.WebhookEvent) (work, 
 	return work{effect, "linked"}, err
 }
 
-// tidyEvery is how often old events are forgotten, and gaugeEvery how often the
-// queue is measured.
+// tidyEvery is the interval for deleting old events, gaugeEvery the one for measuring
+// the queue.
 const (
 	tidyEvery  = 10 * time.Minute
 	gaugeEvery = 5 * time.Second
@@ -296,7 +293,7 @@ func (i *Inbox) tidy(ctx context.Context) {
 	for ctx.Err() == nil {
 		if now := time.Now(); now.Sub(tidied) >= tidyEvery {
 			tidied = now
-			_, _ = i.config.Store.ForgetEvents(ctx, now.Add(-rememberEvents)) // or next time
+			_, _ = i.config.Store.ForgetEvents(ctx, now.Add(-rememberEvents)) // on error, next time
 		}
 		i.measure(ctx)
 		select {
@@ -309,7 +306,7 @@ func (i *Inbox) tidy(ctx context.Context) {
 func (i *Inbox) measure(ctx context.Context) {
 	queue, err := i.config.Store.Backlog(ctx)
 	if err != nil {
-		return // the gauges stay: readiness tells that the database is down
+		return // keep the gauges; readiness reports the outage
 	}
 	age := 0.0
 	if queue.Depth > 0 {
@@ -330,19 +327,19 @@ func newInboxMetrics(r prometheus.Registerer) inboxMetrics {
 	m := inboxMetrics{
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_webhooks_total",
-			Help: "Webhooks by topic (other: none of those that are known) and outcome: queued, duplicate, ignored (not about a Customer itself), refused (no good signature or body) or unavailable.",
+			Help: "Webhooks received, by topic (other: unlisted) and outcome: queued, duplicate, ignored (about no Customer), refused (wrong signature or body) or unavailable.",
 		}, []string{"topic", "outcome"}),
 		processed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_webhooks_processed_total",
-			Help: "Attempts to do what a queued webhook asks for by topic and outcome: linked, status, unmatched (a new Customer of nobody here), conflict (its user or the Customer is linked otherwise), ignored, retried or abandoned.",
+			Help: "Attempts to process a queued webhook event, by topic and outcome: linked, status, unmatched (a new Customer of no known user), conflict (the user or the Customer has another link), ignored, retried or abandoned.",
 		}, []string{"topic", "outcome"}),
 		depth: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dropgate_webhook_queue_depth",
-			Help: "Webhooks that wait in the database, for all replicas.",
+			Help: "Webhook events waiting in the database, of all replicas.",
 		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dropgate_webhook_queue_oldest_seconds",
-			Help: "Age of the webhook that has waited longest, or 0.",
+			Help: "Age of the oldest waiting webhook event, or 0.",
 		}),
 	}
 	r.MustRegister(m.received, m.processed, m.depth, m.oldest)

@@ -84,7 +84,7 @@ func TestTheQueueIsMeasured(t *testing.T) {
 		i.Run(ctx)
 	}()
 	want := `
-# HELP dropgate_webhook_queue_depth Webhooks that wait in the database, for all replicas.
+# HELP dropgate_webhook_queue_depth Webhook events waiting in the database, of all replicas.
 # TYPE dropgate_webhook_queue_depth gauge
 dropgate_webhook_queue_depth 1
 `

@@ -9,16 +9,15 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// LinkAdmin are the links as an operator sees and changes them. All fields are
-// required.
+// LinkAdmin lets operators read and change links. All fields are required.
 type LinkAdmin struct {
 	API   clienttoken.API
 	Links *LinkSource
 	Store *customerdb.Database
 }
 
-// Find returns the user's link with the status that webhooks have kept, or
-// clienttoken.ErrNoCustomer. Errors are those of Links.
+// Find returns the user's link with the Customer's last known status, or
+// clienttoken.ErrNoCustomer. Errors are those of [LinkSource].
 func (a LinkAdmin) Find(ctx context.Context, userID string) (clienttoken.Link, error) {
 	found, err := a.Store.Find(ctx, userID)
 	if errors.Is(err, clienttoken.ErrNoCustomer) {
@@ -38,7 +37,7 @@ func (a LinkAdmin) Find(ctx context.Context, userID string) (clienttoken.Link, e
 	return link, nil
 }
 
-// List returns at most limit links of the users after one, without status.
+// List returns at most limit links of users after the given one, without statuses.
 func (a LinkAdmin) List(ctx context.Context, after string, limit int) ([]clienttoken.Link, error) {
 	found, err := a.Store.List(ctx, after, limit)
 	if err != nil {
@@ -63,12 +62,12 @@ func (a LinkAdmin) link(ctx context.Context, found customerdb.LinkRow) (clientto
 	return clienttoken.Link{UserID: found.UserID, Customer: clienttoken.Customer{URL: url}, Since: found.LinkedAt}, nil
 }
 
-// Link makes the Customer the user's own; see [Links.Link].
+// Link links the Customer to the user; see [LinkSource.Link].
 func (a LinkAdmin) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
 	return a.Links.Link(ctx, a.Store.UserIDs().Canonical(userID), customer)
 }
 
-// Unlink frees the user and the Customer.
+// Unlink removes the user's link.
 func (a LinkAdmin) Unlink(ctx context.Context, userID string) error {
 	return a.Links.Unlink(ctx, a.Store.UserIDs().Canonical(userID))
 }

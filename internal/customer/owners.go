@@ -9,36 +9,34 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// OwnerLister lists the beneficial owners at Dwolla.
+// OwnerLister lists beneficial owners at Dwolla.
 type OwnerLister interface {
-	// ListBeneficialOwners lists the beneficial owners of a Customer. An error
-	// that is not the end of ctx is a *clienttoken.Failure.
+	// ListBeneficialOwners lists the beneficial owners of a Customer. An error is a
+	// *clienttoken.Failure or that of ctx.
 	ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error)
 }
 
-// ownerLists knows whose beneficial owner is whose. It remembers each
-// Customer's list, because an owner never moves to another Customer: "yes"
-// stays true until the owner is deleted, and then Dwolla refuses the token.
-// "No" may change at any moment, when a drop-in component creates an owner, so
-// it is said only of a list that is newer than the question.
+// ownerLists caches each Customer's list of beneficial owners. An owner never moves to
+// another Customer, so a cached "yes" holds until the owner is deleted, and then
+// Dwolla refuses the token. A drop-in component may add an owner at any moment, so
+// "no" needs a list fetched after the question.
 type ownerLists struct {
 	dwolla   OwnerLister
 	lists    *cache[[]clienttoken.BeneficialOwnerURL]
 	notifier *ChangeNotifier
 }
 
-// ownersLife is for how long a list is remembered. It is short for the sake of
-// deleted owners only.
+// ownersLife is the lifetime of a list. It limits how long a deleted owner is found.
 const ownersLife = time.Minute
 
 func newOwnerLists(dwolla OwnerLister, notifier *ChangeNotifier) *ownerLists {
 	return &ownerLists{dwolla: dwolla, notifier: notifier, lists: newCache[[]clienttoken.BeneficialOwnerURL](ownersLife)}
 }
 
-// have reports whether owner is one of customer's. It asks Dwolla when nothing
-// is remembered, and once more when owner is not in what was.
+// have reports whether customer has the owner. If a cached list lacks it, have fetches
+// a new list.
 func (o *ownerLists) have(ctx context.Context, customer clienttoken.CustomerURL, owner clienttoken.BeneficialOwnerURL) (bool, error) {
-	asked := false // by this very call, and not by one that began before it
+	asked := false // by this call, not by an earlier one it joined
 	list := func() ([]clienttoken.BeneficialOwnerURL, error) {
 		return o.lists.get(ctx, customer.ID(), func(ctx context.Context) ([]clienttoken.BeneficialOwnerURL, error) {
 			asked = true

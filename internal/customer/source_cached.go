@@ -7,14 +7,14 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// CachedSource is a source whose answers are remembered by the user's id (see
-// cache). It is for a source that looks at nothing else of the user.
+// CachedSource caches the answers of a source by user id (see cache). The source must
+// use nothing else of the user.
 type CachedSource struct {
 	source Source
 	known  *cache[clienttoken.CustomerURL]
 }
 
-// Remember remembers the answers of source for life; zero: not at all.
+// NewCachedSource caches the answers of source for life. 0: no caching.
 func NewCachedSource(source Source, life time.Duration) *CachedSource {
 	return &CachedSource{source: source, known: newCache[clienttoken.CustomerURL](life)}
 }

@@ -10,57 +10,51 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// Store keeps the links between users and Customers: one Customer per user and
-// one user per Customer at every moment, however many callers and processes
-// write at once. User ids are compared byte by byte, Customer ids (UUIDs)
-// without regard to letter case.
+// Store stores links: at most one Customer per user and one user per Customer,
+// whatever callers and processes write concurrently. User ids are compared byte by
+// byte, Customer ids (UUIDs) without letter case.
 //
-// What a method returned nil for is on disk and survives a crash. When ctx
-// ends first, the error wraps ctx.Err(), and a write may or may not have
-// happened; asking again is safe. Any other error is a fault of the store.
+// A nil error means the write is on disk and survives a crash. If ctx ends first, the
+// error wraps ctx.Err(), and the write may have happened; repeating it is safe. Any
+// other error is an outage of the store.
 type Store interface {
 	// Customer returns the id of the user's Customer in lower case, or
 	// clienttoken.ErrNoCustomer.
 	Customer(ctx context.Context, userID string) (customerID string, err error)
-	// Link makes the Customer the user's own. It does nothing when it is that
-	// already, and returns customerdb.ErrUserLinked when the user has another Customer,
-	// else customerdb.ErrCustomerLinked when another user has this one.
+	// Link links the Customer to the user. An existing equal link is no error. It
+	// returns customerdb.ErrUserLinked if the user has another Customer, else
+	// customerdb.ErrCustomerLinked if another user has this one.
 	Link(ctx context.Context, userID, customerID string) error
-	// Unlink frees the user and the Customer. It does nothing when the user
-	// has none.
+	// Unlink removes the user's link, if there is one.
 	Unlink(ctx context.Context, userID string) error
 }
 
-// storeRetryAfter is when to ask a store that failed again: long enough for a
-// full disk or a fail-over to be noticed by nobody but us, short enough for a
-// person who waits.
+// storeRetryAfter is the Retry-After of a store outage. It outlasts a fail-over, but a
+// person may still wait for it.
 const storeRetryAfter = 5 * time.Second
 
-// storePatience bounds a question to the store that nobody waits for any more.
+// storePatience is the timeout of a read from the store.
 const storePatience = 5 * time.Second
 
-// LinkSource is the source of an application that leaves the links to this
-// service. It remembers who has which Customer for a while (see cache): a link
-// that another replica or a command has removed is gone here within that time,
-// and one that was removed here at once. So whoever gives the Customer of one
-// user to another has to expect that both have it for that long.
+// LinkSource finds a user's Customer in the service's own database, and caches it.
+// Changes on this replica take effect at once, others within the cache's lifetime.
+// During it, two users may both have a Customer that an operator moved.
 type LinkSource struct {
-	Notifier *ChangeNotifier // is told of every change here; may be nil
+	Notifier *ChangeNotifier // receives every change made here; may be nil
 
 	api   clienttoken.API
 	store Store
 	known *cache[clienttoken.CustomerURL] // by user id
 }
 
-// NewLinkSource returns the source on top of store. It remembers links for life;
-// zero: not at all.
+// NewLinkSource returns a source on top of store. It caches links for life. 0: no
+// caching.
 func NewLinkSource(api clienttoken.API, store Store, life time.Duration) *LinkSource {
 	return &LinkSource{api: api, store: store, known: newCache[clienttoken.CustomerURL](life)}
 }
 
-// Customer returns the Customer that the user is linked to, or
-// clienttoken.ErrNoCustomer. An error that is neither that nor the end of ctx
-// is a *clienttoken.Failure.
+// Customer returns the user's linked Customer, or clienttoken.ErrNoCustomer. Any other
+// error is a *clienttoken.Failure or that of ctx.
 func (l *LinkSource) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 	return l.known.get(ctx, user.ID, func(ctx context.Context) (clienttoken.CustomerURL, error) {
 		return l.read(ctx, user.ID)
@@ -84,16 +78,15 @@ func (l *LinkSource) read(ctx context.Context, userID string) (clienttoken.Custo
 	return customer, nil
 }
 
-// Link makes customer the user's own; see [Store] for customerdb.ErrUserLinked and
-// customerdb.ErrCustomerLinked. Whether the user may have it has to be known by then:
-// nothing is checked here but that customer is one of the API's.
+// Link links customer to the user; see [Store] for its errors. The caller must know
+// that the user may have the Customer. Link only checks that it belongs to the API.
 func (l *LinkSource) Link(ctx context.Context, userID string, customer clienttoken.CustomerURL) error {
-	// Only the id is stored. A Customer of another environment would come back
-	// as one of this one.
+	// The store keeps the id alone, so another environment's Customer would be read as
+	// one of this environment.
 	if own, err := clienttoken.ParseCustomerID(l.api, customer.ID()); err != nil || own != customer {
 		return fmt.Errorf("%.100q is not a Customer of %s", customer, l.api.Root())
 	}
-	defer l.Forget(userID) // an error may stand for a link that was made
+	defer l.Forget(userID) // after an error the link may exist
 	err := l.store.Link(ctx, userID, customer.ID())
 	switch {
 	case err == nil:
@@ -106,9 +99,9 @@ func (l *LinkSource) Link(ctx context.Context, userID string, customer clienttok
 	}
 }
 
-// Unlink frees the user and the Customer, and does nothing when there is none.
+// Unlink removes the user's link, if there is one.
 func (l *LinkSource) Unlink(ctx context.Context, userID string) error {
-	defer func() { // an error may stand for a link that was removed
+	defer func() { // after an error the link may be gone
 		l.Forget(userID)
 		l.Notifier.UserHas(userID, clienttoken.CustomerURL{})
 	}()
@@ -118,15 +111,13 @@ func (l *LinkSource) Unlink(ctx context.Context, userID string) error {
 	return nil
 }
 
-// Forget makes the next question about the user one to the store. It is for
-// whoever has written to the store itself, and has to be called after that.
+// Forget drops the user's cached link. Call it after writing to the store directly.
 func (l *LinkSource) Forget(userID string) { l.known.drop(userID) }
 
-// storeFault tells a caller who went away from a store that did not work: the
-// first is nobody's outage.
+// storeFault distinguishes a caller who left from an outage of the store.
 func storeFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("asking the store: %w", ctx.Err())
+		return fmt.Errorf("waiting for the store: %w", ctx.Err())
 	}
 	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: storeRetryAfter, Err: err}
 }

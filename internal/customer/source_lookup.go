@@ -20,40 +20,37 @@ import (
 	"dropgate/internal/httpbody"
 )
 
-// LookupConfig says where to ask for a user's Customer. API and URL are
-// required.
+// LookupConfig configures a Lookup. API and URL are required.
 type LookupConfig struct {
 	API clienttoken.API
-	// URL of the application, with {user} in the place of the user's id:
-	// https://app.internal/users/{user}/dwolla-customer. It answers 200 with
-	// {"customer": …}, the id or URL of a Customer. For none it answers in JSON:
-	// 404, or 200 with null or {"customer": null}. Where ids
-	// hold slashes or percent signs, {user} should stand in the query: in a path
-	// they are escaped, and some servers answer 404 to that by themselves.
+	// URL of the application, with {user} in place of the user id, such as
+	// https://app.internal/users/{user}/dwolla-customer. For a user's Customer it
+	// answers 200 with {"customer": "<id or URL>"}. For none it answers JSON: 404, or
+	// 200 with null or {"customer": null}. If ids contain slashes or percent signs,
+	// put {user} into the query: some servers answer 404 to escapes in a path.
 	URL string
-	// Token is sent as a bearer token; empty: none is sent.
+	// Token is sent as a bearer token, unless it is empty.
 	Token     clienttoken.Secret
 	Transport http.RoundTripper
 }
 
-// Lookup is the source of an application that knows its users' Customers and
-// can be asked. It looks at nothing of the user but the id ([Remember]).
+// Lookup finds a user's Customer with a request to the application. It sends nothing
+// of the user but the id. Wrap it in a [CachedSource].
 type Lookup struct {
 	api   clienttoken.API
 	url   lookupURL
 	token clienttoken.Secret
-	// transport is asked without a client around it: a client would follow
-	// redirects, and put the address with the user's id into its errors.
+	// transport is used without an http.Client, which would follow redirects and put
+	// the URL with the user id into errors.
 	transport http.RoundTripper
 }
 
 const (
 	lookupTimeout = 5 * time.Second
-	maxLookup     = 16 << 10 // bytes of the application's answer
+	maxLookup     = 16 << 10 // bytes of an answer
 )
 
-// NewLookup returns the source. An error is about the URL, and does not quote
-// it.
+// NewLookup returns a lookup. An error is about the URL, without quoting it.
 func NewLookup(c LookupConfig) (*Lookup, error) {
 	url, err := parseLookupURL(c.URL)
 	if err != nil {
@@ -67,10 +64,9 @@ func NewLookup(c LookupConfig) (*Lookup, error) {
 	}, nil
 }
 
-// Customer returns the Customer that the application names, or
-// clienttoken.ErrNoCustomer. An error that is neither that nor the end of ctx
-// is a *clienttoken.Failure, and holds neither the user's id nor anything of
-// the answer but its status.
+// Customer returns the Customer in the application's answer, or
+// clienttoken.ErrNoCustomer. Any other error is a *clienttoken.Failure or that of ctx.
+// It never contains the user id, nor more of the answer than its status.
 func (l *Lookup) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 	customer, err := l.ask(ctx, user.ID)
 	if err != nil && ctx.Err() != nil {
@@ -82,7 +78,7 @@ func (l *Lookup) Customer(ctx context.Context, user clienttoken.User) (clienttok
 func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerURL, error) {
 	address, err := l.url.of(userID)
 	if err != nil {
-		return clienttoken.CustomerURL{}, lookupFault(err, "name users otherwise, or put {user} into the query of CUSTOMER_LOOKUP_URL")
+		return clienttoken.CustomerURL{}, lookupFault(err, "use other user ids, or put {user} into the query of CUSTOMER_LOOKUP_URL")
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -105,7 +101,7 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 	return l.read(resp)
 }
 
-// statusFault is an outage for every status but 200 and 404.
+// statusFault returns an outage for every status but 200 and 404.
 func statusFault(status int) error {
 	fault := fmt.Errorf("the application answered %d", status)
 	switch {
@@ -114,21 +110,20 @@ func statusFault(status int) error {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return lookupFault(fault, "the application does not accept CUSTOMER_LOOKUP_TOKEN")
 	case status >= 300 && status < 400:
-		return lookupFault(fault, "CUSTOMER_LOOKUP_URL leads to a redirect, which is never followed")
+		return lookupFault(fault, "CUSTOMER_LOOKUP_URL redirects, and redirects are not followed")
 	default:
 		return lookupFault(fault, "")
 	}
 }
 
-// What the operator has to mend.
+// Remedies for the operator.
 const (
-	mendShape = `CUSTOMER_LOOKUP_URL has to answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, as application/json`
-	mendPage  = "the 404 behind CUSTOMER_LOOKUP_URL is not JSON, so a proxy or a wrong path may have caused it: for a user without a Customer the application has to answer application/json"
+	remedyShape = `CUSTOMER_LOOKUP_URL must answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, as application/json`
+	remedyPage  = "the 404 of CUSTOMER_LOOKUP_URL is not JSON, so it may come from a proxy or a wrong path: for a user without a Customer the application must answer application/json"
 )
 
-// read reads an answer of 200 or 404. Only JSON can say "none". Another page may
-// be a proxy's own, and a user who wrongly has no Customer could create a second
-// one.
+// read reads an answer with status 200 or 404. Only JSON counts as "none": another
+// page may come from a proxy, and a user without a Customer could create a second one.
 func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxLookup+1))
 	if err != nil {
@@ -142,30 +137,30 @@ func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
 	named, err := read(text)
 	switch {
 	case missing && (err != nil || !isJSON(resp.Header) || named != ""):
-		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application answered 404, but not in JSON or beside a Customer"), mendPage)
+		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application answered 404 without JSON, or with a Customer"), remedyPage)
 	case err != nil:
-		return clienttoken.CustomerURL{}, lookupFault(err, mendShape)
+		return clienttoken.CustomerURL{}, lookupFault(err, remedyShape)
 	case named == "" && !isJSON(resp.Header):
-		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application's answer names no Customer, and its Content-Type is not JSON"), mendShape)
+		return clienttoken.CustomerURL{}, lookupFault(errors.New("the application's answer names no Customer, and its Content-Type is not JSON"), remedyShape)
 	case named == "":
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer
 	}
 	customer, err := clienttoken.ParseCustomer(l.api, named)
 	if err != nil { // it quotes the answer
-		return clienttoken.CustomerURL{}, lookupFault(fmt.Errorf("the application's answer names no Customer of %s", l.api.Root()), mendShape)
+		return clienttoken.CustomerURL{}, lookupFault(fmt.Errorf("the application's answer names no Customer of %s", l.api.Root()), remedyShape)
 	}
 	return customer, nil
 }
 
-// errShape does not quote the answer, as the error of a JSON decoder would.
-var errShape = fmt.Errorf("the application's answer has another shape, or more than %d bytes", maxLookup)
+// errShape does not quote the answer, unlike a JSON decoder's error.
+var errShape = fmt.Errorf("the application's answer is malformed, or has more than %d bytes", maxLookup)
 
-// lookupAnswer is the application's answer. A null leaves a pointer to it nil.
+// lookupAnswer is the application's answer. null leaves a pointer to it nil.
 type lookupAnswer struct {
 	Customer jsontext.Value `json:"customer"`
 }
 
-// namedCustomer returns the Customer in the body of a 200, and "" for none.
+// namedCustomer returns the Customer in the body of a 200, or "" for none.
 func namedCustomer(text []byte) (string, error) {
 	var answer *lookupAnswer
 	if len(text) > maxLookup || json.Unmarshal(text, &answer) != nil {
@@ -177,8 +172,8 @@ func namedCustomer(text []byte) (string, error) {
 	return answer.named()
 }
 
-// contradiction returns the Customer in the body of a 404, and "" for none. The
-// body may be any JSON value, or empty.
+// contradiction returns the Customer in the body of a 404, or "" for none. The body
+// may be any JSON value, or empty.
 func contradiction(text []byte) (string, error) {
 	if len(text) > maxLookup {
 		return "", errShape
@@ -200,7 +195,7 @@ func contradiction(text []byte) (string, error) {
 	return answer.named()
 }
 
-// named returns the Customer, and "" for a null.
+// named returns the Customer, or "" for null.
 func (a lookupAnswer) named() (string, error) {
 	if a.Customer.Kind() == 'n' {
 		return "", nil
@@ -212,8 +207,8 @@ func (a lookupAnswer) named() (string, error) {
 	return named, nil
 }
 
-// isJSON reports whether the one Content-Type is application/json or a type with
-// the suffix +json (RFC 6839), such as application/problem+json.
+// isJSON reports whether the only Content-Type is application/json or has the suffix
+// +json (RFC 6839), like application/problem+json.
 func isJSON(header http.Header) bool {
 	types := header["Content-Type"]
 	if len(types) != 1 {
@@ -228,7 +223,7 @@ func isJSON(header http.Header) bool {
 
 var errTooLate = fmt.Errorf("no answer within %v", lookupTimeout)
 
-// connectionFault is the outage for a request or an answer that failed halfway.
+// connectionFault returns the outage for a request or answer that failed midway.
 func connectionFault(err error) *clienttoken.Failure {
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
@@ -237,13 +232,13 @@ func connectionFault(err error) *clienttoken.Failure {
 	return lookupFault(httpbody.RedactError(err), "")
 }
 
-// lookupFault is the answer when the application cannot say whose Customer it
-// is: an outage, and never "none". Remedy is for what does not pass by itself.
-func lookupFault(err error, mend string) *clienttoken.Failure {
+// lookupFault returns the outage for an application without a usable answer. Remedy is
+// for faults that need an operator.
+func lookupFault(err error, remedy string) *clienttoken.Failure {
 	return &clienttoken.Failure{
 		Code:       clienttoken.Unavailable,
 		RetryAfter: 5 * time.Second,
-		Err:        fmt.Errorf("asking the application whose Customer it is: %w", err),
-		Remedy:     mend,
+		Err:        fmt.Errorf("asking the application for the user's Customer: %w", err),
+		Remedy:     remedy,
 	}
 }

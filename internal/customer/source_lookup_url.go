@@ -8,28 +8,27 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// lookupURL is the URL of an application with a place for the user's id.
+// lookupURL is the application's URL with a placeholder for the user id.
 type lookupURL struct {
-	before, after string // of the place
-	// head and tail are what shares the id's path segment, decoded. They mean
-	// nothing where the place is in the query.
+	before, after string // around the placeholder
+	// head and tail are the rest of the id's path segment, decoded. Unused in a query.
 	head, tail string
 	inQuery    bool
 }
 
-// placeholder is where the user's id goes.
+// placeholder marks the place of the user id.
 const placeholder = "{user}"
 
 var (
-	errOnePlaceholder = errors.New("{user} has to stand in it exactly once")
-	errPlace          = errors.New("{user} has to stand in its path or its query, and not within an escape")
-	errNotAbsolute    = errors.New("it has to be an absolute http or https URL")
-	errTooMuch        = errors.New("it may have neither a user name or password nor a fragment")
-	errUnescaped      = errors.New("it holds characters that have to be escaped")
+	errOnePlaceholder = errors.New("it must contain {user} exactly once")
+	errPlace          = errors.New("{user} must be in its path or query, and not inside an escape")
+	errNotAbsolute    = errors.New("it must be an absolute http or https URL")
+	errTooMuch        = errors.New("it must not contain a user name, a password or a fragment")
+	errUnescaped      = errors.New("it contains characters that need escaping")
 )
 
-// parseLookupURL reads a URL that holds {user} once. Its errors do not quote
-// it: there may be a password in it.
+// parseLookupURL parses a URL with exactly one placeholder. Its errors do not quote
+// the URL, which may contain a password.
 func parseLookupURL(raw string) (lookupURL, error) {
 	before, after, found := strings.Cut(raw, placeholder)
 	if !found || strings.Contains(after, placeholder) {
@@ -40,8 +39,8 @@ func parseLookupURL(raw string) (lookupURL, error) {
 	if err != nil || start.Path == "" && !inQuery || strings.Contains(before[max(0, len(before)-2):], "%") {
 		return lookupURL{}, errPlace
 	}
-	// An id with all that can go wrong: what net/url has to escape by itself it
-	// unescapes first, and a slash of the id would become one of the path.
+	// A hard id: net/url unescapes needless escapes, and an unescaped slash would
+	// start a new segment.
 	text := before + escape("a/b?c") + after
 	whole, err := url.Parse(text)
 	switch {
@@ -59,8 +58,8 @@ func parseLookupURL(raw string) (lookupURL, error) {
 	return u, nil
 }
 
-// neighbors returns, decoded, what shares a path segment with what stands
-// between before and after. Both have been parsed.
+// neighbors returns the decoded rest of the path segment between before and after.
+// Both parse.
 func neighbors(before, after string) (head, tail string) {
 	if end := strings.IndexAny(after, "/?"); end >= 0 {
 		after = after[:end]
@@ -70,24 +69,22 @@ func neighbors(before, after string) (head, tail string) {
 	return head, tail
 }
 
-// notOfAURL reports whether r has to be escaped in a URL (RFC 3986).
+// notOfAURL reports whether a URL needs r escaped (RFC 3986).
 func notOfAURL(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r)
 }
 
 var (
-	errUserID  = errors.New("the user's id is not 1 to 255 printable characters")
-	errSegment = errors.New(`the user's id would make a segment of the path empty, "." or ".."`)
+	errUserID  = errors.New("the user id is not 1 to 255 printable characters")
+	errSegment = errors.New(`the user id would make a path segment empty, "." or ".."`)
 )
 
-// of returns the URL for a user. Everything but letters, digits and -._~ is
-// escaped, so that the id stays within its segment or its value, whoever reads
-// the URL.
+// of returns the URL for a user. It escapes everything but letters, digits and -._~,
+// so the id stays within its segment or value.
 //
-// An escape does not hide everything from everybody: some proxies and servers
-// decode a path first, and then resolve "..", drop "." and join slashes. An id
-// that would lead them to another path, which may be another user's, is an
-// error. In a query all ids are fine.
+// Some proxies and servers decode a path first, then resolve "..", drop "." and join
+// slashes. An id that would lead them to another path, perhaps another user's, is an
+// error. In a query every id is safe.
 func (u lookupURL) of(userID string) (string, error) {
 	if !clienttoken.ValidUserID(userID) {
 		return "", errUserID
@@ -102,6 +99,6 @@ func (u lookupURL) of(userID string) (string, error) {
 	return u.before + escape(userID) + u.after, nil
 }
 
-// escape is good for a path and for a query: a space is %20 in both, where
-// url.QueryEscape's "+" would be a plus sign to some.
+// escape escapes for a path and a query. A space becomes %20, since some read
+// url.QueryEscape's "+" as a plus sign.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

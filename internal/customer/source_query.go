@@ -16,48 +16,46 @@ import (
 	"dropgate/internal/postgres"
 )
 
-// ErrQuery says that a statement cannot be the one of a [Query]: trying again
-// will not help.
-var ErrQuery = errors.New("the query does not fit")
+// ErrQuery rejects the statement of a [Query] for good. A retry cannot help.
+var ErrQuery = errors.New("the query is not usable")
 
-// Query is the source of an application that has its users' Customers in a
-// PostgreSQL database of its own: one SELECT finds them there.
+// Query finds a user's Customer with one SELECT in the application's own PostgreSQL
+// database.
 type Query struct {
 	api     clienttoken.API
 	users   clienttoken.UserIDs
 	pool    *sql.DB
-	text    string // the statement, as a table
+	text    string // the statement as a subquery
 	checked atomic.Bool
 }
 
 const (
 	queryConnections = 8
-	// queryTimeout is within which the application's database has to answer. The
-	// server is told, too, so that it does not work on for nobody.
+	// queryTimeout limits the application's database. The server gets it too, so it
+	// stops working for a caller who left.
 	queryTimeout   = 5 * time.Second
 	limitStatement = `SET LOCAL statement_timeout = '5s'`
 )
 
-// NewQuery returns a source that asks the database at url (see [postgres.Open])
-// by statement, a SELECT of two columns whose one parameter, $1, is the user's id:
-// the user's id as the row has it, and the Customer:
+// NewQuery returns a source that runs statement in the database at url (see
+// [postgres.Open]). The statement is a SELECT with one parameter, $1, the user id. It
+// returns two columns, the row's user id and the Customer:
 //
 //	SELECT id, dwolla_customer FROM users WHERE id = $1
 //
-// It does not connect; see [Query.Check]. No error of the Query holds the url
-// or the password.
+// NewQuery does not connect; see [Query.Check]. No error contains the url or the
+// password.
 func NewQuery(url clienttoken.Secret, statement string, api clienttoken.API) (*Query, error) {
 	pool, err := postgres.Open(url, queryConnections)
 	if err != nil {
 		return nil, err
 	}
-	// As a table in a SELECT of ours the statement can be no other than a
-	// SELECT, and gives us two rows at most, however many it finds.
+	// As a subquery, the statement can only be a SELECT. It returns at most two rows.
 	table := " FROM (\n" + strings.TrimRight(statement, "; \t\r\n") + "\n) AS dropgate"
 	return &Query{api: api, pool: pool, text: table}, nil
 }
 
-// SetUserIDs sets how user ids are compared. Call it before the first question.
+// SetUserIDs sets how user ids are compared. Call it before the first lookup.
 func (q *Query) SetUserIDs(users clienttoken.UserIDs) { q.users = users }
 
 // Close ends all connections.
@@ -68,9 +66,9 @@ func (q *Query) Close() error {
 	return nil
 }
 
-// Check lets the server prepare the statement, without executing it. It returns
-// [ErrQuery] when the statement does not fit, and another error when the server
-// could not be asked; then the first user's question checks it.
+// Check prepares the statement without running it. It returns [ErrQuery] for an unfit
+// statement. After any other error the server was unreachable, and the first lookup
+// checks again.
 func (q *Query) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -89,10 +87,10 @@ func (q *Query) Check(ctx context.Context) error {
 			return err //nolint:wrapcheck // below
 		}
 		if len(found.ParamOIDs) != 1 {
-			return fmt.Errorf("%w: it has %d parameters, want one, $1, the user's id", ErrQuery, len(found.ParamOIDs))
+			return fmt.Errorf("%w: it has %d parameters, want one: $1, the user id", ErrQuery, len(found.ParamOIDs))
 		}
 		if len(found.Fields) != 2 {
-			return fmt.Errorf("%w: it returns %d columns, want two, the user's id as the row has it and the Customer:"+
+			return fmt.Errorf("%w: it returns %d columns, want two, the row's user id and the Customer:"+
 				" SELECT id, dwolla_customer FROM users WHERE id = $1", ErrQuery, len(found.Fields))
 		}
 		return nil
@@ -115,12 +113,12 @@ func (q *Query) fault(ctx context.Context, doing string, err error) error {
 	return err
 }
 
-// Customer implements [Source]. No row, NULL and "" are
-// clienttoken.ErrNoCustomer; more than one row, and a value that is no id or
-// URL of a Customer of the API, are a *clienttoken.Failure.
+// Customer implements [Source]. No row, NULL and "" are clienttoken.ErrNoCustomer.
+// Several rows, and a value that names no Customer of the API, are a
+// *clienttoken.Failure.
 //
-// So is a row of another user id, byte by byte: a collation, a type or a function
-// in the statement may take two users for one.
+// So is a row with another user id: a collation, a type or a function in the statement
+// may treat two users as equal.
 func (q *Query) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
 	if !q.checked.Load() {
 		if err := q.Check(ctx); err != nil {
@@ -151,16 +149,16 @@ func (q *Query) Customer(ctx context.Context, user clienttoken.User) (clienttoke
 	return customer, nil
 }
 
-// answer is a row that the statement found.
+// answer is a row the statement found.
 type answer struct {
 	user, customer sql.NullString
 }
 
-// ask returns the rows for a user, two at most.
+// ask returns at most two rows for a user.
 func (q *Query) ask(ctx context.Context, userID string) ([]answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	// Functions that the statement calls cannot write either.
+	// Read-only, so functions in the statement cannot write either.
 	tx, err := q.pool.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, q.fault(ctx, "beginning to read", err)
@@ -169,7 +167,7 @@ func (q *Query) ask(ctx context.Context, userID string) ([]answer, error) {
 	if _, err := tx.ExecContext(ctx, limitStatement); err != nil {
 		return nil, q.fault(ctx, "setting a timeout", err)
 	}
-	// As text, and by other names: the statement's may be the same twice.
+	// As text, with new column names: the statement's names may repeat.
 	rows, err := tx.QueryContext(ctx, "SELECT CAST(u AS text), CAST(c AS text)"+q.text+"(u, c) LIMIT 2", userID) //nolint:gosec // the operator's own
 	if err != nil {
 		return nil, q.fault(ctx, "asking", err)
@@ -189,8 +187,8 @@ func (q *Query) ask(ctx context.Context, userID string) ([]answer, error) {
 	return answers, nil
 }
 
-// queryFailure is storeFault, but for what will not pass by itself: a statement
-// that does not fit, and a user id that it cannot take.
+// queryFailure is storeFault, except for faults that need an operator: an unfit
+// statement, and a user id the statement cannot take.
 func queryFailure(ctx context.Context, err error) error {
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	if errors.Is(err, ErrQuery) || ok && strings.HasPrefix(refused.Code, "22") {

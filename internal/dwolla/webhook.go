@@ -15,43 +15,42 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// SignatureHeader is where Dwolla puts the signature of a webhook.
+// SignatureHeader is the header with a webhook's signature.
 const SignatureHeader = "X-Request-Signature-SHA-256"
 
 var (
-	// ErrSignature says that a webhook is not signed with the subscription's
-	// secret. Nothing of its body has been looked at.
+	// ErrSignature means the webhook is not signed with the subscription's secret. The
+	// body was not read.
 	ErrSignature = errors.New("the webhook's signature is missing or wrong")
-	// ErrWebhook says that what Dwolla has signed cannot be used. Sending it again
+	// ErrWebhook means Dwolla signed a body this service cannot use. Sending it again
 	// cannot help.
-	ErrWebhook = errors.New("the signed body is no webhook")
+	ErrWebhook = errors.New("the signed body is not a webhook")
 )
 
-// Webhook is one event of Dwolla's, as its webhook tells it. The same event may
-// arrive twice (ID tells), and an older one after a newer one (Created tells).
+// Webhook is one webhook event. It may arrive twice (same ID), and after a newer one
+// (by Created).
 type Webhook struct {
-	ID    string            // the event's, at most 255 printable ASCII characters without spaces
-	Topic clienttoken.Topic // at most 255 printable ASCII characters without spaces; may be unlisted
-	// Customer is the Customer that the event is about. It is zero for an event
-	// about something else, such as a funding source of a Customer.
+	ID    string            // at most 255 printable ASCII characters without spaces
+	Topic clienttoken.Topic // of the same form; may be unlisted
+	// Customer is the Customer the event is about. It is zero for an event about
+	// anything else, such as a funding source.
 	Customer clienttoken.CustomerURL
 	Created  time.Time // in UTC
 }
 
-// ReadWebhook verifies and reads one webhook. The signature is the value of
-// [SignatureHeader]; of a header that came twice give the values joined, which
-// is no signature. The body must be as it came, byte for byte.
+// ReadWebhook verifies and parses one webhook. The signature is the value of
+// [SignatureHeader]. If the header came twice, pass the joined values, which never
+// verify. The body must be unchanged.
 //
-// The error is ErrSignature or wraps ErrWebhook. It quotes neither the body nor
-// the signature. An empty secret verifies nothing. Members of the body that
-// this package does not know are ignored, and so is the resourceId of an event
-// about something else than a Customer.
+// The error is ErrSignature or wraps ErrWebhook. It quotes neither the body nor the
+// signature. With an empty secret nothing verifies. Unknown members are ignored, and
+// so is the resourceId of an event about anything but a Customer.
 func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature string, body []byte) (Webhook, error) {
 	if !signed(secret, signature, body) {
 		return Webhook{}, ErrSignature
 	}
-	// Exact names only, and a member given twice is an error: nobody reads
-	// another event in this body than we do.
+	// Exact names only, and duplicate members are an error, so every reader sees the
+	// same event.
 	var event struct {
 		ID         string            `json:"id"`
 		Topic      clienttoken.Topic `json:"topic"`
@@ -65,16 +64,16 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 	w := Webhook{ID: event.ID, Topic: event.Topic}
 	switch {
 	case !wellFormed(event.ID):
-		return Webhook{}, fmt.Errorf("%w: no id that could be one", ErrWebhook)
+		return Webhook{}, fmt.Errorf("%w: the id is malformed", ErrWebhook)
 	case !wellFormed(string(event.Topic)):
-		return Webhook{}, fmt.Errorf("%w: no topic that could be one", ErrWebhook)
+		return Webhook{}, fmt.Errorf("%w: the topic is malformed", ErrWebhook)
 	case w.Created.UnmarshalText([]byte(event.Created)) != nil:
-		return Webhook{}, fmt.Errorf("%w: created is no time of RFC 3339", ErrWebhook)
+		return Webhook{}, fmt.Errorf("%w: created is not an RFC 3339 time", ErrWebhook)
 	}
 	w.Created = w.Created.UTC()
-	// What is told apart by time must also be a time to a database.
+	// Created orders events in a database, so it must fit one.
 	if year := w.Created.Year(); year < 1970 || year > 9999 {
-		return Webhook{}, fmt.Errorf("%w: created is no time that could be", ErrWebhook)
+		return Webhook{}, fmt.Errorf("%w: created is out of range", ErrWebhook)
 	}
 	if !event.Topic.NamesCustomer() {
 		w.Customer = customerIn(api, event.Topic, event.ResourceID, event.Links)
@@ -82,18 +81,18 @@ func ReadWebhook(api clienttoken.API, secret clienttoken.Secret, signature strin
 	}
 	var id string
 	if json.Unmarshal(event.ResourceID, &id) != nil {
-		return Webhook{}, fmt.Errorf("%w: resourceId is no string", ErrWebhook)
+		return Webhook{}, fmt.Errorf("%w: resourceId is not a string", ErrWebhook)
 	}
 	var err error
 	if w.Customer, err = clienttoken.ParseCustomerID(api, id); err != nil { // err quotes the id
-		return Webhook{}, fmt.Errorf("%w: resourceId is no id of a Customer", ErrWebhook)
+		return Webhook{}, fmt.Errorf("%w: resourceId is not a Customer id", ErrWebhook)
 	}
 	return w, nil
 }
 
-// customerIn returns the Customer that an event of another topic is about, or the
-// zero URL. The link to the resource decides, where there is one: the resourceId
-// may be the id of anything.
+// customerIn returns the Customer an event with another topic is about, or the zero
+// URL. A HAL link to the resource decides, since the resourceId may belong to
+// anything.
 func customerIn(api clienttoken.API, topic clienttoken.Topic, resourceID, links jsontext.Value) clienttoken.CustomerURL {
 	var id string
 	if !topic.MayNameCustomer() || json.Unmarshal(resourceID, &id) != nil {
@@ -118,10 +117,10 @@ func customerIn(api clienttoken.API, topic clienttoken.Topic, resourceID, links 
 	return customer
 }
 
-// signed compares in constant time. It is strict about the form, so that one
-// body has one signature: 64 lower-case hexadecimal digits, as Dwolla sends it.
+// signed compares in constant time. It accepts only 64 lower-case hexadecimal digits,
+// Dwolla's form, so a body has one signature.
 func signed(secret clienttoken.Secret, signature string, body []byte) bool {
-	if secret.IsZero() { // everybody can sign with that
+	if secret.IsZero() { // anyone could sign with it
 		return false
 	}
 	mac := hmac.New(sha256.New, []byte(secret.Reveal()))
@@ -130,8 +129,8 @@ func signed(secret clienttoken.Secret, signature string, body []byte) bool {
 	return hmac.Equal([]byte(signature), []byte(want))
 }
 
-// wellFormed reports whether s can be the id or the topic of an event. Dwolla's
-// ids are UUIDs and its topics words, but it promises neither.
+// wellFormed reports whether s may be an event's id or topic. Dwolla sends UUIDs and
+// words, but promises neither.
 func wellFormed(s string) bool {
 	const longest = 255
 	return s != "" && len(s) <= longest && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })

@@ -123,7 +123,7 @@ func TestADirectoryThatNeverAnswersIsAnOutage(t *testing.T) {
 		}
 		never := directoryFunc(func(ctx context.Context, _ clienttoken.User) (clienttoken.CustomerURL, error) {
 			<-ctx.Done()
-			return clienttoken.CustomerURL{}, fmt.Errorf("asking the store: %w", ctx.Err())
+			return clienttoken.CustomerURL{}, fmt.Errorf("waiting for the store: %w", ctx.Err())
 		})
 		registry := prometheus.NewRegistry()
 		h, err := handler.New(handler.Config{

@@ -1,3 +1,5 @@
+// Package postgres opens pools of connections to PostgreSQL. It keeps passwords out
+// of errors, and suits PgBouncer in transaction mode. It knows no tables.
 package postgres
 
 import (
@@ -16,17 +18,19 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// How this service uses a PostgreSQL server. It runs two or three replicas, and
-// a server allows a hundred connections if nobody has set it otherwise.
+// Settings of every pool.
 const (
-	lifetime = 30 * time.Minute // so that a fail-over by DNS is noticed
+	lifetime = 30 * time.Minute // so that a fail-over by DNS takes effect
 	idleTime = 5 * time.Minute
 	connect  = 5 * time.Second
-	// statements is more than the number of the service's statements. By
-	// default pgx reserves room for 512, in two tables for each connection.
+	// statements exceeds the number of different statements of the service. By default
+	// pgx reserves room for 512 per connection, in two tables.
 	statements = 64
 )
 
+// Open returns a pool of at most that many connections to the database at url, such
+// as postgres://user:password@host:5432/database?sslmode=verify-full. It does not
+// connect. No error contains the url or the password.
 func Open(url clienttoken.Secret, connections int) (*sql.DB, error) {
 	config, err := parseURL(url.Reveal())
 	if err != nil {
@@ -43,8 +47,8 @@ func Open(url clienttoken.Secret, connections int) (*sql.DB, error) {
 func parseURL(url string) (*pgx.ConnConfig, error) {
 	_, rest, found := strings.Cut(url, "://")
 	scheme := strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
-	// With an '@' or '/' of the password in the clear, a part of the password
-	// would be taken for the host or the database, and be told in errors.
+	// An unescaped '@' or '/' in the password would make a part of it the host or the
+	// database, which errors show.
 	userInfo, afterUser, named := strings.Cut(rest, "@")
 	misread := named && (strings.ContainsAny(userInfo, "/?#") || strings.Contains(afterUser, "@"))
 	if !found || !scheme || misread || rest == "" || rest[0] == '/' {
@@ -52,7 +56,7 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 	}
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		// The rest of its text may quote the password.
+		// The rest of the error may quote the password.
 		if file, ok := errors.AsType[*fs.PathError](err); ok {
 			return nil, fmt.Errorf("a file that the URL names: %w", file)
 		}
@@ -70,11 +74,11 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// withoutPrepared returns how statements run, unless the URL chooses. pgx's own
-// choice is named prepared statements. They belong to one connection of the server,
-// and a PgBouncer that pools transactions runs the next statement on another one.
-// In this mode pgx remembers the types of a statement and sends its text each time,
-// in one round trip. docs/performance.md has the price.
+// withoutPrepared returns the mode for running statements, unless the URL chooses one.
+// By default pgx names prepared statements. They belong to one server connection, but
+// PgBouncer in transaction mode runs the next statement on another. In this mode pgx
+// caches the types of a statement and sends its text each time, in one round trip
+// (docs/performance.md).
 func withoutPrepared(url string, chosen pgx.QueryExecMode) pgx.QueryExecMode {
 	if strings.Contains(url, "default_query_exec_mode=") {
 		return chosen
@@ -82,17 +86,16 @@ func withoutPrepared(url string, chosen pgx.QueryExecMode) pgx.QueryExecMode {
 	return pgx.QueryExecModeCacheDescribe
 }
 
-// Server is one way to a server that a URL allows.
+// Server is one server connection the URL allows.
 type Server struct {
-	Host     string // a name or an address, without brackets; a folder for a socket
+	Host     string // a name or an address without brackets; for a socket, a folder
 	Socket   bool
-	Verified bool // with TLS, by a certificate for Host
+	Verified bool // by TLS with a certificate for Host
 }
 
-// Servers returns every way that pgx may take for url, with what the
-// environment (PGHOST, PGSSLMODE) and a service file add to it. A URL may name
-// several hosts, and sslmode=prefer tries each one with and without TLS. The
-// error is that of [OpenPostgres].
+// Servers returns every connection pgx may try for url, including what the environment
+// (PGHOST, PGSSLMODE) and a service file add. A URL may name several hosts, and
+// sslmode=prefer tries each with and without TLS. The error is that of [Open].
 func Servers(url clienttoken.Secret) ([]Server, error) {
 	config, err := parseURL(url.Reveal())
 	if err != nil {
@@ -100,7 +103,7 @@ func Servers(url clienttoken.Secret) ([]Server, error) {
 	}
 	server := func(host string, port uint16, with *tls.Config) Server {
 		network, _ := pgconn.NetworkAddress(host, port)
-		// verify-ca skips Go's verification, and has one that ignores the name.
+		// verify-ca skips Go's verification and ignores the name in its own.
 		return Server{Host: host, Socket: network == "unix", Verified: with != nil && !with.InsecureSkipVerify}
 	}
 	servers := []Server{server(config.Host, config.Port, config.TLSConfig)}
@@ -110,11 +113,11 @@ func Servers(url clienttoken.Secret) ([]Server, error) {
 	return servers, nil
 }
 
-var errURL = errors.New("is no URL such as postgres://user:password@host:5432/database?sslmode=verify-full" +
+var errURL = errors.New("is not a URL such as postgres://user:password@host:5432/database?sslmode=verify-full" +
 	" (in the password, write '@', '/', ':', '?', '#' and '%' as %40, %2F, %3A, %3F, %23 and %25)")
 
-// WithoutSettings takes the connection's settings out of err, which holds them,
-// the password included, where a connection could not be made.
+// WithoutSettings removes the connection settings, including the password, from err. A
+// failed connection attempt adds them.
 func WithoutSettings(err error) error {
 	if refused, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return fmt.Errorf("connecting: %w", refused.Unwrap())
@@ -122,8 +125,8 @@ func WithoutSettings(err error) error {
 	return err
 }
 
-// Permanent reports whether a PostgreSQL server will refuse again until
-// somebody changes this service.
+// Permanent reports whether the server would refuse a retry too, until an operator
+// changes this service.
 func Permanent(err error) bool {
 	answer, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(answer.Code) != 5 {
@@ -139,5 +142,5 @@ func Permanent(err error) bool {
 	return false
 }
 
-// insufficientPrivilege is PostgreSQL's SQLSTATE for a missing GRANT.
+// insufficientPrivilege is the SQLSTATE of a missing GRANT.
 const insufficientPrivilege = "42501"

@@ -15,41 +15,37 @@ import (
 	"dropgate/internal/postgres"
 )
 
-// Database keeps what this service has to remember: the links (it is a
-// [Store]), the statuses of Customers, the correlation ids that were handed
-// out, and the queue of webhooks. [OpenSQLite] and [OpenPostgres] make one; the
-// SQL is the same for both.
+// Database is the service's own database: links, Customer statuses, correlation ids,
+// webhook events and the audit outbox. [OpenSQLite] and [OpenPostgres] open one. Both
+// run the same SQL.
 //
-// What a method returned nil for is on disk and survives a crash. (A PostgreSQL
-// server that was set to synchronous_commit=off promises less.) When ctx ends
-// first, the error wraps ctx.Err(), and a write may or may not have happened;
-// asking again is safe.
+// A nil error means the write is on disk and survives a crash (in PostgreSQL unless
+// synchronous_commit is off). If ctx ends first, the error wraps ctx.Err(), and the
+// write may have happened; repeating it is safe.
 type Database struct {
-	// In PostgreSQL these are the same. SQLite has one writer at a time: there,
-	// writers queue for the one connection, where the end of a context ends the
-	// wait, and never hold up a reader.
+	// In PostgreSQL, one pool. In SQLite, writes has one connection: writers wait for
+	// it until their context ends, and never block readers.
 	reads, writes *sql.DB
 
-	// SQLite's file as it was opened.
+	// The SQLite file at the time of opening.
 	path string
 	file fs.FileInfo
 
 	users   clienttoken.UserIDs
 	dialect goose.Dialect
-	// skipLocked ends a SELECT whose rows only one of many callers may get.
-	// SQLite has no word for it and needs none.
+	// skipLocked ends a SELECT of rows for one caller only. SQLite needs no such
+	// clause.
 	skipLocked string
-	// forShare ends a SELECT whose row nobody may change until the commit.
-	// SQLite needs none, with one writer at a time.
+	// forShare ends a SELECT that locks a row until the commit. SQLite has a single
+	// writer and needs no lock.
 	forShare   string
-	outbox     atomic.Pointer[Outbox] // nil in a process that does not write the audit trail
+	outbox     atomic.Pointer[Outbox] // nil without an audit trail
 	migrated   atomic.Bool
-	unmigrated atomic.Pointer[error] // why the last attempt failed
+	unmigrated atomic.Pointer[error] // the last error of Migrate
 }
 
-// SetUserIDs sets how user ids are compared: they are stored in their canonical
-// form. Call it before anything else uses the database. After it call
-// [Database.Migrate], which brings rows of earlier versions to that form.
+// SetUserIDs sets how user ids are compared. They are stored in canonical form. Call
+// it before all other methods, and [Database.Migrate] after it, to convert older rows.
 func (d *Database) SetUserIDs(users clienttoken.UserIDs) {
 	d.users = users
 	if users.Emails {
@@ -57,12 +53,11 @@ func (d *Database) SetUserIDs(users clienttoken.UserIDs) {
 	}
 }
 
-// UserIDs returns how user ids are compared.
+// UserIDs returns the comparison of user ids.
 func (d *Database) UserIDs() clienttoken.UserIDs { return d.users }
 
-// canonical returns the form of a user id in the tables. While these may hold
-// other forms, a user with a row would seem to have none: then it returns
-// [ErrNotMigrated].
+// canonical returns the stored form of a user id. It returns [ErrNotMigrated] while
+// rows may be in another form: users with such rows would seem to have none.
 func (d *Database) canonical(userID string) (string, error) {
 	if d.users.Emails && !d.migrated.Load() {
 		return "", d.notMigrated()
@@ -77,8 +72,8 @@ func (d *Database) notMigrated() error {
 	return ErrNotMigrated
 }
 
-// answerTimeout is within which a database has to answer. Without it, a server
-// whose host vanished would hold a caller for as long as TCP hopes.
+// answerTimeout limits each statement. Without it, a vanished host would block a
+// caller for TCP's own timeout.
 const answerTimeout = 10 * time.Second
 
 // querier is a pool, a connection or a transaction.
@@ -88,10 +83,10 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Close ends all connections. Calls that are under way may fail.
+// Close closes all connections. Running calls may fail.
 func (d *Database) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{d.reads, d.writes} { // the last one to go tidies up
+	for _, db := range []*sql.DB{d.reads, d.writes} { // the last one removes SQLite's extra files
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -99,17 +94,16 @@ func (d *Database) Close() error {
 	return errors.Join(errs...)
 }
 
-// ErrNotMigrated is the answer of [Database.Ping] until [Database.Migrate] has
-// succeeded. It wraps the error of the last attempt.
-var ErrNotMigrated = errors.New("the schema is not known to be up to date yet")
+// ErrNotMigrated means [Database.Migrate] has not succeeded yet. It wraps Migrate's
+// last error.
+var ErrNotMigrated = errors.New("the schema is not up to date yet")
 
-// Ping reports whether the database can be used now: the schema is there, and
-// links can be read.
+// Ping checks that the schema is current and links can be read.
 func (d *Database) Ping(ctx context.Context) error {
 	if !d.migrated.Load() {
 		return d.notMigrated()
 	}
-	if d.replaced() { // a new connection would make an empty file
+	if d.replaced() { // opening it again would create an empty file
 		return ErrReplaced
 	}
 	if _, err := d.Customer(ctx, ""); err != nil && !errors.Is(err, clienttoken.ErrNoCustomer) {
@@ -118,8 +112,7 @@ func (d *Database) Ping(ctx context.Context) error {
 	return nil
 }
 
-// change executes one statement that stands for itself, and returns how many
-// rows it changed.
+// change executes one statement and returns the number of changed rows.
 func change(ctx context.Context, q querier, doing, query string, args ...any) (int64, error) {
 	result, err := q.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -132,16 +125,16 @@ func change(ctx context.Context, q querier, doing, query string, args ...any) (i
 	return n, nil
 }
 
-// transaction calls do in a transaction, which it commits when do returns nil
-// and rolls back otherwise.
+// transaction runs do in a transaction. It commits if do returns nil, else it rolls
+// back.
 func (d *Database) transaction(ctx context.Context, do func(tx querier) error) error {
-	// Statements that wait for one another's rows have to see what the other
-	// one committed, whatever level the server's settings prefer.
+	// Read committed, whatever the server's default: a statement must see what others
+	// committed while it waited for a row.
 	tx, err := d.writes.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return queryFault(ctx, "beginning a transaction", err)
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	defer func() { _ = tx.Rollback() }() // no-op after Commit
 	if err := do(tx); err != nil {
 		return err
 	}
@@ -151,8 +144,8 @@ func (d *Database) transaction(ctx context.Context, do func(tx querier) error) e
 	return nil
 }
 
-// queryFault wraps the error of a query. When ctx has ended that is the
-// reason, in whatever words the driver puts it.
+// queryFault wraps a query's error. If ctx has ended, it wraps ctx.Err() instead of
+// the driver's error.
 func queryFault(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()

@@ -11,27 +11,25 @@ import (
 )
 
 var (
-	// ErrNoEvent is the answer where no event is due.
+	// ErrNoEvent means no event is due.
 	ErrNoEvent = errors.New("no event is due")
-	// ErrSettled is the answer to settling an event that is settled already, or
-	// that was never there. Nothing was changed.
+	// ErrSettled means the event was settled before, or never stored. Nothing changed.
 	ErrSettled = errors.New("the event is settled already")
 )
 
-// Event is a webhook of Dwolla's in the queue.
+// WebhookEvent is a webhook event in the queue.
 type WebhookEvent struct {
 	ID         string
 	Topic      clienttoken.Topic
-	CustomerID string    // "" where it is about none
+	CustomerID string    // empty for an event about no Customer
 	Created    time.Time // by Dwolla's clock
-	Attempts   int       // how often it was claimed, this time included
+	Attempts   int       // claims so far, including this one
 	Received   time.Time
-	Unlinks    UnlinkCount // when it was received
+	Unlinks    UnlinkCount // at the time of receipt
 }
 
-// AddEvent puts the event into the queue, due at once. It does nothing and
-// returns false when an event with this id is known, settled ones included, so
-// that each is used once at most.
+// AddEvent adds an event to the queue, due at once. It returns false and does nothing
+// if the id is known, even as settled: each event takes effect once.
 func (d *Database) AddEvent(ctx context.Context, event WebhookEvent, now time.Time) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -43,22 +41,21 @@ func (d *Database) AddEvent(ctx context.Context, event WebhookEvent, now time.Ti
 	return n == 1, err
 }
 
-// ClaimEvent claims the event that has been due for longest, or returns
-// [ErrNoEvent] when none is due. Nobody else gets it while the lease lasts;
-// after that it is due again, unless it was settled.
+// ClaimEvent leases the event that has been due for longest, or returns [ErrNoEvent].
+// When the lease ends, an unsettled event is due again.
 func (d *Database) ClaimEvent(ctx context.Context, now time.Time, lease time.Duration) (WebhookEvent, error) {
 	return d.claimEvent(ctx, now, lease, "")
 }
 
-// ClaimStatusEvent is ClaimEvent for the events that say all by themselves, and
-// leaves out those that need an answer of Dwolla's: while Dwolla is slow, a
-// suspension must not wait behind them.
+// ClaimStatusEvent is like ClaimEvent, but only for events whose topic states the
+// status. A suspension must not wait behind events that need a slow answer from
+// Dwolla.
 func (d *Database) ClaimStatusEvent(ctx context.Context, now time.Time, lease time.Duration) (WebhookEvent, error) {
 	return d.claimEvent(ctx, now, lease, ` AND topic IN (`+quotedTopics(clienttoken.StatusTopics())+`)`)
 }
 
-// quotedTopics returns the topics as a list of SQL literals. They are constants of
-// lower-case letters and underscores.
+// quotedTopics returns topics as SQL literals. Topics are constants of lower-case
+// letters and underscores.
 func quotedTopics(topics []clienttoken.Topic) string {
 	quoted := make([]string, 0, len(topics))
 	for _, topic := range topics {
@@ -87,32 +84,31 @@ func (d *Database) claimEvent(ctx context.Context, now time.Time, lease time.Dur
 	return event, nil
 }
 
-// Retry puts the event off until due. It does nothing when the event is settled.
+// PostponeEvent delays the event until due, unless it is settled.
 func (d *Database) PostponeEvent(ctx context.Context, id string, due time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	_, err := change(ctx, d.writes, "putting an event off",
+	_, err := change(ctx, d.writes, "postponing an event",
 		`UPDATE dropgate_events SET due_at = $1 WHERE id = $2 AND settled_at IS NULL`, due.UnixMilli(), id)
 	return err
 }
 
-// Effect is what an event changes. The zero Effect changes nothing.
+// EventResult is the change that settling an event makes. The zero value changes
+// nothing.
 type EventResult struct {
 	CustomerID string
-	UserID     string      // to whom the Customer gets linked; "" for nobody
-	Began      UnlinkCount // of the attempt to link: see EnrollmentAttempt
-	Status     string      // what the Customer's status became; "" leaves it
-	// ChangedAt is when the event was created, by Dwolla's clock. Of several
-	// statuses the latest counts, in whatever order they arrive. Of two at the
-	// same time, the one that forbids more does.
+	UserID     string      // the user to link the Customer to, or ""
+	Began      UnlinkCount // see EnrollmentAttempt
+	Status     string      // the Customer's new status, or "" for no change
+	// ChangedAt is the event's time by Dwolla's clock. The latest status wins, in any
+	// order of arrival. At equal times the more restrictive one wins.
 	ChangedAt time.Time
 }
 
-// Settle makes the effect happen and takes the event out of the queue: both or
-// neither, and once only, whoever else tries. When the event is settled already
-// it returns [ErrSettled]. When the effect's link cannot be made it returns
-// [ErrUserLinked] or [ErrCustomerLinked], and the event stays as it is. When it
-// must not be made it returns [ErrUnlinked], and the rest happens.
+// Settle applies the result and removes the event from the queue, atomically and once.
+// A settled event is [ErrSettled]. If the link conflicts with another, it returns
+// [ErrUserLinked] or [ErrCustomerLinked], and the event stays. If an unlink forbids
+// the link, it returns [ErrUnlinked] but applies the rest.
 func (d *Database) Settle(ctx context.Context, id string, effect EventResult, now time.Time) error {
 	var unlinked error
 	err := d.changing(ctx, func(ctx context.Context, tx querier) ([]LinkChange, error) {
@@ -150,9 +146,9 @@ func (e EventResult) keepStatus(ctx context.Context, tx querier) error {
 	if e.Status == "" {
 		return nil
 	}
-	// The comparison has to be a total order, or the order of arrival would
-	// decide. The rank of a status repeats CustomerStatus.Inactive.
-	_, err := change(ctx, tx, "keeping a status",
+	// The comparison must be a total order, or the order of arrival would decide. The
+	// rank repeats CustomerStatus.Inactive.
+	_, err := change(ctx, tx, "storing a status",
 		`INSERT INTO dropgate_statuses (customer_id, status, changed_at) VALUES ($1, $2, $3)
 		ON CONFLICT (customer_id) DO UPDATE SET status = excluded.status, changed_at = excluded.changed_at
 		WHERE (excluded.changed_at,
@@ -165,8 +161,7 @@ func (e EventResult) keepStatus(ctx context.Context, tx querier) error {
 	return err
 }
 
-// Status returns what an event said last about the Customer, or "" when none
-// has said anything.
+// Status returns the Customer's last status from webhook events, or "" for none.
 func (d *Database) Status(ctx context.Context, customerID string) (string, error) {
 	status, err := d.readID(ctx, `SELECT status FROM dropgate_statuses WHERE customer_id = $1`, strings.ToLower(customerID))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -175,13 +170,13 @@ func (d *Database) Status(ctx context.Context, customerID string) (string, error
 	return status, err
 }
 
-// Queue is how much waits to be settled.
+// EventBacklog describes the queue of unsettled events.
 type EventBacklog struct {
-	Depth  int       // events
-	Oldest time.Time // when the oldest of them was received; zero where there is none
+	Depth  int       // number of events
+	Oldest time.Time // receipt of the oldest event; zero if there is none
 }
 
-// Queue returns how many events wait, and since when.
+// Backlog measures the queue.
 func (d *Database) Backlog(ctx context.Context) (EventBacklog, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -198,10 +193,10 @@ func (d *Database) Backlog(ctx context.Context) (EventBacklog, error) {
 	return queue, nil
 }
 
-// ForgetEvents forgets the settled events that were received before that time,
-// and returns how many. One of them that came again would be used again.
+// ForgetEvents deletes settled events received before that time, and returns their
+// number. A copy of a deleted event would be processed again.
 func (d *Database) ForgetEvents(ctx context.Context, before time.Time) (int, error) {
-	// In steps, so that a backlog neither holds up writers nor takes too long.
+	// Small steps, so that deleting neither blocks writers nor times out.
 	const step = 1000
 	for forgotten := 0; ; {
 		n, err := d.forgetEvents(ctx, before, step)
@@ -215,7 +210,7 @@ func (d *Database) ForgetEvents(ctx context.Context, before time.Time) (int, err
 func (d *Database) forgetEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	n, err := change(ctx, d.writes, "forgetting events",
+	n, err := change(ctx, d.writes, "deleting events",
 		`DELETE FROM dropgate_events WHERE id IN (
 			SELECT id FROM dropgate_events WHERE received_at < $1 AND settled_at IS NOT NULL ORDER BY received_at LIMIT $2)`,
 		before.UnixMilli(), limit)

@@ -15,46 +15,43 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Conflict says which row of a batch was not linked.
+// ImportConflict is a row of a batch that was not linked.
 type ImportConflict struct {
 	Row int // from 0
-	// Err is ErrUserLinked when the user has another Customer once the batch is
-	// through, else ErrCustomerLinked.
+	// Err is ErrUserLinked if the user has another Customer after the batch, else
+	// ErrCustomerLinked.
 	Err error
 }
 
-// Batch is what became of a batch of rows.
+// ImportResult is the result of a batch.
 type ImportResult struct {
-	Linked    int // the rest that is no conflict was linked before
+	Linked    int // rows neither linked nor in conflict were linked before
 	Conflicts []ImportConflict
 }
 
-// Import links many users in one go. Each batch is a transaction: after a
-// crash, importing the same again links what is missing.
+// Import links many users in batches. Each batch is a transaction. After a crash, run
+// the same import again.
 type Import struct {
 	database *Database
-	dry      *dryRun // nil: the import changes the database
+	dry      *dryRun // nil unless it is a dry run
 }
 
-// dryRun is where a dry run keeps its table.
+// dryRun holds the connection with the temporary table.
 type dryRun struct {
 	conn *sql.Conn
 	tx   *sql.Tx // nil in SQLite, where it would lock the file
 }
 
-// batchTimeout is within which a batch has to be done. It waits for whoever
-// links the same users or Customers.
+// batchTimeout limits a batch, which may wait for other writers.
 const batchTimeout = time.Minute
 
-// Import begins an import. Close it.
+// Import starts an import. Close it.
 func (d *Database) Import() *Import { return &Import{database: d} }
 
-// DryImport begins an import that links nothing. It finds the same conflicts, with
-// the database and between rows. Others never wait for its locks. It holds one
-// connection, in PostgreSQL inside a transaction: a PgBouncer that pools
-// transactions would else send each batch to another server connection, which
-// lacks the temporary table. SQLite has only one connection for all writes of a
-// Database. Close it.
+// DryImport starts an import that links nothing, but finds all conflicts. It blocks no
+// other writer in PostgreSQL. There it holds a transaction, because PgBouncer in
+// transaction mode would send the next batch to a connection without the temporary
+// table. In SQLite it holds the only connection for writes. Close it.
 func (d *Database) DryImport(ctx context.Context) (*Import, error) {
 	conn, err := d.writes.Conn(ctx)
 	if err != nil {
@@ -68,8 +65,8 @@ func (d *Database) DryImport(ctx context.Context) (*Import, error) {
 	return &Import{database: d, dry: dry}, nil
 }
 
-// prepare creates the table of the rows that a real import would link. The
-// database keeps them: a million rows cost this process nothing.
+// prepare creates a temporary table for the rows an import would link, so memory use
+// stays constant.
 func (d *dryRun) prepare(ctx context.Context, dialect goose.Dialect) error {
 	if dialect == goose.DialectPostgres {
 		tx, err := d.conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
@@ -91,7 +88,7 @@ func (d *dryRun) querier() querier {
 	return d.conn
 }
 
-// close ends the connection, whatever its state, and drops the table with it.
+// close closes the connection, and so drops the table.
 func (d *dryRun) close() {
 	if d.tx != nil {
 		_ = d.tx.Rollback()
@@ -106,8 +103,8 @@ func (i *Import) Close() {
 	}
 }
 
-// Add links the rows, of which UserID and CustomerID count. Of two rows that
-// exclude each other the first wins.
+// Add links the rows; their LinkedAt is ignored. Of two conflicting rows the first
+// wins.
 func (i *Import) Add(ctx context.Context, rows []LinkRow) (ImportResult, error) {
 	if _, err := i.database.canonical(""); err != nil {
 		return ImportResult{}, err
@@ -124,8 +121,8 @@ func (i *Import) Add(ctx context.Context, rows []LinkRow) (ImportResult, error) 
 	var done ImportResult
 	changes, err := i.database.commit(ctx, batchTimeout, func(ctx context.Context, tx querier) (changes []LinkChange, err error) {
 		if i.database.dialect == goose.DialectPostgres {
-			// Two batches with the same rows in another order would wait for each
-			// other. Whoever links one user only waits for nobody meanwhile.
+			// Two batches with the same rows in different orders would deadlock.
+			// Writers of single links need no lock.
 			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, importLock); err != nil {
 				return nil, queryFault(ctx, "waiting for other imports", err)
 			}
@@ -143,12 +140,12 @@ func (i *Import) Add(ctx context.Context, rows []LinkRow) (ImportResult, error) 
 	return done, nil
 }
 
-// importLock is the key of PostgreSQL's advisory lock for a batch: "dropgatf" as
-// eight bytes.
+// importLock is the key of PostgreSQL's advisory lock for batches: "dropgatf" in eight
+// bytes.
 const importLock int64 = 0x64726f7067617466
 
-// batch is some rows as one JSON object, by number: the one form that can be
-// a parameter and a table in SQLite and in PostgreSQL.
+// batch holds rows as a JSON object with numbers as names. Both SQLite and PostgreSQL
+// can read it as a table.
 type batch struct {
 	json string
 	rows int
@@ -159,10 +156,10 @@ func (d *Database) encodeBatch(rows []LinkRow) (batch, error) {
 		User     string `json:"u"`
 		Customer string `json:"c"`
 	}
-	// Not a map, whose keys would be sorted as text: the first row has to win.
+	// No map: it would sort the keys as text, and the first row must win.
 	text := []byte{'{'}
 	for n, link := range rows {
-		if !utf8.ValidString(link.UserID) { // JSON would make it another user's
+		if !utf8.ValidString(link.UserID) { // JSON would replace the bad bytes
 			return batch{}, fmt.Errorf("row %d: the user id is not UTF-8", n)
 		}
 		value, err := json.Marshal(row{d.users.Canonical(link.UserID), strings.ToLower(link.CustomerID)})
@@ -178,10 +175,10 @@ func (d *Database) encodeBatch(rows []LinkRow) (batch, error) {
 	return batch{json: string(append(text, '}')), rows: len(rows)}, nil
 }
 
-// The SQL of an import: what is linked, and which rows are lost, with whether
-// it is the user who is linked to something else.
+// The SQL of an import. Each "lost" query finds the rows not linked, and whether the
+// user is linked elsewhere.
 const (
-	// WHERE true, or SQLite would read ON as the one of a join.
+	// WHERE true, or SQLite would take ON for a join's.
 	importLinks = `INSERT INTO dropgate_links (user_id, customer_id, linked_at)
 		SELECT value->>'u', value->>'c', CAST($1 AS BIGINT) FROM json_each($2) WHERE true
 		ON CONFLICT DO NOTHING RETURNING user_id, customer_id`
@@ -204,14 +201,14 @@ const (
 )
 
 func (b batch) tryOut(ctx context.Context, conn querier) (ImportResult, error) {
-	n, err := change(ctx, conn, "trying an import out", dryRunLinks, b.json)
+	n, err := change(ctx, conn, "trying an import", dryRunLinks, b.json)
 	if err != nil {
 		return ImportResult{}, err
 	}
 	return b.result(ctx, conn, int(n), dryRunLost)
 }
 
-// result looks for the rows that were lost, by the query lost.
+// result finds the rows that were not linked, with the query lost.
 func (b batch) result(ctx context.Context, q querier, linked int, lost string) (ImportResult, error) {
 	done := ImportResult{Linked: linked}
 	if linked == b.rows {

@@ -13,18 +13,18 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Change is a link that was made or removed. It is stored in the transaction of
-// the change, until the audit trail has its entry.
+// LinkChange is a link made or removed. It is committed together with the link, and
+// stays until the audit trail has its entry.
 type LinkChange struct {
-	ID                 string // identifies an entry that was written twice
+	ID                 string // the same in an entry written twice
 	Kind               LinkChangeKind
 	UserID, CustomerID string
 	At                 time.Time
-	Reason             string // why the user may have the Customer; may be empty
+	Reason             string // why the user may have the Customer, or ""
 	Cause              clienttoken.Cause
 }
 
-// LinkChangeKind says what became of a link.
+// LinkChangeKind says whether a link was made or removed.
 type LinkChangeKind string
 
 // The kinds of change.
@@ -33,26 +33,25 @@ const (
 	Unlinked LinkChangeKind = "unlinked"
 )
 
-// ErrUnlinked is the answer to an attempt to link that an operator's unlink
-// forbids. It is a *clienttoken.Refusal.
+// ErrUnlinked means an operator's unlink forbids the link. It is a
+// *clienttoken.Refusal.
 var ErrUnlinked error = &clienttoken.Refusal{Code: clienttoken.CustomerMismatch, Reason: "an operator unlinked the user from the Customer"}
 
-// Moment orders attempts to link and operators' unlinks: it is the number of
-// unlinks so far. The database counts, so that no two clocks are compared.
+// UnlinkCount is the number of unlinks so far. It orders attempts to link and
+// operators' unlinks without comparing clocks.
 type UnlinkCount int64
 
-// Attempt is an attempt of a user's to get a Customer linked, by a request or by
-// a webhook.
+// EnrollmentAttempt is an attempt to link a proven Customer, by a request or a
+// webhook.
 type EnrollmentAttempt struct {
 	UserID, CustomerID string
 	Began              UnlinkCount
-	// Created is the time of Dwolla's event, by Dwolla's clock. It is zero for a
-	// request.
+	// Created is the event's time by Dwolla's clock, zero for a request.
 	Created time.Time
 }
 
-// Link implements [Store]. It is an operator's word, and holds in spite of an
-// earlier unlink.
+// Link links the Customer to the user for an operator, even after an unlink. An
+// existing equal link is no error.
 func (d *Database) Link(ctx context.Context, userID, customerID string) error {
 	userID, err := d.canonical(userID)
 	if err != nil {
@@ -67,20 +66,20 @@ func (d *Database) Link(ctx context.Context, userID, customerID string) error {
 	})
 }
 
-// Unlink implements [Store]. Attempts to link that began before it fail, and the
-// user cannot link the same Customer again.
+// Unlink removes the user's link. Earlier attempts to link fail, and the user cannot
+// enroll the same Customer again.
 func (d *Database) Unlink(ctx context.Context, userID string) error {
 	userID, err := d.canonical(userID)
 	if err != nil {
 		return err
 	}
 	return d.changing(ctx, func(ctx context.Context, tx querier) ([]LinkChange, error) {
-		// From here to the commit no attempt to link gets on (lockUnlinks).
+		// From here to the commit no attempt to link proceeds; see enroll.
 		now := time.Now().UnixMilli()
 		if _, err := change(ctx, tx, "counting an unlink", `UPDATE dropgate_unlinks SET unlinks = unlinks + 1`); err != nil {
 			return nil, err
 		}
-		if _, err := change(ctx, tx, "remembering an unlink", `INSERT INTO dropgate_unlinked_users (user_id, unlinks, unlinked_at)
+		if _, err := change(ctx, tx, "storing an unlink", `INSERT INTO dropgate_unlinked_users (user_id, unlinks, unlinked_at)
 			SELECT CAST($1 AS TEXT), unlinks, CAST($2 AS BIGINT) FROM dropgate_unlinks WHERE true
 			ON CONFLICT (user_id) DO UPDATE SET unlinks = excluded.unlinks, unlinked_at = excluded.unlinked_at`, userID, now); err != nil {
 			return nil, err
@@ -98,15 +97,15 @@ func (d *Database) Unlink(ctx context.Context, userID string) error {
 	})
 }
 
-// forbid makes attempts to link the two fail from now on.
+// forbid makes later attempts to link the two fail.
 func forbid(ctx context.Context, tx querier, userID, customerID string) error {
-	_, err := change(ctx, tx, "remembering an unlinked pair", `INSERT INTO dropgate_unlinked (user_id, customer_id, unlinked_at)
+	_, err := change(ctx, tx, "storing an unlinked pair", `INSERT INTO dropgate_unlinked (user_id, customer_id, unlinked_at)
 		VALUES ($1, $2, $3) ON CONFLICT (user_id, customer_id) DO NOTHING`, userID, customerID, time.Now().UnixMilli())
 	return err
 }
 
-// Begin returns the moment at which the user's attempt begins, or
-// [ErrUnlinked] when it would fail.
+// BeginEnrollment returns the count an attempt starts with, or [ErrUnlinked] if the
+// attempt would fail.
 func (d *Database) BeginEnrollment(ctx context.Context, userID, customerID string) (UnlinkCount, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -128,16 +127,15 @@ func (d *Database) BeginEnrollment(ctx context.Context, userID, customerID strin
 	return now, nil
 }
 
-// Enroll links the Customer to the user, who has proven that it is theirs. It
-// returns [ErrUserLinked] and [ErrCustomerLinked] as Link does, and
-// [ErrUnlinked] when an operator has unlinked the two, or the user since the
-// attempt began. Then the two count as unlinked, as if the attempt had been
-// faster than the operator.
+// Enroll links a Customer the user has proven. It returns [ErrUserLinked] and
+// [ErrCustomerLinked] like Link. It returns [ErrUnlinked] if an operator has unlinked
+// the two, or the user since the attempt began. The pair then counts as unlinked, as
+// if the attempt had come first.
 func (d *Database) Enroll(ctx context.Context, a EnrollmentAttempt) error {
 	var unlinked error
 	err := d.changing(ctx, func(ctx context.Context, tx querier) (changes []LinkChange, err error) {
 		changes, err = d.enroll(ctx, tx, a)
-		if errors.Is(err, ErrUnlinked) { // which has to be committed
+		if errors.Is(err, ErrUnlinked) { // commit the rest
 			unlinked, err = err, nil
 		}
 		return changes, err
@@ -148,16 +146,15 @@ func (d *Database) Enroll(ctx context.Context, a EnrollmentAttempt) error {
 	return unlinked
 }
 
-// enroll is Enroll within a transaction. Commit also after ErrUnlinked.
+// enroll is Enroll within a transaction. Commit even after ErrUnlinked.
 func (d *Database) enroll(ctx context.Context, tx querier, a EnrollmentAttempt) ([]LinkChange, error) {
 	userID, err := d.canonical(a.UserID)
 	if err != nil {
 		return nil, err
 	}
 	a.UserID, a.CustomerID = userID, strings.ToLower(a.CustomerID)
-	// Wait for an unlink under way, and keep others off until the commit: a
-	// statement of PostgreSQL's does not see what others commit while it runs.
-	// SQLite has one writer.
+	// Wait for a running unlink, and block others until the commit: a PostgreSQL
+	// statement does not see what others commit while it runs. SQLite has one writer.
 	var now UnlinkCount
 	if err := tx.QueryRowContext(ctx, `SELECT unlinks FROM dropgate_unlinks`+d.forShare).Scan(&now); err != nil {
 		return nil, queryFault(ctx, "waiting for unlinks", err)
@@ -179,8 +176,8 @@ func (d *Database) enroll(ctx context.Context, tx querier, a EnrollmentAttempt) 
 	return changes, err
 }
 
-// created is Created as the database has it. No unlink is later than a request,
-// of which Began says all.
+// created returns Created for SQL. For a request, where only Began matters, it is
+// later than any unlink.
 func (a EnrollmentAttempt) created() int64 {
 	if a.Created.IsZero() {
 		return 1<<63 - 1
@@ -188,9 +185,8 @@ func (a EnrollmentAttempt) created() int64 {
 	return a.Created.UnixMilli()
 }
 
-// forbidden returns ErrUnlinked where an operator's unlink forbids the attempt,
-// and nil where something else is in its way. An attempt that began before the
-// unlink counts as unlinked by it.
+// forbidden returns ErrUnlinked if an unlink forbids the attempt, else nil. An
+// attempt overtaken by an unlink counts as unlinked.
 func (a EnrollmentAttempt) forbidden(ctx context.Context, tx querier) error {
 	var pair, overtaken, older bool
 	err := tx.QueryRowContext(ctx, `SELECT
@@ -201,8 +197,8 @@ func (a EnrollmentAttempt) forbidden(ctx context.Context, tx querier) error {
 	if err != nil {
 		return queryFault(ctx, "looking for an unlink", err)
 	}
-	if !pair && !overtaken && !older || whatIsInTheWay(ctx, tx, a.UserID, a.CustomerID) == nil {
-		return nil // or an operator has linked the two since
+	if !pair && !overtaken && !older || conflict(ctx, tx, a.UserID, a.CustomerID) == nil {
+		return nil // also if an operator has linked the two since
 	}
 	if overtaken {
 		if err := forbid(ctx, tx, a.UserID, a.CustomerID); err != nil {
@@ -212,9 +208,8 @@ func (a EnrollmentAttempt) forbidden(ctx context.Context, tx querier) error {
 	return ErrUnlinked
 }
 
-// insertLink calls insert, which returns how many links it made, until it is
-// known what became of it: it made the link, the link was there, or the error
-// names what is in the way.
+// insertLink calls insert, which returns the number of new links, until the link
+// exists or conflicts with another.
 func insertLink(ctx context.Context, tx querier, link LinkRow, insert func() (int64, error)) ([]LinkChange, error) {
 	const tries = 10
 	for range tries {
@@ -225,26 +220,26 @@ func insertLink(ctx context.Context, tx querier, link LinkRow, insert func() (in
 		case n == 1:
 			return []LinkChange{newChange(ctx, Linked, link)}, nil
 		}
-		err = whatIsInTheWay(ctx, tx, link.UserID, link.CustomerID)
+		err = conflict(ctx, tx, link.UserID, link.CustomerID)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
-		// Somebody has removed it since.
+		// The conflicting link is gone again.
 	}
 	return nil, fmt.Errorf("writing a link: others changed it %d times meanwhile", tries)
 }
 
-// whatIsInTheWay returns nil where the link itself is there already, and
-// sql.ErrNoRows where nothing is. Reading tells who was in the way in every
-// database's own SQL; error codes and constraint names would not.
-func whatIsInTheWay(ctx context.Context, q querier, userID, customerID string) error {
+// conflict returns nil if the link itself exists, and sql.ErrNoRows if nothing
+// conflicts. Reading works in both databases; error codes and constraint names
+// differ.
+func conflict(ctx context.Context, q querier, userID, customerID string) error {
 	var user, customer string
 	err := q.QueryRowContext(ctx, `SELECT user_id, customer_id FROM dropgate_links
 		WHERE user_id = $1 OR customer_id = $2
 		ORDER BY CASE WHEN user_id = $1 THEN 0 ELSE 1 END LIMIT 1`, userID, customerID).Scan(&user, &customer)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return err //nolint:wrapcheck // not an error to the caller
+		return err //nolint:wrapcheck // the caller checks for it
 	case err != nil:
 		return queryFault(ctx, "reading a link back", err)
 	case user != userID:
@@ -262,8 +257,8 @@ func newChange(ctx context.Context, kind LinkChangeKind, link LinkRow) LinkChang
 	}
 }
 
-// changedLinks executes a statement that returns the user and the Customer of
-// each link that it changes.
+// changedLinks runs a statement returning the user and the Customer of each changed
+// link.
 func changedLinks(ctx context.Context, tx querier, kind LinkChangeKind, query string, args ...any) ([]LinkChange, error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -284,9 +279,8 @@ func changedLinks(ctx context.Context, tx querier, kind LinkChangeKind, query st
 	return changes, nil
 }
 
-// changing calls do in a transaction, stores the changes that do returns with
-// them, and hands them to the audit trail once they are committed. That the
-// caller goes away meanwhile ends do, but not the latter.
+// changing runs do in a transaction, stores the changes it returns, and delivers
+// them after the commit. Delivery continues after ctx has ended.
 func (d *Database) changing(ctx context.Context, do func(ctx context.Context, tx querier) ([]LinkChange, error)) error {
 	changes, err := d.commit(ctx, answerTimeout, do)
 	if err != nil {
@@ -296,15 +290,14 @@ func (d *Database) changing(ctx context.Context, do func(ctx context.Context, tx
 	return nil
 }
 
-// deliver hands committed changes to the audit trail, if this process writes it.
+// deliver passes committed changes to the audit trail, if this process has one.
 func (d *Database) deliver(ctx context.Context, changes []LinkChange) {
 	if outbox := d.outbox.Load(); outbox != nil {
 		outbox.deliver(context.WithoutCancel(ctx), changes)
 	}
 }
 
-// commit calls do in a transaction, and stores the changes that do returns with
-// them.
+// commit runs do in a transaction and stores the returned changes in it.
 func (d *Database) commit(
 	ctx context.Context, within time.Duration, do func(ctx context.Context, tx querier) ([]LinkChange, error),
 ) (changes []LinkChange, err error) {
@@ -319,13 +312,13 @@ func (d *Database) commit(
 	return changes, err
 }
 
-// store writes the changes to the outbox. Those of a process that hands them on
-// itself are due for others after its lease.
+// store adds the changes to the outbox. If this process delivers them itself, other
+// replicas wait for its lease.
 func (d *Database) store(ctx context.Context, tx querier, changes []LinkChange) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	cause, err := json.Marshal(changes[0].Cause) // one for all changes of a transaction
+	cause, err := json.Marshal(changes[0].Cause) // the same for all changes of a transaction
 	if err != nil {
 		return fmt.Errorf("storing who changed a link: %w", err)
 	}
@@ -333,7 +326,7 @@ func (d *Database) store(ctx context.Context, tx querier, changes []LinkChange) 
 	if d.outbox.Load() != nil {
 		due = due.Add(outboxLease)
 	}
-	_, err = change(ctx, tx, "storing changes for the audit",
+	_, err = change(ctx, tx, "storing link changes",
 		`INSERT INTO dropgate_audit_outbox (id, change, user_id, customer_id, changed_at, reason, cause, due_at)
 		SELECT value->>'i', value->>'k', value->>'u', value->>'c', CAST($1 AS BIGINT), value->>'r', CAST($2 AS TEXT), CAST($3 AS BIGINT)
 		FROM json_each($4) WHERE true`,
@@ -341,7 +334,7 @@ func (d *Database) store(ctx context.Context, tx querier, changes []LinkChange) 
 	return err
 }
 
-// encodeChanges returns the changes as one JSON object, by number (see batch).
+// encodeChanges encodes changes as a JSON object; see batch.
 func encodeChanges(changes []LinkChange) string {
 	type row struct {
 		ID       string         `json:"i"`

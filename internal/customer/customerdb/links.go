@@ -10,23 +10,23 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Why a link was not made. Nothing was changed. Both are *clienttoken.Refusal.
+// Conflicts with another link. Nothing changed. Both are *clienttoken.Refusal.
 var (
 	ErrUserLinked     error = &clienttoken.Refusal{Code: clienttoken.CustomerAlreadyLinked, Reason: "the user is linked to another Customer"}
 	ErrCustomerLinked error = &clienttoken.Refusal{Code: clienttoken.CustomerAlreadyLinked, Reason: "the Customer is linked to another user"}
 )
 
-// ErrNoUser is the answer where no user is known for a Customer or for a
-// correlation id.
+// ErrNoUser means no user is known for a Customer or correlation id.
 var ErrNoUser = errors.New("no user is known for it")
 
-// Link says whose Customer is whose.
+// LinkRow is a stored link.
 type LinkRow struct {
 	UserID, CustomerID string
 	LinkedAt           time.Time
 }
 
-// Customer implements [Store].
+// Customer returns the id of the user's Customer in lower case, or
+// clienttoken.ErrNoCustomer.
 func (d *Database) Customer(ctx context.Context, userID string) (string, error) {
 	userID, err := d.canonical(userID)
 	if err != nil {
@@ -39,7 +39,7 @@ func (d *Database) Customer(ctx context.Context, userID string) (string, error) 
 	return customerID, err
 }
 
-// User returns the id of the user whose Customer it is, or [ErrNoUser].
+// LinkedUser returns the id of the Customer's user, or [ErrNoUser].
 func (d *Database) LinkedUser(ctx context.Context, customerID string) (string, error) {
 	if _, err := d.canonical(""); err != nil {
 		return "", err
@@ -51,7 +51,7 @@ func (d *Database) LinkedUser(ctx context.Context, customerID string) (string, e
 	return userID, err
 }
 
-// readID returns the one value that query finds for id, or sql.ErrNoRows.
+// readID returns the value query finds for id, or sql.ErrNoRows.
 func (d *Database) readID(ctx context.Context, query, id string) (found string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -83,10 +83,9 @@ func (d *Database) Find(ctx context.Context, userID string) (LinkRow, error) {
 	return links[0], nil
 }
 
-// List returns the first links, limit at most, of users that come after the
-// user id after, in the order that the database has for user ids. All links
-// are seen by whoever begins with "" and goes on after the last one until there
-// is none; one that is made or removed meanwhile may or may not be among them.
+// List returns at most limit links of users after the given user id, in the database's
+// order. To read all links, start with "" and continue after the last user. Links made
+// or removed meanwhile may be missing.
 func (d *Database) List(ctx context.Context, after string, limit int) ([]LinkRow, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -116,20 +115,19 @@ func (d *Database) links(ctx context.Context, query string, args ...any) ([]Link
 	return links, nil
 }
 
-// Expect remembers that the correlation id was handed out to the user, so that
-// [Database.Expected] can tell whose it is. The first user of a correlation id
-// stays.
+// SaveCorrelation stores the user of a correlation id for [Database.CorrelationUser].
+// The first user stays.
 func (d *Database) SaveCorrelation(ctx context.Context, correlationID, userID string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	_, err := change(ctx, d.writes, "remembering a correlation id",
+	_, err := change(ctx, d.writes, "storing a correlation id",
 		`INSERT INTO dropgate_correlations (correlation_id, user_id, handed_out_at) VALUES ($1, $2, $3)
 		ON CONFLICT (correlation_id) DO NOTHING`, correlationID, d.users.Canonical(userID), time.Now().UnixMilli())
 	return err
 }
 
-// Expected returns the id of the user to whom the correlation id was handed
-// out, as it was at that time, or [ErrNoUser].
+// CorrelationUser returns the user id stored with the correlation id, in its form at
+// that time, or [ErrNoUser].
 func (d *Database) CorrelationUser(ctx context.Context, correlationID string) (string, error) {
 	userID, err := d.readID(ctx, `SELECT user_id FROM dropgate_correlations WHERE correlation_id = $1`, correlationID)
 	if errors.Is(err, sql.ErrNoRows) {

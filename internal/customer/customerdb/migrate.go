@@ -17,28 +17,25 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// schemaVersionTable is where goose counts. It has a name of our own, because
-// the database may be one that the application uses, with goose, too.
+// schemaVersionTable is goose's table. The name is our own, because the application
+// may use goose in the same database.
 const schemaVersionTable = "dropgate_schema_version"
 
-// ErrSchema says that the database does not fit this binary: its schema is newer,
-// or the server refused a migration for good. Trying again does not help, and
-// starting would do harm. An unknown user, a missing database and a missing
-// privilege are other errors: an administrator of the database mends them, and a
-// process that ends would only be started again and again until then.
-var ErrSchema = errors.New("the database does not fit")
+// ErrSchema means the schema is newer than this binary, or the server rejects a
+// migration for good. The process must not start. A missing user, database or
+// privilege is another error: an administrator can fix it while the process keeps
+// trying.
+var ErrSchema = errors.New("the database does not match this binary")
 
-// Migrate brings the schema up to that of this binary. Several callers and
-// processes may call it at once. It uses one connection at a time. With nothing
-// to migrate it only reads [schemaVersionTable]: it takes no lock, and SELECT on
-// that table is the one privilege it needs. An error other than [ErrSchema] says
-// that the database is away or refuses work: call Migrate again later. Until it
-// succeeds no other method does. [OpenSQLite] has done it.
+// Migrate brings the schema up to date. Callers and processes may run it concurrently.
+// It uses one connection at a time. Without pending migrations it takes no lock and
+// only needs SELECT on [schemaVersionTable]. After an error other than [ErrSchema],
+// try again later. No other method works before it succeeds. [OpenSQLite] calls it.
 //
-// Where user ids are e-mail addresses ([Database.SetUserIDs]) it also brings those
-// of earlier versions to their canonical form. Call it again from time to time
-// while replicas of an earlier version run. It returns an [ErrSchema] that wraps
-// [ErrLetterCase] where an operator has to decide. No method finds users until then.
+// If user ids are e-mail addresses ([Database.SetUserIDs]), it also converts older
+// rows to their canonical form. Call it again regularly while replicas of an earlier
+// version run. If an operator has to decide, it returns [ErrSchema] with
+// [ErrLetterCase], and no method finds users until then.
 func (d *Database) Migrate(ctx context.Context) error {
 	err := d.migrate(ctx)
 	if err == nil {
@@ -65,14 +62,13 @@ func (d *Database) migrate(ctx context.Context) error {
 	return err
 }
 
-// migrateTimeout suffices for all migrations on a busy server, and for the wait
-// while another replica runs them.
+// migrateTimeout covers all migrations on a busy server, or the wait for another
+// replica.
 const migrateTimeout = time.Minute
 
-// migrate does the work of Migrate. It needs no lock: each migration is one
-// transaction, and the versions in schemaVersionTable are unique. Of several
-// processes the first one commits, and the others fail and look again. A session
-// lock would not survive a PgBouncer that pools transactions. A lock in a second
+// migrate implements Migrate without a lock. Each migration is a transaction, and
+// versions are unique: one process commits, the others fail and look again. A session
+// lock would not survive PgBouncer in transaction mode, and a lock in a second
 // transaction would need a second connection.
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	files, err := fs.Sub(migrations, "migrations")
@@ -86,20 +82,20 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("reading the migrations: %w", err)
 	}
-	last := int64(-1) // the version that the last round began with
-	var failed error  // how it ended
+	last := int64(-1) // the previous round's version
+	var failed error  // the previous round's error
 	for {
 		current, target, err := provider.GetVersions(ctx)
 		switch {
 		case err != nil:
 			return fmt.Errorf("reading the schema version: %w", err)
 		case current > target:
-			return fmt.Errorf("%w: its schema is version %d, and this binary knows none newer than %d: run a newer binary",
+			return fmt.Errorf("%w: its schema is version %d, but this binary knows only up to %d: run a newer binary",
 				ErrSchema, current, target)
 		case current == target:
 			return nil
 		case current == last:
-			// No other process made progress: this is not a lost race.
+			// No progress by any process, so this was not a lost race.
 			return fmt.Errorf("migrating the schema from version %d to %d: %w", current, target, failed)
 		}
 		last = current

@@ -13,24 +13,23 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// ErrLetterCase says that e-mail addresses of different rows differ in capitals
-// alone. Nobody but an operator knows which Customer is the user's. Its error names
-// some of the rows: keep it in the log.
-var ErrLetterCase = errors.New("user ids differ in capitals alone")
+// ErrLetterCase means e-mail addresses in several rows differ only in letter case. An
+// operator must decide which Customer is the user's. The error names some rows, so
+// only log it.
+var ErrLetterCase = errors.New("user ids differ only in letter case")
 
-// foldTimeout suffices for a million rows with capitals.
+// foldTimeout covers a million rows.
 const foldTimeout = 5 * time.Minute
 
-// foldPage is how many rows are folded at once.
+// foldPage is the number of rows per page.
 const foldPage = 1000
 
-// fold brings rows to the canonical form of their user ids, all or none. They
-// come from an earlier version, or from a command without the service's
-// AUTH_USER_CLAIM. It returns [ErrLetterCase] and changes nothing where two links
-// would become one user's. With nothing to fold it reads each table once.
+// fold converts the user ids of all rows to canonical form, or none. Such rows come
+// from an earlier version, or from a command without AUTH_USER_CLAIM. If two links
+// would become one user's, it returns [ErrLetterCase]. With nothing to do, it reads
+// each table once.
 //
-// The rows of dropgate_correlations stay: their correlation ids are made of the
-// user id as it was.
+// It leaves dropgate_correlations alone, whose ids derive from the original user ids.
 func (d *Database) fold(ctx context.Context) error {
 	if !d.users.Emails {
 		return nil
@@ -50,14 +49,13 @@ func (d *Database) fold(ctx context.Context) error {
 	return d.transaction(ctx, func(tx querier) error { return d.foldAll(ctx, tx) })
 }
 
-// mayFold holds for each user id with a canonical form of its own, and for a few
-// more: a database knows no [clienttoken.UserIDs]. Every locale's lower changes
-// A to Z.
+// mayFold selects all rows to fold and a few more, since a database lacks
+// [clienttoken.UserIDs]. In every locale, lower converts A to Z.
 const mayFold = `(user_id <> lower(user_id) OR length(user_id) <> octet_length(user_id))`
 
 func (d *Database) foldAll(ctx context.Context, tx querier) error {
 	if d.dialect == goose.DialectPostgres {
-		// Replicas that start together would wait for each other's rows.
+		// Replicas starting together would deadlock.
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, importLock); err != nil {
 			return queryFault(ctx, "waiting for imports", err)
 		}
@@ -72,7 +70,7 @@ func (d *Database) foldAll(ctx context.Context, tx querier) error {
 	if err != nil {
 		return err
 	}
-	// What operators unlinked stays unlinked, under both forms.
+	// Unlinked pairs stay unlinked in both forms.
 	err = d.eachFolded(ctx, tx, `SELECT user_id, customer_id, unlinked_at, 0 FROM dropgate_unlinked
 		WHERE user_id >= $1 AND (user_id, customer_id) > ($1, $2) AND `+mayFold+` ORDER BY user_id, customer_id LIMIT $3`,
 		func(rows []foldedRow) error {
@@ -96,7 +94,7 @@ func (d *Database) foldAll(ctx context.Context, tx querier) error {
 		})
 }
 
-// foldedRow is a row with a user id that is not canonical.
+// foldedRow is a row whose user id is not canonical.
 type foldedRow struct {
 	Stored   string `json:"-"`
 	User     string `json:"u"` // in its canonical form
@@ -105,8 +103,8 @@ type foldedRow struct {
 	Unlinks  int64  `json:"n"`
 }
 
-// eachFolded calls do for each page of the rows of query that have to be folded.
-// The query takes the user and the Customer before, and how many.
+// eachFolded calls do with each page of rows to fold. The query's parameters are the
+// previous user and Customer, and the page size.
 func (d *Database) eachFolded(ctx context.Context, tx querier, query string, do func([]foldedRow) error) error {
 	var last foldedRow
 	for {
@@ -148,14 +146,14 @@ func (d *Database) readFolded(ctx context.Context, tx querier, query string, arg
 	return page, nil
 }
 
-// foldLinks replaces links, and adds those that cannot be replaced to same.
+// foldLinks replaces links, and adds those it cannot replace to same.
 func (d *Database) foldLinks(ctx context.Context, tx querier, links []foldedRow, same *collisions) error {
 	stored := make([]foldedRow, 0, len(links))
 	for _, l := range links {
 		stored = append(stored, foldedRow{User: l.Stored, Customer: l.Customer})
 	}
-	// What somebody has unlinked since it was read must not come back. An UPDATE
-	// would need a privilege more.
+	// A link removed since the read must stay removed. An UPDATE would need one more
+	// privilege.
 	removed, err := d.readFolded(ctx, tx, `DELETE FROM dropgate_links WHERE (user_id, customer_id) IN
 		(SELECT value->>'u', value->>'c' FROM json_each($1)) RETURNING user_id, customer_id, linked_at, 0`, numbered(stored))
 	if err != nil || len(removed) == 0 {
@@ -179,7 +177,7 @@ func (d *Database) foldLinks(ctx context.Context, tx querier, links []foldedRow,
 	return nil
 }
 
-// collisions are user ids whose canonical form another row has.
+// collisions collects user ids that share a canonical form with another row.
 type collisions struct {
 	count int
 	some  []string
@@ -196,18 +194,18 @@ func (c *collisions) err() error {
 	if c.count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %w: AUTH_USER_CLAIM=email makes one user of each of %d rows of dropgate_links and another row (%s). "+
+	return fmt.Errorf("%w: %w: with AUTH_USER_CLAIM=email, %d rows of dropgate_links belong to the user of another row (%s). "+
 		"Decide which Customer stays, and remove the other row with AUTH_USER_CLAIM=sub server customers unlink USER",
 		ErrSchema, ErrLetterCase, c.count, strings.Join(c.some, ", "))
 }
 
-// numbered returns rows as one JSON object, by number (see batch).
+// numbered encodes rows as a JSON object with numbers as names; see batch.
 func numbered[T any](rows []T) string {
 	text := []byte{'{'}
 	for n, row := range rows {
 		value, err := json.Marshal(row)
 		if err != nil {
-			panic(err) // strings and numbers do encode
+			panic(err) // strings and numbers always encode
 		}
 		if n > 0 {
 			text = append(text, ',')

@@ -11,56 +11,56 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// OutboxConfig is what an Outbox needs. All fields are required.
+// OutboxConfig configures an Outbox. All fields are required.
 type OutboxConfig struct {
 	Store *Database
-	// Write writes the audit entry of a change. It returns nil once the audit
-	// trail has the entry, and an error within a bounded time otherwise.
+	// Write writes the audit entry of a change. It returns nil once the audit trail
+	// has accepted the entry, and an error within a bounded time otherwise.
 	Write      func(ctx context.Context, change LinkChange) error
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Outbox hands changed links to the audit trail (docs/decisions/0019). A change
-// of this process is handed on as soon as it is committed, before its caller gets
-// an answer. Run does the rest: changes that a sink did not take, and those of
-// commands and of replicas that have ended.
+// Outbox passes link changes to the audit trail (docs/decisions/0019). A change made
+// by this process is delivered right after its commit, before the caller gets an
+// answer. Run drains the rest: entries the sink refused, and changes by commands and
+// ended replicas.
 //
-// After a crash between the two, and only then, an entry is written twice.
+// Only a crash between delivery and removal writes an entry twice.
 type Outbox struct {
 	config OutboxConfig
-	failed bool // the last attempt of Run: a fault is logged once
+	failed bool // by Run's last attempt; a fault is logged once
 	depth  prometheus.Gauge
 }
 
 const (
-	// outboxLease is how long one replica has for the changes that it claims.
+	// outboxLease is how long one replica owns the changes it claims.
 	outboxLease = time.Minute
-	// outboxPoll is how often changes of others are looked for.
+	// outboxPoll is the interval between looks for changes of others.
 	outboxPoll = time.Second
-	// outboxRetry is when to try a change again that the audit trail did not
-	// take.
+	// outboxRetry is the wait after the audit trail has refused an entry.
 	outboxRetry = 5 * time.Second
-	// outboxBatch is how many changes are claimed at once: of an import there may
-	// be a million.
+	// outboxBatch bounds one claim. An import may leave a million changes.
 	outboxBatch = 500
-	// deliverWithin is how long the caller of a change waits for its entry. The
-	// entry is as durable as the change, so the answer does not depend on it.
+	// deliverWithin is how long the caller of a change waits for the audit trail. The
+	// stored entry is as durable as the change, so the answer does not depend on
+	// delivery.
 	deliverWithin = 5 * time.Second
 )
 
-// NewOutbox returns the outbox of the store, whose changes it writes from now on.
+// NewOutbox returns the store's outbox. From now on the store delivers its changes
+// through it.
 func NewOutbox(c OutboxConfig) *Outbox {
 	o := &Outbox{config: c, depth: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dropgate_audit_outbox_depth",
-		Help: "Changes of links whose audit entries wait in the database, for all replicas.",
+		Help: "Link changes waiting in the database for their audit entries, of all replicas.",
 	})}
 	c.Registerer.MustRegister(o.depth)
 	c.Store.outbox.Store(o)
 	return o
 }
 
-// deliver writes the entries of changes that this process has just committed.
+// deliver writes the entries of changes just committed by this process.
 func (o *Outbox) deliver(ctx context.Context, changes []LinkChange) {
 	if len(changes) == 0 {
 		return
@@ -68,17 +68,17 @@ func (o *Outbox) deliver(ctx context.Context, changes []LinkChange) {
 	ctx, cancel := context.WithTimeout(ctx, deliverWithin)
 	defer cancel()
 	if err := o.write(ctx, changes); err != nil {
-		o.config.Logger.Error().Err(err).Msg("the audit entry of a changed link waits in the database")
+		o.config.Logger.Error().Err(err).Msg("a link change waits in the database for its audit entry")
 	}
 }
 
-// Run writes the entries that wait, until ctx ends.
+// Run drains the outbox until ctx ends.
 func (o *Outbox) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		written, err := o.drain(ctx)
 		if failed := err != nil && ctx.Err() == nil; failed != o.failed {
-			if o.failed = failed; failed { // once, until it is over
-				o.config.Logger.Error().Err(err).Msg("the audit entries of changed links wait in the database")
+			if o.failed = failed; failed { // log an outage once
+				o.config.Logger.Error().Err(err).Msg("link changes wait in the database for their audit entries")
 			}
 		}
 		if err == nil && written == outboxBatch {
@@ -94,7 +94,7 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 }
 
-// drain writes one batch, and returns how many entries it had.
+// drain writes one batch and returns its size.
 func (o *Outbox) drain(ctx context.Context) (int, error) {
 	changes, err := o.config.Store.claimChanges(ctx, time.Now())
 	if err != nil || len(changes) == 0 {
@@ -103,8 +103,8 @@ func (o *Outbox) drain(ctx context.Context) (int, error) {
 	return len(changes), o.write(ctx, changes)
 }
 
-// write writes the entries of changes that nobody else writes now, and forgets
-// those that the audit trail has. The others are due again soon.
+// write writes the entries of claimed changes and removes them. It postpones changes
+// the audit trail refused.
 func (o *Outbox) write(ctx context.Context, changes []LinkChange) error {
 	began, done := time.Now(), 0
 	var failed error
@@ -113,23 +113,23 @@ func (o *Outbox) write(ctx context.Context, changes []LinkChange) error {
 			break
 		}
 		done++
-		if time.Since(began) > outboxLease/2 { // before another replica takes them over
-			failed = fmt.Errorf("the audit trail took %d entries in %s", done, outboxLease/2)
+		if time.Since(began) > outboxLease/2 { // before another replica takes over
+			failed = fmt.Errorf("the audit trail accepted only %d entries in %s", done, outboxLease/2)
 			break
 		}
 	}
-	// Also when ctx has ended: what was written must not be written again.
+	// Remove written entries even after ctx has ended.
 	ctx = context.WithoutCancel(ctx)
 	if err := o.config.Store.forgetChanges(ctx, changes[:done]); err != nil && failed == nil {
 		failed = err
 	}
 	if done < len(changes) {
-		_ = o.config.Store.postponeChanges(ctx, changes[done:], time.Now().Add(outboxRetry)) // or the lease ends
+		_ = o.config.Store.postponeChanges(ctx, changes[done:], time.Now().Add(outboxRetry)) // on error, the lease ends
 	}
 	return failed
 }
 
-// Undelivered returns how many changes wait for their audit entries.
+// Undelivered returns the number of changes without audit entries.
 func (d *Database) Undelivered(ctx context.Context) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -139,8 +139,7 @@ func (d *Database) Undelivered(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// claimChanges returns the changes that have been due for longest. Nobody else
-// gets them while the lease lasts.
+// claimChanges leases the changes that have been due for longest.
 func (d *Database) claimChanges(ctx context.Context, now time.Time) ([]LinkChange, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -177,7 +176,7 @@ func (d *Database) claimChanges(ctx context.Context, now time.Time) ([]LinkChang
 func (d *Database) forgetChanges(ctx context.Context, changes []LinkChange) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	_, err := change(ctx, d.writes, "forgetting changes",
+	_, err := change(ctx, d.writes, "deleting delivered changes",
 		`DELETE FROM dropgate_audit_outbox WHERE id IN (SELECT value->>'i' FROM json_each($1))`, encodeChanges(changes))
 	return err
 }
@@ -185,7 +184,7 @@ func (d *Database) forgetChanges(ctx context.Context, changes []LinkChange) erro
 func (d *Database) postponeChanges(ctx context.Context, changes []LinkChange, due time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	_, err := change(ctx, d.writes, "putting changes off",
+	_, err := change(ctx, d.writes, "postponing changes",
 		`UPDATE dropgate_audit_outbox SET due_at = $1 WHERE id IN (SELECT value->>'i' FROM json_each($2))`,
 		due.UnixMilli(), encodeChanges(changes))
 	return err

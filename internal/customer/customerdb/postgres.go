@@ -11,15 +11,14 @@ import (
 // server, whose default limit is 100 connections.
 const connections = 16
 
-// OpenPostgres returns the database that url names, such as
+// OpenPostgres opens the database at url, such as
 // postgres://user:password@host:5432/database?sslmode=verify-full. It does not
-// connect: the server may be down. Call [Database.Migrate] until it succeeds.
+// connect, so the server may be down. Call [Database.Migrate] until it succeeds.
 //
-// Replicas may share the database, and the application may have it too: all
-// names begin with dropgate_. A PgBouncer that pools transactions may stand in
-// between: see [withoutPrepared].
+// Replicas may share the database, even with the application: all names start with
+// dropgate_. PgBouncer in transaction mode works too.
 //
-// No error of the Database holds the url or the password.
+// No error contains the url or the password.
 func OpenPostgres(url clienttoken.Secret) (*Database, error) {
 	pool, err := postgres.Open(url, connections)
 	if err != nil {

@@ -18,16 +18,15 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// busyTimeout is how long a writer waits for another process's write.
+// busyTimeout is how long a writer waits for another process.
 const busyTimeout = 5 * time.Second
 
-// OpenSQLite opens the database at path. Where there is none it makes one that
-// only the service's own user may read; the folder has to be there. The schema
-// is brought up to date, and one that is newer than this binary is an error. A
-// file that is not a database is an error too, and is left as it is.
+// OpenSQLite opens the database at path and migrates it. If needed, it creates a file
+// in an existing folder, readable by the service's user alone. A newer schema is an
+// error, and so is a file of another kind, which stays untouched.
 //
-// Several processes of one machine may share the file; replicas on several
-// machines may not. Path is its plain name: no URI, no options, no ":memory:".
+// Processes on one machine may share the file, replicas on several machines may not.
+// Path is a plain name: no URI, no options, no ":memory:".
 func OpenSQLite(ctx context.Context, path string) (*Database, error) {
 	d, err := openSQLite(ctx, path)
 	if err != nil {
@@ -43,16 +42,16 @@ func openSQLite(ctx context.Context, path string) (*Database, error) {
 	}
 	file, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("looking at the file: %w", err)
+		return nil, fmt.Errorf("checking the file: %w", err)
 	}
 	d := &Database{dialect: goose.DialectSQLite3, path: path, file: file}
 	defer func() {
 		if d.reads == nil {
-			_ = d.Close() // what went wrong before is the news
+			_ = d.Close() // the earlier error matters
 		}
 	}()
-	// FULL is what makes a link that was acknowledged survive a power cut;
-	// links are made too rarely for its price to matter.
+	// FULL: an acknowledged link survives a power cut. Links are too rare for its cost
+	// to matter.
 	d.writes, err = openPool(path, 1, "_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)")
 	if err != nil {
 		return nil, err
@@ -67,19 +66,18 @@ func openSQLite(ctx context.Context, path string) (*Database, error) {
 	return d, err
 }
 
-// makeFile makes an empty database for the service's own user alone where path
-// names nothing, and returns the absolute path.
+// makeFile returns the absolute path. If there is no file, it creates an empty one,
+// readable by the service's user alone.
 func makeFile(path string) (string, error) {
 	if path == "" || path == ":memory:" || strings.HasPrefix(path, "file:") {
-		return "", errors.New("want the plain name of a file")
+		return "", errors.New("want a plain file name")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", fmt.Errorf("finding the current folder: %w", err)
 	}
-	// SQLite would make the file too, but readable by everybody. A file that
-	// exists must not even be opened: closing it would drop the locks that
-	// another connection of this process has on it.
+	// SQLite itself would make the file readable by everyone. Do not open an existing
+	// file: closing it would drop the locks of this process's other connections.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // the operator names the file
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -87,10 +85,10 @@ func makeFile(path string) (string, error) {
 	case errors.Is(err, fs.ErrExist):
 		return path, checkFile(path)
 	case err != nil:
-		return "", fmt.Errorf("making the file: %w", err)
+		return "", fmt.Errorf("creating the file: %w", err)
 	}
 	if err := file.Close(); err != nil {
-		return "", fmt.Errorf("making the file: %w", err)
+		return "", fmt.Errorf("creating the file: %w", err)
 	}
 	return path, nil
 }
@@ -98,7 +96,7 @@ func makeFile(path string) (string, error) {
 func checkFile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("looking at the file: %w", err)
+		return fmt.Errorf("checking the file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return errors.New("it is not a regular file")
@@ -106,8 +104,8 @@ func checkFile(path string) error {
 	return nil
 }
 
-// FilesOpenToOthers returns those of a SQLite database's files that other users of the
-// machine may read or write: path itself, and the log and the index beside it.
+// FilesOpenToOthers returns the files of a SQLite database that other users of the
+// machine may read or write.
 func FilesOpenToOthers(path string) []string {
 	const others = 0o077
 	var files []string
@@ -119,10 +117,10 @@ func FilesOpenToOthers(path string) []string {
 	return files
 }
 
-// openPool opens up to n connections to the file. They stay open, since a
-// connection costs far more than a query.
+// openPool opens at most n connections and keeps them: opening costs far more than a
+// query.
 func openPool(path string, n int, options string) (*sql.DB, error) {
-	// As a file: URI the path may hold every character, '?' and '%' included.
+	// In a file: URI the path may contain any character, even '?' and '%'.
 	options = fmt.Sprintf("_busy_timeout=%d&_error_rc=true&%s", busyTimeout.Milliseconds(), options)
 	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: options}
 	connector, err := sqlite.NewConnector(dsn.String())
@@ -135,9 +133,9 @@ func openPool(path string, n int, options string) (*sql.DB, error) {
 	return db, nil
 }
 
-// awaitWritable returns nil once the file is known to be a database that can
-// be written. Of two processes that open a new file at once, SQLite gives one
-// SQLITE_BUSY without the wait of _busy_timeout, so that is waited for here.
+// awaitWritable returns nil once the file is a writable database. When two processes
+// open a new file, SQLite ignores _busy_timeout for one of them, so awaitWritable
+// retries.
 func (d *Database) awaitWritable(ctx context.Context) error {
 	patience := time.After(busyTimeout)
 	for {
@@ -148,7 +146,7 @@ func (d *Database) awaitWritable(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		fault := queryFault(ctx, "locking it", err)
+		fault := queryFault(ctx, "locking the file", err)
 		if busy, ok := errors.AsType[*sqlite.Error](err); !ok || busy.Code()&0xff != sqlite3.SQLITE_BUSY {
 			return fault
 		}

@@ -14,28 +14,28 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Why a database that answers refuses work. What the server itself says is an
-// error of the driver.
+// Reasons why a reachable database refuses work. Errors of the server itself come from
+// the driver.
 var (
-	// ErrPrivilege says that the role lacks a privilege on one of the tables.
+	// ErrPrivilege means the role lacks a privilege on a table.
 	ErrPrivilege = errors.New("the role lacks a privilege")
-	// ErrReplaced says that the file was removed or replaced while it was open.
+	// ErrReplaced means the open file was removed or replaced.
 	ErrReplaced = errors.New("the file was removed or replaced")
-	// ErrLocked says that another process keeps the file locked.
+	// ErrLocked means another process keeps the file locked.
 	ErrLocked = errors.New("another process keeps the file locked")
 )
 
-// TryWrite reports whether the database accepts all that this package writes. It
-// leaves nothing behind, and costs a few statements: do not call it for each request.
+// TryWrite reports whether the database accepts all writes of this package. It leaves
+// nothing behind. It costs several statements, too many for every request.
 func (d *Database) TryWrite(ctx context.Context) error {
 	if d.dialect == goose.DialectPostgres {
-		return d.transactionUndone(ctx, tryPostgres)
+		return d.rollingBack(ctx, tryPostgres)
 	}
 	return d.trySQLite(ctx)
 }
 
-// transactionUndone calls do in a transaction that never commits.
-func (d *Database) transactionUndone(ctx context.Context, do func(ctx context.Context, tx querier) error) error {
+// rollingBack runs do in a transaction and rolls it back.
+func (d *Database) rollingBack(ctx context.Context, do func(ctx context.Context, tx querier) error) error {
 	tx, err := d.writes.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return queryFault(ctx, "beginning to write", err)
@@ -44,7 +44,7 @@ func (d *Database) transactionUndone(ctx context.Context, do func(ctx context.Co
 	return do(ctx, tx)
 }
 
-// privileges lists what the statements of this package need.
+// privileges lists the privileges of this package's statements.
 const privileges = `('dropgate_schema_version', 'SELECT'),
 	('dropgate_links', 'SELECT'), ('dropgate_links', 'INSERT'), ('dropgate_links', 'DELETE'),
 	('dropgate_unlinked', 'SELECT'), ('dropgate_unlinked', 'INSERT'),
@@ -66,7 +66,7 @@ func tryPostgres(ctx context.Context, tx querier) error {
 	case !errors.Is(err, sql.ErrNoRows):
 		return queryFault(ctx, "reading privileges", err)
 	}
-	// A random key: replicas never wait for each other's.
+	// A random key, so replicas never wait for each other.
 	if _, err := change(ctx, tx, "trying to write", `INSERT INTO dropgate_statuses (customer_id, status, changed_at) VALUES ($1, '', 0)`,
 		"probe "+strings.ToLower(rand.Text())); err != nil {
 		return err
@@ -74,9 +74,9 @@ func tryPostgres(ctx context.Context, tx querier) error {
 	return tryDisk(ctx, tx)
 }
 
-// tryDisk reports whether the server can write 100 KiB to its disk. The INSERT
-// before it may fit into a page that has room. A function's rows beyond work_mem go
-// to a temporary file beside the tables. Its limit is another matter.
+// tryDisk checks that the server can write 100 KiB. The INSERT before may fit into a
+// page with room. Rows of a function beyond work_mem go to a temporary file next to
+// the tables.
 func tryDisk(ctx context.Context, tx querier) error {
 	if _, err := tx.ExecContext(ctx, `SET LOCAL work_mem = '64kB'`); err != nil {
 		return queryFault(ctx, "limiting memory", err)
@@ -91,10 +91,11 @@ func tryDisk(ctx context.Context, tx querier) error {
 	return nil
 }
 
-// temporaryFileLimit is configuration_limit_exceeded: temp_file_limit is small.
+// temporaryFileLimit is configuration_limit_exceeded: temp_file_limit is too low for
+// the check.
 const temporaryFileLimit = "53400"
 
-// replaced reports whether another file than the open one has its name, or none.
+// replaced reports whether path no longer names the opened file.
 func (d *Database) replaced() bool {
 	if d.file == nil { // not SQLite
 		return false
@@ -118,7 +119,7 @@ func (d *Database) trySQLite(ctx context.Context) error {
 		return queryFault(ctx, "locking the file", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	// Writes the first page, and changes nothing there.
+	// Rewrites the first page with the same content.
 	var version int
 	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return queryFault(ctx, "reading the file", err)
@@ -132,19 +133,19 @@ func (d *Database) trySQLite(ctx context.Context) error {
 	return nil
 }
 
-// tryFolder reports whether the disk has room for a few links: the one page that
-// trySQLite writes may fit into what the file has already.
+// tryFolder checks that the disk has room for a few links. The page trySQLite writes
+// may fit into the existing file.
 func tryFolder(folder string) error {
 	file, err := os.CreateTemp(folder, ".dropgate-probe-")
 	if err != nil {
-		return fmt.Errorf("making a file beside it: %w", err)
+		return fmt.Errorf("creating a file next to it: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	if err := os.Remove(file.Name()); err != nil { // at once, so that a crash leaves nothing
-		return fmt.Errorf("removing a file beside it: %w", err)
+	if err := os.Remove(file.Name()); err != nil { // at once, in case of a crash
+		return fmt.Errorf("removing a file next to it: %w", err)
 	}
 	if _, err := file.Write(make([]byte, roomForLinks)); err != nil {
-		return fmt.Errorf("writing beside it: %w", err)
+		return fmt.Errorf("writing next to it: %w", err)
 	}
 	return nil
 }
