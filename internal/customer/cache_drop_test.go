@@ -72,7 +72,7 @@ func eachChange(t *testing.T, test func(t *testing.T, links *customer.LinkSource
 	}
 }
 
-func TestAChangeOnThisReplicaIsEffectiveAtOnce(t *testing.T) {
+func TestLocalChangesTakeEffectAtOnce(t *testing.T) {
 	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.links["bob"] = customerNumber(1)
 		wantVerdict(t, links, "ann", customerA)
@@ -85,7 +85,7 @@ func TestAChangeOnThisReplicaIsEffectiveAtOnce(t *testing.T) {
 
 // The store has read the old row when the change is made, and the answer
 // arrives afterwards.
-func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
+func TestAnswersOlderThanAChangeAreNotCached(t *testing.T) {
 	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.takesNow(time.Second)
 		var early sync.WaitGroup
@@ -99,7 +99,7 @@ func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
 	})
 }
 
-func TestNobodyWhoComesAfterAChangeWaitsForAnAnswerFromBefore(t *testing.T) {
+func TestCallersAfterAChangeStartANewLookup(t *testing.T) {
 	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.takesNow(2 * time.Second)
 		var early sync.WaitGroup
@@ -116,7 +116,7 @@ func TestNobodyWhoComesAfterAChangeWaitsForAnAnswerFromBefore(t *testing.T) {
 	})
 }
 
-func TestAChangeOfOneUserLeavesTheQuestionsOfOthersAlone(t *testing.T) {
+func TestChangesAffectOneUserOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(time.Second)
@@ -133,7 +133,7 @@ func TestAChangeOfOneUserLeavesTheQuestionsOfOthersAlone(t *testing.T) {
 
 // Readers are everywhere while one caller links and unlinks, and looks after
 // each: nothing that was read before may come back.
-func TestChangesAreFinalWhileQuestionsAreInFlight(t *testing.T) {
+func TestChangesAreFinalDuringLookups(t *testing.T) {
 	store := &slowStore{}
 	links := customer.NewLinkSource(sandbox(t), store, time.Hour)
 	done := make(chan struct{})

@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-func TestAPanicBelongsToWhoeverWaitsForTheAnswer(t *testing.T) {
+func TestLookupPanicsReachTheWaitingCaller(t *testing.T) {
 	links := customer.NewLinkSource(sandbox(t), panickingStore{}, time.Minute)
 	for range 2 { // and is not remembered
 		func() {

@@ -123,7 +123,7 @@ func wantCalls(t *testing.T, asked interface{ calls() int }, want int) {
 
 const life = 10 * time.Second
 
-func TestALinkIsRememberedForItsLifeAndNotAMomentLonger(t *testing.T) {
+func TestLinksExpireAtTheEndOfTheirLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		links := customer.NewLinkSource(sandbox(t), store, life)
@@ -139,7 +139,7 @@ func TestALinkIsRememberedForItsLifeAndNotAMomentLonger(t *testing.T) {
 	})
 }
 
-func TestNothingIsRememberedWithoutALife(t *testing.T) {
+func TestNothingIsCachedWithoutALifetime(t *testing.T) {
 	for _, life := range []time.Duration{0, -time.Second} {
 		store := annsStore()
 		links := customer.NewLinkSource(sandbox(t), store, life)
@@ -150,7 +150,7 @@ func TestNothingIsRememberedWithoutALife(t *testing.T) {
 	}
 }
 
-func TestWithoutALifeNobodyGetsTheAnswerToAnEarlierQuestion(t *testing.T) {
+func TestLookupsAreNotSharedWithoutALifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(time.Second)
@@ -167,7 +167,7 @@ func TestWithoutALifeNobodyGetsTheAnswerToAnEarlierQuestion(t *testing.T) {
 }
 
 // The store spoke of the moment of the question at the earliest.
-func TestTheLifeCountsFromTheQuestion(t *testing.T) {
+func TestLifetimesStartWithTheLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(4 * time.Second)
@@ -182,7 +182,7 @@ func TestTheLifeCountsFromTheQuestion(t *testing.T) {
 	})
 }
 
-func TestNoCustomerAndOutagesAreNotRemembered(t *testing.T) {
+func TestNoCustomerAndOutagesAreNotCached(t *testing.T) {
 	store := &slowStore{}
 	links := customer.NewLinkSource(sandbox(t), store, time.Hour)
 	wantVerdict(t, links, "ann", none)
@@ -196,7 +196,7 @@ func TestNoCustomerAndOutagesAreNotRemembered(t *testing.T) {
 	wantVerdict(t, links, "ann", customerB)
 }
 
-func TestAnOutageIsBridgedForOneLifeAndNeverLonger(t *testing.T) {
+func TestCacheBridgesAnOutageForOneLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		links := customer.NewLinkSource(sandbox(t), store, life)
@@ -210,7 +210,7 @@ func TestAnOutageIsBridgedForOneLifeAndNeverLonger(t *testing.T) {
 	})
 }
 
-func TestALinkRemovedElsewhereIsGoneWithinOneLife(t *testing.T) {
+func TestRemovedLinksExpireOnOtherReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		links := customer.NewLinkSource(sandbox(t), store, life)
@@ -225,7 +225,7 @@ func TestALinkRemovedElsewhereIsGoneWithinOneLife(t *testing.T) {
 	})
 }
 
-func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
+func TestConcurrentLookupsAreOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		links map[string]string
 		fault error
@@ -250,7 +250,7 @@ func TestEqualQuestionsAtTheSameTimeAreOne(t *testing.T) {
 	}
 }
 
-func TestACallerWhoLeavesEndsTheQuestionForNobodyElse(t *testing.T) {
+func TestLookupsOutliveACanceledCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
 		store.takesNow(2 * time.Second)
@@ -276,7 +276,7 @@ func TestACallerWhoLeavesEndsTheQuestionForNobodyElse(t *testing.T) {
 	})
 }
 
-func TestACallerWhoHasLeftAsksNothing(t *testing.T) {
+func TestCanceledCallersStartNoLookup(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	store := annsStore()
@@ -287,7 +287,7 @@ func TestACallerWhoHasLeftAsksNothing(t *testing.T) {
 	wantCalls(t, store, 0)
 }
 
-func TestAStoreThatNeverAnswersIsAnOutageInTime(t *testing.T) {
+func TestHangingStoreBecomesAnOutage(t *testing.T) {
 	for _, life := range []time.Duration{0, life} {
 		synctest.Test(t, func(t *testing.T) {
 			store := annsStore()
@@ -304,7 +304,7 @@ func TestAStoreThatNeverAnswersIsAnOutageInTime(t *testing.T) {
 	}
 }
 
-func TestRememberedLinksTakeTwoMebibytesAtMost(t *testing.T) {
+func TestCachedLinksTakeTwoMebibytesAtMost(t *testing.T) {
 	store := &slowStore{links: map[string]string{}}
 	links := customer.NewLinkSource(sandbox(t), store, time.Hour)
 	const most = 10_000
@@ -334,7 +334,7 @@ func liveHeap() uint64 {
 	return stats.HeapAlloc
 }
 
-func BenchmarkRememberedLink(b *testing.B) {
+func BenchmarkCachedLink(b *testing.B) {
 	links := customer.NewLinkSource(sandbox(b), annsStore(), time.Hour)
 	user := clienttoken.User{ID: "ann"}
 	b.ReportAllocs()

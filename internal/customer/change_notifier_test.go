@@ -41,9 +41,9 @@ func codeOf(t *testing.T, err error) clienttoken.Code {
 	return ""
 }
 
-// TestAStatusThatIsReadMeanwhileDropsTheToken by another request of the user's,
+// TestStatusReadDuringAVendDropsTheToken by another request of the user's,
 // where no webhook comes (CUSTOMER_STATUS_INTERVAL).
-func TestAStatusThatIsReadMeanwhileDropsTheToken(t *testing.T) {
+func TestStatusReadDuringAVendDropsTheToken(t *testing.T) {
 	for later, want := range map[clienttoken.CustomerStatus]clienttoken.Code{
 		clienttoken.StatusSuspended: clienttoken.CustomerInactive, clienttoken.StatusDeactivated: clienttoken.CustomerInactive,
 		clienttoken.StatusDocument: "", clienttoken.StatusVerified: "",

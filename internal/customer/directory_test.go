@@ -40,7 +40,7 @@ func directoryOf(tb testing.TB, statuses ...customer.StatusSource) *customer.Dir
 	})
 }
 
-func TestACustomerIsInactiveAsSoonAsAnySourceSaysSo(t *testing.T) {
+func TestAnyStatusSourceMakesACustomerInactive(t *testing.T) {
 	const suspended, deactivated, verified, retry = clienttoken.StatusSuspended, clienttoken.StatusDeactivated, clienttoken.StatusVerified, clienttoken.StatusRetry
 	for _, c := range []struct {
 		say  []clienttoken.CustomerStatus
@@ -69,7 +69,7 @@ func TestACustomerIsInactiveAsSoonAsAnySourceSaysSo(t *testing.T) {
 	}
 }
 
-func TestAStatusThatCannotBeKnownFailsClosed(t *testing.T) {
+func TestUnknownStatusFailsClosed(t *testing.T) {
 	down := &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: time.Second, Err: errors.New("disk on fire")}
 	for name, sources := range map[string][]customer.StatusSource{
 		"the only one": {fails(down)},
@@ -84,7 +84,7 @@ func TestAStatusThatCannotBeKnownFailsClosed(t *testing.T) {
 	}
 }
 
-func TestNoStatusIsAskedForWithoutACustomer(t *testing.T) {
+func TestUsersWithoutACustomerCostNoStatusLookup(t *testing.T) {
 	status := statusFunc(func() (clienttoken.CustomerStatus, error) {
 		t.Error("asked")
 		return "", nil
@@ -94,7 +94,7 @@ func TestNoStatusIsAskedForWithoutACustomer(t *testing.T) {
 	}
 }
 
-func TestQuestionsToTheDirectoryAreCounted(t *testing.T) {
+func TestDirectoryCountsLookups(t *testing.T) {
 	store, registry := annsStore(), prometheus.NewRegistry()
 	directory := customer.NewDirectory(customer.DirectoryConfig{Source: customer.NewLinkSource(sandbox(t), store, time.Minute), Registerer: registry})
 	ask := func(ctx context.Context, userID string) {

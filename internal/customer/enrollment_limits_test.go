@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-func TestAttemptsThatCostACallAreLimitedPerUser(t *testing.T) {
+func TestEnrollmentAttemptsAreLimitedPerUser(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, "")
 	for range 10 {
@@ -29,7 +29,7 @@ func TestAttemptsThatCostACallAreLimitedPerUser(t *testing.T) {
 
 // A page with several components names its new Customer in several requests at
 // once.
-func TestEqualAttemptsAtTheSameTimeAreOne(t *testing.T) {
+func TestConcurrentEnrollmentAttemptsAreOne(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Latency: 200 * time.Millisecond})

@@ -39,7 +39,7 @@ func keys(t testing.TB, list ...string) customer.EnrollmentKeys {
 	return k
 }
 
-func TestEnrollmentKeysAreBase64OfThirtyTwoBytesOrMore(t *testing.T) {
+func TestEnrollmentKeysNeedThirtyTwoBytes(t *testing.T) {
 	long := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\xff\xef", 40)))
 	for _, good := range []string{
 		key("a"), key("a") + "," + key("b"), " " + key("a") + " , " + long, strings.TrimRight(key("a"), "="),
@@ -140,7 +140,7 @@ func (e *enrolling) refuses(t *testing.T, user clienttoken.User, url clienttoken
 
 func (e *enrolling) calls() int { return e.dwolla.Calls(emulator.OpReadCustomer) }
 
-func TestTheCorrelationIDIsOpaqueAndAlwaysTheSame(t *testing.T) {
+func TestCorrelationIDIsOpaqueAndStable(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	got := e.CorrelationID(ann)
 	if !regexp.MustCompile(`^dg1\.[a-z2-7]{52}$`).MatchString(got) || strings.Contains(got, "ann") {
@@ -165,7 +165,7 @@ func TestTheCorrelationIDIsOpaqueAndAlwaysTheSame(t *testing.T) {
 	}
 }
 
-func TestEnrollLinksTheCustomerWithTheUsersCorrelationID(t *testing.T) {
+func TestEnrollLinksAProvenCustomer(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	for range 3 { // it may be asked again
@@ -180,7 +180,7 @@ func TestEnrollLinksTheCustomerWithTheUsersCorrelationID(t *testing.T) {
 	}
 }
 
-func TestEnrollRefusesWhatIsNotProven(t *testing.T) {
+func TestEnrollRefusesUnprovenCustomers(t *testing.T) {
 	e := newEnrolling(t, key("a"), key("b"))
 	anns := e.CorrelationID(ann)
 	e.with(t, key("c"))
@@ -217,7 +217,7 @@ func TestEnrollRefusesWhatIsNotProven(t *testing.T) {
 }
 
 // Another application's Customers are refused by Dwolla in either way.
-func TestEnrollRefusesAnotherApplicationsCustomer(t *testing.T) {
+func TestEnrollRefusesAForeignCustomer(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	for _, status := range []int{403, 404} {
@@ -226,7 +226,7 @@ func TestEnrollRefusesAnotherApplicationsCustomer(t *testing.T) {
 	}
 }
 
-func TestEnrollOfALinkedCustomerCostsNoCall(t *testing.T) {
+func TestEnrollingALinkedCustomerCostsNoCall(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	link(t, e.store, "bob", url.ID()) // by an operator
@@ -240,7 +240,7 @@ func TestEnrollOfALinkedCustomerCostsNoCall(t *testing.T) {
 	}
 }
 
-func TestEnrollRefusesAUserWhoGotAnotherCustomerMeanwhile(t *testing.T) {
+func TestEnrollRefusesAUserLinkedMeanwhile(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	link(t, e.store, "ann", customerB)
@@ -248,7 +248,7 @@ func TestEnrollRefusesAUserWhoGotAnotherCustomerMeanwhile(t *testing.T) {
 	wantCustomer(t, e.store, "ann", customerB)
 }
 
-func TestAKeyThatIsNotTheFirstStillProves(t *testing.T) {
+func TestOlderEnrollmentKeysStillProve(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	e.with(t, key("b"), key("a"))
@@ -260,7 +260,7 @@ func TestAKeyThatIsNotTheFirstStillProves(t *testing.T) {
 	e.refuses(t, bob, other)
 }
 
-func TestEnrollIsAnOutageWhileItsPartsAreDown(t *testing.T) {
+func TestEnrollReportsOutages(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	outage := func(what string, err error) {
@@ -289,7 +289,7 @@ func TestEnrollIsAnOutageWhileItsPartsAreDown(t *testing.T) {
 	outage("the database is closed", e.Expect(t.Context(), bob))
 }
 
-func TestExpectRemembersWhoseTheCorrelationIDIs(t *testing.T) {
+func TestExpectStoresTheCorrelationID(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	for range 2 {
 		wantError(t, e.Expect(t.Context(), ann), nil)
@@ -302,7 +302,7 @@ func TestExpectRemembersWhoseTheCorrelationIDIs(t *testing.T) {
 	}
 }
 
-func TestCorrelationIDsOutliveTheCapitalsOfTheirUser(t *testing.T) {
+func TestCorrelationIDsSurviveEmailFolding(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	capital, small := clienttoken.User{ID: "Ann@x.example"}, clienttoken.User{ID: "ann@x.example"}
 	wantError(t, e.Expect(t.Context(), capital), nil) // an earlier version

@@ -28,7 +28,7 @@ func (h slowDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL
 
 // The operator unlinks on another replica while Dwolla answers. The user has no
 // link yet.
-func TestAnUnlinkEndsAnEnrollmentUnderWay(t *testing.T) {
+func TestUnlinkStopsARunningEnrollment(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	held := hold(e.client)
 	e.Enrollment = customer.NewEnrollment(keys(t, key("a")), e.links, e.store, held)
@@ -49,7 +49,7 @@ func TestAnUnlinkEndsAnEnrollmentUnderWay(t *testing.T) {
 	wantError(t, e.links.Link(t.Context(), "ann", url), nil)
 }
 
-func TestAnUnlinkEndsAWebhookUnderWay(t *testing.T) {
+func TestUnlinkStopsARunningWebhook(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	held := hold(e.client)

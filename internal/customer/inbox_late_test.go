@@ -7,7 +7,7 @@ import (
 
 const day = 24 * 60 * 60 // seconds
 
-func TestAnEventCountsHoweverLateItComes(t *testing.T) {
+func TestLateEventsCount(t *testing.T) {
 	for _, days := range []int{3, 5, 60, 3000} {
 		e := newEnrolling(t, key("a"))
 		i := newInbox(t, e)
@@ -17,7 +17,7 @@ func TestAnEventCountsHoweverLateItComes(t *testing.T) {
 	}
 }
 
-func TestALateEventLinksANewCustomer(t *testing.T) {
+func TestLateEventLinksANewCustomer(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	wantError(t, e.Expect(t.Context(), ann), nil)
@@ -28,7 +28,7 @@ func TestALateEventLinksANewCustomer(t *testing.T) {
 }
 
 // Its id is forgotten. The time of what it changed is not.
-func TestAnEventThatComesAgainMuchLaterUndoesNothing(t *testing.T) {
+func TestResentEventUndoesNothing(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	suspended := eventOf("customer_suspended", customerA, 20*day)
@@ -44,7 +44,7 @@ func TestAnEventThatComesAgainMuchLaterUndoesNothing(t *testing.T) {
 }
 
 // The inbox calls a topic that it does not know other.
-func TestAnUnknownTopicMakesTheStatusBeRead(t *testing.T) {
+func TestUnlistedTopicReadsTheStatus(t *testing.T) {
 	for _, enrollment := range []bool{true, false} {
 		e := newEnrolling(t, key("a"))
 		i := newInbox(t, e)
@@ -67,7 +67,7 @@ func TestAnUnknownTopicMakesTheStatusBeRead(t *testing.T) {
 	}
 }
 
-func TestASuspensionNeedsNoAnswerOfDwollas(t *testing.T) {
+func TestSuspensionNeedsNoCallToDwolla(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = &stubbornDwolla{failures: 1 << 30}
@@ -77,7 +77,7 @@ func TestASuspensionNeedsNoAnswerOfDwollas(t *testing.T) {
 	e.wantStatus(t, customerA, "suspended")
 }
 
-func TestAnEventFromTheFutureBlocksNoLaterOne(t *testing.T) {
+func TestFutureEventDoesNotBlockLaterOnes(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	url := e.created(t, "")
@@ -95,7 +95,7 @@ func TestAnEventFromTheFutureBlocksNoLaterOne(t *testing.T) {
 	e.wantStatus(t, url.ID(), "verified")
 }
 
-func TestAReadCountsFromTheTimeOfItsEvent(t *testing.T) {
+func TestReadStatusHasTheTimeOfItsEvent(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	url := e.created(t, "")

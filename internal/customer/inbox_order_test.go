@@ -41,7 +41,7 @@ func (heldDwolla) GetCustomer(ctx context.Context, _ clienttoken.CustomerURL) (c
 }
 
 // What Dwolla has to be asked about waits for Dwolla. A suspension does not.
-func TestASuspensionDoesNotWaitForASlowDwolla(t *testing.T) {
+func TestSuspensionDoesNotWaitForSlowCalls(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = heldDwolla{}
@@ -59,7 +59,7 @@ func TestASuspensionDoesNotWaitForASlowDwolla(t *testing.T) {
 
 // A page has the correlationId of the key that was the first one when it was
 // loaded.
-func TestAWebhookLinksAcrossARotation(t *testing.T) {
+func TestWebhookLinksAcrossAKeyRotation(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	old := e.CorrelationID(ann)
 	e.with(t, key("b"), key("a"))
@@ -72,7 +72,7 @@ func TestAWebhookLinksAcrossARotation(t *testing.T) {
 }
 
 // While replicas are replaced, one of them does not have the new key yet.
-func TestAWebhookWaitsForTheReplicaThatHasTheKey(t *testing.T) {
+func TestWebhookWaitsForAReplicaWithTheKey(t *testing.T) {
 	t.Parallel()
 	e := newEnrolling(t, key("b"), key("a"))
 	wantError(t, e.Expect(t.Context(), ann), nil)
@@ -88,7 +88,7 @@ func TestAWebhookWaitsForTheReplicaThatHasTheKey(t *testing.T) {
 }
 
 // A proxy in between says no, or what Dwolla reads is behind what it tells.
-func TestOneNoIsNotTheEndOfAWebhook(t *testing.T) {
+func TestUnknownCustomerIsRetriedAtFirst(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []emulator.Fault{{Status: 403, Times: 1}, {Status: 404, Times: 1}, {Status: 403, Body: "<html>", Times: 1}} {
 		e := newEnrolling(t, key("a"))
@@ -102,7 +102,7 @@ func TestOneNoIsNotTheEndOfAWebhook(t *testing.T) {
 	}
 }
 
-func TestAUserWhoWasUnlinkedIsLinkedAgainByAnOperatorAlone(t *testing.T) {
+func TestOnlyAnOperatorRelinksAnUnlinkedUser(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	wantError(t, e.Expect(t.Context(), ann), nil)
@@ -130,7 +130,7 @@ func (a asleepDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerU
 	return read, err
 }
 
-func TestACustomerThatIsActiveAgainIsNoLongerSuspended(t *testing.T) {
+func TestReactivatedCustomerIsNotSuspended(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = asleepDwolla{e.client}
@@ -144,7 +144,7 @@ func TestACustomerThatIsActiveAgainIsNoLongerSuspended(t *testing.T) {
 	e.wantStatus(t, url.ID(), "unverified")
 }
 
-func TestAConflictKeepsTheStatusThatWasRead(t *testing.T) {
+func TestConflictStillStoresTheStatus(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	wantError(t, e.Expect(t.Context(), ann), nil)
@@ -156,7 +156,7 @@ func TestAConflictKeepsTheStatusThatWasRead(t *testing.T) {
 }
 
 // A Dwolla that says when to come back is not asked before.
-func TestAWebhookWaitsAsLongAsDwollaSays(t *testing.T) {
+func TestWebhookHonorsRetryAfter(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = throttled{}
@@ -183,7 +183,7 @@ func (panickingDwolla) GetCustomer(context.Context, clienttoken.CustomerURL) (cl
 	panic("the client panics")
 }
 
-func TestAWebhookThatPanicsIsTriedAgainAndEndsNothing(t *testing.T) {
+func TestWebhookPanicIsRetried(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = panickingDwolla{}
@@ -195,7 +195,7 @@ func TestAWebhookThatPanicsIsTriedAgainAndEndsNothing(t *testing.T) {
 	})
 }
 
-func TestUsedEventsAreRememberedForFourDays(t *testing.T) {
+func TestSettledEventsAreKeptForFourDays(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	for days, id := range map[time.Duration]string{3: "three days ago", 5: "five days ago"} {

@@ -36,7 +36,7 @@ func (s *stubbornDwolla) GetCustomer(ctx context.Context, url clienttoken.Custom
 	return s.CustomerReader.GetCustomer(ctx, url)
 }
 
-func TestAWebhookIsTriedAgainUntilDwollaAnswers(t *testing.T) {
+func TestWebhookIsRetriedUntilDwollaAnswers(t *testing.T) {
 	t.Parallel()
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
@@ -51,7 +51,7 @@ func TestAWebhookIsTriedAgainUntilDwollaAnswers(t *testing.T) {
 	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "linked", 1)
 }
 
-func TestAWebhookIsGivenUpAfterFourDays(t *testing.T) {
+func TestWebhookIsAbandonedAfterFourDays(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = &stubbornDwolla{failures: 1 << 30}
@@ -68,7 +68,7 @@ func TestAWebhookIsGivenUpAfterFourDays(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsMeasured(t *testing.T) {
+func TestInboxMeasuresTheQueue(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.config.Dwolla = &stubbornDwolla{failures: 1 << 30}
@@ -103,7 +103,7 @@ dropgate_webhook_queue_depth 1
 
 // Many webhooks of many users, some twice, through two replicas that are stopped
 // and started all the time: each has its effect, once.
-func TestNothingIsLostOrDoneTwiceWhileReplicasComeAndGo(t *testing.T) {
+func TestRestartsLoseAndRepeatNoEvents(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	first, second := newInbox(t, e), newInbox(t, e)
 	const users = 60

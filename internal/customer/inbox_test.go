@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-func TestAWebhookThatIsNotSignedIsRefusedAndNotKept(t *testing.T) {
+func TestUnsignedWebhookIsRefused(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	err := i.Receive(t.Context(), "bad", []byte("anything"))
@@ -25,7 +25,7 @@ func TestAWebhookThatIsNotSignedIsRefusedAndNotKept(t *testing.T) {
 	i.counted(t, "dropgate_webhooks_total", "other", "refused", 1)
 }
 
-func TestANewCustomerIsLinkedToTheUserOfItsCorrelationID(t *testing.T) {
+func TestNewCustomerIsLinkedByItsCorrelationID(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	wantError(t, e.Expect(t.Context(), ann), nil)
@@ -55,7 +55,7 @@ func TestANewCustomerIsLinkedToTheUserOfItsCorrelationID(t *testing.T) {
 	wantCustomer(t, e.store, "ann", "")
 }
 
-func TestANewCustomerOfNobodyIsLinkedToNobody(t *testing.T) {
+func TestUnmatchedNewCustomerIsNotLinked(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	gone := key("z")
@@ -79,7 +79,7 @@ func TestANewCustomerOfNobodyIsLinkedToNobody(t *testing.T) {
 	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "unmatched", 6)
 }
 
-func TestANewCustomerTakesNothingFromAnybody(t *testing.T) {
+func TestNewCustomerReplacesNoLink(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	for _, user := range []clienttoken.User{ann, bob} {
@@ -100,7 +100,7 @@ func TestANewCustomerTakesNothingFromAnybody(t *testing.T) {
 }
 
 // Whatever order they arrive in, the latest counts.
-func TestStatusesSettleByTheTimeOfTheirEvents(t *testing.T) {
+func TestStatusesAreOrderedByEventTime(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, "")
 	history := []customerdb.WebhookEvent{
@@ -136,7 +136,7 @@ func TestStatusesSettleByTheTimeOfTheirEvents(t *testing.T) {
 	}
 }
 
-func TestEventsAboutNoCustomerAreAcknowledgedAndNotKept(t *testing.T) {
+func TestEventsAboutNoCustomerAreIgnored(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	i.told(t, eventOf("other", "", 1), eventOf("customer_funding_source_added", "", 1))
@@ -146,7 +146,7 @@ func TestEventsAboutNoCustomerAreAcknowledgedAndNotKept(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatCannotBeKeptIsAnOutage(t *testing.T) {
+func TestUnstorableWebhookIsAnOutage(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -86,7 +86,7 @@ func wantNoOwner(t *testing.T, directory *customer.Directory, customerID string,
 	}
 }
 
-func TestOwnersAreRememberedForAMinute(t *testing.T) {
+func TestOwnersAreCachedForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dwolla := &registrar{}
 		dwolla.add(customerA, ownerNumber(t, 1))
@@ -106,7 +106,7 @@ func TestOwnersAreRememberedForAMinute(t *testing.T) {
 	})
 }
 
-func TestAnOwnerWhoHasJustBeenCreatedIsFound(t *testing.T) {
+func TestNewOwnerIsFound(t *testing.T) {
 	dwolla := &registrar{}
 	dwolla.add(customerA, ownerNumber(t, 1))
 	directory := directoryWith(dwolla)
@@ -119,7 +119,7 @@ func TestAnOwnerWhoHasJustBeenCreatedIsFound(t *testing.T) {
 	wantCalls(t, dwolla, 2)
 }
 
-func TestAnUnknownOwnerCostsOneQuestion(t *testing.T) {
+func TestUnknownOwnerCostsOneCall(t *testing.T) {
 	dwolla := &registrar{}
 	directory := directoryWith(dwolla)
 	for n := range 3 {
@@ -144,7 +144,7 @@ func TestAnotherCustomersOwnerIsNotFound(t *testing.T) {
 
 // Dwolla has looked for somebody else's question when the owner is created,
 // and answers afterwards.
-func TestAnAnswerFromBeforeTheOwnerWasCreatedIsNotANo(t *testing.T) {
+func TestOwnerCreatedDuringALookupIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dwolla := &registrar{takes: time.Second}
 		dwolla.add(customerA, ownerNumber(t, 1))
@@ -159,7 +159,7 @@ func TestAnAnswerFromBeforeTheOwnerWasCreatedIsNotANo(t *testing.T) {
 	})
 }
 
-func TestOwnersThatCannotBeKnownAreAnOutage(t *testing.T) {
+func TestUnreadableOwnersAreAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dwolla := &registrar{}
 		dwolla.add(customerA, ownerNumber(t, 1))
@@ -183,7 +183,7 @@ func TestOwnersThatCannotBeKnownAreAnOutage(t *testing.T) {
 	})
 }
 
-func TestACallerWhoLeavesTheQuestionForOwnersIsNoOutage(t *testing.T) {
+func TestCanceledOwnerLookupIsNotAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dwolla := &registrar{takes: time.Second}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)

@@ -18,12 +18,12 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// TestOneCustomerPerUserWhateverHappensInWhateverOrder plays links and unlinks
+// TestRandomStoriesKeepLinksOneToOne plays links and unlinks
 // of operators, new Customers, requests that name them, webhooks that come
 // late, twice and in any order, and crashes in between. At every moment a user
 // has one Customer, a Customer one user, and nobody has one that neither an
 // operator nor its correlationId gives them; and no token is for another one.
-func TestOneCustomerPerUserWhateverHappensInWhateverOrder(t *testing.T) {
+func TestRandomStoriesKeepLinksOneToOne(t *testing.T) {
 	// One Dwolla for all: its Customers have ids of their own in every round.
 	e := newEnrolling(t, key("a"))
 	dir := t.TempDir()

@@ -72,7 +72,7 @@ func TestClaimNamesTheCustomer(t *testing.T) {
 	}
 }
 
-func TestAbsentClaimIsNoCustomer(t *testing.T) {
+func TestAbsentClaimMeansNoCustomer(t *testing.T) {
 	directory := customer.Claim{API: sandbox(t), Name: "dropgate_customer"}
 	for _, claims := range []string{
 		`null`,

@@ -28,7 +28,7 @@ func (s stubStore) Customer(context.Context, string) (string, error) { return s.
 func (s stubStore) Link(context.Context, string, string) error       { return s.err }
 func (s stubStore) Unlink(context.Context, string) error             { return s.err }
 
-func TestDatabaseFindsTheLinkedCustomer(t *testing.T) {
+func TestLinkSourceFindsTheCustomer(t *testing.T) {
 	directory := customer.NewLinkSource(sandbox(t), newSQLite(t)(), time.Minute)
 	ann, bob := clienttoken.User{ID: "ann"}, clienttoken.User{ID: "bob"}
 	if _, err := directory.Customer(t.Context(), ann); !errors.Is(err, clienttoken.ErrNoCustomer) {
@@ -56,7 +56,7 @@ func TestDatabaseFindsTheLinkedCustomer(t *testing.T) {
 }
 
 // What a claim says about a user is nothing to the database.
-func TestDatabaseReadsNoClaims(t *testing.T) {
+func TestLinkSourceIgnoresClaims(t *testing.T) {
 	directory := customer.NewLinkSource(sandbox(t), newSQLite(t)(), time.Minute)
 	user := userSaying(t, `{"dropgate_customer":"`+customerA+`","sub":"bob"}`)
 	if err := directory.Link(t.Context(), "bob", customerURL(t, customerB)); err != nil {
@@ -101,7 +101,7 @@ func TestStoresOwnTimeoutIsAnOutage(t *testing.T) {
 	wantFailure(t, err)
 }
 
-func TestCallerWhoLeftIsNoOutage(t *testing.T) {
+func TestCanceledCallerIsNotAnOutage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, store := range []customer.Store{newSQLite(t)(), stubStore{err: errors.New("interrupted (9)")}} {
@@ -150,7 +150,7 @@ func TestCustomerOfAnotherEnvironmentIsNotLinked(t *testing.T) {
 	}
 }
 
-func BenchmarkDatabase(b *testing.B) {
+func BenchmarkLinkSource(b *testing.B) {
 	directory := customer.NewLinkSource(sandbox(b), newSQLite(b)(), 0)
 	user := clienttoken.User{ID: "ann"}
 	if err := directory.Link(b.Context(), user.ID, customerURL(b, customerA)); err != nil {

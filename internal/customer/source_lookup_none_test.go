@@ -23,7 +23,7 @@ func saysNone() http.RoundTripper {
 	return typed(http.StatusNotFound, `{"code":"NotFound"}`, "application/json")
 }
 
-func TestOnlyAJSONAnswerSaysNoCustomer(t *testing.T) {
+func TestLookupBelievesNoCustomerOnlyInJSON(t *testing.T) {
 	for name, answer := range map[string]http.RoundTripper{
 		"404":                      saysNone(),
 		"404 without a body":       typed(404, "", "application/json"),
@@ -46,7 +46,7 @@ func TestOnlyAJSONAnswerSaysNoCustomer(t *testing.T) {
 	}
 }
 
-func TestAProxysOwn404IsAnOutageToMend(t *testing.T) {
+func TestLookupReportsAProxysOwn404(t *testing.T) {
 	for name, answer := range map[string]http.RoundTripper{
 		"no type":               answer(404, ""),
 		"no type, JSON":         answer(404, "{}"),

@@ -126,7 +126,7 @@ func annsApplication() *application {
 	return &application{answer: answer(http.StatusOK, `{"customer":"`+customerA+`"}`)}
 }
 
-func TestTheApplicationIsAskedForTheUserAndToldNothingElse(t *testing.T) {
+func TestLookupSendsOnlyTheUserID(t *testing.T) {
 	asked := make(chan *http.Request, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r
@@ -146,7 +146,7 @@ func TestTheApplicationIsAskedForTheUserAndToldNothingElse(t *testing.T) {
 	}
 }
 
-func TestWithoutATokenNoneIsSent(t *testing.T) {
+func TestLookupWithoutATokenSendsNone(t *testing.T) {
 	app := annsApplication()
 	lookup := newLookup(t, app, func(c *customer.LookupConfig) { c.Token = clienttoken.Secret{} })
 	wantVerdict(t, lookup, "ann", customerA)
@@ -155,7 +155,7 @@ func TestWithoutATokenNoneIsSent(t *testing.T) {
 	}
 }
 
-func TestTheApplicationsAnswerIsTheCustomer(t *testing.T) {
+func TestLookupReturnsTheApplicationsCustomer(t *testing.T) {
 	for _, body := range []string{
 		`{"customer":"` + customerA + `"}`,
 		`{"customer":"` + strings.ToUpper(customerA) + `"}`,
@@ -209,7 +209,7 @@ func whatIsNoAnswer() map[string]http.RoundTripper {
 	return all
 }
 
-func TestWhatIsNoAnswerIsAnOutageAndNeverNoCustomer(t *testing.T) {
+func TestLookupFaultsAreNeverNoCustomer(t *testing.T) {
 	for name, answer := range whatIsNoAnswer() {
 		t.Run(fmt.Sprintf("%.50s", name), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -247,7 +247,7 @@ func wantSilent(t *testing.T, err error) {
 }
 
 // A server that speaks no HTTP makes net/http quote it.
-func TestAServerThatRepeatsTheTokenIsNotQuoted(t *testing.T) {
+func TestLookupNeverQuotesTheServer(t *testing.T) {
 	for _, text := range []string{
 		"%s", "HTTP/1.1 %s\r\n\r\n", "HTTP/1.1 200 OK\r\n%s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n",
@@ -273,7 +273,7 @@ func TestAServerThatRepeatsTheTokenIsNotQuoted(t *testing.T) {
 	}
 }
 
-func TestTheOperatorIsToldWhatToMend(t *testing.T) {
+func TestLookupFaultsNameARemedy(t *testing.T) {
 	for status, word := range map[int]string{401: "CUSTOMER_LOOKUP_TOKEN", 403: "CUSTOMER_LOOKUP_TOKEN", 302: "redirect", 200: "CUSTOMER_LOOKUP_URL", 500: ""} {
 		_, err := newLookup(t, &application{answer: answer(status, "")}).Customer(t.Context(), clienttoken.User{ID: "ann"})
 		failure, ok := errors.AsType[*clienttoken.Failure](err)
@@ -283,7 +283,7 @@ func TestTheOperatorIsToldWhatToMend(t *testing.T) {
 	}
 }
 
-func TestWhatTheApplicationSaidIsRememberedForOneLife(t *testing.T) {
+func TestLookupAnswersAreCachedForOneLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := annsApplication()
 		lookup := customer.NewCachedSource(newLookup(t, app), life)
@@ -300,7 +300,7 @@ func TestWhatTheApplicationSaidIsRememberedForOneLife(t *testing.T) {
 	})
 }
 
-func TestACallerWhoLeavesALookupIsNoOutage(t *testing.T) {
+func TestCanceledLookupIsNotAnOutage(t *testing.T) {
 	for _, life := range []time.Duration{0, life} {
 		synctest.Test(t, func(t *testing.T) {
 			app := &application{answer: after(2*time.Second, annsApplication().answer)}

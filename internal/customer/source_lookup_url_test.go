@@ -24,7 +24,7 @@ func contextEnding(t *testing.T, d time.Duration) (context.Context, context.Canc
 	return ctx, func() { timer.Stop(); cancel() }
 }
 
-func TestAFaultyLookupURLIsFoundBeforeAnythingListens(t *testing.T) {
+func TestNewLookupRefusesFaultyURLs(t *testing.T) {
 	for _, raw := range []string{
 		"", "{user}", "https://app.internal", "https://app.internal/users", "https://app.internal/{User}", "https://app.internal/%7Buser%7D",
 		"https://app.internal/{user}/{user}", "https://app.internal/{user}?u={user}", "https://app.internal/{user}#{user}",
@@ -45,7 +45,7 @@ func TestAFaultyLookupURLIsFoundBeforeAnythingListens(t *testing.T) {
 	}
 }
 
-func TestTheUserStandsInThePathOrInTheQuery(t *testing.T) {
+func TestLookupURLTakesTheUserInPathOrQuery(t *testing.T) {
 	const all = "a/b c+d&e=f;g?h#i%2Fj:k@l|m\"n\\o'p.q~é🦆"
 	const escaped = "a%2Fb%20c%2Bd%26e%3Df%3Bg%3Fh%23i%252Fj%3Ak%40l%7Cm%22n%5Co%27p.q~%C3%A9%F0%9F%A6%86"
 	for _, c := range [][3]string{ // the URL, the user, the address
@@ -76,7 +76,7 @@ func TestTheUserStandsInThePathOrInTheQuery(t *testing.T) {
 
 // A proxy may decode and tidy up a path before it passes it on, and so make it
 // another user's.
-func TestAUserWhoWouldLeadToAnotherPathIsAnOutage(t *testing.T) {
+func TestLookupRefusesIDsThatChangeThePath(t *testing.T) {
 	for _, c := range [][2]string{
 		{"/{user}", "."},
 		{"/{user}", ".."},

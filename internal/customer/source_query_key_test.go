@@ -8,7 +8,7 @@ import (
 )
 
 // What the database takes for the same user is not.
-func TestQueryIsNotMisledByWhatTheDatabaseTakesForEqual(t *testing.T) {
+func TestQueryRefusesRowsEqualOnlyToTheDatabase(t *testing.T) {
 	app := newApplication(t)
 	app.Exec(t, `CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
 	app.Exec(t, `CREATE TABLE folded (id TEXT COLLATE nocase, padded CHAR(8), number INT, customer TEXT)`)
@@ -36,7 +36,7 @@ func TestQueryIsNotMisledByWhatTheDatabaseTakesForEqual(t *testing.T) {
 	}
 }
 
-func TestQueryComparesEmailsWithoutCapitals(t *testing.T) {
+func TestQueryComparesEmailsWithoutLetterCase(t *testing.T) {
 	app := newApplication(t)
 	app.Exec(t, `INSERT INTO users VALUES ('Bob@Example.com', 9, NULL, '`+customerB+`')`)
 	q := newQuery(t, app.URL, `SELECT id, customer FROM users WHERE lower(id) = $1`)

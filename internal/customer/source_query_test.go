@@ -94,7 +94,7 @@ func TestQueryFailsClosed(t *testing.T) {
 	}
 }
 
-func TestQueryMayCompareOtherTypes(t *testing.T) {
+func TestQueryAcceptsOtherColumnTypes(t *testing.T) {
 	app := newApplication(t)
 	for statement, user := range map[string]string{
 		`SELECT number, customer FROM users WHERE number = $1::bigint`: "1",
@@ -108,7 +108,7 @@ func TestQueryMayCompareOtherTypes(t *testing.T) {
 	}
 }
 
-func TestQueryThatDoesNotFitIsAnErrorAtStart(t *testing.T) {
+func TestCheckRefusesUnfitQueries(t *testing.T) {
 	app := newApplication(t)
 	for _, statement := range []string{
 		"", ";", "nonsense", "-- nothing",
@@ -188,7 +188,7 @@ func TestQueryStopsWithItsCaller(t *testing.T) {
 	}
 }
 
-func TestQueryHasATimeoutOfItsOwn(t *testing.T) {
+func TestQueryHasItsOwnTimeout(t *testing.T) {
 	t.Parallel()
 	app := newApplication(t)
 	q := newQuery(t, app.URL, `SELECT $1, pg_sleep(60)::text || $1`)

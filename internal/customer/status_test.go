@@ -93,7 +93,7 @@ func wantStatusFailure(t *testing.T, source customer.StatusSource, code clientto
 	return failure
 }
 
-func TestASuspensionIsEffectiveEverywhereWithinOneLife(t *testing.T) {
+func TestSuspensionReachesReplicasWithinOneLifetime(t *testing.T) {
 	for _, before := range []clienttoken.CustomerStatus{"", clienttoken.StatusVerified} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &statusBook{status: before}
@@ -109,7 +109,7 @@ func TestASuspensionIsEffectiveEverywhereWithinOneLife(t *testing.T) {
 	}
 }
 
-func TestASuspensionOnThisReplicaIsEffectiveAtOnceAndFinal(t *testing.T) {
+func TestLocalSuspensionTakesEffectAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified, takes: time.Second}
 		kept := customer.NewWebhookStatus(statusStore{book}, life)
@@ -125,7 +125,7 @@ func TestASuspensionOnThisReplicaIsEffectiveAtOnceAndFinal(t *testing.T) {
 	})
 }
 
-func TestAStatusThatTheStoreCannotTellIsAnOutage(t *testing.T) {
+func TestUnreadableStatusIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified, fault: errors.New("disk on fire")}
 		kept := customer.NewWebhookStatus(statusStore{book}, life)
@@ -146,7 +146,7 @@ func TestAStatusThatTheStoreCannotTellIsAnOutage(t *testing.T) {
 
 const interval = time.Minute
 
-func TestDwollaIsAskedAtMostOnceInEachInterval(t *testing.T) {
+func TestDwollaStatusReadsOncePerInterval(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second, interval + time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &statusBook{status: clienttoken.StatusVerified, takes: takes}
@@ -177,7 +177,7 @@ func askAndAskAgain(t *testing.T, source customer.StatusSource) {
 	}
 }
 
-func TestASuspensionAtDwollaIsReadWithinOneInterval(t *testing.T) {
+func TestDwollaStatusSeesSuspensionsWithinAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified}
 		reread := customer.NewDwollaStatus(book, interval)
@@ -188,7 +188,7 @@ func TestASuspensionAtDwollaIsReadWithinOneInterval(t *testing.T) {
 	})
 }
 
-func TestCustomersAreReadOneByOne(t *testing.T) {
+func TestDwollaStatusCachesEachCustomerAlone(t *testing.T) {
 	book := &statusBook{status: clienttoken.StatusVerified}
 	reread := customer.NewDwollaStatus(book, interval)
 	for range 2 {
@@ -201,7 +201,7 @@ func TestCustomersAreReadOneByOne(t *testing.T) {
 	wantCalls(t, book, 2)
 }
 
-func TestAFailedReadIsTheAnswerForAMomentAndThenRepeated(t *testing.T) {
+func TestFailedStatusReadIsCachedBriefly(t *testing.T) {
 	for _, takes := range []time.Duration{0, 20 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &statusBook{status: clienttoken.StatusVerified, takes: takes}
@@ -230,7 +230,7 @@ func TestAFailedReadIsTheAnswerForAMomentAndThenRepeated(t *testing.T) {
 	}
 }
 
-func TestACustomerWhomDwollaDoesNotKnowGetsNothing(t *testing.T) {
+func TestCustomerUnknownToDwollaFailsClosed(t *testing.T) {
 	book := &statusBook{fault: fmt.Errorf("status 404: %w", clienttoken.ErrUnknownCustomer)}
 	failure := wantStatusFailure(t, customer.NewDwollaStatus(book, interval), clienttoken.UpstreamError)
 	if !errors.Is(failure, clienttoken.ErrUnknownCustomer) || !strings.Contains(failure.Remedy, customerA) {
@@ -238,11 +238,11 @@ func TestACustomerWhomDwollaDoesNotKnowGetsNothing(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfDwollaWithoutAStatusFailsClosed(t *testing.T) {
+func TestAnswerWithoutAStatusFailsClosed(t *testing.T) {
 	_ = wantStatusFailure(t, customer.NewDwollaStatus(&statusBook{}, interval), clienttoken.UpstreamError)
 }
 
-func TestACallerWhoLeavesAReadIsNoFailureForOthers(t *testing.T) {
+func TestStatusReadOutlivesACanceledCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &statusBook{status: clienttoken.StatusVerified, takes: 2 * time.Second}
 		reread := customer.NewDwollaStatus(book, interval)

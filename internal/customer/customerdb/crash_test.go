@@ -172,12 +172,12 @@ func killAtWork(t *testing.T, address, work string) []did {
 	return all
 }
 
-func TestSQLiteLosesNothingWhenProcessesAreKilled(t *testing.T) {
+func TestSQLiteLosesNothingInACrash(t *testing.T) {
 	t.Parallel()
 	losesNothing(t, func(t *testing.T) string { return filepath.Join(t.TempDir(), "links.db") })
 }
 
-func TestPostgresLosesNothingWhenProcessesAreKilled(t *testing.T) {
+func TestPostgresLosesNothingInACrash(t *testing.T) {
 	t.Parallel()
 	losesNothing(t, func(t *testing.T) string { return newPostgres(t).URL })
 }

@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/postgres/postgrestest"
 )
 
-func TestPgBouncerKeepsThePromisesOfADatabase(t *testing.T) {
+func TestPgBouncerPassesTheDatabaseSuite(t *testing.T) {
 	t.Parallel()
 	testDatabase(t, func(tb testing.TB) func() *customerdb.Database {
 		tb.Helper()

@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/postgres/postgrestest"
 )
 
-func TestPostgresKeepsThePromisesOfADatabase(t *testing.T) {
+func TestPostgresPassesTheDatabaseSuite(t *testing.T) {
 	t.Parallel()
 	testDatabase(t, newPostgresDatabase)
 }
@@ -103,7 +103,7 @@ func TestPostgresRefusesANewerSchema(t *testing.T) {
 }
 
 // What trying again does not mend is not to be taken for an outage.
-func TestPostgresTellsWhatDoesNotFit(t *testing.T) {
+func TestPostgresReportsAnUnusableDatabase(t *testing.T) {
 	taken := newPostgres(t)
 	exec1(t, postgrestest.Open(t, taken.URL), `CREATE TABLE dropgate_links (something TEXT)`)
 	server := postgrestest.Server(t)
@@ -118,7 +118,7 @@ func TestPostgresTellsWhatDoesNotFit(t *testing.T) {
 }
 
 // Nor is what the other side mends, without a restart of ours, to end the start.
-func TestPostgresThatDoesNotLetInIsAnOutage(t *testing.T) {
+func TestPostgresLoginFailureIsAnOutage(t *testing.T) {
 	server := postgrestest.Server(t)
 	for name, url := range map[string]string{
 		"no such database": postgrestest.With(t, server, "dbname", "dropgate_test_none"),
@@ -185,7 +185,7 @@ func TestPostgresStopsWithItsCaller(t *testing.T) {
 	link(t, d, "ann", customerA)
 }
 
-func TestPostgresURLIsNeverTold(t *testing.T) {
+func TestPostgresErrorsNeverShowTheURL(t *testing.T) {
 	const password = "hunter2"
 	for _, url := range []string{
 		"", "x", "sqlite:a.db", "postgres://", "postgres:///x", "mysql://user:" + password + "@127.0.0.1/x",

@@ -51,7 +51,7 @@ func statementNeeds(statement string) map[string]bool {
 	return needed
 }
 
-func TestTryWriteChecksThePrivilegesOfAllStatements(t *testing.T) {
+func TestTryWriteChecksAllPrivileges(t *testing.T) {
 	var checked []string
 	for _, pair := range regexp.MustCompile(`\('(\w+)', '(\w+)'\)`).FindAllStringSubmatch(privileges, -1) {
 		checked = append(checked, pair[2]+" "+pair[1])
@@ -62,7 +62,7 @@ func TestTryWriteChecksThePrivilegesOfAllStatements(t *testing.T) {
 	}
 }
 
-func TestDocumentedGrantsAreThoseOfAllStatements(t *testing.T) {
+func TestDocumentedGrantsMatchTheStatements(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/directory.md")
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-func TestSQLiteKeepsThePromisesOfADatabase(t *testing.T) {
+func TestSQLitePassesTheDatabaseSuite(t *testing.T) {
 	t.Parallel()
 	testDatabase(t, newSQLite)
 }
@@ -75,7 +75,7 @@ func TestSQLiteLeavesOneFileWhenClosed(t *testing.T) {
 	}
 }
 
-func TestSQLitePathMayHoldOddCharacters(t *testing.T) {
+func TestSQLiteAcceptsOddPaths(t *testing.T) {
 	for _, name := range []string{
 		"a b.db", "a?mode=ro", "a?_pragma=query_only(1)", "a#b", "a%20b", "a%", "%00", "a&b=c", "a;b", "a:b", "é🦆.db", `a\b`, `'a"b`, "...db", "-",
 	} {
@@ -97,7 +97,7 @@ func TestSQLitePathMayHoldOddCharacters(t *testing.T) {
 	}
 }
 
-func TestSQLitePathMayBeRelative(t *testing.T) {
+func TestSQLiteAcceptsRelativePaths(t *testing.T) {
 	t.Chdir(t.TempDir())
 	link(t, openSQLite(t, "links.db"), "ann", customerA)
 	if _, err := os.Stat("links.db"); err != nil {
@@ -106,7 +106,7 @@ func TestSQLitePathMayBeRelative(t *testing.T) {
 	wantCustomer(t, openSQLite(t, "//"+filepath.Join(t.TempDir(), "other.db")), "ann", "")
 }
 
-func TestSQLiteRefusesWhatIsNoPlainFile(t *testing.T) {
+func TestSQLiteRefusesOtherThanPlainFiles(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	for path, want := range map[string]string{
@@ -196,7 +196,7 @@ func TestSQLiteSharesTheFileWithTheApplication(t *testing.T) {
 }
 
 // A link that another process is writing holds up no reader.
-func TestSQLiteReadsWhileSomebodyWrites(t *testing.T) {
+func TestSQLiteReadsDuringWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "links.db")
 	store := openSQLite(t, path)
 	link(t, store, "ann", customerA)
@@ -242,7 +242,7 @@ func TestSQLiteOpensTwiceAtOnce(t *testing.T) {
 	}
 }
 
-func TestSQLiteSaysNothingOnStandardOutput(t *testing.T) {
+func TestSQLitePrintsNothing(t *testing.T) {
 	dir := t.TempDir()
 	real := os.Stdout
 	file, err := os.Create(filepath.Join(dir, "stdout"))

@@ -8,7 +8,7 @@ import (
 
 // The attempt comes while the unlink is not committed: what the statement that
 // links sees is older than the unlink.
-func TestAnAttemptWaitsForAnUnlinkUnderWay(t *testing.T) {
+func TestEnrollWaitsForARunningUnlink(t *testing.T) {
 	t.Parallel()
 	p := newPostgres(t)
 	d := p.open(t)
@@ -27,7 +27,7 @@ func TestAnAttemptWaitsForAnUnlinkUnderWay(t *testing.T) {
 }
 
 // The unlink comes while the link is not committed: it must not overlook it.
-func TestAnUnlinkWaitsForALinkUnderWay(t *testing.T) {
+func TestUnlinkWaitsForARunningLink(t *testing.T) {
 	t.Parallel()
 	p := newPostgres(t)
 	d := p.open(t)
