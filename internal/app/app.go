@@ -86,10 +86,8 @@ func (a *App) open(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	if !c.RedisURL.IsZero() {
-		if a.redis, err = openRedis(c.RedisURL); err != nil {
-			return fmt.Errorf("REDIS_URL: %w", err)
-		}
+	if c.redis != nil {
+		a.redis = openRedis(c.redis)
 	}
 	limits := a.limiter(registry)
 	a.signIn = a.openSignIn(registry, limits)

@@ -31,7 +31,7 @@ type pair struct {
 	sum [sha256.Size]byte
 }
 
-// pairError says which of the files cannot be used.
+// pairError says which of the two files cannot be used.
 type pairError struct {
 	ofKey bool
 	err   error
@@ -53,7 +53,7 @@ func (f pairFiles) load() (*pair, error) {
 	}
 	parsed, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		// crypto/tls says in words alone which one is wrong.
+		// The error of crypto/tls names the wrong one only in its text.
 		return nil, &pairError{ofKey: holdsCertificate(cert), err: fmt.Errorf("%s and %s: %w", f.cert, f.key, err)}
 	}
 	h := sha256.New()
@@ -73,9 +73,9 @@ func holdsCertificate(file []byte) bool {
 	return false
 }
 
-// certificate is that of a listener. It notices a renewed one during handshakes:
-// no watcher sees through the links that Kubernetes swaps, and a file's content
-// does not lie, as its time may.
+// certificate is the certificate of a listener. It looks for a renewed one during
+// handshakes and compares the content: file watchers miss the symbolic links that
+// Kubernetes swaps, and modification times may be wrong.
 type certificate struct {
 	files pairFiles
 	log   zerolog.Logger
@@ -83,10 +83,10 @@ type certificate struct {
 	mu      sync.Mutex
 	current *pair
 	checked time.Time
-	told    string // why the last renewal failed
+	logged  string // the error of the last renewal that failed
 }
 
-// checkFilesEvery is how old a look at the files is at most when it is trusted.
+// checkFilesEvery is the shortest time between two looks at the files.
 const checkFilesEvery = 2 * time.Second
 
 func openCertificate(files pairFiles, logger zerolog.Logger) (*certificate, error) {
@@ -97,13 +97,13 @@ func openCertificate(files pairFiles, logger zerolog.Logger) (*certificate, erro
 	c := &certificate{files: files, log: logger, current: first, checked: time.Now()}
 	if now := time.Now(); now.Before(first.Leaf.NotBefore) || now.After(first.Leaf.NotAfter) {
 		c.log.Warn().Str("file", files.cert).Time("not_before", first.Leaf.NotBefore).Time("not_after", first.Leaf.NotAfter).
-			Msg("the certificate is not valid now: clients will refuse it")
+			Msg("the certificate is not valid now; clients will refuse it")
 	}
 	return c, nil
 }
 
-// config is for a listener. HTTP/2 is not offered: the drain follows connections
-// with one request at a time.
+// config does not offer HTTP/2: the listener expects one request at a time on a
+// connection.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -112,8 +112,8 @@ func (c *certificate) config() *tls.Config {
 	}
 }
 
-// get returns the certificate in the files, or the last good one while they
-// cannot be used: during a renewal one file may be older than the other.
+// get returns the certificate in the files. While they cannot be used, it returns
+// the last good one: during a renewal, the files may not match.
 func (c *certificate) get() *pair {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,55 +124,55 @@ func (c *certificate) get() *pair {
 	c.checked = now
 	next, err := c.files.load()
 	switch {
-	case err != nil && err.Error() != c.told:
-		c.told = err.Error()
-		c.log.Error().Err(err).Time("not_after", c.current.Leaf.NotAfter).Msg("the renewed certificate cannot be used, and the old one stays")
+	case err != nil && err.Error() != c.logged:
+		c.logged = err.Error()
+		c.log.Error().Err(err).Time("not_after", c.current.Leaf.NotAfter).Msg("the renewed certificate cannot be used; the old one stays in use")
 	case err == nil && next.sum != c.current.sum:
 		c.current = next
 		c.log.Info().Str("file", c.files.cert).Time("not_after", next.Leaf.NotAfter).Msg("the certificate was renewed")
 	}
 	if err == nil {
-		c.told = ""
+		c.logged = ""
 	}
 	return c.current
 }
 
-// expiry is for an alert.
+// expiry returns a metric for alerts.
 func (c *certificate) expiry(listener string) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "dropgate_tls_certificate_expiry_timestamp_seconds",
-		Help:        "When the certificate of a listener ends, in seconds since 1970.",
+		Help:        "When the certificate of a listener expires, in seconds since 1970.",
 		ConstLabels: prometheus.Labels{"listener": listener},
 	}, func() float64 { return float64(c.get().Leaf.NotAfter.Unix()) })
 }
 
-// checkTLS demands that each listener has both files or none, and that they can be
-// used.
-func (f faults) checkTLS(c *Config) {
-	for prefix, files := range map[string]pairFiles{"TLS": c.publicPair(), "ADMIN_TLS": c.adminPair()} {
+// certificates demands that a listener has both files or neither, and that they
+// can be used.
+func (k checker) certificates() {
+	for prefix, files := range map[string]pairFiles{"TLS": k.publicPair(), "ADMIN_TLS": k.adminPair()} {
 		cert, key := prefix+"_CERT_FILE", prefix+"_KEY_FILE"
 		switch {
-		case files == pairFiles{} || len(f[cert])+len(f[key]) > 0:
+		case files == pairFiles{} || len(k.unparsed[cert])+len(k.unparsed[key]) > 0:
 		case files.key == "":
-			f.add(key, "is required with "+cert)
+			k.fail(key, "is required with "+cert)
 		case files.cert == "":
-			f.add(cert, "is required with "+key)
+			k.fail(cert, "is required with "+key)
 		default:
 			_, err := files.load()
 			if wrong, ok := errors.AsType[*pairError](err); ok && wrong.ofKey {
-				f.add(key, err.Error())
+				k.fail(key, err.Error())
 			} else if err != nil {
-				f.add(cert, err.Error())
+				k.fail(cert, err.Error())
 			}
 		}
 	}
 }
 
-func (c *Config) publicPair() pairFiles { return pairFiles{c.TLSCert, c.TLSKey} }
+func (c Config) publicPair() pairFiles { return pairFiles{c.TLSCert, c.TLSKey} }
 
-func (c *Config) adminPair() pairFiles { return pairFiles{c.AdminTLSCert, c.AdminTLSKey} }
+func (c Config) adminPair() pairFiles { return pairFiles{c.AdminTLSCert, c.AdminTLSKey} }
 
-// openTLS has the listeners speak TLS that have a certificate.
+// openTLS turns TLS on for the listeners with a certificate.
 func (a *App) openTLS(registry prometheus.Registerer) error {
 	for _, l := range []struct {
 		name, setting string

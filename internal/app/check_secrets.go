@@ -9,47 +9,48 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// checkSecret demands a secret of at least 16 characters.
-func (f faults) checkSecret(name string, secret clienttoken.Secret) {
-	f.checkRequired(name, secret.Reveal())
-	f.checkLength(name, secret, 16)
+// leastSecret is the least length of a secret that this service's operator chooses,
+// in characters.
+const leastSecret = 16
+
+func (k checker) requiredSecret(name string, secret clienttoken.Secret) {
+	k.required(name, secret.Reveal())
+	k.longEnough(name, secret)
 }
 
-// checkLength demands at least so many characters of a secret that is set, and
-// that it is not [guessable].
-func (f faults) checkLength(name string, secret clienttoken.Secret, least int) {
-	if !secret.IsZero() && len(secret.Reveal()) < least {
-		f.add(name, fmt.Sprintf("is shorter than %d characters", least))
+// longEnough demands leastSecret characters of a secret that is set, and that it is
+// not [guessable].
+func (k checker) longEnough(name string, secret clienttoken.Secret) {
+	if !secret.IsZero() && len(secret.Reveal()) < leastSecret {
+		k.fail(name, fmt.Sprintf("is shorter than %d characters", leastSecret))
 		return
 	}
-	f.checkGuess(name, secret)
+	k.notGuessable(name, secret)
 }
 
-// checkGuess demands of a secret that is set that it is not [guessable].
-func (f faults) checkGuess(name string, secret clienttoken.Secret) {
+func (k checker) notGuessable(name string, secret clienttoken.Secret) {
 	if !secret.IsZero() && guessable(secret.Reveal()) {
-		f.add(name, guessableFault)
+		k.fail(name, guessableFault)
 	}
 }
 
-// checkKeys demands of a comma-separated list that no member is [guessable].
-func (f faults) checkKeys(name string, keys clienttoken.Secret) {
+// keysNotGuessable checks each member of a comma-separated list.
+func (k checker) keysNotGuessable(name string, keys clienttoken.Secret) {
 	if keys.IsZero() {
 		return
 	}
 	for i, key := range strings.Split(keys.Reveal(), ",") {
 		if guessable(strings.TrimSpace(key)) {
-			f.add(name, fmt.Sprintf("key %d %s", i+1, guessableFault))
+			k.fail(name, fmt.Sprintf("key %d %s", i+1, guessableFault))
 		}
 	}
 }
 
-// guessableFault is what to do about one: openssl rand -base64 32 prints a secret
-// for every setting.
+// guessableFault names a command whose output suits every secret.
 const guessableFault = "is easy to guess (a repeated byte or pattern, a sequence, or a placeholder): generate one with `openssl rand -base64 32`"
 
-// guessable reports whether a secret, or what it stands for in base64 or in
-// hexadecimal, is something that people write into a template.
+// guessable reports whether a secret, or its value decoded from base64 or
+// hexadecimal, looks like one from a template.
 func guessable(secret string) bool {
 	lower := strings.ToLower(secret)
 	for _, placeholder := range []string{"changeme", "change-me", "change_me", "replaceme", "replace-me", "replace_me", "placeholder"} {
@@ -68,8 +69,8 @@ func guessable(secret string) bool {
 	return err == nil && trivial(decoded)
 }
 
-// fewestBytes is how many different bytes a secret has at least. Of 16 random
-// bytes or characters, even digits, fewer are practically never different.
+// fewestBytes is the least number of different bytes in a secret. 16 random bytes,
+// or even 16 random digits, practically never have fewer.
 const fewestBytes = 4
 
 // trivial reports whether b is a repeated pattern, counts up or down, or has
@@ -89,8 +90,8 @@ func trivial(b []byte) bool {
 	return repeats(b, len(b)/2) || repeats(steps, 1)
 }
 
-// repeats reports whether b is a pattern of at most longest bytes, again and
-// again. The last one may be cut.
+// repeats reports whether b repeats a pattern of at most longest bytes. The last
+// repetition may be incomplete.
 func repeats(b []byte, longest int) bool {
 	for period := 1; period <= longest; period++ {
 		if string(b[period:]) == string(b[:len(b)-period]) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
@@ -98,60 +99,52 @@ type Config struct {
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"How long the service still takes requests after SIGTERM, while readiness already fails: 0s to 5m."`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"How long requests under way may take after that, 1s to 5m."`
 
-	api       clienttoken.API
-	policy    clienttoken.Policy
-	proxies   []netip.Prefix
-	sameSite  http.SameSite
-	keys      customer.EnrollmentKeys
-	sealing   keyring.Ring // of sessions and sign-ins
-	operators handler.Operators
+	// Load parses these from the fields above.
+	api        clienttoken.API
+	policy     clienttoken.Policy
+	proxies    []netip.Prefix
+	sameSite   http.SameSite
+	enrollment customer.EnrollmentKeys
+	sealing    keyring.Ring   // seals sessions and sign-ins
+	redis      *redis.Options // nil without REDIS_URL
+	operators  handler.Operators
 }
 
-// reserved are names of settings that later versions will have. Until then one
-// that is set is a fault: whoever sets a limit must not believe that it holds.
+// reserved are the names of settings that later versions will have. Setting one is
+// a fault, so that no operator relies on a limit that is not there.
 func reserved() []string {
 	return []string{
 		"POLICY_FILE",
 	}
 }
 
-// ConfigError lists everything that is wrong with a configuration.
-type ConfigError struct {
-	Faults []string // "NAME: what is wrong", in the order of the table
-}
-
-func (e *ConfigError) Error() string {
-	return "the configuration has faults:\n  " + strings.Join(e.Faults, "\n  ")
-}
-
 // Load reads the configuration from environment variables ("NAME=value", as
-// os.Environ gives them). An empty variable counts as one that is not set. White
-// space and a byte order mark around a value are not a part of it. A
-// secret X may be given as X_FILE, the name of a file that holds it. The error
-// is a *ConfigError with all faults at once; no fault shows a secret.
+// os.Environ returns them). It ignores white space and a byte order mark around a
+// value. An empty variable counts as unset. A secret X may come from the file that
+// X_FILE names. The error is a *ConfigError with all faults at once.
 func Load(environ []string) (Config, error) {
 	c, f := read(environ)
-	f.check(&c)
+	f.parse(&c)
+	f.check(c, rules()...)
 	return c.unless(f)
 }
 
-// loadDirectory reads the part of the configuration that `server customers`
-// needs: where the links are, and which Customers they are about.
+// loadDirectory reads the settings that `server customers` needs: where the links
+// are, and which Customers they are about.
 func loadDirectory(environ []string) (Config, error) {
 	c, f := read(environ)
-	f.checkAPI(&c)
+	f.parseAPI(&c)
+	f.check(c, checker.plaintext, checker.databaseURL)
 	if c.CustomerSource != "database" {
-		f.add("CUSTOMER_SOURCE", "is not database: the links are somebody else's")
+		f.add("CUSTOMER_SOURCE", "is not database: another system keeps the links")
 	}
-	f.checkPlaintext(&c)
-	f.checkDatabase(&c)
 	return c.unless(f)
 }
 
-// userIDs is how the application's user ids are compared.
-func (c *Config) userIDs() clienttoken.UserIDs { return clienttoken.UserIDsOf(c.UserClaim) }
+// userIDs says how the application's user ids are compared.
+func (c Config) userIDs() clienttoken.UserIDs { return clienttoken.UserIDsOf(c.UserClaim) }
 
-// unless returns the configuration, or a *ConfigError when it has faults.
+// unless returns the configuration, or a *ConfigError if it has faults.
 func (c Config) unless(f faults) (Config, error) {
 	if len(f) > 0 {
 		return Config{}, &ConfigError{Faults: f.sorted()}
@@ -159,14 +152,14 @@ func (c Config) unless(f faults) (Config, error) {
 	return c, nil
 }
 
-// read fills a Config, and checks nothing but that the values can be read.
+// read fills the fields of a Config that have an environment variable.
 func read(environ []string) (Config, faults) {
 	vars := env.ToMap(environ)
 	var c Config
 	f := faults{}
-	f.readValues(vars)
+	f.cleanValues(vars)
 	f.readSecretFiles(vars)
-	f.parse(&c, vars)
+	f.fill(&c, vars)
 	for _, name := range reserved() {
 		if vars[name] != "" {
 			f.add(name, "this version does not have this setting yet; unset it")
@@ -175,10 +168,10 @@ func read(environ []string) (Config, faults) {
 	return c, f
 }
 
-// maxSecret bounds a secret's file in bytes.
+// maxSecret bounds the file of a secret, in bytes.
 const maxSecret = 64 << 10
 
-// readSecretFiles replaces X_FILE by X in vars, for every secret X.
+// readSecretFiles replaces X_FILE by X in vars, for each secret X.
 func (f faults) readSecretFiles(vars map[string]string) {
 	for field := range settings() {
 		name := field.Tag.Get("env")
@@ -208,19 +201,19 @@ func (f faults) readSecretFiles(vars map[string]string) {
 	}
 }
 
-// readAtMost reads the first n bytes of a file. A pipe without a writer is empty:
-// it does not hold up the start.
+// readAtMost reads the first n bytes of a file. It does not wait for the writer of a
+// pipe, which would delay the start.
 func readAtMost(file string, n int64) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names it
 	if err != nil {
-		return nil, err //nolint:wrapcheck // an *fs.PathError says all
+		return nil, err //nolint:wrapcheck // an *fs.PathError names the operation and the file
 	}
 	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, n)) //nolint:wrapcheck // likewise
+	return io.ReadAll(io.LimitReader(f, n)) //nolint:wrapcheck // an *fs.PathError, too
 }
 
-// parse fills c from vars.
-func (f faults) parse(c *Config, vars map[string]string) {
+// fill fills c from vars.
+func (f faults) fill(c *Config, vars map[string]string) {
 	err := env.ParseWithOptions(c, env.Options{Environment: vars})
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, err := range all.Errors {

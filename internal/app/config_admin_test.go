@@ -37,7 +37,7 @@ func TestAdminTokenTakesNamedTokens(t *testing.T) {
 		"ann:rw:" + adminToken + ",bob:ro:" + adminToken:         "token 2 has the name or the token of an earlier one",
 		"ann:rw:" + strings.Repeat("very-secret", 4):             "token 1 is easy to guess",
 		"the-very-secret of the operators of the service":        "has a space",
-		"thé-very-secret-of-the-operators-of-the-service":        "outside of ASCII",
+		"thé-very-secret-of-the-operators-of-the-service":        "non-ASCII",
 	} {
 		faults := faultsOf(t, map[string]string{"CUSTOMER_SOURCE": "database", "ADMIN_TOKEN": value})
 		if want == "" && faults != nil || want != "" && (len(faults) != 1 || !strings.HasPrefix(faults[0], "ADMIN_TOKEN: ") || !strings.Contains(faults[0], want)) {

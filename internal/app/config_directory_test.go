@@ -41,24 +41,24 @@ func TestLoadNamesWhatIsWrongWithTheDirectory(t *testing.T) {
 		return all
 	}
 	for want, changes := range map[string]map[string]string{
-		`CUSTOMER_SOURCE: "table" is none of claim, database, lookup and query`: {"CUSTOMER_SOURCE": "table"},
-		"DATABASE_URL: is neither sqlite:FILE nor .*":                           database(map[string]string{"DATABASE_URL": "mysql://hunter2@db"}),
-		"DATABASE_URL: is neither sqlite.*":                                     database(map[string]string{"DATABASE_URL": "sqlite:"}),
-		"DATABASE_URL: is no URL such as postgres.*":                            database(map[string]string{"DATABASE_URL": "postgres://user:hunter2/x@db"}),
-		"CUSTOMER_LOOKUP_URL: is required":                                      {"CUSTOMER_SOURCE": "lookup"},
-		"CUSTOMER_LOOKUP_URL: .*{user}.*":                                       {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/users"},
-		"CUSTOMER_LOOKUP_URL: is not https.*":                                   {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/{user}", "DWOLLA_ENVIRONMENT": "production", "DWOLLA_BASE_URL": "", "AUTH_BEARER_ISSUER": "https://id.example.com"},
-		"CUSTOMER_LOOKUP_TOKEN: is shorter than 16 characters":                  {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/{user}", "CUSTOMER_LOOKUP_TOKEN": "hunter2"},
-		"CUSTOMER_QUERY: is required":                                           {"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app"},
-		"DATABASE_URL: has to be the application's own.*":                       {"CUSTOMER_SOURCE": "query", "CUSTOMER_QUERY": "SELECT $1"},
-		"CUSTOMER_CACHE: 6m0s is not within 0s and 5m0s":                        {"CUSTOMER_CACHE": "6m"},
-		"CUSTOMER_STATUS_INTERVAL: 1s is not within 10s and 24h0m0s":            {"CUSTOMER_STATUS_INTERVAL": "1s"},
-		"ENROLLMENT_KEYS: key 2 is not base64":                                  database(map[string]string{"ENROLLMENT_KEYS": enrollmentKey + ",hunter2!"}),
-		"ENROLLMENT_KEYS: needs CUSTOMER_SOURCE=database.*":                     {"ENROLLMENT_KEYS": enrollmentKey},
-		"ADMIN_TOKEN: needs CUSTOMER_SOURCE=database.*":                         {"ADMIN_TOKEN": adminToken},
-		"ADMIN_TOKEN: is shorter than 32 characters":                            database(map[string]string{"ADMIN_TOKEN": "hunter2"}),
-		"DWOLLA_WEBHOOK_SECRET: is shorter than 16 characters":                  database(map[string]string{"DWOLLA_WEBHOOK_SECRET": "hunter2"}),
-		"DWOLLA_WEBHOOK_SECRET: cannot be used with CUSTOMER_SOURCE=query.*":    {"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app", "CUSTOMER_QUERY": "SELECT $1", "DWOLLA_WEBHOOK_SECRET": webhookSecret},
+		`CUSTOMER_SOURCE: must be claim, database, lookup or query, not "table"`: {"CUSTOMER_SOURCE": "table"},
+		"DATABASE_URL: is neither sqlite:FILE nor .*":                            database(map[string]string{"DATABASE_URL": "mysql://hunter2@db"}),
+		"DATABASE_URL: is neither sqlite.*":                                      database(map[string]string{"DATABASE_URL": "sqlite:"}),
+		"DATABASE_URL: is no URL such as postgres.*":                             database(map[string]string{"DATABASE_URL": "postgres://user:hunter2/x@db"}),
+		"CUSTOMER_LOOKUP_URL: is required":                                       {"CUSTOMER_SOURCE": "lookup"},
+		"CUSTOMER_LOOKUP_URL: .*{user}.*":                                        {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/users"},
+		"CUSTOMER_LOOKUP_URL: is not https.*":                                    {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/{user}", "DWOLLA_ENVIRONMENT": "production", "DWOLLA_BASE_URL": "", "AUTH_BEARER_ISSUER": "https://id.example.com"},
+		"CUSTOMER_LOOKUP_TOKEN: is shorter than 16 characters":                   {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/{user}", "CUSTOMER_LOOKUP_TOKEN": "hunter2"},
+		"CUSTOMER_QUERY: is required":                                            {"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app"},
+		"DATABASE_URL: must be the postgres:// URL of the application's.*":       {"CUSTOMER_SOURCE": "query", "CUSTOMER_QUERY": "SELECT $1"},
+		"CUSTOMER_CACHE: 6m0s is not between 0s and 5m0s":                        {"CUSTOMER_CACHE": "6m"},
+		"CUSTOMER_STATUS_INTERVAL: 1s is not between 10s and 24h0m0s":            {"CUSTOMER_STATUS_INTERVAL": "1s"},
+		"ENROLLMENT_KEYS: key 2 is not base64":                                   database(map[string]string{"ENROLLMENT_KEYS": enrollmentKey + ",hunter2!"}),
+		"ENROLLMENT_KEYS: needs CUSTOMER_SOURCE=database.*":                      {"ENROLLMENT_KEYS": enrollmentKey},
+		"ADMIN_TOKEN: needs CUSTOMER_SOURCE=database.*":                          {"ADMIN_TOKEN": adminToken},
+		"ADMIN_TOKEN: is shorter than 32 characters":                             database(map[string]string{"ADMIN_TOKEN": "hunter2"}),
+		"DWOLLA_WEBHOOK_SECRET: is shorter than 16 characters":                   database(map[string]string{"DWOLLA_WEBHOOK_SECRET": "hunter2"}),
+		"DWOLLA_WEBHOOK_SECRET: cannot be used with CUSTOMER_SOURCE=query.*":     {"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app", "CUSTOMER_QUERY": "SELECT $1", "DWOLLA_WEBHOOK_SECRET": webhookSecret},
 	} {
 		faults := faultsOf(t, changes)
 		if len(faults) != 1 || !regexp.MustCompile("^"+want+"$").MatchString(faults[0]) {
@@ -74,9 +74,9 @@ func TestLoadNamesWhatIsWrongWithTheDirectory(t *testing.T) {
 // of the service's secrets.
 func TestTheToolsForTheDirectoryNeedFewSettings(t *testing.T) {
 	for want, environ := range map[string][]string{
-		"DWOLLA_ENVIRONMENT: has to be sandbox or production": {"DATABASE_URL=sqlite:/nowhere/at/all.db"},
-		"CUSTOMER_SOURCE: is not database: .*":                {"DWOLLA_ENVIRONMENT=sandbox", "CUSTOMER_SOURCE=claim"},
-		"DATABASE_URL: is neither .*":                         {"DWOLLA_ENVIRONMENT=sandbox", "DATABASE_URL=hunter2"},
+		"DWOLLA_ENVIRONMENT: must be sandbox or production": {"DATABASE_URL=sqlite:/nowhere/at/all.db"},
+		"CUSTOMER_SOURCE: is not database: .*":              {"DWOLLA_ENVIRONMENT=sandbox", "CUSTOMER_SOURCE=claim"},
+		"DATABASE_URL: is neither .*":                       {"DWOLLA_ENVIRONMENT=sandbox", "DATABASE_URL=hunter2"},
 	} {
 		err := app.Customers(t.Context(), []string{"show", "ann"}, environ, app.Streams{})
 		if err == nil || !regexp.MustCompile(`(?m)^  `+want+"$").MatchString(err.Error()) || strings.Contains(err.Error(), "hunter2") {

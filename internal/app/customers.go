@@ -126,7 +126,7 @@ func parseCustomers(args []string) (customersCommand, error) {
 // it. A mistyped name would be an empty directory, whose export is good to the
 // eye of a backup.
 func (c customersCommand) checkFile(config *Config) error {
-	if c.name == "import" || c.name == "link" || isPostgres(config) {
+	if c.name == "import" || c.name == "link" || config.isPostgres() {
 		return nil
 	}
 	if _, err := os.Stat(strings.TrimPrefix(config.DatabaseURL.Reveal(), "sqlite:")); err != nil {

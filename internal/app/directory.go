@@ -57,7 +57,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	})
 	var enrollment *customer.Enrollment
 	if !c.EnrollmentKeys.IsZero() {
-		enrollment = customer.NewEnrollment(c.keys, links, a.store, a.dwolla)
+		enrollment = customer.NewEnrollment(c.enrollment, links, a.store, a.dwolla)
 		d.enrollment = enrollment
 	}
 	if !c.AdminToken.IsZero() {
@@ -109,7 +109,7 @@ func (a *App) openStore(ctx context.Context) error {
 
 // databaseSystem names the kind of DATABASE_URL.
 func (c Config) databaseSystem() string {
-	if isPostgres(&c) {
+	if c.isPostgres() {
 		return "postgres"
 	}
 	return "sqlite"
@@ -122,7 +122,7 @@ const openWithin = 5 * time.Second
 // error of a server that cannot be reached now there is a database, which has to
 // be migrated later.
 func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, err error) {
-	if isPostgres(&c) {
+	if c.isPostgres() {
 		store, err = customerdb.OpenPostgres(c.DatabaseURL)
 	} else {
 		store, err = customerdb.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
@@ -133,7 +133,7 @@ func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, e
 	}
 	store.SetUserIDs(c.userIDs())
 	err = store.Migrate(ctx)
-	if err != nil && (errors.Is(err, customerdb.ErrSchema) || !isPostgres(&c)) {
+	if err != nil && (errors.Is(err, customerdb.ErrSchema) || !c.isPostgres()) {
 		_ = store.Close()
 		return nil, err
 	}

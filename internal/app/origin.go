@@ -15,27 +15,26 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// shellSchemes are the schemes of pages that no server sends: those of mobile
-// and desktop shells, and of browser extensions.
+// shellSchemes are the schemes of pages inside mobile and desktop app shells and
+// browser extensions.
 func shellSchemes() []string {
 	return []string{"app", "capacitor", "ionic", "tauri", "chrome-extension", "moz-extension", "safari-web-extension"}
 }
 
-// tauriOrigin is that of Tauri on Android and Windows. RFC 6761 keeps .localhost
-// on the machine, so that nobody on the way can change the page.
+// tauriOrigin is the origin of Tauri apps on Android and Windows. RFC 6761 keeps
+// .localhost on the machine, so an attacker on the network cannot change the page.
 const tauriOrigin = "http://tauri.localhost"
 
-// checkOrigin accepts an origin exactly as a browser writes it in the header
-// Origin (https://url.spec.whatwg.org/#origin), so that comparing texts is
-// enough. For any other spelling the error has the right one, unless there is
-// none.
+// checkOrigin accepts an origin exactly as a browser writes it in the Origin header
+// (https://url.spec.whatwg.org/#origin), so that comparing strings is enough. For
+// another spelling, the error has the right one if possible.
 func checkOrigin(origin string, environment clienttoken.Environment) error {
 	written, err := browserOrigin(origin)
 	if err != nil {
-		return fmt.Errorf("%s is no origin that a browser sends, such as https://app.example.com: %w", shown(origin), err)
+		return fmt.Errorf("%s is not an origin as browsers send it, such as https://app.example.com: %w", shown(origin), err)
 	}
 	if written != origin {
-		return fmt.Errorf("%s is not as browsers write it: write %s", shown(origin), written)
+		return fmt.Errorf("%s is not how browsers write it: write %s", shown(origin), written)
 	}
 	scheme, _, _ := strings.Cut(origin, "://")
 	if scheme == "http" && environment == clienttoken.Production && origin != tauriOrigin {
@@ -44,11 +43,11 @@ func checkOrigin(origin string, environment clienttoken.Environment) error {
 	return nil
 }
 
-// browserOrigin is the origin of a URL as a browser writes it. It takes what
-// people write, a host without a scheme included.
+// browserOrigin returns the origin of a URL as a browser writes it. It accepts what
+// people type, such as a host without a scheme.
 func browserOrigin(raw string) (string, error) {
 	if strings.EqualFold(raw, "null") {
-		return "", errors.New("null is what any page without an origin sends")
+		return "", errors.New("any page without an origin sends null")
 	}
 	scheme, rest := splitScheme(raw)
 	web := scheme == "http" || scheme == "https"
@@ -61,7 +60,7 @@ func browserOrigin(raw string) (string, error) {
 	}
 	authority, path := rest[:end], rest[end:]
 	if strings.Contains(path, "@") {
-		return "", errors.New("it has an @ behind the host")
+		return "", errors.New("it has an @ after the host")
 	}
 	host, port := splitPort(authority[strings.LastIndex(authority, "@")+1:])
 	port, err := browserPort(port)
@@ -77,8 +76,8 @@ func browserOrigin(raw string) (string, error) {
 	return scheme + "://" + host + ":" + port, nil
 }
 
-// splitScheme takes the scheme off a URL. Browsers read https:a and https:\a like
-// https://a, and people write a.
+// splitScheme splits the scheme off a URL. Browsers read https:a and https:\a like
+// https://a; people type a.
 func splitScheme(raw string) (scheme, rest string) {
 	if web := regexp.MustCompile(`^(?i)(https?):[/\\]*`).FindStringSubmatch(raw); web != nil {
 		return strings.ToLower(web[1]), raw[len(web[0]):]
@@ -89,7 +88,7 @@ func splitScheme(raw string) (scheme, rest string) {
 	return "https", raw
 }
 
-// splitPort takes the port off a host.
+// splitPort splits the port off a host.
 func splitPort(authority string) (host, port string) {
 	at := strings.LastIndex(authority, ":")
 	if at <= strings.LastIndex(authority, "]") {
@@ -98,7 +97,7 @@ func splitPort(authority string) (host, port string) {
 	return authority[:at], authority[at+1:]
 }
 
-// browserPort is a port without leading zeros.
+// browserPort returns a port without leading zeros.
 func browserPort(port string) (string, error) {
 	if port == "" {
 		return "", nil
@@ -110,8 +109,8 @@ func browserPort(port string) (string, error) {
 	return strconv.FormatUint(number, 10), nil
 }
 
-// browserHost is a host as browsers write it: in lower case, as A-labels, and
-// addresses in their one canonical form.
+// browserHost returns a host as browsers write it: in lower case, as A-labels, and
+// addresses in canonical form.
 func browserHost(host string) (string, error) {
 	if address, found := strings.CutPrefix(host, "["); found {
 		return browserIPv6(strings.TrimSuffix(address, "]"))
@@ -121,12 +120,12 @@ func browserHost(host string) (string, error) {
 		return "", errors.New("it has a % that does not begin an escape")
 	}
 	// UTS 46 as browsers use it (https://url.spec.whatwg.org/#concept-domain-to-ascii):
-	// an underscore and a hyphen are good anywhere.
+	// underscores and hyphens are allowed anywhere.
 	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false),
 		idna.CheckHyphens(false), idna.CheckJoiners(true), idna.BidiRule())
 	ascii, err := profile.ToASCII(decoded)
 	if err != nil {
-		return "", errors.New("its host is no domain name")
+		return "", errors.New("its host is not a domain name")
 	}
 	if err := checkLabels(ascii); err != nil {
 		return "", err
@@ -137,14 +136,14 @@ func browserHost(host string) (string, error) {
 	return ascii, nil
 }
 
-// checkLabels refuses a name that browsers refuse, or that has no address in the
-// DNS (RFC 1035, 2.3.4).
+// checkLabels refuses a name that browsers refuse or the DNS cannot hold
+// (RFC 1035, 2.3.4).
 func checkLabels(name string) error {
 	if strings.Contains(name, "*") {
-		return errors.New("it has a *: name each origin")
+		return errors.New("it has a *: list each origin")
 	}
 	if !regexp.MustCompile(`^[a-z0-9!$&'()+,;=_~"{}.` + "`" + `-]+$`).MatchString(name) {
-		return errors.New("its host is missing, or has characters that no host has")
+		return errors.New("its host is missing or has invalid characters")
 	}
 	if len(strings.TrimSuffix(name, ".")) > 253 {
 		return errors.New("its host is longer than 253 characters")
@@ -166,10 +165,10 @@ func endsInNumber(host string) bool {
 }
 
 // browserIPv4 reads an IPv4 address in any form that browsers read: one to four
-// parts, each in decimal, octal or hexadecimal, the last one for all that is left
-// (https://url.spec.whatwg.org/#concept-ipv4-parser).
+// parts, each in decimal, octal or hexadecimal. The last part fills the remaining
+// bytes (https://url.spec.whatwg.org/#concept-ipv4-parser).
 func browserIPv4(host string) (string, error) {
-	wrong := errors.New("its host ends in a number and is no IPv4 address")
+	wrong := errors.New("its host ends in a number, but is not an IPv4 address")
 	parts := strings.Split(host, ".")
 	if len(parts) > 4 {
 		return "", wrong
@@ -194,20 +193,20 @@ func ipv4Number(part string) (uint64, error) {
 		if digits == "" {
 			return 0, nil
 		}
-		return strconv.ParseUint(digits, 16, 33) //nolint:wrapcheck // its caller says what is wrong
+		return strconv.ParseUint(digits, 16, 33) //nolint:wrapcheck // the caller says what is wrong
 	}
 	if digits, found := strings.CutPrefix(part, "0"); found && digits != "" {
-		return strconv.ParseUint(digits, 8, 33) //nolint:wrapcheck // likewise
+		return strconv.ParseUint(digits, 8, 33) //nolint:wrapcheck // the caller says what is wrong
 	}
-	return strconv.ParseUint(part, 10, 33) //nolint:wrapcheck // likewise
+	return strconv.ParseUint(part, 10, 33) //nolint:wrapcheck // the caller says what is wrong
 }
 
-// browserIPv6 is an IPv6 address as browsers write it: like RFC 5952, but never
-// with an IPv4 address in it.
+// browserIPv6 returns an IPv6 address as browsers write it: as in RFC 5952, but
+// never with an embedded IPv4 address.
 func browserIPv6(address string) (string, error) {
 	parsed, err := netip.ParseAddr(address)
 	if err != nil || !parsed.Is6() || parsed.Zone() != "" {
-		return "", errors.New("its host is no IPv6 address without a zone")
+		return "", errors.New("its host is not an IPv6 address without a zone")
 	}
 	if parsed.Is4In6() {
 		b := parsed.As16()

@@ -12,25 +12,21 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// redisTimeout is within what Redis has to answer, so that an outage is told and
-// not waited for.
+// redisTimeout bounds each step of a call to Redis, so that an outage becomes an
+// error soon.
 const redisTimeout = 2 * time.Second
 
-// redisBuffer holds what some thirty callers ask and are told in one round trip.
-// A larger one takes another system call. go-redis's own size is 32 KiB, twice
-// for each connection.
+// redisBuffer holds the calls and replies of about thirty callers in one round
+// trip. A larger batch costs another system call. go-redis's default is 32 KiB,
+// twice for each connection.
 const redisBuffer = 8 << 10
 
-// openRedis returns a client of the Redis that url names. It does not connect.
-// The error does not hold the url.
-func openRedis(url clienttoken.Secret) (*redis.Client, error) {
+// parseRedis reads REDIS_URL. The error does not show it.
+func parseRedis(url clienttoken.Secret) (*redis.Options, error) {
 	options, err := redis.ParseURL(url.Reveal())
 	if err != nil {
-		return nil, errors.New("is no URL such as rediss://user:password@host:6379/0")
+		return nil, errors.New("is not a URL such as rediss://user:password@host:6379/0")
 	}
-	// It writes every failed connection to standard error, as text. Callers get
-	// those failures, and log them.
-	logging.Disable()
 	options.ContextTimeoutEnabled = true
 	options.DialTimeout = redisTimeout
 	options.ReadTimeout = redisTimeout
@@ -39,15 +35,24 @@ func openRedis(url clienttoken.Secret) (*redis.Client, error) {
 	options.ReadBufferSize = redisBuffer
 	options.WriteBufferSize = redisBuffer
 	options.DialerRetries = 1
-	options.MaxRetries = 1 // for connections that a restart of Redis has cut
-	return redis.NewClient(options), nil
+	options.MaxRetries = 1 // for connections that a restart of Redis has closed
+	return options, nil
 }
 
-// limiter counts in Redis where there is one. Unlike sessions it does without.
+// openRedis returns a client, which does not connect yet.
+func openRedis(options *redis.Options) *redis.Client {
+	// go-redis writes each failed connection to standard error, as text. Callers
+	// get these errors and log them.
+	logging.Disable()
+	return redis.NewClient(options)
+}
+
+// limiter returns the rate limits. They are counted in Redis if it is configured
+// and available, and in memory otherwise.
 func (a *App) limiter(registry prometheus.Registerer) *ratelimit.Limiter {
 	c := a.config
 	if a.redis == nil && c.Environment == clienttoken.Production {
-		a.log.Warn().Msg("REDIS_URL is not set: each replica counts the rate limits alone")
+		a.log.Warn().Msg("REDIS_URL is not set: each replica counts its own rate limits")
 	}
 	return ratelimit.New(ratelimit.Config{
 		User: c.RateLimitUser, IP: c.RateLimitIP, Create: c.RateLimitNew.Limit, Redis: a.redis,

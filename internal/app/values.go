@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// whiteSpace is what editors, shells and env files leave around a value.
+// whiteSpace is the ASCII white space that editors, shells and env files leave around
+// a value.
 const whiteSpace = " \t\r\n\v\f"
 
 const byteOrderMark = "\ufeff"
 
-// clean returns a value without the ASCII white space around it and without a
-// byte order mark in front.
+// clean removes the white space around a value, and a byte order mark before it.
 func clean(value string) string {
 	for {
 		shorter := strings.TrimPrefix(strings.Trim(value, whiteSpace), byteOrderMark)
@@ -26,20 +26,20 @@ func clean(value string) string {
 	}
 }
 
-// checkText says what keeps a clean value from being the text that the operator
-// meant. It quotes nothing but the code point of one character.
+// checkText finds signs of a wrong encoding or quoting in a clean value. The error
+// shows at most the code point of one character.
 func checkText(value string) error {
 	switch {
 	case strings.HasPrefix(value, "\xff\xfe"), strings.HasPrefix(value, "\xfe\xff"), strings.ContainsRune(value, 0):
-		return errors.New("holds UTF-16 or NUL bytes: save it as UTF-8")
+		return errors.New("contains UTF-16 or NUL bytes: save it as UTF-8")
 	case !utf8.ValidString(value):
 		return errors.New("is not UTF-8")
 	case quoted(value):
-		return errors.New("has quotes around it, which would be a part of it: remove the quotes")
+		return errors.New("has quotes around it, which would become part of the value: remove them")
 	}
 	if at := strings.IndexFunc(value, invisible); at >= 0 {
 		r, _ := utf8.DecodeRuneInString(value[at:])
-		return fmt.Errorf("holds the character %U, which cannot be seen: remove it (or write it as %%XX in a URL)", r)
+		return fmt.Errorf("contains the invisible character %U: remove it (or write it as %%XX in a URL)", r)
 	}
 	return nil
 }
@@ -53,17 +53,17 @@ func quoted(value string) bool {
 	return strings.HasPrefix(value, "“") || strings.HasPrefix(value, "‘")
 }
 
-// invisible reports whether r is a control or formatting character, a space
-// other than the ASCII one, another character without ink (a Hangul filler, a
-// variation selector), or the rest of a failed conversion.
+// invisible reports whether r is a control or formatting character, a space other
+// than the ASCII one, another character without ink (a Hangul filler, a variation
+// selector), or the replacement character of a failed conversion.
 func invisible(r rune) bool {
 	const brailleBlank = '\u2800'
 	return unicode.IsControl(r) || r != ' ' && unicode.IsSpace(r) || r == brailleBlank || r == utf8.RuneError ||
 		unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// readValues cleans the settings in vars. One that has a fault is deleted.
-func (f faults) readValues(vars map[string]string) {
+// cleanValues cleans the settings in vars, and deletes those with a fault.
+func (f faults) cleanValues(vars map[string]string) {
 	for field := range settings() {
 		name := field.Tag.Get("env")
 		for _, name := range []string{name, name + "_FILE"} {
@@ -82,8 +82,8 @@ func (f faults) readValues(vars map[string]string) {
 	}
 }
 
-// oneLine is a value without the line breaks and tabs that it may have: a list
-// and a statement may be several lines of a YAML file.
+// oneLine replaces the line breaks and tabs that a list or an SQL statement may
+// contain, for example in a YAML file.
 func oneLine(field reflect.StructField, value string) string {
 	if field.Type.Kind() != reflect.Slice && field.Tag.Get("lines") == "" {
 		return value

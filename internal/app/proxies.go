@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// parseProxy reads a network, or one address. Peers are compared as IPv4 where IPv6
-// holds it, and without a zone.
+// parseProxy reads a CIDR or one address. An IPv4 address in IPv6 form becomes IPv4,
+// as peers' addresses do.
 func parseProxy(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if addr, errAddr := netip.ParseAddr(text); errAddr == nil && addr.Zone() == "" {
@@ -17,7 +17,7 @@ func parseProxy(text string) (netip.Prefix, error) {
 	case err != nil:
 		return netip.Prefix{}, fmt.Errorf("%q is neither a CIDR such as 10.0.0.0/8 nor an address", text)
 	case addr.Is4In6() && prefix.Bits() < mapped:
-		return netip.Prefix{}, fmt.Errorf("%q holds more than the IPv4 addresses: write them as IPv4", text)
+		return netip.Prefix{}, fmt.Errorf("%q contains more than IPv4 addresses: write it as IPv4", text)
 	case addr.Is4In6():
 		return netip.PrefixFrom(addr.Unmap(), prefix.Bits()-mapped), nil
 	}

@@ -17,8 +17,8 @@ const (
 	leastAdminToken = 32 // characters
 )
 
-// parseOperators reads ADMIN_TOKEN: one token, for an operator called admin who
-// may write, or a comma-separated list of NAME:ro:TOKEN and NAME:rw:TOKEN. No
+// parseOperators reads ADMIN_TOKEN: a comma-separated list of NAME:ro:TOKEN and
+// NAME:rw:TOKEN, or one token of an operator named admin with write access. No
 // error shows a token.
 func parseOperators(setting clienttoken.Secret) (handler.Operators, error) {
 	text := setting.Reveal()
@@ -55,32 +55,14 @@ func parseOperator(member string) (handler.Operator, error) {
 	case len(token) < leastAdminToken:
 		return handler.Operator{}, fmt.Errorf("is shorter than %d characters", leastAdminToken)
 	case !regexp.MustCompile(`^[!-~]+$`).MatchString(token):
-		return handler.Operator{}, errors.New("has a space or a character outside of ASCII, which no Authorization header can hold")
+		return handler.Operator{}, errors.New("has a space or a non-ASCII character, which an Authorization header cannot carry")
 	case guessable(token):
 		return handler.Operator{}, errors.New(guessableFault)
 	}
 	return handler.Operator{Name: parts[1], Write: parts[2] == "rw", Token: clienttoken.NewSecret(token)}, nil
 }
 
-// checkAdmin holds the rules about who may use the admin listener.
-func (f faults) checkAdmin(c *Config) {
-	if !c.AdminToken.IsZero() {
-		var err error
-		if c.operators, err = parseOperators(c.AdminToken); err != nil {
-			f.add("ADMIN_TOKEN", err.Error())
-		}
-	}
-	for i, host := range c.AdminHosts {
-		name, err := adminHost(host)
-		if err != nil {
-			f.add("ADMIN_HOSTS", fmt.Sprintf("%s %v", shown(host), err))
-			continue
-		}
-		c.AdminHosts[i] = name
-	}
-}
-
-// adminHost is a host as requests name it, without its port.
+// adminHost returns a host as a request's Host header writes it, without a port.
 func adminHost(host string) (string, error) {
 	inside := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if addr, err := netip.ParseAddr(inside); err == nil {
@@ -88,7 +70,7 @@ func adminHost(host string) (string, error) {
 	}
 	name, err := browserHost(host)
 	if err != nil || strings.ContainsAny(host, ":/@?#*") {
-		return "", errors.New("is no host name or address without a port, such as dropgate.payments.svc")
+		return "", errors.New("is not a host name or address without a port, such as dropgate.payments.svc")
 	}
 	return strings.TrimSuffix(name, "."), nil
 }

@@ -1,0 +1,183 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+func (k checker) uses(mode string) bool { return slices.Contains(k.AuthModes, mode) }
+
+func (k checker) modes() {
+	if len(k.AuthModes) == 0 {
+		k.fail("AUTH_MODES", "is required: without a mode, no user can sign in")
+	}
+	for i, mode := range k.AuthModes {
+		switch {
+		case slices.Contains(k.AuthModes[:i], mode):
+			k.fail("AUTH_MODES", mode+" is named twice")
+		case !slices.Contains([]string{"bearer", "oidc", "forward", "proxy"}, mode):
+			k.fail("AUTH_MODES", fmt.Sprintf("%q is not a mode; the modes are bearer, oidc, forward and proxy", mode))
+		case mode == "forward" && i < len(k.AuthModes)-1:
+			k.fail("AUTH_MODES", "forward must be the last one: it takes every cookie for the application's, even the session cookie")
+		case mode == "proxy" && i > 0:
+			k.fail("AUTH_MODES", "proxy must be the first one: it refuses its headers from other peers, whatever other credentials a request has")
+		}
+	}
+}
+
+func (k checker) bearer() {
+	if !k.uses("bearer") {
+		return
+	}
+	k.required("AUTH_BEARER_AUDIENCE", k.BearerAudience)
+	k.required("AUTH_BEARER_ISSUER", k.BearerIssuer)
+	for name, value := range map[string]string{"AUTH_BEARER_ISSUER": k.BearerIssuer, "AUTH_BEARER_JWKS_URL": k.BearerJWKSURL} {
+		k.identityURL(name, value)
+	}
+	if k.BearerTokenType != "" && k.BearerTokenType != "at+jwt" {
+		k.fail("AUTH_BEARER_TOKEN_TYPE", "must be empty or at+jwt")
+	}
+	if k.BearerCookie != "" && !isToken(k.BearerCookie) {
+		k.fail("AUTH_BEARER_COOKIE", "is not a valid cookie name")
+	}
+}
+
+func (k checker) oidc() {
+	if !k.uses("oidc") {
+		return
+	}
+	k.required("AUTH_OIDC_ISSUER", k.OIDCIssuer)
+	k.identityURL("AUTH_OIDC_ISSUER", k.OIDCIssuer)
+	k.required("AUTH_OIDC_CLIENT_ID", k.OIDCClientID)
+	k.requiredSecret("AUTH_OIDC_CLIENT_SECRET", k.OIDCSecret)
+	k.required("PUBLIC_URL", k.PublicURL)
+	if err := checkPublicURL(k.PublicURL, k.Environment); k.PublicURL != "" && err != nil {
+		k.fail("PUBLIC_URL", err.Error())
+	}
+	if !slices.Contains(strings.Fields(k.OIDCScopes), "openid") {
+		k.fail("AUTH_OIDC_SCOPES", "must include openid: without it the provider sends no ID token")
+	}
+}
+
+// bearerWithOIDC: both modes share one population of users, so no second issuer
+// may vouch for them. And the ID token of a sign-in travels in URLs, so it must not
+// be a bearer token.
+func (k checker) bearerWithOIDC() {
+	if !k.uses("bearer") || !k.uses("oidc") {
+		return
+	}
+	if k.OIDCIssuer != k.BearerIssuer && k.OIDCIssuer != "" && k.BearerIssuer != "" {
+		k.fail("AUTH_OIDC_ISSUER", "differs from AUTH_BEARER_ISSUER: the same user id could mean two people")
+	}
+	if k.OIDCClientID == k.BearerAudience && k.OIDCClientID != "" && k.BearerTokenType == "" {
+		k.fail("AUTH_BEARER_AUDIENCE", "equals AUTH_OIDC_CLIENT_ID, so ID tokens would count as bearer tokens: set AUTH_BEARER_TOKEN_TYPE=at+jwt or use another audience")
+	}
+}
+
+func (k checker) sessions() {
+	if !k.uses("oidc") {
+		return
+	}
+	switch k.SessionStore {
+	case "memory":
+	case "redis":
+		k.required("REDIS_URL", k.RedisURL.Reveal())
+	default:
+		k.fail("SESSION_STORE", fmt.Sprintf("must be memory or redis, not %q", k.SessionStore))
+	}
+	k.keysNotGuessable("SESSION_KEYS", k.SessionKeys)
+	k.within("SESSION_IDLE_TIMEOUT", k.SessionIdle, time.Minute, 24*time.Hour)
+	k.within("SESSION_LIFETIME", k.SessionLifetime, 5*time.Minute, 30*24*time.Hour)
+	if k.sameSite == http.SameSiteNoneMode && !strings.HasPrefix(k.PublicURL, "https://") {
+		k.fail("SESSION_SAMESITE", "is none, which browsers accept only over https, but PUBLIC_URL is not https")
+	}
+}
+
+func (k checker) forward() {
+	if !k.uses("forward") {
+		return
+	}
+	k.required("AUTH_FORWARD_URL", k.ForwardURL)
+	k.identityURL("AUTH_FORWARD_URL", k.ForwardURL)
+	k.within("AUTH_FORWARD_CACHE", k.ForwardCache, 0, 5*time.Minute)
+}
+
+// proxy demands both an address and a secret of the proxy: another machine in the
+// same network may get hold of either one.
+func (k checker) proxy() {
+	if !k.uses("proxy") {
+		return
+	}
+	k.requiredSecret("AUTH_PROXY_SECRET", k.ProxySecret)
+	if len(k.TrustedProxies) == 0 {
+		k.fail("TRUSTED_PROXIES", "is required for the mode proxy: the proxy's own addresses")
+	}
+	for _, prefix := range k.proxies {
+		if prefix.Bits() == 0 {
+			k.fail("TRUSTED_PROXIES", fmt.Sprintf("%s includes every address, not only the proxy's", prefix))
+		}
+	}
+	if !isToken(k.ProxyHeader) || slices.Contains([]string{"authorization", "cookie", "x-proxy-secret"}, strings.ToLower(k.ProxyHeader)) {
+		k.fail("AUTH_PROXY_HEADER", "is not a header that can carry a user id")
+	}
+	if k.CustomerSource == "claim" {
+		k.fail("CUSTOMER_SOURCE", "is claim, but the mode proxy has no claims: its users would seem to have no Customer, and could create another one")
+	}
+}
+
+// isToken reports whether s can name a cookie or a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	return regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$").MatchString(s)
+}
+
+// identityURL demands https in production for a URL that is set. An attacker who
+// can change the keys, or the answer about who is signed in, could be any user.
+func (k checker) identityURL(name, raw string) {
+	if raw == "" {
+		return
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(raw, ` "<>`+"`") {
+		k.fail(name, shown(raw)+" is not an absolute URL without user info, query and fragment")
+	} else if u.Scheme != "https" && (u.Scheme != "http" || k.Environment == clienttoken.Production) {
+		k.fail(name, fmt.Sprintf("%q is not https", raw))
+	}
+}
+
+// checkPublicURL accepts an origin. It accepts http only for a browser on this
+// machine: on a network, others could read and set the session cookie. The prefix
+// __Host- needs https (RFC 6265bis, 4.1.3).
+func checkPublicURL(raw string, environment clienttoken.Environment) error {
+	if err := checkOrigin(raw, environment); err != nil {
+		return fmt.Errorf("%w; put a path into BASE_PATH", err)
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return fmt.Errorf("%q is not https", raw)
+	}
+	return nil
+}
+
+// mayHoldSecret reports whether a URL has a part in which people put passwords
+// and keys. A setting that is not a secret must not have one.
+func mayHoldSecret(raw string) bool { return strings.ContainsAny(raw, "@?#") }
+
+// shown is a URL for the text of a fault, which may end up in logs.
+func shown(raw string) string {
+	if !mayHoldSecret(raw) {
+		return strconv.Quote(raw)
+	}
+	scheme, _, found := strings.Cut(raw, "://")
+	if !found || mayHoldSecret(scheme) {
+		return `"…"`
+	}
+	return strconv.Quote(scheme + "://…")
+}
