@@ -21,7 +21,7 @@ import (
 	"dropgate/internal/listener"
 )
 
-// App is the service, listening.
+// App is the running service.
 type App struct {
 	config   Config
 	out      *output

@@ -122,7 +122,7 @@ func TestUnreadableSettingsAreFaultsToo(t *testing.T) {
 		if name == "DWOLLA_CLIENT_SECRET_FILE" {
 			changes["DWOLLA_CLIENT_SECRET"] = ""
 		}
-		if faults := faultsOf(t, changes); len(faults) == 0 || !regexp.MustCompile("^" + name + ": (has|contains) ").MatchString(faults[0]) {
+		if faults := faultsOf(t, changes); len(faults) == 0 || !regexp.MustCompile("^"+name+": (has|contains) ").MatchString(faults[0]) {
 			t.Errorf("%s=%q: %q", name, value, faults)
 		}
 	}

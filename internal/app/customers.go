@@ -18,34 +18,34 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// customersUsage is what `server customers` says when it is not understood.
+// customersUsage is the help of `server customers`.
 const customersUsage = `usage: server customers import [-dry-run] FILE.csv|-
        server customers export
        server customers link USER CUSTOMER
        server customers unlink USER
        server customers show USER
 
-They work on the links of CUSTOMER_SOURCE=database, and need DWOLLA_ENVIRONMENT
-and DATABASE_URL alone (DWOLLA_BASE_URL and AUTH_USER_CLAIM where the service
-has them: with email, capitals in USER make no difference). A running
-service notices a change within CUSTOMER_CACHE, and writes its audit entry.
+The commands work on the links of CUSTOMER_SOURCE=database. They need
+DWOLLA_ENVIRONMENT and DATABASE_URL, and also DWOLLA_BASE_URL and AUTH_USER_CLAIM
+if the service has them (with email, the case of USER does not matter). A running
+service sees a change within CUSTOMER_CACHE, and writes its audit entry.
 CUSTOMER is an id or a URL.
 
-import reads lines of user,customer, with or without such a first line, and goes
-on after a bad one. It changes no link that is there, so that it can be run
-again. export writes what import reads`
+import reads lines of user,customer, with or without a header line, and skips bad
+lines. It never changes an existing link, so it can be run again. export writes
+the format that import reads`
 
-// ErrUsage says that a command line is wrong, and how one is right.
+// ErrUsage reports a wrong command line. Its text is the usage.
 var ErrUsage = errors.New(customersUsage)
 
-// Streams are those of a command.
+// Streams are the standard streams of a command.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// Customers runs `server customers`: the tools for the directory. The error is
-// ErrUsage, a *ConfigError, or says what went wrong.
+// Customers runs `server customers`, the tools for the directory. A wrong command
+// line is ErrUsage, and a wrong configuration a *ConfigError.
 func Customers(ctx context.Context, args, environ []string, std Streams) error {
 	command, err := parseCustomers(args)
 	if err != nil {
@@ -84,9 +84,9 @@ func Customers(ctx context.Context, args, environ []string, std Streams) error {
 	}
 }
 
-// osUser is the operating-system user of the process, for the audit trail. Its
-// number stands for a user without a name, as containers have them. Environment
-// variables do not count: anybody can set them.
+// osUser is the operating-system user of the process, for the audit trail. A user
+// without a name, as in many containers, is shown by number. Environment variables
+// do not count: the caller can set them.
 func osUser() string {
 	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && u.Username != "" {
 		return u.Username
@@ -122,9 +122,8 @@ func parseCustomers(args []string) (customersCommand, error) {
 	return c, nil
 }
 
-// checkFile demands that there is a database where a command adds nothing to
-// it. A mistyped name would be an empty directory, whose export is good to the
-// eye of a backup.
+// checkFile demands an existing file for a command that adds no links. A mistyped
+// name would create an empty directory, whose export looks like a good backup.
 func (c customersCommand) checkFile(config *Config) error {
 	if c.name == "import" || c.name == "link" || config.isPostgres() {
 		return nil
@@ -135,7 +134,7 @@ func (c customersCommand) checkFile(config *Config) error {
 	return nil
 }
 
-// directoryTools are what the commands work with.
+// directoryTools implements the commands.
 type directoryTools struct {
 	api     clienttoken.API
 	store   *customerdb.Database
@@ -177,11 +176,11 @@ func (d directoryTools) show(ctx context.Context, user string) error {
 	status := cmp.Or(string(found.Customer.Status), "unknown")
 	_, err = fmt.Fprintf(d.std.Out, "user      %s\ncustomer  %s\nstatus    %s\nlinked    %s\n",
 		found.UserID, found.Customer.URL, status, found.Since.UTC().Format(time.RFC3339))
-	return err //nolint:wrapcheck // of the standard output
+	return err //nolint:wrapcheck // of standard output
 }
 
-// checkStored is checkUserID, and also takes the id of a row that was made when the
-// rules for ids were looser.
+// checkStored is like checkUserID, but also accepts the id of an old row, from
+// before the rules for ids became stricter.
 func (d directoryTools) checkStored(ctx context.Context, arg string) error {
 	if err := checkUserID(arg); err == nil || !clienttoken.StorableUserID(arg) {
 		return err
@@ -200,14 +199,14 @@ func checkUserID(arg string) error {
 	return nil
 }
 
-// load is the import. It reports each bad line as it comes, and ends with an
-// error when there was one.
+// load is the import. It reports each bad line at once, and returns an error if
+// there was one.
 func (d directoryTools) load(ctx context.Context, c customersCommand) error {
 	from := d.std.In
 	if name := c.args[0]; name != "-" {
 		file, err := os.Open(name) //nolint:gosec // the operator names it
 		if err != nil {
-			return err //nolint:wrapcheck // an *fs.PathError says all
+			return err //nolint:wrapcheck // an *fs.PathError names the file
 		}
 		defer func() { _ = file.Close() }()
 		from = file
@@ -234,7 +233,7 @@ func (d directoryTools) load(ctx context.Context, c customersCommand) error {
 	return nil
 }
 
-// terminal reports whether messages go to a person.
+// terminal reports whether messages go to a terminal.
 func (s Streams) terminal() bool {
 	file, ok := s.Err.(*os.File)
 	if !ok {
@@ -244,14 +243,14 @@ func (s Streams) terminal() bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// progress says on a terminal how far it is.
+// progress shows the number of lines on a terminal.
 func (s Streams) progress(lines int) {
 	if s.terminal() {
 		_, _ = fmt.Fprintf(s.Err, "\r%d lines", lines)
 	}
 }
 
-// clear takes the progress away from a terminal's line.
+// clear returns the text that erases the progress from a terminal.
 func (s Streams) clear() string {
 	if s.terminal() {
 		return "\r\x1b[K"

@@ -18,8 +18,8 @@ import (
 	"dropgate/internal/handler"
 )
 
-// customerParts is everything that knows whose Customer is whose. What the
-// configuration does not ask for is nil.
+// customerParts are the parts that know the links between users and Customers. A
+// part that the configuration does not need is nil.
 type customerParts struct {
 	directory  clienttoken.Directory
 	enrollment clienttoken.Enrollment
@@ -28,7 +28,7 @@ type customerParts struct {
 	notifier   *customer.ChangeNotifier
 }
 
-// openCustomers puts it together.
+// openCustomers builds them.
 func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer) (customerParts, error) {
 	c := a.config
 	if err := a.openStore(ctx); err != nil {
@@ -85,23 +85,23 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	return d, nil
 }
 
-// openStore opens what the service keeps, if it keeps anything.
+// openStore opens the database, if the service keeps data of its own.
 func (a *App) openStore(ctx context.Context) error {
 	if a.config.CustomerSource != "database" && a.config.WebhookSecret.IsZero() {
 		return nil
 	}
-	// A server that takes connections and says nothing must not keep the process
-	// from listening, or its orchestrator would start it again and again.
+	// A server that accepts connections but never answers must not keep the process
+	// from listening. Its orchestrator would restart it again and again.
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	store, err := a.config.openDatabase(ctx)
 	if store == nil {
 		return err
 	}
-	a.store = store // that it cannot be reached is watched for
+	a.store = store // watch reports an outage
 	if path, found := strings.CutPrefix(a.config.DatabaseURL.Reveal(), "sqlite:"); found {
 		for _, file := range customerdb.FilesOpenToOthers(path) {
-			a.log.Warn().Str("file", file).Msgf("DATABASE_URL: other users of this machine can read or write the file: chmod 600 %s", file)
+			a.log.Warn().Str("file", file).Msgf("DATABASE_URL: other users of this machine can read or write the file; run chmod 600 %s", file)
 		}
 	}
 	return nil
@@ -118,15 +118,14 @@ func (c Config) databaseSystem() string {
 // openWithin is how long the start waits for a database.
 const openWithin = 5 * time.Second
 
-// openDatabase opens the database and brings its schema up to date. Beside the
-// error of a server that cannot be reached now there is a database, which has to
-// be migrated later.
+// openDatabase opens the database and migrates its schema. If the server cannot be
+// reached, it returns both an error and a database, which must be migrated later.
 func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, err error) {
 	if c.isPostgres() {
 		store, err = customerdb.OpenPostgres(c.DatabaseURL)
 	} else {
 		store, err = customerdb.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
-		ctx = context.WithoutCancel(ctx) // a file does not hang, and the work has a limit of its own
+		ctx = context.WithoutCancel(ctx) // the work has a timeout of its own, and a file does not hang
 	}
 	if err != nil {
 		return nil, err
@@ -140,27 +139,28 @@ func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, e
 	return store, err
 }
 
-// migrateEvery is how often a database is tried that could not be reached at
-// the start.
+// migrateEvery is how often to try a database that could not be reached at the
+// start.
 const migrateEvery = 2 * time.Second
 
-// foldEvery is how often e-mail addresses with capitals are looked for. A replica of
-// an earlier version may write them during a roll-out, and a command without
-// AUTH_USER_CLAIM at any time.
+// foldEvery is how often to look for e-mail addresses with capitals. An older
+// replica may write them during a rollout, and a command without AUTH_USER_CLAIM at
+// any time.
 const foldEvery = time.Minute
 
-// migrate brings the database up to date, once it can be reached, and keeps it so.
+// migrate migrates the database once it can be reached, and folds e-mail addresses
+// from then on.
 func (a *App) migrate(ctx context.Context) {
-	for told := ""; ctx.Err() == nil; {
+	for logged := ""; ctx.Err() == nil; {
 		err := a.store.Migrate(ctx)
 		next := migrateEvery
 		switch {
 		case err == nil && !a.config.userIDs().Emails:
 			return
 		case err == nil:
-			next, told = foldEvery, ""
-		case errors.Is(err, customerdb.ErrSchema) && err.Error() != told:
-			told = err.Error()
+			next, logged = foldEvery, ""
+		case errors.Is(err, customerdb.ErrSchema) && err.Error() != logged:
+			logged = err.Error()
 			a.log.Error().Err(err).Msg("DATABASE_URL: the database cannot be used")
 		}
 		select {
@@ -170,7 +170,7 @@ func (a *App) migrate(ctx context.Context) {
 	}
 }
 
-// source opens what says which Customer is a user's.
+// source opens the source of links.
 func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.Source, error) {
 	c := a.config
 	switch c.CustomerSource {
@@ -190,8 +190,8 @@ func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.
 	return links, nil
 }
 
-// openQuery opens the application's own database. A statement that does not fit
-// is an error now if the server can be asked, and for each user else.
+// openQuery opens the application's database. A statement that does not fit is an
+// error at once if the server answers, and for each user otherwise.
 func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	c := a.config
 	var err error
@@ -204,11 +204,11 @@ func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	if err := a.query.Check(ctx); errors.Is(err, customer.ErrQuery) {
 		return nil, fmt.Errorf("CUSTOMER_QUERY: %w", err)
 	}
-	// That it cannot be reached is watched for.
+	// watch reports an outage.
 	return customer.NewCachedSource(a.query, c.CustomerCache), nil
 }
 
-// readWebhook says in the inbox's words what Dwolla tells.
+// readWebhook verifies a webhook and converts it for the inbox.
 func (a *App) readWebhook(signature string, body []byte) (customerdb.WebhookEvent, error) {
 	hook, err := dwolla.ReadWebhook(a.config.api, a.config.WebhookSecret, signature, body)
 	if err != nil {
@@ -221,7 +221,7 @@ func (a *App) readWebhook(signature string, body []byte) (customerdb.WebhookEven
 	return customerdb.WebhookEvent{ID: hook.ID, Topic: hook.Topic.Label(), CustomerID: hook.Customer.ID(), Created: hook.Created}, nil
 }
 
-// openOutbox hands changes of links to the audit trail.
+// openOutbox opens the outbox, which writes changes of links to the audit trail.
 func (a *App) openOutbox(registry prometheus.Registerer) {
 	if a.store == nil {
 		return

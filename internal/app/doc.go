@@ -1,7 +1,6 @@
-// Package app is the service put together: the checked [Config], and the [App]
-// that starts, drains and stops. It is the only place that knows every room,
-// and only the commands import it, so that no room can reach for the
-// configuration.
+// Package app builds the service: [Load] checks the [Config], and the [App] starts,
+// drains and stops. It imports every other package. Only the commands import it, so
+// no other package can read the configuration.
 //
-// The package decides nothing about a request.
+// The package never decides about a request.
 package app

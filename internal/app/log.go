@@ -14,11 +14,11 @@ import (
 // since the precision of zerolog's own is a global variable.
 func newLogger(c Config, out io.Writer) zerolog.Logger {
 	if c.LogFormat == "console" {
-		out = quiet{forPeople(out)}
+		out = quiet{consoleWriter(out)}
 	}
 	level, err := zerolog.ParseLevel(c.LogLevel)
 	if err != nil {
-		level = zerolog.InfoLevel // only without Load
+		level = zerolog.InfoLevel // never: Load checks it
 	}
 	return zerolog.New(out).Level(level).Hook(timestamp{})
 }
@@ -27,6 +27,6 @@ type timestamp struct{}
 
 // Run implements zerolog.Hook.
 func (timestamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
-	var text [len("2006-01-02T15:04:05.000Z")]byte // on the stack: this runs for every line
+	var text [len("2006-01-02T15:04:05.000Z")]byte // on the stack, since this runs for every line
 	e.Bytes("time", audit.AppendTime(text[:0], time.Now()))
 }

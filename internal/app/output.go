@@ -16,16 +16,16 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-// auditToStdout is the AUDIT_LOG that puts the audit trail into the log.
+// auditToStdout is the value of AUDIT_LOG that mixes the audit trail with the log.
 const auditToStdout = "stdout"
 
-// output is where lines go: the log, and the audit trail where that has a file
-// of its own. Nothing in the process waits for the log.
+// output is the log, and the file of the audit trail if it has one. No part of the
+// process waits for the log.
 type output struct {
 	log   *linewriter.Writer
-	audit *linewriter.Writer // log, without a file
+	audit *linewriter.Writer // equals log without a file
 	file  *linewriter.File   // nil without a file
-	sink  audit.Sink         // audit, in the form of LOG_FORMAT where that counts
+	sink  audit.Sink         // writes to audit, formatted for the console if LOG_FORMAT says so
 }
 
 // openOutput opens AUDIT_LOG. The caller closes the output.
@@ -52,16 +52,16 @@ func openOutput(c Config, std io.Writer) (*output, error) {
 	return &o, nil
 }
 
-// recoveredLine is the log's first line after the output did not take lines.
+// recoveredLine is the first line of the log after an outage of its output.
 func recoveredLine(c Config, r linewriter.Recovery) []byte {
 	var line lineBuffer
 	logger := newLogger(c, &line)
 	logger.Warn().Uint64("dropped", r.Dropped).Str("reason", outputReason(r.Fault)).
-		Msg("the log goes on; lines before this one were dropped")
+		Msg("log output recovered; lines before this one were dropped")
 	return line
 }
 
-// lineBuffer is the memory that a line is written to.
+// lineBuffer is a writer into memory.
 type lineBuffer []byte
 
 // Write implements io.Writer.
@@ -70,19 +70,19 @@ func (b *lineBuffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// consoleSink writes the audit lines of a log for people as people read them.
+// consoleSink writes audit lines in the console format.
 type consoleSink struct{ *linewriter.Writer }
 
 // Append implements audit.Sink.
 func (s consoleSink) Append(ctx context.Context, line []byte) error {
 	var shown lineBuffer
-	if _, err := forPeople(&shown).Write(line); err != nil {
-		return fmt.Errorf("a line for people: %w", err)
+	if _, err := consoleWriter(&shown).Write(line); err != nil {
+		return fmt.Errorf("formatting for the console: %w", err)
 	}
 	return s.Writer.Append(ctx, shown)
 }
 
-// outputReason is why an output failed, without the names of files.
+// outputReason says why an output failed, without file names.
 func outputReason(err error) string {
 	if err == nil {
 		return "the output did not keep up"
@@ -96,12 +96,12 @@ func outputReason(err error) string {
 	return err.Error()
 }
 
-// outputError is the fault of an output.
+// outputError is an error of an output.
 type outputError struct{ error }
 
 func (e *outputError) Unwrap() error { return e.error }
 
-// fault is why an output takes no lines now, for readiness.
+// fault returns an output's current error, for readiness.
 func fault(of interface{ Fault() error }) error {
 	if err := of.Fault(); err != nil {
 		return &outputError{err}
@@ -109,46 +109,46 @@ func fault(of interface{ Fault() error }) error {
 	return nil
 }
 
-// observe publishes how many lines of the log were dropped.
+// observe registers the metric of dropped lines.
 func (o *output) observe(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "dropgate_log_lines_dropped_total",
-		Help: "Lines of the log, access lines among them, that were dropped because standard output failed or did not keep up.",
+		Help: "Log lines, including access lines, that were dropped because standard output failed or was too slow.",
 	}, func() float64 { return float64(o.log.Dropped()) }))
 }
 
-// begin writes the first line of an audit file, which shows whether it takes
-// any. Without a file the log's own first line does that.
+// begin writes the first line of an audit file, to see whether it accepts lines.
+// Without a file, the first line of the log does the same.
 func (a *App) begin(outcome string) {
 	if a.out.file == nil {
 		return
 	}
 	err := a.trail.Write(context.Background(), &audit.Entry{Event: audit.Opened, Outcome: outcome})
 	if err != nil {
-		a.log.Error().Err(err).Msg("AUDIT_LOG takes no lines: users get 503")
+		a.log.Error().Err(err).Msg("AUDIT_LOG accepts no lines; users get 503")
 	}
 }
 
-// Reopen opens the file of AUDIT_LOG again, after it was renamed. Without a file
-// it does nothing; on an error the file before stays in use.
+// Reopen opens the file of AUDIT_LOG again, for example after it was renamed. On an
+// error, the old file stays in use.
 func (a *App) Reopen() {
 	if a.out.file == nil {
-		a.log.Info().Msg("SIGHUP: AUDIT_LOG is stdout, there is nothing to reopen")
+		a.log.Info().Msg("SIGHUP: AUDIT_LOG is stdout, so there is nothing to reopen")
 		return
 	}
 	if err := a.out.file.Reopen(); err != nil {
-		a.log.Error().Err(err).Msg("SIGHUP: AUDIT_LOG could not be reopened; the file before stays in use")
+		a.log.Error().Err(err).Msg("SIGHUP: AUDIT_LOG could not be reopened; the old file stays in use")
 		return
 	}
 	a.log.Info().Msg("SIGHUP: AUDIT_LOG was reopened")
 	a.begin("reopened")
 }
 
-// Log is the log, for libraries that write text of their own.
+// Log is a writer for libraries that log plain text.
 func (a *App) Log() io.Writer { return a.log.With().Str("log", "library").Logger() }
 
-// lastLinesWithin bounds the wait for the last lines. An output that is stuck
-// does not hold up the end of the process.
+// lastLinesWithin bounds the wait for the last lines, so that an output that hangs
+// does not delay the end of the process.
 const lastLinesWithin = time.Second
 
 func (o *output) close() {
@@ -157,11 +157,11 @@ func (o *output) close() {
 	if o.file != nil && o.audit.Close(ctx) == nil {
 		_ = o.file.Close() // every line was accepted
 	}
-	_ = o.log.Close(ctx) // nobody is left who could be given an error
+	_ = o.log.Close(ctx) // an error could only go to the log
 }
 
-// forPeople is a writer that makes lines for people of JSON.
-func forPeople(out io.Writer) zerolog.ConsoleWriter {
+// consoleWriter returns a writer that turns JSON lines into lines for people.
+func consoleWriter(out io.Writer) zerolog.ConsoleWriter {
 	return zerolog.ConsoleWriter{
 		Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName},
 		FormatPrepare: func(members map[string]any) error {
@@ -179,8 +179,8 @@ func forPeople(out io.Writer) zerolog.ConsoleWriter {
 	}
 }
 
-// quiet keeps an error of making a line inside: zerolog would print it to a
-// standard error that may be stuck, too.
+// quiet hides write errors. zerolog would print them to standard error, which may
+// hang, too.
 type quiet struct{ io.Writer }
 
 // Write implements io.Writer.

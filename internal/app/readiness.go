@@ -10,32 +10,31 @@ import (
 	"dropgate/internal/handler"
 )
 
-// dependency is something that the service stands on, and that may be away.
+// dependency is a system that the service uses and that may be unavailable.
 type dependency struct {
 	what   string
-	system string                          // "postgres", "sqlite", "redis", or "" where what says it
-	fault  func(ctx context.Context) error // nil: it is there, as far as is known
+	system string                          // "postgres", "sqlite", "redis", or "" if what is enough
+	fault  func(ctx context.Context) error // returns nil if it is available
 }
 
-// outage is a dependency that cannot be used.
+// outage is a dependency that is unavailable.
 type outage struct {
 	handler.Missing
 
-	err error // for the log alone: it may name a role or an address
+	err error // only for the log: it may name a role or an address
 }
 
-// why returns the words for an error, after the name of the system that gave it:
-// "postgres: authentication failed".
-func (d dependency) why(err error) string {
+// reason classifies an error and names its system: "postgres: authentication failed".
+func (d dependency) reason(err error) string {
 	if d.system == "" {
 		return string(reasonOf(err))
 	}
 	return d.system + ": " + string(reasonOf(err))
 }
 
-// own are those that keep this replica from serving while they are away: its
-// stores, and the identity provider's keys until it has had them once. After
-// that it goes on without the provider.
+// own returns the dependencies without which this replica cannot serve: its stores,
+// and the identity provider's keys. Once it has had keys, it no longer needs the
+// provider.
 func (a *App) own() []dependency {
 	all := append([]dependency{a.sink()}, a.stores()...)
 	if a.signIn.keys != nil {
@@ -44,7 +43,7 @@ func (a *App) own() []dependency {
 	return all
 }
 
-// sink is the audit trail's: without it, nothing is handed out.
+// sink is the audit sink. Without it, the service hands out no token.
 func (a *App) sink() dependency {
 	return dependency{"audit", "", func(context.Context) error { return fault(a.trail) }}
 }
@@ -65,17 +64,17 @@ func (a *App) stores() []dependency {
 	return all
 }
 
-// shared are those whose outage every replica has at once: readiness names them,
-// and does not wait for them. What is told of them is what the last attempt
-// showed that was made anyway.
+// shared returns the dependencies whose outage affects every replica. Readiness
+// names them, but does not fail. It shows the result of the last regular call, and
+// makes no call of its own.
 func (a *App) shared() []dependency {
 	all := []dependency{{"dwolla", "", func(context.Context) error { return a.dwolla.Fault() }}}
-	if a.out != nil && a.out.file != nil { // else it is the audit's, too
+	if a.out != nil && a.out.file != nil { // without a file, sink reports it
 		all = append(all, dependency{"log", "", func(context.Context) error { return fault(a.out.log) }})
 	}
 	if a.signIn.keys != nil {
 		all = append(all, dependency{"identity provider", "", func(context.Context) error {
-			if a.signIn.keys.Missing() == nil { // else own names it
+			if a.signIn.keys.Missing() == nil { // own reports missing keys
 				return a.signIn.keys.Fault()
 			}
 			return nil
@@ -90,53 +89,52 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 	if a.draining.Load() {
 		r.Reason = "draining"
 	}
-	for _, missing := range away(ctx, a.own()) {
+	for _, missing := range outages(ctx, a.own()) {
 		if r.Reason == "" {
 			r.Reason = missing.What + ": " + missing.Reason
 		}
 		r.Missing = append(r.Missing, missing.Missing)
 	}
-	for _, missing := range away(ctx, a.shared()) {
+	for _, missing := range outages(ctx, a.shared()) {
 		r.Missing = append(r.Missing, missing.Missing)
 	}
 	return r
 }
 
-// away asks all of them at once, and returns those that are not there.
-func away(ctx context.Context, dependencies []dependency) []outage {
+// outages checks all dependencies at once, and returns those that are unavailable.
+func outages(ctx context.Context, dependencies []dependency) []outage {
 	faults := make([]error, len(dependencies))
-	var asking sync.WaitGroup
+	var checks sync.WaitGroup
 	for i, d := range dependencies {
-		asking.Go(func() { faults[i] = d.fault(ctx) })
+		checks.Go(func() { faults[i] = d.fault(ctx) })
 	}
-	asking.Wait()
-	var missing []outage
+	checks.Wait()
+	var found []outage
 	for i, err := range faults {
 		if err != nil {
 			d := dependencies[i]
-			missing = append(missing, outage{handler.Missing{What: d.what, Reason: d.why(err)}, err})
+			found = append(found, outage{handler.Missing{What: d.what, Reason: d.reason(err)}, err})
 		}
 	}
-	return missing
+	return found
 }
 
 const (
 	watchEvery  = 2 * time.Second
-	watchWithin = 2 * time.Second // of one look
+	watchWithin = 2 * time.Second // timeout of a check
 )
 
-// watch writes a line when one of the replica's own stores goes away, and one
-// when it is there again. Dwolla's client and the keys of the identity provider
-// do so themselves.
+// watch logs when a store becomes unavailable and when it recovers. Dwolla's client
+// and the keys of the identity provider log their own outages.
 func (a *App) watch(ctx context.Context) {
 	dependencies := append([]dependency{a.sink()}, a.stores()...)
 	known := map[string][]string{}
 	for ctx.Err() == nil {
-		look, cancel := context.WithTimeout(ctx, watchWithin)
-		missing := away(look, dependencies)
+		limited, cancel := context.WithTimeout(ctx, watchWithin)
+		found := outages(limited, dependencies)
 		cancel()
 		if ctx.Err() == nil {
-			known = a.tell(known, missing)
+			known = a.logOutages(known, found)
 		}
 		select {
 		case <-time.After(watchEvery):
@@ -145,20 +143,20 @@ func (a *App) watch(ctx context.Context) {
 	}
 }
 
-// tell writes the lines, and returns what is away now, with the reasons that the
-// log has. It logs each reason once during an outage.
-func (a *App) tell(known map[string][]string, missing []outage) map[string][]string {
+// logOutages logs each reason once during an outage. It takes and returns the logged
+// reasons by dependency.
+func (a *App) logOutages(known map[string][]string, found []outage) map[string][]string {
 	now := map[string][]string{}
-	for _, m := range missing {
+	for _, m := range found {
 		now[m.What] = known[m.What]
 		if !slices.Contains(known[m.What], m.Reason) {
 			now[m.What] = append(now[m.What], m.Reason)
-			a.log.Warn().Str("missing", m.What).Str("reason", m.Reason).Err(m.err).Msg("not ready: something is missing")
+			a.log.Warn().Str("missing", m.What).Str("reason", m.Reason).Err(m.err).Msg("not ready: dependency unavailable")
 		}
 	}
 	for what := range known {
 		if now[what] == nil {
-			a.log.Info().Str("found", what).Msg("what was missing is there again")
+			a.log.Info().Str("found", what).Msg("dependency recovered")
 		}
 	}
 	return now

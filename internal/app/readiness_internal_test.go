@@ -105,7 +105,7 @@ func TestAllThatTheServiceStandsOnIsAskedAtOnce(t *testing.T) {
 			}})
 		}
 		all = append(all, dependency{"away", "redis", func(context.Context) error { return errors.New("why") }})
-		missing := away(ctx, all)
+		missing := outages(ctx, all)
 		if len(missing) != 1 || missing[0].What != "away" || missing[0].Reason != "redis: not usable" {
 			t.Errorf("missing: %v", missing)
 		}

@@ -22,10 +22,9 @@ import (
 	"dropgate/internal/dwolla"
 )
 
-// reason says in a few fixed words why a dependency cannot be used. Everyone who
-// reaches the admin listener reads them, so they hold no role, no address, no
-// name of a database, and nothing of a server's or a driver's own text. The log
-// has the details.
+// reason says in a few fixed words why a dependency cannot be used. Every client of
+// the admin listener can read it. So it has no role, address or database name, and
+// no text of a server or driver. The log has the details.
 type reason string
 
 const (
@@ -63,9 +62,9 @@ const (
 	notUsable            reason = "not usable"
 )
 
-// reasonOf finds the words for err, which is not nil. It looks at what a server
-// answered before it looks at the connection: pgx tries several addresses, and
-// an answer says more than a failed attempt.
+// reasonOf classifies err, which is not nil. It looks for a server's answer first,
+// and at the connection last: pgx tries several addresses, and an answer says more
+// than a failed attempt.
 func reasonOf(err error) reason {
 	if out, ok := errors.AsType[*outputError](err); ok {
 		return reason(outputReason(out.error))
@@ -78,7 +77,7 @@ func reasonOf(err error) reason {
 	return notUsable
 }
 
-// ownReason is for what this service found out about a database.
+// ownReason classifies errors of package customerdb and of files.
 func ownReason(err error) reason {
 	switch {
 	case errors.Is(err, customer.ErrQuery) && sqlState(err) != "42501":
@@ -104,7 +103,7 @@ func ownReason(err error) reason {
 	return ""
 }
 
-// sqlState is PostgreSQL's code, or "".
+// sqlState is the SQLSTATE of PostgreSQL's answer, or "".
 func sqlState(err error) string {
 	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return answer.Code
@@ -112,9 +111,9 @@ func sqlState(err error) string {
 	return ""
 }
 
-// postgresReason goes by SQLSTATE
+// postgresReason classifies a SQLSTATE
 // (https://www.postgresql.org/docs/current/errcodes-appendix.html). PgBouncer
-// answers 08P01 for most of its own faults.
+// answers 08P01 for most of its own errors.
 func postgresReason(err error) reason {
 	code := sqlState(err)
 	if code == "" {
@@ -142,8 +141,8 @@ func postgresReason(err error) reason {
 	return refused
 }
 
-// redisReason goes by the first word of an error reply. A script repeats that
-// word in the middle of its own error.
+// redisReason classifies the first word of an error reply. The error of a script
+// has that word in the middle.
 func redisReason(err error) reason {
 	if errors.Is(err, redis.ErrPoolTimeout) {
 		return timedOut
@@ -195,7 +194,7 @@ func redisReplies() []redisReply {
 	}
 }
 
-// sqliteReason goes by SQLite's primary result code (https://www.sqlite.org/rescode.html).
+// sqliteReason classifies a primary result code (https://www.sqlite.org/rescode.html).
 func sqliteReason(err error) reason {
 	fault, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
@@ -211,7 +210,7 @@ func sqliteReason(err error) reason {
 	return words
 }
 
-// dwollaReason is for an answer of Dwolla's.
+// dwollaReason classifies an answer of Dwolla.
 func dwollaReason(err error) reason {
 	answer, ok := errors.AsType[*dwolla.Error](err)
 	switch {
@@ -229,7 +228,7 @@ func dwollaReason(err error) reason {
 	return refused
 }
 
-// networkReason is for a server that gave no answer.
+// networkReason classifies an error without a server's answer.
 func networkReason(err error) reason {
 	if words := tlsReason(err); words != "" {
 		return words

@@ -110,7 +110,7 @@ func TestReadinessSaysWhyInFixedWords(t *testing.T) {
 		{errors.New("10.1.2.3: server refused TLS connection"), tlsFailed},
 		{errors.New("anything about the-role at 10.1.2.3"), notUsable},
 	} {
-		got := dependency{system: "postgres"}.why(test.err)
+		got := dependency{system: "postgres"}.reason(test.err)
 		if got != "postgres: "+string(test.want) {
 			t.Errorf("%v: %q, want %q", test.err, got, test.want)
 		}

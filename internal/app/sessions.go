@@ -8,14 +8,14 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// followRedis keeps up with what other replicas end. Once Redis answers it also
-// warns about settings that let ended sessions come back.
+// followRedis follows the sessions that other replicas end. Once Redis answers, it
+// also warns about settings that could restore ended sessions.
 func (a *App) followRedis(ctx context.Context, sessions *session.Redis) {
-	for doubted := false; ctx.Err() == nil; {
+	for warned := false; ctx.Err() == nil; {
 		look, cancel := context.WithTimeout(ctx, watchWithin)
 		_ = sessions.Follow(look) // readiness reports an outage
-		if !doubted {
-			doubted = a.doubt(look, sessions)
+		if !warned {
+			warned = a.warnOfRedis(look, sessions)
 		}
 		cancel()
 		select {
@@ -25,14 +25,14 @@ func (a *App) followRedis(ctx context.Context, sessions *session.Redis) {
 	}
 }
 
-// doubt writes a line for each doubtful setting, and reports whether Redis answered.
-func (a *App) doubt(ctx context.Context, sessions *session.Redis) bool {
+// warnOfRedis logs each risky setting, and reports whether Redis answered.
+func (a *App) warnOfRedis(ctx context.Context, sessions *session.Redis) bool {
 	doubts, err := sessions.RiskySettings(ctx)
 	for _, doubt := range doubts {
 		a.log.Warn().Str("setting", doubt).Msg("Redis may restore ended sessions")
 	}
 	if errors.Is(err, session.ErrUnknownSettings) {
-		a.log.Warn().Msg("Redis does not show its settings: compare them with docs/authentication.md, so that ended sessions stay ended")
+		a.log.Warn().Msg("Redis does not show its settings; check them as docs/authentication.md says, so that ended sessions stay ended")
 		return true
 	}
 	return err == nil

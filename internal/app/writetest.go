@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// writeTest remembers for a while whether a store accepts writes, so that neither
-// readiness probes nor replicas make many of them. Its zero value is ready for use.
+// writeTest remembers for a while whether a store accepts writes, so that readiness
+// probes cause few writes. Its zero value is ready for use.
 type writeTest struct {
 	mu    sync.Mutex
-	known time.Time // when the outcome was found; zero: never
-	err   error     // the outcome
+	known time.Time // when the test last ended; zero: never
+	err   error     // its result
 }
 
 const (
-	writeWithin    = 2 * time.Second // of one test
-	acceptedFor    = 5 * time.Second // how long a store counts as one that accepts writes
-	refusedAgainIn = time.Second
+	writeWithin = 2 * time.Second // timeout of a test
+	acceptedFor = 5 * time.Second // how long a success counts
+	refusedFor  = time.Second     // how long a failure counts
 )
 
-// after returns a check that asks ping each time, and test seldom. An outage ends
-// what is remembered: the server may come back as another one.
+// after returns a check that calls ping each time, and test seldom. An outage
+// clears the last result: another server may answer afterwards.
 func (w *writeTest) after(ping, test func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := ping(ctx); err != nil {
@@ -32,7 +32,7 @@ func (w *writeTest) after(ping, test func(context.Context) error) func(context.C
 	}
 }
 
-// forget lets a test that is under way go on: it decides.
+// forget does nothing while a test runs: that test gives a fresh result.
 func (w *writeTest) forget() {
 	if w.mu.TryLock() {
 		w.known = time.Time{}
@@ -40,14 +40,14 @@ func (w *writeTest) forget() {
 	}
 }
 
-// outcome runs the test unless it knows. Callers at the same time share one run, and
-// none of them can end it for the others.
+// outcome returns the last result while it counts, and runs the test otherwise.
+// Concurrent callers share one run, which no caller can cancel.
 func (w *writeTest) outcome(ctx context.Context, test func(context.Context) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	life := acceptedFor
 	if w.err != nil {
-		life = refusedAgainIn
+		life = refusedFor
 	}
 	if !w.known.IsZero() && time.Since(w.known) < life {
 		return w.err

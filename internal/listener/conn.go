@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// graceTCP is how long the server still reads a connection that must end, and
-	// still accepts from a listener that must close. Data that has arrived is
-	// available at once.
+	// graceTCP is how long the server still reads an ending connection, and still
+	// accepts from a closing listener. Arrived data is available at once.
 	graceTCP = 10 * time.Millisecond
 	// graceTLS is longer: a TLS record counts only once all of its packets are here.
 	graceTLS = 100 * time.Millisecond
@@ -53,7 +52,7 @@ func (c *conn) grace() time.Duration {
 }
 
 // Read implements net.Conn. A read past its deadline fails even if data has
-// arrived, so a connection that must end is read once more.
+// arrived, so it reads an ending connection once more.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.mustEnd() {
@@ -68,7 +67,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // http.Server compares it
 }
 
-// Write implements net.Conn. A client that does not read keeps the server waiting.
+// Write implements net.Conn. It counts as waiting, since the client may not read.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.all.startWaiting(c) {
 		defer c.all.stopWaiting(c)
@@ -80,8 +79,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // http.Server compares it
 }
 
-// SetReadDeadline implements net.Conn. A connection that must end keeps the
-// deadline for that.
+// SetReadDeadline implements net.Conn. An ending connection keeps its own deadline.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
@@ -103,8 +101,8 @@ func (c *conn) Close() error {
 	return c.Conn.Close() //nolint:wrapcheck // http.Server compares it
 }
 
-// CloseWrite lets http.Server send the last answer to a client that still writes,
-// before it closes the connection.
+// CloseWrite lets http.Server send the last answer before it closes the connection,
+// even if the client still writes.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -15,7 +15,7 @@ type connections struct {
 
 	mu       sync.Mutex
 	open     map[*conn]struct{}
-	waiting  list.List // of *conn: connections that wait for their client, the longest first
+	waiting  list.List // of *conn: connections waiting for their client, the longest first
 	draining bool
 	keepIdle time.Duration // how long a drain keeps an idle connection
 	empty    chan struct{} // closed when a drain has no connection left
@@ -27,9 +27,8 @@ func newConnections(limit int) *connections {
 	return &connections{limit: limit, open: map[*conn]struct{}{}, empty: make(chan struct{})}
 }
 
-// follow is a middleware that notes when a request begins and ends, and when its
-// client must send the body. http.Server's states do not show a request that
-// arrives together with the one before.
+// follow is a middleware. It notes when a request begins and ends, and when its
+// client must send the body. http.Server's states do not show pipelined requests.
 func (a *connections) follow(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connKey{}).(*conn)
@@ -98,8 +97,8 @@ func (a *connections) stateChanged(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// queue puts a connection last among those that wait. It may already wait, for a
-// body that was not read to its end.
+// queue puts a connection at the end of waiting. It may already wait, for the rest
+// of a body.
 func (a *connections) queue(c *conn) {
 	a.unqueue(c)
 	c.waiting = a.waiting.PushBack(c)
@@ -112,8 +111,8 @@ func (a *connections) unqueue(c *conn) {
 	}
 }
 
-// startWaiting is like queue, but ignores a connection that is closed or already
-// waits. It reports whether the connection began to wait.
+// startWaiting is like queue, but ignores a closed or waiting connection. It reports
+// whether the connection began to wait.
 func (a *connections) startWaiting(c *conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,10 +129,10 @@ func (a *connections) stopWaiting(c *conn) {
 	a.unqueue(c)
 }
 
-// evict keeps the number of connections within the limit. It closes the one whose
-// client has kept the server waiting for the longest: for a request, for the rest
-// of one, or to read an answer. So a client that holds many connections evicts its
-// own, and a client with a request gets in.
+// evict keeps the number of connections within the limit. It closes the connection
+// that has waited longest for its client: to send a request or the rest of one, or
+// to read an answer. So a client with many idle connections evicts its own, and a
+// client with a request gets in.
 func (a *connections) evict(newest *conn) {
 	if len(a.open) <= a.limit {
 		return
@@ -143,7 +142,7 @@ func (a *connections) evict(newest *conn) {
 		victim = newest // never: it waits, too
 	}
 	a.remove(victim)
-	_ = victim.tcp.Close() // without a TLS alert, which waits for a client that does not read
+	_ = victim.tcp.Close() // without a TLS alert, since a slow client would delay it
 }
 
 func (a *connections) remove(c *conn) {

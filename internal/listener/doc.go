@@ -6,5 +6,5 @@
 // number of connections.
 //
 // The package knows nothing of the service. It never looks into a request, except
-// to see when its body ends.
+// for the end of its body.
 package listener

@@ -18,8 +18,8 @@ import (
 // collector ran all the time (make test-faults).
 const maxConnections = 3_000
 
-// acceptWithin bounds how long Drain accepts connections that were queued when
-// it began. More may arrive all the time.
+// acceptWithin bounds how long Drain accepts queued connections. More may arrive all
+// the time.
 const acceptWithin = time.Second
 
 // Server is an HTTP server with its listener.
@@ -81,8 +81,8 @@ func (s *Server) Serve() error {
 // request under way and has been idle for keepIdle, or until ctx ends. It reports
 // whether all connections have ended. Serve must be running.
 //
-// http.Server.Shutdown would drop a request that it reads after the call, and one
-// that arrives on an idle connection.
+// http.Server.Shutdown would drop requests read after the call, and requests on idle
+// connections.
 func (s *Server) Drain(ctx context.Context, keepIdle time.Duration) bool {
 	accepting, cancel := context.WithTimeout(ctx, acceptWithin)
 	defer cancel()
