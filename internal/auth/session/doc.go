@@ -1,14 +1,13 @@
-// Package session keeps the sessions of users who signed in with OpenID
-// Connect: in the memory of one replica ([Memory]), or in Redis for all of them
-// ([Redis]). Both keep the same promises, and one suite of tests holds them to
-// it:
+// Package session stores the sessions of users who signed in with OpenID Connect,
+// either in the memory of one replica ([Memory]) or in Redis for all replicas
+// ([Redis]). Both stores pass the same tests and guarantee the same:
 //
-//   - A session is known by the SHA-256 of its id. Who reads the store learns no
-//     id, and cannot be anybody.
-//   - It ends a while after it was last used, and at the latest a fixed time
-//     after the sign-in, which nothing moves.
-//   - One that was ended never comes back, whatever request is in flight: using
-//     a session only ever changes one that is there.
+//   - The store holds the SHA-256 of a session's id. Reading the store does not
+//     let anyone act as a user.
+//   - A session ends when it has been idle too long, and at a fixed deadline after
+//     the sign-in.
+//   - An ended session never comes back, even with requests in flight: a request
+//     only changes a session that exists.
 //
 // The package never sees a request, a cookie or the identity provider.
 package session

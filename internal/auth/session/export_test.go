@@ -1,12 +1,12 @@
 package session
 
-// Tests look at what is kept in Redis, whose names cannot be made elsewhere.
+// Only this package can compute the names of entries in Redis.
 
-// SessionName is where the session of a key is kept.
-func (r *Redis) SessionName(key Key) string { return r.vault.session(key) }
+// SessionName returns the Redis key of a session.
+func (r *Redis) SessionName(key Key) string { return r.sealer.sessionName(key) }
 
-// EpochName is where the epoch is kept.
-func (r *Redis) EpochName() string { return r.vault.epoch() }
+// EpochName returns the Redis key of the epoch.
+func (r *Redis) EpochName() string { return r.sealer.epochName() }
 
-// NamesOf are where something of a kind is kept, by each key of the service.
-func (r *Redis) NamesOf(kind string, of ...string) []string { return r.vault.names(kind, of...) }
+// NamesOf returns the Redis keys of an entry, one for each service key.
+func (r *Redis) NamesOf(kind string, of ...string) []string { return r.sealer.names(kind, of...) }

@@ -12,52 +12,52 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// The bounds of what one replica keeps in memory: all of it is at most 16 MiB of
-// live heap.
+// Together these bounds keep the live heap of the store within 16 MiB.
 const (
 	maxMemory = 12 << 20 // bytes of sessions
-	// sessionCost is what a session costs beside its texts: its share of the maps,
-	// and of what they point to. TestMemoryIsBoundedInBytes measures it.
+	// sessionCost is the size of a session without its strings, including its share
+	// of the maps. TestMemoryIsBoundedInBytes measures it.
 	sessionCost = 560
-	// maxUsed is how many sign-ins and notices are remembered as used.
+	// maxUsed bounds the single-use ids.
 	maxUsed = 20_000
-	// maxLogouts is how many logouts are remembered one by one. Only the identity
-	// provider makes them. Beyond it a sign-in is refused when it began before any
-	// of them.
+	// maxLogouts bounds the logouts remembered one by one. Only the identity
+	// provider creates them. See Memory.overflow.
 	maxLogouts = 4096
 )
 
-// sweepEvery is how often ended and forgotten things are looked for.
+// sweepEvery is how often expired entries are removed.
 const sweepEvery = time.Minute
 
-// Memory keeps sessions in the memory of this process: they end with it, and
-// no other replica knows them.
+// Memory keeps sessions in the memory of this process. They end with it, and other
+// replicas do not know them.
 type Memory struct {
 	limits Limits
 
 	mu        sync.Mutex
 	bytes     int // of sessions
-	sessions  map[Key]*kept
-	bySubject map[string][]Key // the oldest first
+	sessions  map[Key]*memorySession
+	bySubject map[string][]Key // oldest first
 	bySID     map[string][]Key
-	used      map[digest]time.Time // until when it is remembered
-	logouts   map[digest]time.Time // when they came
-	crowded   time.Time            // the last logout that found no room in logouts
+	used      map[digest]time.Time // when each entry expires
+	logouts   map[digest]time.Time // when each arrived
+	// overflow is the time of the last logout that exceeded maxLogouts. Sign-ins
+	// that began before it are refused.
+	overflow  time.Time
 	nextSweep time.Time
 }
 
-// digest is the SHA-256 of a name of any length.
+// digest is the SHA-256 of a single-use id or of a logout.
 type digest [sha256.Size]byte
 
-type kept struct {
+type memorySession struct {
 	subject, sid string
 	user         clienttoken.User
 	idToken      clienttoken.Secret
-	expires      time.Time // if it is not used again
+	expires      time.Time // unless extended
 	deadline     time.Time
 }
 
-func (k *kept) bytes() int {
+func (k *memorySession) bytes() int {
 	return sessionCost + len(k.subject) + len(k.sid) + k.user.Bytes() + len(k.idToken.Reveal())
 }
 
@@ -65,7 +65,7 @@ func (k *kept) bytes() int {
 func NewMemory(limits Limits) *Memory {
 	return &Memory{
 		limits:    limits,
-		sessions:  map[Key]*kept{},
+		sessions:  map[Key]*memorySession{},
 		bySubject: map[string][]Key{},
 		bySID:     map[string][]Key{},
 		used:      map[digest]time.Time{},
@@ -73,18 +73,18 @@ func NewMemory(limits Limits) *Memory {
 	}
 }
 
-// Start implements Store. When 12 MiB are in use, new sessions have to wait for
-// old ones to end: whoever can sign in must not end those of others.
+// Start implements Store. When maxMemory is in use, it fails until old sessions
+// end: users who sign in must not evict the sessions of others.
 func (m *Memory) Start(_ context.Context, key Key, s Stored, by SignIn) (Ended, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	m.sweep(now)
-	next := m.made(s, now)
+	next := m.newSession(s, now)
 	if m.loggedOut(s, by.Began) {
 		return Ended{}, ErrLoggedOut
 	}
-	replaced := m.find(Selector{Key: by.Replaces}, now)
+	replaced := m.selected(Selector{Key: by.Replaces}, now)
 	room := maxMemory - m.bytes
 	for _, old := range replaced {
 		room += m.sessions[old].bytes()
@@ -108,25 +108,23 @@ func (m *Memory) Start(_ context.Context, key Key, s Stored, by SignIn) (Ended, 
 	for ; len(others)-ended.Displaced >= maxPerSubject; ended.Displaced++ {
 		m.end(others[ended.Displaced])
 	}
-	m.keep(key, next)
+	m.add(key, next)
 	return ended, nil
 }
 
-// made is a session as it is kept.
-func (m *Memory) made(s Stored, now time.Time) *kept {
+func (m *Memory) newSession(s Stored, now time.Time) *memorySession {
 	deadline := now.Add(m.limits.Lifetime)
-	return &kept{
+	return &memorySession{
 		subject: s.Subject, sid: s.SID, user: s.User, idToken: s.IDToken,
 		expires: earlier(now.Add(m.limits.Idle), deadline), deadline: deadline,
 	}
 }
 
-// session is what was kept.
-func (k *kept) session() Stored {
+func (k *memorySession) stored() Stored {
 	return Stored{User: k.user, Subject: k.subject, SID: k.sid, IDToken: k.idToken, Expires: k.expires}
 }
 
-func (m *Memory) keep(key Key, k *kept) {
+func (m *Memory) add(key Key, k *memorySession) {
 	m.sessions[key] = k
 	m.bySubject[k.subject] = append(m.bySubject[k.subject], key)
 	if k.sid != "" {
@@ -137,23 +135,23 @@ func (m *Memory) keep(key Key, k *kept) {
 
 // Find implements Store.
 func (m *Memory) Find(_ context.Context, key Key, touch Touch, _ *ratelimit.Charge) (Stored, error) {
-	found, ok := m.look(key, touch)
+	found, ok := m.lookup(key, touch)
 	if !ok {
 		return Stored{}, ErrNone
 	}
-	s := found.session()
-	s.Over = func() bool { _, there := m.look(key, Peek); return !there }
+	s := found.stored()
+	s.Over = func() bool { _, there := m.lookup(key, Peek); return !there }
 	return s, nil
 }
 
-// look returns a session as it is now, after the effect.
-func (m *Memory) look(key Key, touch Touch) (kept, bool) {
+// lookup returns a copy of a live session, after the touch.
+func (m *Memory) lookup(key Key, touch Touch) (memorySession, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	k, ok := m.sessions[key]
 	if !ok || !now.Before(k.expires) {
-		return kept{}, false
+		return memorySession{}, false
 	}
 	if touch == Extend {
 		k.expires = earlier(now.Add(m.limits.Idle), k.deadline)
@@ -161,8 +159,8 @@ func (m *Memory) look(key Key, touch Touch) (kept, bool) {
 	return *k, true
 }
 
-// End implements Store. A notice of which there is no room to remember that it
-// was used ends its sessions all the same.
+// End implements Store. When single-use ids are at their bound, it ends the
+// sessions without remembering the id.
 func (m *Memory) End(_ context.Context, sel Selector) ([]Stored, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,14 +171,14 @@ func (m *Memory) End(_ context.Context, sel Selector) ([]Stored, error) {
 	}
 	m.noteLogout(sel, now)
 	var ended []Stored
-	for _, key := range m.find(sel, now) {
-		ended = append(ended, m.end(key).session())
+	for _, key := range m.selected(sel, now) {
+		ended = append(ended, m.end(key).stored())
 	}
 	return ended, nil
 }
 
-// find returns the keys of the sessions to end.
-func (m *Memory) find(sel Selector, now time.Time) []Key {
+// selected returns the keys of the live sessions selected by sel.
+func (m *Memory) selected(sel Selector, now time.Time) []Key {
 	switch {
 	case sel.Subject != "":
 		var found []Key
@@ -198,8 +196,7 @@ func (m *Memory) find(sel Selector, now time.Time) []Key {
 	return nil
 }
 
-// live returns those of keys whose sessions are still good, and forgets the
-// others.
+// live returns the keys of live sessions and removes the others.
 func (m *Memory) live(keys []Key, now time.Time) []Key {
 	var live []Key
 	for _, key := range slices.Clone(keys) { // end changes the indexes
@@ -212,25 +209,25 @@ func (m *Memory) live(keys []Key, now time.Time) []Key {
 	return live
 }
 
-// end forgets a session that is there.
-func (m *Memory) end(key Key) *kept {
+// end removes an existing session.
+func (m *Memory) end(key Key) *memorySession {
 	k := m.sessions[key]
 	delete(m.sessions, key)
-	forget(m.bySubject, k.subject, key)
-	forget(m.bySID, k.sid, key)
+	unindex(m.bySubject, k.subject, key)
+	unindex(m.bySID, k.sid, key)
 	m.bytes -= k.bytes()
 	return k
 }
 
-func forget(index map[string][]Key, name string, key Key) {
+func unindex(index map[string][]Key, name string, key Key) {
 	index[name] = slices.DeleteFunc(index[name], func(k Key) bool { return k == key })
 	if len(index[name]) == 0 {
 		delete(index, name)
 	}
 }
 
-// use marks what may be used once, and reports whether it was the first time.
-// Nothing that is empty is marked.
+// use marks a single-use id as used and reports whether it was unused. An empty id
+// is never marked.
 func (m *Memory) use(once string, now time.Time) bool {
 	if once == "" {
 		return true
@@ -241,16 +238,16 @@ func (m *Memory) use(once string, now time.Time) bool {
 		return false
 	}
 	if !used && len(m.used) >= maxUsed {
-		return true // only for End: Start has made sure that there is room
+		return true // only in End: Start has checked the bound
 	}
-	m.used[name] = now.Add(rememberUse)
+	m.used[name] = now.Add(onceTTL)
 	return true
 }
 
-// logout is the name of a logout: of a subject, of a SID, or of both.
+// logout names a logout of a subject, of a SID, or of both.
 func logout(parts ...string) digest { return sha256.Sum256(joined(parts...)) }
 
-// noteLogout remembers a logout by its subject or SID for sign-ins under way.
+// noteLogout remembers a logout for sign-ins in progress.
 func (m *Memory) noteLogout(sel Selector, now time.Time) {
 	var names []digest
 	switch {
@@ -263,24 +260,23 @@ func (m *Memory) noteLogout(sel Selector, now time.Time) {
 	}
 	for _, name := range names {
 		if _, known := m.logouts[name]; !known && len(m.logouts) >= maxLogouts {
-			m.crowded = now
+			m.overflow = now
 			continue
 		}
 		m.logouts[name] = now
 	}
 }
 
-// loggedOut reports whether a logout would have ended a session since its sign-in
-// began.
+// loggedOut reports whether a logout since began would have ended the session.
 func (m *Memory) loggedOut(s Stored, began time.Time) bool {
 	names := []digest{logout(s.Subject), logout(s.Subject, s.SID)}
 	if s.SID != "" {
 		names = append(names, logout("", "", s.SID))
 	}
-	return began.Before(m.crowded) || slices.ContainsFunc(names, func(name digest) bool { return began.Before(m.logouts[name]) })
+	return began.Before(m.overflow) || slices.ContainsFunc(names, func(name digest) bool { return began.Before(m.logouts[name]) })
 }
 
-// sweep forgets what has ended by itself, now and then.
+// sweep removes expired entries, at most once per sweepEvery.
 func (m *Memory) sweep(now time.Time) {
 	if now.Before(m.nextSweep) {
 		return
@@ -297,7 +293,7 @@ func (m *Memory) sweep(now time.Time) {
 		}
 	}
 	for name, at := range m.logouts {
-		if !now.Before(at.Add(rememberUse)) {
+		if !now.Before(at.Add(onceTTL)) {
 			delete(m.logouts, name)
 		}
 	}

@@ -24,46 +24,45 @@ import (
 //go:embed scripts/*.lua
 var scripts embed.FS
 
-// RedisConfig is what a Redis store needs. All fields but UserLimit are required.
+// RedisConfig configures a Redis store. All fields except UserLimit are required.
 type RedisConfig struct {
-	// Client is of a server that holds all keys: not a Redis Cluster. The caller
-	// closes it. How soon an outage is reported is up to it.
+	// Client must not lead to a Redis Cluster. Its timeouts decide how soon an
+	// outage is reported. The caller closes it.
 	Client *redis.Client
 	Limits Limits
-	Keys   keyring.Ring // the first key seals, all open
+	Keys   keyring.Ring // the first key encrypts, all decrypt
 	Scope  Scope
-	// UserLimit is where the rate limit of a user is kept; nil without limits.
+	// UserLimit returns the Redis key of a user's rate limit; nil without limits.
 	UserLimit  func(userID string) string
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Redis keeps sessions in a Redis server, for all replicas of one scope. Each
-// operation is one script, so that nothing can happen in the middle of it.
+// Redis keeps sessions in a Redis server, shared by all replicas of one scope. Each
+// operation is one atomic script.
 //
-// Sessions are sealed. Whoever reads Redis learns nothing about users. Whoever
-// writes to it can end sessions, prevent idle time-outs, and bring back a session
-// that ended: never beyond its deadline, and only for the holder of its cookie.
+// Sessions are encrypted. Read access to Redis reveals nothing about users. Write
+// access allows ending sessions, preventing idle time-outs, and restoring an ended
+// session: only until its deadline, and only for the holder of its cookie.
 type Redis struct {
 	config     RedisConfig
-	vault      *vault
+	sealer     *sealer
 	epochs     *epochs
 	start, end *redis.Script
 	find       *redisbatch.Script
-	// gone are the names of sessions that this process has ended. They stay ended
-	// here whatever Redis says. The bound loses nothing but this second line of
-	// defense for the sessions that ended first.
-	gone *bytecache.Cache[string, struct{}]
+	// ended holds the names of sessions that this process has ended. They stay
+	// ended here even if Redis restores them.
+	ended *bytecache.Cache[string, struct{}]
 }
 
 const (
-	// findTimeout is how long finding a session takes at most: as long as the client
-	// waits for one answer, so that it tries again only after a cut.
+	// findTimeout bounds Find. It equals the client's read timeout, so that the
+	// client retries only after a broken connection.
 	findTimeout = 2 * time.Second
-	maxGone     = 1 << 20 // bytes
+	maxEnded    = 1 << 20 // bytes
 )
 
-// NewRedis returns a store. It does not connect. It panics without keys or scope.
+// NewRedis returns a store without connecting. It panics without keys or scope.
 func NewRedis(c RedisConfig) *Redis {
 	if c.Keys.Len() == 0 || c.Scope == (Scope{}) {
 		panic("session: a store without keys or scope")
@@ -71,34 +70,34 @@ func NewRedis(c RedisConfig) *Redis {
 	if c.UserLimit == nil {
 		c.UserLimit = func(string) string { return "" }
 	}
-	v := newVault(c.Keys, c.Scope)
+	v := newSealer(c.Keys, c.Scope)
 	return &Redis{
 		config: c,
-		vault:  v,
-		epochs: newEpochs(v.epoch(), c.Logger, c.Registerer),
+		sealer: v,
+		epochs: newEpochs(v.epochName(), c.Logger, c.Registerer),
 		start:  redis.NewScript(text("shared", "epoch", "start")),
 		find: redisbatch.New(redisbatch.Config{
 			Client: c.Client, Text: ratelimit.Take() + text("shared", "epoch", "find"), Keys: 1, Args: 10, Timeout: findTimeout,
 		}),
-		end:  redis.NewScript(text("shared", "epoch", "end")),
-		gone: bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxGone, Now: c.Limits.Now}),
+		end:   redis.NewScript(text("shared", "epoch", "end")),
+		ended: bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxEnded, Now: c.Limits.Now}),
 	}
 }
 
-// text is the text of scripts, one after the other.
+// text returns the concatenated scripts.
 func text(names ...string) string {
 	var all []byte
 	for _, name := range names {
 		part, err := scripts.ReadFile("scripts/" + name + ".lua")
 		if err != nil {
-			panic(err) // only when the file is not in the binary
+			panic(err) // a misspelled name
 		}
 		all = append(all, part...)
 	}
 	return string(all)
 }
 
-// What the scripts answer beside the epoch.
+// Outcomes of the scripts.
 const (
 	done         = 0
 	usedBefore   = -1
@@ -106,7 +105,7 @@ const (
 	anotherEpoch = -3
 )
 
-// maxEpochs is how often one sign-in meets a new epoch before it is an outage.
+// maxEpochs is how many epochs one Start tries.
 const maxEpochs = 3
 
 // Start implements Store.
@@ -129,37 +128,37 @@ func (r *Redis) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended,
 			return Ended{}, errAnswer
 		}
 	}
-	return Ended{}, failed(errors.New("its epoch changes all the time"))
+	return Ended{}, outage(errors.New("the epoch keeps changing"))
 }
 
-// tryStart starts a session in the epoch that is known.
+// tryStart starts a session in the latest known epoch.
 func (r *Redis) tryStart(ctx context.Context, key Key, s Stored, by SignIn, call string) (answer, error) {
 	now, current := r.config.Limits.Now(), r.epochs.latest.Load()
-	used, subjects, sids := r.once(by.Once), r.vault.names("subject", s.Subject), r.sids(s.SID)
+	used, subjects, sids := r.once(by.Once), r.sealer.names("subject", s.Subject), r.sids(s.SID)
 	rec := record{
-		name:     r.vault.session(key),
+		name:     r.sealer.sessionName(key),
 		deadline: strconv.FormatInt(now.Add(r.config.Limits.Lifetime).UnixMilli(), 10),
 		subject:  subjects[0],
 	}
 	if len(sids) > 0 {
 		rec.sid = sids[0]
 	}
-	if err := r.vault.seal(&rec, key, s, current.name()); err != nil {
-		return answer{}, fmt.Errorf("writing a session: %w", err)
+	if err := r.sealer.seal(&rec, key, s, current.name()); err != nil {
+		return answer{}, fmt.Errorf("encoding a session: %w", err)
 	}
 	replaces := ""
 	if by.Replaces != (Key{}) {
-		replaces = r.vault.session(by.Replaces)
+		replaces = r.sealer.sessionName(by.Replaces)
 	}
 	args := []any{
 		now.UnixMilli(), r.epochs.name, current.text, r.epochs.fresh, current.name(), by.Began.UnixMilli(),
 		replaces, now.Add(r.config.Limits.Idle).UnixMilli(), rec.deadline, rec.data, rec.owner,
-		r.config.UserLimit(s.User.ID), maxPerSubject, call, rememberUse.Milliseconds(),
+		r.config.UserLimit(s.User.ID), maxPerSubject, call, onceTTL.Milliseconds(),
 	}
 	return r.run(ctx, r.start, rec.name, withLists(args, used, subjects, sids, r.logoutsOf(s)))
 }
 
-// withLists appends lists to the arguments of a script, after their lengths.
+// withLists appends the lengths of lists and their elements to args.
 func withLists(args []any, lists ...[]string) []any {
 	lengths := make([]string, len(lists))
 	for i, list := range lists {
@@ -174,54 +173,54 @@ func withLists(args []any, lists ...[]string) []any {
 	return args
 }
 
-// once are the names of what may be used once.
+// once returns the names of a single-use id.
 func (r *Redis) once(once string) []string {
 	if once == "" {
 		return nil
 	}
-	return r.vault.names("used", once)
+	return r.sealer.names("used", once)
 }
 
 func (r *Redis) sids(sid string) []string {
 	if sid == "" {
 		return nil
 	}
-	return r.vault.names("sid", sid)
+	return r.sealer.names("sid", sid)
 }
 
-// logoutsOf are the names of the logouts that would have ended a session.
+// logoutsOf names the logouts that would have ended a session.
 func (r *Redis) logoutsOf(s Stored) []string {
-	names := append(r.vault.names("logout", s.Subject), r.vault.names("logout", s.Subject, s.SID)...)
+	names := append(r.sealer.names("logout", s.Subject), r.sealer.names("logout", s.Subject, s.SID)...)
 	if s.SID != "" {
-		names = append(names, r.vault.names("logout", "", "", s.SID)...)
+		names = append(names, r.sealer.names("logout", "", "", s.SID)...)
 	}
 	return names
 }
 
-// logoutsBy are the names under which a logout is remembered.
+// logoutsBy names the logouts to remember for sel.
 func (r *Redis) logoutsBy(sel Selector) []string {
 	switch {
 	case sel.Subject != "" && sel.SID != "":
-		return []string{r.vault.names("logout", sel.Subject, sel.SID)[0], r.vault.names("logout", sel.Subject, "")[0]}
+		return []string{r.sealer.names("logout", sel.Subject, sel.SID)[0], r.sealer.names("logout", sel.Subject, "")[0]}
 	case sel.Subject != "":
-		return r.vault.names("logout", sel.Subject)[:1]
+		return r.sealer.names("logout", sel.Subject)[:1]
 	case sel.SID != "":
-		return r.vault.names("logout", "", "", sel.SID)[:1]
+		return r.sealer.names("logout", "", "", sel.SID)[:1]
 	}
 	return nil
 }
 
-// answer is what scripts/start.lua and scripts/end.lua return.
+// answer is the result of scripts/start.lua and scripts/end.lua.
 type answer struct {
 	outcome int64
 	rest    []any
 }
 
-// run runs a script and learns the epoch.
+// run runs a script and notes the epoch in its answer.
 func (r *Redis) run(ctx context.Context, script *redis.Script, key string, args []any) (answer, error) {
 	list, err := script.Run(ctx, r.config.Client, []string{key}, args...).Slice()
 	if err != nil {
-		return answer{}, failed(err)
+		return answer{}, outage(err)
 	}
 	if len(list) < 2 {
 		return answer{}, errAnswer
@@ -235,7 +234,7 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, key string, args 
 	return answer{outcome, list[2:]}, nil
 }
 
-// started reads the rest of what scripts/start.lua returns.
+// started reads the sessions that scripts/start.lua has ended.
 func (a answer) started(r *Redis) (Ended, error) {
 	if len(a.rest) == 0 {
 		return Ended{}, errAnswer
@@ -246,30 +245,29 @@ func (a answer) started(r *Redis) (Ended, error) {
 	}
 	for _, item := range a.rest[1:] {
 		name, _ := item.(string)
-		r.forget(name)
+		r.noteEnded(name)
 	}
 	return Ended{Replaced: int(replaced), Displaced: len(a.rest) - 1 - int(replaced)}, nil
 }
 
-// forget notes that this process has ended a session.
-func (r *Redis) forget(name string) {
-	r.gone.Add(name, struct{}{}, len(name), r.config.Limits.Now().Add(r.config.Limits.Lifetime))
+// noteEnded notes that this process has ended a session.
+func (r *Redis) noteEnded(name string) {
+	r.ended.Add(name, struct{}{}, len(name), r.config.Limits.Now().Add(r.config.Limits.Lifetime))
 }
 
-func (r *Redis) forgotten(name string) bool {
-	_, ok := r.gone.Get(name)
+func (r *Redis) hasEnded(name string) bool {
+	_, ok := r.ended.Get(name)
 	return ok
 }
 
-// failed is err as the callers know it: their own cancellation as it came, and
-// everything else as an outage.
-func failed(err error) error {
+// outage turns an error into a Failure, unless the caller has canceled.
+func outage(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	return &clienttoken.Failure{
 		Code:       clienttoken.Unavailable,
 		RetryAfter: 5 * time.Second,
-		Err:        fmt.Errorf("the session store: %w", err),
+		Err:        fmt.Errorf("session store: %w", err),
 	}
 }

@@ -116,7 +116,7 @@ func (r replicaAt) finds(t *testing.T, key session.Key) error {
 // setbacks checks how often a replica has seen Redis go back, and that it said so.
 func (r replicaAt) setbacks(t *testing.T, want int) {
 	t.Helper()
-	err := testutil.GatherAndCompare(r.registry, strings.NewReader(fmt.Sprintf(`# HELP dropgate_session_store_setbacks_total Times this replica saw that Redis had lost ended sessions, after a restore or a failover. All sessions ended.
+	err := testutil.GatherAndCompare(r.registry, strings.NewReader(fmt.Sprintf(`# HELP dropgate_session_store_setbacks_total Times this replica noticed that Redis lost ended sessions (restore or failover). Each time, all sessions end.
 # TYPE dropgate_session_store_setbacks_total counter
 dropgate_session_store_setbacks_total %d
 `, want)), "dropgate_session_store_setbacks_total")

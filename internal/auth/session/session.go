@@ -12,37 +12,36 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// Stored is a user who signed in.
+// Stored is the session of a user who signed in.
 type Stored struct {
 	User    clienttoken.User
-	Subject string // the user as the identity provider knows them: sub
-	SID     string // the user's session at the identity provider; may be empty
-	// IDToken tells the identity provider which of its sessions to end. It may
-	// be empty.
+	Subject string // sub: the user at the identity provider
+	SID     string // the session at the identity provider; may be empty
+	// IDToken is the id_token_hint for the logout at the identity provider. It
+	// may be empty.
 	IDToken clienttoken.Secret
-	// Expires is when the session ends unless it is used before. The store sets
-	// it.
+	// Expires is when the session ends unless a request extends it. The store
+	// sets it.
 	Expires time.Time
-	// Over reports whether the session has ended on this replica since it was
-	// found. It asks no server. Find sets it.
+	// Over reports whether this replica has ended the session since Find. It
+	// does not ask Redis. Find sets it.
 	Over func() bool
 }
 
-// Key is the SHA-256 of a session's id. It leads to what seals the session, so
-// no store keeps it in the clear outside of this process.
+// Key is the SHA-256 of a session's id. The encryption key of the session derives
+// from it, so Redis never sees it.
 type Key [sha256.Size]byte
 
 const idBytes = 32
 
-// NewID makes the id of a session: 256 random bits, in 43 characters.
+// NewID returns a new session id: 256 random bits in 43 characters.
 func NewID() clienttoken.Secret {
 	var id [idBytes]byte
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
 	return clienttoken.NewSecret(base64.RawURLEncoding.EncodeToString(id[:]))
 }
 
-// KeyOf returns the key of what may be a session's id, and false for what
-// cannot be one.
+// KeyOf returns the key of a session id. It reports false for malformed ids.
 func KeyOf(id string) (Key, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil || len(raw) != idBytes || len(id) != base64.RawURLEncoding.EncodedLen(idBytes) {
@@ -51,86 +50,84 @@ func KeyOf(id string) (Key, bool) {
 	return sha256.Sum256([]byte(id)), true
 }
 
-// Limits say how long sessions live.
+// Limits bound the life of sessions.
 type Limits struct {
-	Idle     time.Duration // without being used
+	Idle     time.Duration // since the last use
 	Lifetime time.Duration // since the sign-in
 	Now      func() time.Time
 }
 
-// maxPerSubject bounds the sessions of one user. The oldest ends when there is
-// one more.
+// maxPerSubject bounds the sessions of one subject. A further sign-in ends the
+// oldest.
 const maxPerSubject = 32
 
-// rememberUse is how long it is remembered that something may be used once
-// only. It has to be longer than anybody accepts what was used: a sign-in takes
-// 10 minutes at most. A logout token counts for 15 minutes, and for another 15 if
-// it has to wait for its key.
-const rememberUse = 31 * time.Minute
+// onceTTL is how long a store remembers a single-use id and a logout. It exceeds
+// every validity: a sign-in is valid for 10 minutes, and a logout token for 15
+// plus another 15 while it waits for its key.
+const onceTTL = 31 * time.Minute
 
-// Touch is what looking for a session does to it.
+// Touch says whether finding a session extends it.
 type Touch int
 
-// Peek leaves the session as it is. Extend lets its idle time begin anew.
+// Peek leaves the session unchanged. Extend restarts its idle time.
 const (
 	Peek Touch = iota
 	Extend
 )
 
-// SignIn is what a session is started by.
+// SignIn describes the sign-in behind a new session.
 type SignIn struct {
-	// Once is the id of the sign-in, which starts one session only: ErrUsed is
-	// the answer to another one of that id.
+	// Once is the id of the sign-in. A second Start with the same id returns
+	// ErrUsed.
 	Once string
-	// Began is when the sign-in began: a later logout of its subject or SID
-	// refuses it with ErrLoggedOut. The zero time is before every logout.
+	// Began is when the sign-in began. After a later logout of its Subject or
+	// SID, Start returns ErrLoggedOut. The zero time is before every logout.
 	Began time.Time
-	// Replaces is the key of the session in whose place the new one comes: it
-	// ends when the new one starts, and not otherwise. The zero Key is none.
+	// Replaces is the key of the browser's present session. It ends if the new
+	// one starts. The zero Key means no session.
 	Replaces Key
 }
 
-// Ended is how many sessions had to end for a new one.
+// Ended counts the sessions that a new one ended.
 type Ended struct {
-	Replaced  int // by the next sign-in of the same browser
-	Displaced int // by more sign-ins of the same subject than are kept
+	Replaced  int // the browser's previous session
+	Displaced int // the subject's oldest sessions above the limit
 }
 
-// Selector sessions to end: the one of Key, or all of Subject, or all of SID. With
-// both, those of Subject that are of SID or do not know theirs.
+// Selector selects sessions to end: one by Key, or all with Subject, or all with
+// SID. With Subject and SID it selects the subject's sessions with that SID or
+// with none.
 type Selector struct {
 	Key          Key
 	Subject, SID string
-	// Once, unless it is empty, is the id of a notice that counts once: ErrUsed
-	// is the answer to another one of that id.
+	// Once is the id of a logout token, or empty. A second End with the same id
+	// returns ErrUsed.
 	Once string
 }
 
 var (
-	// ErrNone says that there is no such session, or no longer.
+	// ErrNone means that the session does not exist or has ended.
 	ErrNone = errors.New("no such session")
-	// ErrUsed says that what may be used once was used before.
+	// ErrUsed means that a single-use id was used before.
 	ErrUsed = errors.New("used before")
-	// ErrLoggedOut says that the identity provider has logged the subject or the
-	// SID out since the sign-in began.
+	// ErrLoggedOut means that the identity provider has logged out the subject or
+	// the SID since the sign-in began.
 	ErrLoggedOut = errors.New("logged out since the sign-in began")
 )
 
-// Store keeps sessions. Whatever it cannot do because it is down, or full, is
-// a *clienttoken.Failure. It is safe for concurrent use.
+// Store keeps sessions. It returns a *clienttoken.Failure when it is down or full.
+// It is safe for concurrent use.
 type Store interface {
-	// Start keeps a new session, and ends those that it comes in the place of,
-	// in one step: with an error none has ended. The error is ErrUsed, or
-	// ErrLoggedOut when End was asked for the session's Subject or SID after the
-	// sign-in began; that is remembered for half an hour.
+	// Start stores a new session and ends those it replaces, atomically. The
+	// error is ErrUsed or ErrLoggedOut; then no session has ended. Logouts are
+	// remembered for half an hour.
 	Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error)
-	// Find returns a session, or ErrNone. A store in the rate limits' Redis pays
-	// the charge in the same round trip; nil costs nothing. Beside an
-	// *ratelimit.ExceededError there is the session that was not used, if it is
-	// known whose it is.
+	// Find returns a session, or ErrNone. Redis pays the charge in the same round
+	// trip, unless it is nil. With an *ratelimit.ExceededError the session is not
+	// touched, and is returned if its user is known.
 	Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error)
-	// End ends sessions, for good, and returns them: at least their User.ID,
-	// Subject and SID, and those that end by their Key with everything. None is no
-	// error.
+	// End ends the selected sessions and returns them. A session selected by Key
+	// is complete; others have their User.ID, Subject and SID. Selecting no session
+	// is not an error.
 	End(ctx context.Context, sel Selector) ([]Stored, error)
 }

@@ -1,10 +1,10 @@
--- KEYS: session, or the epoch when it is not by its key that something ends
--- ARGV: now, the name of the epoch, the epoch that the caller knows, the id of a
---   fresh one, what to end ('none', 'key', 'subject', 'sid' or 'both'), call, remember,
---   counts, and lists of so many names: used, subject indexes, sid indexes, logouts
---   to remember
--- Returns the epoch and -1 when the notice was used before, or 0 and for each session
--- that was ended: its key, data, deadline, subject, sid and owner.
+-- KEYS: the session, or the epoch when no session is selected by its key
+-- ARGV: now, the epoch's key, the caller's epoch, an id for a new epoch, what to end
+--   ('none', 'key', 'subject', 'sid' or 'both'), call, ttl, counts, and lists of these
+--   lengths: names of the single-use id, subject indexes, sid indexes, logouts to
+--   remember
+-- Returns the epoch and an outcome: -1 when the single-use id was used before, or 0
+-- followed by key, data, deadline, subject, sid and owner of each ended session.
 
 local now, what = tonumber(ARGV[1]), ARGV[5]
 local current = epoch(ARGV[2], ARGV[3], ARGV[4], now)

@@ -1,19 +1,19 @@
--- The epoch of a scope is '<number>-<id>-<ends>-<since>': the number and the id
--- name it, ends counts what has ended in it, and since is when it began, in
--- milliseconds, or 0 for the first one. Sessions are good in their own epoch alone.
+-- The epoch of a scope is '<number>-<id>-<ends>-<since>'. Number and id identify it.
+-- Ends counts the ended sessions. Since is its beginning in milliseconds, or 0 for
+-- the first epoch. A session is valid only in its own epoch.
 --
--- A caller sends the latest epoch that it knows. When Redis has an older one, or
--- fewer ends, it has lost what was ended meanwhile: it was restored from a
--- snapshot, or a stale replica took over. Then a new epoch begins.
+-- A caller sends the latest epoch that it knows. If Redis has an older one, or fewer
+-- ends, it has lost ended sessions: it was restored from a snapshot, or a stale
+-- replica took over. Then a new epoch begins.
 
-local known -- what Redis has, read once in a script
+local known -- the value in Redis, read once per script
 local function parse(text)
   local number, id, ends = string.match(text or '', '^(%d+)%-(%w+)%-(%d+)%-%d+$')
   if not number or #number > 15 or #ends > 15 then return 0, '', 0 end
   return tonumber(number), id, tonumber(ends)
 end
 
--- epoch returns the epoch of a scope, after a new one has begun if it has to.
+-- epoch returns the epoch of a scope, and begins a new one if necessary.
 local function epoch(name, claim, fresh, now)
   if not known then known = redis.call('GET', name) or '' end
   if known == claim and claim ~= '' then return known end
@@ -29,7 +29,7 @@ local function epoch(name, claim, fresh, now)
   return known
 end
 
--- ended counts that something has ended, and returns the epoch.
+-- ended increments ends and returns the epoch.
 local function ended(name)
   local head, ends, since = string.match(known, '^(%d+%-%w+)%-(%d+)%-(%d+)$')
   known = string.format('%s-%d-%s', head, tonumber(ends) + 1, since)

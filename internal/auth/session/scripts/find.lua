@@ -1,13 +1,12 @@
 -- keys: session
--- args: now, how much longer the session may be idle, or 0 to leave it, the name
---   of the epoch, the epoch that the caller knows, the id of a fresh one, the
---   address that the rate limit counts or '', and interval and capacity of
---   addresses and of users for take (ratelimit)
--- Returns what take said of the address and of the user, the epoch or '' when the
--- caller knows it, and, when there is a session: its sealed data, and in one
--- text when it ends, its deadline, subject, sid and limit. Who is refused by the address's limit learns
--- nothing of a session; who is refused by either does not use it.
--- It only ever changes a session that is there.
+-- args: now, the new idle time or 0 to leave the session unchanged, the epoch's key,
+--   the caller's epoch, an id for a new epoch, the address to charge or '', and
+--   interval and capacity of addresses and of users for take (ratelimit)
+-- Returns the results of take for the address and the user, and the epoch, or '' if
+-- it is the caller's. If there is a session, its data follows, and one string with
+-- its end, deadline, subject, sid and limit.
+-- Above the address's limit nothing about a session is returned. Above either limit
+-- the session is not extended. The script never creates a session.
 local function one(keys, args)
   local now, extend = tonumber(args[1]), tonumber(args[2])
   local current = epoch(args[3], args[4], args[5], now)

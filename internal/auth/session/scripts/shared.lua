@@ -1,25 +1,23 @@
--- What the scripts of session/redis.go share. A session is a hash under
--- dropgate:session:<name> with
---   data      the sealed session, for Go alone
---   owner     whose it is, sealed as well, for a logout without the session's id
---   idle      when it ends if it is not used again    } milliseconds of
---   deadline  when it ends at the latest              } the callers' clocks
---   subject, sid   the names of the indexes that hold it; sid may be ''
---   limit     where the rate limit of its user is kept
--- An index is a sorted set of session keys by deadline, so the oldest is first.
--- The times decide whether a session is still good; Redis's own expiry only
--- tidies up behind them. Go checks all of this against the sealed data: whoever
--- writes to Redis can end sessions, and no more.
+-- Functions of all scripts. A session is a hash dropgate:session:<name> with
+--   data      the session, encrypted
+--   owner     its user, encrypted, for a logout without the session's id
+--   idle      when it ends unless extended    } milliseconds of
+--   deadline  when it ends at the latest      } the callers' clocks
+--   subject, sid   the keys of the indexes with this session; sid may be ''
+--   limit     the key of its user's rate limit
+-- An index is a sorted set of session keys by deadline, oldest first. These times
+-- decide whether a session is live; Redis's own expiry only frees memory. Go checks
+-- the plain fields against the encrypted data.
 
 local function millis(t) return string.format('%d', t) end
 
--- time reads a time that Go wrote. Anything else is long ago.
+-- time parses a time. A malformed one is 0.
 local function time(text)
   if text and #text <= 15 and string.find(text, '^%d+$') then return tonumber(text) end
   return 0
 end
 
--- read runs a command that reads, and returns false where another type is kept.
+-- read runs a read command. It returns false for a key of another type.
 local function read(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
@@ -29,9 +27,9 @@ local function read(...)
   return answer
 end
 
--- load returns a session when it is still good, and when it ends. One that a
--- logout by its subject or its sid would not find is gone: a server that is full
--- may have evicted the index.
+-- load returns a live session and when it ends. A session missing from its indexes
+-- is not live, because a logout would not find it: a full Redis may have evicted
+-- the index.
 local function load(key, now)
   local s = read('HMGET', key, 'idle', 'deadline', 'subject', 'sid', 'limit', 'data', 'owner')
   if not s or not s[6] or not s[3] or not s[4] then return nil end
@@ -41,7 +39,7 @@ local function load(key, now)
   return s, ends
 end
 
--- finish removes whatever is kept under the key of a session.
+-- finish removes a session and its index entries.
 local function finish(key)
   local s = read('HMGET', key, 'subject', 'sid')
   redis.call('DEL', key)
@@ -50,8 +48,7 @@ local function finish(key)
   end
 end
 
--- live returns the sessions of indexes that are still good, the oldest first, and
--- forgets the others.
+-- live returns the live sessions of indexes, oldest first, and removes the others.
 local function live(indexes, now)
   local found = {}
   for _, index in ipairs(indexes) do
@@ -73,19 +70,19 @@ local function live(indexes, now)
   return found
 end
 
--- use reports whether only this very call has used any of the names before: a call
--- that is sent again, because its answer was lost, finds its own mark.
-local function use(names, call, remember)
+-- use marks a single-use id and reports whether this call is the first. A retry after
+-- a lost answer has the same call id, and finds its own mark.
+local function use(names, call, ttl)
   for _, name in ipairs(names) do
     local by = redis.call('GET', name)
     if by then return by == call end
   end
-  if names[1] then redis.call('SET', names[1], call, 'PX', remember) end
+  if names[1] then redis.call('SET', names[1], call, 'PX', ttl) end
   return true
 end
 
--- cut splits what begins at ARGV[from] into lists of the lengths in counts, which
--- is such as '2,2,0'.
+-- cut splits the arguments from ARGV[from] into lists. Counts has their lengths, for
+-- example '2,2,0'.
 local function cut(from, counts)
   local lists = {}
   for n in string.gmatch(counts, '%d+') do

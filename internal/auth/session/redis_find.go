@@ -11,20 +11,20 @@ import (
 	"dropgate/internal/redisbatch"
 )
 
-// Find implements Store. It pays the charge before it uses the session.
+// Find implements Store. It pays the charge before it extends the session.
 func (r *Redis) Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error) {
 	var extend time.Duration
 	if touch == Extend {
 		extend = r.config.Limits.Idle
 	}
 	address, terms := charge.Along()
-	name, now := r.vault.session(key), r.config.Limits.Now()
+	name, now := r.sealer.sessionName(key), r.config.Limits.Now()
 	answer, err := r.find.Run(ctx, redisbatch.Call{
 		Keys: []string{name},
-		Args: append([]any{now.UnixMilli(), extend.Milliseconds(), r.epochs.name, r.epochs.claim(), r.epochs.fresh, address}, terms...),
+		Args: append([]any{now.UnixMilli(), extend.Milliseconds(), r.epochs.name, r.epochs.known(), r.epochs.fresh, address}, terms...),
 	})
 	if err != nil {
-		return Stored{}, failed(err)
+		return Stored{}, outage(err)
 	}
 	found, err := readFound(answer)
 	if err != nil {
@@ -32,35 +32,35 @@ func (r *Redis) Find(ctx context.Context, key Key, touch Touch, charge *ratelimi
 	}
 	r.epochs.learn(found.epoch)
 	found.name = name
-	s, err := r.good(found, key, now)
+	s, err := r.verify(found, key, now)
 	if err := charge.Paid(ctx, s.User.ID, found.limit, found.took); err != nil {
 		return s, err
 	}
 	return s, err
 }
 
-// Follow learns of what has ended through other replicas, so that this one
-// notices when Redis loses it.
+// Follow reads the epoch that other replicas have reached, so that this one
+// notices when Redis loses data.
 func (r *Redis) Follow(ctx context.Context) error {
 	answer, err := r.find.Run(ctx, redisbatch.Call{
-		Keys: []string{r.epochs.name}, // holds no session
-		Args: []any{r.config.Limits.Now().UnixMilli(), 0, r.epochs.name, r.epochs.claim(), r.epochs.fresh, "", 0, 0, 0, 0},
+		Keys: []string{r.epochs.name}, // not a session
+		Args: []any{r.config.Limits.Now().UnixMilli(), 0, r.epochs.name, r.epochs.known(), r.epochs.fresh, "", 0, 0, 0, 0},
 	})
 	if err != nil {
-		return failed(err)
+		return outage(err)
 	}
 	found, err := readFound(answer)
 	r.epochs.learn(found.epoch)
 	return err
 }
 
-// good is the session of what was found, or ErrNone. Redis may hold what somebody
-// else wrote there, or what has ended.
-func (r *Redis) good(f found, key Key, now time.Time) (Stored, error) {
-	if f.data == "" || r.forgotten(f.name) {
+// verify decrypts a session, or returns ErrNone: the record may be forged, or its
+// session ended.
+func (r *Redis) verify(f found, key Key, now time.Time) (Stored, error) {
+	if f.data == "" || r.hasEnded(f.name) {
 		return Stored{}, ErrNone
 	}
-	s, err := r.vault.open(f.record, key)
+	s, err := r.sealer.open(f.record, key)
 	if err != nil || s.epoch != r.epochs.latest.Load().name() {
 		return Stored{}, ErrNone
 	}
@@ -70,22 +70,22 @@ func (r *Redis) good(f found, key Key, now time.Time) (Stored, error) {
 	if err != nil || errDeadline != nil || !now.Before(s.Expires) {
 		return Stored{}, ErrNone
 	}
-	name := f.name // and nothing else of f is kept
-	s.Over = func() bool { return r.forgotten(name) }
+	name := f.name // does not retain the rest of f
+	s.Over = func() bool { return r.hasEnded(name) }
 	return s.Stored, nil
 }
 
-// found is what scripts/find.lua returns. Without data there is no session.
+// found is the answer of scripts/find.lua. Without data there is no session.
 type found struct {
 	record
 
-	took        [2]int64 // along, from the address and from the user of limit
+	took        [2]int64 // charged to the address and to the user behind limit
 	epoch       string
 	ends, limit string
 }
 
-// errAnswer is an outage, and neither a session nor that there is none.
-var errAnswer = failed(errors.New("an answer of another form"))
+// errAnswer is an outage, not ErrNone.
+var errAnswer = outage(errors.New("malformed answer of a script"))
 
 func readFound(answer []any) (found, error) {
 	var f found
@@ -100,7 +100,7 @@ func readFound(answer []any) (found, error) {
 		!texts(answer[3:], &f.data, &rest) {
 		return found{}, errAnswer
 	}
-	// What somebody else has written there does not open, however it is cut.
+	// A forged value fails to decrypt later, so this cannot fail.
 	for _, part := range []*string{&f.ends, &f.deadline, &f.subject, &f.sid} {
 		*part, rest, _ = strings.Cut(rest, " ")
 	}
@@ -108,7 +108,7 @@ func readFound(answer []any) (found, error) {
 	return f, nil
 }
 
-// texts reads as many strings as there are, and reports whether all are.
+// texts copies strings from an answer. It reports false for any other type.
 func texts(answer []any, into ...*string) bool {
 	for i, item := range answer {
 		text, ok := item.(string)

@@ -1,7 +1,7 @@
--- KEYS: one of each kind of key that the other scripts use
--- Runs every command of the other scripts once, on keys of the same names, and
--- leaves nothing behind. SET comes first: a full Redis refuses the first command of
--- a script that needs memory, unless another command has written before.
+-- KEYS: one key of each kind in the other scripts
+-- Runs every command of the other scripts once and leaves nothing behind. SET comes
+-- first: a full Redis refuses a command that needs memory only if the script has not
+-- written before.
 
 redis.call('TIME')
 for _, key in ipairs(KEYS) do

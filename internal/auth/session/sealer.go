@@ -18,24 +18,24 @@ import (
 	"dropgate/internal/keyring"
 )
 
-// Scope is what a session is valid for. Stores of different scopes may share a
-// Redis: neither finds, ends or opens anything of the other.
+// Scope separates stores that share a Redis. A store neither finds, ends nor
+// decrypts a session of another scope.
 type Scope struct {
 	Issuer    string // of the ID token
-	ClientID  string // the service, as the issuer knows it
-	UserClaim string // names the user in the ID token
-	Origin    string // where browsers reach the service
+	ClientID  string // the service at the issuer
+	UserClaim string // the claim with the user id
+	Origin    string // of the service in browsers
 }
 
-// sum is the SHA-256 of the scope's parts, each with its length before it.
+// sum returns the SHA-256 of the joined parts.
 func (s Scope) sum() []byte {
 	sum := sha256.Sum256(joined(s.Issuer, s.ClientID, s.UserClaim, s.Origin))
 	return sum[:]
 }
 
-// joined returns the parts one after the other, each with its length before it.
+// joined concatenates the parts, each after its length.
 func joined(parts ...string) []byte {
-	all := make([]byte, 0, 256) // enough for a record's clear parts
+	all := make([]byte, 0, 256) // enough for a record's plain parts
 	for _, part := range parts {
 		all = binary.AppendUvarint(all, uint64(len(part)))
 		all = append(all, part...)
@@ -43,25 +43,25 @@ func joined(parts ...string) []byte {
 	return all
 }
 
-// vault names and seals what one scope keeps in Redis.
-type vault struct {
+// sealer names and encrypts the entries of one scope in Redis.
+type sealer struct {
 	scope    []byte
-	sessions []byte        // begins what the names of sessions are hashes of
-	keys     []serviceKeys // the first one seals, all open
+	sessions []byte        // hash input before a session's key
+	keys     []serviceKeys // the first encrypts, all decrypt
 }
 
 const nonceSize = 12 // bytes, of GCM
 
-// serviceKeys are what one key of the service is used for.
+// serviceKeys derive from one of the service's keys.
 type serviceKeys struct {
-	records *sync.Pool  // of hash.Hash: makes the key that seals a session, from the session's own
-	names   []byte      // of whatever could be guessed
-	owners  cipher.AEAD // seals who a session's user is
+	records *sync.Pool  // of hash.Hash: derives a session's encryption key from its Key
+	names   []byte      // HMAC key for guessable names
+	owners  cipher.AEAD // encrypts the user behind a session
 }
 
-func newVault(keys keyring.Ring, scope Scope) *vault {
-	v := &vault{scope: scope.sum()}
-	v.sessions = v.named("session")
+func newSealer(keys keyring.Ring, scope Scope) *sealer {
+	v := &sealer{scope: scope.sum()}
+	v.sessions = v.prefix("session")
 	records := keys.Derive("dropgate session record 1", v.scope)
 	names := keys.Derive("dropgate session name 1", v.scope)
 	owners := keys.Derive("dropgate session owner 1", v.scope)
@@ -76,35 +76,35 @@ func newVault(keys keyring.Ring, scope Scope) *vault {
 func newAEAD(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		panic(err) // only for another length of key
+		panic(err) // the key has the wrong length
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		panic(err) // only for another cipher
+		panic(err) // the cipher is not AES
 	}
 	return aead
 }
 
-// session is the name of a session. It does not depend on the service's keys,
-// so that it stays when they rotate: a session's id cannot be guessed.
-func (v *vault) session(key Key) string {
+// sessionName returns a session's key in Redis. Session ids cannot be guessed, so
+// the name needs no service key and survives a rotation.
+func (v *sealer) sessionName(key Key) string {
 	buffer := make([]byte, 0, 128)
 	sum := sha256.Sum256(append(append(buffer, v.sessions...), key[:]...))
 	return "dropgate:session:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// epoch is the name of the scope's epoch. It holds no secret.
-func (v *vault) epoch() string {
-	sum := sha256.Sum256(v.named("epoch"))
+// epochName returns the epoch's key in Redis.
+func (v *sealer) epochName() string {
+	sum := sha256.Sum256(v.prefix("epoch"))
 	return "dropgate:epoch:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// named begins what the names of a kind are hashes of.
-func (v *vault) named(kind string) []byte { return joined("dropgate 1", kind, string(v.scope)) }
+// prefix returns the hash input that all names of a kind share.
+func (v *sealer) prefix(kind string) []byte { return joined("dropgate 1", kind, string(v.scope)) }
 
-// names are the names of something under each key of the service, the current
-// one first. They are of a bounded length, and say nothing without the key.
-func (v *vault) names(kind string, of ...string) []string {
+// names returns the names of an entry under each of the service's keys, the current
+// one first. They have a fixed length and reveal nothing without the key.
+func (v *sealer) names(kind string, of ...string) []string {
 	names := make([]string, len(v.keys))
 	for i, key := range v.keys {
 		mac := hmac.New(sha256.New, key.names)
@@ -114,18 +114,18 @@ func (v *vault) names(kind string, of ...string) []string {
 	return names
 }
 
-// record is a session in Redis. The scripts need the parts in the clear; the
-// sealed parts open only beside the same others.
+// record is a session in Redis. The scripts read the plain parts. The encrypted
+// parts decrypt only together with the same plain parts.
 type record struct {
 	name                   string
 	deadline, subject, sid string
-	data, owner            string // sealed
+	data, owner            string // encrypted
 }
 
-// clear is what the sealed parts are bound to.
-func (r record) clear() []byte { return joined("1", r.name, r.deadline, r.subject, r.sid) }
+// plain returns the associated data of the encrypted parts.
+func (r record) plain() []byte { return joined("1", r.name, r.deadline, r.subject, r.sid) }
 
-// contents is the form of a Session in a record's data.
+// contents is the encoding of a session in record.data.
 type contents struct {
 	ID      string         `json:"id"`
 	Claims  map[string]any `json:"claims"`
@@ -135,42 +135,42 @@ type contents struct {
 	Epoch   string         `json:"epoch"`
 }
 
-// ownership is the form of a record's owner: what a logout without the session's
-// id reports.
+// ownership is the encoding of record.owner, which a logout reads without the
+// session's id.
 type ownership struct {
 	ID      string `json:"id"`
 	Subject string `json:"subject"`
 	SID     string `json:"sid,omitempty"`
 }
 
-var errForged = errors.New("a record that this service has not written, or not like this")
+var errForged = errors.New("forged or damaged record")
 
-// seal fills in the sealed parts of a record.
-func (v *vault) seal(r *record, key Key, s Stored, epoch string) error {
+// seal fills in the encrypted parts of a record.
+func (v *sealer) seal(r *record, key Key, s Stored, epoch string) error {
 	data, err := json.Marshal(contents{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal(), epoch}, json.FormatNilMapAsNull(true))
 	if err != nil {
-		return err //nolint:wrapcheck // of the caller's own
+		return err //nolint:wrapcheck // the caller adds context
 	}
 	owner, err := json.Marshal(ownership{s.User.ID, s.Subject, s.SID})
 	if err != nil {
 		return err //nolint:wrapcheck // likewise
 	}
-	bound := r.clear()
-	r.data = sealed(v.keys[0].sealing(key), data, bound)
-	r.owner = sealed(v.keys[0].owners, owner, bound)
+	bound := r.plain()
+	r.data = encrypt(v.keys[0].sessionAEAD(key), data, bound)
+	r.owner = encrypt(v.keys[0].owners, owner, bound)
 	return nil
 }
 
-// sealed is a text behind its nonce. Of random nonces one key may have 2^32 (NIST
-// SP 800-38D, 8.3), so the key of owners lasts for as many sign-ins.
-func sealed(by cipher.AEAD, text, bound []byte) string {
+// encrypt returns the nonce and the ciphertext. A key may have 2^32 random nonces
+// (NIST SP 800-38D, 8.3), so serviceKeys.owners suffices for 2^32 sign-ins.
+func encrypt(by cipher.AEAD, text, bound []byte) string {
 	nonce := make([]byte, nonceSize, nonceSize+len(text)+by.Overhead())
 	_, _ = rand.Read(nonce) // never fails (crypto/rand)
 	return string(by.Seal(nonce, nonce, text, bound))
 }
 
-// opened is the text that was sealed, or false.
-func opened(by cipher.AEAD, sealed string, bound []byte) ([]byte, bool) {
+// decrypt reverses encrypt. It reports false for a forged text.
+func decrypt(by cipher.AEAD, sealed string, bound []byte) ([]byte, bool) {
 	if len(sealed) < nonceSize {
 		return nil, false
 	}
@@ -179,12 +179,12 @@ func opened(by cipher.AEAD, sealed string, bound []byte) ([]byte, bool) {
 	return text, err == nil
 }
 
-// sealing seals the record of one session. Its key derives from the service's
-// and from the session's, which only the cookie leads to.
-func (k serviceKeys) sealing(key Key) cipher.AEAD {
+// sessionAEAD encrypts one session. Its key derives from the service's key and
+// the session's Key, which only the cookie contains.
+func (k serviceKeys) sessionAEAD(key Key) cipher.AEAD {
 	mac, ok := k.records.Get().(hash.Hash)
 	if !ok {
-		panic("session: something else in the pool")
+		panic("session: the pool holds another type")
 	}
 	defer k.records.Put(mac)
 	mac.Reset()
@@ -192,25 +192,25 @@ func (k serviceKeys) sealing(key Key) cipher.AEAD {
 	return newAEAD(mac.Sum(nil))
 }
 
-// unsealed is a session and the epoch that it began in.
+// unsealed is a decrypted session with the epoch in which it began.
 type unsealed struct {
 	Stored
 
 	epoch string
 }
 
-// open returns what a record holds.
-func (v *vault) open(r record, key Key) (unsealed, error) {
-	bound := r.clear()
+// open decrypts a record.
+func (v *sealer) open(r record, key Key) (unsealed, error) {
+	bound := r.plain()
 	for _, service := range v.keys {
-		data, ok := opened(service.sealing(key), r.data, bound)
+		data, ok := decrypt(service.sessionAEAD(key), r.data, bound)
 		if !ok {
 			continue
 		}
 		var c contents
-		// A record that names nobody must not sign anybody in as "".
+		// Without a user id the session would be that of "".
 		if err := json.Unmarshal(data, &c); err != nil || !clienttoken.ValidUserID(c.ID) {
-			return unsealed{}, errForged // err may quote it
+			return unsealed{}, errForged // err may quote the record
 		}
 		return unsealed{Stored{
 			User:    clienttoken.User{ID: c.ID, Claims: c.Claims},
@@ -222,11 +222,11 @@ func (v *vault) open(r record, key Key) (unsealed, error) {
 	return unsealed{}, errForged
 }
 
-// owned returns whose session a record is, without its claims and its ID token.
-func (v *vault) owned(r record) (Stored, error) {
-	bound := r.clear()
+// owned decrypts the owner of a record: a session without claims and ID token.
+func (v *sealer) owned(r record) (Stored, error) {
+	bound := r.plain()
 	for _, service := range v.keys {
-		data, ok := opened(service.owners, r.owner, bound)
+		data, ok := decrypt(service.owners, r.owner, bound)
 		if !ok {
 			continue
 		}

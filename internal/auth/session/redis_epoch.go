@@ -10,19 +10,19 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// epoch is what scripts/epoch.lua keeps: sessions are good in the epoch in which
-// they began. A new one begins when Redis has lost what was ended.
+// epoch is the value that scripts/epoch.lua keeps. A session is valid in the epoch
+// in which it began. A new epoch begins when Redis has lost ended sessions.
 type epoch struct {
-	text   string // as Redis has it
+	text   string // the value in Redis
 	number int64
 	id     string
-	ends   int64
+	ends   int64 // counter of ended sessions
 }
 
-// name tells one epoch from another.
+// name identifies the epoch.
 func (e *epoch) name() string { return strconv.FormatInt(e.number, 10) + "-" + e.id }
 
-// parseEpoch returns false for what the script would not write.
+// parseEpoch reports false for malformed values.
 func parseEpoch(text string) (*epoch, bool) {
 	parts := strings.Split(text, "-")
 	if len(parts) != 4 {
@@ -38,8 +38,8 @@ func parseEpoch(text string) (*epoch, bool) {
 
 // epochs follows the epoch of one scope.
 type epochs struct {
-	name   string // where it is kept
-	fresh  string // the id of those that this process begins
+	name   string // key in Redis
+	fresh  string // id of epochs begun by this process
 	latest atomic.Pointer[epoch]
 
 	log      zerolog.Logger
@@ -49,37 +49,37 @@ type epochs struct {
 func newEpochs(name string, log zerolog.Logger, r prometheus.Registerer) *epochs {
 	e := &epochs{name: name, fresh: rand.Text(), log: log, setbacks: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "dropgate_session_store_setbacks_total",
-		Help: "Times this replica saw that Redis had lost ended sessions, after a restore or a failover. All sessions ended.",
+		Help: "Times this replica noticed that Redis lost ended sessions (restore or failover). Each time, all sessions end.",
 	})}
 	e.latest.Store(&epoch{})
 	r.MustRegister(e.setbacks)
 	return e
 }
 
-// claim is the latest epoch as Redis has written it, or empty.
-func (e *epochs) claim() string { return e.latest.Load().text }
+// known returns the latest epoch as text, or "".
+func (e *epochs) known() string { return e.latest.Load().text }
 
-// learn takes in what a script said: nothing when it was the claim. Answers may
-// come out of order, so only a later one counts.
+// learn notes the epoch that a script returned; "" means unchanged. Answers may
+// arrive out of order, so an older epoch is ignored.
 func (e *epochs) learn(text string) {
 	if text == "" {
 		return
 	}
-	said, ok := parseEpoch(text)
+	next, ok := parseEpoch(text)
 	if !ok {
 		return
 	}
 	for {
-		known := e.latest.Load()
-		if said.number < known.number || said.number == known.number && said.ends <= known.ends {
+		current := e.latest.Load()
+		if next.number < current.number || next.number == current.number && next.ends <= current.ends {
 			return
 		}
-		if !e.latest.CompareAndSwap(known, said) {
+		if !e.latest.CompareAndSwap(current, next) {
 			continue
 		}
-		if known.number > 0 && said.number > known.number {
+		if current.number > 0 && next.number > current.number {
 			e.setbacks.Inc()
-			e.log.Warn().Msg("Redis has lost ended sessions, after a restore or a failover: all users have to sign in again")
+			e.log.Warn().Msg("Redis lost ended sessions in a restore or a failover: all users have to sign in again")
 		}
 		return
 	}

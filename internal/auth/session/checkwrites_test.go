@@ -43,7 +43,7 @@ func files(t *testing.T, patterns []string) (all []string) {
 
 func TestProbeRunsEveryCommandOfTheScripts(t *testing.T) {
 	want := commandsOf(t, "scripts/[^p]*.lua", "../../ratelimit/scripts/*.lua")
-	if got := commandsOf(t, "scripts/probe.lua"); !slices.Equal(got, want) {
+	if got := commandsOf(t, "scripts/checkwrites.lua"); !slices.Equal(got, want) {
 		t.Errorf("the probe runs %q, the other scripts %q", got, want)
 	}
 }

@@ -20,16 +20,16 @@ import (
 
 // What follows cannot be seen from outside: the parts of a sealed record.
 
-func someVault(secret string, scope Scope) *vault {
-	return newVault(keyring.Of(clienttoken.NewSecret(secret)), scope)
+func testSealer(secret string, scope Scope) *sealer {
+	return newSealer(keyring.Of(clienttoken.NewSecret(secret)), scope)
 }
 
 var someScope = Scope{Issuer: "https://id.example.com", ClientID: "dropgate", UserClaim: "sub", Origin: "https://app.example.com"}
 
 // sealedIn is a record of a session.
-func sealedIn(t testing.TB, v *vault, key Key, s Stored) record {
+func sealedIn(t testing.TB, v *sealer, key Key, s Stored) record {
 	t.Helper()
-	r := record{name: v.session(key), deadline: "1772366400123", subject: v.names("subject", s.Subject)[0], sid: v.names("sid", s.SID)[0]}
+	r := record{name: v.sessionName(key), deadline: "1772366400123", subject: v.names("subject", s.Subject)[0], sid: v.names("sid", s.SID)[0]}
 	if err := v.seal(&r, key, s, "1-a"); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func aSession() Stored {
 }
 
 func TestARecordOpensOnlyAsAWhole(t *testing.T) {
-	v, key := someVault("secret", someScope), Key{1}
+	v, key := testSealer("secret", someScope), Key{1}
 	r, other := sealedIn(t, v, key, aSession()), sealedIn(t, v, Key{2}, Stored{User: clienttoken.User{ID: "mallory"}, Subject: "mallory"})
 	s, err := v.open(r, key)
 	if diff := cmp.Diff(aSession(), s.Stored, cmpopts.IgnoreFields(Stored{}, "IDToken")); diff != "" || err != nil || s.epoch != "1-a" || s.IDToken.Reveal() != "a.b.c" {
@@ -77,14 +77,14 @@ func TestARecordOpensOnlyAsAWhole(t *testing.T) {
 }
 
 func TestARecordOpensOnlyInItsScope(t *testing.T) {
-	r := sealedIn(t, someVault("secret", someScope), Key{1}, aSession())
-	for name, v := range map[string]*vault{
-		"another secret":        someVault("secret2", someScope),
-		"another issuer":        someVault("secret", Scope{"https://id.example.org", "dropgate", "sub", "https://app.example.com"}),
-		"another client":        someVault("secret", Scope{"https://id.example.com", "dropgate2", "sub", "https://app.example.com"}),
-		"another claim":         someVault("secret", Scope{"https://id.example.com", "dropgate", "email", "https://app.example.com"}),
-		"another origin":        someVault("secret", Scope{"https://id.example.com", "dropgate", "sub", "https://app.example.org"}),
-		"parts that moved over": someVault("secret", Scope{"https://id.example.comd", "ropgate", "sub", "https://app.example.com"}),
+	r := sealedIn(t, testSealer("secret", someScope), Key{1}, aSession())
+	for name, v := range map[string]*sealer{
+		"another secret":        testSealer("secret2", someScope),
+		"another issuer":        testSealer("secret", Scope{"https://id.example.org", "dropgate", "sub", "https://app.example.com"}),
+		"another client":        testSealer("secret", Scope{"https://id.example.com", "dropgate2", "sub", "https://app.example.com"}),
+		"another claim":         testSealer("secret", Scope{"https://id.example.com", "dropgate", "email", "https://app.example.com"}),
+		"another origin":        testSealer("secret", Scope{"https://id.example.com", "dropgate", "sub", "https://app.example.org"}),
+		"parts that moved over": testSealer("secret", Scope{"https://id.example.comd", "ropgate", "sub", "https://app.example.com"}),
 	} {
 		if _, err := v.open(r, Key{1}); err == nil {
 			t.Errorf("%s: it opens", name)
@@ -92,7 +92,7 @@ func TestARecordOpensOnlyInItsScope(t *testing.T) {
 		if _, err := v.owned(r); err == nil {
 			t.Errorf("%s: the owner opens", name)
 		}
-		if name != "another secret" && (v.session(Key{1}) == r.name || v.epoch() == someVault("secret", someScope).epoch()) {
+		if name != "another secret" && (v.sessionName(Key{1}) == r.name || v.epochName() == testSealer("secret", someScope).epochName()) {
 			t.Errorf("%s: it has the same name", name)
 		}
 		if v.names("subject", "alice")[0] == r.subject {
@@ -121,7 +121,7 @@ func addStored(f *testing.F, good record, ends string) {
 // Whatever the parts of an answer are, and whatever bits of a sealed record have
 // flipped: the session that was sealed, or none, and never another one.
 func FuzzStoredSession(f *testing.F) {
-	v, key := someVault("secret", someScope), Key{1}
+	v, key := testSealer("secret", someScope), Key{1}
 	good := sealedIn(f, v, key, aSession())
 	const ends = "1772366400000"
 	store := NewRedis(RedisConfig{
@@ -143,7 +143,7 @@ func FuzzStoredSession(f *testing.F) {
 			t.Fatal(err)
 		}
 		f.name = good.name
-		s, err := store.good(f, key, store.config.Limits.Now())
+		s, err := store.verify(f, key, store.config.Limits.Now())
 		if r != good {
 			if !errors.Is(err, ErrNone) || s.User.ID != "" {
 				t.Fatalf("a changed record is a session of %q, %v", s.User.ID, err)
@@ -206,7 +206,7 @@ func TestAnAnswerOfAnotherFormIsAnOutage(t *testing.T) {
 
 // Two records of one session share no ciphertext: each has a nonce of its own.
 func TestASealHasANonceOfItsOwn(t *testing.T) {
-	v := someVault("secret", someScope)
+	v := testSealer("secret", someScope)
 	one, two := sealedIn(t, v, Key{1}, aSession()), sealedIn(t, v, Key{1}, aSession())
 	if bytes.Equal([]byte(one.data[:12]), []byte(two.data[:12])) || one.data == two.data || one.owner == two.owner {
 		t.Error("the same nonce twice")

@@ -9,17 +9,17 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// Observed is a store whose requests are counted.
+// Observed counts the requests to a store.
 type Observed struct {
 	store    Store
 	requests *prometheus.CounterVec // operation, outcome
 }
 
-// Observe counts the requests to a store.
+// Observe wraps a store to count its requests.
 func Observe(s Store, r prometheus.Registerer) *Observed {
 	o := &Observed{s, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dropgate_session_store_requests_total",
-		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), logged_out (a logout came after the sign-in began), limited (there were too many requests), canceled or unavailable.",
+		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.",
 	}, []string{"operation", "outcome"})}
 	r.MustRegister(o.requests)
 	return o

@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 )
 
-// End implements Store. Of sessions that are ended by their subject or SID it
-// returns neither claims nor ID token: those open only with the session's key.
+// End implements Store. Sessions selected by subject or SID lack their claims and
+// ID token, which only the session's key decrypts.
 func (r *Redis) End(ctx context.Context, sel Selector) ([]Stored, error) {
-	key, what := r.vault.session(sel.Key), "key"
+	key, what := r.sealer.sessionName(sel.Key), "key"
 	switch {
 	case sel == Selector{Once: sel.Once}:
 		key, what = r.epochs.name, "none"
@@ -20,9 +20,9 @@ func (r *Redis) End(ctx context.Context, sel Selector) ([]Stored, error) {
 		key, what = r.epochs.name, "sid"
 	}
 	args := []any{
-		r.config.Limits.Now().UnixMilli(), r.epochs.name, r.epochs.claim(), r.epochs.fresh, what, rand.Text(), rememberUse.Milliseconds(),
+		r.config.Limits.Now().UnixMilli(), r.epochs.name, r.epochs.known(), r.epochs.fresh, what, rand.Text(), onceTTL.Milliseconds(),
 	}
-	answer, err := r.run(ctx, r.end, key, withLists(args, r.once(sel.Once), r.vault.names("subject", sel.Subject), r.sids(sel.SID), r.logoutsBy(sel)))
+	answer, err := r.run(ctx, r.end, key, withLists(args, r.once(sel.Once), r.sealer.names("subject", sel.Subject), r.sids(sel.SID), r.logoutsBy(sel)))
 	switch {
 	case err != nil:
 		return nil, err
@@ -31,31 +31,32 @@ func (r *Redis) End(ctx context.Context, sel Selector) ([]Stored, error) {
 	case answer.outcome != done:
 		return nil, errAnswer
 	}
-	return r.endings(answer.rest, sel)
+	return r.readEnded(answer.rest, sel)
 }
 
-// endings are the sessions that scripts/end.lua has ended.
-func (r *Redis) endings(rest []any, sel Selector) ([]Stored, error) {
+// readEnded reads the sessions that scripts/end.lua has ended.
+func (r *Redis) readEnded(rest []any, sel Selector) ([]Stored, error) {
 	var ended []Stored
 	for _, item := range rest {
 		var rec record
 		if fields, ok := item.([]any); !ok || len(fields) != 6 || !texts(fields, &rec.name, &rec.data, &rec.deadline, &rec.subject, &rec.sid, &rec.owner) {
 			return ended, errAnswer
 		}
-		r.forget(rec.name)
-		if s, ok := r.ending(rec, sel); ok {
+		r.noteEnded(rec.name)
+		if s, ok := r.openEnded(rec, sel); ok {
 			ended = append(ended, s)
 		}
 	}
 	return ended, nil
 }
 
-// ending is a session that was ended, and false for one that never was one.
-func (r *Redis) ending(rec record, sel Selector) (Stored, bool) {
+// openEnded decrypts an ended session. It reports false for a forged record, and
+// for a session of an old epoch.
+func (r *Redis) openEnded(rec record, sel Selector) (Stored, bool) {
 	if sel.Subject != "" || sel.SID != "" {
-		s, err := r.vault.owned(rec)
+		s, err := r.sealer.owned(rec)
 		return s, err == nil
 	}
-	s, err := r.vault.open(rec, sel.Key)
+	s, err := r.sealer.open(rec, sel.Key)
 	return s.Stored, err == nil && s.epoch == r.epochs.latest.Load().name()
 }

@@ -10,42 +10,42 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrUnknownSettings says that the server does not show its settings, as managed
-// servers and users with few permissions do.
+// ErrUnknownSettings means that the server hides its settings. Managed servers do,
+// and users may lack the permission.
 var ErrUnknownSettings = errors.New("the server does not show its settings")
 
-// RiskySettings returns which of the server's settings let an ended session come back
-// when every replica of the service restarts together with the server. It only
-// reads. The error is ErrUnknownSettings, or says that the server is away.
+// RiskySettings describes settings of the server that let an ended session come
+// back when all replicas restart together with Redis. It only reads. The error is
+// ErrUnknownSettings, or an outage.
 func (r *Redis) RiskySettings(ctx context.Context) ([]string, error) {
 	settings := map[string]string{}
 	for _, name := range []string{"save", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "min-replicas-to-write"} {
 		found, err := r.config.Client.ConfigGet(ctx, name).Result()
 		if err != nil {
-			return nil, unknown(err)
+			return nil, settingsError(err)
 		}
 		maps.Copy(settings, found)
 	}
 	info, err := r.config.Client.Info(ctx, "replication").Result()
 	if err != nil {
-		return nil, unknown(err)
+		return nil, settingsError(err)
 	}
-	found := doubts(settings)
+	found := risky(settings)
 	if !strings.Contains(info, "connected_slaves:0\r") && settings["min-replicas-to-write"] == "0" {
 		found = append(found, "there are replicas and min-replicas-to-write is 0: a failover can restore sessions that ended just before; set min-replicas-to-write 1")
 	}
 	return found, nil
 }
 
-// unknown tells a server that refuses from one that is away.
-func unknown(err error) error {
+// settingsError returns ErrUnknownSettings for a refusal by the server.
+func settingsError(err error) error {
 	if refused, ok := errors.AsType[redis.Error](err); ok {
 		return fmt.Errorf("%w: %w", ErrUnknownSettings, refused)
 	}
 	return fmt.Errorf("asking Redis for its settings: %w", err)
 }
 
-func doubts(settings map[string]string) []string {
+func risky(settings map[string]string) []string {
 	var found []string
 	appends := settings["appendonly"] == "yes"
 	if settings["save"] != "" && !appends {

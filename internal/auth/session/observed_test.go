@@ -39,7 +39,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 	o := session.Observe(store, registry)
 	n := 0
 	var want strings.Builder
-	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token that counts once came again), logged_out (a logout came after the sign-in began), limited (there were too many requests), canceled or unavailable.
+	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.
 # TYPE dropgate_session_store_requests_total counter
 `)
 	for _, c := range []struct {
