@@ -91,7 +91,7 @@ func file(t *testing.T, text string) string {
 	return name
 }
 
-func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
+func TestOperatorLinksShowsAndUnlinks(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		linked := d.good("link", "ann", strings.ToUpper(alicesCustomer))
 		want := "user      ann\ncustomer  https://api-sandbox.dwolla.com/customers/" + alicesCustomer + "\nstatus    unknown\nlinked    20"

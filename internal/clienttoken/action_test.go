@@ -67,7 +67,7 @@ func TestParseActionKnowsEveryDocumentedAction(t *testing.T) {
 	}
 }
 
-func TestParseActionKnowsBothSpellingsOfBeneficialOwnersDelete(t *testing.T) {
+func TestParseActionAcceptsBothDeleteSpellings(t *testing.T) {
 	for _, s := range []string{"beneficialowners.delete", "beneficialowner.delete"} {
 		got, err := clienttoken.ParseAction(s)
 		if err != nil || string(got) != s {
@@ -113,7 +113,7 @@ func TestParseActionRefusesEveryOtherSpelling(t *testing.T) {
 	}
 }
 
-func TestParseActionRefusesWhatNobodyKnows(t *testing.T) {
+func TestParseActionRefusesUnknownActions(t *testing.T) {
 	for _, s := range []string{
 		"", " ", "*", "customer", "customer.", "customer.*", "customer.delete", "customer.transfers",
 		"funding-source.create", "dwolla-customer-create", "null", strings.Repeat("customer.read", 1<<16),
@@ -125,7 +125,7 @@ func TestParseActionRefusesWhatNobodyKnows(t *testing.T) {
 	}
 }
 
-func TestParseActionsErrorIsShortHoweverLongTheAction(t *testing.T) {
+func TestParseActionErrorIsShort(t *testing.T) {
 	for _, s := range []string{strings.Repeat("a", 1<<20), strings.Repeat("\x00", 1<<20)} {
 		_, err := clienttoken.ParseAction(s)
 		if err == nil {

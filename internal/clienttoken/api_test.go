@@ -7,7 +7,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestNewAPIHasDwollasRootOrTheConfiguredOne(t *testing.T) {
+func TestNewAPIHasTheRightRoot(t *testing.T) {
 	tests := []struct {
 		env           clienttoken.Environment
 		baseURL, root string
@@ -64,7 +64,7 @@ func TestNewAPIRefusesTheOtherEnvironmentsHost(t *testing.T) {
 	}
 }
 
-func TestNewAPIRefusesABaseURLThatIsMoreThanARoot(t *testing.T) {
+func TestNewAPIRefusesMoreThanARoot(t *testing.T) {
 	for name, baseURL := range map[string]string{
 		"user":                          "https://user@gateway.bank.example",
 		"user and password":             "https://user:password@gateway.bank.example",

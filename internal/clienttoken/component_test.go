@@ -40,7 +40,7 @@ var documentedComponents = []struct {
 	{"dwolla-account-opening", nil}, // not documented
 }
 
-func TestComponentsAreTheDocumentedOnesWithTheirActions(t *testing.T) {
+func TestComponentsHaveTheDocumentedActions(t *testing.T) {
 	var elements []string
 	for _, want := range documentedComponents {
 		elements = append(elements, want.element)

@@ -7,7 +7,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestParseBeneficialOwnerURLTakesEverySpellingToTheCanonicalOne(t *testing.T) {
+func TestParseBeneficialOwnerURLCanonicalizes(t *testing.T) {
 	a := api(t, clienttoken.Production, gatewayURL)
 	for _, root := range []string{"gateway.bank.example:8443/dwolla/v1", "api.dwolla.com"} {
 		for _, s := range spellings(root, "beneficial-owners", alicesOwnerID) {
@@ -36,7 +36,7 @@ func TestParseBeneficialOwnerURLRefusesTricks(t *testing.T) {
 	}
 }
 
-func TestParseBeneficialOwnerIDTakesAUUIDAndNothingElse(t *testing.T) {
+func TestParseBeneficialOwnerIDAcceptsOnlyUUIDs(t *testing.T) {
 	a := api(t, clienttoken.Sandbox, "")
 	got, err := clienttoken.ParseBeneficialOwnerID(a, strings.ToUpper(alicesOwnerID))
 	if err != nil || got.String() != ownerHref(alicesOwnerID) {

@@ -20,7 +20,7 @@ func allow(actions ...string) verdict { return verdict{allowed: true, actions: a
 
 func deny(actions ...string) verdict { return verdict{actions: actions} }
 
-func TestPolicyAllowsWhatItNamesAndNothingElse(t *testing.T) {
+func TestPolicyAllowsOnlyNamedActions(t *testing.T) {
 	tests := []struct {
 		policy   string // ALLOWED_ACTIONS
 		verdicts []verdict
@@ -144,7 +144,7 @@ func TestPolicyRefusesAnEmptyList(t *testing.T) {
 	mentions(t, err, "nothing would be allowed")
 }
 
-func TestPolicyRefusesAnUnknownNameAndListsTheKnownOnes(t *testing.T) {
+func TestPolicyRefusesUnknownNames(t *testing.T) {
 	for _, name := range []string{"customer.reed", "Customer.Read", "dwolla-customer", "*", "customer.*", "all"} {
 		_, err := clienttoken.ParsePolicy([]string{name})
 		mentions(t, err, `"`+name+`"`)
@@ -165,7 +165,7 @@ func TestPolicyReportsAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
-func TestPolicyRefusesToMoveMoneyAndSaysWhy(t *testing.T) {
+func TestPolicyRefusesToMoveMoney(t *testing.T) {
 	for _, name := range []string{"customer.transfers.send", "dwolla-payin", " dwolla-payin "} {
 		for _, names := range [][]string{{name}, {"customer.read", name}, {name, "dwolla-balance-display"}} {
 			p, err := clienttoken.ParsePolicy(names)
@@ -178,12 +178,12 @@ func TestPolicyRefusesToMoveMoneyAndSaysWhy(t *testing.T) {
 	}
 }
 
-func TestPolicyRefusesAComponentWithoutDocumentedActions(t *testing.T) {
+func TestPolicyRefusesUndocumentedComponent(t *testing.T) {
 	_, err := clienttoken.ParsePolicy([]string{"dwolla-account-opening"})
 	mentions(t, err, "dwolla-account-opening cannot be allowed", "does not document")
 }
 
-func TestPolicyListsActionsAndComponentsForAPage(t *testing.T) {
+func TestAllowedListsActionsAndComponents(t *testing.T) {
 	tests := []struct {
 		policy              []string
 		actions, components []string
@@ -230,7 +230,7 @@ func TestPolicyListsActionsAndComponentsForAPage(t *testing.T) {
 	}
 }
 
-func TestPolicyOfEverythingNeverListsAPayIn(t *testing.T) {
+func TestAllowedNeverListsPayIn(t *testing.T) {
 	p := policyOfEverything(t)
 	if slices.Contains(allowedBy(t, p, alice).Actions(), clienttoken.ActionCustomerTransfersSend) {
 		t.Error("customer.transfers.send is listed")

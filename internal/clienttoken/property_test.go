@@ -113,10 +113,10 @@ func drawLink(t *rapid.T, collection, id string, asker temper) string {
 	return rapid.SampledFrom(all).Draw(t, collection+" link").url
 }
 
-// TestVendPropertyOwnCustomerAndAllowedActionOnly is promises 1 and 2: whoever
+// TestVendPropertyGrantsOnlyOwnAndAllowed is promises 1 and 2: whoever
 // asks for whatever, what reaches Dwolla names the session's own Customer and
 // an allowed action, and what is refused never reaches Dwolla.
-func TestVendPropertyOwnCustomerAndAllowedActionOnly(t *testing.T) {
+func TestVendPropertyGrantsOnlyOwnAndAllowed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawWorld(t)
 		for range 8 {
@@ -186,10 +186,10 @@ func (d *drawnWorld) checkGrantedCustomer(t *rapid.T, grant clienttoken.Grant, o
 	}
 }
 
-// TestVendPropertyRefusesOnlyWhatTheRulesRefuse is the other side: for requests
+// TestVendPropertyRefusesOnlyByTheRules is the other side: for requests
 // without tricks the outcome is the one of the contract, worked out here by ids
 // alone. A Vendor that refuses everything would keep the first property.
-func TestVendPropertyRefusesOnlyWhatTheRulesRefuse(t *testing.T) {
+func TestVendPropertyRefusesOnlyByTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawWorld(t)
 		for range 8 {

@@ -223,7 +223,7 @@ func TestSecretRevealsItsValueWhenAsked(t *testing.T) {
 	}
 }
 
-func TestTheZeroSecretIsEmptyAndPrintsLikeAnyOther(t *testing.T) {
+func TestZeroSecretIsEmptyAndMasked(t *testing.T) {
 	for name, s := range map[string]clienttoken.Secret{"zero": {}, "empty": clienttoken.NewSecret(""), "in a Token": clienttoken.Token{}.Secret} {
 		if s.Reveal() != "" || !s.IsZero() {
 			t.Errorf("%s: Reveal() = %q, IsZero() = %t", name, s.Reveal(), s.IsZero())
@@ -261,7 +261,7 @@ func TestSecretIsReadFromConfiguration(t *testing.T) {
 	}
 }
 
-func TestSecretsFingerprintTellsSecretsApartAndCannotBeReadBack(t *testing.T) {
+func TestFingerprintIdentifiesWithoutRevealing(t *testing.T) {
 	for value, want := range map[string]string{ // the start of the SHA-256 that sha256sum gives
 		"abc": "ba7816bf8f01cfea",
 		"":    "e3b0c44298fc1c14",

@@ -10,7 +10,7 @@ import (
 // gatewayURL is a base URL with everything that one may have.
 const gatewayURL = "https://gateway.bank.example:8443/dwolla/v1"
 
-func TestParseCustomerURLTakesEverySpellingToTheCanonicalOne(t *testing.T) {
+func TestParseCustomerURLCanonicalizes(t *testing.T) {
 	tests := []struct {
 		api   clienttoken.API
 		roots []string // under which a Customer may be named
@@ -47,7 +47,7 @@ func TestParseCustomerURLTakesEverySpellingToTheCanonicalOne(t *testing.T) {
 	}
 }
 
-func TestParseCustomerURLTakesDwollasOwnHostsToEachEnvironment(t *testing.T) {
+func TestParseCustomerURLChecksTheEnvironment(t *testing.T) {
 	for env, want := range map[clienttoken.Environment]string{
 		clienttoken.Sandbox:    "https://api-sandbox.dwolla.com/customers/" + alicesID,
 		clienttoken.Production: "https://api.dwolla.com/customers/" + alicesID,
@@ -62,7 +62,7 @@ func TestParseCustomerURLTakesDwollasOwnHostsToEachEnvironment(t *testing.T) {
 	}
 }
 
-func TestCustomersAreEqualWhenTheirIDsAre(t *testing.T) {
+func TestCustomersAreEqualByID(t *testing.T) {
 	a := api(t, clienttoken.Sandbox, "http://127.0.0.1:17188")
 	byID, err := clienttoken.ParseCustomerID(a, strings.ToUpper(alicesID))
 	if err != nil {
@@ -101,7 +101,7 @@ func TestParseCustomerURLRefusesTricks(t *testing.T) {
 	}
 }
 
-func TestParseCustomerURLRefusesWhatIsBesideTheConfiguredRoots(t *testing.T) {
+func TestParseCustomerURLRefusesOtherRoots(t *testing.T) {
 	emulator := api(t, clienttoken.Sandbox, "http://127.0.0.1:17188")
 	gateway := api(t, clienttoken.Production, gatewayURL)
 	path := "/customers/" + alicesID
@@ -138,7 +138,7 @@ func TestParseCustomerURLRefusesWhatIsBesideTheConfiguredRoots(t *testing.T) {
 	}
 }
 
-func TestParseCustomerURLsErrorIsShortHoweverLongTheURL(t *testing.T) {
+func TestParseCustomerURLErrorIsShort(t *testing.T) {
 	a := api(t, clienttoken.Sandbox, "")
 	for _, s := range []string{strings.Repeat("a", 1<<20), "https://" + strings.Repeat("\x00", 2000)} {
 		_, err := clienttoken.ParseCustomerURL(a, s)
@@ -151,7 +151,7 @@ func TestParseCustomerURLsErrorIsShortHoweverLongTheURL(t *testing.T) {
 	}
 }
 
-func TestParseCustomerIDTakesAUUIDAndNothingElse(t *testing.T) {
+func TestParseCustomerIDAcceptsOnlyUUIDs(t *testing.T) {
 	a := api(t, clienttoken.Production, gatewayURL)
 	for _, id := range []string{alicesID, strings.ToUpper(alicesID), nobodysID} {
 		got, err := clienttoken.ParseCustomerID(a, id)
@@ -176,7 +176,7 @@ func badIDs() []string {
 	}
 }
 
-func TestTheZeroURLsNameNothing(t *testing.T) {
+func TestZeroURLsNameNothing(t *testing.T) {
 	var c clienttoken.CustomerURL
 	var o clienttoken.BeneficialOwnerURL
 	if !c.IsZero() || c.ID() != "" || c.String() != "" || !o.IsZero() || o.String() != "" {

@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestAUserIDHasOneSpelling(t *testing.T) {
+func TestUserIDHasOneSpelling(t *testing.T) {
 	for _, good := range []string{"a", "a b", "auth0|5f7c", "ann@example.com", "\u00e9", "\u00fc\U0001f986", "\u5b57", "a\u00df", "'", "=1"} {
 		if err := clienttoken.CheckUserID(good); err != nil {
 			t.Errorf("%q: %v", good, err)
@@ -26,7 +26,7 @@ func TestAUserIDHasOneSpelling(t *testing.T) {
 	}
 }
 
-func TestEmailsAreComparedWithoutCapitals(t *testing.T) {
+func TestEmailsIgnoreLetterCase(t *testing.T) {
 	emails := clienttoken.UserIDsOf("email")
 	for _, pair := range [][2]string{
 		{"Ann@Example.COM", "ann@example.com"}, {"\u00dcNAL@B\u00dcCHER.example", "\u00fcnal@b\u00fccher.example"}, {"\u0410@x", "\u0430@x"},
@@ -49,7 +49,7 @@ func isCapital(r rune) bool {
 }
 
 // Of all characters, only a capital and its small letter become one.
-func TestNoTwoUsersBecomeOneByTheirCapitals(t *testing.T) {
+func TestLowerCaseNeverMergesUsers(t *testing.T) {
 	emails := clienttoken.UserIDs{Emails: true}
 	of := map[string]rune{}
 	for r := rune(0); r <= unicode.MaxRune; r++ {

@@ -31,7 +31,7 @@ func (p *purse) PayCreate(_ context.Context, userID string) error {
 	return nil
 }
 
-func TestCreationsArePaidForOnceDwollaHasMadeTheToken(t *testing.T) {
+func TestVendChargesCreationsAfterDwolla(t *testing.T) {
 	create := clienttoken.Request{Action: "customer.create"}
 	for _, row := range []struct {
 		name            string

@@ -61,7 +61,7 @@ func (e *enrollment) wasAsked(t *testing.T, want ...string) {
 	e.asked = nil
 }
 
-func TestVendEnrollsTheCustomerThatTheUserHasJustCreated(t *testing.T) {
+func TestVendEnrollsANewCustomer(t *testing.T) {
 	w, e := enrolling(t)
 	for _, s := range spellings("api-sandbox.dwolla.com", "customers", nobodysID) {
 		vended, err := w.Vend(t.Context(), carol, clienttoken.Request{Action: "customer.read", Customer: s.url}, noCause)
@@ -77,7 +77,7 @@ func TestVendEnrollsTheCustomerThatTheUserHasJustCreated(t *testing.T) {
 	}
 }
 
-func TestVendRefusesACustomerThatTheUserCannotProve(t *testing.T) {
+func TestVendRefusesAnUnprovenCustomer(t *testing.T) {
 	w, e := enrolling(t)
 	for _, id := range []string{alicesID, bobsID, "11111111-1111-4111-8111-111111111111"} {
 		vended := w.refuses(t, carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(id)}, clienttoken.CustomerMismatch)
@@ -95,7 +95,7 @@ func TestVendRefusesACustomerThatTheUserCannotProve(t *testing.T) {
 	e.wasAsked(t)
 }
 
-func TestVendEnrollsNobodyWhoHasACustomer(t *testing.T) {
+func TestVendEnrollsOnlyUsersWithoutCustomer(t *testing.T) {
 	w, e := enrolling(t)
 	e.theirs[alice.ID] = customer(t, nobodysID) // who has created another one
 	for _, id := range []string{nobodysID, bobsID} {
@@ -106,14 +106,14 @@ func TestVendEnrollsNobodyWhoHasACustomer(t *testing.T) {
 	e.wasAsked(t)
 }
 
-func TestVendEnrollsNobodyForAnActionThatIsNotAllowed(t *testing.T) {
+func TestVendEnrollsOnlyForAllowedActions(t *testing.T) {
 	w, e := enrolling(t)
 	w.Policy = policy(t, "customer.create")
 	w.refuses(t, carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(nobodysID)}, clienttoken.ActionNotAllowed)
 	e.wasAsked(t)
 }
 
-func TestVendExpectsACustomerBeforeItCanBeCreated(t *testing.T) {
+func TestVendExpectsTheCustomerBeforeCreation(t *testing.T) {
 	w, e := enrolling(t)
 	w.vends(t, carol, clienttoken.Request{Action: "customer.create"}, clienttoken.Grant{Action: clienttoken.ActionCustomerCreate})
 	e.wasAsked(t, "expect carol")
@@ -138,7 +138,7 @@ func TestVendExpectsACustomerBeforeItCanBeCreated(t *testing.T) {
 
 // A new Customer is one Customer: who creates a second one through the same
 // request has one already.
-func TestVendRefusesCreateForACustomerThatIsEnrolledByTheSameRequest(t *testing.T) {
+func TestVendRefusesCreateForJustEnrolledCustomer(t *testing.T) {
 	w, _ := enrolling(t)
 	vended := w.refuses(t, carol, clienttoken.Request{Action: "customer.create", Customer: customerHref(nobodysID)}, clienttoken.CustomerAlreadyLinked)
 	if !vended.Enrolled || vended.Customer != customer(t, nobodysID) {
@@ -174,7 +174,7 @@ func TestVendRefusesAnInactiveCustomer(t *testing.T) {
 	w.refuses(t, carol, clienttoken.Request{Action: "customer.read", Customer: customerHref(nobodysID)}, clienttoken.CustomerInactive)
 }
 
-func TestLinkIsForTheUsersOwnCustomerAndForOneThatIsProven(t *testing.T) {
+func TestLinkCustomerNeedsOwnOrProvenCustomer(t *testing.T) {
 	w, e := enrolling(t)
 	for user, id := range map[string]string{alice.ID: alicesID, carol.ID: nobodysID} {
 		for range 2 {
@@ -199,7 +199,7 @@ func TestLinkIsForTheUsersOwnCustomerAndForOneThatIsProven(t *testing.T) {
 }
 
 // What Dwolla reads may be behind what it has told.
-func TestVendBelievesWhatTheDirectoryKnowsOfANewCustomer(t *testing.T) {
+func TestVendChecksDirectoryAfterEnrollment(t *testing.T) {
 	w, e := enrolling(t)
 	e.status = clienttoken.StatusVerified
 	e.enrolled = func(user clienttoken.User, customer clienttoken.CustomerURL) {

@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// TestDwollaReceivesExactlyTheNamedRelations, each in its canonical form.
-func TestDwollaReceivesExactlyTheNamedRelations(t *testing.T) {
+// TestVendSendsExactlyTheNamedRelations, each in its canonical form.
+func TestVendSendsExactlyTheNamedRelations(t *testing.T) {
 	w := newWorld(t)
 	for named, sent := range map[string]clienttoken.CustomerURL{
 		"": {}, customerHref(alicesID): customer(t, alicesID),
@@ -33,7 +33,7 @@ func TestDwollaReceivesExactlyTheNamedRelations(t *testing.T) {
 	}
 }
 
-func TestVendRefusesABeneficialOwnerOfAnotherCustomer(t *testing.T) {
+func TestVendRefusesAForeignBeneficialOwner(t *testing.T) {
 	w := newWorld(t)
 	unknown := "11111111-1111-4111-8111-111111111111"
 	for _, a := range []string{"beneficialowner.documents.create", "beneficialowners.update", "customer.read"} {
@@ -52,7 +52,7 @@ func TestVendRefusesABeneficialOwnerOfAnotherCustomer(t *testing.T) {
 	}, clienttoken.CustomerMismatch)
 }
 
-func TestVendRefusesABeneficialOwnerThatIsNoPlainURLBeforeDwollaIsAsked(t *testing.T) {
+func TestVendRefusesBadOwnerURLBeforeDwolla(t *testing.T) {
 	w := newWorld(t)
 	named := tricks("beneficial-owners", alicesOwnerID)
 	named = append(named, spellings("api-sandbox.dwolla.com", "customers", alicesOwnerID)...)
@@ -69,7 +69,7 @@ func TestVendRefusesABeneficialOwnerThatIsNoPlainURLBeforeDwollaIsAsked(t *testi
 	}
 }
 
-func TestVendRefusesABeneficialOwnerOfAUserWithoutACustomer(t *testing.T) {
+func TestVendRefusesOwnerWithoutCustomer(t *testing.T) {
 	w := newWorld(t)
 	w.directory.owners[clienttoken.CustomerURL{}] = []clienttoken.BeneficialOwnerURL{owner(t, alicesOwnerID)}
 	for _, a := range allowedBy(t, w.Policy, carol).Actions() {
@@ -82,14 +82,14 @@ func TestVendRefusesABeneficialOwnerOfAUserWithoutACustomer(t *testing.T) {
 	}
 }
 
-func TestVendRefusesCreateForAUserWithACustomerWhateverOwnerIsNamed(t *testing.T) {
+func TestVendRefusesCreateWithOwnerAndCustomer(t *testing.T) {
 	w := newWorld(t)
 	w.refuses(t, alice, clienttoken.Request{
 		Action: "customer.create", BeneficialOwner: ownerHref(alicesOwnerID),
 	}, clienttoken.CustomerAlreadyLinked)
 }
 
-func TestVendChecksTheCustomerBeforeItAsksForOwners(t *testing.T) {
+func TestVendChecksCustomerBeforeOwners(t *testing.T) {
 	w := newWorld(t)
 	w.refuses(t, alice, clienttoken.Request{
 		Action: "beneficialowners.read", Customer: customerHref(bobsID), BeneficialOwner: ownerHref(bobsOwnerID),
@@ -99,7 +99,7 @@ func TestVendChecksTheCustomerBeforeItAsksForOwners(t *testing.T) {
 	}
 }
 
-func TestVendAsksForOwnersOnlyWhereOneIsNamed(t *testing.T) {
+func TestVendListsOwnersOnlyIfNamed(t *testing.T) {
 	w := newWorld(t)
 	w.vends(t, alice, clienttoken.Request{Action: "beneficialowners.read"}, clienttoken.Grant{
 		Action: clienttoken.ActionBeneficialOwnersRead, Customer: customer(t, alicesID),
@@ -117,7 +117,7 @@ func TestVendAsksForOwnersOnlyWhereOneIsNamed(t *testing.T) {
 	}
 }
 
-func TestVendPassesOnThatTheOwnersCannotBeListed(t *testing.T) {
+func TestVendReturnsOwnerListFailures(t *testing.T) {
 	req := clienttoken.Request{Action: "beneficialowners.read", BeneficialOwner: ownerHref(alicesOwnerID)}
 	for name, want := range ends() {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +149,7 @@ func (d leavingDirectory) HasBeneficialOwner(
 	return d.directory.HasBeneficialOwner(ctx, customer, owner)
 }
 
-func TestVendPassesOnThatTheCallerWentAwayBetweenTwoCalls(t *testing.T) {
+func TestVendReturnsLateCancellation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := newWorld(t)

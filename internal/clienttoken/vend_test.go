@@ -37,7 +37,7 @@ func TestVendRefusesAnotherUsersCustomer(t *testing.T) {
 	}
 }
 
-func TestVendRefusesACustomerNamedByAUserWithoutOne(t *testing.T) {
+func TestVendRefusesCustomerOfUserWithoutOne(t *testing.T) {
 	w := newWorld(t)
 	for _, a := range allowedBy(t, w.Policy, carol).Actions() {
 		for _, id := range []string{alicesID, nobodysID} {
@@ -98,7 +98,7 @@ func TestVendCreatesWithoutLinks(t *testing.T) {
 	})
 }
 
-func TestVendRefusesCreateForAUserWithACustomer(t *testing.T) {
+func TestVendRefusesCreateForUserWithCustomer(t *testing.T) {
 	w := newWorld(t)
 	for _, named := range []string{"", customerHref(alicesID)} {
 		vended := w.refuses(t, alice, clienttoken.Request{Action: "customer.create", Customer: named},
@@ -109,7 +109,7 @@ func TestVendRefusesCreateForAUserWithACustomer(t *testing.T) {
 	}
 }
 
-func TestVendRefusesAUserWithoutACustomerWhereOneIsNeeded(t *testing.T) {
+func TestVendRefusesUserWithoutNeededCustomer(t *testing.T) {
 	w := newWorld(t)
 	for _, a := range allowedBy(t, w.Policy, carol).Actions() {
 		if a == clienttoken.ActionCustomerCreate || a == clienttoken.ActionBusinessClassificationsRead {
@@ -122,7 +122,7 @@ func TestVendRefusesAUserWithoutACustomerWhereOneIsNeeded(t *testing.T) {
 	}
 }
 
-func TestVendReadsBusinessClassificationsWithAndWithoutACustomer(t *testing.T) {
+func TestVendReadsClassificationsWithoutCustomerToo(t *testing.T) {
 	w := newWorld(t)
 	req := clienttoken.Request{Action: "businessclassifications.read"}
 	w.vends(t, carol, req, clienttoken.Grant{Action: clienttoken.ActionBusinessClassificationsRead})
@@ -131,7 +131,7 @@ func TestVendReadsBusinessClassificationsWithAndWithoutACustomer(t *testing.T) {
 	})
 }
 
-func TestVendSendsEachSpellingOfBeneficialOwnersDeleteAsItCame(t *testing.T) {
+func TestVendSendsEitherDeleteSpellingUnchanged(t *testing.T) {
 	w := newWorld(t)
 	w.Policy = policy(t, "beneficialowners.delete")
 	for _, s := range []string{"beneficialowners.delete", "beneficialowner.delete"} {
@@ -141,7 +141,7 @@ func TestVendSendsEachSpellingOfBeneficialOwnersDeleteAsItCame(t *testing.T) {
 	}
 }
 
-func TestVendRefusesAnActionThatThePolicyDoesNotAllow(t *testing.T) {
+func TestVendRefusesDisallowedActions(t *testing.T) {
 	for _, user := range []clienttoken.User{alice, carol} {
 		for _, a := range clienttoken.Actions() {
 			w := newWorld(t)
@@ -176,7 +176,7 @@ func TestVendNeverMovesMoney(t *testing.T) {
 	w.refuses(t, alice, clienttoken.Request{Action: "customer.transfers.send"}, clienttoken.ActionNotAllowed)
 }
 
-func TestVendRefusesAnActionThatNobodyKnows(t *testing.T) {
+func TestVendRefusesUnknownActions(t *testing.T) {
 	w := newWorld(t)
 	unknown := []string{"", "customer.delete", "dwolla-customer-update", strings.Repeat("a", 1<<16)}
 	for _, a := range documentedActions {
@@ -225,7 +225,7 @@ func passes(t *testing.T, got, want error) {
 	}
 }
 
-func TestVendPassesOnThatTheDirectoryFailed(t *testing.T) {
+func TestVendReturnsDirectoryFailures(t *testing.T) {
 	for name, want := range ends() {
 		t.Run(name, func(t *testing.T) {
 			for _, a := range allowedBy(t, policyOfEverything(t), alice).Actions() {
@@ -247,7 +247,7 @@ func TestVendPassesOnThatTheDirectoryFailed(t *testing.T) {
 	}
 }
 
-func TestVendPassesOnThatDwollaFailed(t *testing.T) {
+func TestVendReturnsDwollaFailures(t *testing.T) {
 	for name, want := range ends() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -264,7 +264,7 @@ func TestVendPassesOnThatDwollaFailed(t *testing.T) {
 	}
 }
 
-func TestVendPassesOnThatTheCallerWentAway(t *testing.T) {
+func TestVendReturnsCancellation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := newWorld(t)
@@ -287,7 +287,7 @@ func (d sloppyDirectory) Customer(context.Context, clienttoken.User) (clienttoke
 	return clienttoken.Customer{URL: d.customer}, d.err
 }
 
-func TestVendBelievesNoCustomerBesideAnError(t *testing.T) {
+func TestVendIgnoresCustomerBesideAnError(t *testing.T) {
 	w := newWorld(t)
 	w.Directory = sloppyDirectory{customer: customer(t, bobsID), err: clienttoken.ErrNoCustomer}
 	vended := w.refuses(t, carol, clienttoken.Request{Action: "customer.read"}, clienttoken.CustomerNotLinked)
@@ -305,7 +305,7 @@ func TestVendBelievesNoCustomerBesideAnError(t *testing.T) {
 	}
 }
 
-func TestVendAsksForTheSignedInUserAndNobodyElse(t *testing.T) {
+func TestVendLooksUpOnlyTheSignedInUser(t *testing.T) {
 	w := newWorld(t)
 	w.vends(t, bob, clienttoken.Request{Action: "customer.read"}, clienttoken.Grant{
 		Action: clienttoken.ActionCustomerRead, Customer: customer(t, bobsID),

@@ -25,7 +25,7 @@ func ask(t *testing.T, c handler.AdminConfig, path string) (status int, answer m
 	return got.Code, answer
 }
 
-func TestAdminTellsHowTheReplicaIs(t *testing.T) {
+func TestAdminReportsLivenessReadinessAndVersion(t *testing.T) {
 	dwolla := []handler.Missing{{What: "dwolla", Reason: "status 503"}}
 	told := []any{map[string]any{"what": "dwolla", "reason": "status 503"}}
 	for _, row := range []struct {

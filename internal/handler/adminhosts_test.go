@@ -38,7 +38,7 @@ func addressed(t *testing.T, target, host string) *http.Request {
 	return r
 }
 
-func TestTheAdminListenerAnswersForItsOwnHostsAlone(t *testing.T) {
+func TestAdminListenerRefusesForeignHosts(t *testing.T) {
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:9090": 200, "LocalHost:9090": 200, "localhost.": 200, "localhost.:9090": 200,
 		"127.0.0.1:9090": 200, "127.0.0.1": 200, "127.8.8.8:1": 200, "[::1]:9090": 200, "[::1]": 200, "[::ffff:127.0.0.1]:9090": 200,
@@ -69,7 +69,7 @@ func TestTheAdminListenerAnswersForItsOwnHostsAlone(t *testing.T) {
 }
 
 // Old health checks speak HTTP/1.0 without a Host. No browser does.
-func TestHTTP10NeedsNoHostOnTheAdminListener(t *testing.T) {
+func TestAdminListenerAcceptsHTTP10WithoutHost(t *testing.T) {
 	for version, want := range map[string]int{"HTTP/1.0": http.StatusOK, "HTTP/1.1": http.StatusMisdirectedRequest} {
 		r := addressed(t, "/livez", "")
 		r.Proto = version
@@ -82,7 +82,7 @@ func TestHTTP10NeedsNoHostOnTheAdminListener(t *testing.T) {
 	}
 }
 
-func TestNoPageReachesTheAdminListener(t *testing.T) {
+func TestAdminListenerRefusesWebPages(t *testing.T) {
 	for name, test := range map[string]struct {
 		header http.Header
 		want   int

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestBodiesThatAreNotOneJSONObjectAreRefused(t *testing.T) {
+func TestBodyMustBeOneJSONObject(t *testing.T) {
 	w := newWorld(t)
 	nested := func(open, shut string, levels int) string {
 		return `{"action":"customer.read","deep":` + strings.Repeat(open, levels) + strings.Repeat(shut, levels) + `}`
@@ -57,14 +57,14 @@ func TestBodiesThatAreNotOneJSONObjectAreRefused(t *testing.T) {
 	}
 }
 
-func TestDeepNestingWithinTheLimitIsIgnoredLikeEveryUnknownMember(t *testing.T) {
+func TestDeeplyNestedUnknownMemberIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	content := `{"action":"customer.read","deep":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`
 	a := w.vend(t, alice, content)
 	a.vended(t, w.filled(sentRead))
 }
 
-func TestMembersGivenTwiceAreRefused(t *testing.T) {
+func TestDuplicateMembersAreRefused(t *testing.T) {
 	w := newWorld(t)
 	const customer = `"customer":{"href":"https://api-sandbox.dwolla.com/customers/` + alicesID + `"}`
 	for name, row := range map[string]struct{ content, member string }{
@@ -95,7 +95,7 @@ func TestMembersGivenTwiceAreRefused(t *testing.T) {
 	}
 }
 
-func TestBodiesThatAreTooLargeAreRefused(t *testing.T) {
+func TestLargeBodiesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	head := `{"action":"customer.read","padding":"`
 	sized := func(size int) string { return head + strings.Repeat("x", size-len(head)-2) + `"}` }
@@ -115,7 +115,7 @@ func TestBodiesThatAreTooLargeAreRefused(t *testing.T) {
 	}
 }
 
-func TestBodiesOfOtherTypesAreRefused(t *testing.T) {
+func TestOtherMediaTypesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	const content = `{"action":"customer.read"}`
 	for name, edit := range map[string]with{

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestActionsThatNobodyKnowsAreNotAllowed(t *testing.T) {
+func TestUnknownActionsAreNotAllowed(t *testing.T) {
 	w := newWorld(t)
 	for _, action := range []string{
 		"customer.destroy", "Customer.Read", "CUSTOMER.READ", "customer.read ", " customer.read", "customer.read\n",
@@ -27,7 +27,7 @@ func TestActionsThatNobodyKnowsAreNotAllowed(t *testing.T) {
 	}
 }
 
-func TestAForeignCustomerIsRefusedInEverySpelling(t *testing.T) {
+func TestForeignCustomerIsRefusedInEverySpelling(t *testing.T) {
 	w := newWorld(t)
 	for name, href := range map[string]string{
 		"same host, bob's id":        "https://api-sandbox.dwolla.com/customers/BOB",
@@ -86,7 +86,7 @@ func TestAForeignCustomerIsRefusedInEverySpelling(t *testing.T) {
 	}
 }
 
-func TestAUserWithoutACustomerMayNameNone(t *testing.T) {
+func TestUserWithoutCustomerCannotNameOne(t *testing.T) {
 	w := newWorld(t)
 	for _, action := range []string{"customer.create", "businessclassifications.read", "customer.read"} {
 		a := w.vend(t, carol, w.filled(`{"action":"`+action+`","links":{"customer":{"href":"ROOT/customers/ALICE"}}}`))
@@ -96,7 +96,7 @@ func TestAUserWithoutACustomerMayNameNone(t *testing.T) {
 	}
 }
 
-func TestAForeignBeneficialOwnerIsRefused(t *testing.T) {
+func TestForeignBeneficialOwnerIsRefused(t *testing.T) {
 	w := newWorld(t)
 	for name, row := range map[string]struct {
 		href  string
@@ -142,9 +142,9 @@ func (w *world) exchange(t *testing.T, request string) *http.Response {
 	return resp
 }
 
-// TestABodyThatDoesNotArriveWholeIsRefused speaks HTTP by hand: no client sends
+// TestIncompleteBodyIsRefused speaks HTTP by hand: no client sends
 // such requests.
-func TestABodyThatDoesNotArriveWholeIsRefused(t *testing.T) {
+func TestIncompleteBodyIsRefused(t *testing.T) {
 	w := newWorld(t)
 	for name, rest := range map[string]string{
 		"a chunk is cut":           "Transfer-Encoding: chunked\r\n\r\n40\r\n{\"action\":\"customer.read\"}",

@@ -23,7 +23,7 @@ func (a *answer) faults(t *testing.T) []string {
 	return all
 }
 
-func TestMembersOfTheWrongFormAreNamed(t *testing.T) {
+func TestValidationErrorsNameTheMember(t *testing.T) {
 	w := newWorld(t)
 	linked := func(link string) string { return `{"action":"customer.read","_links":{"customer":` + link + `}}` }
 	for name, row := range map[string]struct {
@@ -95,7 +95,7 @@ func TestMembersOfTheWrongFormAreNamed(t *testing.T) {
 	}
 }
 
-func TestTheFaultOfARelationNamesIt(t *testing.T) {
+func TestUnknownRelationIsNamed(t *testing.T) {
 	w := newWorld(t)
 	a := w.vend(t, alice, `{"action":"customer.read","_links":{"destination":{"href":"https://x.example"}},"amount":{"value":"1.00"}}`)
 	a.refused(t, http.StatusBadRequest, "ValidationError")
@@ -107,7 +107,7 @@ func TestTheFaultOfARelationNamesIt(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsBoundedWhateverTheRequestNames(t *testing.T) {
+func TestErrorResponseIsSmallForAnyRequest(t *testing.T) {
 	w := newWorld(t)
 	long := strings.Repeat("x", 10<<10)
 	many := map[string]struct{}{}
@@ -145,7 +145,7 @@ func TestAnAnswerIsBoundedWhateverTheRequestNames(t *testing.T) {
 	}
 }
 
-func TestLinksAndUnderscoreLinksMayNotDiffer(t *testing.T) {
+func TestBothSpellingsOfLinksMustAgree(t *testing.T) {
 	w := newWorld(t)
 	own := `{"customer":{"href":"https://api-sandbox.dwolla.com/customers/ALICE"}}`
 	for name, content := range map[string]string{

@@ -99,7 +99,7 @@ func (a *answer) challenges(t *testing.T, challenge string) {
 	}
 }
 
-func TestBadCredentialsAreRefusedAndOnlyTheLogTellsWhy(t *testing.T) {
+func TestBadCredentialsReasonIsOnlyInTheLog(t *testing.T) {
 	w := newWorld(t)
 	messages := map[string]bool{}
 	for name, bad := range w.badTokens(t) {
@@ -126,7 +126,7 @@ func TestBadCredentialsAreRefusedAndOnlyTheLogTellsWhy(t *testing.T) {
 	}
 }
 
-func TestNoCredentialsAreAskedFor(t *testing.T) {
+func TestMissingCredentialsGetAChallenge(t *testing.T) {
 	w := newWorld(t)
 	for name, edit := range map[string]with{
 		"none":             without("Authorization"),
@@ -151,7 +151,7 @@ func (anybody) Authenticate(*http.Request, *ratelimit.Charge) (auth.Session, err
 	return auth.Session{Mode: "anybody", User: clienttoken.User{ID: bob, Claims: map[string]any{"dwolla_customer": bobsID}}}, nil
 }
 
-func TestABadTokenNeverFallsThrough(t *testing.T) {
+func TestBadTokenNeverFallsThrough(t *testing.T) {
 	w := newWorld(t, func(s *setup) { s.modesAfter = []auth.Mode{anybody{}} })
 	a := w.vend(t, nobody, `{"action":"customer.read"}`)
 	a.vended(t, strings.ReplaceAll(w.filled(sentRead), alicesID, bobsID))
@@ -168,7 +168,7 @@ func TestABadTokenNeverFallsThrough(t *testing.T) {
 	}
 }
 
-func TestWithoutKeysNobodyIsCalledNotSignedIn(t *testing.T) {
+func TestMissingKeysAreAnOutage(t *testing.T) {
 	w := newWorld(t, func(s *setup) {
 		s.keys = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	})

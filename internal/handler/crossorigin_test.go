@@ -24,7 +24,7 @@ var unsafeRoutes = map[string]func(*testing.T, *browser) *http.Request{
 	},
 }
 
-func TestEveryUnsafeRouteRefusesPagesOfOtherOriginsUnlessAllowed(t *testing.T) {
+func TestUnsafeRoutesRefuseForeignOrigins(t *testing.T) {
 	alone := newWorld(t, withSignIn())
 	shared := newWorld(t, withSignIn(), allowedOrigins("https://other.example.com", app))
 	for _, row := range []struct {
@@ -85,7 +85,7 @@ func (w *world) decides(t *testing.T, route string, from with, status int) {
 	b.isSignedIn(alice)
 }
 
-func TestLogoutNeedsAKnownOriginEvenWithoutACookie(t *testing.T) {
+func TestLogoutNeedsAnOriginEvenWithoutCookie(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	a := w.do(t, w.request(nobody, http.MethodPost, "/auth/logout"))
 	a.refused(t, http.StatusForbidden, "CrossOriginRequest")
@@ -94,7 +94,7 @@ func TestLogoutNeedsAKnownOriginEvenWithoutACookie(t *testing.T) {
 	}
 }
 
-func TestAllowedOriginsCanReadErrorsOfSignIn(t *testing.T) {
+func TestAllowedOriginsReadSignInErrors(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app))
 	for _, row := range []struct {
 		status       int
@@ -140,7 +140,7 @@ func TestAllowedOriginsCanReadErrorsOfSignIn(t *testing.T) {
 	}
 }
 
-func TestPreflightsOfLogoutAreAnsweredForAllowedOriginsOnly(t *testing.T) {
+func TestLogoutPreflightNeedsAnAllowedOrigin(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app), basePath("/dropgate"))
 	for _, path := range []string{"/auth/logout", "/client-tokens"} {
 		a := w.preflight(t, path, app)

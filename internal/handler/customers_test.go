@@ -115,7 +115,7 @@ func (d *desk) ask(t *testing.T, method, path, content string, edits ...with) an
 	return a
 }
 
-func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
+func TestOperatorLinksShowsAndUnlinks(t *testing.T) {
 	d := newDesk(t, nil)
 	a := d.ask(t, http.MethodGet, "/customers/carol", "")
 	a.failed(t, http.StatusNotFound, "NotFound")
@@ -140,7 +140,7 @@ func TestAnOperatorLinksShowsAndUnlinks(t *testing.T) {
 	a.failed(t, http.StatusNotFound, "NotFound")
 }
 
-func TestAnOperatorReplacesNothingByMistake(t *testing.T) {
+func TestOperatorNeverReplacesALink(t *testing.T) {
 	d := newDesk(t, nil)
 	a := d.ask(t, http.MethodPut, "/customers/alice", `{"customer":"`+nobodysID+`"}`)
 	a.failed(t, http.StatusConflict, "CustomerAlreadyLinked")
@@ -159,7 +159,7 @@ func TestAnOperatorReplacesNothingByMistake(t *testing.T) {
 	}
 }
 
-func TestOnlyTheHolderOfTheAdminTokenSeesTheDirectory(t *testing.T) {
+func TestDirectoryNeedsAnAdminToken(t *testing.T) {
 	d := newDesk(t, nil)
 	for name, edit := range map[string]with{
 		"none":         without("Authorization"),
@@ -189,7 +189,7 @@ func TestOnlyTheHolderOfTheAdminTokenSeesTheDirectory(t *testing.T) {
 	}
 }
 
-func TestWithoutAnAdminTokenThereIsNoDirectory(t *testing.T) {
+func TestDirectoryRoutesNeedOperators(t *testing.T) {
 	for name, edit := range map[string]func(*handler.AdminConfig){
 		"no token": func(c *handler.AdminConfig) { c.Operators = nil },
 		"no links": func(c *handler.AdminConfig) { c.Links = nil },
@@ -209,7 +209,7 @@ func TestWithoutAnAdminTokenThereIsNoDirectory(t *testing.T) {
 	}
 }
 
-func TestUserIDsInTheAddressAreTakenAsTheyAre(t *testing.T) {
+func TestUserIDsInPathsAreDecodedOnce(t *testing.T) {
 	d := newDesk(t, nil)
 	for n, user := range []string{"auth0|5f7c", "a/b", "..", ".", "%2F", "a b", "ü🦆", "?x=1", "a+b", "%", "#", ";", strings.Repeat("x", 255)} {
 		id := fmt.Sprintf("%08d-0000-4000-8000-000000000000", n)
@@ -228,7 +228,7 @@ func TestUserIDsInTheAddressAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestBadLinksOfAnOperatorAreRefused(t *testing.T) {
+func TestOperatorsBadLinksAreRefused(t *testing.T) {
 	d := newDesk(t, nil)
 	for content, code := range map[string]string{
 		``: "BadRequest", `[]`: "BadRequest", `{}`: "ValidationError", `{"customer":""}`: "ValidationError", `{"customer":7}`: "ValidationError",
@@ -278,7 +278,7 @@ func (d *desk) list(t *testing.T, limit int) map[string]string {
 	}
 }
 
-func TestTheDirectoryIsListedPageByPage(t *testing.T) {
+func TestDirectoryIsListedByPages(t *testing.T) {
 	d := newDesk(t, nil)
 	want := map[string]string{"alice": alicesID, "bob": bobsID}
 	for n := range 23 {
@@ -311,7 +311,7 @@ func (downLinks) Find(context.Context, string) (clienttoken.Link, error) {
 	return clienttoken.Link{}, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errors.New("down")}
 }
 
-func TestAnOutageOfTheDirectoryIsToldToTheOperator(t *testing.T) {
+func TestOperatorSeesDirectoryOutage(t *testing.T) {
 	d := newDesk(t, func(c *handler.AdminConfig) { c.Links = downLinks{} })
 	a := d.ask(t, http.MethodGet, "/customers/alice", "")
 	a.failed(t, http.StatusServiceUnavailable, "Unavailable")

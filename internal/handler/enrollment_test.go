@@ -60,7 +60,7 @@ func named(href string) string {
 	return `{"action":"customer.read","_links":{"customer":{"href":"` + href + `"}}}`
 }
 
-func TestANewCustomerIsEnrolledByTheFirstTokenThatNamesIt(t *testing.T) {
+func TestFirstNamedTokenEnrollsNewCustomer(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	href, id := w.creates(t)
 	for n := range 3 {
@@ -79,7 +79,7 @@ func TestANewCustomerIsEnrolledByTheFirstTokenThatNamesIt(t *testing.T) {
 	}
 }
 
-func TestPutLinksTheNewCustomerAndIsIdempotent(t *testing.T) {
+func TestPutLinksNewCustomerIdempotently(t *testing.T) {
 	var changed changes
 	w := newWorld(t, enrolling(t, &changed), basePath("/dropgate"))
 	href, id := w.creates(t)
@@ -98,7 +98,7 @@ func TestPutLinksTheNewCustomerAndIsIdempotent(t *testing.T) {
 	}
 }
 
-func TestPutRefusesWhatIsNotTheUsersOwn(t *testing.T) {
+func TestPutRefusesForeignCustomer(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	href, _ := w.creates(t)
 	for name, c := range map[string]struct{ user, href string }{
@@ -121,7 +121,7 @@ func TestPutRefusesWhatIsNotTheUsersOwn(t *testing.T) {
 	}
 }
 
-func TestPutRefusesBodiesThatNameNoCustomer(t *testing.T) {
+func TestPutRefusesBodiesWithoutCustomer(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	for content, code := range map[string]string{
 		``: "BadRequest", `null`: "BadRequest", `[]`: "BadRequest", `{"href":"https://x.example","href":"https://y.example"}`: "BadRequest",
@@ -140,7 +140,7 @@ func TestPutRefusesBodiesThatNameNoCustomer(t *testing.T) {
 	a.refused(t, http.StatusForbidden, "CrossOriginRequest") // a cookie, and nobody says where from
 }
 
-func TestAttemptsToLinkAreLimitedAndSayWhenToComeBack(t *testing.T) {
+func TestLinkAttemptsAreLimitedWithRetryAfter(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	for n := range 13 {
 		a := w.vend(t, carol, named(sandboxRoot+"/customers/"+nobodysID))
@@ -158,7 +158,7 @@ func TestAttemptsToLinkAreLimitedAndSayWhenToComeBack(t *testing.T) {
 	a.refused(t, http.StatusForbidden, "CustomerMismatch")
 }
 
-func TestWithoutEnrollmentThereIsNoRouteAndNoCorrelationID(t *testing.T) {
+func TestNoEnrollmentMeansNoRouteAndCorrelationID(t *testing.T) {
 	w := newWorld(t)
 	if a := w.get(t, carol, "/session"); strings.Contains(a.body, "correlationId") {
 		t.Errorf("the page sees %s", a.body)
@@ -168,7 +168,7 @@ func TestWithoutEnrollmentThereIsNoRouteAndNoCorrelationID(t *testing.T) {
 	a.refused(t, http.StatusNotFound, "NotFound")
 }
 
-func TestALinkIsInTheAuditWhateverBecomesOfTheToken(t *testing.T) {
+func TestLinkIsAuditedEvenIfTheTokenFails(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	href, id := w.creates(t)
 	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: 503})
@@ -183,7 +183,7 @@ func TestALinkIsInTheAuditWhateverBecomesOfTheToken(t *testing.T) {
 	}
 }
 
-func TestOnlyALinkThatIsMadeIsCounted(t *testing.T) {
+func TestOnlyNewLinksAreCounted(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	href, _ := w.creates(t)
 	for range 3 {

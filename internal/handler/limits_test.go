@@ -42,7 +42,7 @@ func (a *answer) tooMany(t *testing.T, scope string) {
 	}
 }
 
-func TestOneDropInFlowPassesAndAHammeringUserIsToldWhenToAskAgain(t *testing.T) {
+func TestUserLimitFitsOneFlowAndStopsHammering(t *testing.T) {
 	w := newWorld(t, limits(9, 0))
 	for range 9 { // the tokens of one flow, in a row
 		got := w.vend(t, alice, readsCustomer)
@@ -62,7 +62,7 @@ func TestOneDropInFlowPassesAndAHammeringUserIsToldWhenToAskAgain(t *testing.T) 
 	}
 }
 
-func TestAnAddressIsLimitedWhoeverIsSignedInOrNot(t *testing.T) {
+func TestAddressLimitIgnoresTheSignIn(t *testing.T) {
 	w := newWorld(t, limits(0, 9), behindProxies)
 	from := func(addr string) with { return header("X-Forwarded-For", addr) }
 	for range 5 {
@@ -97,7 +97,7 @@ func TestAnAddressIsLimitedWhoeverIsSignedInOrNot(t *testing.T) {
 	}
 }
 
-func TestALimitThatAProxyMayHaveUsedUpForAllIsExplainedOnce(t *testing.T) {
+func TestUntrustedProxyIsSuspectedOnce(t *testing.T) {
 	w := newWorld(t, limits(0, 9))
 	for range 12 {
 		w.get(t, nobody, "/openapi.yaml", header("X-Forwarded-For", "192.0.2.1"))
@@ -107,7 +107,7 @@ func TestALimitThatAProxyMayHaveUsedUpForAllIsExplainedOnce(t *testing.T) {
 	}
 }
 
-func TestSignInAndLogoutAreLimitedAndNoticesOfServersAreNot(t *testing.T) {
+func TestSignInRoutesAreLimitedExceptServerCalls(t *testing.T) {
 	w := newWorld(t, withSignIn(), limits(0, 9))
 	for range 9 {
 		w.get(t, nobody, "/openapi.yaml")
@@ -128,7 +128,7 @@ func TestSignInAndLogoutAreLimitedAndNoticesOfServersAreNot(t *testing.T) {
 	got.refused(t, http.StatusBadRequest, "BadRequest")
 }
 
-func TestPagesOfAllowedOriginsMayReadTheLimit(t *testing.T) {
+func TestAllowedOriginsReadTheRateLimit(t *testing.T) {
 	w := newWorld(t, allowedOrigins(app), limits(0, 9))
 	var got answer
 	for range 10 {
@@ -147,7 +147,7 @@ func creations(n int) func(*setup) {
 	return func(s *setup) { s.limits.Create = ratelimit.Limit{N: n, Window: time.Hour} }
 }
 
-func TestAUserGetsTwoTokensForCreatingACustomer(t *testing.T) {
+func TestUserGetsTwoCustomerCreateTokens(t *testing.T) {
 	w := newWorld(t, creations(2))
 	const create = `{"action":"customer.create"}`
 	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusForbidden, Times: 1})
@@ -185,7 +185,7 @@ func flowOfFourOwners() []string {
 	return append(flow, "beneficialowners.update", "beneficialowners.update", "customer.update", "beneficialownership.certify", "beneficialownership.read")
 }
 
-func TestTheSmallestLimitFitsFourBeneficialOwners(t *testing.T) {
+func TestSmallestLimitFitsFourBeneficialOwners(t *testing.T) {
 	var smallest ratelimit.Limit
 	if err := smallest.UnmarshalText([]byte("25/1h")); err != nil {
 		t.Fatal(err)

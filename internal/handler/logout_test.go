@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestLogoutLeadsToTheProviderWhichSignsOutAsWell(t *testing.T) {
+func TestLogoutAlsoSignsOutAtTheProvider(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")
@@ -30,7 +30,7 @@ func TestLogoutLeadsToTheProviderWhichSignsOutAsWell(t *testing.T) {
 	other.isSignedIn(alice)
 }
 
-func TestLogoutOfNobodyIsNoError(t *testing.T) {
+func TestLogoutWithoutSessionSucceeds(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	for _, edits := range [][]with{nil, {header("Cookie", sessionCookie+"=garbage")}, {header("Authorization", "Bearer "+w.token(alice))}} {
 		a := w.browser(t).ask(http.MethodPost, "/auth/logout", edits...)
@@ -45,7 +45,7 @@ func TestLogoutOfNobodyIsNoError(t *testing.T) {
 	}
 }
 
-func TestLogoutWithoutTheProviderEndsTheSessionHere(t *testing.T) {
+func TestLogoutEndsTheSessionDuringProviderOutage(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	w.wire.breaks(http.ErrServerClosed)
 	b := w.signedIn(t, alice)
@@ -73,7 +73,7 @@ func (w *world) sid(t *testing.T) string {
 	return claims.SID
 }
 
-func TestTheProviderEndsSessionsAtTheNextRequest(t *testing.T) {
+func TestBackChannelLogoutEndsSessions(t *testing.T) {
 	w := newWorld(t, withSignIn(), basePath("/dropgate"))
 	one, two, bobs := w.browser(t), w.browser(t), w.browser(t)
 	one.signIn(alice, "")
@@ -134,7 +134,7 @@ func (w *world) logoutToken(t testing.TB, user string) string {
 	return token
 }
 
-func TestBadNoticesOfALogoutEndNothing(t *testing.T) {
+func TestBadLogoutTokensEndNothing(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.signedIn(t, alice)
 	good := w.logoutToken(t, alice)
@@ -196,10 +196,10 @@ func TestBadNoticesOfALogoutEndNothing(t *testing.T) {
 	b.isSignedIn(nobody)
 }
 
-// TestANoticeSignedWithANewKeyCounts: as long as it is too early to ask for the
+// TestLogoutTokenWithANewKeyCounts: as long as it is too early to ask for the
 // new key the provider is told to send the notice again, and when it does, it
 // counts. The next sign-in, which may ask earlier, brings the key.
-func TestANoticeSignedWithANewKeyCounts(t *testing.T) {
+func TestLogoutTokenWithANewKeyCounts(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")
@@ -219,9 +219,9 @@ func TestANoticeSignedWithANewKeyCounts(t *testing.T) {
 	other.isSignedIn(bob)
 }
 
-// TestNoCookieAndNoTokenIsInTheLogs is what every world checks at its end; here
+// TestNoCookieOrTokenIsLogged is what every world checks at its end; here
 // it is made sure that the world knows them.
-func TestNoCookieAndNoTokenIsInTheLogs(t *testing.T) {
+func TestNoCookieOrTokenIsLogged(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	provider := b.begin("/")

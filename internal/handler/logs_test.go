@@ -10,7 +10,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-func TestTheAuditIsWrittenAtEveryLogLevel(t *testing.T) {
+func TestAuditIsWrittenAtEveryLogLevel(t *testing.T) {
 	for _, level := range []zerolog.Level{zerolog.DebugLevel, zerolog.InfoLevel, zerolog.WarnLevel, zerolog.ErrorLevel} {
 		t.Run(level.String(), func(t *testing.T) {
 			w := newWorld(t, func(s *setup) { s.logLevel = level })
@@ -33,8 +33,8 @@ func TestTheAuditIsWrittenAtEveryLogLevel(t *testing.T) {
 	}
 }
 
-// TestManyRequestsAtOnceLeaveOneLineEach is also where the race detector looks.
-func TestManyRequestsAtOnceLeaveOneLineEach(t *testing.T) {
+// TestConcurrentRequestsLeaveOneLineEach is also where the race detector looks.
+func TestConcurrentRequestsLeaveOneLineEach(t *testing.T) {
 	w := newWorld(t)
 	users := []string{alice, bob, carol, nobody}
 	customers := map[string]string{alice: alicesID, bob: bobsID}

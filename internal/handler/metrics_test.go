@@ -35,7 +35,7 @@ func (w *world) series() map[string]string {
 	return all
 }
 
-func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
+func TestMetricsHaveTheirNamesAndLabels(t *testing.T) {
 	w := newWorld(t)
 	w.vend(t, alice, `{"action":"customer.read"}`)
 	families, err := w.registry.Gather()
@@ -75,7 +75,7 @@ func TestMetricsHaveTheNamesAndLabelsOfTheContract(t *testing.T) {
 	}
 }
 
-func TestMetricsCountWhatHappened(t *testing.T) {
+func TestMetricsCountRequestsAndOutcomes(t *testing.T) {
 	w := newWorld(t, basePath("/pay"))
 	w.vend(t, alice, `{"action":"customer.read"}`)
 	w.vend(t, bob, `{"action":"customer.read"}`)
@@ -114,7 +114,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	}
 }
 
-func TestMetricsGetNoLabelsFromStrangers(t *testing.T) {
+func TestCallersCannotAddMetricLabels(t *testing.T) {
 	w := newWorld(t, allowedOrigins("https://app.example.com"))
 	strange := func(i int) {
 		word := fmt.Sprintf("STRANGE%d", i)

@@ -47,7 +47,7 @@ func forwardMode(t *testing.T) *auth.Forward {
 	return auth.NewForward(auth.ForwardConfig{URL: application.URL, UserClaim: "sub", Claims: []string{"name", "email", "dwolla_customer"}, Transport: http.DefaultTransport})
 }
 
-func TestSessionIsCompleteInTheModesForwardAndProxy(t *testing.T) {
+func TestSessionIsCompleteInForwardAndProxyMode(t *testing.T) {
 	for mode, c := range map[string]struct {
 		option func(*setup)
 		edits  []with

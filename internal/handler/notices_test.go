@@ -14,7 +14,7 @@ import (
 
 // Strangers are refused before anything of theirs is looked at, and an address
 // that sends good ones is not.
-func TestBadNoticesOfOneAddressAreLimited(t *testing.T) {
+func TestBadLogoutTokensAndWebhooksAreLimited(t *testing.T) {
 	inbox := &received{}
 	w := newWorld(t, withSignIn(), webhooks(inbox), behindProxies)
 	from := func(addr string) with { return header("X-Forwarded-For", addr) }
@@ -49,7 +49,7 @@ func TestBadNoticesOfOneAddressAreLimited(t *testing.T) {
 }
 
 // The provider would be asked about each code, with our secret.
-func TestJunkCodesOfOneAddressAreLimited(t *testing.T) {
+func TestRefusedCodesAreLimitedByAddress(t *testing.T) {
 	w := newWorld(t, withSignIn(), behindProxies)
 	junk := func(addr string) answer { return w.do(t, w.junkCallback(t, addr)) }
 	for n := range 22 {
@@ -100,7 +100,7 @@ func (h *held) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Otherwise an address that sends all of its codes at once would be limited when the
 // provider has been asked about each.
-func TestJunkCodesAtOnceAreLimited(t *testing.T) {
+func TestConcurrentRefusedCodesAreLimited(t *testing.T) {
 	const all, most = 40, 20
 	provider := &held{release: make(chan struct{})}
 	w := newWorld(t, behindProxies, withSignIn(configured(func(c *auth.OIDCConfig) {

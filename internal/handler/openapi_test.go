@@ -217,10 +217,10 @@ func codeOf(status int, contentType, body string) string {
 	return code
 }
 
-// TestAnswersAreThoseOfTheContract looks in both directions: every answer is
+// TestResponsesMatchTheContract looks in both directions: every answer is
 // one that the contract documents, and every status and type that it documents
 // is seen.
-func TestAnswersAreThoseOfTheContract(t *testing.T) {
+func TestResponsesMatchTheContract(t *testing.T) {
 	c := newContract(t)
 	seen := map[string]bool{}
 	codes := map[string]bool{"NotFound": true, "MethodNotAllowed": true} // of no operation

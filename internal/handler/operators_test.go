@@ -19,7 +19,7 @@ import (
 	"dropgate/internal/handler"
 )
 
-func TestAReadOnlyTokenChangesNothing(t *testing.T) {
+func TestReadOnlyAdminTokenChangesNothing(t *testing.T) {
 	d := newDesk(t, nil)
 	reads := header("Authorization", "Bearer "+readToken)
 	for _, path := range []string{"/customers", "/customers/alice"} {
@@ -40,7 +40,7 @@ func TestAReadOnlyTokenChangesNothing(t *testing.T) {
 	}
 }
 
-func TestReadsOfTheDirectoryLeaveEntries(t *testing.T) {
+func TestDirectoryReadsAreAudited(t *testing.T) {
 	d := newDesk(t, nil)
 	for path, want := range map[string]line{
 		"/customers":        {"user": "", "outcome": "read"},
@@ -59,7 +59,7 @@ func TestReadsOfTheDirectoryLeaveEntries(t *testing.T) {
 	}
 }
 
-func TestNothingIsReadWithoutAnAcceptedEntry(t *testing.T) {
+func TestDirectoryReadNeedsItsAuditEntry(t *testing.T) {
 	sink := &auditSink{to: newLogs()}
 	d := newDesk(t, func(c *handler.AdminConfig) { c.Audit = audit.NewTrail(sink, prometheus.NewRegistry()) })
 	sink.breaks(errors.New("no space left on device"), nil)
@@ -81,7 +81,7 @@ func TestNothingIsReadWithoutAnAcceptedEntry(t *testing.T) {
 	}
 }
 
-func TestManyBadAdminTokensLeaveFewEntries(t *testing.T) {
+func TestBadAdminTokensLeaveFewEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		written := newLogs()
 		h := newBareAdmin(&auditSink{to: written})

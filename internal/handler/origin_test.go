@@ -24,7 +24,7 @@ func fromPage(site, origin string) with {
 	}
 }
 
-func TestPagesOfOtherOriginsAreRefusedUnlessAllowed(t *testing.T) {
+func TestForeignOriginsAreRefusedUnlessAllowed(t *testing.T) {
 	alone := newWorld(t)
 	shared := newWorld(t, allowedOrigins("https://other.example.com", app))
 	for _, row := range []struct {
@@ -77,7 +77,7 @@ func TestPagesOfOtherOriginsAreRefusedUnlessAllowed(t *testing.T) {
 	}
 }
 
-func TestAnOriginIsAllowedExactlyOrNotAtAll(t *testing.T) {
+func TestOriginsMatchExactly(t *testing.T) {
 	w := newWorld(t, allowedOrigins(app, "https://port.example.com:8443", "https://*.wild.example.com"))
 	for _, origin := range []string{
 		"http://app.example.com", "https://app.example.com:443", "https://app.example.com:8443", "https://app.example.com.",
@@ -126,7 +126,7 @@ func (a *answer) readableBy(t *testing.T, origin string) {
 	}
 }
 
-func TestPreflightsAreAnsweredForAllowedOriginsOnly(t *testing.T) {
+func TestPreflightNeedsAnAllowedOrigin(t *testing.T) {
 	w := newWorld(t, allowedOrigins(app))
 	for _, path := range []string{"/client-tokens", "/session"} {
 		a := w.preflight(t, path, app)
@@ -159,7 +159,7 @@ func TestPreflightsAreAnsweredForAllowedOriginsOnly(t *testing.T) {
 	a.readableBy(t, none)
 }
 
-func TestAnAllowedOriginMaySendHeadersThatCarryNoTrust(t *testing.T) {
+func TestAllowedOriginsCannotSendTrustedHeaders(t *testing.T) {
 	w := newWorld(t, allowedOrigins(app), func(s *setup) { s.handler.ProxyHeader = "Remote-User" })
 	asks := func(lists ...string) answer {
 		return w.do(t, w.request(nobody, http.MethodOptions, "/client-tokens", fromPage("cross-site", app),
@@ -190,7 +190,7 @@ func TestAnAllowedOriginMaySendHeadersThatCarryNoTrust(t *testing.T) {
 	}
 }
 
-func TestPreflightsAllowTheMethodsOfTheRoutes(t *testing.T) {
+func TestPreflightAllowsTheRoutesMethods(t *testing.T) {
 	w := newWorld(t, allowedOrigins(app))
 	for method, allowed := range map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "DELETE": false, "PATCH": false, "TRACE": false} {
 		a := w.do(t, w.request(nobody, http.MethodOptions, "/session", fromPage("cross-site", app), header("Access-Control-Request-Method", method)))
@@ -200,7 +200,7 @@ func TestPreflightsAllowTheMethodsOfTheRoutes(t *testing.T) {
 	}
 }
 
-func TestMobileShellsOfAllowedOriginsGetTokens(t *testing.T) {
+func TestAllowedMobileShellsGetTokens(t *testing.T) {
 	shells := []string{"capacitor://localhost", "ionic://localhost", "tauri://localhost", "http://localhost", "https://tauri.localhost"}
 	w := newWorld(t, allowedOrigins(shells...), withSignIn())
 	for _, shell := range shells {
@@ -250,7 +250,7 @@ func everyKind(w *world) map[int]*http.Request {
 	}
 }
 
-func TestAllowedOriginsCanReadEveryKindOfAnswer(t *testing.T) {
+func TestAllowedOriginsReadEveryResponse(t *testing.T) {
 	w := newWorld(t, allowedOrigins(app), everyKindOfUser)
 	for status, r := range everyKind(w) {
 		fromPage("cross-site", app)(r)
@@ -274,7 +274,7 @@ func TestAllowedOriginsCanReadEveryKindOfAnswer(t *testing.T) {
 	}
 }
 
-func TestWithoutAllowedOriginsNothingIsSaidAboutThem(t *testing.T) {
+func TestNoAllowedOriginsMeansNoCORSHeaders(t *testing.T) {
 	w := newWorld(t, everyKindOfUser)
 	requests := everyKind(w)
 	for _, origin := range []string{app, none, "null"} {

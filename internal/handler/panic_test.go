@@ -41,7 +41,7 @@ func everyKindOfUser(s *setup) {
 	}
 }
 
-func TestAPanicIsAnErrorOfTheOneShapeAndTheServiceGoesOn(t *testing.T) {
+func TestPanicBecomesServerError(t *testing.T) {
 	w := newWorld(t, everyKindOfUser)
 	for _, ask := range []func() answer{
 		func() answer { return w.vend(t, panicking, `{"action":"customer.read"}`) },
@@ -66,7 +66,7 @@ func TestAPanicIsAnErrorOfTheOneShapeAndTheServiceGoesOn(t *testing.T) {
 	a.vended(t, w.filled(sentRead))
 }
 
-func TestAPanicWithASecretDoesNotShowIt(t *testing.T) {
+func TestPanicDoesNotShowASecret(t *testing.T) {
 	const hidden = "a secret of fifty letters and digits 0123456789"
 	w := newWorld(t, directory(func(context.Context, clienttoken.User) (clienttoken.CustomerURL, error) {
 		panic(fmt.Errorf("token %v: %w", clienttoken.NewSecret(hidden), errors.New("lost")))
@@ -76,7 +76,7 @@ func TestAPanicWithASecretDoesNotShowIt(t *testing.T) {
 	a.refused(t, http.StatusInternalServerError, "ServerError")
 }
 
-func TestAnErrorOfNoKnownKindIsNotShown(t *testing.T) {
+func TestUnknownErrorIsNotShown(t *testing.T) {
 	w := newWorld(t, directory(func(context.Context, clienttoken.User) (clienttoken.CustomerURL, error) {
 		return clienttoken.CustomerURL{}, errors.New("row 7 of table links")
 	}))
@@ -87,7 +87,7 @@ func TestAnErrorOfNoKnownKindIsNotShown(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatIsCutOnPurposeIsLoggedAndVendsNothing(t *testing.T) {
+func TestAbortedConnectionIsLoggedAndVendsNothing(t *testing.T) {
 	w := newWorld(t, directory(func(context.Context, clienttoken.User) (clienttoken.CustomerURL, error) {
 		panic(http.ErrAbortHandler)
 	}))
@@ -109,9 +109,9 @@ func TestAConnectionThatIsCutOnPurposeIsLoggedAndVendsNothing(t *testing.T) {
 	}
 }
 
-// TestADirectoryThatNeverAnswersIsAnOutage waits for as long as a request may
+// TestSilentDirectoryIsAnOutage waits for as long as a request may
 // take, in no time.
-func TestADirectoryThatNeverAnswersIsAnOutage(t *testing.T) {
+func TestSilentDirectoryIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 		if err != nil {

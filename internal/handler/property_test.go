@@ -109,9 +109,9 @@ func drawLinks(t *rapid.T) map[string]string {
 	return own
 }
 
-// TestWhateverIsVendedIsForTheUsersOwnCustomerAndAnAllowedAction draws users,
+// TestVendedTokensAreForTheUsersOwnCustomer draws users,
 // links between them and Customers, and requests.
-func TestWhateverIsVendedIsForTheUsersOwnCustomerAndAnAllowedAction(t *testing.T) {
+func TestVendedTokensAreForTheUsersOwnCustomer(t *testing.T) {
 	directory := &links{}
 	w := newWorld(t, func(s *setup) { s.directory = directory.directory })
 	policy, err := clienttoken.ParsePolicy([]string{"dwolla-business-vcr", "dwolla-beneficial-owners", "dwolla-document-upload"})

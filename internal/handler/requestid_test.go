@@ -17,7 +17,7 @@ func trustedProxies(cidrs ...string) func(*setup) {
 // That the id of the answer is the one of its lines is checked with every
 // answer.
 
-func TestAStrangersRequestIDIsIgnored(t *testing.T) {
+func TestUntrustedRequestIDIsIgnored(t *testing.T) {
 	for name, w := range map[string]*world{
 		"nobody is trusted":        newWorld(t),
 		"somebody else is trusted": newWorld(t, trustedProxies("10.0.0.0/8", "127.0.0.2/32", "::1/128")),
@@ -39,7 +39,7 @@ func TestAStrangersRequestIDIsIgnored(t *testing.T) {
 	}
 }
 
-func TestATrustedProxysRequestIDStandsBesideOurs(t *testing.T) {
+func TestTrustedProxysRequestIDIsLogged(t *testing.T) {
 	w := newWorld(t, trustedProxies("10.0.0.0/8", "127.0.0.1/32"))
 	long := strings.Repeat("x", 128)
 	for _, id := range []string{"1", "0123-4567_89.AZ:az/+=", long, "1-67891233-abcdef012345678912345678"} {
@@ -60,7 +60,7 @@ func TestATrustedProxysRequestIDStandsBesideOurs(t *testing.T) {
 	}
 }
 
-func TestForwardedAddressesCountOnlyFromTrustedProxies(t *testing.T) {
+func TestForwardedAddressNeedsATrustedProxy(t *testing.T) {
 	trusting := newWorld(t, trustedProxies("127.0.0.1/32", "10.0.0.0/8"))
 	alone := newWorld(t)
 	others := newWorld(t, trustedProxies("10.0.0.0/8"))
@@ -116,7 +116,7 @@ func TestForwardedAddressesCountOnlyFromTrustedProxies(t *testing.T) {
 	}
 }
 
-func TestAnUnreadableHopIsLoggedOnceAndCounted(t *testing.T) {
+func TestUnreadableHopIsCountedAndLoggedOnce(t *testing.T) {
 	const counter = "dropgate_forwarded_unreadable_total"
 	for name, header := range map[string]with{
 		"unknown":           header("X-Forwarded-For", "203.0.113.7, unknown"),

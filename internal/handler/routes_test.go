@@ -7,7 +7,7 @@ import (
 	"dropgate/api"
 )
 
-func TestAddressesThatAreNoneAreNotFound(t *testing.T) {
+func TestUnknownRoutesAreNotFound(t *testing.T) {
 	for _, base := range []string{"", "/dropgate", "/a/b"} {
 		w := newWorld(t, basePath(base))
 		for _, path := range []string{
@@ -30,7 +30,7 @@ func TestAddressesThatAreNoneAreNotFound(t *testing.T) {
 	}
 }
 
-func TestRoutesAreNotFoundOutsideOfTheBasePath(t *testing.T) {
+func TestRoutesNeedTheBasePath(t *testing.T) {
 	w := newWorld(t, basePath("/dropgate"))
 	for path, method := range map[string]string{"/client-tokens": http.MethodPost, "/session": http.MethodGet, "/openapi.yaml": http.MethodGet} {
 		r := w.request(alice, method, path, body(`{"action":"customer.read"}`))
@@ -40,7 +40,7 @@ func TestRoutesAreNotFoundOutsideOfTheBasePath(t *testing.T) {
 	}
 }
 
-func TestMethodsThatAnAddressDoesNotHaveAreNamed(t *testing.T) {
+func TestWrongMethodGetsTheAllowedOnes(t *testing.T) {
 	for _, base := range []string{"", "/dropgate"} {
 		w := newWorld(t, basePath(base))
 		for _, row := range []struct {
@@ -64,7 +64,7 @@ func TestMethodsThatAnAddressDoesNotHaveAreNamed(t *testing.T) {
 	}
 }
 
-func TestBasePathStandsBeforeEveryRoute(t *testing.T) {
+func TestBasePathPrefixesEveryRoute(t *testing.T) {
 	w := newWorld(t, basePath("/bank/dropgate"))
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.vended(t, w.filled(sentRead))
@@ -75,7 +75,7 @@ func TestBasePathStandsBeforeEveryRoute(t *testing.T) {
 	}
 }
 
-func TestTheContractIsServedToEverybody(t *testing.T) {
+func TestContractIsPublic(t *testing.T) {
 	w := newWorld(t)
 	a := w.get(t, nobody, "/openapi.yaml")
 	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/yaml" || a.body != string(api.OpenAPI) {
@@ -84,7 +84,7 @@ func TestTheContractIsServedToEverybody(t *testing.T) {
 	a.access.has(t, line{"route": "/openapi.yaml", "user": "", "code": "", "reason": ""})
 }
 
-func TestAQueryChangesNothing(t *testing.T) {
+func TestQueryIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	r := w.request(alice, http.MethodPost, "/client-tokens?action=customer.update&customer=x", body(`{"action":"customer.read"}`))
 	a := w.do(t, r)

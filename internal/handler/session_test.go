@@ -28,7 +28,7 @@ func sessionOf(t *testing.T, a answer) map[string]any {
 	return got
 }
 
-func TestSessionTellsWhoIsSignedInAndWhatAPageNeeds(t *testing.T) {
+func TestSessionShowsUserAndPageSetup(t *testing.T) {
 	w := newWorld(t, policy("dwolla-customer-update", "dwolla-balance-display", "customer.create", "dwolla-customer-create"))
 	expires := time.Now().Add(time.Hour).Truncate(time.Second)
 	token := w.claimed(t, map[string]any{"exp": expires.Unix(), "name": "Alice A.", "email": "alice@example.com"})
@@ -47,7 +47,7 @@ func TestSessionTellsWhoIsSignedInAndWhatAPageNeeds(t *testing.T) {
 	a.access.has(t, line{"method": "GET", "route": "/session", "mode": "bearer", "user": alice})
 }
 
-func TestSessionOfAUserWithoutACustomer(t *testing.T) {
+func TestSessionWithoutCustomer(t *testing.T) {
 	w := newWorld(t, policy("customer.read"))
 	got := sessionOf(t, w.get(t, carol, "/session"))
 	if _, present := got["expiresAt"]; !present {
@@ -66,7 +66,7 @@ func TestSessionOfAUserWithoutACustomer(t *testing.T) {
 	}
 }
 
-func TestSessionLeavesOutAClaimThatIsNoText(t *testing.T) {
+func TestSessionOmitsClaimsOfOtherTypes(t *testing.T) {
 	w := newWorld(t)
 	got := sessionOf(t, w.get(t, bob, "/session"))
 	if diff := cmp.Diff(map[string]any{"id": bob}, got["user"]); diff != "" {
@@ -74,7 +74,7 @@ func TestSessionLeavesOutAClaimThatIsNoText(t *testing.T) {
 	}
 }
 
-func TestSessionByCookieNeedsNoOriginAndIsNeverExtended(t *testing.T) {
+func TestSessionNeedsNoOriginAndIsNeverExtended(t *testing.T) {
 	w := newWorld(t)
 	first := sessionOf(t, w.get(t, alice, "/session", inCookie))
 	token := w.token(alice)
@@ -98,7 +98,7 @@ func TestSessionIsUnavailableWhileTheDirectoryIsDown(t *testing.T) {
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 }
 
-func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
+func TestHeadMatchesGetWithoutBody(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app))
 	for path, user := range map[string]string{
 		"/session": alice, "/session?x": nobody, "/openapi.yaml": nobody, "/auth/login": nobody, "/nothing": nobody, "/client-tokens": alice,
@@ -129,7 +129,7 @@ func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
 	}
 }
 
-func TestHeadCountsAgainstTheUsersLimit(t *testing.T) {
+func TestHeadIsChargedToTheUser(t *testing.T) {
 	w := newWorld(t, limits(9, 0))
 	for range 9 {
 		if a := w.do(t, w.request(alice, http.MethodHead, "/session", inCookie)); a.status != http.StatusOK {
@@ -141,9 +141,9 @@ func TestHeadCountsAgainstTheUsersLimit(t *testing.T) {
 	}
 }
 
-// TestAnotherSitesPageDoesNotUseUpTheAllowance, neither the user's nor that of the
+// TestForeignPageCannotUseUpTheRateLimit, neither the user's nor that of the
 // user's address.
-func TestAnotherSitesPageDoesNotUseUpTheAllowance(t *testing.T) {
+func TestForeignPageCannotUseUpTheRateLimit(t *testing.T) {
 	image := func(r *http.Request) {
 		fromPage("cross-site", none)(r)
 		r.Header.Set("Sec-Fetch-Mode", "no-cors")
@@ -198,7 +198,7 @@ func (w *world) refusesPage(t *testing.T, method string, page with) {
 	a.readableBy(t, none)
 }
 
-func TestALinkOnAnotherSiteLeadsToTheSignIn(t *testing.T) {
+func TestForeignLinkLeadsToTheSignIn(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	link := func(r *http.Request) {
 		fromPage("cross-site", none)(r)

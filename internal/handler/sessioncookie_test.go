@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-func TestHostileSessionCookiesAreNobodys(t *testing.T) {
+func TestHostileSessionCookiesAreRefused(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	good := w.started(t, alice)
 	first, another := w.started(t, alice), w.started(t, bob)
@@ -89,9 +89,9 @@ func TestLogoutWithTwoSessionCookiesEndsBoth(t *testing.T) {
 	}
 }
 
-// TestACookieOfASimilarNameIsNone also shows what is no trick: quotes are part
+// TestSimilarCookieNameIsIgnored also shows what is no trick: quotes are part
 // of how a cookie is written (RFC 6265, 4.1.1).
-func TestACookieOfASimilarNameIsNone(t *testing.T) {
+func TestSimilarCookieNameIsIgnored(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	good := w.started(t, alice)
 	for cookie, user := range map[string]string{
@@ -110,7 +110,7 @@ func TestACookieOfASimilarNameIsNone(t *testing.T) {
 	}
 }
 
-func TestTheSessionsOfTwoUsersAreApart(t *testing.T) {
+func TestSessionsOfTwoUsersStayApart(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	alices, bobs := w.signedIn(t, alice), w.signedIn(t, bob)
 	a := alices.vend()
@@ -124,9 +124,9 @@ func TestTheSessionsOfTwoUsersAreApart(t *testing.T) {
 	alices.isSignedIn(alice)
 }
 
-// TestOneCookieForAnothersSignInIsOfNoUse moves a login cookie between browsers:
+// TestLoginCookieIsBoundToItsSignIn moves a login cookie between browsers:
 // who has a callback of one and the cookie of another is neither.
-func TestOneCookieForAnothersSignInIsOfNoUse(t *testing.T) {
+func TestLoginCookieIsBoundToItsSignIn(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	victim, attacker := w.browser(t), w.browser(t)
 	attackers := attacker.back(attacker.begin("/"), bob)
@@ -146,7 +146,7 @@ func TestOneCookieForAnothersSignInIsOfNoUse(t *testing.T) {
 	victim.isSignedIn(nobody)
 }
 
-func TestWithHTTPSCookiesBelongToTheHostAlone(t *testing.T) {
+func TestHTTPSCookiesAreHostOnly(t *testing.T) {
 	w := newWorld(t, withSignIn(configured(func(c *auth.OIDCConfig) { c.Origin = "https://dropgate.example.com" })))
 	resp, err := w.client.Do(w.request(nobody, http.MethodGet, "/auth/login"))
 	if err != nil {

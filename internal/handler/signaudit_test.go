@@ -32,7 +32,7 @@ func (w *world) wantEntries(t *testing.T, mark int, want ...string) {
 	}
 }
 
-func TestSignInsAndSignOutsLeaveOneEntryEach(t *testing.T) {
+func TestSignInsAndSignOutsAreAudited(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	mark := w.logs.mark()
@@ -58,7 +58,7 @@ func TestSignInsAndSignOutsLeaveOneEntryEach(t *testing.T) {
 	w.wantEntries(t, mark, "sign_out alice signed_out backchannel_logout", "sign_out alice signed_out backchannel_logout")
 }
 
-func TestSessionsThatMakeRoomLeaveEntries(t *testing.T) {
+func TestEvictedSessionsAreAudited(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	const most = 32
 	for range most {
@@ -69,7 +69,7 @@ func TestSessionsThatMakeRoomLeaveEntries(t *testing.T) {
 	w.wantEntries(t, mark, "sign_out alice signed_out displaced", "sign_in alice signed_in")
 }
 
-func TestAFailedSignInOfAKnownUserLeavesAnEntry(t *testing.T) {
+func TestFailedSignInOfKnownUserIsAudited(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	address := b.back(b.begin("/x"), alice)
@@ -82,7 +82,7 @@ func TestAFailedSignInOfAKnownUserLeavesAnEntry(t *testing.T) {
 	}
 }
 
-func TestASignInOfNobodyLeavesNoEntry(t *testing.T) {
+func TestFailedSignInWithoutUserIsNotAudited(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	mark := w.logs.mark()
 	for _, query := range []string{"", "?state=x&code=y", "?error=access_denied&state=x"} {
@@ -92,7 +92,7 @@ func TestASignInOfNobodyLeavesNoEntry(t *testing.T) {
 	w.wantEntries(t, mark)
 }
 
-func TestNoSessionBeginsWithoutItsEntry(t *testing.T) {
+func TestSessionNeedsItsAuditEntry(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	address := b.back(b.begin("/x"), alice)
@@ -109,7 +109,7 @@ func TestNoSessionBeginsWithoutItsEntry(t *testing.T) {
 	}
 }
 
-func TestABrokenSinkKeepsTheCodeOfASignIn(t *testing.T) {
+func TestBrokenSinkKeepsTheCode(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	address := b.back(b.begin("/x"), alice)
@@ -122,7 +122,7 @@ func TestABrokenSinkKeepsTheCodeOfASignIn(t *testing.T) {
 	b.isSignedIn(alice)
 }
 
-func TestALogoutWithoutItsEntryIsAnOutageAndEndsTheSession(t *testing.T) {
+func TestUnauditedLogoutIsAnOutage(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")

@@ -14,7 +14,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-func TestAliceSignsInVendsATokenAndLogsOut(t *testing.T) {
+func TestUserSignsInVendsAndLogsOut(t *testing.T) {
 	for _, base := range []string{"", "/bank/dropgate"} {
 		t.Run(base, func(t *testing.T) {
 			w := newWorld(t, withSignIn(), basePath(base), policy("dwolla-customer-update"))
@@ -76,7 +76,7 @@ func (w *world) isAlices(t *testing.T, a answer) {
 	}
 }
 
-func TestOnlyVendingKeepsASessionAlive(t *testing.T) {
+func TestOnlyVendingExtendsTheSession(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")
@@ -98,7 +98,7 @@ func TestOnlyVendingKeepsASessionAlive(t *testing.T) {
 	b.isSignedIn(nobody)
 }
 
-func TestEverySignInMakesANewSessionAndEndsTheOldOne(t *testing.T) {
+func TestSignInReplacesTheSession(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")
@@ -123,7 +123,7 @@ func TestEverySignInMakesANewSessionAndEndsTheOldOne(t *testing.T) {
 	}
 }
 
-func TestTwoTabsCanSignInAtOnce(t *testing.T) {
+func TestTwoTabsSignInAtOnce(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	one, two := b.begin("/one"), b.begin("/two")
@@ -136,7 +136,7 @@ func TestTwoTabsCanSignInAtOnce(t *testing.T) {
 	}
 }
 
-func TestLoginSendsTheBrowserToTheProvider(t *testing.T) {
+func TestLoginRedirectsToTheProvider(t *testing.T) {
 	w := newWorld(t, withSignIn(), basePath("/dropgate"), allowedOrigins(app))
 	b := w.browser(t)
 	for _, query := range []string{"", "?return_to=", "?return_to=/a%3Fb%23c", "?return_to=" + url.QueryEscape(w.url+"/x"), "?return_to=" + url.QueryEscape(app+"/x")} {
@@ -163,7 +163,7 @@ func TestLoginSendsTheBrowserToTheProvider(t *testing.T) {
 	}
 }
 
-func TestLoginReturnsNobodyToAForeignPlace(t *testing.T) {
+func TestLoginRefusesForeignReturnTo(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app))
 	b := w.browser(t)
 	for _, query := range []string{
@@ -200,9 +200,9 @@ func (a *answer) tellsOfReturnTo(t *testing.T, message string) {
 	}
 }
 
-// TestLoginWaitsForTheProviderAndThenWorks also waits, for as long as the
+// TestLoginRecoversWithTheProvider also waits, for as long as the
 // answer says.
-func TestLoginWaitsForTheProviderAndThenWorks(t *testing.T) {
+func TestLoginRecoversWithTheProvider(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	w.wire.breaks(http.ErrServerClosed)
 	b := w.browser(t)
@@ -229,7 +229,7 @@ func TestLoginWaitsForTheProviderAndThenWorks(t *testing.T) {
 	b.isSignedIn(alice)
 }
 
-func TestWithoutTheModeNobodySignsInHere(t *testing.T) {
+func TestSignInRoutesNeedTheMode(t *testing.T) {
 	w := newWorld(t)
 	for path, method := range map[string]string{
 		"/auth/login": http.MethodGet, "/auth/callback": http.MethodGet,
@@ -241,7 +241,7 @@ func TestWithoutTheModeNobodySignsInHere(t *testing.T) {
 	}
 }
 
-func TestTheRoutesOfSignInAnswerToOneMethodUnderTheBasePathOnly(t *testing.T) {
+func TestSignInRoutesHaveOneMethodEach(t *testing.T) {
 	w := newWorld(t, withSignIn(), basePath("/dropgate"))
 	for path, allowed := range map[string]string{
 		"/auth/login": "GET, HEAD", "/auth/callback": "GET, HEAD", "/auth/logout": "POST", "/auth/backchannel-logout": "POST",
@@ -263,7 +263,7 @@ func TestTheRoutesOfSignInAnswerToOneMethodUnderTheBasePathOnly(t *testing.T) {
 	}
 }
 
-func TestMetricsOfSignInHaveTheirNamesAndLabels(t *testing.T) {
+func TestSignInMetricsHaveTheirNamesAndLabels(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")
@@ -302,7 +302,7 @@ func TestMetricsOfSignInHaveTheirNamesAndLabels(t *testing.T) {
 	}
 }
 
-func TestAUserWithoutTheClaimIsNobody(t *testing.T) {
+func TestUserWithoutTheUserClaimIsRefused(t *testing.T) {
 	w := newWorld(t, withSignIn(configured(func(c *auth.OIDCConfig) { c.UserClaim = "email" })))
 	b := w.browser(t)
 	a := b.open(b.back(b.begin("/x"), nameless))

@@ -58,7 +58,7 @@ func (a *answer) unavailable(t *testing.T) {
 	}
 }
 
-func TestASessionOutlivesAnOutageOfTheStore(t *testing.T) {
+func TestSessionSurvivesStoreOutage(t *testing.T) {
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			option, fall, rise := outage(t)
@@ -92,10 +92,10 @@ func TestASessionOutlivesAnOutageOfTheStore(t *testing.T) {
 	}
 }
 
-// TestASignInDuringAnOutageOfTheStoreIsTriedAgainByItsPage shows that the same
+// TestSignInPageRetriesAfterStoreOutage shows that the same
 // callback does not work again: its code has been used, as the provider knows.
 // One more press of the link does, past the login page.
-func TestASignInDuringAnOutageOfTheStoreIsTriedAgainByItsPage(t *testing.T) {
+func TestSignInPageRetriesAfterStoreOutage(t *testing.T) {
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			option, fall, rise := outage(t)
@@ -126,7 +126,7 @@ func TestASignInDuringAnOutageOfTheStoreIsTriedAgainByItsPage(t *testing.T) {
 	}
 }
 
-func TestABrowserKeepsItsSessionWhenANewOneCannotBeStarted(t *testing.T) {
+func TestFailedSignInKeepsTheOldSession(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")
@@ -138,10 +138,10 @@ func TestABrowserKeepsItsSessionWhenANewOneCannotBeStarted(t *testing.T) {
 	b.isSignedIn(alice)
 }
 
-// TestACallerWhoGoesAwayEndsNoSession cuts each request while the store is busy
+// TestDisconnectedCallerEndsNoSession cuts each request while the store is busy
 // with it. While a body has not been read, net/http does not notice: there the
 // store is the one who gives up.
-func TestACallerWhoGoesAwayEndsNoSession(t *testing.T) {
+func TestDisconnectedCallerEndsNoSession(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	b.signIn(alice, "")

@@ -165,7 +165,7 @@ var failing = map[string]struct {
 	}},
 }
 
-func TestASignInThatFailsIsAPageFromWhichItCanBeTriedAgain(t *testing.T) {
+func TestFailedSignInOffersToTryAgain(t *testing.T) {
 	for _, base := range []string{"", "/bank/dropgate"} {
 		w := newWorld(t, withSignIn(), basePath(base))
 		for name, row := range failing {
@@ -212,9 +212,9 @@ func (b *browser) triesAgain(failed answer, end string) {
 	b.isSignedIn(alice)
 }
 
-// TestNothingThatIsSentStandsInAPage relies on readPage, which takes nothing but
+// TestErrorPageEchoesNothing relies on readPage, which takes nothing but
 // text in the places of the message, the link, the reason and the id.
-func TestNothingThatIsSentStandsInAPage(t *testing.T) {
+func TestErrorPageEchoesNothing(t *testing.T) {
 	w := newWorld(t, withSignIn(), trustedProxies("127.0.0.1/32"), allowedOrigins(app))
 	for _, script := range []string{
 		`"><script>alert(1)</script>`, `'onmouseover=alert(1) x='`, `javascript:alert(1)`, `</code><img src=x onerror=alert(1)>`,
@@ -240,9 +240,9 @@ func TestNothingThatIsSentStandsInAPage(t *testing.T) {
 	}
 }
 
-// TestAReturnToOfEveryCharacterComesBackAsItWas goes by the link of a page, which
+// TestReturnToKeepsEveryCharacter goes by the link of a page, which
 // is where it is escaped for HTML as well.
-func TestAReturnToOfEveryCharacterComesBackAsItWas(t *testing.T) {
+func TestReturnToKeepsEveryCharacter(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app))
 	for _, returnTo := range []string{
 		"/?a=b&c=d&amp;e=%26%3D%23%2B+", "/%22%3Cx%3E%27", "/a%20b?c=%F0%9F%98%80#d?e&f", "/!$()*+,;=:@~-._", app + "/?x=y&z#w", "/?next=https://evil.example",
@@ -258,7 +258,7 @@ func TestAReturnToOfEveryCharacterComesBackAsItWas(t *testing.T) {
 	}
 }
 
-func TestASignInThatFailedIsForgottenByTheBrowser(t *testing.T) {
+func TestFailedSignInClearsItsCookie(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	other := b.begin("/other")
@@ -279,7 +279,7 @@ func TestASignInThatFailedIsForgottenByTheBrowser(t *testing.T) {
 	}
 }
 
-func TestASignInOutlivesAnOutageOfTheProvider(t *testing.T) {
+func TestSignInSurvivesProviderOutage(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
 	address := b.back(b.begin("/x"), alice)

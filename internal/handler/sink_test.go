@@ -64,7 +64,7 @@ func (w *world) wantDropped(t *testing.T, a answer) {
 	}
 }
 
-func TestNoTokenLeavesBeforeItsAuditLineIsAccepted(t *testing.T) {
+func TestTokenLeavesOnlyAfterItsAuditEntry(t *testing.T) {
 	w := newWorld(t)
 	const content = `{"action":"customer.read"}`
 	w.sink.breaks(errors.New("no space left on device"), nil)
@@ -81,7 +81,7 @@ func TestNoTokenLeavesBeforeItsAuditLineIsAccepted(t *testing.T) {
 	}
 }
 
-func TestNothingIsAskedOfDwollaWhileTheSinkIsBroken(t *testing.T) {
+func TestBrokenSinkStopsCallsToDwolla(t *testing.T) {
 	w := newWorld(t)
 	broken := errors.New("the output is stuck")
 	w.sink.breaks(broken, broken)
@@ -92,7 +92,7 @@ func TestNothingIsAskedOfDwollaWhileTheSinkIsBroken(t *testing.T) {
 	}
 }
 
-func TestARefusalWithoutItsAuditLineIsAnOutage(t *testing.T) {
+func TestUnauditedRefusalIsAnOutage(t *testing.T) {
 	w := newWorld(t)
 	w.sink.breaks(errors.New("no space left on device"), nil)
 	for _, content := range []string{`{"action":"customer.transfers.send"}`, `{`, `{"action":"customer.read","_links":{"customer":{"href":"` + sandboxRoot + "/customers/" + bobsID + `"}}}`} {
@@ -104,7 +104,7 @@ func TestARefusalWithoutItsAuditLineIsAnOutage(t *testing.T) {
 	}
 }
 
-func TestABrokenSinkChangesNothingForStrangers(t *testing.T) {
+func TestBrokenSinkDoesNotAffectUnknownUsers(t *testing.T) {
 	w := newWorld(t)
 	broken := errors.New("no space left on device")
 	w.sink.breaks(broken, broken)
@@ -112,7 +112,7 @@ func TestABrokenSinkChangesNothingForStrangers(t *testing.T) {
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 }
 
-func TestEntriesNameTheCallersUserAgent(t *testing.T) {
+func TestAuditEntryHasTheUserAgent(t *testing.T) {
 	w := newWorld(t)
 	a := w.vend(t, alice, `{"action":"customer.read"}`, header("User-Agent", "Mozilla/5.0 \u009b"))
 	a.audit.has(t, line{"user_agent": `Mozilla/5.0 \u009b`, "client_ip": "127.0.0.1"})

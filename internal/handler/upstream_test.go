@@ -14,7 +14,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-func TestFaultsOfDwollaHaveTheirStatusAndOnlyTheLogTellsMore(t *testing.T) {
+func TestDwollaFaultsHaveTheirStatusWithoutDetails(t *testing.T) {
 	const leak = "Dwolla's own words"
 	for name, row := range map[string]struct {
 		fault      emulator.Fault
@@ -78,7 +78,7 @@ func tellsNothing(t *testing.T, body, leak string) {
 	}
 }
 
-func TestAMisconfiguredApplicationIsLoggedWithTheRequestThatFoundIt(t *testing.T) {
+func TestMisconfigurationIsLoggedWithItsRequest(t *testing.T) {
 	w := newWorld(t)
 	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: 401, Code: "InvalidScopes"})
 	mark := w.logs.mark()
@@ -94,7 +94,7 @@ func TestAMisconfiguredApplicationIsLoggedWithTheRequestThatFoundIt(t *testing.T
 	}
 }
 
-func TestAnAccessTokenThatExpiredIsReplacedUnnoticed(t *testing.T) {
+func TestExpiredAccessTokenIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.vended(t, w.filled(sentRead))
@@ -105,14 +105,14 @@ func TestAnAccessTokenThatExpiredIsReplacedUnnoticed(t *testing.T) {
 	}
 }
 
-func TestDwollaBeingSlowIsATimeout(t *testing.T) {
+func TestSlowDwollaIsATimeout(t *testing.T) {
 	w := newWorld(t, dwollaTimeout(50*time.Millisecond))
 	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Minute})
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.failed(t, http.StatusGatewayTimeout, "UpstreamTimeout")
 }
 
-func TestNoAccessTokenIsAnOutage(t *testing.T) {
+func TestMissingAccessTokenIsAnOutage(t *testing.T) {
 	for status, want := range map[int]struct {
 		status int
 		code   string
@@ -131,7 +131,7 @@ func TestNoAccessTokenIsAnOutage(t *testing.T) {
 	}
 }
 
-func TestDwollaFailingToListBeneficialOwnersVendsNothing(t *testing.T) {
+func TestFailedOwnerListVendsNothing(t *testing.T) {
 	for status, want := range map[int]int{500: 503, 429: 503, 404: 502, 403: 502} {
 		w := newWorld(t) // a 429 is remembered
 		w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: status})
@@ -143,7 +143,7 @@ func TestDwollaFailingToListBeneficialOwnersVendsNothing(t *testing.T) {
 	}
 }
 
-func TestACallerWhoGoesAwayIsNoFailure(t *testing.T) {
+func TestDisconnectedCallerIsNotAFailure(t *testing.T) {
 	w := newWorld(t)
 	arrived, _ := w.dwolla.Hold("/client-tokens", 1)
 	mark := w.logs.mark()
@@ -173,7 +173,7 @@ func TestACallerWhoGoesAwayIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsNeverTooEarlyAndNeverZero(t *testing.T) {
+func TestRetryAfterIsRoundedUpAndPositive(t *testing.T) {
 	for after, want := range map[time.Duration]string{
 		0: "30", time.Millisecond: "1", time.Second: "1", 1200 * time.Millisecond: "2", 5 * time.Minute: "300", -time.Second: "1",
 	} {

@@ -64,7 +64,7 @@ func TestVendForEachKindOfAction(t *testing.T) {
 	}
 }
 
-func TestVendTakesEveryWayToNameTheOwnCustomer(t *testing.T) {
+func TestVendAcceptsEverySpellingOfTheCustomer(t *testing.T) {
 	w := newWorld(t)
 	own := `{"customer":{"href":"https://api-sandbox.dwolla.com/customers/ALICE"}}`
 	named := func(href string) string {
@@ -99,7 +99,7 @@ func TestVendTakesEveryWayToNameTheOwnCustomer(t *testing.T) {
 	}
 }
 
-func TestVendTakesTheMediaTypesOfTheLibraryAndOfDwolla(t *testing.T) {
+func TestVendAcceptsBothMediaTypes(t *testing.T) {
 	w := newWorld(t)
 	for _, media := range []string{
 		"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8",
@@ -115,7 +115,7 @@ func TestVendTakesTheMediaTypesOfTheLibraryAndOfDwolla(t *testing.T) {
 	a.vended(t, w.filled(sentUpdate))
 }
 
-func TestVendTakesABodyOfExactly64KiB(t *testing.T) {
+func TestVendAcceptsExactly64KiB(t *testing.T) {
 	w := newWorld(t)
 	content := `{"action":"customer.read","padding":"`
 	content += strings.Repeat("x", 64<<10-len(content)-2) + `"}`
@@ -123,7 +123,7 @@ func TestVendTakesABodyOfExactly64KiB(t *testing.T) {
 	a.vended(t, w.filled(sentRead))
 }
 
-func TestVendTellsTheAuditWhatWasVended(t *testing.T) {
+func TestVendIsAudited(t *testing.T) {
 	w := newWorld(t)
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	token := a.vended(t, w.filled(sentRead))
@@ -148,7 +148,7 @@ func TestVendTellsTheAuditWhatWasVended(t *testing.T) {
 	}
 }
 
-func TestVendRefusesWhatTheUsersCustomerDoesNotAllow(t *testing.T) {
+func TestVendRefusesByTheStateOfTheCustomer(t *testing.T) {
 	w := newWorld(t)
 	for _, row := range []struct {
 		name, user, body string

@@ -28,8 +28,8 @@ func webhooks(to handler.Webhooks) func(*setup) {
 
 func signature(values ...string) with { return header("X-Request-Signature-SHA-256", values...) }
 
-// TestAWebhookIsTakenInAsItCame: the signature is over the raw body.
-func TestAWebhookIsTakenInAsItCame(t *testing.T) {
+// TestWebhookIsReceivedUnchanged: the signature is over the raw body.
+func TestWebhookIsReceivedUnchanged(t *testing.T) {
 	inbox := &received{}
 	w := newWorld(t, webhooks(inbox), basePath("/dropgate"))
 	for _, content := range []string{"{ \"id\" : \"1\" }\n", "not JSON", "", "\x00\xff"} {
@@ -46,7 +46,7 @@ func TestAWebhookIsTakenInAsItCame(t *testing.T) {
 	}
 }
 
-func TestTwoSignaturesAreNone(t *testing.T) {
+func TestTwoSignaturesCountAsNone(t *testing.T) {
 	inbox := &received{}
 	w := newWorld(t, webhooks(inbox))
 	for _, edit := range []with{signature("abc", "abc"), signature(), without("X-Request-Signature-SHA-256")} {
@@ -57,7 +57,7 @@ func TestTwoSignaturesAreNone(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatIsRefusedSaysSoInTheOneShape(t *testing.T) {
+func TestRefusedWebhookGetsAnError(t *testing.T) {
 	inbox := &received{}
 	w := newWorld(t, webhooks(inbox))
 	tell := func(content string, edits ...with) answer {
@@ -93,7 +93,7 @@ func TestAWebhookThatIsRefusedSaysSoInTheOneShape(t *testing.T) {
 	a.refused(t, http.StatusMethodNotAllowed, "MethodNotAllowed")
 }
 
-func TestWithoutASecretThereIsNoRouteForWebhooks(t *testing.T) {
+func TestWebhookRouteNeedsASecret(t *testing.T) {
 	w := newWorld(t)
 	a := w.do(t, w.request(nobody, http.MethodPost, "/webhooks/dwolla", body("{}"), signature("abc")))
 	a.refused(t, http.StatusNotFound, "NotFound")
