@@ -1,19 +1,15 @@
 package auth
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +17,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 
 	"dropgate/internal/clienttoken"
 )
@@ -89,15 +84,6 @@ func TestBearerCachesOnlyGoodTokens(t *testing.T) {
 			}
 		}
 	})
-}
-
-// A key could not be mistaken for a secret even if keys were not asked which
-// signatures they may verify.
-func TestAcceptedAlgorithmsAreAsymmetric(t *testing.T) {
-	want := []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
-	if got := algorithms(); !slices.Equal(got, want) {
-		t.Errorf("algorithms %q, want %q", got, want)
-	}
 }
 
 func TestTokenCacheDropsExpiredAndOutdatedEntries(t *testing.T) {
@@ -170,67 +156,4 @@ func liveHeap() int64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
-}
-
-// A claim that is too large must not look like one that is absent: with a claim
-// for the Customer that would be a user without one.
-func TestClaimFilterReplacesOversizedClaims(t *testing.T) {
-	kept := newClaimFilter("sub", []string{"customer", "name", "none"}).apply(map[string]any{
-		"sub": "alice", "customer": strings.Repeat("c", 1025), "name": strings.Repeat("n", 1024), "groups": "x",
-	})
-	_, text := kept["customer"].(string)
-	if _, there := kept["none"]; text || there || kept["customer"] == nil || kept["sub"] != "alice" || len(kept) != 3 {
-		t.Errorf("%.100v", kept)
-	}
-}
-
-type transport func(*http.Request) (*http.Response, error)
-
-func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-const (
-	oneKey = `{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
-	twoKey = `{"kty":"OKP","crv":"Ed25519","kid":"2","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
-)
-
-// Every token would be verified again otherwise.
-func TestUnchangedKeysKeepTheirGeneration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var fetches int
-		body, log := oneKey, &bytes.Buffer{}
-		set := NewKeySet(KeySetConfig{
-			URL: "https://id.example.com/keys",
-			Transport: transport(func(*http.Request) (*http.Response, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				fetches++
-				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"keys":[` + body + `]}`))}, nil
-			}),
-			Logger:     zerolog.New(log),
-			Registerer: prometheus.NewRegistry(),
-		})
-		go set.Run(t.Context())
-		synctest.Wait()
-		first := set.current.Load()
-		<-time.After(refreshInterval + time.Duration(fromAnyone))
-		synctest.Wait()
-		mu.Lock()
-		if fetches < 2 {
-			t.Errorf("%d fetches", fetches)
-		}
-		body = twoKey
-		mu.Unlock()
-		if set.current.Load() != first {
-			t.Error("the same keys are another set after a fetch")
-		}
-		<-time.After(refreshInterval)
-		synctest.Wait()
-		if set.current.Load() == first {
-			t.Error("another kid is the same set")
-		}
-		if lines := strings.Count(log.String(), `"level":"info"`); lines != 2 {
-			t.Errorf("%d log lines about new keys, want 2:\n%s", lines, log)
-		}
-	})
 }

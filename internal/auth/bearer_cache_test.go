@@ -11,14 +11,14 @@ import (
 // A changed credential must be seen as one, although the good one is remembered.
 func TestBearerRefusesAlteredCopyOfCachedToken(t *testing.T) {
 	for name, good := range map[string]string{
-		"RS256": plain(),
+		"RS256": goodToken(),
 		"PS256": sign(rsaKey(), header(object{"alg": "PS256"}), claims(nil)),
 		"ES256": sign(ecKey(), header(object{"alg": "ES256", "kid": "ec"}), claims(nil)),
 		"EdDSA": sign(edKey(), header(object{"alg": "EdDSA", "kid": "ed"}), claims(nil)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(published()...))
+				w := newHarness(newIDP(published()...))
 				w.run(t)
 				w.want(t, alice, good)
 				for _, changed := range changedInOne(good) {
@@ -55,13 +55,13 @@ func changedInOne(good string) []string {
 
 func TestCachedTokenExpiresOnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...))
+		w := newHarness(newIDP(published()...))
 		w.run(t)
-		soon := says(object{"exp": midnight.Add(10 * time.Second).Unix()})
+		soon := tokenWith(object{"exp": midnight.Add(10 * time.Second).Unix()})
 		w.want(t, alice, soon)
-		pass(10*time.Second + time.Minute)
+		advance(10*time.Second + time.Minute)
 		w.want(t, alice, soon) // within what clocks may differ: verified anew
-		pass(time.Second)
+		advance(time.Second)
 		w.want(t, refused, soon)
 	})
 }
@@ -74,9 +74,9 @@ func TestCachedTokenKeepsNoCredentialKind(t *testing.T) {
 			header http.Header
 			want   string
 		}{
-			{bearer(plain()), alice},
-			{inCookie(plain()), aliceCookie},
-			{bearer(plain()), alice},
+			{bearer(goodToken()), alice},
+			{inCookie(goodToken()), aliceCookie},
+			{bearer(goodToken()), alice},
 		} {
 			if got := verdict(mode.Authenticate(request(t.Context(), c.header), nil)); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)

@@ -9,84 +9,84 @@ import (
 )
 
 func TestBearerPrefersHeaderOverCookie(t *testing.T) {
-	bob := says(object{"sub": "bob"})
-	expired := says(object{"exp": midnight.Unix() - 61})
+	bob := tokenWith(object{"sub": "bob"})
+	expired := tokenWith(object{"exp": midnight.Unix() - 61})
 	both := func(authorization, inCookie string) http.Header {
 		return http.Header{"Authorization": {authorization}, "Cookie": {cookie + "=" + inCookie}}
 	}
-	try(t, bearerMode(), []attempt{
+	runAttempts(t, bearerMode(), []attempt{
 		{"neither", http.Header{}, ignored},
-		{"header", bearer(plain()), alice},
-		{"cookie", inCookie(plain()), aliceCookie},
-		{"quoted cookie", inCookie(`"` + plain() + `"`), aliceCookie},
-		{"both, of different users", both("Bearer "+plain(), bob), refused},
-		{"both, the same token", both("Bearer "+plain(), plain()), alice},
-		{"both, of the same user", both("Bearer "+plain(), says(object{"jti": "2"})), alice},
-		{"both, lower case", both("bearer "+plain(), bob), refused},
-		{"both, behind a tab", both("Bearer\t"+plain(), bob), refused},
-		{"a tab", http.Header{"Authorization": {"Bearer\t" + plain()}}, alice},
-		{"good header, two bad cookies", http.Header{"Authorization": {"Bearer " + plain()}, "Cookie": {cookie + "=x; " + cookie + "=y"}}, alice},
-		{"good header, bob's cookie second", http.Header{"Authorization": {"Bearer " + plain()}, "Cookie": {cookie + "=x; " + cookie + "=" + bob}}, refused},
-		{"good header, many cookies", http.Header{"Authorization": {"Bearer " + plain()}, "Cookie": {cookie + "=x; " + cookie + "=y; " + cookie + "=z"}}, refused},
+		{"header", bearer(goodToken()), alice},
+		{"cookie", inCookie(goodToken()), aliceCookie},
+		{"quoted cookie", inCookie(`"` + goodToken() + `"`), aliceCookie},
+		{"both, of different users", both("Bearer "+goodToken(), bob), refused},
+		{"both, the same token", both("Bearer "+goodToken(), goodToken()), alice},
+		{"both, of the same user", both("Bearer "+goodToken(), tokenWith(object{"jti": "2"})), alice},
+		{"both, lower case", both("bearer "+goodToken(), bob), refused},
+		{"both, behind a tab", both("Bearer\t"+goodToken(), bob), refused},
+		{"a tab", http.Header{"Authorization": {"Bearer\t" + goodToken()}}, alice},
+		{"good header, two bad cookies", http.Header{"Authorization": {"Bearer " + goodToken()}, "Cookie": {cookie + "=x; " + cookie + "=y"}}, alice},
+		{"good header, bob's cookie second", http.Header{"Authorization": {"Bearer " + goodToken()}, "Cookie": {cookie + "=x; " + cookie + "=" + bob}}, refused},
+		{"good header, many cookies", http.Header{"Authorization": {"Bearer " + goodToken()}, "Cookie": {cookie + "=x; " + cookie + "=y; " + cookie + "=z"}}, refused},
 		{"bad header, good cookie", both("Bearer "+expired, bob), refused},
 		{"garbage header, good cookie", both("Bearer garbage", bob), refused},
 		{"empty header, good cookie", both("Bearer", bob), refused},
-		{"good header, bad cookie", both("Bearer "+plain(), expired), alice},
+		{"good header, bad cookie", both("Bearer "+goodToken(), expired), alice},
 		{"bad cookie", inCookie(expired), refused},
 		{"empty cookie", inCookie(""), refused},
-		{"another cookie", http.Header{"Cookie": {"other=" + plain()}}, ignored},
-		{"the cookie's name in another case", http.Header{"Cookie": {"APP_SESSION=" + plain()}}, ignored},
+		{"another cookie", http.Header{"Cookie": {"other=" + goodToken()}}, ignored},
+		{"the cookie's name in another case", http.Header{"Cookie": {"APP_SESSION=" + goodToken()}}, ignored},
 	})
 }
 
 func TestBearerIgnoresOtherSchemes(t *testing.T) {
 	authorization := func(value string) http.Header { return http.Header{"Authorization": {value}} }
-	try(t, bearerMode(), []attempt{
+	runAttempts(t, bearerMode(), []attempt{
 		{"Basic", authorization("Basic YWxpY2U6b3BlbiBzZXNhbWU="), ignored},
-		{"Basic with a token", authorization("Basic " + plain()), ignored},
-		{"DPoP", authorization("DPoP " + plain()), refused},
-		{"dpop", authorization("dpop " + plain()), refused},
-		{"no scheme", authorization(plain()), ignored},
+		{"Basic with a token", authorization("Basic " + goodToken()), ignored},
+		{"DPoP", authorization("DPoP " + goodToken()), refused},
+		{"dpop", authorization("dpop " + goodToken()), refused},
+		{"no scheme", authorization(goodToken()), ignored},
 		{"empty", authorization(""), ignored},
-		{"a scheme that begins so", authorization("BearerX " + plain()), ignored},
-		{"bearer", authorization("bearer " + plain()), alice},
-		{"BEARER", authorization("BEARER " + plain()), alice},
-		{"two spaces", authorization("Bearer  " + plain()), alice},
-		{"a space at the end", authorization("Bearer " + plain() + " "), alice},
-		{"no space", authorization("Bearer" + plain()), ignored},
+		{"a scheme that begins so", authorization("BearerX " + goodToken()), ignored},
+		{"bearer", authorization("bearer " + goodToken()), alice},
+		{"BEARER", authorization("BEARER " + goodToken()), alice},
+		{"two spaces", authorization("Bearer  " + goodToken()), alice},
+		{"a space at the end", authorization("Bearer " + goodToken() + " "), alice},
+		{"no space", authorization("Bearer" + goodToken()), ignored},
 		{"Basic beside a good cookie", http.Header{
-			"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU="}, "Cookie": {cookie + "=" + plain()},
+			"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU="}, "Cookie": {cookie + "=" + goodToken()},
 		}, aliceCookie},
 	})
 }
 
 func TestBearerRefusesDuplicateCredentials(t *testing.T) {
-	bob := says(object{"sub": "bob"})
-	try(t, bearerMode(), []attempt{
-		{"two headers", http.Header{"Authorization": {"Bearer " + plain(), "Bearer " + bob}}, refused},
-		{"the same header twice", http.Header{"Authorization": {"Bearer " + plain(), "Bearer " + plain()}}, refused},
-		{"Basic and Bearer", http.Header{"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU=", "Bearer " + plain()}}, refused},
+	bob := tokenWith(object{"sub": "bob"})
+	runAttempts(t, bearerMode(), []attempt{
+		{"two headers", http.Header{"Authorization": {"Bearer " + goodToken(), "Bearer " + bob}}, refused},
+		{"the same header twice", http.Header{"Authorization": {"Bearer " + goodToken(), "Bearer " + goodToken()}}, refused},
+		{"Basic and Bearer", http.Header{"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU=", "Bearer " + goodToken()}}, refused},
 		{"two headers of other schemes", http.Header{"Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU=", "Digest abc"}}, refused},
-		{"two cookies", http.Header{"Cookie": {cookie + "=" + plain() + "; " + cookie + "=" + bob}}, refused},
-		{"the same cookie twice", http.Header{"Cookie": {cookie + "=" + plain() + "; " + cookie + "=" + plain()}}, aliceCookie},
-		{"the same cookie in two headers", http.Header{"Cookie": {cookie + "=" + plain(), cookie + "=" + plain()}}, aliceCookie},
-		{"two cookies of the same user", http.Header{"Cookie": {cookie + "=" + plain() + "; " + cookie + "=" + says(object{"jti": "2"})}}, refused},
-		{"two cookie headers", http.Header{"Cookie": {cookie + "=" + plain(), cookie + "=" + bob}}, refused},
+		{"two cookies", http.Header{"Cookie": {cookie + "=" + goodToken() + "; " + cookie + "=" + bob}}, refused},
+		{"the same cookie twice", http.Header{"Cookie": {cookie + "=" + goodToken() + "; " + cookie + "=" + goodToken()}}, aliceCookie},
+		{"the same cookie in two headers", http.Header{"Cookie": {cookie + "=" + goodToken(), cookie + "=" + goodToken()}}, aliceCookie},
+		{"two cookies of the same user", http.Header{"Cookie": {cookie + "=" + goodToken() + "; " + cookie + "=" + tokenWith(object{"jti": "2"})}}, refused},
+		{"two cookie headers", http.Header{"Cookie": {cookie + "=" + goodToken(), cookie + "=" + bob}}, refused},
 	})
 }
 
 func TestBearerReadsCookieOnlyIfConfigured(t *testing.T) {
 	noCookie := func(c *auth.BearerConfig, _ *auth.KeySetConfig) { c.Cookie = "" }
-	try(t, bearerMode(noCookie), []attempt{
-		{"cookie", inCookie(plain()), ignored},
-		{"cookie without a name", http.Header{"Cookie": {"=" + plain()}}, ignored},
-		{"header", bearer(plain()), alice},
+	runAttempts(t, bearerMode(noCookie), []attempt{
+		{"cookie", inCookie(goodToken()), ignored},
+		{"cookie without a name", http.Header{"Cookie": {"=" + goodToken()}}, ignored},
+		{"header", bearer(goodToken()), alice},
 	})
 }
 
 func TestBearerRefusesTokensOver8KiB(t *testing.T) {
 	const limit = 8 << 10
-	try(t, bearerMode(), []attempt{
+	runAttempts(t, bearerMode(), []attempt{
 		{"8 KiB", bearer(tokenOfLength(t, limit)), alice},
 		{"one byte more", bearer(tokenOfLength(t, limit+1)), refused},
 		{"8 KiB in the cookie", inCookie(tokenOfLength(t, limit)), aliceCookie},
@@ -126,7 +126,7 @@ func TestNewBearerPanicsWithoutRequiredSettings(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			newWorld(newIDP(), empty)
+			newHarness(newIDP(), empty)
 		})
 	}
 }

@@ -53,7 +53,7 @@ func FuzzBearer(f *testing.F) {
 	} {
 		f.Add(shape)
 	}
-	w := newWorld(newIDP(public("rsa", rsaKey()), public("ed", edKey())))
+	w := newHarness(newIDP(public("rsa", rsaKey()), public("ed", edKey())))
 	chain := auth.NewChain(prometheus.NewRegistry(), w.bearer)
 	f.Fuzz(func(t *testing.T, authorization string) {
 		session, err := chain.Authenticate(request(t.Context(), http.Header{"Authorization": {authorization}}), nil)
@@ -76,7 +76,7 @@ func FuzzBearer(f *testing.F) {
 // ago, and with one that nobody has shown yet: a new mode remembers nothing, and
 // to make one is a small part of the cost.
 func BenchmarkBearer(b *testing.B) {
-	w := newWorld(newIDP(published()...))
+	w := newHarness(newIDP(published()...))
 	r := request(context.Background(), bearer(sign(rsaKey(), header(nil), claims(object{"exp": doomsday.Unix()}))))
 	if got := verdict(w.bearer.Authenticate(r, nil)); got != alice {
 		b.Fatal(got)

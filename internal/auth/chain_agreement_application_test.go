@@ -17,9 +17,9 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// namesUsers is an application whose cookie app=bob is bob's, and so on. It knows
+// answerUserCookie is an application whose cookie app=bob is bob's, and so on. It knows
 // Basic credentials as well, and prefers cookies.
-func namesUsers(w http.ResponseWriter, r *http.Request) {
+func answerUserCookie(w http.ResponseWriter, r *http.Request) {
 	user, _, _ := r.BasicAuth()
 	if c, err := r.Cookie("app"); err == nil {
 		user = c.Value
@@ -31,7 +31,7 @@ func namesUsers(w http.ResponseWriter, r *http.Request) {
 	document(object{"sub": user})(w, r)
 }
 
-func plus(header http.Header, cookies ...string) http.Header {
+func withCookies(header http.Header, cookies ...string) http.Header {
 	header = header.Clone()
 	header["Cookie"] = cookies
 	return header
@@ -40,32 +40,32 @@ func plus(header http.Header, cookies ...string) http.Header {
 // TestChainRefusesApplicationSessionOfAnotherUser for every credential that only the
 // application can read.
 func TestChainRefusesApplicationSessionOfAnotherUser(t *testing.T) {
-	token := bearer(plain()) // alice's
+	token := bearer(goodToken()) // alice's
 	for name, c := range map[string]struct {
 		header http.Header
 		want   string
 		calls  int
 	}{
-		"the same user":                     {plus(token, "app=alice"), alice, 1},
-		"a different user":                  {plus(token, "app=bob"), refused, 1},
-		"in a second header":                {plus(token, "theme=dark", "app=bob"), refused, 1},
-		"behind ours":                       {plus(token, "__Host-dropgate-session="+staleID+";app=bob"), refused, 1},
-		"before ours, without a space":      {plus(token, "app=bob;"+cookie+"="+plain()), refused, 1},
-		"with a cookie that Go cannot read": {plus(token, "b\"ad=\x01; app=bob"), refused, 1},
-		"beside a token in a cookie":        {inSession(cookie + "=" + plain() + "; app=bob"), refused, 1},
-		"nobody":                            {plus(token, "app=nobody"), alice, 1},
-		"somebody's statistics":             {plus(token, "_ga=GA1.2.3; theme=dark"), alice, 1},
-		"our cookies alone":                 {plus(token, "__Host-dropgate-session="+staleID+"; __Host-dropgate-login-a=b", cookie+"="+plain()), alice, 0},
-		"no cookie in the header":           {plus(token, " ; ;"), alice, 0},
-		"another scheme in a second header": {http.Header{"Authorization": {"Bearer " + plain(), "Basic Ym9iOg=="}}, refused, 0},
-		"a cookie that begins as ours":      {plus(token, "__Host-dropgate-sessions=x; app=bob"), refused, 1},
-		"a cookie of the other spelling":    {plus(token, "dropgate-session=x; app=bob"), refused, 1},
+		"the same user":                     {withCookies(token, "app=alice"), alice, 1},
+		"a different user":                  {withCookies(token, "app=bob"), refused, 1},
+		"in a second header":                {withCookies(token, "theme=dark", "app=bob"), refused, 1},
+		"behind ours":                       {withCookies(token, "__Host-dropgate-session="+staleID+";app=bob"), refused, 1},
+		"before ours, without a space":      {withCookies(token, "app=bob;"+cookie+"="+goodToken()), refused, 1},
+		"with a cookie that Go cannot read": {withCookies(token, "b\"ad=\x01; app=bob"), refused, 1},
+		"beside a token in a cookie":        {inSession(cookie + "=" + goodToken() + "; app=bob"), refused, 1},
+		"nobody":                            {withCookies(token, "app=nobody"), alice, 1},
+		"somebody's statistics":             {withCookies(token, "_ga=GA1.2.3; theme=dark"), alice, 1},
+		"our cookies alone":                 {withCookies(token, "__Host-dropgate-session="+staleID+"; __Host-dropgate-login-a=b", cookie+"="+goodToken()), alice, 0},
+		"no cookie in the header":           {withCookies(token, " ; ;"), alice, 0},
+		"another scheme in a second header": {http.Header{"Authorization": {"Bearer " + goodToken(), "Basic Ym9iOg=="}}, refused, 0},
+		"a cookie that begins as ours":      {withCookies(token, "__Host-dropgate-sessions=x; app=bob"), refused, 1},
+		"a cookie of the other spelling":    {withCookies(token, "dropgate-session=x; app=bob"), refused, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				app := newApplication()
-				app.answers(page(namesUsers))
-				bearers := newWorld(newIDP(published()...))
+				app.answers(page(answerUserCookie))
+				bearers := newHarness(newIDP(published()...))
 				bearers.run(t)
 				chain := auth.NewChain(prometheus.NewRegistry(), bearers.bearer, w.oidc, forwardMode(app))
 				if got := verdict(chain.Authenticate(request(t.Context(), c.header), nil)); got != c.want || app.calls() != c.calls {
@@ -82,11 +82,11 @@ func TestChainRefusesApplicationSessionOfAnotherUser(t *testing.T) {
 // TestChainChecksApplicationHeaderBesideSession where no mode here reads it. A
 // cookie does not hide it.
 func TestChainChecksApplicationHeaderBesideSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn() // alice
 		app := newApplication()
-		app.answers(page(namesUsers))
+		app.answers(page(answerUserCookie))
 		chain := auth.NewChain(prometheus.NewRegistry(), w.oidc, forwardMode(app))
 		for name, c := range map[string]struct{ user, cookie, want string }{
 			"the same user":                {"alice", "", aliceCookie},
@@ -122,20 +122,20 @@ func TestChainComparesCanonicalUserIDs(t *testing.T) {
 // are remembered, "nobody" included.
 func TestChainCachesAnswersAboutOtherCredentials(t *testing.T) {
 	for _, user := range []string{"alice", "bob", "nobody"} {
-		bubble(t, user, func(t *testing.T) {
+		runSynctest(t, user, func(t *testing.T) {
 			app := newApplication()
-			app.answers(page(namesUsers))
+			app.answers(page(answerUserCookie))
 			forward := forwardMode(app)
 			chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forward)
 			header := inSession("app=" + user)
-			if good := passes(chain, header); good != map[string]int{"alice": 20, "nobody": 20}[user] {
+			if good := countAccepted(chain, header); good != map[string]int{"alice": 20, "nobody": 20}[user] {
 				t.Errorf("%d of 20 passed", good)
 			}
 			if app.calls() != 1 {
 				t.Errorf("%d questions, want 1", app.calls())
 			}
 			app.answers(page(document(object{"sub": "carol"})))
-			pass(10 * time.Second)
+			advance(10 * time.Second)
 			_, err := chain.Authenticate(request(t.Context(), header), nil)
 			if err == nil || app.calls() != 2 {
 				t.Errorf("later, after %d questions: %v", app.calls(), err)
@@ -145,7 +145,7 @@ func TestChainCachesAnswersAboutOtherCredentials(t *testing.T) {
 }
 
 // passes is how many of 20 requests pass.
-func passes(chain *auth.Chain, header http.Header) (good int) {
+func countAccepted(chain *auth.Chain, header http.Header) (good int) {
 	for range 20 {
 		if _, err := chain.Authenticate(request(context.Background(), header), nil); err == nil {
 			good++
@@ -158,7 +158,7 @@ func passes(chain *auth.Chain, header http.Header) (good int) {
 func TestCachedRefusalDoesNotDelaySignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
-		app.answers(page(namesUsers))
+		app.answers(page(answerUserCookie))
 		forward := forwardMode(app)
 		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forward)
 		header := inSession("app=nobody")
@@ -193,7 +193,7 @@ func TestChainReportsOutageWhileApplicationIsDown(t *testing.T) {
 func TestLimitedUserCausesNoFurtherChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(0, 9)
-		app.answers(page(namesUsers))
+		app.answers(page(answerUserCookie))
 		chain := auth.NewChain(prometheus.NewRegistry(), &fakeMode{name: "first", user: "alice"}, forwardMode(app))
 		for n := range 50 {
 			charge := l.Charge("192.0.2.1")

@@ -12,17 +12,17 @@ import (
 
 // Nothing says which of the two users was meant.
 func TestChainRefusesCredentialsOfDifferentUsers(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn() // alice
-		bearers := newWorld(newIDP(published()...))
+		bearers := newHarness(newIDP(published()...))
 		bearers.run(t)
 		application := newApplication()
 		token := func(sub string) func(*http.Request) {
-			return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+says(object{"sub": sub})) }
+			return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+tokenWith(object{"sub": sub})) }
 		}
 		inTokenCookie := func(sub string) func(*http.Request) {
-			return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookie, Value: says(object{"sub": sub})}) }
+			return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookie, Value: tokenWith(object{"sub": sub})}) }
 		}
 		proxied := func(user string) func(*http.Request) {
 			return func(r *http.Request) {
@@ -51,9 +51,11 @@ func TestChainRefusesCredentialsOfDifferentUsers(t *testing.T) {
 			"and all but the last of the same":    {edits(proxied("alice"), token("bob")), []string{refused, refused}},
 			"and a bad token":                     {edits(func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }), []string{aliceCookie, refused}},
 			"and a token bound to a key": {edits(func(r *http.Request) {
-				r.Header.Set("Authorization", "Bearer "+says(object{"cnf": object{}, "sub": "bob"}))
+				r.Header.Set("Authorization", "Bearer "+tokenWith(object{"cnf": object{}, "sub": "bob"}))
 			}), []string{aliceCookie, refused}},
-			"and an expired token of another":       {edits(func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+says(object{"exp": 5, "sub": "bob"})) }), []string{aliceCookie, refused}},
+			"and an expired token of another": {edits(func(r *http.Request) {
+				r.Header.Set("Authorization", "Bearer "+tokenWith(object{"exp": 5, "sub": "bob"}))
+			}), []string{aliceCookie, refused}},
 			"and the application's cookie":          {edits(func(r *http.Request) { r.Header.Add("Cookie", appSession) }), []string{aliceCookie, aliceCookie}},
 			"and a stale session, a token of bob's": {edits(token("bob"), func(r *http.Request) { r.Header.Set("Cookie", "__Host-dropgate-session="+staleID) }), []string{refused, "accepted bob"}},
 		} {
@@ -93,35 +95,35 @@ func edits(all ...func(*http.Request)) []func(*http.Request) { return all }
 
 // To look at a second credential is not to use it.
 func TestCheckingOtherCredentialsExtendsNoSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
-		bearers := newWorld(newIDP(published()...))
+		bearers := newHarness(newIDP(published()...))
 		bearers.run(t)
 		chain := auth.NewChain(prometheus.NewRegistry(), bearers.bearer, w.oidc)
 		for range 3 {
-			pass(4 * time.Minute)
+			advance(4 * time.Minute)
 			r := b.request(http.MethodPost, "/client-tokens", false)
-			r.Header.Set("Authorization", "Bearer "+plain())
+			r.Header.Set("Authorization", "Bearer "+goodToken())
 			if got := verdict(chain.Authenticate(r, nil)); got != alice {
 				t.Error(got)
 			}
 		}
-		pass(4 * time.Minute)
-		b.is(refused)
+		advance(4 * time.Minute)
+		b.checkUser(refused)
 	})
 }
 
 // While nobody can say whose the second credential is, the request has to wait.
 func TestUncheckableSecondCredentialIsOutage(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		down := newIDP()
 		down.serve(discovery, status(http.StatusInternalServerError))
-		chain := auth.NewChain(prometheus.NewRegistry(), w.oidc, newWorld(down).bearer)
+		chain := auth.NewChain(prometheus.NewRegistry(), w.oidc, newHarness(down).bearer)
 		r := b.request(http.MethodPost, "/client-tokens", false)
-		r.Header.Set("Authorization", "Bearer "+plain())
+		r.Header.Set("Authorization", "Bearer "+goodToken())
 		if got := verdict(chain.Authenticate(r, nil)); got != unavailable {
 			t.Error(got)
 		}

@@ -42,10 +42,10 @@ func TestFirstModeWithCredentialDecides(t *testing.T) {
 		want   string
 		second int // how often the mode after bearer is asked
 	}{
-		{"good", bearer(plain()), alice, 1}, // for a different user
-		{"good cookie", inCookie(plain()), aliceCookie, 1},
+		{"good", bearer(goodToken()), alice, 1}, // for a different user
+		{"good cookie", inCookie(goodToken()), aliceCookie, 1},
 		{"bad", bearer("garbage"), refused, 0},
-		{"expired", bearer(says(object{"exp": midnight.Unix() - 61})), refused, 0},
+		{"expired", bearer(tokenWith(object{"exp": midnight.Unix() - 61})), refused, 0},
 		{"forged", bearer(forged("rsa")), refused, 0},
 		{"bad cookie", inCookie("garbage"), refused, 0},
 		{"given twice", http.Header{"Authorization": {"Bearer a", "Bearer b"}}, refused, 0},
@@ -72,8 +72,8 @@ func TestOutageDoesNotFallThroughToNextMode(t *testing.T) {
 		second := &fakeMode{name: "second"}
 		down := newIDP()
 		down.serve(discovery, status(http.StatusInternalServerError))
-		chain := auth.NewChain(prometheus.NewRegistry(), newWorld(down).bearer, second)
-		if got := verdict(chain.Authenticate(request(t.Context(), bearer(plain())), nil)); got != unavailable || second.asked != 0 {
+		chain := auth.NewChain(prometheus.NewRegistry(), newHarness(down).bearer, second)
+		if got := verdict(chain.Authenticate(request(t.Context(), bearer(goodToken())), nil)); got != unavailable || second.asked != 0 {
 			t.Errorf("%s, and the second mode was asked %d times; want %s and none", got, second.asked, unavailable)
 		}
 	})
@@ -98,9 +98,9 @@ func TestChainRejectsRequestsWithoutCredentials(t *testing.T) {
 		modes     []auth.Mode
 		challenge string
 	}{
-		"bearer":   {[]auth.Mode{newWorld(newIDP()).bearer}, `Bearer realm="dropgate"`},
+		"bearer":   {[]auth.Mode{newHarness(newIDP()).bearer}, `Bearer realm="dropgate"`},
 		"no modes": {nil, ""},
-		"others":   {[]auth.Mode{renamed{newWorld(newIDP()).bearer}}, ""},
+		"others":   {[]auth.Mode{renamed{newHarness(newIDP()).bearer}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			session, err := auth.NewChain(prometheus.NewRegistry(), c.modes...).Authenticate(request(t.Context(), nil), nil)
@@ -123,7 +123,7 @@ func TestChainCountsEachOutcome(t *testing.T) {
 				_, _ = chain.Authenticate(request(t.Context(), header), nil)
 			}
 		}
-		ask(1, bearer(plain()), nil)
+		ask(1, bearer(goodToken()), nil)
 		ask(2, bearer("garbage"), nil)
 		ask(3, nil, nil)
 		ask(4, nil, &auth.Rejection{Mode: "fake"})
@@ -146,7 +146,7 @@ dropgate_auth_total{mode="fake",outcome="unavailable"} 6
 
 func TestChainCountsMissingCredentialsAsNone(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	chain := auth.NewChain(registry, newWorld(newIDP()).bearer)
+	chain := auth.NewChain(registry, newHarness(newIDP()).bearer)
 	_, _ = chain.Authenticate(request(t.Context(), nil), nil)
 	want := `
 # HELP dropgate_auth_total Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (over a rate limit) or unavailable.

@@ -56,7 +56,7 @@ func FuzzKeySet(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newIDP()
 			p.serve(jwks, withStatusAnd(code, string(document)))
-			w := newWorld(p)
+			w := newHarness(p)
 			got := w.ask(good)
 			usable := code == http.StatusOK && len(document) <= documentLimit && json.Valid(document)
 			checkKeys(t, w, got, publishedKeys{usable, holdsText(document, x), holdsMember(document, "kty")})
@@ -69,7 +69,7 @@ func FuzzKeySet(f *testing.F) {
 	})
 }
 
-func (w *world) checkAttacker(t *testing.T, token string) {
+func (w *harness) checkAttacker(t *testing.T, token string) {
 	t.Helper()
 	if got := w.ask(token); got != refused && got != unavailable {
 		t.Errorf("the attacker's token: %s", got)
@@ -81,7 +81,7 @@ func (w *world) checkAttacker(t *testing.T, token string) {
 type publishedKeys struct{ usable, among, any bool }
 
 // checkKeys checks the verdict on a good token, by a document.
-func checkKeys(t *testing.T, w *world, got string, document publishedKeys) {
+func checkKeys(t *testing.T, w *harness, got string, document publishedKeys) {
 	t.Helper()
 	fault := w.keys.Fault()
 	switch {
@@ -168,7 +168,7 @@ func FuzzDiscovery(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newIDP(published()...)
 			p.serve(discovery, text(string(document)))
-			w := newWorld(p)
+			w := newHarness(p)
 			if got := w.ask(token); got != unavailable && (got != alice || !namesIssuer(document)) {
 				t.Errorf("%s (%v)", got, w.keys.Fault())
 			}
@@ -207,6 +207,7 @@ func checkBegun(t *testing.T, p *idp, document []byte) {
 	w := auth.NewOIDC(auth.OIDCConfig{
 		Issuer: issuer, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret), Scopes: []string{"openid"}, UserClaim: "sub",
 		Origin: origin, Sessions: &faultyStore{}, Transport: p, Registerer: prometheus.NewRegistry(),
+		Keys: auth.NewKeySet(auth.KeySetConfig{Issuer: issuer, Transport: p, Registerer: prometheus.NewRegistry()}),
 	})
 	r := request(t.Context(), http.Header{})
 	r.URL.RawQuery = ""

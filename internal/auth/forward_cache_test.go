@@ -53,7 +53,7 @@ func TestForwardCachesUserForConfiguredTime(t *testing.T) {
 		{"nothing", 0, []question{{0, aliceCookie, 1}, {0, aliceCookie, 2}, {1, aliceCookie, 3}}},
 		{"less than nothing", -time.Second, []question{{0, aliceCookie, 1}, {0, aliceCookie, 2}}},
 	} {
-		bubble(t, c.name, func(t *testing.T) {
+		runSynctest(t, c.name, func(t *testing.T) {
 			app := newApplication()
 			askAll(t, app, forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = c.cache }), c.questions)
 		})
@@ -102,7 +102,7 @@ func TestOutageDoesNotExtendForwardCache(t *testing.T) {
 }
 
 // alike are credentials that read alike but are not the same.
-func alike() []http.Header {
+func similarCredentials() []http.Header {
 	both := func(authorization, cookie string) http.Header {
 		return http.Header{"Authorization": {authorization}, "Cookie": {cookie}}
 	}
@@ -146,47 +146,47 @@ func alike() []http.Header {
 }
 
 // spelled is how an application that tells all of alike apart calls each.
-func spelled(h http.Header) string {
+func describeCredentials(h http.Header) string {
 	return fmt.Sprintf("%q and %q", h["Authorization"], h["Cookie"])
 }
 
 // echo names the user after the credentials, after a while.
 func echo(w http.ResponseWriter, r *http.Request) {
-	after(time.Second, document(object{"sub": spelled(r.Header)}))(w, r)
+	after(time.Second, document(object{"sub": describeCredentials(r.Header)}))(w, r)
 }
 
 func TestForwardKeepsSimilarCredentialsApart(t *testing.T) {
 	ask := func(t *testing.T, forward *auth.Forward, header http.Header) {
 		t.Helper()
 		session, err := forward.Authenticate(request(t.Context(), header), nil)
-		if err != nil || session.User.ID != spelled(header) || session.ByCookie != (header["Cookie"] != nil) {
-			t.Errorf("%+v (%v) for %s", session, err, spelled(header))
+		if err != nil || session.User.ID != describeCredentials(header) || session.ByCookie != (header["Cookie"] != nil) {
+			t.Errorf("%+v (%v) for %s", session, err, describeCredentials(header))
 		}
 	}
-	bubble(t, "one after the other", func(t *testing.T) {
+	runSynctest(t, "one after the other", func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(echo))
 		forward := forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = time.Hour })
 		for range 2 {
-			for _, header := range alike() {
+			for _, header := range similarCredentials() {
 				ask(t, forward, header)
 			}
 		}
-		if app.calls() != len(alike()) {
-			t.Errorf("%d calls for %d credentials", app.calls(), len(alike()))
+		if app.calls() != len(similarCredentials()) {
+			t.Errorf("%d calls for %d credentials", app.calls(), len(similarCredentials()))
 		}
 	})
-	bubble(t, "at the same time", func(t *testing.T) {
+	runSynctest(t, "at the same time", func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(echo))
 		forward := forwardMode(app)
 		var askers sync.WaitGroup
-		for _, header := range append(alike(), alike()...) {
+		for _, header := range append(similarCredentials(), similarCredentials()...) {
 			askers.Go(func() { ask(t, forward, header) })
 		}
 		askers.Wait()
-		if app.calls() != len(alike()) {
-			t.Errorf("%d calls for %d credentials", app.calls(), len(alike()))
+		if app.calls() != len(similarCredentials()) {
+			t.Errorf("%d calls for %d credentials", app.calls(), len(similarCredentials()))
 		}
 	})
 }
@@ -208,7 +208,7 @@ func TestForwardSharesConcurrentCalls(t *testing.T) {
 			func(n int) string { return fmt.Sprintf(`accepted [] and ["sid=%d"] by cookie`, n) }, askers,
 		},
 	} {
-		bubble(t, c.name, func(t *testing.T) {
+		runSynctest(t, c.name, func(t *testing.T) {
 			app := newApplication()
 			app.answers(page(c.answer))
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = 0 }))
@@ -251,7 +251,7 @@ func TestCancelledCallerDoesNotEndSharedCall(t *testing.T) {
 		for range 10 {
 			ask(t.Context(), aliceCookie, 2*time.Second)
 		}
-		pass(time.Second)
+		advance(time.Second)
 		cancel()
 		all.Wait()
 		ask(t.Context(), aliceCookie, 0) // and it is remembered
@@ -272,7 +272,7 @@ func TestAbandonedCallServesNextCaller(t *testing.T) {
 		if _, err := forward.Authenticate(request(ctx, inSession(appSession)), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want the context's own error", err)
 		}
-		pass(time.Second)
+		advance(time.Second)
 		askAll(t, app, forward, []question{{2 * time.Second, aliceCookie, 1}})
 	})
 }

@@ -32,7 +32,7 @@ func FuzzForwardAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, code int, answer []byte) {
 		app := newApplication()
-		app.answers(raw(func(*http.Request) (*http.Response, error) {
+		app.answers(roundTripFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: code, Header: http.Header{"Location": {string(answer)}}, Body: io.NopCloser(strings.NewReader(string(answer)))}, nil
 		}))
 		session, err := auth.NewChain(prometheus.NewRegistry(), forwardMode(app)).Authenticate(request(t.Context(), inSession(appSession)), nil)
@@ -40,7 +40,7 @@ func FuzzForwardAnswer(f *testing.F) {
 			t.Errorf("%s (%v), want %s", got, err, want)
 		}
 		if err != nil {
-			checkSilent(t, err, appSession)
+			checkNoSecret(t, err, appSession)
 		}
 		if app.calls() != 1 {
 			t.Errorf("%d calls", app.calls())

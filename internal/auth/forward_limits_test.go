@@ -86,7 +86,7 @@ func TestLimitedUserCausesNoApplicationCalls(t *testing.T) {
 		if app.calls() != 10 {
 			t.Errorf("%d questions, want 9 and the one that found the limit", app.calls())
 		}
-		pass(time.Hour)
+		advance(time.Hour)
 		if _, err := charged(t, l, forward, appSession); err != nil || app.calls() != 11 {
 			t.Errorf("an hour later: %v after %d questions", err, app.calls())
 		}
@@ -134,9 +134,9 @@ func TestForwardCircuitProbesUntilApplicationAnswers(t *testing.T) {
 	for name, answer := range map[string]http.RoundTripper{
 		"503":       page(status(http.StatusServiceUnavailable)),
 		"429":       page(status(http.StatusTooManyRequests)),
-		"no answer": raw(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }),
+		"no answer": roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }),
 	} {
-		bubble(t, name, func(t *testing.T) {
+		runSynctest(t, name, func(t *testing.T) {
 			app := newApplication()
 			forward := forwardMode(app)
 			app.answers(answer)
@@ -148,7 +148,7 @@ func TestForwardCircuitProbesUntilApplicationAnswers(t *testing.T) {
 				t.Errorf("%d questions, want 20", app.calls())
 			}
 			app.signIn()
-			pass(5*time.Second + 1)
+			advance(5*time.Second + 1)
 			for range 2 {
 				if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie {
 					t.Errorf("when it answers again: %s", got)
@@ -161,7 +161,7 @@ func TestForwardCircuitProbesUntilApplicationAnswers(t *testing.T) {
 // One caller with odd cookies must not close the service to all others.
 func TestOddCredentialsDoNotOpenForwardCircuit(t *testing.T) {
 	for _, code := range []int{400, 401, 403, 404, 413, 431, 500} {
-		bubble(t, fmt.Sprint(code), func(t *testing.T) {
+		runSynctest(t, fmt.Sprint(code), func(t *testing.T) {
 			app := newApplication()
 			forward := forwardMode(app)
 			app.answers(page(status(code)))
@@ -184,7 +184,7 @@ func TestForwardRefusesUnverifiedEmail(t *testing.T) {
 		`{"email":"alice","email_verified":"true"}`: refused,
 		`{"email":"alice","email_verified":null}`:   refused,
 	} {
-		bubble(t, answer, func(t *testing.T) {
+		runSynctest(t, answer, func(t *testing.T) {
 			app := newApplication()
 			app.answers(page(text(answer)))
 			forward := forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = "email" })

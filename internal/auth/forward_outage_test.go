@@ -50,14 +50,14 @@ func outages() map[string]http.RoundTripper {
 		pages[fmt.Sprint(code, " with a user")] = withStatusAnd(code, `{"sub":"alice"}`)
 	}
 	all := map[string]http.RoundTripper{
-		"connection refused": raw(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }),
-		"a body that breaks": body(func(*http.Request) io.Reader {
+		"connection refused": roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }),
+		"a body that breaks": bodyFunc(func(*http.Request) io.Reader {
 			return io.MultiReader(strings.NewReader(`{"sub":"alice"}`), iotest.ErrReader(io.ErrUnexpectedEOF))
 		}),
-		"a body that stalls, which is late": body(func(r *http.Request) io.Reader {
-			return io.MultiReader(strings.NewReader(`{"sub":"alice"}`), stalled{r})
+		"a body that stalls, which is late": bodyFunc(func(r *http.Request) io.Reader {
+			return io.MultiReader(strings.NewReader(`{"sub":"alice"}`), stalledReader{r})
 		}),
-		"a body without end": body(func(*http.Request) io.Reader { return &endless{} }),
+		"a body without end": bodyFunc(func(*http.Request) io.Reader { return &endlessReader{} }),
 	}
 	for name, handler := range pages {
 		all[name] = page(handler)
@@ -65,40 +65,10 @@ func outages() map[string]http.RoundTripper {
 	return all
 }
 
-func withStatusAnd(code int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		status(code)(w, r)
-		text(body)(w, r)
-	}
-}
-
-// raw answers as no server does.
-type raw func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f raw) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// body answers 200 with whatever body.
-type body func(*http.Request) io.Reader
-
-// RoundTrip implements http.RoundTripper.
-func (b body) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(b(r))}, nil
-}
-
-// Bodies that no server should send.
-
-type stalled struct{ r *http.Request }
-
-func (s stalled) Read([]byte) (int, error) {
-	<-s.r.Context().Done()
-	return 0, s.r.Context().Err()
-}
-
 // endless panics when much more of it is read than anybody should.
-type endless struct{ read int }
+type endlessReader struct{ read int }
 
-func (e *endless) Read(p []byte) (int, error) {
+func (e *endlessReader) Read(p []byte) (int, error) {
 	if e.read += len(p); e.read > 4*whoIsLimit {
 		panic("read without end")
 	}
@@ -110,7 +80,7 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func TestUnclearApplicationAnswerIsOutage(t *testing.T) {
 	for name, answer := range outages() {
-		bubble(t, name, func(t *testing.T) {
+		runSynctest(t, name, func(t *testing.T) {
 			app, second := newApplication(), &fakeMode{name: "second", user: "alice"}
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
 			app.answers(answer)
@@ -144,7 +114,7 @@ func checkOutage(t *testing.T, session auth.Session, err error) {
 	if !ok || failure.RetryAfter <= 0 || failure.Err == nil {
 		t.Errorf("%#v, want a failure that says when to try again, and why", err)
 	}
-	checkSilent(t, err, appSession)
+	checkNoSecret(t, err, appSession)
 }
 
 func TestForwardAcceptsAnswersAtItsLimits(t *testing.T) {
@@ -213,7 +183,7 @@ func TestForwardErrorsHoldNoEchoedCredentials(t *testing.T) {
 				if err == nil {
 					t.Fatal("accepted")
 				}
-				checkSilent(t, err, appSession, token)
+				checkNoSecret(t, err, appSession, token)
 			})
 		})
 	}

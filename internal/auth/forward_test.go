@@ -7,103 +7,14 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
-
-const (
-	whoIs       = "https://app.internal/whoami"
-	appSession  = "sid=the-session-of-alice-in-the-application"
-	whoIsLimit  = 16 << 10
-	askingLimit = 5 * time.Second
-)
-
-// application is one that knows its users by sessions of its own. It has no
-// socket, so that it can be asked inside of a synctest bubble.
-type application struct {
-	mu     sync.Mutex
-	answer http.RoundTripper
-	asked  []*http.Request
-}
-
-// newApplication is one that knows alice's session, and else nobody.
-func newApplication() *application {
-	a := &application{}
-	a.signIn()
-	return a
-}
-
-func (a *application) RoundTrip(r *http.Request) (*http.Response, error) {
-	a.mu.Lock()
-	a.asked = append(a.asked, r)
-	answer := a.answer
-	a.mu.Unlock()
-	return answer.RoundTrip(r)
-}
-
-func (a *application) answers(answer http.RoundTripper) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.answer = answer
-}
-
-// signIn makes alice's session one that the application knows, and signOut
-// ends it.
-func (a *application) signIn() {
-	a.answers(page(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Cookie") != appSession {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		document(object{"sub": "alice"})(w, r)
-	}))
-}
-
-func (a *application) signOut() { a.answers(page(status(http.StatusUnauthorized))) }
-
-func (a *application) calls() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.asked)
-}
-
-// page answers as a server would, and as a connection does that is cut when
-// the caller's time is over.
-type page http.HandlerFunc
-
-// RoundTrip implements http.RoundTripper.
-func (p page) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	p(w, r)
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	return w.Result(), nil
-}
-
-// bubble runs a test in a synctest bubble of its own.
-func bubble(t *testing.T, name string, test func(*testing.T)) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
-}
-
-// forwardMode asks a, and remembers its answers for 10 s.
-func forwardMode(a *application, edits ...func(*auth.ForwardConfig)) *auth.Forward {
-	config := auth.ForwardConfig{URL: whoIs, Cache: 10 * time.Second, UserClaim: "sub", Transport: a}
-	for _, edit := range edits {
-		edit(&config)
-	}
-	return auth.NewForward(config)
-}
-
-func inSession(cookie string) http.Header { return http.Header{"Cookie": {cookie}} }
 
 func TestForwardSendsOnlyTheCredentials(t *testing.T) {
 	for name, credentials := range map[string]http.Header{
@@ -113,10 +24,10 @@ func TestForwardSendsOnlyTheCredentials(t *testing.T) {
 		"several":               {"Authorization": {"Basic YTpi", "Digest abc"}},
 		"cookie, authorization": {"Authorization": {"Basic YTpi"}, "Cookie": {appSession}},
 	} {
-		bubble(t, name, func(t *testing.T) {
+		runSynctest(t, name, func(t *testing.T) {
 			app := newApplication()
 			app.answers(page(document(object{"sub": "alice"})))
-			r := chatty(t, credentials)
+			r := requestWithExtraHeaders(t, credentials)
 			before := r.Header.Clone()
 			if _, err := forwardMode(app).Authenticate(r, nil); err != nil || app.calls() != 1 {
 				t.Fatalf("%d calls, %v", app.calls(), err)
@@ -133,7 +44,7 @@ func TestForwardSendsOnlyTheCredentials(t *testing.T) {
 
 // chatty is a request with credentials that says much that is none of the
 // application's business.
-func chatty(t *testing.T, credentials http.Header) *http.Request {
+func requestWithExtraHeaders(t *testing.T, credentials http.Header) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost,
 		"https://evil.example.com/client-tokens?sub=bob", strings.NewReader(`{"action":"customer.read"}`))
@@ -229,7 +140,7 @@ func TestForwardNoticesSignInAtOnce(t *testing.T) {
 		"401 with HTML":   withStatusAnd(http.StatusUnauthorized, "<html>"),
 		"403 at length":   withStatusAnd(http.StatusForbidden, strings.Repeat(" ", 2*whoIsLimit)),
 	} {
-		bubble(t, name, func(t *testing.T) {
+		runSynctest(t, name, func(t *testing.T) {
 			app, second := newApplication(), &fakeMode{name: "second", user: "alice"}
 			chain := auth.NewChain(prometheus.NewRegistry(), forwardMode(app), second)
 			app.answers(page(answer))
@@ -255,11 +166,11 @@ func TestBadBearerTokenNeverReachesApplication(t *testing.T) {
 		want   string
 		calls  int
 	}{
-		{"good token", bearer(plain()), alice, 0},
-		{"good token, application's cookie", http.Header{"Authorization": bearer(plain())["Authorization"], "Cookie": {appSession}}, alice, 1},
+		{"good token", bearer(goodToken()), alice, 0},
+		{"good token, application's cookie", http.Header{"Authorization": bearer(goodToken())["Authorization"], "Cookie": {appSession}}, alice, 1},
 		{"garbage", bearer("garbage"), refused, 0},
 		{"forged", bearer(forged("rsa")), refused, 0},
-		{"expired", bearer(says(object{"exp": midnight.Unix() - 61})), refused, 0},
+		{"expired", bearer(tokenWith(object{"exp": midnight.Unix() - 61})), refused, 0},
 		{"empty", bearer(""), refused, 0},
 		{"garbage, application's cookie", http.Header{"Authorization": {"Bearer garbage"}, "Cookie": {appSession}}, refused, 0},
 		{"twice, application's cookie", http.Header{"Authorization": {"Bearer a", "Basic YTpi"}, "Cookie": {appSession}}, refused, 0},
@@ -287,7 +198,7 @@ func TestForwardPassesSharedAttempts(t *testing.T) {
 		{"cut", inSession(appSession[:len(appSession)-1]), refused},
 		{"8 KiB", inSession(strings.Repeat("a", 8<<10)), refused},
 		{"empty", inSession(""), refused},
-		{"a bearer token", bearer(plain()), refused},
+		{"a bearer token", bearer(goodToken()), refused},
 		{"another scheme", http.Header{"Authorization": {"Basic YTpi"}}, refused},
 	}
 	for i, changed := range slices.Compact(changedInOne(appSession + ".x.x")) {
@@ -295,7 +206,7 @@ func TestForwardPassesSharedAttempts(t *testing.T) {
 			attempts = append(attempts, attempt{"changed to " + changed, inSession(changed), refused})
 		}
 	}
-	try(t, func(*testing.T) auth.Mode { return forwardMode(newApplication()) }, attempts)
+	runAttempts(t, func(*testing.T) auth.Mode { return forwardMode(newApplication()) }, attempts)
 }
 
 func TestNewForwardPanicsWithoutRequiredSettings(t *testing.T) {

@@ -13,31 +13,31 @@ import (
 	"dropgate/internal/auth"
 )
 
-// fourModes are all modes, each with a credential that is good for it.
-type fourModes struct {
+// allModes are all modes, each with a credential that is good for it.
+type allModes struct {
 	modes map[string]auth.Mode
 	good  map[string]http.Header
-	world *oidcWorld
+	world *oidcHarness
 }
 
-func newFourModes(t *testing.T) *fourModes {
+func newAllModes(t *testing.T) *allModes {
 	t.Helper()
-	bearers, w := newWorld(newIDP(published()...)), newOIDCWorld()
+	bearers, w := newHarness(newIDP(published()...)), newOIDCHarness()
 	b := w.browser(t)
 	b.signIn()
-	return &fourModes{
+	return &allModes{
 		modes: map[string]auth.Mode{
 			"bearer": bearers.bearer, "oidc": w.oidc, "forward": forwardMode(newApplication()), "proxy": auth.NewProxy(proxyConfig()),
 		},
 		good: map[string]http.Header{
-			"bearer": bearer(plain()), "oidc": b.request(http.MethodGet, "/", false).Header, "forward": inSession(appSession), "proxy": proxied(nil),
+			"bearer": bearer(goodToken()), "oidc": b.request(http.MethodGet, "/", false).Header, "forward": inSession(appSession), "proxy": proxied(nil),
 		},
 		world: w,
 	}
 }
 
 // chains are the modes: each alone, and all in several orders.
-func (m *fourModes) chains() map[string]*auth.Chain {
+func (m *allModes) chains() map[string]*auth.Chain {
 	chains := map[string]*auth.Chain{}
 	for _, order := range []string{
 		"bearer", "oidc", "forward", "proxy",
@@ -57,11 +57,11 @@ func (m *fourModes) chains() map[string]*auth.Chain {
 func TestEveryModeRefusesHostileRequests(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
-		m := newFourModes(t)
+		m := newAllModes(t)
 		b := m.world.browser(t)
 		b.begin("")
 		sid := strings.TrimPrefix(m.good["oidc"].Get("Cookie"), "__Host-dropgate-session=")
-		requests := hostiles(sid, b.cookies[b.logins()[0]])
+		requests := hostileRequests(sid, b.cookies[b.logins()[0]])
 		for order, chain := range m.chains() {
 			for _, h := range requests {
 				if got := hostileVerdict(t, chain, h, sid); got != refused && got != ignored {
@@ -73,7 +73,7 @@ func TestEveryModeRefusesHostileRequests(t *testing.T) {
 	})
 }
 
-func hostileVerdict(t *testing.T, chain *auth.Chain, h hostile, sid string) (got string) {
+func hostileVerdict(t *testing.T, chain *auth.Chain, h hostileRequest, sid string) (got string) {
 	t.Helper()
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -83,9 +83,9 @@ func hostileVerdict(t *testing.T, chain *auth.Chain, h hostile, sid string) (got
 	r := request(t.Context(), h.header)
 	r.RemoteAddr = h.peer
 	s, err := chain.Authenticate(r, nil)
-	checkSilent(t, err, sid, proxySecret)
+	checkNoSecret(t, err, sid, proxySecret)
 	for _, values := range h.header {
-		checkSilent(t, err, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return len(v) > 16<<10 })...)
+		checkNoSecret(t, err, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return len(v) > 16<<10 })...)
 	}
 	return verdict(s, err)
 }
@@ -94,7 +94,7 @@ func hostileVerdict(t *testing.T, chain *auth.Chain, h hostile, sid string) (got
 func TestEveryModeAcceptsItsGoodRequest(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
-		m := newFourModes(t)
+		m := newAllModes(t)
 		// The application has to come last: it is asked about every cookie.
 		all := auth.NewChain(prometheus.NewRegistry(), m.modes["bearer"], m.modes["proxy"], m.modes["oidc"], m.modes["forward"])
 		for name, header := range m.good {
@@ -118,7 +118,7 @@ func TestEveryModeAcceptsItsGoodRequest(t *testing.T) {
 func TestBadCredentialStopsTheChain(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
-		m := newFourModes(t)
+		m := newAllModes(t)
 		bad := map[string]http.Header{
 			"bearer": bearer("garbage"), "oidc": inSession("__Host-dropgate-session=garbage"), "forward": inSession("sid=garbage"),
 			"proxy": proxied(http.Header{"X-Proxy-Secret": {"a-guess-of-the-secret"}}),
@@ -133,7 +133,7 @@ func TestBadCredentialStopsTheChain(t *testing.T) {
 	})
 }
 
-func (m *fourModes) checkBadThenGood(t *testing.T, first, second string, bad http.Header) {
+func (m *allModes) checkBadThenGood(t *testing.T, first, second string, bad http.Header) {
 	t.Helper()
 	header := m.good[second].Clone()
 	for name, values := range bad {
@@ -145,4 +145,57 @@ func (m *fourModes) checkBadThenGood(t *testing.T, first, second string, bad htt
 	if got := verdict(chain.Authenticate(r, nil)); got != refused {
 		t.Errorf("bad %s before good %s: %s", first, second, got)
 	}
+}
+
+// recordingApplication answers the mode forward, and notes what it was sent.
+type recordingApplication struct{ sent []http.Header }
+
+func (a *recordingApplication) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.sent = append(a.sent, r.Header.Clone())
+	return newIDP().RoundTrip(r) // which knows no such page
+}
+
+// TestForgedProxyHeadersAreRefusedBesideGoodCredentials has all modes in the order
+// that is allowed: proxy first, forward last.
+func TestForgedProxyHeadersAreRefusedBesideGoodCredentials(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
+		b := w.browser(t)
+		b.signIn()
+		application := &recordingApplication{}
+		forward := auth.NewForward(auth.ForwardConfig{URL: "https://app.internal/me", UserClaim: "sub", Transport: application})
+		bearer := newHarness(newIDP(published()...)).bearer
+		for _, modes := range [][]auth.Mode{
+			{auth.NewProxy(proxyConfig()), w.oidc, bearer, forward},
+			{auth.NewProxy(proxyConfig()), bearer, w.oidc, forward},
+		} {
+			chain := auth.NewChain(prometheus.NewRegistry(), modes...)
+			for name, c := range map[string]struct {
+				edit func(*http.Request)
+				want string
+			}{
+				"a session":           {func(*http.Request) {}, aliceCookie},
+				"and a forged header": {func(r *http.Request) { r.Header.Set("X-Forwarded-User", "bob") }, refused},
+				"and a forged secret": {func(r *http.Request) { r.Header.Set("X-Proxy-Secret", proxySecret) }, refused},
+				"and both": {func(r *http.Request) {
+					r.Header.Set("X-Forwarded-User", "alice")
+					r.Header.Set("X-Proxy-Secret", proxySecret)
+				}, refused},
+				"and a token, and a forged header": {func(r *http.Request) {
+					r.Header.Set("Authorization", "Bearer "+goodToken())
+					r.Header.Set("X-Forwarded-User", "bob")
+				}, refused},
+				"from the proxy, without a user": {func(r *http.Request) { r.RemoteAddr = proxyPeer; r.Header.Set("X-Proxy-Secret", proxySecret) }, aliceCookie},
+			} {
+				r := b.request(http.MethodPost, "/client-tokens", false)
+				c.edit(r)
+				if got := verdict(chain.Authenticate(r, nil)); got != c.want {
+					t.Errorf("%s: %s, want %s", name, got, c.want)
+				}
+			}
+		}
+		if len(application.sent) != 0 {
+			t.Errorf("the application was sent %q", application.sent)
+		}
+		b.checkUser(aliceCookie)
+	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // hostile is a request that must never be anybody's, whatever the mode.
-type hostile struct {
+type hostileRequest struct {
 	name   string
 	header http.Header
 	peer   string
@@ -17,16 +17,16 @@ type hostile struct {
 
 // hostiles are all of them. Some are made of what is good elsewhere: sid is the
 // id of a session of alice, and login the cookie of a sign-in that has begun.
-func hostiles(sid string, login *http.Cookie) []hostile {
+func hostileRequests(sid string, login *http.Cookie) []hostileRequest {
 	const own, plainOwn = "__Host-dropgate-session", "dropgate-session"
-	requests := []hostile{
+	requests := []hostileRequest{
 		{"no headers", nil, stranger},
 		{"empty headers", http.Header{"Authorization": {""}, "Cookie": {""}, "X-Forwarded-User": {""}}, stranger},
 		{"headers without values", http.Header{"Authorization": {}, "Cookie": nil}, stranger},
 	}
 	add := func(name string, header http.Header) {
 		// The proxy's own address makes nobody of what comes without its secret.
-		requests = append(requests, hostile{name, header, stranger}, hostile{name + ", from the proxy", header, proxyPeer})
+		requests = append(requests, hostileRequest{name, header, stranger}, hostileRequest{name + ", from the proxy", header, proxyPeer})
 	}
 	for name, value := range map[string]string{
 		"none": "", "one character": "a", "garbage": "garbage", "quotes": `"garbage"`, "an open quote": `"gar`, "a comma": "a,b", "a space": "a b",
@@ -36,9 +36,9 @@ func hostiles(sid string, login *http.Cookie) []hostile {
 		"an unknown session": session.NewID().Reveal(), "a cut session": sid[:42], "a long session": sid + "A", "a padded session": sid + "=",
 		"a session in lower case": strings.ToLower(sid), "a session twice": sid + sid, "a session and a comma": sid + "," + sid,
 		"zeros": strings.Repeat("A", 43), "the user": "alice", "another's unsigned token": encoded(`{"alg":"none"}`) + "." + encoded(`{"sub":"alice"}`) + ".",
-		"a forged token": forged("rsa"), "an expired token": says(object{"exp": midnight.Unix() - 61}), "a token for another": says(object{"aud": "another"}),
-		"a token of another": says(object{"iss": "https://evil.example.com"}), "a token of no user": says(object{"sub": ""}), "an ID token": idTokenOf(object{"nonce": "n"}),
-		"a logout token": logoutToken(nil), "a token with a control character": says(object{"sub": "alice\x00"}), "a login cookie": login.Value,
+		"a forged token": forged("rsa"), "an expired token": tokenWith(object{"exp": midnight.Unix() - 61}), "a token for another": tokenWith(object{"aud": "another"}),
+		"a token of another": tokenWith(object{"iss": "https://evil.example.com"}), "a token of no user": tokenWith(object{"sub": ""}), "an ID token": idTokenOf(object{"nonce": "n"}),
+		"a logout token": logoutToken(nil), "a token with a control character": tokenWith(object{"sub": "alice\x00"}), "a login cookie": login.Value,
 	} {
 		add(name+" as bearer", http.Header{"Authorization": {"Bearer " + value}})
 		add(name+" as Basic", http.Header{"Authorization": {"Basic " + value}})
@@ -73,20 +73,20 @@ func hostiles(sid string, login *http.Cookie) []hostile {
 		"a session in Cookie2":           {"Cookie2": {own + "=" + sid}},
 		"a session in Set-Cookie":        {"Set-Cookie": {own + "=" + sid}},
 		"a session in a lower-case key":  {"cookie": {own + "=" + sid}},
-		"a token in a lower-case key":    {"authorization": {"Bearer " + plain()}},
+		"a token in a lower-case key":    {"authorization": {"Bearer " + goodToken()}},
 		"a user in a lower-case key":     {"x-forwarded-user": {"alice"}, "x-proxy-secret": {proxySecret}},
 		"a session twice":                inSession(own + "=" + sid + "; " + own + "=" + sid),
 		"a session in two headers":       {"Cookie": {own + "=" + sid, own + "=" + sid}},
 		"a session and garbage":          inSession(own + "=" + sid + "; " + own + "=garbage"),
 		"garbage and a session":          inSession(own + "=garbage; " + own + "=" + sid),
-		"a token twice":                  {"Authorization": {"Bearer " + plain(), "Bearer " + plain()}},
-		"tokens in bearer's cookies":     inSession(cookie + "=" + plain() + "; " + cookie + "=" + says(object{"jti": "2"})),
-		"a token in the session cookie":  inSession(own + "=" + plain()),
-		"a token in the application's":   inSession("sid=" + plain()),
-		"a token as Basic":               {"Authorization": {"Basic " + plain()}},
-		"a token as user":                {"X-Forwarded-User": {plain()}},
-		"a token as the proxy's secret":  {"X-Forwarded-User": {"alice"}, "X-Proxy-Secret": {plain()}},
-		"a token as Proxy-Authorization": {"Proxy-Authorization": {"Bearer " + plain()}},
+		"a token twice":                  {"Authorization": {"Bearer " + goodToken(), "Bearer " + goodToken()}},
+		"tokens in bearer's cookies":     inSession(cookie + "=" + goodToken() + "; " + cookie + "=" + tokenWith(object{"jti": "2"})),
+		"a token in the session cookie":  inSession(own + "=" + goodToken()),
+		"a token in the application's":   inSession("sid=" + goodToken()),
+		"a token as Basic":               {"Authorization": {"Basic " + goodToken()}},
+		"a token as user":                {"X-Forwarded-User": {goodToken()}},
+		"a token as the proxy's secret":  {"X-Forwarded-User": {"alice"}, "X-Proxy-Secret": {goodToken()}},
+		"a token as Proxy-Authorization": {"Proxy-Authorization": {"Bearer " + goodToken()}},
 		"the proxy's secret as bearer":   bearer(proxySecret),
 		"the proxy's secret as session":  inSession(own + "=" + proxySecret),
 		"the secret twice":               {"X-Forwarded-User": {"alice"}, "X-Proxy-Secret": {proxySecret, proxySecret}},
@@ -97,7 +97,7 @@ func hostiles(sid string, login *http.Cookie) []hostile {
 		"an application's as session":    inSession(own + "=" + appSession),
 		"other headers of proxies":       {"Remote-User": {"alice"}, "X-Auth-Request-User": {"alice"}, "X-Forwarded-Email": {"alice"}, "X-User": {"alice"}},
 		"half of everything": {
-			"Authorization": {"Bearer " + plain()[:200]}, "Cookie": {own + "=" + sid[:20] + "; " + appSession[:20]}, "X-Forwarded-User": {"alice"},
+			"Authorization": {"Bearer " + goodToken()[:200]}, "Cookie": {own + "=" + sid[:20] + "; " + appSession[:20]}, "X-Forwarded-User": {"alice"},
 		},
 	} {
 		add(name, header)
@@ -107,8 +107,8 @@ func hostiles(sid string, login *http.Cookie) []hostile {
 	}
 	return append(
 		requests,
-		hostile{"the proxy's headers of a stranger", proxied(nil), stranger},
-		hostile{"the proxy's headers of nobody", proxied(nil), "@"},
-		hostile{"the proxy's headers and a claim of its address", proxied(http.Header{"X-Forwarded-For": {"10.20.30.64"}}), stranger},
+		hostileRequest{"the proxy's headers of a stranger", proxied(nil), stranger},
+		hostileRequest{"the proxy's headers of nobody", proxied(nil), "@"},
+		hostileRequest{"the proxy's headers and a claim of its address", proxied(http.Header{"X-Forwarded-For": {"10.20.30.64"}}), stranger},
 	)
 }

@@ -51,10 +51,10 @@ func TestOptionalMembersDoNotDisqualifyKeys(t *testing.T) {
 	}
 	for name, values := range odd {
 		for _, value := range values {
-			bubble(t, fmt.Sprintf("%s %.40v", name, value), func(t *testing.T) {
-				w := newWorld(newIDP(members(object{name: value})))
+			runSynctest(t, fmt.Sprintf("%s %.40v", name, value), func(t *testing.T) {
+				w := newHarness(newIDP(members(object{name: value})))
 				w.run(t)
-				w.want(t, alice, plain())
+				w.want(t, alice, goodToken())
 			})
 		}
 	}
@@ -62,19 +62,19 @@ func TestOptionalMembersDoNotDisqualifyKeys(t *testing.T) {
 
 func TestKeyIDMayBeNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(members(object{"kid": 5}), public("6", otherKey())))
+		w := newHarness(newIDP(members(object{"kid": 5}), public("6", otherKey())))
 		w.run(t)
-		w.want(t, alice, headed(object{"kid": "5"}))
-		w.want(t, refused, headed(object{"kid": "6"}))
+		w.want(t, alice, tokenWithHeader(object{"kid": "5"}))
+		w.want(t, refused, tokenWithHeader(object{"kid": "6"}))
 	})
 }
 
 // One name for two keys is no reason to lose either.
 func TestKeysMayShareAKeyID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(public("same", otherKey()), public("same", rsaKey()), public("same", ecKey())))
+		w := newHarness(newIDP(public("same", otherKey()), public("same", rsaKey()), public("same", ecKey())))
 		w.run(t)
-		w.want(t, alice, headed(object{"kid": "same"}))
+		w.want(t, alice, tokenWithHeader(object{"kid": "same"}))
 		w.want(t, alice, sign(otherKey(), header(object{"kid": "same"}), claims(nil)))
 		w.want(t, alice, sign(ecKey(), header(object{"alg": "ES256", "kid": "same"}), claims(nil)))
 		w.want(t, refused, sign(attackerKey(), header(object{"kid": "same"}), claims(nil)))
@@ -82,7 +82,7 @@ func TestKeysMayShareAKeyID(t *testing.T) {
 }
 
 // logs is a log that a test reads.
-func logs(into *bytes.Buffer) func(*auth.BearerConfig, *auth.KeySetConfig) {
+func logTo(into *bytes.Buffer) func(*auth.BearerConfig, *auth.KeySetConfig) {
 	return func(_ *auth.BearerConfig, c *auth.KeySetConfig) { c.Logger = zerolog.New(into) }
 }
 
@@ -100,7 +100,7 @@ func TestKeySetLogsSkippedKeysOnce(t *testing.T) {
 		"null":           {json.RawMessage(`null`), []string{"not a JSON object"}},
 		"very long name": {members(object{"use": "enc", "kid": strings.Repeat("k", 5000)}), []string{"use is"}},
 	} {
-		bubble(t, name, func(t *testing.T) { checkSkipped(t, c.key, c.want) })
+		runSynctest(t, name, func(t *testing.T) { checkSkipped(t, c.key, c.want) })
 	}
 }
 
@@ -114,10 +114,10 @@ func checkSkipped(t *testing.T, key any, words []string) {
 			t.Errorf("%d lines, want %d: %s", n, want, &log)
 		}
 	}
-	w := newWorld(newIDP(public("rsa", rsaKey()), key), logs(&log))
+	w := newHarness(newIDP(public("rsa", rsaKey()), key), logTo(&log))
 	w.run(t)
-	pass(3 * refreshEvery)
-	w.want(t, alice, plain())
+	advance(3 * refreshEvery)
+	w.want(t, alice, goodToken())
 	lines(1)
 	for _, want := range words {
 		if !strings.Contains(log.String(), want) {
@@ -128,13 +128,13 @@ func checkSkipped(t *testing.T, key any, words []string) {
 		t.Errorf("%d bytes of log", log.Len())
 	}
 	w.idp.publish(public("rsa", rsaKey()), key, json.RawMessage(`{"kid":"another"}`))
-	pass(refreshEvery)
+	advance(refreshEvery)
 	lines(2)
 }
 
 func TestKeySetErrorExplainsUnusableKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(members(object{"use": "enc", "kid": "e1"})))
+		w := newHarness(newIDP(members(object{"use": "enc", "kid": "e1"})))
 		w.run(t)
 		if err := w.keys.Missing(); err == nil || !strings.Contains(err.Error(), `kid "e1": use is "enc", not sig`) {
 			t.Error(err)
@@ -176,12 +176,12 @@ func TestRefusedClaimsAreNotReportedAsBadSignature(t *testing.T) {
 		{"aud an object", object{"aud": object{"dropgate": true}}, []string{"claim aud is an object"}},
 		{"aud with a number", object{"aud": []any{"dropgate", 5}}, []string{"claim aud is an array, not an array of strings"}},
 	} {
-		bubble(t, c.name, func(t *testing.T) { checkReason(t, says(c.edits), c.want...) })
+		runSynctest(t, c.name, func(t *testing.T) { checkReason(t, tokenWith(c.edits), c.want...) })
 	}
 	for name, payload := range map[string]string{
 		"not JSON": "alice", "a list": `["alice"]`, "null": "null", "empty": "", "a member twice": `{"sub":"alice","sub":"bob"}`,
 	} {
-		bubble(t, "claims "+name, func(t *testing.T) {
+		runSynctest(t, "claims "+name, func(t *testing.T) {
 			checkReason(t, sign(rsaKey(), header(nil), payload), "the claims are not a JSON object")
 		})
 	}
@@ -191,7 +191,7 @@ func TestRefusedClaimsAreNotReportedAsBadSignature(t *testing.T) {
 // these words.
 func checkReason(t *testing.T, token string, words ...string) {
 	t.Helper()
-	w := newWorld(newIDP(published()...))
+	w := newHarness(newIDP(published()...))
 	w.run(t)
 	_, err := w.authenticate(t.Context(), token)
 	if err == nil {

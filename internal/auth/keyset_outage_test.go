@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,22 +56,22 @@ func TestLastGoodKeysStayDuringOutage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(published()...))
+				w := newHarness(newIDP(published()...))
 				w.run(t)
-				w.want(t, alice, plain())
+				w.want(t, alice, goodToken())
 				w.idp.serve(jwks, page)
-				pass(2*refreshEvery + time.Minute)
-				w.want(t, alice, plain())
-				w.want(t, alice, says(object{"jti": "never seen"}))
+				advance(2*refreshEvery + time.Minute)
+				w.want(t, alice, goodToken())
+				w.want(t, alice, tokenWith(object{"jti": "never seen"}))
 				w.want(t, refused, forged("unknown"))
 				fetches := len(w.idp.fetched())
 				if fetches < 3 {
 					t.Fatalf("%d fetches", fetches)
 				}
 				w.idp.publish(other)
-				pass(refreshEvery)
+				advance(refreshEvery)
 				w.want(t, alice, sign(otherKey(), header(object{"kid": "other"}), claims(nil)))
-				w.want(t, refused, plain())
+				w.want(t, refused, goodToken())
 			})
 		})
 	}
@@ -82,11 +84,11 @@ func TestKeySetAcceptsDocumentsAtItsLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP())
+				w := newHarness(newIDP())
 				w.idp.serve(jwks, page)
 				w.run(t)
-				pass(4900 * time.Millisecond)
-				w.want(t, alice, plain())
+				advance(4900 * time.Millisecond)
+				w.want(t, alice, goodToken())
 			})
 		})
 	}
@@ -118,9 +120,9 @@ func TestUnusableKeyDoesNotDisqualifyOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				raw := json.RawMessage(key)
-				w := newWorld(newIDP(raw, public("rsa", rsaKey()), raw))
+				w := newHarness(newIDP(raw, public("rsa", rsaKey()), raw))
 				w.run(t)
-				w.want(t, alice, plain())
+				w.want(t, alice, goodToken())
 			})
 		})
 	}
@@ -131,7 +133,7 @@ func TestKeysComeOnlyFromIssuersDiscoveryDocument(t *testing.T) {
 	to := func(url string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url, http.StatusFound) }
 	}
-	says := func(iss, uri string) http.HandlerFunc {
+	metadataPage := func(iss, uri string) http.HandlerFunc {
 		return document(map[string]any{"issuer": iss, "jwks_uri": uri})
 	}
 	byIssuer := func(iss string) func(*auth.BearerConfig, *auth.KeySetConfig) {
@@ -146,28 +148,28 @@ func TestKeysComeOnlyFromIssuersDiscoveryDocument(t *testing.T) {
 		want  string
 	}{
 		{"right", asIs, nil, issuer, alice},
-		{"keys at another host", asIs, map[string]http.HandlerFunc{discovery: says(issuer, "https://keys.example.net"+jwks)}, issuer, alice},
-		{"another issuer", asIs, map[string]http.HandlerFunc{discovery: says("https://evil.example.com", issuer+jwks)}, issuer, unavailable},
-		{"issuer with a slash", asIs, map[string]http.HandlerFunc{discovery: says(issuer+"/", issuer+jwks)}, issuer, unavailable},
-		{"no issuer", asIs, map[string]http.HandlerFunc{discovery: says("", issuer+jwks)}, issuer, unavailable},
-		{"keys over http", asIs, map[string]http.HandlerFunc{discovery: says(issuer, insecure+jwks)}, issuer, unavailable},
-		{"no jwks_uri", asIs, map[string]http.HandlerFunc{discovery: says(issuer, "")}, issuer, unavailable},
-		{"jwks_uri no URL", asIs, map[string]http.HandlerFunc{discovery: says(issuer, "https://\x7f")}, issuer, unavailable},
+		{"keys at another host", asIs, map[string]http.HandlerFunc{discovery: metadataPage(issuer, "https://keys.example.net"+jwks)}, issuer, alice},
+		{"another issuer", asIs, map[string]http.HandlerFunc{discovery: metadataPage("https://evil.example.com", issuer+jwks)}, issuer, unavailable},
+		{"issuer with a slash", asIs, map[string]http.HandlerFunc{discovery: metadataPage(issuer+"/", issuer+jwks)}, issuer, unavailable},
+		{"no issuer", asIs, map[string]http.HandlerFunc{discovery: metadataPage("", issuer+jwks)}, issuer, unavailable},
+		{"keys over http", asIs, map[string]http.HandlerFunc{discovery: metadataPage(issuer, insecure+jwks)}, issuer, unavailable},
+		{"no jwks_uri", asIs, map[string]http.HandlerFunc{discovery: metadataPage(issuer, "")}, issuer, unavailable},
+		{"jwks_uri no URL", asIs, map[string]http.HandlerFunc{discovery: metadataPage(issuer, "https://\x7f")}, issuer, unavailable},
 		{"discovery over 100 KiB", asIs, map[string]http.HandlerFunc{
 			discovery: text(asJSON(map[string]any{"issuer": issuer, "jwks_uri": issuer + jwks}) + strings.Repeat(" ", 100<<10)),
 		}, issuer, unavailable},
 		{"discovery moved", asIs, map[string]http.HandlerFunc{
-			discovery: to("https://evil.example.com/moved"), "/moved": says(issuer, issuer+jwks),
+			discovery: to("https://evil.example.com/moved"), "/moved": metadataPage(issuer, issuer+jwks),
 		}, issuer, unavailable},
 		{"keys moved", asIs, map[string]http.HandlerFunc{
 			jwks: to("https://evil.example.com/moved"), "/moved": document(map[string]any{"keys": published()}),
 		}, issuer, unavailable},
-		{"issuer that ends in a slash", byIssuer(issuer + "/"), map[string]http.HandlerFunc{discovery: says(issuer+"/", issuer+jwks)}, issuer + "/", alice},
-		{"issuer over http", byIssuer(insecure), map[string]http.HandlerFunc{discovery: says(insecure, insecure+jwks)}, insecure, alice},
+		{"issuer that ends in a slash", byIssuer(issuer + "/"), map[string]http.HandlerFunc{discovery: metadataPage(issuer+"/", issuer+jwks)}, issuer + "/", alice},
+		{"issuer over http", byIssuer(insecure), map[string]http.HandlerFunc{discovery: metadataPage(insecure, insecure+jwks)}, insecure, alice},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(published()...), c.edit)
+				w := newHarness(newIDP(published()...), c.edit)
 				for path, page := range c.pages {
 					w.idp.serve(path, page)
 				}
@@ -186,11 +188,11 @@ func TestKeysComeOnlyFromIssuersDiscoveryDocument(t *testing.T) {
 func TestConfiguredKeySetURLSkipsDiscovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		configured := func(_ *auth.BearerConfig, k *auth.KeySetConfig) { k.URL = "https://keys.example.net/set" }
-		w := newWorld(newIDP(), configured)
+		w := newHarness(newIDP(), configured)
 		w.idp.serve(discovery, status(http.StatusInternalServerError))
 		w.idp.serve("/set", document(map[string]any{"keys": published()}))
 		w.run(t)
-		w.want(t, alice, plain())
+		w.want(t, alice, goodToken())
 		if asked := w.idp.asked(); len(asked) != 1 || asked[0] != "keys.example.net" {
 			t.Errorf("asked %q, want the configured host once", asked)
 		}
@@ -199,13 +201,13 @@ func TestConfiguredKeySetURLSkipsDiscovery(t *testing.T) {
 
 func TestKeySetCountsFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...))
+		w := newHarness(newIDP(published()...))
 		w.run(t) // one
-		pass(time.Minute)
+		advance(time.Minute)
 		w.idp.serve(jwks, status(http.StatusInternalServerError))
-		pass(2 * refreshEvery) // two
+		advance(2 * refreshEvery) // two
 		w.idp.publish(published()...)
-		pass(refreshEvery) // one
+		advance(refreshEvery) // one
 		want := `
 # HELP dropgate_jwks_refresh_total Fetches of the identity provider's keys by outcome: success or failure.
 # TYPE dropgate_jwks_refresh_total counter
@@ -221,7 +223,7 @@ dropgate_jwks_refresh_total{outcome="success"} 2
 // Shutdown waits for nothing that a provider could hold up.
 func TestKeySetRunCancelsItsFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...))
+		w := newHarness(newIDP(published()...))
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -229,16 +231,42 @@ func TestKeySetRunCancelsItsFetch(t *testing.T) {
 			defer close(ended)
 			w.keys.Run(ctx)
 		}()
-		pass(time.Second)
+		advance(time.Second)
 		stop()
 		<-ended
 		if since := time.Since(midnight); since != time.Second {
 			t.Errorf("Run returned after %v, want at once", since)
 		}
-		pass(fetchEvery)
-		w.want(t, unavailable, plain())
+		advance(fetchEvery)
+		w.want(t, unavailable, goodToken())
 		if n := len(w.idp.fetched()); n != 1 {
 			t.Errorf("%d fetches, want the one that was cut short", n)
+		}
+	})
+}
+
+// Requests that wait keep connections: the others are answered at once.
+func TestKeySetBoundsWaitingRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all, waiting = 1000, 256
+		w := newHarness(newIDP(published()...))
+		w.idp.serve(discovery, after(time.Hour, text("")))
+		w.run(t)
+		var atOnce, later atomic.Int64
+		var requests sync.WaitGroup
+		for range all {
+			requests.Go(func() {
+				checkUnavailable(t, w, goodToken())
+				if waited := time.Since(midnight); waited == 0 {
+					atOnce.Add(1)
+				} else if waited == 2*time.Second {
+					later.Add(1)
+				}
+			})
+		}
+		requests.Wait()
+		if atOnce.Load() != all-waiting || later.Load() != waiting {
+			t.Errorf("%d were answered at once and %d after 2s, want %d and %d", atOnce.Load(), later.Load(), all-waiting, waiting)
 		}
 	})
 }

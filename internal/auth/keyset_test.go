@@ -32,10 +32,10 @@ func TestUnknownKeysCauseOneFetchPer30Seconds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(published()...))
+				w := newHarness(newIDP(published()...))
 				w.run(t)
 				w.idp.serve(discovery, page)
-				thousandStrangers(t, w)
+				sendThousandForgedTokens(t, w)
 				fetches := w.idp.fetched()
 				if len(fetches) < 15 || len(fetches) > 21 {
 					t.Errorf("%d fetches in 10 minutes of unknown keys, want about 20", len(fetches))
@@ -48,8 +48,8 @@ func TestUnknownKeysCauseOneFetchPer30Seconds(t *testing.T) {
 	}
 }
 
-// thousandStrangers show a forged token each, at any time in 10 minutes.
-func thousandStrangers(t *testing.T, w *world) {
+// sendThousandForgedTokens show a forged token each, at any time in 10 minutes.
+func sendThousandForgedTokens(t *testing.T, w *harness) {
 	t.Helper()
 	var strangers sync.WaitGroup
 	for i := range 1000 {
@@ -82,27 +82,27 @@ func TestRotatedKeyIsAcceptedWithin30SecondsUnderLoad(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(public(kidOf(r.before), rsaKey())))
+				w := newHarness(newIDP(public(kidOf(r.before), rsaKey())))
 				w.run(t)
 				w.want(t, alice, sign(rsaKey(), r.before, claims(nil)))
-				go pour(t.Context(), w)
-				pass(95 * time.Second)
+				go sendForgedTokens(t.Context(), w)
+				advance(95 * time.Second)
 				w.idp.publish(public(kidOf(r.after), otherKey()))
-				w.heals(t, sign(otherKey(), r.after, claims(nil)))
+				w.checkRecovers(t, sign(otherKey(), r.after, claims(nil)))
 			})
 		})
 	}
 }
 
 // heals fails t unless token is accepted within 30 s.
-func (w *world) heals(t *testing.T, token string) {
+func (w *harness) checkRecovers(t *testing.T, token string) {
 	t.Helper()
 	start := time.Now()
 	for w.ask(token) != alice {
 		if time.Since(start) > fetchEvery {
 			t.Fatalf("still %s %v later", w.ask(token), time.Since(start))
 		}
-		pass(time.Second)
+		advance(time.Second)
 	}
 }
 
@@ -112,7 +112,7 @@ func kidOf(header object) string {
 }
 
 // pour asks with ten forged tokens a second.
-func pour(ctx context.Context, w *world) {
+func sendForgedTokens(ctx context.Context, w *harness) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -129,9 +129,9 @@ func TestRotatedKeyIsAcceptedAtOnceWhenIdle(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(public(kidOf(r.before), rsaKey())))
+				w := newHarness(newIDP(public(kidOf(r.before), rsaKey())))
 				w.run(t)
-				pass(95 * time.Second)
+				advance(95 * time.Second)
 				w.want(t, alice, sign(rsaKey(), r.before, claims(nil)))
 				w.idp.publish(public(kidOf(r.after), otherKey()))
 				w.want(t, alice, sign(otherKey(), r.after, claims(nil)))
@@ -146,9 +146,9 @@ func TestForgedTokenIsRefusedAfterTriggeringFetch(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(public(kidOf(r.before), rsaKey())))
+				w := newHarness(newIDP(public(kidOf(r.before), rsaKey())))
 				w.run(t)
-				pass(95 * time.Second)
+				advance(95 * time.Second)
 				w.idp.publish(public(kidOf(r.after), otherKey()))
 				w.want(t, refused, sign(attackerKey(), r.after, claims(nil)))
 				w.want(t, alice, sign(otherKey(), r.after, claims(nil)))
@@ -159,15 +159,15 @@ func TestForgedTokenIsRefusedAfterTriggeringFetch(t *testing.T) {
 
 func TestWithdrawnKeyIsRefusedAfterRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...))
+		w := newHarness(newIDP(published()...))
 		w.run(t)
-		remembered, unseen := says(nil), says(object{"jti": "2"})
+		remembered, unseen := tokenWith(nil), tokenWith(object{"jti": "2"})
 		w.want(t, alice, remembered)
-		pass(time.Minute)
+		advance(time.Minute)
 		w.want(t, alice, remembered)
 		w.idp.publish(public("ec", ecKey())) // no longer the RSA key
 		w.want(t, alice, remembered)
-		pass(refreshEvery)
+		advance(refreshEvery)
 		w.want(t, refused, remembered)
 		w.want(t, refused, unseen)
 		w.want(t, alice, sign(ecKey(), header(object{"alg": "ES256", "kid": "ec"}), claims(nil)))
@@ -183,16 +183,16 @@ func TestKeySetStartsWhileProviderIsDown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(newIDP(published()...))
+				w := newHarness(newIDP(published()...))
 				up := w.idp.pages[discovery]
 				w.idp.serve(discovery, page)
 				w.run(t)
 				for range 500 { // 0.1 s each, and what the provider takes
-					checkUnavailable(t, w, plain(), forged("unknown"), "garbage")
-					pass(100 * time.Millisecond)
+					checkUnavailable(t, w, goodToken(), forged("unknown"), "garbage")
+					advance(100 * time.Millisecond)
 				}
 				w.idp.serve(discovery, up)
-				w.heals(t, plain())
+				w.checkRecovers(t, goodToken())
 				w.want(t, refused, forged("unknown"))
 			})
 		})
@@ -208,22 +208,22 @@ func TestKeySetFetchesLateKeysWithoutTraffic(t *testing.T) {
 		{time.Minute, 8 * time.Second},
 		{time.Hour, 10 * time.Second},
 	} {
-		bubble(t, c.after.String(), func(t *testing.T) {
-			w := newWorld(newIDP(published()...))
+		runSynctest(t, c.after.String(), func(t *testing.T) {
+			w := newHarness(newIDP(published()...))
 			up := w.idp.pages[discovery]
 			w.idp.serve(discovery, status(http.StatusInternalServerError))
 			w.run(t)
-			pass(c.after)
+			advance(c.after)
 			failed := len(w.idp.fetched())
 			if w.keys.Missing() == nil {
 				t.Error("keys are not missing, though there are none")
 			}
 			w.idp.serve(discovery, up)
-			pass(c.within)
+			advance(c.within)
 			if err := w.keys.Missing(); err != nil {
 				t.Errorf("%v after the provider came: %v", c.within, err)
 			}
-			w.want(t, alice, plain())
+			w.want(t, alice, goodToken())
 			if most := 60 + int(c.after/(9*time.Second)); failed > most {
 				t.Errorf("%d fetches in %v, want at most %d", failed, c.after, most)
 			}
@@ -233,17 +233,17 @@ func TestKeySetFetchesLateKeysWithoutTraffic(t *testing.T) {
 
 func TestFetchedKeysAreNotMissingDuringOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...))
+		w := newHarness(newIDP(published()...))
 		w.run(t)
 		w.idp.serve(discovery, status(http.StatusInternalServerError))
-		pass(time.Hour)
+		advance(time.Hour)
 		if err := w.keys.Missing(); err != nil || w.keys.Fault() == nil {
 			t.Errorf("missing: %v, fault: %v", err, w.keys.Fault())
 		}
 	})
 }
 
-func checkUnavailable(t *testing.T, w *world, tokens ...string) {
+func checkUnavailable(t *testing.T, w *harness, tokens ...string) {
 	t.Helper()
 	for _, token := range tokens {
 		_, err := w.authenticate(t.Context(), token)
@@ -254,18 +254,18 @@ func checkUnavailable(t *testing.T, w *world, tokens ...string) {
 		if failure.RetryAfter < time.Second || failure.RetryAfter > fetchEvery {
 			t.Errorf("%v after the start: RetryAfter is %v", time.Since(midnight), failure.RetryAfter)
 		}
-		checkSilent(t, err, token)
+		checkNoSecret(t, err, token)
 	}
 }
 
 func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...)) // never run: the first caller starts the fetch
+		w := newHarness(newIDP(published()...)) // never run: the first caller starts the fetch
 		w.idp.serve(discovery, after(1500*time.Millisecond, w.idp.pages[discovery]))
 		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Hour, nil)
 		var callers sync.WaitGroup
 		callers.Go(func() {
-			if _, err := w.authenticate(impatient, plain()); !errors.Is(err, context.Canceled) {
+			if _, err := w.authenticate(impatient, goodToken()); !errors.Is(err, context.Canceled) {
 				t.Errorf("who went away: %v, want context.Canceled", err)
 			}
 			if since := time.Since(midnight); since != time.Second {
@@ -274,9 +274,9 @@ func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 		})
 		synctest.Wait()
 		for range 10 {
-			callers.Go(func() { w.want(t, alice, plain()) })
+			callers.Go(func() { w.want(t, alice, goodToken()) })
 		}
-		pass(time.Second)
+		advance(time.Second)
 		cancel()
 		callers.Wait()
 		if since, n := time.Since(midnight), len(w.idp.fetched()); since != 1500*time.Millisecond || n != 1 {
@@ -288,14 +288,14 @@ func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 // An unknown key makes its bearer wait for the provider, and nobody else.
 func TestOnlyUnknownKeysWaitForProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(newIDP(published()...))
+		w := newHarness(newIDP(published()...))
 		w.run(t)
-		pass(2 * fetchEvery)
+		advance(2 * fetchEvery)
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		go w.ask(forged("unknown"))
 		synctest.Wait()
 		start := time.Now()
-		w.want(t, alice, plain())
+		w.want(t, alice, goodToken())
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("a good token waited %v", waited)
 		}

@@ -48,7 +48,7 @@ type OIDCConfig struct {
 	// Ended is called for each session that ends early. Its error fails the
 	// request, but the session has ended all the same. It may be nil.
 	Ended      func(ctx context.Context, e Ended) error
-	Keys       *KeySet // of the issuer
+	Keys       *KeySet // of the issuer, with its metadata
 	Transport  http.RoundTripper
 	Registerer prometheus.Registerer
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestBeginRequestsCodeWithPKCE(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		at := w.browser(t).begin("/page")
 		query := at.Query()
 		if at.Scheme+"://"+at.Host+at.Path != issuer+authorizeAt {
@@ -39,8 +39,8 @@ func TestBeginRequestsCodeWithPKCE(t *testing.T) {
 }
 
 func TestBeginKeepsAuthorizationEndpointQuery(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
-		w.describe(object{"authorization_endpoint": issuer + authorizeAt + "?tenant=a"})
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
+		w.serveMetadata(object{"authorization_endpoint": issuer + authorizeAt + "?tenant=a"})
 		if query := w.browser(t).begin("").Query(); query.Get("tenant") != "a" || query.Get("response_type") != "code" {
 			t.Errorf("query %v", query)
 		}
@@ -48,7 +48,7 @@ func TestBeginKeepsAuthorizationEndpointQuery(t *testing.T) {
 }
 
 func TestBeginUsesFreshStateNonceAndChallenge(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		seen := map[string]bool{}
 		for range 100 {
 			query := w.browser(t).begin("").Query()
@@ -72,7 +72,7 @@ func TestLoginCookieOnPlainLocalhostLacksPrefix(t *testing.T) {
 
 func checkLoginCookie(t *testing.T, origin, prefix string, secure bool) {
 	t.Helper()
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.origin = origin
 		if to := b.begin("/").Query().Get("redirect_uri"); to != origin+"/dropgate/auth/callback" {
@@ -96,7 +96,7 @@ func checkLoginCookie(t *testing.T, origin, prefix string, secure bool) {
 func TestLoginCookieRevealsNothing(t *testing.T) {
 	values := map[string]bool{}
 	for range 20 {
-		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			b := w.browser(t)
 			query := b.begin("/a-page-of-the-application").Query()
 			cookie := b.cookies[b.logins()[0]]
@@ -127,7 +127,7 @@ func TestBeginRefusesForeignReturnToWithoutCalls(t *testing.T) {
 		"empty and foreign":   "return_to=&return_to=https%3A%2F%2Fevil.example.com%2F",
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				login, err := w.oidc.Begin(w.browser(t).request(http.MethodGet, "/dropgate/auth/login?"+query, false))
 				checkProtocol(t, err, "return_to")
 				if login.URL != "" || login.Cookies != nil || len(w.idp.asked()) > 0 {
@@ -150,8 +150,8 @@ func TestClientUsesProvidersAuthenticationMethod(t *testing.T) {
 		"post":         {[]string{"client_secret_post"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
-				w.describe(object{"token_endpoint_auth_methods_supported": c.methods})
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
+				w.serveMetadata(object{"token_endpoint_auth_methods_supported": c.methods})
 				b := w.browser(t)
 				query := w.op.authorize(b.begin(""))
 				var asked []bool
@@ -188,7 +188,7 @@ func TestNewOIDCPanicsWithoutRequiredSettings(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			newOIDCWorld(empty)
+			newOIDCHarness(empty)
 		})
 	}
 }

@@ -43,7 +43,7 @@ func TestCallbackMustMatchItsSignIn(t *testing.T) {
 		{"iss twice", "callback_malformed", func(_ *browser, q url.Values) url.Values { q.Add("iss", issuer); return q }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.browser(t)
 				login, err := b.callback(c.edit(b, w.op.authorize(b.begin("/page"))))
 				checkProtocol(t, err, c.code)
@@ -67,7 +67,7 @@ func with(name, value string) func(*browser, url.Values) url.Values {
 }
 
 func TestCallbackRefusesDuplicateLoginCookie(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
 		r := b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true)
@@ -85,7 +85,7 @@ func TestProviderRefusalHasItsOwnError(t *testing.T) {
 		word, code string
 		quoted     bool
 	}
-	each(t, map[string]no{
+	eachOIDC(t, map[string]no{
 		"the user's":   {"access_denied", "access_denied", false},
 		"a login":      {"login_required", "provider_refused", true},
 		"its fault":    {"server_error", "provider_refused", true},
@@ -95,7 +95,7 @@ func TestProviderRefusalHasItsOwnError(t *testing.T) {
 		"its own":      {"something_of_its_own", "provider_refused", false},
 		"another case": {"ACCESS_DENIED", "provider_refused", false},
 		"a line break": {"access_denied\n", "provider_refused", false},
-	}, func(t *testing.T, w *oidcWorld, c no) {
+	}, func(t *testing.T, w *oidcHarness, c no) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin("/page"))
 		query.Set("error", c.word)
@@ -135,8 +135,8 @@ func TestCallbackMustComeFromConfiguredIssuer(t *testing.T) {
 		}, "issuer_mismatch"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
-				w.describe(object{"authorization_response_iss_parameter_supported": c.announced})
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
+				w.serveMetadata(object{"authorization_response_iss_parameter_supported": c.announced})
 				b := w.browser(t)
 				query := c.edit(b, w.op.authorize(b.begin("")))
 				_, err := b.callback(query)
@@ -155,7 +155,7 @@ func TestCallbackMustComeFromConfiguredIssuer(t *testing.T) {
 
 // An origin that the operator has taken off the list since is not returned to.
 func TestCallbackChecksReturnToAgain(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin("https://shop.example.com/cart"))
 		w.oidc = w.replica(newRegistry(), noOtherOrigins)

@@ -17,13 +17,13 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func (w *oidcWorld) tryBegin(b *browser) error {
+func (w *oidcHarness) tryBegin(b *browser) error {
 	_, err := w.oidc.Begin(b.request(http.MethodGet, "/dropgate/auth/login", false))
 	return err
 }
 
 func TestBeginRecoversAfterProviderOutage(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(discovery, status(http.StatusInternalServerError))
 		b := w.browser(t)
 		err := w.tryBegin(b)
@@ -31,9 +31,9 @@ func TestBeginRecoversAfterProviderOutage(t *testing.T) {
 		if failure, _ := errors.AsType[*clienttoken.Failure](err); failure == nil || failure.RetryAfter != time.Second {
 			t.Errorf("%+v, want RetryAfter 1 s", failure)
 		}
-		w.describe(nil)
+		w.serveMetadata(nil)
 		checkFailure(t, w.tryBegin(b))
-		pass(time.Second)
+		advance(time.Second)
 		if err := w.tryBegin(b); err != nil {
 			t.Error(err)
 		}
@@ -42,12 +42,12 @@ func TestBeginRecoversAfterProviderOutage(t *testing.T) {
 }
 
 func TestDiscoveryBacksOffUpTo30Seconds(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		b := w.browser(t)
 		for time.Since(midnight) < 122*time.Second {
 			checkFailure(t, w.tryBegin(b))
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
 		var got []time.Duration
 		for _, at := range w.idp.fetched() {
@@ -62,19 +62,19 @@ func TestDiscoveryBacksOffUpTo30Seconds(t *testing.T) {
 
 // Readiness says that sign-ins work as soon as there are keys.
 func TestDiscoveryRetriesWhenKeysArrive(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		w.idp.serve(jwks, status(http.StatusBadGateway))
 		go w.keys.Run(t.Context())
 		b := w.browser(t)
 		for time.Since(midnight) < time.Minute {
 			checkFailure(t, w.tryBegin(b))
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
-		w.describe(nil)
+		w.serveMetadata(nil)
 		w.idp.publish(published()...)
 		for w.keys.Missing() != nil {
-			pass(10 * time.Millisecond)
+			advance(10 * time.Millisecond)
 		}
 		if err := w.tryBegin(b); err != nil {
 			t.Error(err)
@@ -84,22 +84,22 @@ func TestDiscoveryRetriesWhenKeysArrive(t *testing.T) {
 
 // A provider that was well in between is not punished for what was before.
 func TestDiscoverySuccessResetsBackOff(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		for range 100 {
 			_ = w.tryBegin(b)
-			pass(time.Second)
+			advance(time.Second)
 		}
-		w.describe(nil)
-		pass(30 * time.Second)
+		w.serveMetadata(nil)
+		advance(30 * time.Second)
 		b.begin("")
-		pass(time.Hour)
+		advance(time.Hour)
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		before := len(w.idp.fetched())
 		for range 40 {
 			b.begin("")
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
 		if n := len(w.idp.fetched()) - before; n != 3 {
 			t.Errorf("%d fetches in 4 s, want those at 0 s, 1 s and 3 s", n)
@@ -108,7 +108,7 @@ func TestDiscoverySuccessResetsBackOff(t *testing.T) {
 }
 
 func TestConcurrentSignInsShareOneDiscoveryFetch(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		up := w.idp.pages[discovery]
 		w.idp.serve(discovery, after(3*time.Second, up))
 		b := w.browser(t)
@@ -128,7 +128,7 @@ func TestConcurrentSignInsShareOneDiscoveryFetch(t *testing.T) {
 				}
 			})
 		}
-		pass(time.Second)
+		advance(time.Second)
 		cancel()
 		all.Wait()
 		if n := len(w.idp.fetched()); n != 1 || time.Since(midnight) != 3*time.Second {
@@ -138,7 +138,7 @@ func TestConcurrentSignInsShareOneDiscoveryFetch(t *testing.T) {
 }
 
 func TestDiscoveryTimesOutAfterFiveSeconds(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		checkFailure(t, w.tryBegin(w.browser(t)))
 		if waited := time.Since(midnight); waited != 5*time.Second {
@@ -148,7 +148,7 @@ func TestDiscoveryTimesOutAfterFiveSeconds(t *testing.T) {
 }
 
 func TestMetadataIsRefreshedHourlyInBackground(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		host := func(want string) {
 			t.Helper()
@@ -159,24 +159,24 @@ func TestMetadataIsRefreshedHourlyInBackground(t *testing.T) {
 			synctest.Wait()
 		}
 		host(authorizeAt)
-		pass(time.Hour - time.Second)
+		advance(time.Hour - time.Second)
 		w.idp.serve(discovery, status(http.StatusInternalServerError))
 		host(authorizeAt)
 		if n := len(w.idp.fetched()); n != 1 {
 			t.Errorf("%d fetches within the hour", n)
 		}
 		for range 100 { // the provider is down for long
-			pass(time.Minute)
+			advance(time.Minute)
 			host(authorizeAt)
 		}
 		if n := len(w.idp.fetched()); n != 101 {
 			t.Errorf("%d fetches, want one a minute", n)
 		}
-		w.describe(object{"authorization_endpoint": issuer + "/new"})
-		pass(time.Minute)
+		w.serveMetadata(object{"authorization_endpoint": issuer + "/new"})
+		advance(time.Minute)
 		host(authorizeAt) // nobody waits for the new one
 		host("/new")
-		pass(59 * time.Minute)
+		advance(59 * time.Minute)
 		n := len(w.idp.fetched())
 		host("/new")
 		if len(w.idp.fetched()) != n {
@@ -219,13 +219,13 @@ func TestUntrustworthyMetadataIsRefused(t *testing.T) {
 	}
 	for name, page := range pages {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				w.idp.serve("/config", document(good(nil)))
 				w.idp.serve(discovery, page)
 				b := w.browser(t)
 				checkFailure(t, w.tryBegin(b))
 				w.idp.serve(discovery, document(good(nil)))
-				pass(time.Second)
+				advance(time.Second)
 				if err := w.tryBegin(b); err != nil {
 					t.Errorf("later: %v", err)
 				}
@@ -239,8 +239,8 @@ func TestUntrustworthyMetadataIsRefused(t *testing.T) {
 
 func TestLocalProviderMayUsePlainHTTP(t *testing.T) {
 	const local = "http://127.0.0.1:9000"
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
-		w.describe(object{"issuer": local, "authorization_endpoint": local + authorizeAt, "token_endpoint": local + tokenAt})
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
+		w.serveMetadata(object{"issuer": local, "authorization_endpoint": local + authorizeAt, "token_endpoint": local + tokenAt})
 		if at := w.browser(t).begin(""); at.Host != "127.0.0.1:9000" {
 			t.Errorf("sent to %s", at)
 		}

@@ -17,29 +17,31 @@ import (
 
 func noOtherOrigins(c *auth.OIDCConfig) { c.AllowedOrigins = nil }
 
-// mute is an answer of the token endpoint that holds what nobody may see.
-const mute = `{"access_token":"` + accessToken + `","error_description":"` + accessToken + `"`
+// secretAnswer is an answer of the token endpoint that holds what nobody may see.
+const secretAnswer = `{"access_token":"` + accessToken + `","error_description":"` + accessToken + `"`
 
 func TestTokenEndpointOutageIsUnavailable(t *testing.T) {
 	for name, answer := range map[string]http.RoundTripper{
-		"500":                    page(withStatusAnd(500, mute)),
+		"500":                    page(withStatusAnd(500, secretAnswer)),
 		"500 with invalid_grant": page(withStatusAnd(500, `{"error":"invalid_grant"}`)),
 		"502":                    page(withStatusAnd(502, "<html>")),
-		"503":                    page(withStatusAnd(503, mute+`}`)),
-		"429":                    page(withStatusAnd(429, mute)),
-		"connection refused":     raw(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }),
-		"cut before the answer":  raw(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }),
+		"503":                    page(withStatusAnd(503, secretAnswer+`}`)),
+		"429":                    page(withStatusAnd(429, secretAnswer)),
+		"connection refused":     roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }),
+		"cut before the answer":  roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }),
 		"too slow":               page(after(10*time.Second+time.Millisecond, text("{}"))),
 		"silent":                 page(after(time.Hour, text("{}"))),
-		"a body that breaks": body(func(*http.Request) io.Reader {
-			return io.MultiReader(strings.NewReader(mute), iotest.ErrReader(io.ErrUnexpectedEOF))
+		"a body that breaks": bodyFunc(func(*http.Request) io.Reader {
+			return io.MultiReader(strings.NewReader(secretAnswer), iotest.ErrReader(io.ErrUnexpectedEOF))
 		}),
-		"a body that stalls":        body(func(r *http.Request) io.Reader { return io.MultiReader(strings.NewReader(mute), stalled{r}) }),
-		"a body that is 1 s slower": body(func(r *http.Request) io.Reader { <-time.After(9 * time.Second); return stalled{r} }),
+		"a body that stalls": bodyFunc(func(r *http.Request) io.Reader {
+			return io.MultiReader(strings.NewReader(secretAnswer), stalledReader{r})
+		}),
+		"a body that is 1 s slower": bodyFunc(func(r *http.Request) io.Reader { <-time.After(9 * time.Second); return stalledReader{r} }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
-				provider := &switched{good: w.idp, bad: answer}
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
+				provider := &switchableProvider{good: w.idp, bad: answer}
 				w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.Transport = provider })
 				b := w.browser(t)
 				query := w.op.authorize(b.begin("/page"))
@@ -62,12 +64,12 @@ func TestTokenEndpointOutageIsUnavailable(t *testing.T) {
 }
 
 // switched answers the token endpoint's requests with bad while it is down.
-type switched struct {
+type switchableProvider struct {
 	good, bad http.RoundTripper
 	down      bool
 }
 
-func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *switchableProvider) RoundTrip(r *http.Request) (*http.Response, error) {
 	if s.down && r.URL.Path == tokenAt {
 		return s.bad.RoundTrip(r)
 	}
@@ -82,14 +84,14 @@ func TestTokenEndpointRefusalIsNotOutage(t *testing.T) {
 		answer http.HandlerFunc
 		code   string
 	}
-	each(t, map[string]no{
+	eachOIDC(t, map[string]no{
 		"401 invalid_client":      {withStatusAnd(401, `{"error":"invalid_client"}`), "exchange_refused"},
-		"400 without words":       {withStatusAnd(400, mute), "exchange_refused"},
-		"400 invalid_grant":       {withStatusAnd(400, mute+`,"error":"invalid_grant"}`), "code_refused"},
-		"400 unauthorized_client": {withStatusAnd(400, mute+`,"error":"unauthorized_client"}`), "exchange_refused"},
+		"400 without words":       {withStatusAnd(400, secretAnswer), "exchange_refused"},
+		"400 invalid_grant":       {withStatusAnd(400, secretAnswer+`,"error":"invalid_grant"}`), "code_refused"},
+		"400 unauthorized_client": {withStatusAnd(400, secretAnswer+`,"error":"unauthorized_client"}`), "exchange_refused"},
 		"403":                     {withStatusAnd(403, "<html>"+accessToken), "exchange_refused"},
 		"404":                     {withStatusAnd(404, accessToken), "exchange_refused"},
-		"200 with an error":       {withStatusAnd(200, mute+`,"error":"invalid_grant"}`), "code_refused"},
+		"200 with an error":       {withStatusAnd(200, secretAnswer+`,"error":"invalid_grant"}`), "code_refused"},
 		"307": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.example.com/token", http.StatusTemporaryRedirect)
 		}, "exchange_refused"},
@@ -99,7 +101,7 @@ func TestTokenEndpointRefusalIsNotOutage(t *testing.T) {
 		"302":                       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/token2", http.StatusFound) }, "exchange_refused"},
 		"200 with nothing":          {text(""), "exchange_failed"},
 		"200 with HTML":             {text("<html>" + accessToken), "exchange_failed"},
-		"200 with half an answer":   {text(mute), "exchange_failed"},
+		"200 with half an answer":   {text(secretAnswer), "exchange_failed"},
 		"200 with a list":           {text(`["` + accessToken + `"]`), "exchange_failed"},
 		"200 without access_token":  {text(`{"id_token":"` + accessToken + `"}`), "exchange_failed"},
 		"200 as a form":             {typed("text/plain", text("access_token="+accessToken)), "id_token_missing"},
@@ -109,7 +111,7 @@ func TestTokenEndpointRefusalIsNotOutage(t *testing.T) {
 		"200 with id_token empty":   {answerTokens(""), "id_token_missing"},
 		"200 with id_token garbage": {answerTokens(accessToken), "id_token_invalid"},
 		"200 with 2 MiB":            {text(`{"access_token":"` + strings.Repeat("a", 2<<20) + `"}`), "exchange_failed"},
-	}, func(t *testing.T, w *oidcWorld, c no) {
+	}, func(t *testing.T, w *oidcHarness, c no) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin("/page"))
 		w.idp.serve(tokenAt, c.answer)
@@ -126,7 +128,7 @@ func TestTokenEndpointRefusalIsNotOutage(t *testing.T) {
 }
 
 func TestCallbackWaitsForSlowTokenEndpoint(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(tokenAt, after(10*time.Second-time.Millisecond, w.op.token))
 		w.browser(t).signIn()
 	})
@@ -134,32 +136,32 @@ func TestCallbackWaitsForSlowTokenEndpoint(t *testing.T) {
 
 // It keeps the session that the browser has, too, until there is another one.
 func TestSignInSurvivesStoreOutage(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
 		b.signIn()
 		before := b.copied()
 		query := w.op.authorize(b.begin("/page"))
-		w.store.breakDown("start")
+		w.store.failOn("start")
 		login, err := b.callback(query)
 		checkFailure(t, err)
 		if login.Cookies != nil || len(b.logins()) != 1 {
 			t.Errorf("cookies %v", login.Cookies)
 		}
-		before.is(aliceCookie)
-		w.store.breakDown()
+		before.checkUser(aliceCookie)
+		w.store.failOn()
 		if login, err = b.callback(query); err != nil || login.URL != origin+"/page" {
 			t.Errorf("later: %s (%v)", login.URL, err)
 		}
-		b.is(aliceCookie)
-		before.is(refused)
+		b.checkUser(aliceCookie)
+		before.checkUser(refused)
 	})
 }
 
 // A callback that comes twice must not end what the first has started, nor what
 // it was to replace.
 func TestUsedSignInEndsNoSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
@@ -169,7 +171,7 @@ func TestUsedSignInEndsNoSession(t *testing.T) {
 		}
 		_, err := again.callback(query)
 		checkProtocol(t, err, "state_used")
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 		if asked := w.store.asked(); strings.Contains(asked, "end") {
 			t.Errorf("the store was asked to %s", asked)
 		}
@@ -177,15 +179,15 @@ func TestUsedSignInEndsNoSession(t *testing.T) {
 }
 
 func TestSignInSurvivesProviderOutageAtStart(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
-		w.forget() // a replica that has just started
+		w.restart() // a replica that has just started
 		w.idp.serve(discovery, status(http.StatusServiceUnavailable))
 		_, err := b.callback(query)
 		checkFailure(t, err)
-		w.describe(nil)
-		pass(time.Second)
+		w.serveMetadata(nil)
+		advance(time.Second)
 		if _, err := b.callback(query); err != nil {
 			t.Error(err)
 		}
@@ -193,7 +195,7 @@ func TestSignInSurvivesProviderOutageAtStart(t *testing.T) {
 }
 
 func TestSignInSurvivesMissingKeys(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
@@ -211,7 +213,7 @@ func TestSignInSurvivesMissingKeys(t *testing.T) {
 
 // Who goes away in the middle has not failed.
 func TestCancelledCallbackMayBeRepeated(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -224,16 +226,16 @@ func TestCancelledCallbackMayBeRepeated(t *testing.T) {
 		if _, err := b.callback(query); err != nil {
 			t.Error(err)
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 	})
 }
 
 func TestTokenEndpointAnswerIsBounded(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
 		flood := &flood{}
-		provider := &switched{good: w.idp, down: true, bad: body(func(*http.Request) io.Reader { return flood })}
+		provider := &switchableProvider{good: w.idp, down: true, bad: bodyFunc(func(*http.Request) io.Reader { return flood })}
 		w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.Transport = provider })
 		_, err := b.callback(query)
 		checkProtocol(t, err, "exchange_failed")

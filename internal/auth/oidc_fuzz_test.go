@@ -21,14 +21,14 @@ func checkKnownError(t *testing.T, err error, secrets ...string) {
 	if !protocol && !failure {
 		t.Errorf("%v (a %T), want a ProtocolError or a Failure", err, err)
 	}
-	checkSilent(t, err, secrets...)
+	checkNoSecret(t, err, secrets...)
 }
 
 // Whatever the callback's query and cookies hold: no panic, no session, and an
 // error of the two known kinds. The cookies of a sign-in that has begun are
 // among the seeds, without its state.
 func FuzzCallback(f *testing.F) {
-	w := newOIDCWorld()
+	w := newOIDCHarness()
 	login, err := w.oidc.Begin(httptest.NewRequestWithContext(context.Background(), http.MethodGet, origin+"/", http.NoBody))
 	if err != nil {
 		f.Fatal(err)
@@ -67,10 +67,10 @@ func FuzzCallback(f *testing.F) {
 // Whatever a logout token holds: no panic, and it ends nothing unless the
 // provider signed it.
 func FuzzLogoutToken(f *testing.F) {
-	w := newOIDCWorld()
+	w := newOIDCHarness()
 	// Ed25519, so that all fuzz workers agree on what was signed.
 	signed := func(edits object) string {
-		return sign(edKey(), object{"alg": "EdDSA", "kid": "ed", "typ": "logout+jwt"}, logoutClaims(both(object{"exp": doomsday.Unix()}, edits)))
+		return sign(edKey(), object{"alg": "EdDSA", "kid": "ed", "typ": "logout+jwt"}, logoutClaims(merged(object{"exp": doomsday.Unix()}, edits)))
 	}
 	id := session.NewID()
 	key, _ := session.KeyOf(id.Reveal())

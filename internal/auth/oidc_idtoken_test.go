@@ -74,9 +74,9 @@ func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
 		{name: "sub only in another case", claims: object{"sub": absent{}, "SUB": "alice"}, code: "user_unknown"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				w.op.tokens(func(nonce string) string {
-					return sign(rsaKey(), edited(header(object{"typ": "JWT"}), c.header), idClaims(both(object{"nonce": nonce}, c.claims)))
+					return sign(rsaKey(), edited(header(object{"typ": "JWT"}), c.header), idClaims(merged(object{"nonce": nonce}, c.claims)))
 				})
 				w.checkSignIn(t, c.code)
 			})
@@ -86,22 +86,22 @@ func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
 
 // checkSignIn signs in and fails the test unless that ends with code, or, if
 // it is empty, well.
-func (w *oidcWorld) checkSignIn(t *testing.T, code string) {
+func (w *oidcHarness) checkSignIn(t *testing.T, code string) {
 	t.Helper()
 	b := w.browser(t)
 	if code == "" {
 		b.signIn()
 		return
 	}
-	b.fails(code)
-	b.is(nobody)
+	b.checkSignInFails(code)
+	b.checkUser(nobody)
 	if asked := w.store.asked(); asked != "" {
 		t.Errorf("the store was asked to %s", asked)
 	}
 }
 
 func TestIDTokenNonceIsCaseSensitive(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.tokens(func(nonce string) string { return idTokenOf(object{"Nonce": nonce, "NONCE": nonce}) })
 		w.checkSignIn(t, "nonce_mismatch")
 	})
@@ -141,7 +141,7 @@ func TestIDTokenMustBeSignedByProvider(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			attackerKey()
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				w.op.tokens(func(nonce string) string { return token(idClaims(object{"nonce": nonce})) })
 				w.checkSignIn(t, "id_token_invalid")
 			})
@@ -160,7 +160,7 @@ func TestIDTokenEmailMustBeVerified(t *testing.T) {
 		"verified, long sub": {claims: object{"email": "alice@example.com", "email_verified": true, "sub": strings.Repeat("a", 256)}, code: "id_token_invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				w.op.answers(c.claims)
 				w.checkSignIn(t, c.code)
 			}, func(c *auth.OIDCConfig) { c.UserClaim = "email" })
@@ -170,10 +170,10 @@ func TestIDTokenEmailMustBeVerified(t *testing.T) {
 
 func TestSignInFindsNewProviderKeyAtOnce(t *testing.T) {
 	otherKey()
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
-		pass(time.Minute)
+		advance(time.Minute)
 		w.idp.publish(public("new", otherKey()))
 		w.op.tokens(func(nonce string) string {
 			return sign(otherKey(), header(object{"kid": "new", "typ": "JWT"}), idClaims(object{"nonce": nonce, "sub": "bob"}))
@@ -187,7 +187,7 @@ func TestSignInFindsNewProviderKeyAtOnce(t *testing.T) {
 
 // A reason is for the log: it is short, whatever a token or an address holds.
 func TestRejectionReasonsAreShort(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.answers(object{"aud": strings.Repeat("é", 2000)})
 		b := w.browser(t)
 		_, err := b.callback(w.op.authorize(b.begin("")))

@@ -15,7 +15,7 @@ import (
 
 // signsWith makes a key, and the name that a header gives it, the provider's only
 // one.
-func (w *oidcWorld) signsWith(key *rsa.PrivateKey, h object) {
+func (w *oidcHarness) rotateTo(key *rsa.PrivateKey, h object) {
 	w.idp.publish(public(kidOf(h), key))
 	w.op.tokens(func(nonce string) string {
 		return sign(key, edited(h, object{"typ": "JWT"}), idClaims(object{"nonce": nonce}))
@@ -23,13 +23,13 @@ func (w *oidcWorld) signsWith(key *rsa.PrivateKey, h object) {
 }
 
 // notice is a logout token of a header, signed with the key after a rotation.
-func notice(h object) string {
+func logoutTokenWithHeader(h object) string {
 	return sign(otherKey(), edited(h, object{"typ": "logout+jwt"}), logoutClaims(object{"exp": time.Now().Add(time.Hour).Unix()}))
 }
 
 // named are the rotations after which a token says by itself that its key is
 // not one of those at hand, or does not say anything of it.
-func named() map[string]struct{ before, after object } {
+func rotationsWithNewKeyID() map[string]struct{ before, after object } {
 	return map[string]struct{ before, after object }{
 		"another kid": rotations["another kid"],
 		"no kid":      rotations["no kid"],
@@ -40,17 +40,17 @@ func named() map[string]struct{ before, after object } {
 // it is invalid does not, and the session would go on.
 func TestLogoutTokenWithNewKeyIsOutageFirst(t *testing.T) {
 	otherKey()
-	for way, r := range named() {
+	for way, r := range rotationsWithNewKeyID() {
 		t.Run("too early, "+way, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				w.logoutAfterRotation(t, r, func() {})
 			})
 		})
 		t.Run("the provider is down, "+way, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				w.logoutAfterRotation(t, r, func() {
 					w.idp.serve(jwks, status(http.StatusServiceUnavailable))
-					pass(time.Minute)
+					advance(time.Minute)
 				})
 			})
 		})
@@ -59,52 +59,52 @@ func TestLogoutTokenWithNewKeyIsOutageFirst(t *testing.T) {
 
 // logoutAfterRotation lets something happen after a rotation, and then a logout
 // token come, which has to count when all is well again.
-func (w *oidcWorld) logoutAfterRotation(t *testing.T, r struct{ before, after object }, happens func()) {
+func (w *oidcHarness) logoutAfterRotation(t *testing.T, r struct{ before, after object }, happens func()) {
 	t.Helper()
 	b := w.browser(t)
-	w.signsWith(rsaKey(), r.before)
+	w.rotateTo(rsaKey(), r.before)
 	b.signIn()
-	pass(time.Millisecond)
-	w.signsWith(otherKey(), r.after)
+	advance(time.Millisecond)
+	w.rotateTo(otherKey(), r.after)
 	happens()
-	token := notice(r.after)
+	token := logoutTokenWithHeader(r.after)
 	for range 3 {
 		n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", token)
 		checkFailure(t, err)
-		checkSilent(t, err, token)
+		checkNoSecret(t, err, token)
 		if failure, ok := errors.AsType[*clienttoken.Failure](err); n != 0 || ok && failure.RetryAfter > fetchEvery {
 			t.Errorf("%d ended, %#v", n, err)
 		}
 	}
-	b.is(aliceCookie)
-	w.signsWith(otherKey(), r.after)
-	pass(fetchEvery)
+	b.checkUser(aliceCookie)
+	w.rotateTo(otherKey(), r.after)
+	advance(fetchEvery)
 	if n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", token); n != 1 || err != nil {
 		t.Errorf("%d ended (%v)", n, err)
 	}
-	b.is(refused)
+	b.checkUser(refused)
 }
 
 // A key that the provider does not have, when it can be asked, is no outage.
 func TestLogoutTokenWithForeignKeyIsRefused(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.browser(t).signIn()
-		pass(fetchEvery)
-		_, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", notice(header(object{"kid": "foreign"})))
+		advance(fetchEvery)
+		_, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutTokenWithHeader(header(object{"kid": "foreign"})))
 		checkProtocol(t, err, "logout_token_invalid")
 		// One that names a key of the provider's is none of its, at any time.
-		_, err = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", notice(header(nil)))
+		_, err = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutTokenWithHeader(header(nil)))
 		checkProtocol(t, err, "logout_token_invalid")
 	})
 }
 
 func TestForgedLogoutTokensCauseFewKeyFetches(t *testing.T) {
 	otherKey()
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.browser(t).signIn()
 		for i := range 600 {
-			_, _ = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", notice(header(object{"kid": fmt.Sprint("kid ", i)})))
-			pass(time.Second)
+			_, _ = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutTokenWithHeader(header(object{"kid": fmt.Sprint("kid ", i)})))
+			advance(time.Second)
 		}
 		fetches := w.idp.fetchedKeys()
 		if gap := leastGap(fetches); gap < fetchEvery || len(fetches) < 18 {
@@ -116,22 +116,22 @@ func TestForgedLogoutTokensCauseFewKeyFetches(t *testing.T) {
 // The provider hands ID tokens over by itself, for a code that is good once.
 func TestSignInWorksRightAfterKeyRotation(t *testing.T) {
 	for _, later := range []time.Duration{0, time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
-		for way, r := range named() {
+		for way, r := range rotationsWithNewKeyID() {
 			t.Run(fmt.Sprint(way, " ", later), func(t *testing.T) {
 				otherKey()
-				withOIDC(t, func(t *testing.T, w *oidcWorld) {
-					w.signsWith(rsaKey(), r.before)
+				withOIDC(t, func(t *testing.T, w *oidcHarness) {
+					w.rotateTo(rsaKey(), r.before)
 					w.browser(t).signIn()
-					pass(later)
-					w.signsWith(otherKey(), r.after)
+					advance(later)
+					w.rotateTo(otherKey(), r.after)
 					start := time.Now()
 					b := w.browser(t)
 					b.signIn()
-					b.is(aliceCookie)
+					b.checkUser(aliceCookie)
 					if waited := time.Since(start); waited > 2*time.Second {
 						t.Errorf("after %v", waited)
 					}
-					if n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", notice(r.after)); n != 2 || err != nil {
+					if n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutTokenWithHeader(r.after)); n != 2 || err != nil {
 						t.Errorf("%d ended (%v)", n, err)
 					}
 				})
@@ -142,11 +142,11 @@ func TestSignInWorksRightAfterKeyRotation(t *testing.T) {
 
 func TestIDTokenWithUnfetchableKeyIsOutage(t *testing.T) {
 	otherKey()
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
-		pass(time.Millisecond)
-		w.signsWith(otherKey(), rotations["another kid"].after)
+		advance(time.Millisecond)
+		w.rotateTo(otherKey(), rotations["another kid"].after)
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		var tabs sync.WaitGroup
 		for range 90 { // with the first sign-in fewer than may come at once
@@ -163,7 +163,7 @@ func TestIDTokenWithUnfetchableKeyIsOutage(t *testing.T) {
 		if fetches := w.idp.fetchedKeys(); len(fetches) < 2 || len(fetches) > 3 || leastGap(fetches) < 2*time.Second {
 			t.Errorf("fetches at %v", fetches)
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 		w.idp.publish(public("2026-02", otherKey()))
 		b.signIn()
 	})

@@ -20,7 +20,7 @@ import (
 
 // What follows cannot be seen from outside: a record never leaves its seal.
 
-func sealing(secret string) *OIDC {
+func oidcSealingWith(secret string) *OIDC {
 	return NewOIDC(OIDCConfig{
 		Issuer: "https://id.example.com", ClientID: "c", ClientSecret: clienttoken.NewSecret(secret), UserClaim: "sub",
 		Origin: "https://app.example.com", Registerer: prometheus.NewRegistry(),
@@ -29,19 +29,19 @@ func sealing(secret string) *OIDC {
 
 func TestLoginRecordSurvivesSealing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, record := sealing("secret"), newLoginRecord("/page?a=b")
+		o, record := oidcSealingWith("secret"), newLoginRecord("/page?a=b")
 		record.Replaces = bytes.Repeat([]byte{1}, 32)
 		value, err := o.seal("name", record)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, ok := sealing("secret").open("name", value) // another replica
+		got, ok := oidcSealingWith("secret").open("name", value) // another replica
 		if diff := cmp.Diff(record, got); diff != "" || !ok {
 			t.Error(diff)
 		}
 		for name, open := range map[string]func() bool{
 			"another name":   func() bool { _, ok := o.open("other", value); return ok },
-			"another secret": func() bool { _, ok := sealing("other").open("name", value); return ok },
+			"another secret": func() bool { _, ok := oidcSealingWith("other").open("name", value); return ok },
 			"padded":         func() bool { _, ok := o.open("name", value+"="); return ok },
 			"twice":          func() bool { _, ok := o.open("name", value+value); return ok },
 			"too late":       func() bool { <-time.After(loginLife); _, ok := o.open("name", value); return ok },
@@ -69,7 +69,7 @@ func TestLoginRecordOpensDuringKeyRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := sealing("secret").config
+		c := oidcSealingWith("secret").config
 		c.SealingKeys, c.Registerer = keys, prometheus.NewRegistry()
 		return NewOIDC(c)
 	}
@@ -92,7 +92,7 @@ func TestLoginRecordOpensDuringKeyRotation(t *testing.T) {
 }
 
 func TestSealedLoginRecordIsTamperProof(t *testing.T) {
-	o := sealing("secret")
+	o := oidcSealingWith("secret")
 	value, err := o.seal("name", newLoginRecord("/"))
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestSealedLoginRecordIsTamperProof(t *testing.T) {
 }
 
 func TestSealedGarbageIsNotLoginRecord(t *testing.T) {
-	o := sealing("secret")
+	o := oidcSealingWith("secret")
 	for _, text := range []string{"", "null", "[]", "{}", `{"began":7}`, "x"} {
 		if record, ok := o.open("name", base64.RawURLEncoding.EncodeToString(o.ciphers[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
 			t.Errorf("%q opens as %+v", text, record)
@@ -125,7 +125,7 @@ func TestSealedGarbageIsNotLoginRecord(t *testing.T) {
 // All that a record holds has to fit into a cookie of at most 4 KiB, and as many as
 // there can be into the headers, of which 16 KiB are read.
 func TestLargestLoginRecordFitsIntoCookie(t *testing.T) {
-	o, record := sealing("secret"), newLoginRecord(strings.Repeat("&", maxReturnTo))
+	o, record := oidcSealingWith("secret"), newLoginRecord(strings.Repeat("&", maxReturnTo))
 	record.Replaces = bytes.Repeat([]byte{255}, 32)
 	value, err := o.seal("name", record)
 	if err != nil || len(value) > 4000 {
@@ -138,7 +138,7 @@ func TestLargestLoginRecordFitsIntoCookie(t *testing.T) {
 }
 
 func TestLoginCookiesUseEightNames(t *testing.T) {
-	o := sealing("secret")
+	o := oidcSealingWith("secret")
 	seen := map[string]int{}
 	for range 8000 {
 		state := newLoginRecord("").State
@@ -158,7 +158,7 @@ func TestLoginCookiesUseEightNames(t *testing.T) {
 // With any four cookies that stay there is room for a fifth, in a place of its
 // own.
 func TestSignInGetsFreeCookieSlot(t *testing.T) {
-	o := sealing("secret")
+	o := oidcSealingWith("secret")
 	for range 1000 {
 		record, kept := newLoginRecord("/"), []string{}
 		for range maxLogins - 1 {
@@ -202,7 +202,7 @@ func TestLoginCookiesNeedTheirPrefix(t *testing.T) {
 
 // A cookie's name is that of many states: it is no proof of one.
 func TestLoginRecordBelongsToItsState(t *testing.T) {
-	o, record, another := sealing("secret"), newLoginRecord("/"), newLoginRecord("/")
+	o, record, another := oidcSealingWith("secret"), newLoginRecord("/"), newLoginRecord("/")
 	name := o.loginCookieName(record.State)
 	for o.loginCookieName(another.State) != name {
 		another = newLoginRecord("/")
@@ -218,4 +218,50 @@ func TestLoginRecordBelongsToItsState(t *testing.T) {
 	if _, err := o.pendingLogin(r, record.State); err != nil {
 		t.Error(err)
 	}
+}
+
+// Whatever the cookie of a sign-in holds, and whatever it is called: it opens
+// under its own name alone, and then to the record that was sealed.
+func FuzzLoginRecord(f *testing.F) {
+	o := oidcSealingWith("secret")
+	record := newLoginRecord("/page?a=b&c=<é>")
+	record.Replaces = bytes.Repeat([]byte{1}, 32)
+	record.Began = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC) // all rounds are before that
+	name := o.loginCookieName(record.State)
+	good, err := o.seal(name, record)
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, value := range []string{"", "=", "A", "AAAA", good[:16], good[:len(good)-1], good + "=", strings.ToUpper(good), strings.Repeat("A", 900), base64.RawURLEncoding.EncodeToString([]byte(`{"state":"a"}`))} {
+		f.Add(name, value, uint16(0), byte(0))
+	}
+	for at := range raw {
+		f.Add(name, "", uint16(at), byte(1)) // each byte of the sealed record
+	}
+	f.Add(name, "", uint16(0), byte(0))
+	f.Add(name+"x", "", uint16(0), byte(0))
+	f.Add("", "", uint16(0), byte(0))
+	f.Fuzz(func(t *testing.T, given, value string, at uint16, flip byte) {
+		changed := bytes.Clone(raw)
+		changed[int(at)%len(raw)] ^= flip
+		if value == "" { // the sealed one, with a byte changed
+			value = base64.RawURLEncoding.EncodeToString(changed)
+		}
+		got, ok := o.open(given, value)
+		decoded, _ := base64.RawURLEncoding.DecodeString(value)
+		if want := given == name && bytes.Equal(decoded, raw); ok != want {
+			t.Errorf("%q of the name %q opens: %v, want %v", value, given, ok, want)
+		}
+		want := loginRecord{}
+		if ok {
+			want = record
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

@@ -28,7 +28,7 @@ func logoutToken(edits object) string {
 }
 
 // fourSessions are two of alice's, one of hers that knows no sid, and bob's.
-func fourSessions(t *testing.T, w *oidcWorld) map[string]*browser {
+func fourSessions(t *testing.T, w *oidcHarness) map[string]*browser {
 	t.Helper()
 	all := map[string]*browser{}
 	for name, edits := range map[string]object{
@@ -63,7 +63,7 @@ func TestLogoutTokenEndsItsSessions(t *testing.T) {
 		"the event has members":      {object{"events": object{"http://schemas.openid.net/event/backchannel-logout": object{"a": 1}, "b": nil}}, "a0 a1 a2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				all := fourSessions(t, w)
 				n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutToken(c.claims))
 				if err != nil || n != len(strings.Fields(c.ended)) {
@@ -84,7 +84,7 @@ func TestLogoutTokenTypeMayBeMissing(t *testing.T) {
 		"logout+jwt": true, "Logout+JWT": true, "application/logout+jwt": true, "JWT": true, "jwt": true, absent{}: true,
 		"at+jwt": false, "application/at+jwt": false, "secevent+jwt": false, 7: false,
 	} {
-		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			w.browser(t).signIn()
 			n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", sign(rsaKey(), header(object{"typ": typ}), logoutClaims(nil)))
 			if good && (n != 1 || err != nil) {
@@ -152,24 +152,24 @@ func TestOtherTokensEndNoSession(t *testing.T) {
 	attackerKey()
 	for name, token := range tokens {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.browser(t)
 				b.signIn()
 				raw := token()
 				n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", raw)
 				checkProtocol(t, err, "logout_token_invalid")
-				checkSilent(t, err, raw, clientSecret)
+				checkNoSecret(t, err, raw, clientSecret)
 				if n != 0 {
 					t.Errorf("%d ended", n)
 				}
-				b.is(aliceCookie)
+				b.checkUser(aliceCookie)
 			})
 		})
 	}
 }
 
 func TestLogoutTokenWorksOnce(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		// The same id, in two tokens, until iat and exp are too old.
@@ -185,14 +185,14 @@ func TestLogoutTokenWorksOnce(t *testing.T) {
 			if got := b.who(http.MethodPost); got != aliceCookie {
 				t.Fatalf("after %v: %s", time.Since(midnight), got)
 			}
-			pass(30 * time.Second)
+			advance(30 * time.Second)
 		}
 	})
 }
 
 // checkUsed fails the test unless the token is refused: because it was used, or
 // else because it is too old.
-func (w *oidcWorld) checkUsed(t *testing.T, token string, used bool) { //nolint:revive // it says what is expected
+func (w *oidcHarness) checkUsed(t *testing.T, token string, used bool) { //nolint:revive // it says what is expected
 	t.Helper()
 	code := "logout_token_invalid"
 	if used {
@@ -206,7 +206,7 @@ func (w *oidcWorld) checkUsed(t *testing.T, token string, used bool) { //nolint:
 }
 
 func TestConcurrentEqualLogoutTokensWorkOnce(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		token := logoutToken(nil)
@@ -226,26 +226,26 @@ func TestConcurrentEqualLogoutTokensWorkOnce(t *testing.T) {
 		if counted.Load() != 1 || used.Load() != 49 {
 			t.Errorf("%d ended, %d refused", counted.Load(), used.Load())
 		}
-		b.is(refused)
+		b.checkUser(refused)
 	})
 }
 
 func TestLogoutTokenWorksAfterStoreOutage(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		token := logoutToken(nil)
-		w.store.breakDown("end")
+		w.store.failOn("end")
 		_, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", token)
 		checkFailure(t, err)
-		checkSilent(t, err, token)
-		w.store.breakDown()
+		checkNoSecret(t, err, token)
+		w.store.failOn()
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := w.oidc.BackChannelLogout(gone, "192.0.2.1", token); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want context.Canceled", err)
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 		if n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", token); n != 1 || err != nil {
 			t.Errorf("%d ended (%v)", n, err)
 		}
@@ -253,13 +253,13 @@ func TestLogoutTokenWorksAfterStoreOutage(t *testing.T) {
 }
 
 func TestLogoutTokenWithoutKeysIsOutage(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		token := logoutToken(nil)
 		_, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", token)
 		checkFailure(t, err)
 		w.idp.publish(published()...)
-		pass(fetchEvery)
+		advance(fetchEvery)
 		if n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", token); n != 0 || err != nil {
 			t.Errorf("%d ended (%v)", n, err)
 		}
@@ -268,11 +268,11 @@ func TestLogoutTokenWithoutKeysIsOutage(t *testing.T) {
 
 // The provider names the user by sub, whatever claim is the user's id here.
 func TestLogoutTokenIdentifiesUserBySubject(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.answers(object{"email": "alice@example.com", "email_verified": true})
 		b := w.browser(t)
 		b.signIn()
-		b.is("accepted alice@example.com by cookie")
+		b.checkUser("accepted alice@example.com by cookie")
 		for user, want := range map[string]int{"alice@example.com": 0, "alice": 1} {
 			n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutToken(object{"sub": user, "jti": user}))
 			if n != want || err != nil {

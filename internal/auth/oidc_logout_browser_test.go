@@ -18,12 +18,12 @@ func (b *browser) logout() (auth.Logout, error) {
 	b.t.Helper()
 	out, err := b.w.oidc.Logout(b.request(http.MethodPost, "/dropgate/auth/logout", false))
 	b.keep(out.Cookies)
-	b.silent(err)
+	b.checkNoSecret(err)
 	return out, err
 }
 
 func TestLogoutEndsSessionPermanently(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b, elsewhere := w.browser(t), w.browser(t)
 		b.signIn()
 		elsewhere.signIn()
@@ -32,9 +32,9 @@ func TestLogoutEndsSessionPermanently(t *testing.T) {
 		if err != nil || out.User != "alice" || len(b.cookies) != 0 {
 			t.Errorf("%q (%v), cookies %v", out.User, err, b.cookies)
 		}
-		thief.is(refused)
-		b.is(nobody)
-		elsewhere.is(aliceCookie)
+		thief.checkUser(refused)
+		b.checkUser(nobody)
+		elsewhere.checkUser(aliceCookie)
 	})
 }
 
@@ -46,9 +46,9 @@ type ending struct {
 	hint     bool
 }
 
-func (w *oidcWorld) endSession(t *testing.T, c ending) (at, idToken string) {
+func (w *oidcHarness) endSession(t *testing.T, c ending) (at, idToken string) {
 	t.Helper()
-	w.describe(object{"end_session_endpoint": c.endpoint})
+	w.serveMetadata(object{"end_session_endpoint": c.endpoint})
 	w.op.tokens(func(nonce string) string {
 		idToken = idTokenOf(object{"nonce": nonce, "pad": strings.Repeat("x", c.pad)})
 		return idToken
@@ -63,12 +63,12 @@ func (w *oidcWorld) endSession(t *testing.T, c ending) (at, idToken string) {
 }
 
 func TestEndSessionURLCarriesIDTokenHint(t *testing.T) {
-	each(t, map[string]ending{
+	eachOIDC(t, map[string]ending{
 		"usual":             {issuer + endSessionAt, 0, nil, true},
 		"its own query":     {issuer + endSessionAt + "?tenant=a&b=%26", 0, url.Values{"tenant": {"a"}, "b": {"&"}}, true},
 		"a query like ours": {issuer + endSessionAt + "?client_id=evil", 0, nil, true},
 		"a large ID token":  {issuer + endSessionAt, 4 << 10, nil, false},
-	}, func(t *testing.T, w *oidcWorld, c ending) {
+	}, func(t *testing.T, w *oidcHarness, c ending) {
 		got, idToken := w.endSession(t, c)
 		want := url.Values{"client_id": {clientID}, "post_logout_redirect_uri": {origin + "/"}}
 		if c.hint {
@@ -82,7 +82,7 @@ func TestEndSessionURLCarriesIDTokenHint(t *testing.T) {
 }
 
 func TestMissingEndSessionEndpointGivesNoURL(t *testing.T) {
-	each(t, map[string]any{"none": absent{}, "empty": "", "no URL": "https://id.example.com/%zz"}, func(t *testing.T, w *oidcWorld, endpoint any) {
+	eachOIDC(t, map[string]any{"none": absent{}, "empty": "", "no URL": "https://id.example.com/%zz"}, func(t *testing.T, w *oidcHarness, endpoint any) {
 		if got, _ := w.endSession(t, ending{endpoint: endpoint}); got != "" {
 			t.Error(got)
 		}
@@ -92,7 +92,7 @@ func TestMissingEndSessionEndpointGivesNoURL(t *testing.T) {
 func TestLargeIDTokenIsNotUsedAsHint(t *testing.T) {
 	sizes := map[bool]int{}
 	for pad := 2400; pad < 2600; pad++ {
-		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			got, idToken := w.endSession(t, ending{endpoint: issuer + endSessionAt, pad: pad})
 			fits := len(idToken) <= 4<<10
 			if has := strings.Contains(got, "id_token_hint"); has != fits {
@@ -117,7 +117,7 @@ func TestLogoutWithoutSessionSucceeds(t *testing.T) {
 		"8 KiB": name + "=" + strings.Repeat("A", 8<<10), "another cookie": "theme=dark",
 	} {
 		t.Run(what, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				out, err := w.oidc.Logout(request(t.Context(), inSession(value)))
 				if err != nil || out.User != "" || len(out.Cookies) != 1 || out.Cookies[0].MaxAge >= 0 ||
 					!strings.HasPrefix(out.EndSessionURL, issuer+endSessionAt) || strings.Contains(out.EndSessionURL, "id_token_hint") {
@@ -132,41 +132,41 @@ func TestLogoutWithoutSessionSucceeds(t *testing.T) {
 // so whichever was meant has to be.
 func TestLogoutEndsSessionInEachCookie(t *testing.T) {
 	const name = "__Host-dropgate-session"
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		one, two, other := w.browser(t), w.browser(t), w.browser(t)
 		for _, b := range []*browser{one, two, other} {
 			b.signIn()
 		}
 		first, second := one.cookies[name].Value, two.cookies[name].Value
 		both := strings.Join([]string{name + "=" + first, name + "=garbage", name + "=" + second, name + "=" + first}, "; ")
-		w.store.breakDown("end")
+		w.store.failOn("end")
 		_, err := w.oidc.Logout(request(t.Context(), inSession(both)))
 		checkFailure(t, err)
-		w.store.breakDown()
+		w.store.failOn()
 		out, err := w.oidc.Logout(request(t.Context(), inSession(both)))
 		if err != nil || out.User != "alice" || len(out.Cookies) != 1 || out.Cookies[0].MaxAge >= 0 || !strings.Contains(out.EndSessionURL, "id_token_hint") {
 			t.Errorf("%+v (%v)", out, err)
 		}
-		one.is(refused)
-		two.is(refused)
-		other.is(aliceCookie)
+		one.checkUser(refused)
+		two.checkUser(refused)
+		other.checkUser(aliceCookie)
 	})
 }
 
 // Who hears that the session is over must be able to rely on it.
 func TestLogoutDuringStoreOutageKeepsCookieAndSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		asked := len(w.idp.asked())
-		w.store.breakDown("end")
+		w.store.failOn("end")
 		out, err := b.logout()
 		checkFailure(t, err)
 		if out.Cookies != nil || out.EndSessionURL != "" || len(w.idp.asked()) != asked {
 			t.Errorf("%+v", out)
 		}
-		w.store.breakDown()
-		b.is(aliceCookie)
+		w.store.failOn()
+		b.checkUser(aliceCookie)
 		if _, err := b.logout(); err != nil {
 			t.Error(err)
 		}
@@ -174,16 +174,16 @@ func TestLogoutDuringStoreOutageKeepsCookieAndSession(t *testing.T) {
 }
 
 func TestLogoutDuringProviderOutageEndsSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		thief := b.copied()
-		w.forget() // a replica that has not asked the provider yet
+		w.restart() // a replica that has not asked the provider yet
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		out, err := b.logout()
 		if err != nil || out.EndSessionURL != "" || out.User != "alice" || len(b.cookies) != 0 {
 			t.Errorf("%+v (%v)", out, err)
 		}
-		thief.is(refused)
+		thief.checkUser(refused)
 	})
 }

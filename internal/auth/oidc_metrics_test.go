@@ -12,7 +12,7 @@ import (
 )
 
 // value is what a metric shows: "name{label=value,…} n" for each of its series.
-func (w *oidcWorld) value(t *testing.T, name string) []string {
+func (w *oidcHarness) value(t *testing.T, name string) []string {
 	t.Helper()
 	var lines []string
 	for _, family := range must(w.registry.Gather()) {
@@ -32,13 +32,13 @@ func (w *oidcWorld) value(t *testing.T, name string) []string {
 }
 
 func TestOIDCCountsSignInsAndSessions(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
 		w.idp.serve(discovery, status(http.StatusBadGateway))
 		_ = w.tryBegin(b) // unavailable
-		w.describe(nil)
-		pass(30 * time.Second)
+		w.serveMetadata(nil)
+		advance(30 * time.Second)
 		b.signIn()
 		b.signIn() // replaces the one before
 		_, _ = b.logout()
@@ -57,7 +57,7 @@ func TestOIDCCountsSignInsAndSessions(t *testing.T) {
 		_, _ = b.callback(nil)
 		query := w.op.authorize(b.begin(""))
 		_, _ = w.oidc.Complete(canceled(b.request(http.MethodGet, "/?"+query.Encode(), true)))
-		w.store.breakDown("start")
+		w.store.failOn("start")
 		_, _ = b.callback(query)
 		want := `
 # HELP dropgate_logins_total Sign-ins with OpenID Connect by outcome (succeeded or failed) and reason (none, or the code on the error page).
@@ -88,7 +88,7 @@ dropgate_sessions_started_total 36
 }
 
 func TestSessionEndReasonsAreExportedFromStart(t *testing.T) {
-	w := newOIDCWorld()
+	w := newOIDCHarness()
 	if got := w.value(t, "dropgate_sessions_ended_total"); !slices.Equal(got, []string{"backchannel_logout", "displaced", "logout", "replaced"}) {
 		t.Errorf("%q", got)
 	}
@@ -99,7 +99,7 @@ func TestMetricLabelsNeverHoldRequestValues(t *testing.T) {
 	closed := strings.Fields("unavailable canceled none callback_malformed state_unknown state_expired state_used return_to " +
 		"issuer_mismatch access_denied provider_refused exchange_refused exchange_failed code_refused id_token_missing " +
 		"id_token_invalid nonce_mismatch user_unknown")
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		for _, evil := range []string{"evil", "<script>", "a\nb", "\xff", strings.Repeat("e", 9999), "none", "succeeded"} {
 			for _, name := range []string{"state", "code", "error", "iss", "error_description", "return_to", "nonce", "unknown"} {
 				b := w.browser(t)

@@ -1,10 +1,11 @@
 package auth_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth"
+	"dropgate/internal/clienttoken"
 )
 
 const elsewhere = "198.51.100.7"
@@ -20,17 +22,17 @@ const elsewhere = "198.51.100.7"
 // The provider may never send the token again.
 func TestPendingLogoutTakesEffectWhenKeyArrives(t *testing.T) {
 	otherKey()
-	for way, r := range named() {
+	for way, r := range rotationsWithNewKeyID() {
 		t.Run(way, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.rotated(t, r)
-				token := notice(r.after)
+				token := logoutTokenWithHeader(r.after)
 				_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, token)
 				checkFailure(t, err)
-				b.is(aliceCookie)
-				w.signsWith(otherKey(), r.after)
-				pass(refreshEvery)
-				b.is(refused)
+				b.checkUser(aliceCookie)
+				w.rotateTo(otherKey(), r.after)
+				advance(refreshEvery)
+				b.checkUser(refused)
 				// The provider was asked to send it again, and it has counted since.
 				if n, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, token); n != 0 || err != nil {
 					t.Errorf("the same token again: %d ended (%v)", n, err)
@@ -42,28 +44,28 @@ func TestPendingLogoutTakesEffectWhenKeyArrives(t *testing.T) {
 
 // rotated signs alice in, and lets the provider sign with a key that nobody can
 // fetch yet.
-func (w *oidcWorld) rotated(t *testing.T, r struct{ before, after object }) *browser {
+func (w *oidcHarness) rotated(t *testing.T, r struct{ before, after object }) *browser {
 	t.Helper()
-	w.signsWith(rsaKey(), r.before)
+	w.rotateTo(rsaKey(), r.before)
 	go w.keys.Run(t.Context())
 	go w.oidc.Run(t.Context())
 	synctest.Wait()
 	b := w.browser(t)
 	b.signIn()
-	w.signsWith(otherKey(), r.after)
+	w.rotateTo(otherKey(), r.after)
 	w.idp.serve(jwks, status(http.StatusServiceUnavailable))
-	pass(time.Minute)
+	advance(time.Minute)
 	return b
 }
 
 func TestPendingLogoutTakesEffectAfterFirstKeys(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		w.keys = auth.NewKeySet(auth.KeySetConfig{
 			Issuer: issuer, URL: issuer + jwks, Transport: w.idp, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 		})
-		w.forget() // as another process
+		w.restart() // as another process
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		go w.keys.Run(t.Context())
 		go w.oidc.Run(t.Context())
@@ -71,27 +73,27 @@ func TestPendingLogoutTakesEffectAfterFirstKeys(t *testing.T) {
 		// exp passes while it waits: it came in time.
 		_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, logoutToken(nil))
 		checkFailure(t, err)
-		pass(3 * time.Minute)
-		b.is(aliceCookie)
+		advance(3 * time.Minute)
+		b.checkUser(aliceCookie)
 		w.idp.publish(published()...)
-		pass(10 * time.Second)
-		b.is(refused)
+		advance(10 * time.Second)
+		b.checkUser(refused)
 	})
 }
 
 func TestPendingLogoutTakesEffectAfterStoreOutage(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		go w.oidc.Run(t.Context())
 		b := w.browser(t)
 		b.signIn()
-		w.store.breakDown("end")
+		w.store.failOn("end")
 		_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, logoutToken(nil))
 		checkFailure(t, err)
-		pass(time.Minute)
-		b.is(aliceCookie)
-		w.store.breakDown()
-		pass(5 * time.Second)
-		b.is(refused)
+		advance(time.Minute)
+		b.checkUser(aliceCookie)
+		w.store.failOn()
+		advance(5 * time.Second)
+		b.checkUser(refused)
 	})
 }
 
@@ -99,7 +101,7 @@ func TestPendingLogoutTakesEffectAfterStoreOutage(t *testing.T) {
 func TestStrangersCannotEvictPendingLogouts(t *testing.T) {
 	otherKey()
 	r := rotations["another kid"]
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.rotated(t, r)
 		strangers := func(from int) {
 			for n := from; n < from+500; n++ {
@@ -110,18 +112,18 @@ func TestStrangersCannotEvictPendingLogouts(t *testing.T) {
 			}
 		}
 		strangers(0)
-		_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, notice(r.after))
+		_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, logoutTokenWithHeader(r.after))
 		checkFailure(t, err)
 		strangers(500)
-		w.signsWith(otherKey(), r.after)
-		pass(refreshEvery)
-		b.is(refused)
+		w.rotateTo(otherKey(), r.after)
+		advance(refreshEvery)
+		b.checkUser(refused)
 	})
 }
 
 // The user is out by the time at which the session would begin.
 func TestLogoutDuringExchangePreventsSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(tokenAt, func(rw http.ResponseWriter, r *http.Request) {
 			<-time.After(time.Second)
 			if _, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, logoutToken(nil)); err != nil {
@@ -136,78 +138,35 @@ func TestLogoutDuringExchangePreventsSession(t *testing.T) {
 			t.Errorf("%+v", login)
 		}
 		w.idp.serve(tokenAt, w.op.token)
-		pass(time.Second)
+		advance(time.Second)
 		b.signIn()
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 	})
 }
 
-// counting counts the calls of the token endpoint.
-func (w *oidcWorld) counting(answer http.HandlerFunc) *atomic.Int64 {
-	var calls atomic.Int64
-	w.idp.serve(tokenAt, func(rw http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		answer(rw, r)
-	})
-	return &calls
-}
-
-// One sign-in must not make us show our secret for as many codes as there are.
-func TestJunkCodeIsExchangedOnce(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
-		calls := w.counting(w.op.token)
-		b := w.browser(t)
-		query := w.op.authorize(b.begin(""))
-		for n := range 100 {
-			query.Set("code", fmt.Sprint("junk", n))
-			_, err := b.copied().callback(query) // with the cookie that it had
-			checkProtocol(t, err, map[bool]string{true: "code_refused", false: "state_used"}[n == 0])
-		}
-		if calls.Load() != 1 {
-			t.Errorf("%d exchanges", calls.Load())
-		}
-	})
-}
-
-func TestOutageAllowsThreeExchangesPerSignIn(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
-		calls := w.counting(status(http.StatusServiceUnavailable))
-		b := w.browser(t)
-		query := w.op.authorize(b.begin(""))
-		for range 100 {
-			_, _ = b.copied().callback(query)
-		}
-		if calls.Load() != 3 {
-			t.Errorf("%d exchanges", calls.Load())
-		}
-	})
-}
-
-func TestExchangesAreBoundedOverall(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
-		var now, most atomic.Int64
-		calls := w.counting(func(rw http.ResponseWriter, r *http.Request) {
-			if n := now.Add(1); n > most.Load() {
-				most.Store(n)
+// No request is under way any more when the logout takes effect.
+func TestLateLogoutIsReportedWithItsSender(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
+		var causes []clienttoken.Cause
+		var ends []auth.Ended
+		w.oidc = w.replica(prometheus.NewRegistry(), func(c *auth.OIDCConfig) {
+			c.Ended = func(ctx context.Context, e auth.Ended) error {
+				causes, ends = append(causes, clienttoken.CauseOf(ctx)), append(ends, e)
+				return nil
 			}
-			defer now.Add(-1)
-			after(500*time.Millisecond, w.op.token)(rw, r)
 		})
-		for range 4 {
-			for range 150 {
-				go func() {
-					b := w.browser(t)
-					query := w.op.authorize(b.begin(""))
-					query.Set("code", "junk")
-					_, _ = b.callback(query)
-				}()
-			}
-			pass(time.Second)
+		go w.oidc.Run(t.Context())
+		b := w.browser(t)
+		b.signIn()
+		w.store.failOn("end")
+		_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, logoutToken(nil))
+		checkFailure(t, err)
+		w.store.failOn()
+		advance(5 * time.Second)
+		b.checkUser(refused)
+		if !slices.Equal(causes, []clienttoken.Cause{{Mode: "oidc", ClientIP: elsewhere}}) ||
+			!slices.Equal(ends, []auth.Ended{{UserID: "alice", Why: "backchannel_logout"}}) {
+			t.Errorf("%+v by %+v", ends, causes)
 		}
-		pass(10 * time.Second)
-		if n := calls.Load(); n > 100+4*50 || n < 150 || most.Load() > 32 {
-			t.Errorf("%d exchanges in 4 s, %d at once", n, most.Load())
-		}
-		w.browser(t).signIn()
 	})
 }

@@ -26,7 +26,7 @@ func FuzzSessionCookie(f *testing.F) {
 	if !ok {
 		f.Fatal("the id is none")
 	}
-	start := func(tb testing.TB, w *oidcWorld) {
+	start := func(tb testing.TB, w *oidcHarness) {
 		tb.Helper()
 		w.store.Store = session.NewMemory(session.Limits{Idle: idleTime, Lifetime: lifetime, Now: func() time.Time { return doomsday }})
 		s := session.Stored{User: clienttoken.User{ID: "alice"}, Subject: "alice"}
@@ -42,7 +42,7 @@ func FuzzSessionCookie(f *testing.F) {
 	} {
 		f.Add(cookies)
 	}
-	w := newOIDCWorld()
+	w := newOIDCHarness()
 	chain := auth.NewChain(prometheus.NewRegistry(), w.oidc)
 	f.Fuzz(func(t *testing.T, cookies string) {
 		start(t, w)
@@ -54,7 +54,7 @@ func FuzzSessionCookie(f *testing.F) {
 			t.Errorf("%s by %q, want %s", got, given, want)
 		}
 		signedIn := want == aliceCookie
-		checkSilent(t, err, id)
+		checkNoSecret(t, err, id)
 		logout, err := w.oidc.Logout(r)
 		if ended := logout.User == "alice"; err != nil || ended && !strings.Contains(cookies, id) || signedIn && !ended {
 			t.Errorf("the logout of %q (%v)", logout.User, err)

@@ -28,7 +28,7 @@ func TestSessionCookieOnPlainLocalhostLacksPrefix(t *testing.T) {
 // the one that deletes it.
 func checkSessionCookie(t *testing.T, origin string, want http.Cookie) {
 	t.Helper()
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.origin = origin
 		login := b.signIn()
@@ -43,7 +43,7 @@ func checkSessionCookie(t *testing.T, origin string, want http.Cookie) {
 		if _, ok := session.KeyOf(got.Value); !ok {
 			t.Error("the cookie holds no session id")
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 		logout, err := b.logout()
 		want.Value, want.MaxAge = "", -1
 		if diff := cmp.Diff([]*http.Cookie{&want}, logout.Cookies); diff != "" || err != nil {
@@ -60,7 +60,7 @@ func TestSignInReturnsToAbsoluteURL(t *testing.T) {
 		"https://shop.example.com":      "https://shop.example.com/",
 		"https://shop.example.com/cart": "https://shop.example.com/cart",
 	} {
-		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			b := w.browser(t)
 			login, err := b.callback(w.op.authorize(b.begin(returnTo)))
 			if err != nil || login.URL != want || login.User != "alice" {
@@ -74,7 +74,7 @@ func TestSignInReturnsToAbsoluteURL(t *testing.T) {
 func TestSignInReplacesSessionAndID(t *testing.T) {
 	for name, sameSite := range map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.browser(t)
 				seen := map[string]bool{}
 				for range 5 {
@@ -85,9 +85,9 @@ func TestSignInReplacesSessionAndID(t *testing.T) {
 						t.Fatal("an id again")
 					}
 					seen[id] = true
-					b.is(aliceCookie)
+					b.checkUser(aliceCookie)
 					if len(seen) > 1 {
-						before.is(refused)
+						before.checkUser(refused)
 					}
 				}
 			}, func(c *auth.OIDCConfig) { c.SameSite = sameSite })
@@ -96,39 +96,39 @@ func TestSignInReplacesSessionAndID(t *testing.T) {
 }
 
 func TestSignInAsOtherUserEndsOneSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b, elsewhere := w.browser(t), w.browser(t)
 		elsewhere.signIn()
 		b.signIn()
 		before := b.copied()
 		w.op.answers(object{"sub": "bob"})
 		b.signIn()
-		b.is("accepted bob by cookie")
-		before.is(refused)
-		elsewhere.is(aliceCookie)
+		b.checkUser("accepted bob by cookie")
+		before.checkUser(refused)
+		elsewhere.checkUser(aliceCookie)
 	})
 }
 
 // A sign-in that fails takes nothing away.
 func TestFailedSignInKeepsSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		w.op.answers(object{"aud": "another"})
-		b.fails("id_token_invalid")
-		b.is(aliceCookie)
+		b.checkSignInFails("id_token_invalid")
+		b.checkUser(aliceCookie)
 	})
 }
 
 func TestSignInIgnoresPlantedSessionID(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		planted := session.NewID().Reveal()
 		b.cookies["__Host-dropgate-session"] = &http.Cookie{Name: "__Host-dropgate-session", Value: planted}
 		mallory := b.copied()
 		b.signIn()
-		mallory.is(refused)
-		b.is(aliceCookie)
+		mallory.checkUser(refused)
+		b.checkUser(aliceCookie)
 	})
 }
 
@@ -137,10 +137,10 @@ func TestOnlyWritingRequestsExtendSession(t *testing.T) {
 		http.MethodGet: false, http.MethodHead: false, http.MethodPost: true, http.MethodPut: true, http.MethodDelete: true,
 	} {
 		t.Run(method, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.browser(t)
 				b.signIn()
-				pass(10 * time.Minute)
+				advance(10 * time.Minute)
 				s, err := w.oidc.Authenticate(b.request(method, "/", false), nil)
 				want := midnight.Add(idleTime)
 				if extends {
@@ -149,49 +149,49 @@ func TestOnlyWritingRequestsExtendSession(t *testing.T) {
 				if err != nil || !s.Expires.Equal(want) || s.Mode != "oidc" || !s.ByCookie || s.User.Claims["sub"] != "alice" {
 					t.Errorf("%+v (%v), want it to end at %v", s, err, want)
 				}
-				pass(time.Until(want) - time.Second)
-				b.is(aliceCookie)
-				pass(time.Second)
-				b.is(refused)
+				advance(time.Until(want) - time.Second)
+				b.checkUser(aliceCookie)
+				advance(time.Second)
+				b.checkUser(refused)
 			})
 		})
 	}
 }
 
 func TestSessionLifetimeIsFixed(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		for time.Since(midnight) < lifetime {
 			if got := b.who(http.MethodPost); got != aliceCookie {
 				t.Fatalf("after %v: %s", time.Since(midnight), got)
 			}
-			pass(10 * time.Minute)
+			advance(10 * time.Minute)
 		}
-		b.is(refused)
+		b.checkUser(refused)
 	})
 }
 
 func TestSessionStoreOutageIsUnavailable(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
-		w.store.breakDown("find")
+		w.store.failOn("find")
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			s, err := w.oidc.Authenticate(b.request(method, "/", false), nil)
 			checkFailure(t, err)
-			b.silent(err)
+			b.checkNoSecret(err)
 			if s.User.ID != "" {
 				t.Errorf("%+v", s)
 			}
 		}
-		w.store.breakDown()
-		b.is(aliceCookie)
+		w.store.failOn()
+		b.checkUser(aliceCookie)
 	})
 }
 
 func TestCancelledRequestEndsNoSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -202,24 +202,24 @@ func TestCancelledRequestEndsNoSession(t *testing.T) {
 		if out, err := w.oidc.Logout(canceled(b.request(http.MethodPost, "/", false))); !errors.Is(err, context.Canceled) || out.Cookies != nil {
 			t.Errorf("logout: %+v, %v, want context.Canceled and the cookie kept", out, err)
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 	})
 }
 
 func TestSessionBelongsToItsUserOnly(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		first, second := w.browser(t), w.browser(t)
 		first.signIn()
 		w.op.answers(object{"sub": "bob", "sid": "bobs"})
 		second.signIn()
-		first.is(aliceCookie)
-		second.is("accepted bob by cookie")
+		first.checkUser(aliceCookie)
+		second.checkUser("accepted bob by cookie")
 	})
 }
 
 func TestSessionCookieMustBeExactID(t *testing.T) {
 	const name = "__Host-dropgate-session"
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
 		id := b.cookies[name].Value
@@ -240,10 +240,10 @@ func TestSessionCookieMustBeExactID(t *testing.T) {
 			if got := verdict(s, err); got != refused {
 				t.Errorf("%s: %s", what, got)
 			}
-			b.silent(err)
+			b.checkNoSecret(err)
 			checkRejection(t, err, r.Header)
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 	})
 }
 

@@ -13,7 +13,7 @@ import (
 
 func TestTabsCompleteSignInsInAnyOrder(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {1, 0, 2}} {
-		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			b := w.browser(t)
 			var tabs []url.Values
 			for _, page := range []string{"/0", "/1", "/2"} {
@@ -33,7 +33,7 @@ func TestTabsCompleteSignInsInAnyOrder(t *testing.T) {
 }
 
 func TestBrowserKeepsFiveNewestSignIns(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		var tabs []url.Values
 		for i := range 8 {
@@ -41,7 +41,7 @@ func TestBrowserKeepsFiveNewestSignIns(t *testing.T) {
 			if n := len(b.logins()); n != min(i+1, 5) {
 				t.Errorf("%d cookies after %d sign-ins", n, i+1)
 			}
-			pass(time.Second)
+			advance(time.Second)
 		}
 		for i, query := range tabs {
 			_, err := b.callback(query)
@@ -72,7 +72,7 @@ func (b *browser) beginAtOnce(n int) map[string]url.Values {
 // many there are, the browser must not keep more than a request can carry; those
 // that it keeps are good, and the next one tidies up.
 func TestConcurrentSignInsLeaveFewCookies(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		queries := b.beginAtOnce(40)
 		if n := len(b.logins()); n > 8 || n < 6 {
@@ -87,7 +87,7 @@ func TestConcurrentSignInsLeaveFewCookies(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		pass(time.Second)
+		advance(time.Second)
 		query := w.op.authorize(b.begin(""))
 		if n := len(b.logins()); n != 5 {
 			t.Errorf("%d cookies after one more", n)
@@ -99,13 +99,13 @@ func TestConcurrentSignInsLeaveFewCookies(t *testing.T) {
 }
 
 func TestExpiredLoginCookiesAreDeleted(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.begin("")
 		old := b.logins()[0]
 		value := b.cookies[old].Value
 		b.ends = map[string]time.Time{} // a browser whose clock stands still
-		pass(10 * time.Minute)
+		advance(10 * time.Minute)
 		for _, garbage := range []string{"garbage", "empty", "cut"} {
 			name := "__Host-dropgate-login-" + garbage
 			b.cookies[name] = &http.Cookie{Name: name, Value: b.cookies[old].Value[:len(garbage)*8-24]}
@@ -121,7 +121,7 @@ func TestExpiredLoginCookiesAreDeleted(t *testing.T) {
 // Whoever fills a browser with login cookies makes it forget them, and the
 // answer names every one of them once.
 func TestGarbageLoginCookiesAreDeleted(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.begin("")
 		good := b.logins()[0]
@@ -139,7 +139,7 @@ func TestGarbageLoginCookiesAreDeleted(t *testing.T) {
 // An attacker's callback in the victim's browser would sign the victim in as
 // the attacker.
 func TestCallbackRefusesAnotherBrowsersSignIn(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		mallory, victim := w.browser(t), w.browser(t)
 		query := w.op.authorize(mallory.begin(""))
 		own := w.op.authorize(victim.begin(""))
@@ -159,7 +159,7 @@ func TestCallbackRefusesAnotherBrowsersSignIn(t *testing.T) {
 
 // PKCE alone is not what stands against a code of another sign-in.
 func TestNonceRefusesCodeFromAnotherSignIn(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		first, second := b.begin(""), b.begin("")
 		query, other := w.op.authorize(first), w.op.authorize(second)
@@ -172,25 +172,25 @@ func TestNonceRefusesCodeFromAnotherSignIn(t *testing.T) {
 }
 
 func TestLoginCookieNeedsItsNameAndSecret(t *testing.T) {
-	for name, change := range map[string]func(*oidcWorld, *browser, *browser){
-		"of another attempt": func(_ *oidcWorld, b, other *browser) {
+	for name, change := range map[string]func(*oidcHarness, *browser, *browser){
+		"of another attempt": func(_ *oidcHarness, b, other *browser) {
 			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value // of another name
 		},
-		"of another secret": func(w *oidcWorld, _, _ *browser) {
+		"of another secret": func(w *oidcHarness, _, _ *browser) {
 			w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.ClientSecret = secret("another") })
 		},
-		"changed": func(_ *oidcWorld, b, _ *browser) {
+		"changed": func(_ *oidcHarness, b, _ *browser) {
 			c := b.cookies[b.logins()[0]]
 			c.Value = c.Value[:60] + flipped(c.Value[60]) + c.Value[61:]
 		},
-		"cut":     func(_ *oidcWorld, b, _ *browser) { c := b.cookies[b.logins()[0]]; c.Value = c.Value[:len(c.Value)-4] },
-		"short":   func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = "AAAA" },
-		"garbage": func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = "gar*bage" },
-		"empty":   func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = "" },
-		"8 KiB":   func(_ *oidcWorld, b, _ *browser) { b.cookies[b.logins()[0]].Value = strings.Repeat("A", 8<<10) },
+		"cut":     func(_ *oidcHarness, b, _ *browser) { c := b.cookies[b.logins()[0]]; c.Value = c.Value[:len(c.Value)-4] },
+		"short":   func(_ *oidcHarness, b, _ *browser) { b.cookies[b.logins()[0]].Value = "AAAA" },
+		"garbage": func(_ *oidcHarness, b, _ *browser) { b.cookies[b.logins()[0]].Value = "gar*bage" },
+		"empty":   func(_ *oidcHarness, b, _ *browser) { b.cookies[b.logins()[0]].Value = "" },
+		"8 KiB":   func(_ *oidcHarness, b, _ *browser) { b.cookies[b.logins()[0]].Value = strings.Repeat("A", 8<<10) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) {
+			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.browser(t)
 				query := w.op.authorize(b.begin(""))
 				other := b.copied() // with b's sign-in, beside which its own has another name
@@ -220,11 +220,11 @@ func TestSignInExpiresAfterTenMinutes(t *testing.T) {
 		10 * time.Minute:             "state_expired",
 		time.Hour:                    "state_expired",
 	} {
-		withOIDC(t, func(t *testing.T, w *oidcWorld) {
+		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			b := w.browser(t)
 			query := w.op.authorize(b.begin(""))
 			b.ends = map[string]time.Time{} // the browser does not see to it
-			pass(wait)
+			advance(wait)
 			_, err := b.callback(query)
 			if want == "" && err != nil {
 				t.Errorf("after %v: %v", wait, err)
@@ -238,7 +238,7 @@ func TestSignInExpiresAfterTenMinutes(t *testing.T) {
 // An attacker who has the browser's cookies and the callback's address, and a
 // provider that takes a code twice: still, a sign-in starts one session.
 func TestReplayedCallbackStartsNoSecondSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
 		query := w.op.authorize(b.begin("/page"))
@@ -255,12 +255,12 @@ func TestReplayedCallbackStartsNoSecondSession(t *testing.T) {
 			}
 			w.oidc = w.replica(newRegistry()) // another replica
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 	})
 }
 
 func TestConcurrentReplaysStartOneSession(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
 		r := b.request(http.MethodGet, "/dropgate/auth/callback?"+w.op.authorize(b.begin("")).Encode(), true)
@@ -287,7 +287,7 @@ func TestConcurrentReplaysStartOneSession(t *testing.T) {
 }
 
 func TestProviderRefusesReusedCode(t *testing.T) {
-	withOIDC(t, func(t *testing.T, w *oidcWorld) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
 		thief := b.copied()
@@ -299,6 +299,6 @@ func TestProviderRefusesReusedCode(t *testing.T) {
 		if len(thief.logins()) != 0 {
 			t.Error("the login cookie is kept")
 		}
-		b.is(aliceCookie)
+		b.checkUser(aliceCookie)
 	})
 }

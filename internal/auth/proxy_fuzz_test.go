@@ -42,7 +42,7 @@ func FuzzProxy(f *testing.F) {
 			t.Errorf("%s (%v), want %s", got, err, want)
 		}
 		if err != nil {
-			checkSilent(t, err, proxySecret)
+			checkNoSecret(t, err, proxySecret)
 		}
 	})
 }

@@ -80,12 +80,12 @@ func claims(edits object) object {
 }
 
 // plain is a good token of alice, and says one with edited claims.
-func plain() string { return says(nil) }
+func goodToken() string { return tokenWith(nil) }
 
-func says(edits object) string { return sign(rsaKey(), header(nil), claims(edits)) }
+func tokenWith(edits object) string { return sign(rsaKey(), header(nil), claims(edits)) }
 
 // headed is a token with a good signature under an edited header.
-func headed(edits object) string { return sign(rsaKey(), header(edits), claims(nil)) }
+func tokenWithHeader(edits object) string { return sign(rsaKey(), header(edits), claims(nil)) }
 
 // sign makes a token of whatever header, payload (a string as it is, all else
 // as JSON) and key an attacker likes; the header's alg says how.
@@ -142,7 +142,7 @@ func signature(key any, alg string, input []byte) []byte {
 }
 
 // parts are the three parts of a good token.
-func parts() []string { return strings.Split(plain(), ".") }
+func parts() []string { return strings.Split(goodToken(), ".") }
 
 // forged is a token that names a key nobody has, with a signature of zeros.
 func forged(kid string) string {

@@ -38,8 +38,8 @@ const (
 	lifetime     = 8 * time.Hour
 )
 
-// oidcWorld is a mode oidc, the provider that it believes and its session store.
-type oidcWorld struct {
+// oidcHarness is a mode oidc, the provider that it believes and its session store.
+type oidcHarness struct {
 	idp      *idp
 	op       *op
 	store    *faultyStore
@@ -49,47 +49,47 @@ type oidcWorld struct {
 }
 
 // withOIDC runs a test in a synctest bubble with a world in which all is well.
-func withOIDC(t *testing.T, test func(*testing.T, *oidcWorld), edits ...func(*auth.OIDCConfig)) {
+func withOIDC(t *testing.T, test func(*testing.T, *oidcHarness), edits ...func(*auth.OIDCConfig)) {
 	t.Helper()
 	rsaKey()
-	synctest.Test(t, func(t *testing.T) { test(t, newOIDCWorld(edits...)) })
+	synctest.Test(t, func(t *testing.T) { test(t, newOIDCHarness(edits...)) })
 }
 
 // each runs a test in a world of its own for each case.
-func each[C any](t *testing.T, cases map[string]C, test func(*testing.T, *oidcWorld, C), edits ...func(*auth.OIDCConfig)) {
+func eachOIDC[C any](t *testing.T, cases map[string]C, test func(*testing.T, *oidcHarness, C), edits ...func(*auth.OIDCConfig)) {
 	t.Helper()
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			withOIDC(t, func(t *testing.T, w *oidcWorld) { test(t, w, c) }, edits...)
+			withOIDC(t, func(t *testing.T, w *oidcHarness) { test(t, w, c) }, edits...)
 		})
 	}
 }
 
-func newOIDCWorld(edits ...func(*auth.OIDCConfig)) *oidcWorld {
-	w := &oidcWorld{
+func newOIDCHarness(edits ...func(*auth.OIDCConfig)) *oidcHarness {
+	w := &oidcHarness{
 		idp:      newIDP(published()...),
 		op:       &op{grants: map[string]*grant{}},
 		store:    &faultyStore{Store: session.NewMemory(session.Limits{Idle: idleTime, Lifetime: lifetime, Now: time.Now})},
 		registry: prometheus.NewRegistry(),
 	}
-	w.describe(nil)
+	w.serveMetadata(nil)
 	w.idp.serve(tokenAt, w.op.token)
 	w.keys = w.newKeySet(w.registry)
-	w.op.remember(clientSecret, url.QueryEscape(clientSecret), accessToken)
+	w.op.addSecrets(clientSecret, url.QueryEscape(clientSecret), accessToken)
 	w.oidc = w.replica(w.registry, edits...)
 	return w
 }
 
 // newKeySet returns an empty key set. It has a URL of its own, so each fetch of the
 // discovery document belongs to a sign-in.
-func (w *oidcWorld) newKeySet(r prometheus.Registerer) *auth.KeySet {
+func (w *oidcHarness) newKeySet(r prometheus.Registerer) *auth.KeySet {
 	return auth.NewKeySet(auth.KeySetConfig{
 		Issuer: issuer, URL: issuer + jwks, Transport: w.idp, Logger: zerolog.Nop(), Registerer: r,
 	})
 }
 
 // replica is the mode as another process of the service has it.
-func (w *oidcWorld) replica(r prometheus.Registerer, edits ...func(*auth.OIDCConfig)) *auth.OIDC {
+func (w *oidcHarness) replica(r prometheus.Registerer, edits ...func(*auth.OIDCConfig)) *auth.OIDC {
 	config := auth.OIDCConfig{
 		Issuer: issuer, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret),
 		Scopes: []string{"openid", "email"}, UserClaim: "sub", Origin: origin, BasePath: "/dropgate",
@@ -103,7 +103,7 @@ func (w *oidcWorld) replica(r prometheus.Registerer, edits ...func(*auth.OIDCCon
 }
 
 // describe serves the discovery document, with edits.
-func (w *oidcWorld) describe(edits object) {
+func (w *oidcHarness) serveMetadata(edits object) {
 	w.idp.serve(discovery, document(edited(object{
 		"issuer": issuer, "jwks_uri": issuer + jwks, "authorization_endpoint": issuer + authorizeAt,
 		"token_endpoint": issuer + tokenAt, "end_session_endpoint": issuer + endSessionAt,
@@ -112,7 +112,7 @@ func (w *oidcWorld) describe(edits object) {
 }
 
 // forget makes the mode one that has not asked the provider yet.
-func (w *oidcWorld) forget() {
+func (w *oidcHarness) restart() {
 	w.keys = w.newKeySet(prometheus.NewRegistry())
 	w.oidc = w.replica(prometheus.NewRegistry())
 }
@@ -133,7 +133,7 @@ type op struct {
 }
 
 // remember notes what no error may hold.
-func (p *op) remember(secrets ...string) {
+func (p *op) addSecrets(secrets ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.secrets = append(p.secrets, secrets...)
@@ -143,7 +143,7 @@ func (p *op) remember(secrets ...string) {
 func (p *op) authorize(at *url.URL) url.Values {
 	query := at.Query()
 	code := fmt.Sprintf("code-of-the-provider-%x", sha256.Sum256([]byte(query.Get("state"))))
-	p.remember(code, query.Get("state"), query.Get("nonce"))
+	p.addSecrets(code, query.Get("state"), query.Get("nonce"))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.grants[code] = &grant{redirect: query.Get("redirect_uri"), challenge: query.Get("code_challenge"), nonce: query.Get("nonce")}
@@ -154,7 +154,7 @@ func (p *op) authorize(at *url.URL) url.Values {
 func (p *op) token(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	verifier := r.PostForm.Get("code_verifier")
-	p.remember(verifier)
+	p.addSecrets(verifier)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id, secret, basic := r.BasicAuth()
@@ -193,7 +193,7 @@ func idClaims(edits object) object {
 }
 
 // both are two sets of edits, of which the second is the stronger one.
-func both(first, second object) object {
+func merged(first, second object) object {
 	all := maps.Clone(first)
 	maps.Copy(all, second)
 	return all
@@ -206,7 +206,7 @@ func idTokenOf(edits object) string {
 // answers lets the provider answer with ID tokens with edited claims. The
 // nonce is right unless it is edited.
 func (p *op) answers(edits object) {
-	p.tokens(func(nonce string) string { return idTokenOf(both(object{"nonce": nonce}, edits)) })
+	p.tokens(func(nonce string) string { return idTokenOf(merged(object{"nonce": nonce}, edits)) })
 }
 
 func (p *op) tokens(idToken func(nonce string) string) {
@@ -228,7 +228,7 @@ func (p *op) acceptsCodesTwice() {
 }
 
 // seen are all secrets so far.
-func (p *op) seen() []string {
+func (p *op) allSecrets() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.secrets)
@@ -244,7 +244,7 @@ type faultyStore struct {
 	log  []string        // operations that were asked for
 }
 
-func (s *faultyStore) breakDown(operations ...string) {
+func (s *faultyStore) failOn(operations ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = map[string]bool{}

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -140,7 +141,7 @@ func published() []any {
 }
 
 // world is a bearer mode and the provider that it believes.
-type world struct {
+type harness struct {
 	idp      *idp
 	registry *prometheus.Registry
 	keys     *auth.KeySet
@@ -149,35 +150,37 @@ type world struct {
 
 // newWorld returns a world as the server wires it, with edits to its
 // configuration. Nothing has been fetched yet.
-func newWorld(p *idp, edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) *world {
+func newHarness(p *idp, edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) *harness {
 	registry := prometheus.NewRegistry()
 	bearer := auth.BearerConfig{Issuer: issuer, Audience: audience, Cookie: cookie, UserClaim: "sub"}
 	keys := auth.KeySetConfig{Issuer: issuer, Transport: p, Logger: zerolog.Nop(), Registerer: registry}
 	for _, edit := range edits {
 		edit(&bearer, &keys)
 	}
-	w := &world{idp: p, registry: registry, keys: auth.NewKeySet(keys)}
+	w := &harness{idp: p, registry: registry, keys: auth.NewKeySet(keys)}
 	bearer.Keys = w.keys
 	w.bearer = auth.NewBearer(bearer)
 	return w
 }
 
 // run starts the key set in a synctest bubble and waits for its first fetch.
-func (w *world) run(t *testing.T) {
+func (w *harness) run(t *testing.T) {
 	t.Helper()
 	go w.keys.Run(t.Context())
 	synctest.Wait()
 }
 
 // ask shows a token in the Authorization header.
-func (w *world) ask(token string) string { return verdict(w.authenticate(context.Background(), token)) }
+func (w *harness) ask(token string) string {
+	return verdict(w.authenticate(context.Background(), token))
+}
 
-func (w *world) authenticate(ctx context.Context, token string) (auth.Session, error) {
+func (w *harness) authenticate(ctx context.Context, token string) (auth.Session, error) {
 	return w.bearer.Authenticate(request(ctx, bearer(token)), nil)
 }
 
 // want fails t unless the token's verdict is want.
-func (w *world) want(t *testing.T, want, token string) {
+func (w *harness) want(t *testing.T, want, token string) {
 	t.Helper()
 	if got := w.ask(token); got != want {
 		t.Errorf("%v after the start: %s, want %s", time.Since(midnight), got, want)
@@ -185,7 +188,7 @@ func (w *world) want(t *testing.T, want, token string) {
 }
 
 // pass lets time go by in a synctest bubble, and everything happen in it.
-func pass(d time.Duration) {
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -229,4 +232,95 @@ func verdict(s auth.Session, err error) string {
 		return unavailable
 	}
 	return "error: " + strings.TrimSpace(err.Error())
+}
+
+// attempt is one request to sign in and what must become of it. Tables of them
+// are for any mode: a mode that knows nothing of bearer tokens ignores them.
+type attempt struct {
+	name   string
+	header http.Header
+	want   string // alice, refused, ignored, …
+}
+
+// challenges are what each mode's rejection asks for.
+var challenges = map[string]string{
+	"bearer": `Bearer realm="dropgate", error="invalid_token"`,
+	"none":   `Bearer realm="dropgate"`,
+}
+
+// try makes every attempt on a mode of its own, at midnight, in a chain as the
+// server has it. Each is made twice: what was remembered of the first time must
+// not change the answer.
+func runAttempts(t *testing.T, newMode func(*testing.T) auth.Mode, attempts []attempt) {
+	t.Helper()
+	for _, a := range attempts {
+		t.Run(a.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				chain := auth.NewChain(prometheus.NewRegistry(), newMode(t))
+				for range 2 {
+					session, err := chain.Authenticate(request(t.Context(), a.header), nil)
+					if got := verdict(session, err); got != a.want {
+						t.Errorf("%s (%v), want %s", got, err, a.want)
+					}
+					checkRejection(t, err, a.header)
+				}
+			})
+		})
+	}
+}
+
+// checkRejection fails t when an error tells too much or asks for nothing.
+func checkRejection(t *testing.T, err error, header http.Header) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	rejection, ok := err.(*auth.Rejection) //nolint:errorlint // the type itself is the promise
+	if !ok {
+		t.Fatalf("a %T, want a *auth.Rejection: %v", err, err)
+	}
+	if want := challenges[rejection.Mode]; rejection.Challenge != want {
+		t.Errorf("challenge %s, want %s", rejection.Challenge, want)
+	}
+	checkNoSecret(t, err, slices.Concat(header["Authorization"], header["Cookie"])...)
+}
+
+// checkNoSecret fails t when an error holds a piece of a credential that nobody
+// should read, such as a part of a token.
+func checkNoSecret(t *testing.T, err error, credentials ...string) {
+	t.Helper()
+	said := fmt.Sprintf("%v %+v %#v", err, err, err)
+	for _, credential := range credentials {
+		for _, piece := range strings.FieldsFunc(credential, func(r rune) bool { return strings.ContainsRune(" .;=", r) }) {
+			if len(piece) >= 16 && strings.Contains(said, piece) {
+				t.Errorf("the error holds %q of the credential: %s", piece, said)
+			}
+		}
+	}
+}
+
+// bearerMode is the mode that most attempts are made on: one that believes
+// published(), with edits. It may ask the provider alone.
+func bearerMode(edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) func(*testing.T) auth.Mode {
+	return bearerModeWith(published(), edits...)
+}
+
+func bearerModeWith(set []any, edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) func(*testing.T) auth.Mode {
+	return func(t *testing.T) auth.Mode {
+		t.Helper()
+		w := newHarness(newIDP(set...), edits...)
+		w.run(t)
+		t.Cleanup(func() {
+			if hosts := slices.Compact(w.idp.asked()); !slices.Equal(hosts, []string{"id.example.com"}) {
+				t.Errorf("keys were asked of %q", hosts)
+			}
+		})
+		return w.bearer
+	}
+}
+
+// bubble runs a test in a synctest bubble of its own.
+func runSynctest(t *testing.T, name string, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }

@@ -19,13 +19,13 @@ import (
 // browser keeps cookies as browsers do, as far as these tests need it.
 type browser struct {
 	t       *testing.T
-	w       *oidcWorld
+	w       *oidcHarness
 	origin  string
 	cookies map[string]*http.Cookie
 	ends    map[string]time.Time
 }
 
-func (w *oidcWorld) browser(t *testing.T) *browser {
+func (w *oidcHarness) browser(t *testing.T) *browser {
 	t.Helper()
 	return &browser{t, w, origin, map[string]*http.Cookie{}, map[string]time.Time{}}
 }
@@ -34,7 +34,7 @@ func (w *oidcWorld) browser(t *testing.T) *browser {
 // 6265bis, 4.1.3.2) or is Secure on a page that is not.
 func (b *browser) keep(cookies []*http.Cookie) {
 	for _, c := range cookies {
-		b.w.op.remember(c.Value)
+		b.w.op.addSecrets(c.Value)
 		https := strings.HasPrefix(b.origin, "https://")
 		if c.Secure && !https || strings.HasPrefix(c.Name, "__Host-") && (!c.Secure || c.Path != "/" || c.Domain != "") {
 			b.t.Errorf("a browser does not take the cookie %s", c.Name)
@@ -84,18 +84,18 @@ func (b *browser) complete(r *http.Request) (auth.Login, error) {
 	b.t.Helper()
 	login, err := b.w.oidc.Complete(r)
 	b.keep(login.Cookies)
-	b.silent(err)
-	if err != nil && (login.User != "" || b.given(login.Cookies, "session") != nil) {
+	b.checkNoSecret(err)
+	if err != nil && (login.User != "" || b.cookieNamed(login.Cookies, "session") != nil) {
 		b.t.Errorf("an error (%v) and a session of %q", err, login.User)
 	}
 	return login, err
 }
 
 // silent fails the test when an error holds a secret, also further inside.
-func (b *browser) silent(err error) {
+func (b *browser) checkNoSecret(err error) {
 	b.t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
-		checkSilent(b.t, err, b.w.op.seen()...)
+		checkNoSecret(b.t, err, b.w.op.allSecrets()...)
 	}
 }
 
@@ -110,7 +110,7 @@ func (b *browser) signIn() auth.Login {
 }
 
 // fails signs in and fails the test unless that ends with code.
-func (b *browser) fails(code string) {
+func (b *browser) checkSignInFails(code string) {
 	b.t.Helper()
 	_, err := b.callback(b.w.op.authorize(b.begin("")))
 	checkProtocol(b.t, err, code)
@@ -122,7 +122,7 @@ func (b *browser) who(method string) string {
 }
 
 // is fails the test unless the browser is that user's, or nobody's.
-func (b *browser) is(want string) {
+func (b *browser) checkUser(want string) {
 	b.t.Helper()
 	if got := b.who(http.MethodGet); got != want {
 		b.t.Errorf("%v after the start: %s, want %s", time.Since(midnight), got, want)
@@ -135,7 +135,7 @@ func (b *browser) copied() *browser {
 }
 
 // given is the cookie whose name holds a part, or nil.
-func (b *browser) given(cookies []*http.Cookie, part string) *http.Cookie {
+func (b *browser) cookieNamed(cookies []*http.Cookie, part string) *http.Cookie {
 	if i := slices.IndexFunc(cookies, func(c *http.Cookie) bool { return strings.Contains(c.Name, part) && c.MaxAge >= 0 }); i >= 0 {
 		return cookies[i]
 	}

@@ -1,0 +1,18 @@
+package auth
+
+import (
+	"strings"
+	"testing"
+)
+
+// A claim that is too large must not look like one that is absent: with a claim
+// for the Customer that would be a user without one.
+func TestClaimFilterReplacesOversizedClaims(t *testing.T) {
+	kept := newClaimFilter("sub", []string{"customer", "name", "none"}).apply(map[string]any{
+		"sub": "alice", "customer": strings.Repeat("c", 1025), "name": strings.Repeat("n", 1024), "groups": "x",
+	})
+	_, text := kept["customer"].(string)
+	if _, there := kept["none"]; text || there || kept["customer"] == nil || kept["sub"] != "alice" || len(kept) != 3 {
+		t.Errorf("%.100v", kept)
+	}
+}
