@@ -44,7 +44,7 @@ func TestUsersDoNotNoticeThatAccessTokensEnd(t *testing.T) {
 			var stop func()
 			dwollaFault{
 				name:  name,
-				begin: func(w *world) { stop = again(500*time.Millisecond, func() { ends(w.dwolla) }) },
+				begin: func(w *world) { stop = again(500*time.Millisecond, func() { ends(w.dwolla.Emulator) }) },
 				end:   func(*world) { stop() },
 				// On a busy machine it may end between the two attempts of a request.
 				allowed: []string{token}, rare: []string{unavailable}, seen: []string{token},

@@ -170,12 +170,9 @@ func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
 }
 
 // naming is c, asking for a token for a new beneficial owner of its own Customer.
-func (w *world) naming(t *testing.T, c *caller) *caller {
+func (w *world) naming(c *caller) *caller {
 	t.Helper()
-	owner, err := w.dwolla.AddBeneficialOwner(c.user.customer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	owner := w.dwolla.BeneficialOwner(c.user.customer)
 	naming := *c
 	naming.body = fmt.Sprintf(`{"action":"beneficialowners.read","_links":{"customer":{"href":"http://%[1]s/customers/%[2]s"},`+
 		`"beneficial-owner":{"href":"http://%[1]s/beneficial-owners/%[3]s"}}}`, w.toDwolla.address, c.user.customer, owner)
@@ -189,10 +186,10 @@ func TestAThrottleOfOneOperationLeavesTheOthersAlone(t *testing.T) {
 	w := newWorld(t)
 	callers := w.bearers(w.start(t, nil), 8)
 	w.warm(t, callers[0])
-	if s := w.naming(t, callers[0]).call(t.Context()); s.what() != token {
+	if s := w.naming(callers[0]).call(t.Context()); s.what() != token {
 		t.Fatalf("before: %s %s", s.what(), s.wrong)
 	}
-	ofOwner := w.naming(t, callers[2]) // whose owners nobody has asked for yet
+	ofOwner := w.naming(callers[2]) // whose owners nobody has asked for yet
 	w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
 	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
 	l := startLoad(t, callers)

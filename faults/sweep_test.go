@@ -250,10 +250,7 @@ func (s *sweep) newcomer(user string) string {
 // createdWith names a new Customer that has a correlationId.
 func (s *sweep) createdWith(correlationID string) string {
 	s.t.Helper()
-	created, err := s.dwolla.AddCustomer(emulator.Customer{CorrelationID: correlationID})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	created := s.dwolla.Customer(emulator.Customer{CorrelationID: correlationID})
 	return `{"href":"http://` + s.toDwolla.address + "/customers/" + created.ID + `"}`
 }
 

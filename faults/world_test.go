@@ -17,6 +17,7 @@ import (
 	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
 	"dropgate/internal/customer/customerdb"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -38,7 +39,7 @@ func customerID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012
 // servers of Redis and PostgreSQL. Its keepers write down every secret that
 // arises, and when the test is over look for them in all that has come out.
 type world struct {
-	dwolla   *emulator.Emulator
+	dwolla   *dwollatest.Server
 	provider *oidctest.Provider
 	users    []user
 	settings map[string]string // of a server in this world
@@ -57,8 +58,9 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.evidence.keeps(t, w.secrets) }) // after everything else
 	const key = "the-key"
 	secret := w.secret("DWOLLA_CLIENT_SECRET")
-	w.dwolla = emulator.New(emulator.Options{ClientID: key, ClientSecret: secret})
-	w.toDwolla = w.serve(t, w.secrets.ofDwolla(w.dwolla))
+	w.dwolla = dwollatest.New(t, emulator.Options{ClientID: key, ClientSecret: secret})
+	w.dwolla.Intercept(w.secrets.ofDwolla)
+	w.toDwolla = newProxy(t, strings.TrimPrefix(w.dwolla.URL, "http://"))
 	w.toProvider = w.serve(t, w.secrets.ofProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.provider.ServeHTTP(rw, r) // whose issuer is the address of this server's proxy
 	})))
@@ -99,9 +101,7 @@ func (w *world) peopled(t *testing.T, issuer string) {
 	claims := map[string]map[string]any{}
 	for i := range users {
 		name, id := userName(i), customerID(i)
-		if _, err := w.dwolla.AddCustomer(emulator.Customer{ID: id, Type: "business", Status: "verified"}); err != nil {
-			t.Fatal(err)
-		}
+		w.dwolla.Customer(emulator.Customer{ID: id, Type: "business", Status: "verified"})
 		claims[name] = map[string]any{"dwolla_customer": id}
 		w.users = append(w.users, user{name: name, customer: id})
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"dropgate/internal/auth/oidctest"
 	"dropgate/internal/auth/provider"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -38,16 +38,12 @@ type gate struct {
 func startGate(t *testing.T, binary string, settings ...string) *gate {
 	t.Helper()
 	const customer = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
-	dwolla := emulator.New(emulator.Options{ClientID: "key", ClientSecret: "secret"})
-	if _, err := dwolla.AddCustomer(emulator.Customer{ID: customer}); err != nil {
-		t.Fatal(err)
-	}
-	api := httptest.NewServer(dwolla)
-	t.Cleanup(api.Close)
+	dwolla := dwollatest.New(t, emulator.Options{})
+	dwolla.Customer(emulator.Customer{ID: customer})
 	idp := oidctest.New(t, provider.Options{Users: map[string]map[string]any{"alice": {"dwolla_customer": customer}}})
 	g := &gate{Cmd: exec.CommandContext(t.Context(), binary), t: t, ended: make(chan struct{}), token: idp.Bearer("alice")}
 	g.Env = append(os.Environ(),
-		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret", "DWOLLA_BASE_URL="+api.URL,
+		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID="+dwollatest.ClientID, "DWOLLA_CLIENT_SECRET="+dwollatest.ClientSecret, "DWOLLA_BASE_URL="+dwolla.URL,
 		"ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer", "AUTH_BEARER_ISSUER="+idp.Issuer, "AUTH_BEARER_AUDIENCE="+oidctest.Audience,
 		"CUSTOMER_SOURCE=claim", "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "SHUTDOWN_TIMEOUT=1s",
 		"RATE_LIMIT_USER=off", "RATE_LIMIT_IP=off",

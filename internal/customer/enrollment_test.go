@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"dropgate/internal/customer"
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
+	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -74,7 +74,7 @@ type enrolling struct {
 	*customer.Enrollment
 
 	api    clienttoken.API
-	dwolla *emulator.Emulator
+	dwolla *dwollatest.Server
 	client *dwolla.Client
 	store  *customerdb.Database
 	links  *customer.LinkSource
@@ -82,16 +82,13 @@ type enrolling struct {
 
 func newEnrolling(t testing.TB, list ...string) *enrolling {
 	t.Helper()
-	e := &enrolling{dwolla: emulator.New(emulator.Options{ClientID: "key", ClientSecret: "secret"})}
-	server := httptest.NewServer(e.dwolla)
-	t.Cleanup(server.Close)
-	t.Cleanup(e.dwolla.Close)
+	e := &enrolling{dwolla: dwollatest.New(t, emulator.Options{})}
 	var err error
-	if e.api, err = clienttoken.NewAPI(clienttoken.Sandbox, server.URL); err != nil {
+	if e.api, err = clienttoken.NewAPI(clienttoken.Sandbox, e.dwolla.URL); err != nil {
 		t.Fatal(err)
 	}
 	e.client = dwolla.New(dwolla.Config{
-		API: e.api, ClientID: "key", ClientSecret: clienttoken.NewSecret("secret"), Timeout: 5 * time.Second,
+		API: e.api, ClientID: dwollatest.ClientID, ClientSecret: clienttoken.NewSecret(dwollatest.ClientSecret), Timeout: 5 * time.Second,
 		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 	})
 	t.Cleanup(e.client.Close)
@@ -110,10 +107,7 @@ func (e *enrolling) with(t testing.TB, list ...string) {
 // created is a Customer at Dwolla.
 func (e *enrolling) created(t testing.TB, correlationID string) clienttoken.CustomerURL {
 	t.Helper()
-	c, err := e.dwolla.AddCustomer(emulator.Customer{CorrelationID: correlationID, Status: "document", Type: "personal"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := e.dwolla.Customer(emulator.Customer{CorrelationID: correlationID, Status: "document", Type: "personal"})
 	url, err := clienttoken.ParseCustomerID(e.api, c.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -54,9 +54,7 @@ func TestUnlistedTopicReadsTheStatus(t *testing.T) {
 		}
 		url := e.created(t, "")
 		for _, status := range []string{"verified", "suspended", "retry"} {
-			if err := e.dwolla.SetCustomerStatus(url.ID(), status); err != nil {
-				t.Fatal(err)
-			}
+			e.dwolla.SetStatus(url.ID(), status)
 			i.told(t, eventOf("other", url.ID(), 1))
 			i.settle(t)
 			e.wantStatus(t, url.ID(), status)
@@ -81,9 +79,7 @@ func TestFutureEventDoesNotBlockLaterOnes(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	url := e.created(t, "")
-	if err := e.dwolla.SetCustomerStatus(url.ID(), "verified"); err != nil {
-		t.Fatal(err)
-	}
+	e.dwolla.SetStatus(url.ID(), "verified")
 	i.told(t, eventOf("customer_reverification_needed", url.ID(), -3000*day))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "verified") // as Dwolla says
@@ -99,9 +95,7 @@ func TestReadStatusHasTheTimeOfItsEvent(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	url := e.created(t, "")
-	if err := e.dwolla.SetCustomerStatus(url.ID(), "verified"); err != nil {
-		t.Fatal(err)
-	}
+	e.dwolla.SetStatus(url.ID(), "verified")
 	i.told(t, eventOf("other", url.ID(), 10), eventOf("customer_suspended", url.ID(), 20))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "verified") // the suspension is older

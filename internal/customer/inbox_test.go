@@ -110,9 +110,7 @@ func TestStatusesAreOrderedByEventTime(t *testing.T) {
 		eventOf("customer_suspended", url.ID(), 20),
 		eventOf("customer_activated", url.ID(), 10),
 	}
-	if err := e.dwolla.SetCustomerStatus(url.ID(), "verified"); err != nil {
-		t.Fatal(err)
-	}
+	e.dwolla.SetStatus(url.ID(), "verified")
 	for name, order := range map[string][]int{
 		"in order": {0, 1, 2, 3, 4}, "the other way round": {4, 3, 2, 1, 0}, "suspended last": {4, 1, 2, 0, 3}, "twice": {3, 4, 3, 2, 4, 1, 0, 0},
 	} {
