@@ -171,7 +171,6 @@ func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
 
 // naming is c, asking for a token for a new beneficial owner of its own Customer.
 func (w *world) naming(c *caller) *caller {
-	t.Helper()
 	owner := w.dwolla.BeneficialOwner(c.user.customer)
 	naming := *c
 	naming.body = fmt.Sprintf(`{"action":"beneficialowners.read","_links":{"customer":{"href":"http://%[1]s/customers/%[2]s"},`+
