@@ -160,14 +160,14 @@ func TestCapitalsOfAnEarlierVersionMakeNoSecondUser(t *testing.T) {
 
 			earlier.good("link", "ANN@example.com", bobsCustomer) // a replica that is still there
 			why := newWorld(t).refuses(t, settings)
-			for _, part := range []string{"DATABASE_URL", "differ in capitals alone", "1 rows", `"ANN@example.com"`, "AUTH_USER_CLAIM=sub server customers unlink USER"} {
+			for _, part := range []string{"DATABASE_URL", "differ only in letter case", "1 rows", `"ANN@example.com"`, "AUTH_USER_CLAIM=sub server customers unlink USER"} {
 				if !strings.Contains(why, part) {
 					t.Errorf("the start says %s, and lacks %s", why, part)
 				}
 			}
 			tool := newTools(t, at)
 			tool.environ = append(tool.environ, "AUTH_USER_CLAIM=email")
-			if got := tool.run("show", "ann@example.com"); got.fault == nil || !strings.Contains(got.fault.Error(), "differ in capitals alone") {
+			if got := tool.run("show", "ann@example.com"); got.fault == nil || !strings.Contains(got.fault.Error(), "differ only in letter case") {
 				t.Errorf("show: %+v", got)
 			}
 			earlier.environ = append(earlier.environ, "AUTH_USER_CLAIM=sub")

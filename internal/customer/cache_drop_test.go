@@ -12,7 +12,8 @@ import (
 	"dropgate/internal/customer"
 )
 
-// changes are what this replica knows of, and what ann has after each.
+// changes returns every change this replica notices, each with ann's Customer after
+// it.
 func changes(t *testing.T, links *customer.LinkSource, store *slowStore) map[string]func() string {
 	t.Helper()
 	return map[string]func() string{
@@ -58,7 +59,7 @@ func changes(t *testing.T, links *customer.LinkSource, store *slowStore) map[str
 	}
 }
 
-// eachChange runs test once for each of changes, in a bubble of its own.
+// eachChange runs test for each change, in its own synctest bubble.
 func eachChange(t *testing.T, test func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string)) {
 	t.Helper()
 	for name := range changes(t, nil, nil) {
@@ -79,12 +80,11 @@ func TestLocalChangesTakeEffectAtOnce(t *testing.T) {
 		wantVerdict(t, links, "bob", customerNumber(1))
 		wantVerdict(t, links, "ann", change())
 		wantVerdict(t, links, "bob", customerNumber(1))
-		wantCalls(t, store, 3) // bob is still remembered
+		wantCalls(t, store, 3) // bob is still cached
 	})
 }
 
-// The store has read the old row when the change is made, and the answer
-// arrives afterwards.
+// The change comes after the store has read the old row, and before its answer.
 func TestAnswersOlderThanAChangeAreNotCached(t *testing.T) {
 	eachChange(t, func(t *testing.T, links *customer.LinkSource, store *slowStore, change func() string) {
 		store.takesNow(time.Second)
@@ -131,8 +131,7 @@ func TestChangesAffectOneUserOnly(t *testing.T) {
 	})
 }
 
-// Readers are everywhere while one caller links and unlinks, and looks after
-// each: nothing that was read before may come back.
+// While readers run, one caller links and unlinks, and checks after each change.
 func TestChangesAreFinalDuringLookups(t *testing.T) {
 	store := &slowStore{}
 	links := customer.NewLinkSource(sandbox(t), store, time.Hour)

@@ -11,7 +11,7 @@ import (
 
 func TestLookupPanicsReachTheWaitingCaller(t *testing.T) {
 	links := customer.NewLinkSource(sandbox(t), panickingStore{}, time.Minute)
-	for range 2 { // and is not remembered
+	for range 2 { // and not cached
 		func() {
 			defer func() {
 				if recover() != "the store panics" {

@@ -15,14 +15,13 @@ import (
 	"dropgate/internal/customer"
 )
 
-// slowStore is a store in memory. Reading takes a while after the row was read,
-// so that much can happen before the answer arrives.
+// slowStore is a store in memory. An answer takes a while after the row is read.
 type slowStore struct {
 	mu    sync.Mutex
 	links map[string]string // by user
 	reads int
 	takes time.Duration
-	fault error // of all reads and, after they were made, of all writes
+	fault error // returned by reads, and by writes after they took effect
 }
 
 // Customer implements customer.Store.
@@ -76,18 +75,17 @@ func (s *slowStore) calls() int {
 	return s.reads
 }
 
-// annsStore is a store in which ann has Customer A.
+// annsStore returns a store with a link from ann to Customer A.
 func annsStore() *slowStore { return &slowStore{links: map[string]string{"ann": customerA}} }
 
-// What a source says of a user, in a word.
+// Verdicts on the answer of a source.
 const (
 	none   = "none"
 	outage = "outage"
 	left   = "left" // the caller did
 )
 
-// verdict puts the answer of a source in a word: the Customer's id, or one of
-// the above.
+// verdict returns the Customer's id, or one of the words above.
 func verdict(t testing.TB, url clienttoken.CustomerURL, err error) string {
 	t.Helper()
 	failure, failed := errors.AsType[*clienttoken.Failure](err)
@@ -166,7 +164,7 @@ func TestLookupsAreNotSharedWithoutALifetime(t *testing.T) {
 	})
 }
 
-// The store spoke of the moment of the question at the earliest.
+// The answer may be as old as the start of the lookup.
 func TestLifetimesStartWithTheLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := annsStore()
@@ -319,13 +317,13 @@ func TestCachedLinksTakeTwoMebibytesAtMost(t *testing.T) {
 	if grown := int64(liveHeap()) - int64(before); grown > 2<<20 {
 		t.Errorf("the links take %d bytes", grown)
 	}
-	wantVerdict(t, links, id(most-1), customerNumber(most-1)) // used a moment ago
+	wantVerdict(t, links, id(most-1), customerNumber(most-1)) // just used
 	wantCalls(t, store, most)
-	wantVerdict(t, links, id(0), customerNumber(0)) // the least recently used has gone
+	wantVerdict(t, links, id(0), customerNumber(0)) // evicted as least recently used
 	wantCalls(t, store, most+1)
 }
 
-// liveHeap is how many bytes are in use after a collection.
+// liveHeap returns the bytes in use after a garbage collection.
 func liveHeap() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-// slowTokens makes client tokens once it is released.
+// slowTokens returns a token after its release.
 type slowTokens struct{ release chan struct{} }
 
 // CreateClientToken implements clienttoken.Dwolla.
@@ -29,7 +29,7 @@ func (b *statusBook) become(status clienttoken.CustomerStatus) {
 	b.status = status
 }
 
-// codeOf is the code of a refusal; empty: there is none.
+// codeOf returns the code of a refusal, or "" for success.
 func codeOf(t *testing.T, err error) clienttoken.Code {
 	t.Helper()
 	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
@@ -41,8 +41,7 @@ func codeOf(t *testing.T, err error) clienttoken.Code {
 	return ""
 }
 
-// TestStatusReadDuringAVendDropsTheToken by another request of the user's,
-// where no webhook comes (CUSTOMER_STATUS_INTERVAL).
+// Another request of the user reads the status (CUSTOMER_STATUS_INTERVAL).
 func TestStatusReadDuringAVendDropsTheToken(t *testing.T) {
 	for later, want := range map[clienttoken.CustomerStatus]clienttoken.Code{
 		clienttoken.StatusSuspended: clienttoken.CustomerInactive, clienttoken.StatusDeactivated: clienttoken.CustomerInactive,
@@ -70,7 +69,7 @@ func TestStatusReadDuringAVendDropsTheToken(t *testing.T) {
 				synctest.Wait()
 				<-time.After(interval)
 				book.become(later)
-				if _, err := directory.Customer(t.Context(), ann); err != nil { // as GET /session asks
+				if _, err := directory.Customer(t.Context(), ann); err != nil { // like GET /session
 					t.Error(err)
 				}
 				close(tokens.release)

@@ -23,8 +23,7 @@ func TestEveryCellSurvivesAnExport(t *testing.T) {
 	})
 }
 
-// checkCell reads a cell as a spreadsheet does, with a comma and with a semicolon
-// between cells.
+// checkCell reads a cell like a spreadsheet, with commas and with semicolons.
 func checkCell(t rapid.TB, value string) {
 	t.Helper()
 	line := cell(value) + "," + "id"

@@ -12,9 +12,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Whatever a file holds: each of its lines is one link of somebody who can be a
-// user to a Customer of this environment, or bad by its own number; other
-// readers of CSV agree about the line; what is exported is imported the same.
+// FuzzCSV checks that each line of a file becomes one valid link or a fault with its
+// number, that other CSV readers agree, and that an export imports as the same link.
 func FuzzCSV(f *testing.F) {
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {
@@ -33,7 +32,7 @@ func FuzzCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) { checkCSV(t, &csvRun{CSVImport: CSVImport{API: api}}, file) })
 }
 
-// checkCSV reads a file to its end, next to a reader that knows no bounds.
+// checkCSV reads a file to its end, next to a reader without limits.
 func checkCSV(t *testing.T, run *csvRun, file []byte) {
 	t.Helper()
 	lines := lineReader{buffer: bufio.NewReaderSize(bytes.NewReader(file), maxLine)}
@@ -61,7 +60,7 @@ func checkCSV(t *testing.T, run *csvRun, file []byte) {
 	}
 }
 
-// checkCSVLine checks what becomes of a line that is plain in the file.
+// checkCSVLine checks the result of one line.
 func checkCSVLine(t *testing.T, run *csvRun, number int, line, plain string) {
 	t.Helper()
 	if line != strings.TrimSuffix(plain, "\r") {

@@ -20,26 +20,26 @@ func TestCSVFiles(t *testing.T) {
 	databases := map[string]newDatabase{"SQLite": newSQLite, "PostgreSQL": newPostgres}
 	for name, database := range databases {
 		for promise, test := range map[string]func(t *testing.T, open func() *customerdb.Database){
-			"BadLinesAreToldAndGoodOnesGoOn":       badLinesAreToldAndGoodOnesGoOn,
-			"TheFirstOfConflictingLinesWins":       theFirstOfConflictingLinesWins,
-			"ADryRunChangesNothingAndFindsTheSame": aDryRunChangesNothingAndFindsTheSame,
-			"ConflictsAreFoundAcrossBatches":       conflictsAreFoundAcrossBatches,
-			"ACutOffImportIsResumed":               aCutOffImportIsResumed,
-			"ProgressIsTold":                       progressIsTold,
-			"WhatIsExportedCanBeImported":          whatIsExportedCanBeImported,
+			"BadLinesAreReportedAndSkipped":  badLinesAreReportedAndSkipped,
+			"FirstConflictingLineWins":       firstConflictingLineWins,
+			"DryRunReportsWithoutLinking":    dryRunReportsWithoutLinking,
+			"ConflictsAreFoundAcrossBatches": conflictsAreFoundAcrossBatches,
+			"CanceledImportCanRunAgain":      canceledImportCanRunAgain,
+			"ProgressIsReported":             progressIsReported,
+			"ExportCanBeImported":            exportCanBeImported,
 		} {
 			t.Run(name+"/"+promise, func(t *testing.T) { test(t, database(t)) })
 		}
 	}
 }
 
-// imported is what an import said.
+// imported is the report of an import.
 type imported struct {
 	Counts customer.ImportCounts
 	Bad    map[int]string // reasons, by line
 }
 
-// newImport returns an import that notes what it says in the imported.
+// newImport returns an import that reports to the imported.
 func newImport(tb testing.TB) (customer.CSVImport, *imported) {
 	got := &imported{Bad: map[int]string{}}
 	return customer.CSVImport{
@@ -86,7 +86,7 @@ func wantImported(t *testing.T, got, want imported) {
 	}
 }
 
-func badLinesAreToldAndGoodOnesGoOn(t *testing.T, open func() *customerdb.Database) {
+func badLinesAreReportedAndSkipped(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	api := sandbox(t)
 	got := importText(t, d, "\ufeffuser,customer\r\n"+
@@ -134,8 +134,8 @@ func badLinesAreToldAndGoodOnesGoOn(t *testing.T, open func() *customerdb.Databa
 	}
 }
 
-// conflicts are lines of which each may exclude one of the others, or a link
-// that is there: ann has Customer 1.
+// conflicts returns lines in conflict with each other, or with ann's link to Customer
+// 1.
 func conflicts() string {
 	return strings.Join([]string{
 		"ann," + customerNumber(1), // there
@@ -162,7 +162,7 @@ func wantConflicts(t *testing.T, got imported, shift int) {
 	wantImported(t, got, imported{Counts: customer.ImportCounts{Lines: 9 + shift, Linked: 2 + shift, There: 2, Bad: 5}, Bad: bad})
 }
 
-func theFirstOfConflictingLinesWins(t *testing.T, open func() *customerdb.Database) {
+func firstConflictingLineWins(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	link(t, d, "ann", customerNumber(1))
 	wantConflicts(t, importText(t, d, conflicts()), 0)
@@ -170,7 +170,7 @@ func theFirstOfConflictingLinesWins(t *testing.T, open func() *customerdb.Databa
 	wantCustomer(t, d, "cid", customerNumber(3))
 }
 
-func aDryRunChangesNothingAndFindsTheSame(t *testing.T, open func() *customerdb.Database) {
+func dryRunReportsWithoutLinking(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	link(t, d, "ann", customerNumber(1))
 	for range 2 {
@@ -181,7 +181,7 @@ func aDryRunChangesNothingAndFindsTheSame(t *testing.T, open func() *customerdb.
 	}
 }
 
-// manyLines are lines of users and Customers that nothing else here has.
+// manyLines returns lines with new users and Customers.
 func manyLines(n int) string {
 	var lines strings.Builder
 	for i := range n {
@@ -197,7 +197,7 @@ func conflictsAreFoundAcrossBatches(t *testing.T, open func() *customerdb.Databa
 	text := manyLines(many) + conflicts()
 	wantConflicts(t, tryOut(t, d, text), many)
 	wantConflicts(t, importText(t, d, text), many)
-	// Now the first line and those that exclude it are batches apart.
+	// Now the first line and its conflicts are in different batches.
 	text = "new," + customerNumber(9_000) + "\n" + manyLines(many) + "new," + customerNumber(9_001) + "\nzoe," + customerNumber(9_000)
 	want := imported{
 		Counts: customer.ImportCounts{Lines: many + 3, Linked: 1, There: many, Bad: 2},
@@ -207,8 +207,8 @@ func conflictsAreFoundAcrossBatches(t *testing.T, open func() *customerdb.Databa
 	wantImported(t, importText(t, d, text), want)
 }
 
-// An import that is cut off is resumed by running it again.
-func aCutOffImportIsResumed(t *testing.T, open func() *customerdb.Database) {
+// A canceled import continues when it runs again.
+func canceledImportCanRunAgain(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	const many = 2500
 	broken := errors.New("the disk is on fire")
@@ -231,7 +231,7 @@ func aCutOffImportIsResumed(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-func progressIsTold(t *testing.T, open func() *customerdb.Database) {
+func progressIsReported(t *testing.T, open func() *customerdb.Database) {
 	run, _ := newImport(t)
 	var last customer.ImportCounts
 	calls := 0
@@ -247,7 +247,7 @@ func progressIsTold(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-func whatIsExportedCanBeImported(t *testing.T, open func() *customerdb.Database) {
+func exportCanBeImported(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	users := []string{
 		"ann", "a,b", `a"b`, `"ab"`, `"`, "=1+1", "-1", "+1", "@x", "🦆", "é", `\.`, "user", "a;b", "#x", "'x'", "\ufffc",

@@ -14,7 +14,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-// statusFunc is a source of statuses that does as it is told.
+// statusFunc is a status source made of a function.
 type statusFunc func() (clienttoken.CustomerStatus, error)
 
 // Status implements customer.StatusSource.
@@ -30,7 +30,7 @@ func fails(err error) customer.StatusSource {
 	return statusFunc(func() (clienttoken.CustomerStatus, error) { return "", err })
 }
 
-// directoryOf is a directory in which ann has Customer A.
+// directoryOf returns a directory with a link from ann to Customer A.
 func directoryOf(tb testing.TB, statuses ...customer.StatusSource) *customer.Directory {
 	tb.Helper()
 	return customer.NewDirectory(customer.DirectoryConfig{

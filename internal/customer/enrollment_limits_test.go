@@ -24,11 +24,10 @@ func TestEnrollmentAttemptsAreLimitedPerUser(t *testing.T) {
 	if e.calls() != 10 {
 		t.Errorf("Dwolla was asked %d times", e.calls())
 	}
-	e.refuses(t, bob, url) // who has attempts of his own
+	e.refuses(t, bob, url) // bob has his own allowance
 }
 
-// A page with several components names its new Customer in several requests at
-// once.
+// A page with several components names its new Customer in several requests at once.
 func TestConcurrentEnrollmentAttemptsAreOne(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))

@@ -7,37 +7,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
-	"dropgate/internal/customer/customerdb"
-	"dropgate/internal/dwolla"
-	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 )
-
-var (
-	ann = clienttoken.User{ID: "ann"}
-	bob = clienttoken.User{ID: "bob"}
-)
-
-// key is a good enrollment key, another one for each letter.
-func key(letter string) string {
-	return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(letter, 31) + "."))
-}
-
-func keys(t testing.TB, list ...string) customer.EnrollmentKeys {
-	t.Helper()
-	k, err := customer.ParseEnrollmentKeys(clienttoken.NewSecret(strings.Join(list, ",")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
 
 func TestEnrollmentKeysNeedThirtyTwoBytes(t *testing.T) {
 	long := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\xff\xef", 40)))
@@ -69,71 +43,6 @@ func TestEnrollmentKeysNeedThirtyTwoBytes(t *testing.T) {
 	}
 }
 
-// enrolling is enrollment on an empty database, with an emulated Dwolla.
-type enrolling struct {
-	*customer.Enrollment
-
-	api    clienttoken.API
-	dwolla *dwollatest.Server
-	client *dwolla.Client
-	store  *customerdb.Database
-	links  *customer.LinkSource
-}
-
-func newEnrolling(t testing.TB, list ...string) *enrolling {
-	t.Helper()
-	e := &enrolling{dwolla: dwollatest.New(t, emulator.Options{})}
-	var err error
-	if e.api, err = clienttoken.NewAPI(clienttoken.Sandbox, e.dwolla.URL); err != nil {
-		t.Fatal(err)
-	}
-	e.client = dwolla.New(dwolla.Config{
-		API: e.api, ClientID: dwollatest.ClientID, ClientSecret: clienttoken.NewSecret(dwollatest.ClientSecret), Timeout: 5 * time.Second,
-		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
-	})
-	t.Cleanup(e.client.Close)
-	e.store = newSQLite(t)()
-	e.with(t, list...)
-	return e
-}
-
-// with is the same service with other keys.
-func (e *enrolling) with(t testing.TB, list ...string) {
-	t.Helper()
-	e.links = customer.NewLinkSource(e.api, e.store, time.Minute)
-	e.Enrollment = customer.NewEnrollment(keys(t, list...), e.links, e.store, e.client)
-}
-
-// created is a Customer at Dwolla.
-func (e *enrolling) created(t testing.TB, correlationID string) clienttoken.CustomerURL {
-	t.Helper()
-	c := e.dwolla.Customer(emulator.Customer{CorrelationID: correlationID, Status: "document", Type: "personal"})
-	url, err := clienttoken.ParseCustomerID(e.api, c.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return url
-}
-
-// refusal is how a user is refused a Customer, which has to be with this code.
-func (e *enrolling) refusal(t *testing.T, user clienttoken.User, url clienttoken.CustomerURL, code clienttoken.Code) *clienttoken.Refusal {
-	t.Helper()
-	got, err := e.Enroll(t.Context(), user, url)
-	refusal, ok := errors.AsType[*clienttoken.Refusal](err)
-	if !ok || refusal.Code != code || got != (clienttoken.Customer{}) {
-		t.Fatalf("%s enrolls %s: %+v, error %v, want %s", user.ID, url, got, err, code)
-	}
-	return refusal
-}
-
-// refuses fails the test unless the Customer is refused as not the user's own.
-func (e *enrolling) refuses(t *testing.T, user clienttoken.User, url clienttoken.CustomerURL) {
-	t.Helper()
-	_ = e.refusal(t, user, url, clienttoken.CustomerMismatch)
-}
-
-func (e *enrolling) calls() int { return e.dwolla.Calls(emulator.OpReadCustomer) }
-
 func TestCorrelationIDIsOpaqueAndStable(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	got := e.CorrelationID(ann)
@@ -141,7 +50,7 @@ func TestCorrelationIDIsOpaqueAndStable(t *testing.T) {
 		t.Errorf("correlationId %q", got)
 	}
 	// HMAC-SHA-256 with 32 times "a" over "dropgate enrollment 1", a zero byte and
-	// "ann", by another program. It never changes: Dwolla keeps it.
+	// "ann", computed by another program. Dwolla stores it, so it must never change.
 	const want = "dg1.z2dtnl46recmd4n35kke35p3lha7wbah5f5v3sfvedetcfpblj7a"
 	if got != want {
 		t.Errorf("correlationId %q, want %q", got, want)
@@ -162,7 +71,7 @@ func TestCorrelationIDIsOpaqueAndStable(t *testing.T) {
 func TestEnrollLinksAProvenCustomer(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
-	for range 3 { // it may be asked again
+	for range 3 { // idempotent
 		got, err := e.Enroll(t.Context(), ann, url)
 		if err != nil || got.URL != url || got.Status != "document" {
 			t.Fatalf("got %+v, error %v", got, err)
@@ -210,7 +119,7 @@ func TestEnrollRefusesUnprovenCustomers(t *testing.T) {
 	}
 }
 
-// Another application's Customers are refused by Dwolla in either way.
+// Dwolla hides the Customers of other applications, with either status.
 func TestEnrollRefusesAForeignCustomer(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
@@ -263,7 +172,7 @@ func TestEnrollReportsOutages(t *testing.T) {
 			t.Errorf("%s: %v, want an outage", what, err)
 		}
 	}
-	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 2}) // it is tried again once
+	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 2}) // the client retries once
 	_, err := e.Enroll(t.Context(), ann, url)
 	outage("Dwolla is down", err)
 	wantCustomer(t, e.store, "ann", "")
@@ -299,7 +208,7 @@ func TestExpectStoresTheCorrelationID(t *testing.T) {
 func TestCorrelationIDsSurviveEmailFolding(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	capital, small := clienttoken.User{ID: "Ann@x.example"}, clienttoken.User{ID: "ann@x.example"}
-	wantError(t, e.Expect(t.Context(), capital), nil) // an earlier version
+	wantError(t, e.Expect(t.Context(), capital), nil) // by an earlier version
 	url := e.created(t, e.CorrelationID(capital))
 	e.store.SetUserIDs(clienttoken.UserIDs{Emails: true})
 	wantError(t, e.store.Migrate(t.Context()), nil)

@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-// slowDwolla answers when it is released.
+// slowDwolla answers after its release.
 type slowDwolla struct {
 	customer.CustomerReader
 
@@ -26,8 +26,8 @@ func (h slowDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL
 	return h.CustomerReader.GetCustomer(ctx, url)
 }
 
-// The operator unlinks on another replica while Dwolla answers. The user has no
-// link yet.
+// An operator unlinks on another replica during the call to Dwolla, before the user
+// has a link.
 func TestUnlinkStopsARunningEnrollment(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	held := hold(e.client)
@@ -45,7 +45,7 @@ func TestUnlinkStopsARunningEnrollment(t *testing.T) {
 		t.Errorf("error %v, want one about the unlink", err)
 	}
 	wantCustomer(t, e.store, "ann", "")
-	e.refuses(t, ann, url) // nor does the user link it by asking again
+	e.refuses(t, ann, url) // asking again does not link either
 	wantError(t, e.links.Link(t.Context(), "ann", url), nil)
 }
 
@@ -57,7 +57,7 @@ func TestUnlinkStopsARunningWebhook(t *testing.T) {
 	i.reopen()
 	wantError(t, e.Expect(t.Context(), ann), nil)
 	url := e.created(t, e.CorrelationID(ann))
-	i.told(t, eventOf("customer_created", url.ID(), 1))
+	i.deliver(t, eventOf("customer_created", url.ID(), 1))
 	go func() {
 		<-held.asked
 		unlink(t, e.store, "ann")

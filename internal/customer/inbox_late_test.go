@@ -11,7 +11,7 @@ func TestLateEventsCount(t *testing.T) {
 	for _, days := range []int{3, 5, 60, 3000} {
 		e := newEnrolling(t, key("a"))
 		i := newInbox(t, e)
-		i.told(t, eventOf("customer_suspended", customerA, days*day))
+		i.deliver(t, eventOf("customer_suspended", customerA, days*day))
 		i.settle(t)
 		e.wantStatus(t, customerA, "suspended")
 	}
@@ -22,28 +22,28 @@ func TestLateEventLinksANewCustomer(t *testing.T) {
 	i := newInbox(t, e)
 	wantError(t, e.Expect(t.Context(), ann), nil)
 	url := e.created(t, e.CorrelationID(ann))
-	i.told(t, eventOf("customer_created", url.ID(), 30*day))
+	i.deliver(t, eventOf("customer_created", url.ID(), 30*day))
 	i.settle(t)
 	wantCustomer(t, e.store, "ann", url.ID())
 }
 
-// Its id is forgotten. The time of what it changed is not.
+// Its id was deleted from the queue, but the status keeps its time.
 func TestResentEventUndoesNothing(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
 	suspended := eventOf("customer_suspended", customerA, 20*day)
-	i.told(t, suspended, eventOf("customer_verified", customerA, 10*day))
+	i.deliver(t, suspended, eventOf("customer_verified", customerA, 10*day))
 	i.settle(t)
 	if n, err := e.store.ForgetEvents(t.Context(), time.Now().Add(time.Hour)); n != 2 || err != nil {
 		t.Fatalf("forgot %d, error %v", n, err)
 	}
-	i.told(t, suspended)
+	i.deliver(t, suspended)
 	i.settle(t)
 	e.wantStatus(t, customerA, "verified")
 	i.counted(t, "dropgate_webhooks_total", "customer_suspended", "queued", 2)
 }
 
-// The inbox calls a topic that it does not know other.
+// The inbox sees every unlisted topic as "other".
 func TestUnlistedTopicReadsTheStatus(t *testing.T) {
 	for _, enrollment := range []bool{true, false} {
 		e := newEnrolling(t, key("a"))
@@ -55,11 +55,11 @@ func TestUnlistedTopicReadsTheStatus(t *testing.T) {
 		url := e.created(t, "")
 		for _, status := range []string{"verified", "suspended", "retry"} {
 			e.dwolla.SetStatus(url.ID(), status)
-			i.told(t, eventOf("other", url.ID(), 1))
+			i.deliver(t, eventOf("other", url.ID(), 1))
 			i.settle(t)
 			e.wantStatus(t, url.ID(), status)
 		}
-		i.told(t, eventOf("customer_created", url.ID(), 0))
+		i.deliver(t, eventOf("customer_created", url.ID(), 0))
 		i.settle(t)
 		e.wantStatus(t, url.ID(), "retry")
 	}
@@ -70,7 +70,7 @@ func TestSuspensionNeedsNoCallToDwolla(t *testing.T) {
 	i := newInbox(t, e)
 	i.config.Dwolla = &stubbornDwolla{failures: 1 << 30}
 	i.reopen()
-	i.told(t, eventOf("customer_suspended", customerA, 1))
+	i.deliver(t, eventOf("customer_suspended", customerA, 1))
 	i.settle(t)
 	e.wantStatus(t, customerA, "suspended")
 }
@@ -80,13 +80,13 @@ func TestFutureEventDoesNotBlockLaterOnes(t *testing.T) {
 	i := newInbox(t, e)
 	url := e.created(t, "")
 	e.dwolla.SetStatus(url.ID(), "verified")
-	i.told(t, eventOf("customer_reverification_needed", url.ID(), -3000*day))
+	i.deliver(t, eventOf("customer_reverification_needed", url.ID(), -3000*day))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "verified") // as Dwolla says
-	i.told(t, eventOf("customer_suspended", url.ID(), -3000*day))
+	i.deliver(t, eventOf("customer_suspended", url.ID(), -3000*day))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "suspended")
-	i.told(t, eventOf("customer_activated", url.ID(), -1))
+	i.deliver(t, eventOf("customer_activated", url.ID(), -1))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "verified")
 }
@@ -96,10 +96,10 @@ func TestReadStatusHasTheTimeOfItsEvent(t *testing.T) {
 	i := newInbox(t, e)
 	url := e.created(t, "")
 	e.dwolla.SetStatus(url.ID(), "verified")
-	i.told(t, eventOf("other", url.ID(), 10), eventOf("customer_suspended", url.ID(), 20))
+	i.deliver(t, eventOf("other", url.ID(), 10), eventOf("customer_suspended", url.ID(), 20))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "verified") // the suspension is older
-	i.told(t, eventOf("customer_suspended", url.ID(), 5))
+	i.deliver(t, eventOf("customer_suspended", url.ID(), 5))
 	i.settle(t)
 	e.wantStatus(t, url.ID(), "suspended") // and this one is later
 }

@@ -31,7 +31,7 @@ func TestNewCustomerIsLinkedByItsCorrelationID(t *testing.T) {
 	wantError(t, e.Expect(t.Context(), ann), nil)
 	url := e.created(t, e.CorrelationID(ann))
 	news := eventOf("customer_created", url.ID(), 1)
-	i.told(t, news, news, news)
+	i.deliver(t, news, news, news)
 	i.settle(t)
 	wantCustomer(t, e.store, "ann", url.ID())
 	e.wantStatus(t, url.ID(), "document")
@@ -48,9 +48,9 @@ func TestNewCustomerIsLinkedByItsCorrelationID(t *testing.T) {
 		t.Error("a correlationId is in the log")
 	}
 
-	// Once more after it was used, and after an operator has said otherwise.
+	// Send it again, after it was settled and an operator has unlinked the user.
 	unlink(t, e.store, "ann")
-	i.told(t, news)
+	i.deliver(t, news)
 	i.settle(t)
 	wantCustomer(t, e.store, "ann", "")
 }
@@ -60,7 +60,7 @@ func TestUnmatchedNewCustomerIsNotLinked(t *testing.T) {
 	i := newInbox(t, e)
 	gone := key("z")
 	e.with(t, gone)
-	wantError(t, e.Expect(t.Context(), ann), nil) // with a key that is taken away afterwards
+	wantError(t, e.Expect(t.Context(), ann), nil) // with a key removed afterwards
 	ofAKeyThatIsGone := e.CorrelationID(ann)
 	e.with(t, key("a"))
 	i.config.Enrollment = e.Enrollment
@@ -88,18 +88,18 @@ func TestNewCustomerReplacesNoLink(t *testing.T) {
 	anns, bobs := e.created(t, e.CorrelationID(ann)), e.created(t, e.CorrelationID(bob))
 	link(t, e.store, "ann", customerB)   // who has another one by now
 	link(t, e.store, "carol", bobs.ID()) // and bob's is another user's
-	i.told(t, eventOf("customer_created", anns.ID(), 1), eventOf("customer_created", bobs.ID(), 1))
+	i.deliver(t, eventOf("customer_created", anns.ID(), 1), eventOf("customer_created", bobs.ID(), 1))
 	i.settle(t)
 	wantCustomer(t, e.store, "ann", customerB)
 	wantCustomer(t, e.store, "bob", "")
 	wantCustomer(t, e.store, "carol", bobs.ID())
 	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "conflict", 2)
-	if len(i.linked) != 2 { // by hand
+	if len(i.linked) != 2 { // by an operator
 		t.Errorf("told of the links %v", i.linked)
 	}
 }
 
-// Whatever order they arrive in, the latest counts.
+// In any order of arrival, the latest event wins.
 func TestStatusesAreOrderedByEventTime(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, "")
@@ -119,12 +119,12 @@ func TestStatusesAreOrderedByEventTime(t *testing.T) {
 			e.with(t, key("a"))
 			i := newInbox(t, e)
 			for _, n := range order {
-				i.told(t, history[n])
+				i.deliver(t, history[n])
 				i.settle(t)
 			}
 			e.wantStatus(t, url.ID(), "verified")
 			late := eventOf("customer_deactivated", url.ID(), 0)
-			i.told(t, late)
+			i.deliver(t, late)
 			i.settle(t)
 			e.wantStatus(t, url.ID(), "deactivated")
 			if !slices.Contains(i.changed, " "+url.ID()) {
@@ -137,7 +137,7 @@ func TestStatusesAreOrderedByEventTime(t *testing.T) {
 func TestEventsAboutNoCustomerAreIgnored(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
-	i.told(t, eventOf("other", "", 1), eventOf("customer_funding_source_added", "", 1))
+	i.deliver(t, eventOf("other", "", 1), eventOf("customer_funding_source_added", "", 1))
 	i.counted(t, "dropgate_webhooks_total", "customer_funding_source_added", "ignored", 1)
 	if queue, err := e.store.Backlog(t.Context()); queue.Depth != 0 || err != nil {
 		t.Errorf("%d webhooks wait, error %v", queue.Depth, err)
@@ -149,11 +149,11 @@ func TestUnstorableWebhookIsAnOutage(t *testing.T) {
 	i := newInbox(t, e)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantError(t, i.tell(ctx, eventOf("customer_verified", customerA, 1)), context.Canceled)
+	wantError(t, i.send(ctx, eventOf("customer_verified", customerA, 1)), context.Canceled)
 	if err := e.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err := i.tell(t.Context(), eventOf("customer_verified", customerA, 1))
+	err := i.send(t.Context(), eventOf("customer_verified", customerA, 1))
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.Code != clienttoken.Unavailable {
 		t.Errorf("%v, want an outage", err)
 	}

@@ -15,8 +15,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-// registrar knows the beneficial owners of Customers, as Dwolla does. To
-// answer takes it a while, after it has looked.
+// registrar lists owners like Dwolla. An answer takes a while after the read.
 type registrar struct {
 	mu     sync.Mutex
 	owners map[string][]clienttoken.BeneficialOwnerURL // by the id of the Customer
@@ -100,7 +99,7 @@ func TestOwnersAreCachedForAMinute(t *testing.T) {
 		wantOwner(t, directory, customerA, ownerNumber(t, 1))
 		wantCalls(t, dwolla, 1)
 		<-time.After(1)
-		dwolla.owners[customerA] = nil // they were removed
+		dwolla.owners[customerA] = nil // removed at Dwolla
 		wantNoOwner(t, directory, customerA, ownerNumber(t, 1))
 		wantCalls(t, dwolla, 2)
 	})
@@ -114,7 +113,7 @@ func TestNewOwnerIsFound(t *testing.T) {
 	dwolla.add(customerA, ownerNumber(t, 2))
 	wantOwner(t, directory, customerA, ownerNumber(t, 2))
 	wantCalls(t, dwolla, 2)
-	wantOwner(t, directory, customerA, ownerNumber(t, 2)) // and remembered
+	wantOwner(t, directory, customerA, ownerNumber(t, 2)) // and cached
 	wantOwner(t, directory, customerA, ownerNumber(t, 1))
 	wantCalls(t, dwolla, 2)
 }
@@ -124,7 +123,7 @@ func TestUnknownOwnerCostsOneCall(t *testing.T) {
 	directory := directoryWith(dwolla)
 	for n := range 3 {
 		wantNoOwner(t, directory, customerA, ownerNumber(t, 1))
-		wantCalls(t, dwolla, n+1) // the first list is fresh, those after it were remembered
+		wantCalls(t, dwolla, n+1) // the first list is new, later ones were cached
 	}
 }
 
@@ -142,8 +141,7 @@ func TestAnotherCustomersOwnerIsNotFound(t *testing.T) {
 	}
 }
 
-// Dwolla has looked for somebody else's question when the owner is created,
-// and answers afterwards.
+// The owner is created after Dwolla's read for another lookup, and before its answer.
 func TestOwnerCreatedDuringALookupIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dwolla := &registrar{takes: time.Second}
@@ -166,7 +164,7 @@ func TestUnreadableOwnersAreAnOutage(t *testing.T) {
 		directory := directoryWith(dwolla)
 		wantOwner(t, directory, customerA, ownerNumber(t, 1))
 		dwolla.fault = &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errors.New("connection refused")}
-		wantOwner(t, directory, customerA, ownerNumber(t, 1)) // remembered
+		wantOwner(t, directory, customerA, ownerNumber(t, 1)) // cached
 		outage := func(owner clienttoken.BeneficialOwnerURL) {
 			t.Helper()
 			has, err := directory.HasBeneficialOwner(t.Context(), customerURL(t, customerA), owner)
@@ -179,7 +177,7 @@ func TestUnreadableOwnersAreAnOutage(t *testing.T) {
 		<-time.After(time.Minute)
 		outage(ownerNumber(t, 1))
 		dwolla.fault = nil
-		wantOwner(t, directory, customerA, ownerNumber(t, 1)) // an outage is not remembered
+		wantOwner(t, directory, customerA, ownerNumber(t, 1)) // outages are not cached
 	})
 }
 
@@ -192,6 +190,6 @@ func TestCanceledOwnerLookupIsNotAnOutage(t *testing.T) {
 		if _, failed := errors.AsType[*clienttoken.Failure](err); has || failed || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%t, %v", has, err)
 		}
-		<-time.After(time.Second) // the question ends by itself
+		<-time.After(time.Second) // the lookup ends by itself
 	})
 }

@@ -10,30 +10,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-const (
-	customerA = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
-	customerB = "fc451a7a-ae30-4404-ab95-e3553fcd733f"
-)
-
-func sandbox(tb testing.TB) clienttoken.API {
-	tb.Helper()
-	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return api
-}
-
-func customerURL(tb testing.TB, id string) clienttoken.CustomerURL {
-	tb.Helper()
-	url, err := clienttoken.ParseCustomerID(sandbox(tb), id)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return url
-}
-
-// userSaying is a user whose sign-in says claims, a JSON object.
+// userSaying returns a user with claims, a JSON object.
 func userSaying(tb testing.TB, claims string) clienttoken.User {
 	tb.Helper()
 	user := clienttoken.User{ID: "ann"}
@@ -41,19 +18,6 @@ func userSaying(tb testing.TB, claims string) clienttoken.User {
 		tb.Fatal(err)
 	}
 	return user
-}
-
-// wantFailure checks that err is an outage, and nothing that reads as "this
-// user has no Customer".
-func wantFailure(t *testing.T, err error) {
-	t.Helper()
-	failure, ok := errors.AsType[*clienttoken.Failure](err)
-	if !ok || failure.Code != clienttoken.Unavailable {
-		t.Fatalf("error %v (%T), want a Failure with code %s", err, err, clienttoken.Unavailable)
-	}
-	if errors.Is(err, clienttoken.ErrNoCustomer) {
-		t.Fatalf("error %v reads as ErrNoCustomer", err)
-	}
 }
 
 func TestClaimNamesTheCustomer(t *testing.T) {

@@ -18,7 +18,7 @@ var (
 	_ clienttoken.Directory = (*customer.Directory)(nil)
 )
 
-// stubStore answers every question with the same id and error.
+// stubStore always answers with the same id and error.
 type stubStore struct {
 	id  string
 	err error
@@ -55,7 +55,7 @@ func TestLinkSourceFindsTheCustomer(t *testing.T) {
 	}
 }
 
-// What a claim says about a user is nothing to the database.
+// The database alone decides.
 func TestLinkSourceIgnoresClaims(t *testing.T) {
 	directory := customer.NewLinkSource(sandbox(t), newSQLite(t)(), time.Minute)
 	user := userSaying(t, `{"dropgate_customer":"`+customerA+`","sub":"bob"}`)
@@ -94,7 +94,7 @@ func TestClosedStoreIsAnOutage(t *testing.T) {
 	wantFailure(t, err)
 }
 
-// A deadline that the store set for itself is not the caller's.
+// A timeout of the store is not the caller's.
 func TestStoresOwnTimeoutIsAnOutage(t *testing.T) {
 	directory := customer.NewLinkSource(sandbox(t), stubStore{err: context.DeadlineExceeded}, time.Minute)
 	_, err := directory.Customer(t.Context(), clienttoken.User{ID: "ann"})

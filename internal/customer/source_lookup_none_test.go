@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// typed is answer with Content-Types.
+// typed returns an answer with these Content-Types.
 func typed(status int, body string, types ...string) http.RoundTripper {
 	return reply(func(r *http.Request) (*http.Response, error) {
 		response, err := answer(status, body).RoundTrip(r)
@@ -18,7 +18,7 @@ func typed(status int, body string, types ...string) http.RoundTripper {
 	})
 }
 
-// saysNone is an answer for a user without a Customer.
+// saysNone returns an answer for a user without a Customer.
 func saysNone() http.RoundTripper {
 	return typed(http.StatusNotFound, `{"code":"NotFound"}`, "application/json")
 }
@@ -41,7 +41,7 @@ func TestLookupBelievesNoCustomerOnlyInJSON(t *testing.T) {
 			lookup := newLookup(t, app)
 			wantVerdict(t, lookup, "ann", none)
 			wantVerdict(t, lookup, "ann", none)
-			wantCalls(t, app, 2) // a user with a new Customer need not wait
+			wantCalls(t, app, 2) // not cached, so a new Customer counts at once
 		})
 	}
 }

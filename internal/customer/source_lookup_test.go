@@ -26,8 +26,7 @@ const (
 	lookupLimit = 16 << 10
 )
 
-// application is one that can be asked for Customers. It has no socket, so
-// that it can be asked inside of a synctest bubble.
+// application answers lookups without a socket, so it works in a synctest bubble.
 type application struct {
 	mu     sync.Mutex
 	answer http.RoundTripper
@@ -55,13 +54,13 @@ func (a *application) answers(answer http.RoundTripper) {
 	a.answer = answer
 }
 
-// reply answers as no server does.
+// reply is an answer no real server gives.
 type reply func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.
 func (f reply) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// answer is an answer with that status and body.
+// answer returns an answer with a status and a body.
 func answer(status int, body string) http.RoundTripper {
 	return withBody(status, func(*http.Request) io.Reader { return strings.NewReader(body) })
 }
@@ -73,7 +72,7 @@ func withBody(status int, body func(*http.Request) io.Reader) http.RoundTripper 
 	})
 }
 
-// after lets an answer wait, as long as the caller does.
+// after delays an answer until the caller gives up.
 func after(d time.Duration, answer http.RoundTripper) http.RoundTripper {
 	return reply(func(r *http.Request) (*http.Response, error) {
 		select {
@@ -85,7 +84,7 @@ func after(d time.Duration, answer http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// stalled is a body that does not come while anybody waits.
+// stalled is a body that never arrives.
 type stalled struct{ r *http.Request }
 
 func (s stalled) Read([]byte) (int, error) {
@@ -93,7 +92,7 @@ func (s stalled) Read([]byte) (int, error) {
 	return 0, s.r.Context().Err()
 }
 
-// endless is a body that panics when much more of it is read than should be.
+// endless is a body that panics if too much of it is read.
 type endless struct{ read int }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -121,7 +120,7 @@ func newLookup(t testing.TB, app http.RoundTripper, edits ...func(*customer.Look
 	return lookup
 }
 
-// annsApplication says that everybody has Customer A.
+// annsApplication answers Customer A for every user.
 func annsApplication() *application {
 	return &application{answer: answer(http.StatusOK, `{"customer":"`+customerA+`"}`)}
 }
@@ -169,8 +168,8 @@ func TestLookupReturnsTheApplicationsCustomer(t *testing.T) {
 	}
 }
 
-// whatIsNoAnswer are answers that do not say whether there is a Customer. Those
-// that the name says are late take as long as anybody waits.
+// whatIsNoAnswer returns answers that are neither a Customer nor "none". The late ones
+// never arrive.
 func whatIsNoAnswer() map[string]http.RoundTripper {
 	whole := `{"customer":"` + customerA + `"}`
 	all := map[string]http.RoundTripper{
@@ -224,7 +223,7 @@ func TestLookupFaultsAreNeverNoCustomer(t *testing.T) {
 					t.Errorf("it took %v, want %v", took, want)
 				}
 				wantSilent(t, err)
-				wantCalls(t, app, 1) // no redirect was followed
+				wantCalls(t, app, 1) // redirects are not followed
 				app.answers(annsApplication().answer)
 				wantVerdict(t, lookup, "ann", customerA) // an outage is not remembered
 			})
@@ -232,8 +231,7 @@ func TestLookupFaultsAreNeverNoCustomer(t *testing.T) {
 	}
 }
 
-// wantSilent checks that err holds neither the user, nor the token, nor
-// anything of the answer.
+// wantSilent checks that err contains neither the user, the token nor the answer.
 func wantSilent(t *testing.T, err error) {
 	t.Helper()
 	failure, _ := errors.AsType[*clienttoken.Failure](err)
@@ -246,7 +244,7 @@ func wantSilent(t *testing.T, err error) {
 	}
 }
 
-// A server that speaks no HTTP makes net/http quote it.
+// net/http quotes a server that does not speak HTTP.
 func TestLookupNeverQuotesTheServer(t *testing.T) {
 	for _, text := range []string{
 		"%s", "HTTP/1.1 %s\r\n\r\n", "HTTP/1.1 200 OK\r\n%s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
@@ -255,7 +253,7 @@ func TestLookupNeverQuotesTheServer(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\n%s\r\n\r\n",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			connection, _, err := w.(http.Hijacker).Hijack() //nolint:errcheck // a panic is a failure too
+			connection, _, err := w.(http.Hijacker).Hijack() //nolint:errcheck // a panic fails the test too
 			if err != nil {
 				t.Error(err)
 				return
@@ -311,7 +309,7 @@ func TestCanceledLookupIsNotAnOutage(t *testing.T) {
 			if got := verdict(t, url, err); got != left {
 				t.Errorf("%s (%v)", got, err)
 			}
-			<-time.After(time.Second) // the question ends by itself
+			<-time.After(time.Second) // the lookup ends by itself
 		})
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/customer"
 )
 
-// contextEnding is canceled after d by a caller who leaves.
+// contextEnding returns a context canceled after d.
 func contextEnding(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -48,7 +48,7 @@ func TestNewLookupRefusesFaultyURLs(t *testing.T) {
 func TestLookupURLTakesTheUserInPathOrQuery(t *testing.T) {
 	const all = "a/b c+d&e=f;g?h#i%2Fj:k@l|m\"n\\o'p.q~é🦆"
 	const escaped = "a%2Fb%20c%2Bd%26e%3Df%3Bg%3Fh%23i%252Fj%3Ak%40l%7Cm%22n%5Co%27p.q~%C3%A9%F0%9F%A6%86"
-	for _, c := range [][3]string{ // the URL, the user, the address
+	for _, c := range [][3]string{ // the URL, the user, the requested URL
 		{"https://app.internal/{user}", "ann", "https://app.internal/ann"},
 		{"http://app.internal:8080/users/{user}/dwolla-customer", "ann@example.com", "http://app.internal:8080/users/ann%40example.com/dwolla-customer"},
 		{"https://app.internal/u-{user}.json?v=2", "ann", "https://app.internal/u-ann.json?v=2"},
@@ -74,8 +74,7 @@ func TestLookupURLTakesTheUserInPathOrQuery(t *testing.T) {
 	}
 }
 
-// A proxy may decode and tidy up a path before it passes it on, and so make it
-// another user's.
+// A proxy may decode and clean a path, and so turn it into another user's.
 func TestLookupRefusesIDsThatChangeThePath(t *testing.T) {
 	for _, c := range [][2]string{
 		{"/{user}", "."},
@@ -117,8 +116,8 @@ func TestLookupRefusesIDsThatChangeThePath(t *testing.T) {
 	}
 }
 
-// Whatever a user is called: the application is asked at its own host, under
-// the path and with the query of the setting, and reads exactly that user.
+// FuzzLookupURL checks that for every user id the request goes to the configured host,
+// path and query, and a server reads exactly that id.
 func FuzzLookupURL(f *testing.F) {
 	for _, id := range []string{
 		"ann", ".", "..", "/", "//", "a/b", "../bob", "%2e%2e", "%2f", "%", "%%", "?", "?u=bob", "&u=bob", ";u=bob", "#", "#a", "@evil.example", ":80", "\\", "\\\\evil.example", "a b", "+", "a=b",
@@ -147,7 +146,7 @@ func FuzzLookupURL(f *testing.F) {
 	})
 }
 
-// recorder is an application that keeps what it is asked, and has no Customer.
+// recorder records requests and answers "none".
 type recorder struct{ requests chan *http.Request }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -156,8 +155,8 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
-// wantAskedFor checks that a server that was asked with the URL at reads the
-// user's id in it and nothing else than there was.
+// wantAskedFor checks that a server reads the user id in the request, and nothing else
+// has changed.
 func wantAskedFor(t *testing.T, at, id string, r *http.Request) {
 	t.Helper()
 	before, after, _ := strings.Cut(at, "{user}")
@@ -166,7 +165,7 @@ func wantAskedFor(t *testing.T, at, id string, r *http.Request) {
 	if !whole || !end || strings.ContainsAny(user, `/\?#&;=+: @`) {
 		t.Errorf("user %q became %s of %s", id, r.RequestURI, r.Host)
 	}
-	// Read as a segment of a path or as a value of a query, it is the same.
+	// A path segment and a query value must decode to the same id.
 	bySegment, errPath := url.PathUnescape(user)
 	byValue, errQuery := url.QueryUnescape(user)
 	if errPath != nil || errQuery != nil || bySegment != id || byValue != id {
@@ -175,7 +174,7 @@ func wantAskedFor(t *testing.T, at, id string, r *http.Request) {
 	wantRead(t, strings.TrimPrefix(at, "http://"+r.Host), id, r.URL)
 }
 
-// wantRead checks what a server of Go reads.
+// wantRead checks what a Go server reads.
 func wantRead(t *testing.T, at, id string, got *url.URL) {
 	t.Helper()
 	wantPath, wantQuery, _ := strings.Cut(at, "?")
@@ -195,8 +194,8 @@ func wantRead(t *testing.T, at, id string, got *url.URL) {
 	}
 }
 
-// Whatever the application answers: no panic, and nobody has a Customer but
-// the one that the answer names, and only JSON says "none".
+// FuzzLookupAnswer checks that no answer causes a panic, a Customer it does not name,
+// or "none" without JSON.
 func FuzzLookupAnswer(f *testing.F) {
 	whole := `{"customer":"` + customerA + `"}`
 	for _, status := range []int{200, 404, 201, 204, 302, 401, 403, 410, 500, 100, 0, -1} {
@@ -230,7 +229,7 @@ func FuzzLookupAnswer(f *testing.F) {
 	})
 }
 
-// named is the Customer that an answer names, in whatever form; empty: none.
+// named returns the Customer in an answer, or "" for none.
 func named(body string) string {
 	var answer map[string]any
 	if json.Unmarshal([]byte(body), &answer) != nil {

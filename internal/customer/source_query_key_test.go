@@ -7,7 +7,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// What the database takes for the same user is not.
+// A database may treat different ids as equal.
 func TestQueryRefusesRowsEqualOnlyToTheDatabase(t *testing.T) {
 	app := newApplication(t)
 	app.Exec(t, `CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)

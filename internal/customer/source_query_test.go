@@ -15,8 +15,7 @@ import (
 
 var _ customer.Source = (*customer.Query)(nil)
 
-// applicationDB is the database of an application that knows its users'
-// Customers.
+// applicationDB is the application's own database.
 type applicationDB struct {
 	postgrestest.Schema
 }
@@ -71,7 +70,7 @@ func TestQueryFindsTheCustomer(t *testing.T) {
 	}
 }
 
-// "No Customer" would let the user create a second one.
+// ErrNoCustomer would let the user create a second Customer.
 func TestQueryFailsClosed(t *testing.T) {
 	app := newApplication(t)
 	for statement, users := range map[string][]string{
@@ -147,7 +146,7 @@ func wantUsers(t *testing.T, app applicationDB, want int) {
 	}
 }
 
-// The statement passes every check, and calls what writes.
+// The statements pass every check, and call functions that write.
 func TestQueryCannotWrite(t *testing.T) {
 	app := newApplication(t)
 	app.Exec(t, `CREATE FUNCTION forget(text) RETURNS text LANGUAGE sql VOLATILE AS
@@ -188,18 +187,7 @@ func TestQueryStopsWithItsCaller(t *testing.T) {
 	}
 }
 
-func TestQueryHasItsOwnTimeout(t *testing.T) {
-	t.Parallel()
-	app := newApplication(t)
-	q := newQuery(t, app.URL, `SELECT $1, pg_sleep(60)::text || $1`)
-	_, err := ask(q, "ann")
-	if failure, ok := errors.AsType[*clienttoken.Failure](err); !ok || failure.RetryAfter == 0 {
-		t.Errorf("error %v, want a Failure with a RetryAfter", err)
-	}
-}
-
-// While the server is away nobody is told "no Customer", and the statement is
-// checked once it is back.
+// During the outage nobody gets ErrNoCustomer. Afterwards the statement is checked.
 func TestQueryStartsWithoutItsServer(t *testing.T) {
 	gate := postgrestest.NewGate(t, postgrestest.Server(t))
 	app := newApplication(t)

@@ -19,8 +19,8 @@ var (
 	_ customer.StatusSource = (*customer.DwollaStatus)(nil)
 )
 
-// statusBook says what state Customers are in: as Dwolla does, and as a store
-// of what webhooks said. To answer takes it a while, after it has looked.
+// statusBook holds the status at Dwolla and in the store. An answer takes a while
+// after the read.
 type statusBook struct {
 	mu     sync.Mutex
 	status clienttoken.CustomerStatus
@@ -53,7 +53,7 @@ func (b *statusBook) GetCustomer(ctx context.Context, url clienttoken.CustomerUR
 	return clienttoken.Customer{URL: url, Status: status}, nil
 }
 
-// statusStore is a book as customer.StatusStore.
+// statusStore is a statusBook as customer.StatusStore.
 type statusStore struct{ *statusBook }
 
 // Status implements customer.StatusStore.
@@ -115,7 +115,7 @@ func TestLocalSuspensionTakesEffectAtOnce(t *testing.T) {
 		kept := customer.NewWebhookStatus(statusStore{book}, life)
 		var early sync.WaitGroup
 		early.Go(func() { wantStatus(t, kept, clienttoken.StatusVerified) })
-		synctest.Wait() // the store has looked
+		synctest.Wait() // the store has read it
 		book.becomes(clienttoken.StatusSuspended, nil)
 		kept.Forget(customerURL(t, customerA))
 		wantStatus(t, kept, clienttoken.StatusSuspended)

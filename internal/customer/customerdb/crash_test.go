@@ -18,9 +18,9 @@ import (
 	"dropgate/internal/postgres/postgrestest"
 )
 
-// TestProcess is a process of its own to the tests below. It says that it is
-// there, waits for the end of its input, and then works until it is killed. It
-// prints a line for each thing that is done once that is acknowledged.
+// TestProcess is run as a separate process by the tests below. It prints "ready",
+// waits for the end of its input, and works until it is killed. It prints a line after
+// each acknowledged write.
 func TestProcess(t *testing.T) {
 	address := os.Getenv("TEST_DATABASE")
 	if address == "" {
@@ -44,7 +44,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// openAddress opens a PostgreSQL URL or the path of a SQLite file.
+// openAddress opens a PostgreSQL URL or a SQLite file.
 func openAddress(t *testing.T, address string) *customerdb.Database {
 	t.Helper()
 	if !strings.HasPrefix(address, "postgres") {
@@ -62,8 +62,8 @@ func linkUser(t *testing.T, d *customerdb.Database, n int) {
 	fmt.Println("linked", n)
 }
 
-// takeWebhook adds an event that links user n, and settles one that is due,
-// which another process may be settling, too: the lease is none.
+// takeWebhook adds an event for user n and settles a due one. Its lease is 0, so other
+// processes may settle the same event.
 func takeWebhook(t *testing.T, d *customerdb.Database, n int) {
 	add(t, d, strconv.Itoa(n), time.Now())
 	fmt.Println("added", n)
@@ -89,7 +89,7 @@ func effectOf(t *testing.T, id string) customerdb.EventResult {
 	return customerdb.EventResult{CustomerID: customerNumber(n), UserID: fmt.Sprint("user ", n), Status: "verified", ChangedAt: at(0)}
 }
 
-// process is a running TestProcess, and the lines that it prints.
+// process is a running TestProcess and its output.
 type process struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
@@ -114,14 +114,13 @@ func startProcess(t *testing.T, stdin *os.File, environment ...string) process {
 	return p
 }
 
-// did is what a process said it had done: a verb and the number of a user.
+// did is one printed line.
 type did struct {
 	verb string
 	user int
 }
 
-// killAfter kills the process after it did n things, and returns all that it
-// had done by then.
+// killAfter kills the process after n lines, and returns all lines.
 func (p process) killAfter(t *testing.T, n int) []did {
 	var done []did
 	for p.lines.Scan() {
@@ -131,18 +130,18 @@ func (p process) killAfter(t *testing.T, n int) []did {
 			continue
 		}
 		if done = append(done, d); len(done) == n {
-			_ = p.cmd.Process.Kill() // and read on
+			_ = p.cmd.Process.Kill() // then read the rest
 		}
 	}
-	_ = p.cmd.Wait() // it was killed: an error in any case
+	_ = p.cmd.Wait() // always an error
 	if len(done) < n {
 		t.Errorf("the process did %d things, want %d at least", len(done), n)
 	}
 	return done
 }
 
-// killAtWork lets four processes make the database at once, work at once, and
-// be killed at work. It returns all that they said they had done.
+// killAtWork lets four processes create the database and work on it, kills them, and
+// returns their lines.
 func killAtWork(t *testing.T, address, work string) []did {
 	t.Helper()
 	stdin, start, err := os.Pipe()
@@ -206,15 +205,15 @@ func losesNothing(t *testing.T, newAddress func(*testing.T) string) {
 			settled[did.user] = true
 		}
 		settleTheRest(t, d, settled)
-		for _, did := range all { // those that were added have happened by now, too
+		for _, did := range all { // every added event has taken effect
 			wantCustomer(t, d, fmt.Sprint("user ", did.user), customerNumber(did.user))
-			wantKeptStatus(t, d, customerNumber(did.user), "verified")
+			wantStoredStatus(t, d, customerNumber(did.user), "verified")
 		}
 	})
 }
 
-// settleTheRest settles what the killed left in the queue. None of that may
-// have been settled, or have had its effect.
+// settleTheRest settles the events left by killed processes. None of them may have
+// taken effect before.
 func settleTheRest(t *testing.T, d *customerdb.Database, settled map[int]bool) {
 	t.Helper()
 	later := time.Now().Add(time.Hour)

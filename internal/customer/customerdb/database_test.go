@@ -10,13 +10,10 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// testDatabase checks everything that is promised of a Database, whatever the engine.
+// testDatabase checks every promise of a Database, with any engine.
 func testDatabase(t *testing.T, database newDatabase) {
-	for _, promise := range []struct {
-		name string
-		test func(t *testing.T, open func() *customerdb.Database)
-	}{
-		{"NobodyHasACustomerAtFirst", nobodyHasACustomerAtFirst},
+	testPromises(t, database, []promise{
+		{"NoCustomerAtFirst", noCustomerAtFirst},
 		{"OneCustomerPerUser", oneCustomerPerUser},
 		{"OneUserPerCustomer", oneUserPerCustomer},
 		{"LinkIsIdempotent", linkIsIdempotent},
@@ -25,50 +22,56 @@ func testDatabase(t *testing.T, database newDatabase) {
 		{"LinksSurviveReopening", linksSurviveReopening},
 		{"UserIDsAreComparedByteByByte", userIDsAreComparedByteByByte},
 		{"CustomerIDsIgnoreLetterCase", customerIDsIgnoreLetterCase},
-		{"WhatIsNoCustomerIDIsNotStored", whatIsNoCustomerIDIsNotStored},
+		{"InvalidCustomerIDsAreRefused", invalidCustomerIDsAreRefused},
 		{"CanceledContextChangesNothing", canceledContextChangesNothing},
-		{"ManyUsersOneCustomerHasOneWinner", manyUsersOneCustomerHasOneWinner},
-		{"ManyCustomersOneUserHasOneWinner", manyCustomersOneUserHasOneWinner},
-		{"TheSameLinkAtOnceSucceedsForAll", theSameLinkAtOnceSucceedsForAll},
-		{"TheUserOfACustomerIsFound", theUserOfACustomerIsFound},
-		{"ALinkKnowsItsTime", aLinkKnowsItsTime},
+		{"ConcurrentLinksOfOneCustomerHaveOneWinner", concurrentLinksOfOneCustomerHaveOneWinner},
+		{"ConcurrentLinksOfOneUserHaveOneWinner", concurrentLinksOfOneUserHaveOneWinner},
+		{"ConcurrentEqualLinksSucceed", concurrentEqualLinksSucceed},
+		{"LinkedUserIsFound", linkedUserIsFound},
+		{"LinksHaveATime", linksHaveATime},
 		{"PagesHoldEveryLinkOnce", pagesHoldEveryLinkOnce},
-		{"TheFirstUserOfACorrelationIDStays", theFirstUserOfACorrelationIDStays},
-		{"EventsComeBackAsTheyWere", eventsComeBackAsTheyWere},
-		{"AnEventIsTakenOnce", anEventIsTakenOnce},
-		{"ALeaseKeepsOthersOff", aLeaseKeepsOthersOff},
-		{"TheLongestDueComesFirst", theLongestDueComesFirst},
-		{"ARetryWaits", aRetryWaits},
-		{"AnEventIsSettledOnce", anEventIsSettledOnce},
-		{"AnEffectHappensAsAWhole", anEffectHappensAsAWhole},
-		{"StatusesConvergeInAnyOrder", statusesConvergeInAnyOrder},
-		{"SettledEventsAreForgotten", settledEventsAreForgotten},
-		{"NoTwoWorkersGetOneEvent", noTwoWorkersGetOneEvent},
+		{"FirstUserOfACorrelationIDStays", firstUserOfACorrelationIDStays},
+		{"EventsAreStoredUnchanged", eventsAreStoredUnchanged},
+		{"EventsAreAddedOnce", eventsAreAddedOnce},
+		{"LeasesKeepOthersAway", leasesKeepOthersAway},
+		{"LongestDueEventComesFirst", longestDueEventComesFirst},
+		{"PostponedEventsWait", postponedEventsWait},
+		{"EventsAreSettledOnce", eventsAreSettledOnce},
+		{"ResultsAreAtomic", resultsAreAtomic},
+		{"OldSettledEventsAreDeleted", oldSettledEventsAreDeleted},
+		{"EachEventGoesToOneWorker", eachEventGoesToOneWorker},
 		{"OneOfManySettlersWins", oneOfManySettlersWins},
 		{"SettlingRacesLinkAndUnlink", settlingRacesLinkAndUnlink},
-		{"AddingAtOnceHasOneWinner", addingAtOnceHasOneWinner},
-		{"ADryRunHoldsUpNobody", aDryRunHoldsUpNobody},
-		{"ImportsAtOnceAgree", importsAtOnceAgree},
-		{"WhatIsNoLinkIsNotImported", whatIsNoLinkIsNotImported},
+		{"ConcurrentAddsHaveOneWinner", concurrentAddsHaveOneWinner},
+		{"DryRunBlocksNoWriter", dryRunBlocksNoWriter},
+		{"ConcurrentImportsAgree", concurrentImportsAgree},
+		{"InvalidRowsAreRefused", invalidRowsAreRefused},
 		{"EachChangeHasOneEntry", eachChangeHasOneEntry},
-		{"AnEntryOutlivesItsCaller", anEntryOutlivesItsCaller},
-		{"AnEntryOutlivesItsProcess", anEntryOutlivesItsProcess},
-		{"ABrokenSinkLosesNothing", aBrokenSinkLosesNothing},
-		{"ReplicasShareTheEntries", replicasShareTheEntries},
-		{"AnUnlinkEndsEarlierAttempts", anUnlinkEndsEarlierAttempts},
-		{"AnUnlinkEndsEarlierWebhooks", anUnlinkEndsEarlierWebhooks},
+		{"EntriesOutliveTheirCaller", entriesOutliveTheirCaller},
+		{"ReplicasShareEntries", replicasShareEntries},
+		{"UnlinkStopsEarlierAttempts", unlinkStopsEarlierAttempts},
+		{"UnlinkStopsEarlierWebhooks", unlinkStopsEarlierWebhooks},
 		{"AttemptsRaceUnlinks", attemptsRaceUnlinks},
-		{"CapitalsOfEarlierVersionsAreFolded", capitalsOfEarlierVersionsAreFolded},
-		{"CapitalsThatCollideFailClosed", capitalsThatCollideFailClosed},
-		{"CapitalsThatComeLaterAreFolded", capitalsThatComeLaterAreFolded},
-		{"ReplicasFoldAtOnce", replicasFoldAtOnce},
-		{"FollowsTheModel", followsTheModel},
-	} {
-		t.Run(promise.name, func(t *testing.T) { promise.test(t, database(t)) })
+		{"EarlierUserIDsAreFolded", earlierUserIDsAreFolded},
+		{"CollidingUserIDsFailClosed", collidingUserIDsFailClosed},
+		{"LaterUserIDsAreFolded", laterUserIDsAreFolded},
+		{"ReplicasFoldConcurrently", replicasFoldConcurrently},
+	})
+}
+
+// promise is a test of one property of a Database.
+type promise struct {
+	name string
+	test func(t *testing.T, open func() *customerdb.Database)
+}
+
+func testPromises(t *testing.T, database newDatabase, promises []promise) {
+	for _, p := range promises {
+		t.Run(p.name, func(t *testing.T) { p.test(t, database(t)) })
 	}
 }
 
-func nobodyHasACustomerAtFirst(t *testing.T, open func() *customerdb.Database) {
+func noCustomerAtFirst(t *testing.T, open func() *customerdb.Database) {
 	for _, userID := range []string{"ann", "", "%", "' OR 1=1 --"} {
 		_, err := open().Customer(t.Context(), userID)
 		wantError(t, err, clienttoken.ErrNoCustomer)
@@ -81,7 +84,7 @@ func oneCustomerPerUser(t *testing.T, open func() *customerdb.Database) {
 	wantError(t, s.Link(t.Context(), "ann", customerB), customerdb.ErrUserLinked)
 	wantCustomer(t, s, "ann", customerA)
 	link(t, s, "bob", customerB) // was not taken by the attempt
-	// Both are taken now: the user's own link is named first.
+	// Both are taken. The user's own link is reported first.
 	wantError(t, s.Link(t.Context(), "ann", customerB), customerdb.ErrUserLinked)
 }
 
@@ -161,7 +164,7 @@ func customerIDsIgnoreLetterCase(t *testing.T, open func() *customerdb.Database)
 	wantError(t, s.Link(t.Context(), "bob", strings.ToUpper(customerA)), customerdb.ErrCustomerLinked)
 }
 
-func whatIsNoCustomerIDIsNotStored(t *testing.T, open func() *customerdb.Database) {
+func invalidCustomerIDsAreRefused(t *testing.T, open func() *customerdb.Database) {
 	s := open()
 	for _, id := range []string{"", "x", customerA + " ", "https://api-sandbox.dwolla.com/customers/" + customerA} {
 		if err := s.Link(t.Context(), "ann", id); err == nil {
@@ -187,7 +190,7 @@ func canceledContextChangesNothing(t *testing.T, open func() *customerdb.Databas
 
 const racers = 50
 
-// onlyWinner returns who got no error; all others must have got lost.
+// onlyWinner returns the index without an error; all others must be lost.
 func onlyWinner(t *testing.T, errs []error, lost error) int {
 	t.Helper()
 	winner := -1
@@ -207,7 +210,7 @@ func onlyWinner(t *testing.T, errs []error, lost error) int {
 	return winner
 }
 
-func manyUsersOneCustomerHasOneWinner(t *testing.T, open func() *customerdb.Database) {
+func concurrentLinksOfOneCustomerHaveOneWinner(t *testing.T, open func() *customerdb.Database) {
 	userNumber := func(n int) string { return fmt.Sprint("user ", n) }
 	winner := onlyWinner(t, race(open, func(s *customerdb.Database, i int) error {
 		return s.Link(t.Context(), userNumber(i), customerA)
@@ -222,7 +225,7 @@ func manyUsersOneCustomerHasOneWinner(t *testing.T, open func() *customerdb.Data
 	}
 }
 
-func manyCustomersOneUserHasOneWinner(t *testing.T, open func() *customerdb.Database) {
+func concurrentLinksOfOneUserHaveOneWinner(t *testing.T, open func() *customerdb.Database) {
 	winner := onlyWinner(t, race(open, func(s *customerdb.Database, i int) error {
 		return s.Link(t.Context(), "ann", customerNumber(i))
 	}), customerdb.ErrUserLinked)
@@ -235,7 +238,7 @@ func manyCustomersOneUserHasOneWinner(t *testing.T, open func() *customerdb.Data
 	}
 }
 
-func theSameLinkAtOnceSucceedsForAll(t *testing.T, open func() *customerdb.Database) {
+func concurrentEqualLinksSucceed(t *testing.T, open func() *customerdb.Database) {
 	for i, err := range race(open, func(s *customerdb.Database, _ int) error {
 		return s.Link(t.Context(), "ann", customerA)
 	}) {

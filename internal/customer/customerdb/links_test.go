@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-func theUserOfACustomerIsFound(t *testing.T, open func() *customerdb.Database) {
+func linkedUserIsFound(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	_, err := d.LinkedUser(t.Context(), customerA)
 	wantError(t, err, customerdb.ErrNoUser)
@@ -26,7 +26,7 @@ func theUserOfACustomerIsFound(t *testing.T, open func() *customerdb.Database) {
 	wantError(t, err, customerdb.ErrNoUser)
 }
 
-func aLinkKnowsItsTime(t *testing.T, open func() *customerdb.Database) {
+func linksHaveATime(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	_, err := d.Find(t.Context(), "ann")
 	wantError(t, err, clienttoken.ErrNoCustomer)
@@ -59,7 +59,7 @@ func pagesHoldEveryLinkOnce(t *testing.T, open func() *customerdb.Database) {
 	}
 }
 
-// listAll returns all links, by user, read in pages of limit.
+// listAll returns all links by user, read in pages of limit.
 func listAll(t fataler, d *customerdb.Database, limit int) map[string]string {
 	t.Helper()
 	links, after := map[string]string{}, ""
@@ -80,7 +80,7 @@ func listAll(t fataler, d *customerdb.Database, limit int) map[string]string {
 	}
 }
 
-func theFirstUserOfACorrelationIDStays(t *testing.T, open func() *customerdb.Database) {
+func firstUserOfACorrelationIDStays(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	_, err := d.CorrelationUser(t.Context(), "dg1.a")
 	wantError(t, err, customerdb.ErrNoUser)

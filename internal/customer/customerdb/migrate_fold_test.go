@@ -11,14 +11,14 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// byEmail is the database as a service with AUTH_USER_CLAIM=email opens it.
+// byEmail opens the database like a service with AUTH_USER_CLAIM=email.
 func byEmail(open func() *customerdb.Database) *customerdb.Database {
 	d := open()
 	d.SetUserIDs(clienttoken.UserIDs{Emails: true})
 	return d
 }
 
-// allUsers are the users of all links, by byte.
+// allUsers returns the users of all links, sorted by byte.
 func allUsers(t *testing.T, d *customerdb.Database) []string {
 	t.Helper()
 	links, err := d.List(t.Context(), "", 10000)
@@ -33,7 +33,7 @@ func allUsers(t *testing.T, d *customerdb.Database) []string {
 	return users
 }
 
-func capitalsOfEarlierVersionsAreFolded(t *testing.T, open func() *customerdb.Database) {
+func earlierUserIDsAreFolded(t *testing.T, open func() *customerdb.Database) {
 	earlier := open()
 	var rows []customerdb.LinkRow
 	for n := range 2500 { // more than two pages
@@ -55,7 +55,7 @@ func capitalsOfEarlierVersionsAreFolded(t *testing.T, open func() *customerdb.Da
 	wantError(t, err, nil)
 
 	d := byEmail(open)
-	for range 2 { // the second time there is nothing to do
+	for range 2 { // the second round has nothing to do
 		wantError(t, d.Migrate(t.Context()), nil)
 	}
 	users := allUsers(t, d)
@@ -73,14 +73,14 @@ func capitalsOfEarlierVersionsAreFolded(t *testing.T, open func() *customerdb.Da
 	if !after.LinkedAt.Equal(before.LinkedAt) {
 		t.Errorf("linked %v, and was %v", after.LinkedAt, before.LinkedAt)
 	}
-	// What an operator has unlinked stays unlinked.
+	// An operator's unlink holds in both forms.
 	if _, err := d.BeginEnrollment(t.Context(), "una@example.com", customerB); !errors.Is(err, customerdb.ErrUnlinked) {
 		t.Errorf("error %v, want ErrUnlinked", err)
 	}
 	wantError(t, d.Enroll(t.Context(), customerdb.EnrollmentAttempt{UserID: "una@example.com", CustomerID: customerA}), customerdb.ErrUnlinked)
 }
 
-func capitalsThatCollideFailClosed(t *testing.T, open func() *customerdb.Database) {
+func collidingUserIDsFailClosed(t *testing.T, open func() *customerdb.Database) {
 	for _, pair := range [][2]string{{"ann@x.example", "Ann@x.example"}, {"BEN@x.example", "Ben@x.example"}, {"Çem@x.example", "ÇEM@x.example"}} {
 		earlier := open()
 		link(t, earlier, pair[0], customerA)
@@ -99,7 +99,7 @@ func capitalsThatCollideFailClosed(t *testing.T, open func() *customerdb.Databas
 		if got := allUsers(t, earlier); len(got) != 3 || !slices.Contains(got, "Carl@x.example") {
 			t.Errorf("the rows are %q", got)
 		}
-		unlink(t, earlier, pair[1]) // which the error recommends
+		unlink(t, earlier, pair[1]) // as the error recommends
 		wantError(t, d.Migrate(t.Context()), nil)
 		wantError(t, d.Ping(t.Context()), nil)
 		wantCustomer(t, d, strings.ToLower(pair[0]), customerA)
@@ -108,8 +108,8 @@ func capitalsThatCollideFailClosed(t *testing.T, open func() *customerdb.Databas
 	}
 }
 
-// wantClosed fails the test if the database says anything about a user, even that
-// there is no Customer.
+// wantClosed checks that the database answers nothing about a user, not even
+// ErrNoCustomer.
 func wantClosed(t *testing.T, d *customerdb.Database, user string) {
 	t.Helper()
 	_, reading := d.Customer(t.Context(), user)
@@ -129,8 +129,8 @@ func wantClosed(t *testing.T, d *customerdb.Database, user string) {
 	}
 }
 
-// During a roll-out replicas of an earlier version go on.
-func capitalsThatComeLaterAreFolded(t *testing.T, open func() *customerdb.Database) {
+// During a roll-out, replicas of an earlier version keep writing.
+func laterUserIDsAreFolded(t *testing.T, open func() *customerdb.Database) {
 	earlier, d := open(), byEmail(open)
 	wantError(t, d.Migrate(t.Context()), nil)
 	link(t, earlier, "Ann@x.example", customerA)
@@ -143,7 +143,7 @@ func capitalsThatComeLaterAreFolded(t *testing.T, open func() *customerdb.Databa
 	wantClosed(t, d, "ann@x.example")
 }
 
-func replicasFoldAtOnce(t *testing.T, open func() *customerdb.Database) {
+func replicasFoldConcurrently(t *testing.T, open func() *customerdb.Database) {
 	earlier := open()
 	for n := range 50 {
 		link(t, earlier, fmt.Sprintf("User%d", n), customerNumber(n))

@@ -11,13 +11,16 @@ import (
 	"dropgate/internal/postgres/postgrestest"
 )
 
+// newBouncedDatabase is a newDatabase behind PgBouncer.
+func newBouncedDatabase(tb testing.TB) func() *customerdb.Database {
+	tb.Helper()
+	p := newPostgres(tb).bounced(tb, 4)
+	return func() *customerdb.Database { return p.open(tb) }
+}
+
 func TestPgBouncerPassesTheDatabaseSuite(t *testing.T) {
 	t.Parallel()
-	testDatabase(t, func(tb testing.TB) func() *customerdb.Database {
-		tb.Helper()
-		p := newPostgres(tb).bounced(tb, 4)
-		return func() *customerdb.Database { return p.open(tb) }
-	})
+	testDatabase(t, newBouncedDatabase)
 }
 
 func TestPgBouncerWithOneConnectionMigratesReplicas(t *testing.T) {
@@ -35,7 +38,7 @@ func TestMigrationsNeedOneConnection(t *testing.T) {
 	wantError(t, d.Migrate(t.Context()), nil)
 }
 
-// Whoever holds every table does not keep a replica from starting.
+// Another session holds locks on the tables.
 func TestNothingToMigrateNeedsNoLock(t *testing.T) {
 	t.Parallel()
 	p := newPostgres(t)
@@ -52,7 +55,7 @@ func TestNothingToMigrateNeedsNoLock(t *testing.T) {
 	wantError(t, p.openUnmigrated(t).Migrate(ctx), nil)
 }
 
-// migrateReplicas lets several replicas migrate and use an empty schema at once.
+// migrateReplicas lets several replicas migrate and use an empty schema concurrently.
 func migrateReplicas(t *testing.T, p postgres) {
 	t.Helper()
 	var replicas sync.WaitGroup

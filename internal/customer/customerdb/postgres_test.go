@@ -38,7 +38,7 @@ func TestPostgresNeedNotBeUpAtStart(t *testing.T) {
 	}
 	wantAway()
 	gate.Open(t)
-	wantAway() // there is no schema yet
+	wantAway() // the schema is still missing
 	if err := d.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestPostgresNeedNotBeUpAtStart(t *testing.T) {
 	wantError(t, d.Ping(t.Context()), nil)
 }
 
-// Whatever connections were cut, nobody has to do anything about it.
+// The pool recovers without an operator after all kinds of disconnection.
 func TestPostgresComesBackByItself(t *testing.T) {
 	p := newPostgres(t)
 	gate := postgrestest.NewGate(t, p.URL)
@@ -63,12 +63,12 @@ func TestPostgresComesBackByItself(t *testing.T) {
 	}
 	for i, cut := range cuts {
 		user, id := fmt.Sprint("user ", i), customerNumber(i)
-		// All connections of the pool are open when they are cut.
+		// First open all connections of the pool.
 		race(func() *customerdb.Database { return d }, func(d *customerdb.Database, _ int) error {
 			return d.Link(t.Context(), user, id)
 		})
 		cut()
-		for d.Ping(t.Context()) != nil { // once for each connection, at most
+		for d.Ping(t.Context()) != nil { // at most once per connection
 		}
 		wantCustomer(t, d, user, id)
 		add(t, d, user, at(0))
@@ -102,7 +102,7 @@ func TestPostgresRefusesANewerSchema(t *testing.T) {
 	wantCustomer(t, d, "ann", customerA)
 }
 
-// What trying again does not mend is not to be taken for an outage.
+// A retry would not help.
 func TestPostgresReportsAnUnusableDatabase(t *testing.T) {
 	taken := newPostgres(t)
 	exec1(t, postgrestest.Open(t, taken.URL), `CREATE TABLE dropgate_links (something TEXT)`)
@@ -117,7 +117,7 @@ func TestPostgresReportsAnUnusableDatabase(t *testing.T) {
 	}
 }
 
-// Nor is what the other side mends, without a restart of ours, to end the start.
+// An administrator can help, without a restart.
 func TestPostgresLoginFailureIsAnOutage(t *testing.T) {
 	server := postgrestest.Server(t)
 	for name, url := range map[string]string{
@@ -132,7 +132,7 @@ func TestPostgresLoginFailureIsAnOutage(t *testing.T) {
 
 func TestPostgresReplicasMigrateAtOnce(t *testing.T) { migrateReplicas(t, newPostgres(t)) }
 
-// The application may have the database too, and use goose.
+// The application may share the schema, and use goose.
 func TestPostgresSharesTheSchemaWithTheApplication(t *testing.T) {
 	p := newPostgres(t)
 	db := postgrestest.Open(t, p.URL)
@@ -169,7 +169,7 @@ func TestPostgresConnectionsHaveAName(t *testing.T) {
 	}
 }
 
-// A server that takes no part of its own time off ours.
+// The server does not answer in time.
 func TestPostgresStopsWithItsCaller(t *testing.T) {
 	p := newPostgres(t)
 	d := p.open(t)

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// statementsNeed is what the statements in the package's text need, as "VERB table".
+// statementsNeed returns the privileges the package's statements need, as "VERB
+// table".
 func statementsNeed(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -34,7 +35,7 @@ func statementsNeed(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(needed))
 }
 
-// statementNeeds is what one statement needs.
+// statementNeeds returns the privileges one statement needs.
 func statementNeeds(statement string) map[string]bool {
 	needed := map[string]bool{}
 	for verb, pattern := range map[string]string{

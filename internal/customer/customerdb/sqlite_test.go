@@ -20,7 +20,7 @@ func TestSQLitePassesTheDatabaseSuite(t *testing.T) {
 	testDatabase(t, newSQLite)
 }
 
-// wantFiles checks what is in dir, by name.
+// wantFiles checks the names of the files in dir.
 func wantFiles(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	files, err := os.ReadDir(dir)
@@ -110,9 +110,9 @@ func TestSQLiteRefusesOtherThanPlainFiles(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	for path, want := range map[string]string{
-		"":                            "plain name",
-		":memory:":                    "plain name",
-		"file:links.db?mode=memory":   "plain name",
+		"":                            "plain file name",
+		":memory:":                    "plain file name",
+		"file:links.db?mode=memory":   "plain file name",
 		dir:                           "not a regular file",
 		filepath.Join(dir, "no", "x"): `no folder "` + filepath.Join(dir, "no") + `"`,
 		"a\x00b":                      "invalid argument",
@@ -149,8 +149,6 @@ func TestSQLiteLeavesAForeignFileUntouched(t *testing.T) {
 	}
 }
 
-// raw opens the file as another program would.
-
 func TestSQLiteRefusesANewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "links.db")
 	link(t, openSQLite(t, path), "ann", customerA)
@@ -164,7 +162,7 @@ func TestSQLiteRefusesANewerSchema(t *testing.T) {
 	wantCustomer(t, openSQLite(t, path), "ann", customerA)
 }
 
-// A migration that fails is told, not tried for ever.
+// A failed migration is reported, not retried for ever.
 func TestSQLiteReportsAFailedMigration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "links.db")
 	exec1(t, raw(t, path), `CREATE TABLE dropgate_links (something TEXT)`)
@@ -174,7 +172,7 @@ func TestSQLiteReportsAFailedMigration(t *testing.T) {
 	}
 }
 
-// No migration is applied twice, even if two processes begin it at once.
+// Two processes that start at once apply a migration once.
 func TestSQLiteCountsEachMigrationOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "links.db")
 	openSQLite(t, path)
@@ -185,7 +183,7 @@ func TestSQLiteCountsEachMigrationOnce(t *testing.T) {
 	}
 }
 
-// The application may keep tables of its own in the file, and use goose.
+// The application may keep its own tables in the file, and use goose.
 func TestSQLiteSharesTheFileWithTheApplication(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := raw(t, path)
@@ -195,7 +193,7 @@ func TestSQLiteSharesTheFileWithTheApplication(t *testing.T) {
 	link(t, openSQLite(t, path), "ann", customerA)
 }
 
-// A link that another process is writing holds up no reader.
+// Readers do not wait for another process's write.
 func TestSQLiteReadsDuringWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "links.db")
 	store := openSQLite(t, path)
@@ -263,7 +261,7 @@ func TestSQLitePrintsNothing(t *testing.T) {
 	}
 }
 
-// SQLite would follow the link and make the file, readable by everybody.
+// SQLite would follow the link and create a file readable by everyone.
 func TestSQLiteReportsADanglingSymbolicLink(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "links.db")
 	if err := os.Symlink(path+".gone", path); err != nil {

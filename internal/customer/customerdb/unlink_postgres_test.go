@@ -6,8 +6,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// The attempt comes while the unlink is not committed: what the statement that
-// links sees is older than the unlink.
+// The linking statement cannot see the unlink, which is committed later.
 func TestEnrollWaitsForARunningUnlink(t *testing.T) {
 	t.Parallel()
 	p := newPostgres(t)
@@ -26,7 +25,7 @@ func TestEnrollWaitsForARunningUnlink(t *testing.T) {
 	wantCustomer(t, d, "ann", "")
 }
 
-// The unlink comes while the link is not committed: it must not overlook it.
+// The link is committed after the unlink has started.
 func TestUnlinkWaitsForARunningLink(t *testing.T) {
 	t.Parallel()
 	p := newPostgres(t)

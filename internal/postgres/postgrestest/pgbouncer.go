@@ -34,8 +34,8 @@ func bouncerBinary(tb testing.TB) string {
 	return ""
 }
 
-// BehindPgBouncer returns the schema behind a PgBouncer that pools transactions over
-// that many server connections and switches to the next one for each transaction.
+// BehindPgBouncer returns the schema behind PgBouncer in transaction mode, with that
+// many server connections. PgBouncer uses the next connection for each transaction.
 func (s Schema) BehindPgBouncer(tb testing.TB, connections int) Schema {
 	tb.Helper()
 	binary := bouncerBinary(tb)
@@ -67,8 +67,8 @@ max_client_conn = 500
 	return Schema{Name: s.Name, URL: through.String()}
 }
 
-// startBouncer runs PgBouncer, as user 65534 if the tests run as root, which
-// PgBouncer refuses. The channel is closed when it ends.
+// startBouncer runs PgBouncer, as user 65534 if the tests run as root. The channel
+// closes when it ends.
 func startBouncer(tb testing.TB, binary, config string) <-chan struct{} {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "dropgate-pgbouncer-") //nolint:usetesting // tb.TempDir is closed to other users

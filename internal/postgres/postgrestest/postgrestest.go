@@ -1,5 +1,5 @@
-// Package postgrestest gives each test a schema of its own on a real PostgreSQL
-// server, directly or behind PgBouncer. It serves tests only.
+// Package postgrestest gives each test its own schema on a real PostgreSQL server,
+// directly or behind PgBouncer. It serves tests only.
 package postgrestest
 
 import (
@@ -91,8 +91,8 @@ func (s Schema) Exec(tb testing.TB, statement string) {
 	_ = db.Close()
 }
 
-// AwaitDisconnected waits until the server has noticed that all connections to the
-// schema at address are closed. A killed process may leave a last statement running.
+// AwaitDisconnected waits until the server has closed all connections to the schema at
+// address. A killed process may leave a running statement.
 func AwaitDisconnected(tb testing.TB, address string) {
 	tb.Helper()
 	parsed, err := url.Parse(address)

@@ -17,7 +17,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// inbox is an inbox of a service that enrolls, and what it has told.
+// inbox is an inbox of a service with enrollment, and a record of its effects.
 type inbox struct {
 	*customer.Inbox
 
@@ -26,7 +26,7 @@ type inbox struct {
 	config   customer.InboxConfig
 
 	mu      sync.Mutex
-	next    map[string]customerdb.WebhookEvent // what is read from a body
+	next    map[string]customerdb.WebhookEvent // by body
 	linked  []string                           // "event user"
 	changed []string                           // "user Customer"
 	logs    logs
@@ -66,7 +66,7 @@ func newInbox(t *testing.T, e *enrolling) *inbox {
 	return i
 }
 
-// logs is what an inbox has logged, to be read while it does.
+// logs collects log lines while the inbox runs.
 type logs struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -84,32 +84,32 @@ func (l *logs) String() string {
 	return l.text.String()
 }
 
-// reopen is the same inbox after a restart.
+// reopen restarts the inbox.
 func (i *inbox) reopen() {
 	i.registry = prometheus.NewRegistry()
 	i.config.Registerer = i.registry
 	i.Inbox = customer.NewInbox(i.config)
 }
 
-// tell sends a webhook, and returns the error that Dwolla would see.
-func (i *inbox) tell(ctx context.Context, event customerdb.WebhookEvent) error {
+// send sends a webhook and returns its error.
+func (i *inbox) send(ctx context.Context, event customerdb.WebhookEvent) error {
 	i.mu.Lock()
 	i.next[event.ID] = event
 	i.mu.Unlock()
 	return i.Receive(ctx, "good", []byte(event.ID))
 }
 
-// told sends webhooks that have to be acknowledged.
-func (i *inbox) told(t *testing.T, events ...customerdb.WebhookEvent) {
+// deliver sends webhooks, which must be acknowledged.
+func (i *inbox) deliver(t *testing.T, events ...customerdb.WebhookEvent) {
 	t.Helper()
 	for _, event := range events {
-		if err := i.tell(t.Context(), event); err != nil {
+		if err := i.send(t.Context(), event); err != nil {
 			t.Fatalf("%+v: %v", event, err)
 		}
 	}
 }
 
-// waiting is a webhook that came some time ago.
+// waiting stores an event received some time ago.
 func (i *inbox) waiting(t *testing.T, event customerdb.WebhookEvent, since time.Duration) {
 	t.Helper()
 	if added, err := i.e.store.AddEvent(t.Context(), event, time.Now().Add(-since)); !added || err != nil {
@@ -117,7 +117,7 @@ func (i *inbox) waiting(t *testing.T, event customerdb.WebhookEvent, since time.
 	}
 }
 
-// settle runs the inbox until nothing waits any more.
+// settle runs the inbox until the queue is empty.
 func (i *inbox) settle(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -142,7 +142,7 @@ func (i *inbox) settle(t *testing.T) {
 	<-done
 }
 
-// processed is how often an outcome was counted.
+// counted checks the count of an outcome.
 func (i *inbox) counted(t *testing.T, metric, topic, outcome string, want float64) {
 	t.Helper()
 	families, err := i.registry.Gather()
@@ -168,7 +168,7 @@ var eventNumber struct {
 	n int
 }
 
-// eventOf is a new event about a Customer, created some seconds ago.
+// eventOf returns a new event about a Customer, created some seconds ago.
 func eventOf(topic, customerID string, secondsAgo int) customerdb.WebhookEvent {
 	eventNumber.Lock()
 	defer eventNumber.Unlock()

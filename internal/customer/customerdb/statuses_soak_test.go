@@ -1,3 +1,5 @@
+//go:build soak
+
 package customerdb_test
 
 import (
@@ -11,7 +13,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// statusChange is what an event says about a Customer.
+// statusChange is a status in an event.
 type statusChange struct {
 	Status string
 	At     int
@@ -24,7 +26,7 @@ func drawStatusChange(t *rapid.T) statusChange {
 	}
 }
 
-// settleInOrder settles an event for each change of the Customer's status.
+// settleInOrder settles one event per change of the Customer's status.
 func settleInOrder(t fataler, d *customerdb.Database, customerID string, changes []statusChange) {
 	for i, change := range changes {
 		id := fmt.Sprint(customerID, "/", i)
@@ -33,8 +35,8 @@ func settleInOrder(t fataler, d *customerdb.Database, customerID string, changes
 	}
 }
 
-// Of the statuses of one Customer the latest stays, and of those of one moment
-// always the same one, an inactive one if there is any.
+// The latest status wins. At equal times the winner is always the same, and inactive
+// if any of them is.
 func statusesConvergeInAnyOrder(t *testing.T, open func() *customerdb.Database) {
 	d := open()
 	customers := 0
@@ -47,7 +49,7 @@ func statusesConvergeInAnyOrder(t *testing.T, open func() *customerdb.Database) 
 
 		status, err := d.Status(background(), first)
 		wantError(t, err, nil)
-		wantKeptStatus(t, d, second, status)
+		wantStoredStatus(t, d, second, status)
 		latest := slices.MaxFunc(changes, func(a, b statusChange) int { return a.At - b.At }).At
 		if !slices.Contains(changes, statusChange{status, latest}) {
 			t.Fatalf("%q was not said last", status)

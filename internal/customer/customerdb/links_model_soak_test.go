@@ -1,3 +1,5 @@
+//go:build soak
+
 package customerdb_test
 
 import (
@@ -10,8 +12,8 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// followsTheModel plays random links, unlinks and events on two stores of one database
-// and on two maps, which must agree after each step.
+// followsTheModel runs random links, unlinks and events on two stores of one database
+// and on two maps. They must agree after each step.
 func followsTheModel(t *testing.T, open func() *customerdb.Database) {
 	stores := []*customerdb.Database{open(), open()}
 	run, unlinked := 0, map[[2]string]bool{}
@@ -29,17 +31,17 @@ func followsTheModel(t *testing.T, open func() *customerdb.Database) {
 	})
 }
 
-// model is what the stores should hold. Its exported methods are the steps
-// that rapid picks from; Check runs after each.
+// model is the expected state. rapid picks its exported methods as steps, and runs
+// Check after each.
 type model struct {
 	stores     []*customerdb.Database
 	customerOf map[string]string // by user
 	userOf     map[string]string // by Customer
-	run        int               // each has events of its own
+	run        int               // gives each run its own events
 	checks     int
-	events     map[string]bool    // known, by id
+	events     map[string]bool    // stored, by id
 	settled    map[string]bool    // by id
-	unlinked   map[[2]string]bool // users and Customers, once and for all
+	unlinked   map[[2]string]bool // pairs unlinked for good
 }
 
 func (m *model) users() []string { return []string{"ann", "Ann", "bob", "ça", "🦆"} }
@@ -52,7 +54,7 @@ func (m *model) drawCustomer(t *rapid.T) string {
 	return customerNumber(rapid.IntRange(1, 5).Draw(t, "Customer"))
 }
 
-// wantLink is the answer to linking the two.
+// wantLink returns the expected error of a link.
 func (m *model) wantLink(userID, customerID string) error {
 	if own, linked := m.customerOf[userID]; linked && own != customerID {
 		return customerdb.ErrUserLinked
@@ -83,7 +85,7 @@ func (m *model) Unlink(t *rapid.T) {
 	delete(m.customerOf, userID)
 }
 
-// Find looks a Customer's user up.
+// Find finds a Customer's user.
 func (m *model) Find(t *rapid.T) {
 	s, _ := m.draw(t)
 	customerID := m.drawCustomer(t)
@@ -98,7 +100,7 @@ func (m *model) Find(t *rapid.T) {
 	wantError(t, err, customerdb.ErrNoUser)
 }
 
-// Settle settles an event that links, which may have been settled before.
+// Settle settles a linking event, perhaps again.
 func (m *model) Settle(t *rapid.T) {
 	s, userID := m.draw(t)
 	customerID := m.drawCustomer(t)

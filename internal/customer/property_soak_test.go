@@ -1,3 +1,5 @@
+//go:build soak
+
 package customer_test
 
 import (
@@ -18,13 +20,12 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// TestRandomStoriesKeepLinksOneToOne plays links and unlinks
-// of operators, new Customers, requests that name them, webhooks that come
-// late, twice and in any order, and crashes in between. At every moment a user
-// has one Customer, a Customer one user, and nobody has one that neither an
-// operator nor its correlationId gives them; and no token is for another one.
+// TestRandomStoriesKeepLinksOneToOne mixes operators' links and unlinks, new
+// Customers, vends, late and repeated webhooks, and crashes. After each step every
+// link must be one to one and come from an operator or a correlationId. No token may
+// be for another Customer.
 func TestRandomStoriesKeepLinksOneToOne(t *testing.T) {
-	// One Dwolla for all: its Customers have ids of their own in every round.
+	// All rounds share one Dwolla, with different Customers.
 	e := newEnrolling(t, key("a"))
 	dir := t.TempDir()
 	n := 0
@@ -43,8 +44,8 @@ func TestRandomStoriesKeepLinksOneToOne(t *testing.T) {
 	})
 }
 
-// story is one round. Its exported methods are the steps that rapid picks from;
-// Check runs after each.
+// story is one round. rapid picks its exported methods as steps, and runs Check after
+// each.
 type story struct {
 	e     *enrolling
 	path  string
@@ -53,13 +54,13 @@ type story struct {
 	store  *customerdb.Database
 	links  *customer.LinkSource
 	inbox  *customer.Inbox
-	next   customerdb.WebhookEvent // what the inbox reads
+	next   customerdb.WebhookEvent // read by the inbox
 	vendor clienttoken.Vendor
 	tokens []clienttoken.Grant
 
 	customers  []clienttoken.CustomerURL
-	creator    map[string]string  // whose correlationId a Customer has
-	byOperator map[[2]string]bool // whether a user and a Customer were linked by hand last, or unlinked
+	creator    map[string]string  // the user of a Customer's correlationId
+	byOperator map[[2]string]bool // whether an operator last linked or unlinked the pair
 	sent       []customerdb.WebhookEvent
 }
 
@@ -71,7 +72,7 @@ func (s *story) users() []clienttoken.User {
 	return users
 }
 
-// open is the start of a process, on what the last one left.
+// open starts a process on the existing database.
 func (s *story) open(t fataler) {
 	store, err := customerdb.OpenSQLite(context.Background(), s.path)
 	if err != nil {
@@ -107,7 +108,7 @@ func (s *story) open(t fataler) {
 
 func (s *story) close() { _ = s.store.Close() }
 
-// CreateClientToken is Dwolla's, noting what was granted.
+// CreateClientToken records the grant.
 func (s *story) CreateClientToken(_ context.Context, grant clienttoken.Grant) (clienttoken.Token, error) {
 	s.tokens = append(s.tokens, grant)
 	return clienttoken.Token{Secret: clienttoken.NewSecret("a token")}, nil
@@ -124,7 +125,7 @@ func (s *story) customer(t *rapid.T) clienttoken.CustomerURL {
 	return rapid.SampledFrom(s.customers).Draw(t, "Customer")
 }
 
-// OperatorLinks links by hand.
+// OperatorLinks links a user and a Customer.
 func (s *story) OperatorLinks(t *rapid.T) {
 	user, url := s.user(t, "user"), s.customer(t)
 	err := s.links.Link(context.Background(), user.ID, url)
@@ -135,7 +136,7 @@ func (s *story) OperatorLinks(t *rapid.T) {
 	}
 }
 
-// OperatorUnlinks unlinks by hand.
+// OperatorUnlinks unlinks a user.
 func (s *story) OperatorUnlinks(t *rapid.T) {
 	user := s.user(t, "user")
 	own, err := s.store.Customer(context.Background(), user.ID)
@@ -147,8 +148,7 @@ func (s *story) OperatorUnlinks(t *rapid.T) {
 	}
 }
 
-// BrowserCreates lets a user create a Customer, with the correlationId of
-// whomever.
+// BrowserCreates creates a Customer with any user's correlationId, or none.
 func (s *story) BrowserCreates(t *rapid.T) {
 	of := s.user(t, "whose correlationId")
 	_, err := s.vendor.Vend(context.Background(), of, clienttoken.Request{Action: "customer.create"}, noCause)
@@ -192,7 +192,7 @@ func (s *story) UserNames(t *rapid.T) {
 	}
 }
 
-// WebhookArrives is a new one, or one that came before.
+// WebhookArrives sends a new webhook, or an earlier one again.
 func (s *story) WebhookArrives(t *rapid.T) {
 	if len(s.sent) > 0 && rapid.IntRange(0, 2).Draw(t, "again") == 0 {
 		s.next = rapid.SampledFrom(s.sent).Draw(t, "webhook")
@@ -206,7 +206,7 @@ func (s *story) WebhookArrives(t *rapid.T) {
 	}
 }
 
-// InboxWorks does what the webhooks ask for, or some of it.
+// InboxWorks processes some or all events.
 func (s *story) InboxWorks(t *rapid.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -227,7 +227,7 @@ func (s *story) InboxWorks(t *rapid.T) {
 	}
 	stop()
 	<-done
-	// What it held when it was stopped is held until the lease ends.
+	// Leases of the stopped inbox end.
 	for {
 		held, err := s.store.ClaimEvent(context.Background(), time.Now().Add(time.Hour), 2*time.Hour)
 		if errors.Is(err, customerdb.ErrNoEvent) {
@@ -239,13 +239,13 @@ func (s *story) InboxWorks(t *rapid.T) {
 	}
 }
 
-// Crash ends the process and starts another one.
+// Crash restarts the process.
 func (s *story) Crash(t *rapid.T) {
 	s.close()
 	s.open(t)
 }
 
-// linked lists the users by their Customers: one user for each.
+// linked returns the users by Customer, and checks for one user each.
 func (s *story) linked(t *rapid.T) map[string]string {
 	users := map[string]string{}
 	for after := ""; ; {
@@ -266,7 +266,7 @@ func (s *story) linked(t *rapid.T) map[string]string {
 	}
 }
 
-// Check looks at what is in the database.
+// Check checks the database.
 func (s *story) Check(t *rapid.T) {
 	users := s.linked(t)
 	for _, url := range s.customers {
@@ -285,6 +285,3 @@ func (s *story) Check(t *rapid.T) {
 		}
 	}
 }
-
-// noCause is the cause of a vend in tests.
-func noCause() clienttoken.Cause { return clienttoken.Cause{} }
