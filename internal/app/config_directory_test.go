@@ -44,7 +44,7 @@ func TestLoadNamesWhatIsWrongWithTheDirectory(t *testing.T) {
 		`CUSTOMER_SOURCE: must be claim, database, lookup or query, not "table"`: {"CUSTOMER_SOURCE": "table"},
 		"DATABASE_URL: is neither sqlite:FILE nor .*":                            database(map[string]string{"DATABASE_URL": "mysql://hunter2@db"}),
 		"DATABASE_URL: is neither sqlite.*":                                      database(map[string]string{"DATABASE_URL": "sqlite:"}),
-		"DATABASE_URL: is not a URL such as postgres.*":                             database(map[string]string{"DATABASE_URL": "postgres://user:hunter2/x@db"}),
+		"DATABASE_URL: is not a URL such as postgres.*":                          database(map[string]string{"DATABASE_URL": "postgres://user:hunter2/x@db"}),
 		"CUSTOMER_LOOKUP_URL: is required":                                       {"CUSTOMER_SOURCE": "lookup"},
 		"CUSTOMER_LOOKUP_URL: .*{user}.*":                                        {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/users"},
 		"CUSTOMER_LOOKUP_URL: is not https.*":                                    {"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.internal/{user}", "DWOLLA_ENVIRONMENT": "production", "DWOLLA_BASE_URL": "", "AUTH_BEARER_ISSUER": "https://id.example.com"},
