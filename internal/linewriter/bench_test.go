@@ -14,16 +14,15 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-// spent is the time that the process has had on a CPU.
+// spent is the CPU time of the process.
 func spent() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkTwoLinesOfARequest writes an audit line and an access line for each
-// request, to a pipe: with a write(2) for each under a lock, as the service did
-// before, and with a Writer.
+// BenchmarkTwoLinesOfARequest writes an audit line and an access line per request to a
+// pipe: with one write(2) each under a lock, and with a Writer.
 func BenchmarkTwoLinesOfARequest(b *testing.B) {
 	audit, access := []byte(strings.Repeat("a", 449)+"\n"), []byte(strings.Repeat("b", 349)+"\n")
 	for _, callers := range []int{1, 16, 64} {
@@ -58,7 +57,7 @@ func BenchmarkTwoLinesOfARequest(b *testing.B) {
 	}
 }
 
-// piped is a pipe whose reader is another process, as of a container's log.
+// piped returns a pipe into another process, like the log of a container.
 func piped(b *testing.B) io.Writer {
 	b.Helper()
 	read, write, err := os.Pipe()
@@ -76,7 +75,7 @@ func piped(b *testing.B) io.Writer {
 	return write
 }
 
-// requests shares b.N requests among callers, and reports the CPU time of one.
+// requests shares b.N requests among callers and reports the CPU time per request.
 func requests(b *testing.B, callers int, request func() error) {
 	b.Helper()
 	b.ReportAllocs()

@@ -1,14 +1,14 @@
-// Package linewriter writes the lines of many callers to one output, and keeps a
-// broken or stuck output from stopping the callers.
+// Package linewriter writes the lines of many callers to one output. A broken or stuck
+// output never blocks the callers.
 //
-// One goroutine owns the output. All lines that wait are written with one
-// write(2) (group commit). There are two kinds of lines:
+// One goroutine owns the output. It writes all waiting lines with one write(2) (group
+// commit). There are two kinds of lines:
 //
-//   - [Writer.Append] waits until the operating system has the line, for at most
-//     two seconds. Its caller learns whether the line was accepted.
-//   - [Writer.Write] never waits and never fails. Its lines are dropped and
-//     counted while the output does not keep up.
+//   - [Writer.Append] waits until the operating system has the line, for at most two
+//     seconds. Its caller learns whether the line was accepted.
+//   - [Writer.Write] never waits and never fails. If the output does not keep up, its
+//     lines are dropped and counted.
 //
-// "Accepted" means that write(2) has returned: the line survives the end of the
-// process, but not a power failure. There is no fsync.
+// "Accepted" means that write(2) has returned: the line survives the process, but not a
+// power failure. There is no fsync.
 package linewriter

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// filePermissions let nobody but the service's own user read the lines.
+// filePermissions let only the service's own user read the lines.
 const filePermissions = 0o600
 
-// File is a file that grows at its end. A file that was deleted is made anew
-// before the next write. It is safe for concurrent use.
+// File appends to a file. It recreates a deleted file before the next write. It is safe
+// for concurrent use.
 type File struct {
 	path string
 
@@ -20,7 +20,7 @@ type File struct {
 	file *os.File
 }
 
-// OpenFile opens a file, and makes it when there is none.
+// OpenFile opens a file, or creates it.
 func OpenFile(path string) (*File, error) {
 	file, err := open(path)
 	if err != nil {
@@ -58,8 +58,7 @@ func (f *File) current() *os.File {
 	return f.file
 }
 
-// deleted reports whether a file has no name any more, so that its content ends
-// with the process.
+// deleted reports whether a file has lost its last name.
 func deleted(file *os.File) bool {
 	info, err := file.Stat()
 	if err != nil {
@@ -69,8 +68,8 @@ func deleted(file *os.File) bool {
 	return ok && stat.Nlink == 0
 }
 
-// Reopen opens the path again, after somebody has renamed the file. On an error
-// it keeps the file that is open.
+// Reopen opens the path again, for rotation by rename. After an error it keeps the open
+// file.
 func (f *File) Reopen() error {
 	file, err := open(f.path)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-// opened is a file for lines, in a folder of its own.
+// opened returns a file in its own folder.
 func opened(t *testing.T) (file *linewriter.File, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "audit.log")
@@ -39,7 +39,7 @@ func holds(t *testing.T, path, want string) {
 	}
 }
 
-func TestAFileGrowsAndIsPrivate(t *testing.T) {
+func TestAFileIsAppendedToAndPrivate(t *testing.T) {
 	file, path := opened(t)
 	write(t, file, "a\n")
 	again, err := linewriter.OpenFile(path)
@@ -53,7 +53,7 @@ func TestAFileGrowsAndIsPrivate(t *testing.T) {
 	}
 }
 
-func TestAFileIsReopenedAfterItWasRenamed(t *testing.T) {
+func TestARenamedFileIsReopened(t *testing.T) {
 	file, path := opened(t)
 	write(t, file, "a\n")
 	if err := os.Rename(path, path+".1"); err != nil {
@@ -68,7 +68,7 @@ func TestAFileIsReopenedAfterItWasRenamed(t *testing.T) {
 	holds(t, path, "c\n")
 }
 
-func TestADeletedFileIsMadeAnew(t *testing.T) {
+func TestADeletedFileIsRecreated(t *testing.T) {
 	file, path := opened(t)
 	write(t, file, "a\n")
 	if err := os.Remove(path); err != nil {
@@ -89,7 +89,7 @@ func TestADeletedFileIsMadeAnew(t *testing.T) {
 	holds(t, path, "d\n")
 }
 
-func TestAFileThatCannotBeReopenedStaysInUse(t *testing.T) {
+func TestAFailedReopenKeepsTheOldFile(t *testing.T) {
 	file, path := opened(t)
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestAPipeWithoutAReaderIsAnError(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsAnErrorOfTheFile(t *testing.T) {
+func TestAFullDiskIsAnError(t *testing.T) {
 	file, err := linewriter.OpenFile("/dev/full")
 	if err != nil {
 		t.Skip(err)
@@ -124,7 +124,7 @@ func TestAFullDiskIsAnErrorOfTheFile(t *testing.T) {
 	}
 }
 
-func TestReopeningFailsNoWrite(t *testing.T) {
+func TestReopeningLosesNoWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	file, err := linewriter.OpenFile(path)
 	if err != nil {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// batch is what one write(2) writes.
+// batch holds the lines of one write(2).
 type batch struct {
-	text []byte  // in the order in which the lines came
-	head int     // the length of what the writer itself puts before them
+	text []byte  // in the order of arrival
+	head int     // the length of the writer's own lines before them
 	must []*line // those of Append
-	ends []int   // where those end in text
-	lost uint64  // the writer's, when the batch was gathered
+	ends []int   // their ends in text
+	lost uint64  // Writer.lost when the batch was gathered
 }
 
-// run owns the output until the writer is closed and nothing waits.
+// run owns the output until the writer is closed and no line waits.
 func (w *Writer) run() {
 	defer close(w.ended)
 	defer w.gather.Stop()
@@ -60,8 +60,8 @@ func (w *Writer) pause() {
 	}
 }
 
-// next gathers everything that waits, and reports whether there is something to
-// write. After a failure there always is, until the writer is closed.
+// next gathers the waiting lines, and reports whether to write. After a failure it always
+// reports true, until the writer is closed.
 func (w *Writer) next(b *batch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,8 +95,8 @@ func (w *Writer) next(b *batch) bool {
 	return true
 }
 
-// settle tells the callers of Append what became of their lines. After a failure
-// the lines that were written whole count as accepted.
+// settle reports the results to the callers of Append. After a failure, lines written in
+// full count as accepted.
 func (w *Writer) settle(b *batch, n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,7 +114,7 @@ func (w *Writer) settle(b *batch, n int, err error) {
 		l.state = settled
 		if b.ends[i] > n {
 			l.err = err
-			w.lost-- // its caller learns of it
+			w.lost-- // its caller gets the error
 		}
 		if l.err == nil && l.follow != nil {
 			w.follow(l.follow)

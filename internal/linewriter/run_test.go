@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-func TestABrokenOutputHealsByItself(t *testing.T) {
+func TestABrokenOutputRecovers(t *testing.T) {
 	full := errors.New("no space left on device")
 	o := &output{answer: func([]byte) (int, error) { return 0, full }}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
@@ -33,7 +33,7 @@ func TestABrokenOutputHealsByItself(t *testing.T) {
 	})
 }
 
-func TestAHalfWrittenLineIsEnded(t *testing.T) {
+func TestATornLineIsTerminated(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		first := appending(t, w, "first\n")
@@ -52,7 +52,7 @@ func TestAHalfWrittenLineIsEnded(t *testing.T) {
 	})
 }
 
-func TestCloseWritesWhatWaits(t *testing.T) {
+func TestCloseWritesWaitingLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &output{}
 		w := linewriter.New(linewriter.Config{To: o})

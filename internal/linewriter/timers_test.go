@@ -8,9 +8,8 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-// The time of one write does not count for a later one, and one that gets stuck
-// after the others is noticed as early.
-func TestEachStuckWriteIsGivenUpAfterASecond(t *testing.T) {
+// The time of one write does not count for the next.
+func TestEachStuckWriteFailsAfterASecond(t *testing.T) {
 	for _, before := range []time.Duration{0, 400 * time.Millisecond, 999 * time.Millisecond, time.Second, 5 * time.Second} {
 		t.Run(before.String(), func(t *testing.T) {
 			o := &output{gated: true}
@@ -19,7 +18,7 @@ func TestEachStuckWriteIsGivenUpAfterASecond(t *testing.T) {
 				o.gate <- struct{}{}
 				wantError(t, <-first, nil)
 				<-time.After(before)
-				for range 2 { // the second time after an output that was stuck
+				for range 2 { // the second time after a stuck output
 					began := time.Now()
 					wantError(t, <-appending(t, w, "stuck\n"), linewriter.ErrStuck)
 					if took := time.Since(began); took != time.Second {
@@ -34,8 +33,7 @@ func TestEachStuckWriteIsGivenUpAfterASecond(t *testing.T) {
 	}
 }
 
-// A line that another one took along does not make the next wait longer.
-func TestLooseLinesAfterOthersAreWrittenWithinMilliseconds(t *testing.T) {
+func TestLooseLinesAfterOthersWaitOnlyMilliseconds(t *testing.T) {
 	o := &output{}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		_, _ = w.Write([]byte("a\n"))

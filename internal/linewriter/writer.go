@@ -12,52 +12,51 @@ import (
 )
 
 const (
-	// stuckAfter is when a write(2) counts as stuck. All lines of Append that wait
-	// then are given up, so that one waits for two such times at most: for the
-	// write before it and for its own.
+	// stuckAfter is the age of a stuck write(2). All waiting lines of Append then
+	// fail. So a line waits for at most two seconds: for the write before it and its
+	// own.
 	stuckAfter = time.Second
 	// retryEvery is the pause between attempts to write to a broken output.
 	retryEvery = 250 * time.Millisecond
-	// gatherFor is how long lines of Write wait for others to share a write(2)
-	// with. Lines of Append do not wait, and take the others along.
+	// gatherFor is how long lines of Write wait to share a write(2) with others.
+	// Lines of Append do not wait, and share their write(2) with all waiting lines.
 	gatherFor = 5 * time.Millisecond
-	// maxWaiting bounds the lines of each kind that wait, in bytes.
+	// maxWaiting bounds the waiting lines of each kind, in bytes.
 	maxWaiting = 256 << 10
 )
 
 var (
-	// ErrStuck says that a write has not returned for a second.
+	// ErrStuck reports a write that has not returned for a second.
 	ErrStuck = errors.New("the output is stuck: a write does not return")
-	// ErrFull says that too many lines wait.
-	ErrFull = errors.New("too many lines wait for the output")
-	// ErrClosed says that the writer was closed.
+	// ErrFull reports too many waiting lines.
+	ErrFull = errors.New("too many lines are waiting for the output")
+	// ErrClosed reports a closed writer.
 	ErrClosed = errors.New("the output is closed")
 )
 
-// Recovery is what happened before an output took lines again.
+// Recovery describes an outage of the output that has ended.
 type Recovery struct {
-	Fault   error  // why the last write failed; nil when lines were dropped without a failure
-	Dropped uint64 // lines of Write that were dropped since the last recovery
+	Fault   error  // of the last failed write; nil if lines were dropped without a failure
+	Dropped uint64 // lines of Write dropped since the last recovery
 }
 
-// Config is what a writer needs.
+// Config configures a Writer.
 type Config struct {
-	// To is the output. Only one call of Write is under way at a time.
+	// To is the output. The writer calls its Write from one goroutine.
 	To io.Writer
-	// Recovered makes the line that the first successful write after a failure
-	// begins with. It also serves to test a broken output while no line waits.
+	// Recovered makes a line for the start of the first write after a failure. A
+	// broken output is also tested with it while no line waits.
 	Recovered func(Recovery) []byte
 }
 
-// Writer writes lines. It is safe for concurrent use.
+// Writer writes lines to one output. It is safe for concurrent use.
 type Writer struct {
 	config Config
 	lines  sync.Pool     // of *line
-	wake   chan struct{} // holds one token when there is something to do
-	gather *time.Timer   // puts the token there
-	watch  *time.Timer   // gives up the lines of a stuck write
-	// Neither timer is set or stopped for each write: that costs more than letting
-	// it end.
+	wake   chan struct{} // holds one token while there is work
+	gather *time.Timer   // rouses the goroutine for lines of Write
+	watch  *time.Timer   // fails the lines of a stuck write
+	// Resetting these timers for each write would cost more than letting them fire.
 	closed chan struct{}
 	ended  chan struct{} // the goroutine has returned
 
@@ -66,11 +65,11 @@ type Writer struct {
 	underWay  []*line // those of the write under way
 	mustBytes int
 	loose     []byte    // whole lines of Write
-	since     time.Time // of the write under way; zero while there is none
-	failed    error     // of the last write; nil when that succeeded
-	torn      bool      // the output ends in the middle of a line
+	since     time.Time // start of the write under way, or zero
+	failed    error     // error of the last write, or nil
+	torn      bool      // the output ends within a line
 	lost      uint64
-	reported  uint64 // of lost, in the line of a recovery
+	reported  uint64 // the part of lost in the last recovery line
 	closing   bool
 	gathering bool // gather is running
 	watching  bool // watch is running
@@ -79,13 +78,13 @@ type Writer struct {
 // line is one line of Append.
 type line struct {
 	text   []byte
-	result chan error // has room for one; nil for a line that follows another
+	result chan error // has room for one; nil for a line of Follow
 
 	// Under the writer's lock:
 	state  state
-	after  int // how much of the loose lines came before it
+	after  int // the length of the loose lines before it
 	err    error
-	follow []byte // to be written if the line is accepted after all
+	follow []byte // written after the line, if that is accepted late
 }
 
 type state int
@@ -93,11 +92,11 @@ type state int
 const (
 	waiting state = iota
 	underWay
-	abandoned // under way, and nobody waits for its result
+	abandoned // under way, and its caller has given up
 	settled
 )
 
-// New returns a writer to c.To. The caller closes it.
+// New returns a writer to c.To. The caller must close it.
 func New(c Config) *Writer {
 	w := &Writer{
 		config: c,
@@ -121,8 +120,8 @@ func (w *Writer) rouse() {
 	}
 }
 
-// Write takes whole lines. It never blocks and never returns an error: lines
-// without room are dropped, and [Writer.Dropped] counts them.
+// Write queues whole lines. It never blocks and never returns an error. Without room it
+// drops the lines, and [Writer.Dropped] counts them.
 func (w *Writer) Write(lines []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -138,7 +137,7 @@ func (w *Writer) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// gathered has the lines of Write written that no line of Append took along.
+// gathered rouses the goroutine for lines of Write still waiting.
 func (w *Writer) gathered() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,14 +147,13 @@ func (w *Writer) gathered() {
 	}
 }
 
-// Append returns nil once the output has accepted a line. Otherwise it returns
-// an error: at once while the output is broken or known to be stuck, and after
-// two seconds at the latest. The output then never gets the line, unless the error
-// is a *[LateError].
+// Append returns nil once the output has accepted a line. It returns an error at once
+// while the output is broken or known to be stuck, and after two seconds at the latest.
+// Only after a *[LateError] may the output still get the line.
 func (w *Writer) Append(ctx context.Context, text []byte) error {
 	l, ok := w.lines.Get().(*line)
 	if !ok {
-		return ErrClosed // never: the pool makes no others
+		return ErrClosed // never: the pool holds only lines
 	}
 	l.text = append(l.text[:0], text...)
 	l.state, l.err, l.follow = waiting, nil, nil
@@ -164,7 +162,7 @@ func (w *Writer) Append(ctx context.Context, text []byte) error {
 		return err
 	}
 	w.rouse()
-	if ctx.Done() == nil { // which is cheaper than select
+	if ctx.Done() == nil { // cheaper than select
 		return w.result(l, <-l.result)
 	}
 	select {
@@ -175,7 +173,7 @@ func (w *Writer) Append(ctx context.Context, text []byte) error {
 	}
 }
 
-// result ends the use of a line, unless the writer may still need it.
+// result returns a line to the pool, unless the writer may still need it.
 func (w *Writer) result(l *line, err error) error {
 	if !errors.Is(err, ErrStuck) {
 		w.lines.Put(l)
@@ -183,7 +181,7 @@ func (w *Writer) result(l *line, err error) error {
 	return err
 }
 
-// abandon gives up the lines of a write that is stuck, and those behind it.
+// abandon fails the lines of a stuck write, and those behind it.
 func (w *Writer) abandon() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -230,7 +228,7 @@ func (w *Writer) enqueue(l *line) error {
 	return nil
 }
 
-// giveUp takes a line back, or returns a *LateError when that is not possible.
+// giveUp withdraws a line, or returns a *LateError if the write is under way.
 func (w *Writer) giveUp(l *line, reason error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -240,15 +238,14 @@ func (w *Writer) giveUp(l *line, reason error) error {
 	}
 	at := slices.Index(w.must, l)
 	if at < 0 {
-		return <-l.result // it is there by now
+		return <-l.result // already settled
 	}
 	w.must = slices.Delete(w.must, at, at+1)
 	w.mustBytes -= len(l.text)
 	return reason
 }
 
-// LateError says that nobody waits for a line any more, and that the output may
-// still accept it.
+// LateError reports a line that the output may still accept.
 type LateError struct {
 	Reason error
 
@@ -263,7 +260,7 @@ func (e *LateError) Error() string {
 // Unwrap returns the reason.
 func (e *LateError) Unwrap() error { return e.Reason }
 
-// Follow writes another line after the late one, if the output accepts that.
+// Follow writes another line after the late one, if the output accepts the late one.
 func (e *LateError) Follow(text []byte) {
 	e.writer.mu.Lock()
 	defer e.writer.mu.Unlock()
@@ -274,14 +271,14 @@ func (e *LateError) Follow(text []byte) {
 	}
 }
 
-// follow puts a line before all others that wait. Nobody waits for its result.
+// follow queues a line before all others, without a caller who waits.
 func (w *Writer) follow(text []byte) {
 	w.must = slices.Insert(w.must, 0, &line{text: bytes.Clone(text)})
 	w.mustBytes += len(text)
 	w.rouse()
 }
 
-// Fault is why the output accepts no lines now, or nil.
+// Fault is the reason why the output accepts no lines now, or nil.
 func (w *Writer) Fault() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -298,15 +295,15 @@ func (w *Writer) fault() error {
 	return nil
 }
 
-// Dropped is how many lines of Write were dropped.
+// Dropped is the number of dropped lines of Write.
 func (w *Writer) Dropped() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lost
 }
 
-// Close writes the lines that wait, and takes no more. It gives up when ctx
-// ends: a write that is stuck cannot be interrupted.
+// Close writes the waiting lines and accepts no more. It gives up when ctx ends, because
+// a stuck write cannot be interrupted.
 func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
 	if !w.closing {

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-func TestALineWaitsForTwoSlowWritesAtMost(t *testing.T) {
+func TestALineWaitsForAtMostTwoWrites(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		first := appending(t, w, "slow\n")
@@ -27,7 +27,7 @@ func TestALineWaitsForTwoSlowWritesAtMost(t *testing.T) {
 	})
 }
 
-func TestALineThatFollowsIsNeverGivenUp(t *testing.T) {
+func TestAFollowingLineIsNeverDropped(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		late, ok := errors.AsType[*linewriter.LateError](<-appending(t, w, "late\n"))
@@ -36,14 +36,14 @@ func TestALineThatFollowsIsNeverGivenUp(t *testing.T) {
 		}
 		late.Follow([]byte("withdrawn\n"))
 		o.gate <- struct{}{}
-		<-time.After(time.Minute) // the write of the other line is stuck now
+		<-time.After(time.Minute) // now the other write is stuck
 		close(o.gate)
 		synctest.Wait()
 		wantWrites(t, o, "late\n", "withdrawn\n")
 	})
 }
 
-func TestAnAbandonedLineMayBeGivenUpByItsCallerToo(t *testing.T) {
+func TestCallersMayCancelAbandonedLines(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		for _, text := range []string{"under way\n", "waits\n"} {

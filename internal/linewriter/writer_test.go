@@ -15,13 +15,13 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-// output takes what is written, as a test lets it.
+// output keeps writes, under control of the test.
 type output struct {
 	mu     sync.Mutex
 	writes []string
 	gated  bool
 	gate   chan struct{}                   // each write waits for a token, when gated
-	answer func(p []byte) (n int, e error) // nil: all is taken
+	answer func(p []byte) (n int, e error) // nil: accept everything
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -50,12 +50,12 @@ func (o *output) answers(answer func(p []byte) (int, error)) {
 	o.answer = answer
 }
 
-// recovered is the line of a recovery.
+// recovered makes a recovery line.
 func recovered(r linewriter.Recovery) []byte {
 	return fmt.Appendf(nil, "recovered: %v, %d dropped\n", r.Fault, r.Dropped)
 }
 
-// bubble runs test with a clock of its own and a writer to o.
+// bubble runs test in a synctest bubble with a writer to o.
 func bubble(t *testing.T, o *output, test func(t *testing.T, w *linewriter.Writer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestAppendWaitsForTheOutput(t *testing.T) {
 	})
 }
 
-func TestLinesThatWaitShareOneWrite(t *testing.T) {
+func TestWaitingLinesShareOneWrite(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		first := appending(t, w, "1\n")
@@ -127,7 +127,7 @@ func TestLinesThatWaitShareOneWrite(t *testing.T) {
 	})
 }
 
-func TestLooseLinesAreWrittenWithinMilliseconds(t *testing.T) {
+func TestLooseLinesWaitOnlyMilliseconds(t *testing.T) {
 	o := &output{}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		_, _ = w.Write([]byte("a\n"))
@@ -138,7 +138,7 @@ func TestLooseLinesAreWrittenWithinMilliseconds(t *testing.T) {
 	})
 }
 
-func TestALineBehindAStuckWriteIsTakenBack(t *testing.T) {
+func TestALineBehindAStuckWriteIsWithdrawn(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		_, _ = w.Write([]byte("loose\n"))
@@ -156,7 +156,7 @@ func TestALineBehindAStuckWriteIsTakenBack(t *testing.T) {
 	})
 }
 
-func TestALateLineIsFollowedIfTheOutputTakesIt(t *testing.T) {
+func TestAnAcceptedLateLineIsFollowed(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(p []byte) (int, error)
 		after  bool // Follow is called after the write
@@ -194,7 +194,7 @@ func TestALateLineIsFollowedIfTheOutputTakesIt(t *testing.T) {
 	}
 }
 
-func TestACallerWhoGivesUpIsNotKept(t *testing.T) {
+func TestACanceledAppendReturnsAtOnce(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -204,7 +204,7 @@ func TestACallerWhoGivesUpIsNotKept(t *testing.T) {
 	})
 }
 
-func TestAStuckOutputIsKnown(t *testing.T) {
+func TestAStuckOutputIsAFault(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		wantError(t, <-appending(t, w, "a\n"), linewriter.ErrStuck)
@@ -244,13 +244,13 @@ func TestWriteDropsLinesInsteadOfBlocking(t *testing.T) {
 		}
 		_, _ = w.Write([]byte("after\n"))
 		<-time.After(time.Second)
-		if got := o.all(); got[len(got)-1] != "after\n" { // the drop is said once
+		if got := o.all(); got[len(got)-1] != "after\n" { // drops are reported once
 			t.Errorf("the last write is %.60q", got[len(got)-1])
 		}
 	})
 }
 
-func TestMustLinesThatWaitAreBounded(t *testing.T) {
+func TestWaitingMustLinesAreBounded(t *testing.T) {
 	o := &output{gated: true}
 	bubble(t, o, func(t *testing.T, w *linewriter.Writer) {
 		line := strings.Repeat("x", 64<<10)
@@ -266,7 +266,6 @@ func TestMustLinesThatWaitAreBounded(t *testing.T) {
 	})
 }
 
-// TestManyCallersLoseNothing is also where the race detector looks.
 func TestManyCallersLoseNothing(t *testing.T) {
 	o := &output{}
 	w := linewriter.New(linewriter.Config{To: o})

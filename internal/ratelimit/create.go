@@ -2,8 +2,8 @@ package ratelimit
 
 import "context"
 
-// CheckCreate refuses a user who has no token for customer.create left, as far as
-// this process knows. It takes nothing. The error is an *ExceededError.
+// CheckCreate refuses a user with no customer.create token left, as far as this
+// process knows. It charges nothing. The error is an *ExceededError.
 func (l *Limiter) CheckCreate(userID string) error {
 	if l == nil {
 		return nil
@@ -11,8 +11,8 @@ func (l *Limiter) CheckCreate(userID string) error {
 	return l.verdict(Create, l.create, l.creations.exceeded(l.names.creation(userID), l.create, l.now().UnixMicro()))
 }
 
-// PayCreate takes one token for customer.create from the user's allowance. The error
-// is an *ExceededError, or that of ctx.
+// PayCreate charges one customer.create token to the user's allowance. The error is
+// an *ExceededError, or ctx's own.
 func (l *Limiter) PayCreate(ctx context.Context, userID string) error {
 	if l == nil || l.create.N == 0 {
 		return nil
@@ -25,7 +25,7 @@ func (l *Limiter) PayCreate(ctx context.Context, userID string) error {
 			return l.verdict(Create, l.create, took[1])
 		}
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+			return ctx.Err() //nolint:wrapcheck // the caller's own error
 		}
 	}
 	return l.verdict(Create, l.create, l.creations.take(key, l.create, l.now().UnixMicro()))

@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// creates is one token for customer.create.
+// creates charges one customer.create token.
 func creates(l *ratelimit.Limiter, user string) error {
 	if err := l.CheckCreate(user); err != nil {
 		return err
@@ -16,7 +16,7 @@ func creates(l *ratelimit.Limiter, user string) error {
 	return l.PayCreate(context.Background(), user)
 }
 
-func TestCreationsHaveAnAllowanceOfTheirOwn(t *testing.T) {
+func TestCreateTokensHaveTheirOwnAllowance(t *testing.T) {
 	now := newClock()
 	l := limiter(ratelimit.Config{User: limit(25, time.Hour), Create: limit(2, time.Hour)}, now)
 	for range 25 {
@@ -33,7 +33,7 @@ func TestCreationsHaveAnAllowanceOfTheirOwn(t *testing.T) {
 	wantExceeded(t, creates(l, "alice"), ratelimit.Create, 30*time.Minute)
 }
 
-func TestCheckingCreationsTakesNothing(t *testing.T) {
+func TestCheckCreateChargesNothing(t *testing.T) {
 	l := limiter(ratelimit.Config{Create: limit(1, time.Hour)}, newClock())
 	for range 5 {
 		wantPass(t, l.CheckCreate("alice"), "checking")
@@ -41,7 +41,7 @@ func TestCheckingCreationsTakesNothing(t *testing.T) {
 	wantPass(t, creates(l, "alice"), "creating")
 }
 
-func TestWithoutALimitAnyNumberIsCreated(t *testing.T) {
+func TestCreateTokensMayBeUnlimited(t *testing.T) {
 	for _, l := range []*ratelimit.Limiter{nil, limiter(ratelimit.Config{}, newClock())} {
 		for range 5 {
 			wantPass(t, creates(l, "alice"), "creating")
@@ -49,7 +49,7 @@ func TestWithoutALimitAnyNumberIsCreated(t *testing.T) {
 	}
 }
 
-func TestReplicasShareTheAllowanceOfCreations(t *testing.T) {
+func TestReplicasShareTheCreateAllowance(t *testing.T) {
 	config := ratelimit.Config{Create: limit(2, time.Hour), Redis: redisClient(t), Secret: []byte("the secret of these tests")}
 	first, second, user := limiter(config, newClock()), limiter(config, newClock()), newAddress()
 	wantPass(t, creates(first, user), "at the first replica")

@@ -1,8 +1,8 @@
-// Package ratelimit says how often one address, and one signed-in user, may
-// ask: a burst, refilled evenly (GCRA, the generic cell rate algorithm of ATM
-// Forum TM 4.0). With Redis all replicas count together; without, and while
-// Redis does not answer, each counts by itself.
+// Package ratelimit limits requests per address and per signed-in user: a burst,
+// refilled evenly (GCRA, the generic cell rate algorithm of ATM Forum TM 4.0). With
+// Redis all replicas share one count. Without Redis, and during its outages, each
+// replica counts alone.
 //
-// The package never decides who somebody is, and never turns an outage of Redis
-// into a refusal. No name of a user and no address leaves it: Redis holds HMACs.
+// The package never authenticates anyone and never turns an outage of Redis into a
+// refusal. User ids and addresses never leave it: Redis holds HMACs.
 package ratelimit

@@ -8,21 +8,20 @@ import (
 	"dropgate/internal/bytecache"
 )
 
-// maxFailures bounds what a Failures remembers, in bytes: some 4000 addresses.
+// maxFailures bounds the memory of a Failures, in bytes: about 4000 addresses.
 const maxFailures = 1 << 20
 
-// Failures limits how often one address may fail at something that costs others.
-// Who succeeds pays nothing. Each replica counts alone. It is safe for concurrent
-// use.
+// Failures limits how often one address may fail at something expensive. Success is
+// free. Each replica counts alone. It is safe for concurrent use.
 type Failures struct {
 	limit Limit
 	now   func() time.Time
 
 	mu     sync.Mutex
-	filled *bytecache.Cache[netip.Addr, int64] // as in memory
+	filled *bytecache.Cache[netip.Addr, int64] // as in memory.filled
 }
 
-// NewFailures returns a limit of so many failures of one address.
+// NewFailures returns a limit on the failures of each address.
 func NewFailures(limit Limit, now func() time.Time) *Failures {
 	return &Failures{
 		limit: limit, now: now,
@@ -30,8 +29,7 @@ func NewFailures(limit Limit, now func() time.Time) *Failures {
 	}
 }
 
-// Check refuses an address that has failed too often. The error is an
-// *ExceededError.
+// Check refuses an address after too many failures. The error is an *ExceededError.
 func (f *Failures) Check(addr string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -45,9 +43,9 @@ func (f *Failures) Note(addr string) {
 	f.add(network(addr), f.limit.interval())
 }
 
-// Enter charges an address for a failure in advance, so that it cannot have more
-// failures under way than it may have. Who succeeds takes that back with
-// [Failures.Forgive]. The error is an *ExceededError; then nothing was charged.
+// Enter charges an address for a failure in advance, so that concurrent attempts
+// cannot exceed the limit. After a success, call [Failures.Forgive]. The error is an
+// *ExceededError; then nothing was charged.
 func (f *Failures) Enter(addr string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,7 +63,7 @@ func (f *Failures) Forgive(addr string) {
 	f.add(network(addr), -f.limit.interval())
 }
 
-// add counts more, or less. The caller holds mu.
+// add adds more, which may be negative, to the count. The caller holds mu.
 func (f *Failures) add(key netip.Addr, more int64) {
 	now := f.now()
 	filled, _ := f.filled.Get(key)
@@ -83,8 +81,9 @@ func (f *Failures) check(key netip.Addr) error {
 	return &ExceededError{Scope: IP, Limit: f.limit, RetryAfter: time.Duration(-left) * time.Microsecond}
 }
 
-// network is an address, of IPv6 the first one of its /64, which one household or
-// server has to itself (RFC 6177). What is not an address is all the same.
+// network returns an IPv4 address, or the first address of an IPv6 /64, because one
+// household or server usually has a whole /64 (RFC 6177). Texts that are not addresses
+// share one zero value.
 func network(addr string) netip.Addr {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {

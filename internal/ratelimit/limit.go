@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// Limit is N requests per Window: N at once, and then one more each Window/N.
-// The zero Limit is none.
+// Limit is N requests per Window: a burst of up to N, then one more every Window/N.
+// The zero Limit means unlimited.
 type Limit struct {
 	N      int
 	Window time.Duration
 }
 
-// The bounds of a Limit. A burst has to let the longest flow pass: a Customer with
-// four beneficial owners asks for 20 tokens, and its page for a few sessions beside
-// them (docs/limits.md).
+// The bounds of a Limit. A burst must fit the longest flow: a Customer with four
+// beneficial owners needs 20 tokens, and its page also reads a few sessions
+// (docs/limits.md).
 const (
 	minN, maxN           = 25, 1_000_000
 	minWindow, maxWindow = time.Second, 24 * time.Hour
 )
 
-// UnmarshalText reads "60/1m": N, and the Window as time.ParseDuration does; or
-// "off" for no limit.
+// UnmarshalText reads "off", or N and a duration for [time.ParseDuration], such as
+// "60/1m".
 func (l *Limit) UnmarshalText(text []byte) (err error) {
-	*l, err = parse(string(text), minN, "which a Customer with four beneficial owners needs in a row")
+	*l, err = parse(string(text), minN, "a Customer with four beneficial owners needs that many in a row")
 	return err
 }
 
-// Rare is a Limit of what nobody does often: its N is at least 1.
+// Rare is a Limit on something users seldom do: its N may be as low as 1.
 type Rare struct{ Limit }
 
-// UnmarshalText reads what Limit reads.
+// UnmarshalText reads the same texts as Limit.
 func (r *Rare) UnmarshalText(text []byte) (err error) {
-	r.Limit, err = parse(string(text), 1, "for a first attempt")
+	r.Limit, err = parse(string(text), 1, "the first attempt")
 	return err
 }
 
@@ -48,17 +48,17 @@ func parse(text string, least int, why string) (Limit, error) {
 	d, errWindow := time.ParseDuration(window)
 	switch {
 	case !found || err != nil || errWindow != nil:
-		return Limit{}, errors.New("is neither off nor a number and a time such as 60/1m")
+		return Limit{}, errors.New("must be off, or a number and a duration such as 60/1m")
 	case n < least || n > maxN:
-		return Limit{}, fmt.Errorf("%d is not within %d, %s, and %d", n, least, why, maxN)
+		return Limit{}, fmt.Errorf("%d must be between %d (%s) and %d", n, least, why, maxN)
 	case d < minWindow || d > maxWindow:
-		return Limit{}, fmt.Errorf("%s is not within %s and %s", window, minWindow, maxWindow)
+		return Limit{}, fmt.Errorf("%s must be between %s and %s", window, minWindow, maxWindow)
 	}
 	return Limit{n, d}, nil
 }
 
-// interval is how long one request takes to be refilled, in microseconds and
-// rounded up: never more than N in a Window.
+// interval is the refill time of one request in microseconds, rounded up so that a
+// Window never allows more than N.
 func (l Limit) interval() int64 {
 	if l.N == 0 {
 		return 0
@@ -67,24 +67,24 @@ func (l Limit) interval() int64 {
 	return (l.Window.Microseconds() + n - 1) / n
 }
 
-// capacity is how long it takes to refill all, in microseconds; 0 is no limit.
+// capacity is the refill time of a full burst in microseconds; 0 means unlimited.
 func (l Limit) capacity() int64 { return l.interval() * int64(l.N) }
 
-// Scope says whose limit it is.
+// Scope names a limit by its subject.
 type Scope string
 
 // The scopes.
 const (
 	User   Scope = "user"
 	IP     Scope = "ip"
-	Create Scope = "create" // customer.create, by user
+	Create Scope = "create" // customer.create tokens per user
 )
 
-// ExceededError says that there were too many requests.
+// ExceededError reports too many requests.
 type ExceededError struct {
 	Scope      Scope
 	Limit      Limit
-	RetryAfter time.Duration // until the next request is let pass
+	RetryAfter time.Duration // until the next request may pass
 }
 
 func (e *ExceededError) Error() string {

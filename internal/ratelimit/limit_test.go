@@ -7,7 +7,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-func TestLimitsAreReadAsTheyAreWritten(t *testing.T) {
+func TestLimitsParse(t *testing.T) {
 	for text, want := range map[string]ratelimit.Limit{
 		"60/1m": limit(60, time.Minute), "25/1s": limit(25, time.Second), "1000000/24h": limit(1_000_000, 24*time.Hour), "off": {},
 	} {
@@ -37,7 +37,7 @@ func TestARareLimitMayBeOne(t *testing.T) {
 	}
 }
 
-// FuzzLimit: whatever is accepted lets a burst of N pass, and no more.
+// FuzzLimit checks that every accepted limit passes a burst of exactly N.
 func FuzzLimit(f *testing.F) {
 	for _, seed := range []string{"60/1m", "off", "25/1s", "300/1h30m", "1000000/24h", "8/1m", "60/1m/", "60/+1m", "9/1000000us"} {
 		f.Add(seed)

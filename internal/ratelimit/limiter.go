@@ -9,18 +9,19 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Config is what a Limiter needs. Redis and the three limits may be left out.
+// Config configures a Limiter. Redis and the limits are optional.
 type Config struct {
 	User, IP   Limit
-	Create     Limit         // of tokens for customer.create, for each user
+	Create     Limit         // of customer.create tokens per user
 	Redis      *redis.Client // nil: this process counts alone
-	Secret     []byte        // what the names in Redis derive from; required with Redis
+	Secret     []byte        // derives the names in Redis; required with Redis
 	Now        func() time.Time
-	Logger     zerolog.Logger // for the beginning and the end of an outage of Redis
+	Logger     zerolog.Logger // for the start and the end of an outage of Redis
 	Registerer prometheus.Registerer
 }
 
-// Limiter lets requests pass, or not. It is safe for concurrent use.
+// Limiter counts requests and refuses those over a limit. It is safe for concurrent
+// use.
 type Limiter struct {
 	user, ip  Limit
 	names     *names
@@ -33,8 +34,8 @@ type Limiter struct {
 	limited   *prometheus.CounterVec // scope
 }
 
-// New returns a limiter. It does not connect. It panics with Redis and without a
-// secret: replicas would not count together.
+// New returns a limiter without connecting to Redis. It panics if there is a Redis but
+// no secret, because replicas would not share one count.
 func New(c Config) *Limiter {
 	if c.Redis != nil && len(c.Secret) == 0 {
 		panic("ratelimit: Redis without a secret")
@@ -46,7 +47,7 @@ func New(c Config) *Limiter {
 		now: c.Now,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_rate_limited_total",
-			Help: "Requests that were refused with 429, by the limit: user, ip or create (tokens for customer.create).",
+			Help: "Requests refused with 429, by limit: user, ip or create (customer.create tokens).",
 		}, []string{"scope"}),
 	}
 	for _, scope := range []Scope{User, IP, Create} {
@@ -59,16 +60,15 @@ func New(c Config) *Limiter {
 	return l
 }
 
-// Charge is what one request takes from the limits: from that of its address,
-// and, once it is known, from that of its user. A zero or nil Charge takes nothing.
+// Charge is the cost of one request: to its address and, once known, to its user. A
+// zero or nil Charge costs nothing.
 type Charge struct {
 	limiter *Limiter
 	address string // the key; empty: no limit
 	paid    bool
 }
 
-// Charge begins the charge of a request from addr. That of the nil Limiter takes
-// nothing.
+// Charge returns the charge of a request from addr. A nil Limiter charges nothing.
 func (l *Limiter) Charge(addr string) Charge {
 	c := Charge{limiter: l}
 	if l != nil && l.ip.N > 0 {
@@ -77,9 +77,9 @@ func (l *Limiter) Charge(addr string) Charge {
 	return c
 }
 
-// Check refuses an address that has nothing left, as far as this process knows:
-// without Redis that is all there is to know, with Redis what it said to the
-// latest request. It takes nothing. The error is an *ExceededError.
+// Check refuses an address with nothing left, as far as this process knows. With Redis
+// that is its answer to the latest request. Check charges nothing. The error is an
+// *ExceededError.
 func (c *Charge) Check() error {
 	if c == nil || c.limiter == nil {
 		return nil
@@ -88,8 +88,8 @@ func (c *Charge) Check() error {
 	return l.verdict(IP, l.ip, l.addresses.exceeded(c.address, l.ip, l.now().UnixMicro()))
 }
 
-// Pay takes from the limits, once however often it is called. An empty userID
-// is nobody's. The error is an *ExceededError, or that of ctx.
+// Pay charges the address and the user. Later calls have no effect. An empty userID
+// charges the address alone. The error is an *ExceededError, or ctx's own.
 func (c *Charge) Pay(ctx context.Context, userID string) error {
 	if c == nil || c.limiter == nil || c.paid {
 		return nil
@@ -107,7 +107,7 @@ func (c *Charge) Pay(ctx context.Context, userID string) error {
 			return c.settle(user, took)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+			return ctx.Err() //nolint:wrapcheck // the caller's own error
 		}
 	}
 	if err := l.verdict(IP, l.ip, l.addresses.take(c.address, l.ip, now)); err != nil {
@@ -116,9 +116,9 @@ func (c *Charge) Pay(ctx context.Context, userID string) error {
 	return l.verdict(User, l.user, l.users.take(user, l.user, now))
 }
 
-// PayAddress takes from the limit of the address now, and Pay the rest later. It
-// is for modes that ask somebody else who the user is. The error is an
-// *ExceededError, or that of ctx.
+// PayAddress charges the address now; Pay charges the user later. It is for sign-in
+// modes that ask another server for the user. The error is an *ExceededError, or ctx's
+// own.
 func (c *Charge) PayAddress(ctx context.Context) error {
 	if c == nil || c.limiter == nil || c.paid {
 		return nil
@@ -132,14 +132,13 @@ func (c *Charge) PayAddress(ctx context.Context) error {
 			return l.verdict(IP, l.ip, took[0])
 		}
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // the caller's own, as it came
+			return ctx.Err() //nolint:wrapcheck // the caller's own error
 		}
 	}
 	return l.verdict(IP, l.ip, l.addresses.take(address, l.ip, l.now().UnixMicro()))
 }
 
-// settle keeps what Redis took from the address and from the user, and says
-// what it means.
+// settle caches the amounts that Redis charged, and returns the refusal, if any.
 func (c *Charge) settle(user string, took [2]int64) error {
 	l := c.limiter
 	now := l.now().UnixMicro()
@@ -151,7 +150,7 @@ func (c *Charge) settle(user string, took [2]int64) error {
 	return l.verdict(User, l.user, took[1])
 }
 
-// verdict is nil, or the refusal that took, as take returned it, means.
+// verdict returns the refusal for a result of take, or nil.
 func (l *Limiter) verdict(scope Scope, limit Limit, took int64) error {
 	if took >= 0 {
 		return nil
@@ -160,8 +159,8 @@ func (l *Limiter) verdict(scope Scope, limit Limit, took int64) error {
 	return &ExceededError{Scope: scope, Limit: limit, RetryAfter: time.Duration(-took) * time.Microsecond}
 }
 
-// UserKey is where a user's limit is kept in Redis, for a script that takes along.
-// It is empty for nobody, and of the nil Limiter.
+// UserKey is the Redis key of a user's limit, for a script that charges it. It is empty
+// for an empty id and for a nil Limiter.
 func (l *Limiter) UserKey(userID string) string {
 	if l == nil {
 		return ""
@@ -169,34 +168,33 @@ func (l *Limiter) UserKey(userID string) string {
 	return l.names.user(userID)
 }
 
-// Along returns what a script with [Script] needs to take along what c owes: the
-// key of the address, and the interval and capacity of addresses and of users.
-// It is for whoever goes to the same Redis anyway; what take returned for the
-// address and for the user goes to [Charge.Paid]. Where there is nothing to
-// take, or not in Redis, all is empty.
-func (c *Charge) Along() (address string, terms []any) {
+// ScriptArgs lets a Lua script that calls Redis anyway charge c in the same round trip.
+// It returns the key of the address, and the interval and capacity of addresses and of
+// users, for [TakeScript]. Pass the results of take to [Charge.Settle]. If c owes nothing
+// in Redis, all values are empty.
+func (c *Charge) ScriptArgs() (address string, terms []any) {
 	if !c.owes() {
 		return "", []any{0, 0, 0, 0}
 	}
 	return c.address, c.limiter.shared.terms
 }
 
-// owes reports whether something is to be taken in Redis.
+// owes reports whether c still has to be charged in Redis.
 func (c *Charge) owes() bool {
 	return c != nil && !c.paid && c.limiter != nil && c.limiter.shared != nil
 }
 
-// Paid settles c with what a script took along from the address and from the key
-// of a user. If that is not userID's, the user pays now. The error is an
-// *ExceededError, or that of ctx.
-func (c *Charge) Paid(ctx context.Context, userID, key string, took [2]int64) error {
+// Settle records the amounts that a script charged to the address and to the user's key.
+// If the key is not userID's, Settle charges the user now. The error is an
+// *ExceededError, or ctx's own.
+func (c *Charge) Settle(ctx context.Context, userID, key string, took [2]int64) error {
 	if !c.owes() {
 		return nil
 	}
 	l := c.limiter
 	if l.shared.away.Load() {
-		// It may be that nobody has to go to Redis by themselves: then nobody else
-		// would find out that the outage is over. Nothing is taken.
+		// Probe Redis without charging anything: if all requests charge by script,
+		// no other call notices the end of the outage.
 		_, _ = l.shared.take(ctx, "", "")
 	}
 	user := l.names.user(userID)
@@ -204,11 +202,11 @@ func (c *Charge) Paid(ctx context.Context, userID, key string, took [2]int64) er
 		c.paid = true
 		return c.settle(user, took)
 	}
-	// The session is older than the key of the names, or somebody changed it.
+	// The session is older than the key of the names, or was tampered with.
 	if err := c.settle("", [2]int64{took[0], 0}); err != nil {
 		c.paid = true
 		return err
 	}
-	c.address = "" // has paid
+	c.address = "" // already charged
 	return c.Pay(ctx, userID)
 }

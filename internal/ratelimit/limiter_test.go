@@ -19,7 +19,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// clock stands still until it is moved.
+// clock stands still until a test moves it.
 type clock struct{ micros atomic.Int64 }
 
 func newClock() *clock {
@@ -33,7 +33,7 @@ func (c *clock) move(d time.Duration) { c.micros.Add(d.Microseconds()) }
 
 func limit(n int, window time.Duration) ratelimit.Limit { return ratelimit.Limit{N: n, Window: window} }
 
-// limiter returns one that counts in this process alone, unless c says more.
+// limiter returns a limiter of this process alone, unless c names a Redis.
 func limiter(c ratelimit.Config, now *clock) *ratelimit.Limiter {
 	c.Now = now.Now
 	c.Secret = []byte("a key of the service")
@@ -43,7 +43,7 @@ func limiter(c ratelimit.Config, now *clock) *ratelimit.Limiter {
 	return ratelimit.New(c)
 }
 
-// pay is one request.
+// pay makes one request.
 func pay(l *ratelimit.Limiter, addr, user string) error {
 	charge := l.Charge(addr)
 	if err := charge.Check(); err != nil {
@@ -70,7 +70,7 @@ func wantExceeded(t *testing.T, err error, scope ratelimit.Scope, wait time.Dura
 	}
 }
 
-// redisClient is of the real server.
+// redisClient connects to the real server.
 func redisClient(t *testing.T) *redis.Client {
 	t.Helper()
 	url := os.Getenv("TEST_REDIS_URL")
@@ -89,7 +89,7 @@ func redisClient(t *testing.T) *redis.Client {
 	return client
 }
 
-func TestABurstPassesAndThenOneEachInterval(t *testing.T) {
+func TestABurstPassesThenOnePerInterval(t *testing.T) {
 	now := newClock()
 	l := limiter(ratelimit.Config{User: limit(60, time.Minute)}, now)
 	for i := range 60 {
@@ -154,7 +154,7 @@ func TestIPv6CountsByItsSlash64(t *testing.T) {
 	}
 }
 
-func TestWhoIsRefusedByTheAddressTakesNothingFromTheUser(t *testing.T) {
+func TestARefusedAddressChargesNoUser(t *testing.T) {
 	for name, client := range map[string]func(*testing.T) *redis.Client{
 		"memory": func(*testing.T) *redis.Client { return nil }, "Redis": redisClient,
 	} {
@@ -174,14 +174,14 @@ func TestWhoIsRefusedByTheAddressTakesNothingFromTheUser(t *testing.T) {
 	}
 }
 
-// newAddress is of a /64 that no other test has.
+// newAddress returns an address in a /64 of its own.
 func newAddress() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:])
 	return fmt.Sprintf("2001:%x:%x:%x::1", b[:2], b[2:4], b[4:])
 }
 
-func TestACheckTakesNothing(t *testing.T) {
+func TestCheckChargesNothing(t *testing.T) {
 	l := limiter(ratelimit.Config{IP: limit(9, time.Minute)}, newClock())
 	charge := l.Charge("192.0.2.1")
 	for range 20 {
@@ -193,7 +193,7 @@ func TestACheckTakesNothing(t *testing.T) {
 	wantExceeded(t, charge.Check(), ratelimit.IP, time.Minute/9)
 }
 
-func TestARequestPaysOnce(t *testing.T) {
+func TestARequestIsChargedOnce(t *testing.T) {
 	l := limiter(ratelimit.Config{IP: limit(9, time.Minute)}, newClock())
 	for range 9 {
 		charge := l.Charge("192.0.2.1")
@@ -204,7 +204,7 @@ func TestARequestPaysOnce(t *testing.T) {
 	wantExceeded(t, pay(l, "192.0.2.1", ""), ratelimit.IP, time.Minute/9)
 }
 
-func TestReplicasCountTogetherInRedis(t *testing.T) {
+func TestReplicasShareOneCountInRedis(t *testing.T) {
 	const replicas, n = 4, 60
 	client, user, now := redisClient(t), rand.Text(), newClock()
 	var passed, refused atomic.Int64
@@ -229,8 +229,8 @@ func TestReplicasCountTogetherInRedis(t *testing.T) {
 	}
 }
 
-// A replica that has just heard that nothing is left does not ask again.
-func TestWhatRedisSaidIsKnownHere(t *testing.T) {
+// A replica does not ask again right after a refusal.
+func TestRefusalsOfRedisAreCached(t *testing.T) {
 	client, addr, now := redisClient(t), newAddress(), newClock()
 	first := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client}, now)
 	second := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client}, now)
@@ -246,11 +246,11 @@ func TestWhatRedisSaidIsKnownHere(t *testing.T) {
 	wantExceeded(t, charge.Check(), ratelimit.IP, time.Hour/9)
 }
 
-func TestKeysInRedisEndWhenAllIsRefilledAndNameNobody(t *testing.T) {
+func TestRedisKeysExpireAndNameNoUser(t *testing.T) {
 	client, addr, user := redisClient(t), newAddress(), "user-"+rand.Text()
 	l := limiter(ratelimit.Config{User: limit(60, time.Hour), IP: limit(300, 10*time.Hour), Redis: client}, newClock())
 	charge := l.Charge(addr)
-	address, _ := charge.Along()
+	address, _ := charge.ScriptArgs()
 	key := l.UserKey(user)
 	if strings.Contains(key, user) || strings.Contains(address, strings.TrimSuffix(addr, "::1")) {
 		t.Errorf("keys %q and %q name the user and the address", key, address)
@@ -266,8 +266,7 @@ func TestKeysInRedisEndWhenAllIsRefilledAndNameNobody(t *testing.T) {
 	}
 }
 
-// Whose limit it was is what an operator goes by.
-func TestRefusalsAreCountedByWhoseLimitItWas(t *testing.T) {
+func TestRefusalsAreCountedByScope(t *testing.T) {
 	registry, now := prometheus.NewRegistry(), newClock()
 	l := limiter(ratelimit.Config{User: limit(9, time.Hour), IP: limit(10, time.Hour), Registerer: registry}, now)
 	for range 9 {
@@ -278,7 +277,7 @@ func TestRefusalsAreCountedByWhoseLimitItWas(t *testing.T) {
 	wantExceeded(t, pay(l, "192.0.2.1", "carol"), ratelimit.IP, time.Hour/10)
 	wantExceeded(t, pay(l, "192.0.2.1", "carol"), ratelimit.IP, time.Hour/10)
 	want := `
-# HELP dropgate_rate_limited_total Requests that were refused with 429, by the limit: user, ip or create (tokens for customer.create).
+# HELP dropgate_rate_limited_total Requests refused with 429, by limit: user, ip or create (customer.create tokens).
 # TYPE dropgate_rate_limited_total counter
 dropgate_rate_limited_total{scope="create"} 0
 dropgate_rate_limited_total{scope="ip"} 2

@@ -7,16 +7,16 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxKept bounds what one replica remembers of each scope: an entry takes less than
-// 140 bytes, so all take less than 4 MiB. Beyond it the one that was seen longest
-// ago is forgotten, and has a full allowance again: whoever wants that has to come
-// from so many addresses, and has so many allowances anyway.
+// maxKept bounds the entries per scope in one replica. An entry takes less than 140
+// bytes, so a scope takes less than 4 MiB. Beyond the bound, the least recently used
+// entry is evicted and gets a full allowance again. Exploiting that takes so many
+// addresses that their own allowances are worth more.
 const maxKept = 30_000
 
-// memory counts what this process sees, and keeps what Redis said last. An
-// entry is a time in microseconds, as in scripts/take.lua; one that has passed
-// means nothing, so that it has a life without being taken out. Keys are kept as
-// hashes by a seed of this process's own, so nobody can choose two that collide.
+// memory counts requests of this process, and caches the last answer of Redis. An
+// entry is a time in microseconds, as in scripts/take.lua; once it has passed, the
+// entry has no effect. Keys are hashed with a seed of this process, so that a client
+// cannot choose keys that collide.
 type memory struct {
 	seed maphash.Seed
 
@@ -27,14 +27,14 @@ type memory struct {
 func newMemory() *memory {
 	filled, err := simplelru.NewLRU[uint64, int64](maxKept, nil)
 	if err != nil {
-		panic(err) // only for a size that is not positive
+		panic(err) // never: only a size below 1 fails
 	}
 	return &memory{seed: maphash.MakeSeed(), filled: filled}
 }
 
 func (m *memory) hash(key string) uint64 { return maphash.String(m.seed, key) }
 
-// take is take of scripts/take.lua.
+// take does the same as take in scripts/take.lua.
 func (m *memory) take(key string, limit Limit, now int64) int64 {
 	if key == "" || limit.N == 0 {
 		return 0
@@ -51,8 +51,8 @@ func (m *memory) take(key string, limit Limit, now int64) int64 {
 	return used
 }
 
-// exceeded returns minus how long to wait, or 0 when take would let a request
-// pass, and takes nothing.
+// exceeded charges nothing. It returns 0 if take would let a request pass, or minus
+// the time to wait.
 func (m *memory) exceeded(key string, limit Limit, now int64) int64 {
 	if key == "" || limit.N == 0 {
 		return 0
@@ -64,7 +64,7 @@ func (m *memory) exceeded(key string, limit Limit, now int64) int64 {
 	return min(limit.capacity()-max(filled-now, 0)-limit.interval(), 0)
 }
 
-// learn keeps what Redis said when it took.
+// learn caches the answer of Redis to a charge.
 func (m *memory) learn(key string, limit Limit, now, took int64) {
 	if key == "" || took == 0 {
 		return
@@ -76,7 +76,7 @@ func (m *memory) learn(key string, limit Limit, now, took int64) {
 	hashed := m.hash(key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Answers may come in another order than they were made in.
+	// Answers may arrive out of order.
 	if filled, _ := m.filled.Peek(hashed); filled < now+used {
 		m.filled.Add(hashed, now+used)
 	}

@@ -11,21 +11,21 @@ import (
 	"sync"
 )
 
-// names makes the keys under which limits are kept: HMACs, so that whoever reads
-// Redis cannot find out by guessing which users and addresses there are.
+// names makes the Redis keys of limits: HMACs, so that a reader of Redis cannot guess
+// users and addresses.
 type names struct {
 	macs sync.Pool // of *maker: setting up an HMAC costs more than using it
 }
 
-// newNames returns the names that derive from a secret. Without one they are
-// random, and good for this process alone.
+// newNames derives names from a secret. Without one the names are random, and useless
+// to other processes.
 func newNames(secret []byte) *names {
 	if len(secret) == 0 {
 		secret = []byte(rand.Text())
 	}
 	key, err := hkdf.Key(sha256.New, secret, nil, "dropgate rate limit names 1", sha256.Size)
 	if err != nil {
-		panic(err) // only for a length beyond 255 hashes
+		panic(err) // never: only a length beyond 255 hashes fails
 	}
 	return &names{macs: sync.Pool{New: func() any { return &maker{mac: hmac.New(sha256.New, key)} }}}
 }
@@ -33,14 +33,14 @@ func newNames(secret []byte) *names {
 // maker makes one name at a time.
 type maker struct {
 	mac  hash.Hash
-	text []byte // is used again, like name
+	text []byte // reused, like name
 	name []byte
 }
 
 func (n *names) of(scope Scope, name string) string {
 	m, ok := n.macs.Get().(*maker)
 	if !ok {
-		panic("ratelimit: something else in the pool")
+		panic("ratelimit: a foreign value in the pool")
 	}
 	defer n.macs.Put(m)
 	m.mac.Reset()
@@ -52,12 +52,12 @@ func (n *names) of(scope Scope, name string) string {
 	return string(m.name)
 }
 
-// address is where an address is kept. Of IPv6 that is its /64, which one household
-// or server has to itself (RFC 6177). Texts that are not addresses share one
-// allowance.
+// address returns the name of an address, or of the /64 of an IPv6 address: one
+// household or server usually has a whole /64 (RFC 6177). Texts that are not addresses
+// share one allowance.
 func (n *names) address(addr string) string {
 	ip, err := netip.ParseAddr(addr)
-	if ip.Is4() { // has one spelling
+	if ip.Is4() { // which has one spelling
 		return n.of(IP, addr)
 	}
 	switch ip = ip.Unmap(); {
@@ -70,7 +70,7 @@ func (n *names) address(addr string) string {
 	return n.of(IP, network.String())
 }
 
-// user is where a user is kept. It is empty for nobody.
+// user returns the name of a user, or "" for an empty id.
 func (n *names) user(id string) string {
 	if id == "" {
 		return ""
@@ -78,8 +78,8 @@ func (n *names) user(id string) string {
 	return n.of(User, id)
 }
 
-// creation is where a user's tokens for customer.create are kept. It is empty for
-// nobody.
+// creation returns the name of a user's customer.create allowance, or "" for an empty
+// id.
 func (n *names) creation(id string) string {
 	if id == "" {
 		return ""

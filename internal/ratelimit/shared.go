@@ -18,38 +18,38 @@ import (
 //go:embed scripts/*.lua
 var scripts embed.FS
 
-// Take is the text of the Lua function take(key, interval, capacity), for a
-// script of another room that takes along: see [Charge.Along].
-func Take() string { return text("take") }
+// TakeScript is the text of the Lua function take(key, interval, capacity), for
+// scripts of other packages: see [Charge.ScriptArgs].
+func TakeScript() string { return text("take") }
 
 func text(name string) string {
 	found, err := scripts.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
-		panic(err) // only when the file is not in the binary
+		panic(err) // never: the file is embedded
 	}
 	return string(found)
 }
 
-// Redis has to answer within sharedTimeout. After a fault it is asked again by
-// one request each retryEvery; the others are not held up.
+// Redis must answer within sharedTimeout. After a fault, one request every retryEvery
+// tries Redis again; the others do not wait for it.
 const (
 	sharedTimeout = 250 * time.Millisecond
 	retryEvery    = time.Second
 )
 
-// shared counts in Redis, for all replicas, by Redis's clock.
+// shared counts in Redis for all replicas, by the clock of Redis.
 type shared struct {
 	pay     *redisbatch.Script
 	terms   []any
-	away    *atomic.Bool  // whether each replica counts alone
-	fault   *atomic.Value // the error of the last failed try, for the log
+	away    *atomic.Bool  // true while each replica counts alone
+	fault   *atomic.Value // the last error, for the log
 	breaker *gobreaker.CircuitBreaker[[2]int64]
 }
 
 func newShared(c Config) *shared {
 	up := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dropgate_rate_limits_shared",
-		Help: "1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer or refuses, and this replica counts alone.",
+		Help: "1 while rate limits are counted in Redis for all replicas; 0 while Redis fails and this replica counts alone.",
 	})
 	up.Set(1)
 	c.Registerer.MustRegister(up)
@@ -57,7 +57,7 @@ func newShared(c Config) *shared {
 	return &shared{
 		away:  away,
 		fault: fault,
-		pay:   redisbatch.New(redisbatch.Config{Client: c.Redis, Text: Take() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
+		pay:   redisbatch.New(redisbatch.Config{Client: c.Redis, Text: TakeScript() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
 		terms: []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
 		breaker: gobreaker.NewCircuitBreaker[[2]int64](gobreaker.Settings{
 			Timeout:       retryEvery,
@@ -68,10 +68,10 @@ func newShared(c Config) *shared {
 	}
 }
 
-// failure is an error as an atomic.Value holds it: always of one type.
+// failure wraps errors in the one type that an atomic.Value needs.
 type failure struct{ error }
 
-// turned shows the beginning and the end of an outage, and no try in between.
+// turned logs the start and the end of an outage, but not the attempts in between.
 func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool, fault *atomic.Value) func(string, gobreaker.State, gobreaker.State) {
 	return func(_ string, from, to gobreaker.State) {
 		switch {
@@ -79,31 +79,31 @@ func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool, fault *a
 			away.Store(true)
 			up.Set(0)
 			why, _ := fault.Load().(failure)
-			log.Warn().AnErr("reason", why.error).Msg("Redis does not count the rate limits: each replica counts alone until it does")
+			log.Warn().AnErr("reason", why.error).Msg("rate limits: Redis failed, each replica counts alone")
 		case to == gobreaker.StateClosed:
 			away.Store(false)
 			up.Set(1)
-			log.Info().Msg("Redis counts the rate limits again, for all replicas together")
+			log.Info().Msg("rate limits: Redis recovered, all replicas share one count")
 		}
 	}
 }
 
 var (
-	errGone   = errors.New("the caller has gone, or has no time left: nothing is known of Redis")
-	errAnswer = errors.New("an answer that is none")
+	errGone   = errors.New("the request was canceled or ran out of time; the state of Redis is unknown")
+	errAnswer = errors.New("unexpected answer of the script")
 )
 
-// noKey is the key of whoever has no limit, as scripts/take.lua knows it.
+// noKey stands for "no limit" in scripts/take.lua.
 const noKey = "dropgate:limit:none"
 
-// take takes from an address's and a user's limit in one step. An error means
-// that nobody knows whether it did.
+// take charges an address and a user in one step. After an error it is unknown whether
+// they were charged.
 func (s *shared) take(ctx context.Context, address, user string) ([2]int64, error) {
 	return s.takeFor(ctx, address, user, s.terms)
 }
 
-// takeFor is take with other limits: interval and capacity of the first key, then
-// of the second.
+// takeFor is take with other terms: interval and capacity of the first key, then of
+// the second.
 func (s *shared) takeFor(ctx context.Context, address, user string, terms []any) ([2]int64, error) {
 	took, err := s.breaker.Execute(func() ([2]int64, error) {
 		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: terms})
@@ -119,10 +119,10 @@ func (s *shared) takeFor(ctx context.Context, address, user string, terms []any)
 		}
 		return took, err
 	})
-	return took, err //nolint:wrapcheck // nobody reads it: memory takes over
+	return took, err //nolint:wrapcheck // no caller reads it: memory takes over
 }
 
-// amounts reads what scripts/pay.lua returns.
+// amounts reads the answer of scripts/pay.lua.
 func amounts(answer []any) (took [2]int64, err error) {
 	if len(answer) != len(took) {
 		return took, errAnswer

@@ -18,7 +18,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-func TestMemoryTakesOverWhileRedisIsAwayAndGoesOnFromWhatItKnew(t *testing.T) {
+func TestMemoryTakesOverDuringARedisOutage(t *testing.T) {
 	server := miniredis.RunT(t) // the real one is not ours to stop
 	client := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = client.Close() })
@@ -45,7 +45,7 @@ func TestMemoryTakesOverWhileRedisIsAwayAndGoesOnFromWhatItKnew(t *testing.T) {
 		_ = pay(l, newAddress(), "")
 	}
 	wantShared(t, registry, 1)
-	if got := logs.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "does not count the rate limits") || !strings.Contains(got, "for all replicas together") {
+	if got := logs.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "each replica counts alone") || !strings.Contains(got, "all replicas share one count") {
 		t.Errorf("the log says %q, want one line for the beginning and one for the end", got)
 	}
 }
@@ -53,7 +53,7 @@ func TestMemoryTakesOverWhileRedisIsAwayAndGoesOnFromWhatItKnew(t *testing.T) {
 func wantShared(t *testing.T, registry *prometheus.Registry, want int) {
 	t.Helper()
 	text := fmt.Sprintf(`
-# HELP dropgate_rate_limits_shared 1 while the rate limits are counted in Redis, for all replicas together; 0 while Redis does not answer or refuses, and this replica counts alone.
+# HELP dropgate_rate_limits_shared 1 while rate limits are counted in Redis for all replicas; 0 while Redis fails and this replica counts alone.
 # TYPE dropgate_rate_limits_shared gauge
 dropgate_rate_limits_shared %d
 `, want)
@@ -62,7 +62,7 @@ dropgate_rate_limits_shared %d
 	}
 }
 
-func TestACallerWhoIsGoneIsNoOutage(t *testing.T) {
+func TestACanceledRequestIsNotAnOutage(t *testing.T) {
 	var logs bytes.Buffer
 	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: redisClient(t), Logger: zerolog.New(&logs)}, newClock())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -77,9 +77,8 @@ func TestACallerWhoIsGoneIsNoOutage(t *testing.T) {
 	}
 }
 
-// Nor is one whose own time is up, as when all of it went by while others were
-// asked: whatever it would have been, Redis has not had its time.
-func TestACallerWhoHasNoTimeLeftIsNoOutage(t *testing.T) {
+// The deadline may have passed while other dependencies were called.
+func TestAnExpiredDeadlineIsNotAnOutage(t *testing.T) {
 	var logs bytes.Buffer
 	registry := prometheus.NewRegistry()
 	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: redisClient(t), Logger: zerolog.New(&logs), Registerer: registry}, newClock())
@@ -94,7 +93,7 @@ func TestACallerWhoHasNoTimeLeftIsNoOutage(t *testing.T) {
 	}
 }
 
-// spoiled answers each script with something else than Redis did.
+// spoiled replaces the answer of each script.
 type spoiled struct{ answer []any }
 
 func (spoiled) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -115,7 +114,7 @@ func (s spoiled) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func TestAnAnswerThatSaysNothingLetsNobodyPassUncounted(t *testing.T) {
+func TestAnUnreadableAnswerStillCounts(t *testing.T) {
 	for _, answer := range [][]any{{}, {int64(1)}, {"1", int64(1)}, {int64(1), nil}, {int64(1), int64(1), int64(1)}} {
 		client, registry := redisClient(t), prometheus.NewRegistry()
 		client.AddHook(spoiled{answer})
@@ -129,9 +128,8 @@ func TestAnAnswerThatSaysNothingLetsNobodyPassUncounted(t *testing.T) {
 	}
 }
 
-// With sessions in Redis all that is owed may be taken along, and nobody pays by
-// themselves.
-func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
+// With sessions in Redis, scripts may charge everything, so that Pay never calls Redis.
+func TestSettleNoticesTheEndOfAnOutage(t *testing.T) {
 	server := miniredis.RunT(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = client.Close() })
@@ -139,7 +137,7 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	l := limiter(ratelimit.Config{IP: limit(9, time.Hour), Redis: client, Logger: zerolog.New(&logs), Registerer: registry}, newClock())
 	charge := l.Charge(newAddress())
-	wantPass(t, charge.Paid(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along")
+	wantPass(t, charge.Settle(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along")
 	if n := server.CommandCount(); n != 0 {
 		t.Errorf("who has paid along asked Redis %d times", n)
 	}
@@ -152,7 +150,7 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	}
 	for deadline := time.Now().Add(20 * time.Second); logs.Len() == begun && time.Now().Before(deadline); {
 		charge := l.Charge(newAddress())
-		wantPass(t, charge.Paid(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along")
+		wantPass(t, charge.Settle(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along")
 	}
 	wantShared(t, registry, 1)
 	if keys := server.Keys(); len(keys) != 0 {
@@ -160,7 +158,7 @@ func TestWhoHasPaidAlongFindsOutThatAnOutageIsOver(t *testing.T) {
 	}
 	asked := server.CommandCount()
 	charge = l.Charge(newAddress())
-	wantPass(t, charge.Paid(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along, afterwards")
+	wantPass(t, charge.Settle(t.Context(), "", l.UserKey(""), [2]int64{1, 0}), "paying along, afterwards")
 	if more := server.CommandCount() - asked; more != 0 {
 		t.Errorf("who has paid along asked Redis %d times more", more)
 	}

@@ -10,11 +10,11 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// takes calls take of scripts/take.lua some times, within one script: no time
-// passes for the server in between.
+// takes calls take of scripts/take.lua repeatedly within one script, so that the
+// server's clock stands still.
 func takes(t *testing.T, client *redis.Client, key string, times int, interval time.Duration) []int64 {
 	t.Helper()
-	script := redis.NewScript(ratelimit.Take() + `
+	script := redis.NewScript(ratelimit.TakeScript() + `
 local said = {}
 for i = 1, tonumber(ARGV[1]) do said[i] = take(KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])) end
 return said`)
@@ -26,8 +26,8 @@ return said`)
 	return said
 }
 
-// Neither one less nor one more, and who is refused is told for how long.
-func TestTheScriptLetsExactlyTheBurstPass(t *testing.T) {
+// A refusal says how long to wait.
+func TestTheScriptPassesExactlyTheBurst(t *testing.T) {
 	key := "dropgate:limit:ip:" + newAddress()
 	const second = int64(time.Second / time.Microsecond)
 	want := []int64{1 * second, 2 * second, 3 * second, 4 * second, 5 * second, 6 * second, 7 * second, 8 * second, 9 * second, -second, -second}
@@ -36,9 +36,8 @@ func TestTheScriptLetsExactlyTheBurstPass(t *testing.T) {
 	}
 }
 
-// The server tidies keys up a little later than all is refilled, and a clock may
-// be set.
-func TestWhatIsRefilledLongAgoIsNoMoreThanAFullBurst(t *testing.T) {
+// A key may outlive its refill, and clocks may be set.
+func TestIdleTimeNeverExceedsAFullBurst(t *testing.T) {
 	client, key := redisClient(t), "dropgate:limit:ip:"+newAddress()
 	if err := client.Set(t.Context(), key, time.Now().Add(-time.Hour).UnixMicro(), time.Minute).Err(); err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func NewRedis(c RedisConfig) *Redis {
 		epochs: newEpochs(v.epochName(), c.Logger, c.Registerer),
 		start:  redis.NewScript(text("shared", "epoch", "start")),
 		find: redisbatch.New(redisbatch.Config{
-			Client: c.Client, Text: ratelimit.Take() + text("shared", "epoch", "find"), Keys: 1, Args: 10, Timeout: findTimeout,
+			Client: c.Client, Text: ratelimit.TakeScript() + text("shared", "epoch", "find"), Keys: 1, Args: 10, Timeout: findTimeout,
 		}),
 		end:   redis.NewScript(text("shared", "epoch", "end")),
 		ended: bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxEnded, Now: c.Limits.Now}),

@@ -17,7 +17,7 @@ func (r *Redis) Find(ctx context.Context, key Key, touch Touch, charge *ratelimi
 	if touch == Extend {
 		extend = r.config.Limits.Idle
 	}
-	address, terms := charge.Along()
+	address, terms := charge.ScriptArgs()
 	name, now := r.sealer.sessionName(key), r.config.Limits.Now()
 	answer, err := r.find.Run(ctx, redisbatch.Call{
 		Keys: []string{name},
@@ -33,7 +33,7 @@ func (r *Redis) Find(ctx context.Context, key Key, touch Touch, charge *ratelimi
 	r.epochs.learn(found.epoch)
 	found.name = name
 	s, err := r.verify(found, key, now)
-	if err := charge.Paid(ctx, s.User.ID, found.limit, found.took); err != nil {
+	if err := charge.Settle(ctx, s.User.ID, found.limit, found.took); err != nil {
 		return s, err
 	}
 	return s, err

@@ -1,7 +1,7 @@
--- keys: address, user; dropgate:limit:none where there is none
+-- keys: address, user; dropgate:limit:none stands for no key
 -- args: interval and capacity of addresses, interval and capacity of users
--- Returns for each key what take says. Who is refused by the address takes
--- nothing from the user.
+-- Returns the results of take for both keys. If the address is refused, the user
+-- is not charged.
 local function one(keys, args)
   local address = take(keys[1], tonumber(args[1]), tonumber(args[2]))
   if address < 0 then return { address, 0 } end

@@ -3,13 +3,12 @@ local microseconds = (function()
   return time[1] * 1000000 + time[2]
 end)()
 
--- take takes one request from what is kept under key: the time, in microseconds
--- of the server's clock, at which all of it will be refilled. interval is how
--- long one request takes to be refilled, capacity how long all take.
--- Returns how much of the capacity is in use now; or, when there is not enough
--- left, minus how long to wait. Without key or capacity there is no limit, and
--- it returns 0. 'dropgate:limit:none' in KEYS stands for no key: a user of Redis with a
--- key pattern may not name an empty one.
+-- take charges one request to key. The value of key is the time, in microseconds of
+-- the server's clock, when the allowance will be full again. interval is the refill
+-- time of one request, capacity that of the whole allowance.
+-- Returns the used part of the capacity, or minus the time to wait. Without key or
+-- capacity there is no limit, and it returns 0. 'dropgate:limit:none' in KEYS stands
+-- for no key, because an ACL with key patterns forbids an empty one.
 local function take(key, interval, capacity)
   if key == '' or key == 'dropgate:limit:none' or capacity == 0 then return 0 end
   local now = microseconds

@@ -17,7 +17,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// silence is a Redis that takes everything and answers nothing.
+// silence is a Redis that accepts requests and never answers.
 type silence struct{ asked atomic.Int64 }
 
 func (*silence) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -43,8 +43,8 @@ func silentRedis(t *testing.T) (*redis.Client, *silence) {
 	return client, said
 }
 
-// waits makes n requests, one after the other without waiting for their answers,
-// and returns how long each took. All have to pass.
+// waits starts n requests, one after the other, and returns how long each took. All
+// must pass.
 func waits(t *testing.T, l *ratelimit.Limiter, n int, every time.Duration) []time.Duration {
 	t.Helper()
 	var all sync.WaitGroup
@@ -63,8 +63,8 @@ func waits(t *testing.T, l *ratelimit.Limiter, n int, every time.Duration) []tim
 	return waited
 }
 
-// whoWaited returns when those asked who had to wait, for how long each request
-// did, and fails t where one waited for long or soon after another.
+// whoWaited returns the start times of the requests with a wait. It fails t if a wait
+// was long, or if two began within a second.
 func whoWaited(t *testing.T, waits []time.Duration, every time.Duration) (asked []time.Duration) {
 	t.Helper()
 	for i, wait := range waits {
@@ -82,10 +82,9 @@ func whoWaited(t *testing.T, waits []time.Duration, every time.Duration) (asked 
 	return asked
 }
 
-// While Redis is silent one request a second waits for it, for a quarter of a
-// second. All others are answered at once by what this process counts, which
-// lets pass neither fewer nor more than the limit. The log does not repeat itself.
-func TestASilentRedisHoldsUpOneRequestASecond(t *testing.T) {
+// One request a second probes Redis for 250 ms. The others are answered at once from
+// memory, which enforces the limit exactly. The log has one line per outage.
+func TestAStalledRedisDelaysOneRequestASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every, requests = 10 * time.Millisecond, 1000
 		client, said := silentRedis(t)
@@ -103,15 +102,14 @@ func TestASilentRedisHoldsUpOneRequestASecond(t *testing.T) {
 			t.Errorf("%d requests have waited in 10 s, and Redis was asked %d times", len(waited), said.asked.Load())
 		}
 		wantExceeded(t, pay(l, "192.0.2.1", ""), ratelimit.IP, 24*time.Hour/(1+requests))
-		if text := logs.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "does not count the rate limits") {
+		if text := logs.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "each replica counts alone") {
 			t.Errorf("the log says %q, want one line", text)
 		}
 	})
 }
 
-// Before it is known that Redis is silent nobody waits for longer either, also
-// who comes while others wait.
-func TestNobodyWaitsForASilentRedisForLongerThanAQuarterOfASecond(t *testing.T) {
+// This also holds before the first timeout, and for requests that arrive meanwhile.
+func TestAStalledRedisDelaysAtMost250ms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _ := silentRedis(t)
 		l := limiter(ratelimit.Config{IP: limit(100, 24*time.Hour), Redis: client}, newClock())
