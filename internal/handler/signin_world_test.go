@@ -95,7 +95,7 @@ func (w *world) oidcConfig(c handler.Config, logger zerolog.Logger) auth.OIDCCon
 		Origin: w.url, BasePath: c.BasePath, AllowedOrigins: c.AllowedOrigins, SameSite: http.SameSiteStrictMode,
 		Sessions: session.Observe(w.store, w.registry), Ended: handler.SignedOut(c.Audit),
 		Keys: auth.NewKeySet(auth.KeySetConfig{
-			Issuer: w.issuer, Transport: http.DefaultTransport, Logger: logger,
+			Issuer: w.issuer, URL: w.issuer + "/keys", Transport: w.wire, Logger: logger,
 			Registerer: prometheus.NewRegistry(), // the other mode has one of its own
 		}),
 		Transport: w.wire, Registerer: w.registry,
@@ -199,7 +199,7 @@ type wire struct {
 func (c *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cut != nil {
+	if c.cut != nil && r.URL.Path != "/keys" { // the keys were fetched before the outage
 		return nil, c.cut
 	}
 	var sent []byte
