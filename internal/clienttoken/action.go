@@ -30,8 +30,8 @@ const (
 	actionBeneficialOwnersDeleteAlternative Action = "beneficialowner.delete"
 )
 
-// Actions lists every action that Dwolla documents, in the order of the
-// constants. The caller may change the slice.
+// Actions lists every documented action, in the order of the constants. The
+// caller may change the slice.
 func Actions() []Action {
 	return []Action{
 		ActionCustomerCreate,
@@ -80,8 +80,8 @@ func ParseAction(s string) (Action, error) {
 }
 
 // needsCustomer reports whether a token for a needs a Customer. Two actions come
-// before there is one: customer.create, and reading the classifications that a
-// business chooses from.
+// before there is one: customer.create, and reading the list of business
+// classifications.
 func (a Action) needsCustomer() bool {
 	return a != ActionCustomerCreate && a != ActionBusinessClassificationsRead
 }

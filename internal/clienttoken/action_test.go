@@ -9,9 +9,9 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// documentedActions is every action of Dwolla's table of drop-in components
-// (https://developers.dwolla.com/docs/drop-in-components), and at the end the
-// second spelling that one of its pages has for beneficialowners.delete.
+// documentedActions lists every action in Dwolla's table of drop-in components
+// (https://developers.dwolla.com/docs/drop-in-components). The last one is a
+// second spelling of beneficialowners.delete from another page.
 var documentedActions = []string{
 	"customer.create",
 	"customer.read",
@@ -76,7 +76,7 @@ func TestParseActionAcceptsBothDeleteSpellings(t *testing.T) {
 	}
 }
 
-// misspelled are ways to write an action that only a lenient reader takes.
+// misspelled returns spellings of an action for a lenient parser only.
 func misspelled(action string) []string {
 	return []string{
 		strings.ToUpper(action),

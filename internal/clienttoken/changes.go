@@ -9,16 +9,16 @@ type Changes interface {
 
 // Watch records changes during one request.
 type Watch interface {
-	// Restart forgets what was recorded: this request itself just linked a Customer.
+	// Restart clears the record: this request itself just linked a Customer.
 	Restart()
-	// Learnt returns what speaks against a token for the user's own Customer, and
-	// for owner unless that is zero.
+	// Learnt returns the changes of the user's own Customer, and of owner unless
+	// zero.
 	Learnt(own CustomerURL, owner BeneficialOwnerURL) Learnt
 	// End stops recording.
 	End()
 }
 
-// Learnt is what a [Watch] recorded. The zero Learnt means that nothing changed.
+// Learnt is the record of a [Watch]. The zero Learnt means no change.
 type Learnt struct {
 	Moved     bool           // the user has another Customer or none, or another user has it
 	Status    CustomerStatus // an inactive status, or empty
@@ -44,7 +44,7 @@ func (v *Vendor) watch(user User) Watch {
 	return v.Changes.Watch(user.ID)
 }
 
-// checkChanges refuses a grant that is no longer right after what was learnt.
+// checkChanges refuses a grant that learnt contradicts.
 func checkChanges(own CustomerURL, grant Grant, learnt Learnt) error {
 	switch {
 	case learnt.Status.Inactive():

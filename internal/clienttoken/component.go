@@ -50,8 +50,8 @@ func ParseComponent(s string) (Component, error) {
 	return "", fmt.Errorf("unknown drop-in component %.100q", s)
 }
 
-// Actions lists the actions that c asks for. It is empty for
-// dwolla-account-opening: Dwolla does not document its actions.
+// Actions lists the actions of c. It is empty for dwolla-account-opening: Dwolla
+// does not document its actions.
 func (c Component) Actions() []Action {
 	switch c {
 	case ComponentCustomerCreate:

@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// documentedComponents is the table of Dwolla's page on drop-in components,
-// written out again: element, and the actions that it asks for.
+// documentedComponents repeats the table on Dwolla's page: each component's
+// element and actions.
 var documentedComponents = []struct {
 	element string
 	actions []string

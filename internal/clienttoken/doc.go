@@ -1,9 +1,9 @@
 // Package clienttoken decides who gets which Dwolla client token. A security
-// reviewer who reads this package has read every rule.
+// reviewer finds every rule here.
 //
 // The vocabulary: a [User] asks for an [Action] on a [CustomerURL] or a
-// [BeneficialOwnerURL]. The [Policy] says which actions are allowed.
-// [Vendor.Vend] runs the checks in order and hands out a [Token].
+// [BeneficialOwnerURL]. The [Policy] allows actions. [Vendor.Vend] runs the
+// checks in order and hands out a [Token].
 //
 // Promises, most important first:
 //

@@ -9,7 +9,7 @@ import (
 // spells it. Only internal/handler knows the HTTP status of each.
 type Code string
 
-// Codes for requests that the rules refuse.
+// Codes for requests refused by the rules.
 const (
 	BadRequest            Code = "BadRequest"
 	Unauthenticated       Code = "Unauthenticated"
@@ -21,7 +21,7 @@ const (
 	TooManyRequests       Code = "TooManyRequests"
 )
 
-// Codes for requests that failed because a dependency failed.
+// Codes for outages of dependencies.
 const (
 	UpstreamError   Code = "UpstreamError"   // Dwolla refused, or sent an unusable response
 	UpstreamTimeout Code = "UpstreamTimeout" // Dwolla did not respond in time
@@ -39,15 +39,15 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Reason }
 
-// Failure means that a dependency failed: an outage, not the caller's fault.
-// It never means "not allowed" or "not signed in".
+// Failure means an outage of a dependency, not a fault of the caller. It never
+// means "not allowed" or "not signed in".
 type Failure struct {
 	Code            Code          // UpstreamError, UpstreamTimeout or Unavailable
 	RetryAfter      time.Duration // when to try again, or zero if unknown
 	DwollaRequestID string        // Dwolla's X-Request-Id, if Dwolla responded
 	Err             error         // for the log only
-	// Remedy tells the operator how to repair a fault that does not pass by
-	// itself. It is logged as an error. Empty for all other faults.
+	// Remedy says how an operator repairs a lasting fault. It is logged as an
+	// error. Empty for all other faults.
 	Remedy string
 }
 
@@ -63,7 +63,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 var (
 	// ErrNoCustomer is the directory's answer for a user without a Customer.
 	ErrNoCustomer = errors.New("no Customer is linked to this user")
-	// ErrUnknownCustomer is Dwolla's answer for a Customer that does not exist or
-	// belongs to another application.
+	// ErrUnknownCustomer is Dwolla's answer for a missing Customer, or another
+	// application's.
 	ErrUnknownCustomer = errors.New("no Customer known to Dwolla, or another application's")
 )

@@ -14,8 +14,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// The people of these tests: alice and bob have a Customer each, carol has
-// none. Each Customer has one beneficial owner.
+// The users of these tests. Alice and bob have a Customer each, carol does not.
+// Each Customer has one beneficial owner.
 var (
 	alice = clienttoken.User{ID: "alice"}
 	bob   = clienttoken.User{ID: "bob"}
@@ -94,7 +94,7 @@ func policy(t rapid.TB, names ...string) clienttoken.FixedPolicy {
 	return p
 }
 
-// allowedBy returns what p allows user.
+// allowedBy returns p's decision for user.
 func allowedBy(t rapid.TB, p clienttoken.Policy, user clienttoken.User) clienttoken.Allowed {
 	t.Helper()
 	allowed, err := p.For(context.Background(), user)
@@ -107,7 +107,7 @@ func allowedBy(t rapid.TB, p clienttoken.Policy, user clienttoken.User) clientto
 // noCause stands for a request that enrolls no Customer.
 func noCause() clienttoken.Cause { return clienttoken.Cause{} }
 
-// policyOfEverything allows all that can be allowed.
+// policyOfEverything allows every permitted action.
 func policyOfEverything(t rapid.TB) clienttoken.FixedPolicy {
 	t.Helper()
 	var names []string
@@ -119,7 +119,7 @@ func policyOfEverything(t rapid.TB) clienttoken.FixedPolicy {
 	return policy(t, names...)
 }
 
-// directory is a Directory that remembers who was asked for.
+// directory is a Directory that records its calls.
 type directory struct {
 	customers map[string]clienttoken.CustomerURL
 	statuses  map[clienttoken.CustomerURL]clienttoken.CustomerStatus
@@ -156,7 +156,7 @@ func (d *directory) HasBeneficialOwner(
 	return slices.Contains(d.owners[customer], owner), ctx.Err()
 }
 
-// dwolla is a Dwolla that remembers what it was asked.
+// dwolla is a Dwolla that records grants.
 type dwolla struct {
 	createErr error
 	granted   []clienttoken.Grant
@@ -175,8 +175,8 @@ func (d *dwolla) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 	return clienttoken.Token{Secret: clienttoken.NewSecret(tokenValue), DwollaRequestID: "dwolla-request-1"}, nil
 }
 
-// world is a Vendor that allows everything, between a directory and a Dwolla
-// that know alice, bob and carol.
+// world is a Vendor that allows everything. Its directory and its Dwolla know
+// alice, bob and carol.
 type world struct {
 	clienttoken.Vendor
 
@@ -207,7 +207,7 @@ func newWorld(t rapid.TB) *world {
 }
 
 // byValue compares Customers and beneficial owners with ==, as the package
-// promises that one may.
+// permits.
 func byValue() cmp.Option {
 	return cmpopts.EquateComparable(clienttoken.CustomerURL{}, clienttoken.BeneficialOwnerURL{})
 }
@@ -233,8 +233,8 @@ func (w *world) vends(t *testing.T, user clienttoken.User, req clienttoken.Reque
 	}
 }
 
-// refuses fails t unless req of user is refused with code and makes Dwolla
-// create no token. It returns what Vend returned beside the refusal.
+// refuses fails t unless req of user is refused with code and makes Dwolla create
+// no token. It returns Vend's other result.
 func (w *world) refuses(
 	t *testing.T, user clienttoken.User, req clienttoken.Request, code clienttoken.Code,
 ) *clienttoken.Vended {

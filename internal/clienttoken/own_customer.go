@@ -21,15 +21,15 @@ type Enrollment interface {
 	Enroll(ctx context.Context, user User, customer CustomerURL) (Customer, error)
 }
 
-// OwnCustomer is the user's own Customer, or zero if the user has none.
+// OwnCustomer is the user's own Customer, or zero for none.
 type OwnCustomer struct {
 	Customer
 
 	Enrolled bool // this request enrolled it
 }
 
-// LinkCustomer checks that href names the user's own Customer, and enrolls it if
-// the user has none. The errors are those of Vend. Beside an error stands the
+// LinkCustomer checks that href names the user's own Customer, or enrolls it for
+// a user without one. The errors are those of Vend. Beside an error stands the
 // user's Customer as far as it is known. cause is called for an enrollment only.
 func (v *Vendor) LinkCustomer(ctx context.Context, user User, href string, cause func() Cause) (OwnCustomer, error) {
 	watch := v.watch(user)
@@ -41,15 +41,15 @@ func (v *Vendor) LinkCustomer(ctx context.Context, user User, href string, cause
 	return own, err
 }
 
-// enrolling is what an enrollment needs of the request that causes it.
+// enrolling belongs to the request that causes an enrollment.
 type enrolling struct {
 	watch Watch
 	cause func() Cause
 }
 
-// ownCustomer returns the user's own Customer. It refuses a request that names
-// any other Customer, and never replaces the name. A user without a Customer can
-// enroll the named one.
+// ownCustomer returns the user's own Customer. It refuses a request for any other
+// Customer, and never replaces the name. A user without a Customer can enroll the
+// named one.
 func (v *Vendor) ownCustomer(ctx context.Context, user User, href string, by enrolling) (OwnCustomer, error) {
 	found, err := v.findCustomer(ctx, user)
 	if err != nil {
@@ -84,8 +84,8 @@ func (v *Vendor) findCustomer(ctx context.Context, user User) (Customer, error) 
 	return found, nil
 }
 
-// enroll links the named Customer to the user if Dwolla confirms it. If the
-// directory already knows that the new Customer is inactive, that counts too.
+// enroll links the named Customer to the user if Dwolla confirms it. The new
+// Customer is also inactive if the directory says so.
 func (v *Vendor) enroll(ctx context.Context, user User, named CustomerURL, by enrolling) (OwnCustomer, error) {
 	enrolled, err := v.Enrollment.Enroll(by.cause().NewContext(ctx), user, named)
 	if err != nil {

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Allowed is what a [Policy] allows one user. The zero Allowed allows nothing.
+// Allowed is the decision of a [Policy] for one user. The zero Allowed allows
+// nothing.
 type Allowed struct {
-	// Rule names the rule that decided, for the log.
+	// Rule names the deciding rule, for the log.
 	Rule string
 
 	actions map[Action]bool
@@ -54,8 +55,8 @@ type FixedPolicy struct{ allowed Allowed }
 // For implements Policy.
 func (p FixedPolicy) For(context.Context, User) (Allowed, error) { return p.allowed, nil }
 
-// ParsePolicy reads the value of ALLOWED_ACTIONS: names of actions, and names
-// of components, which stand for all of their actions. It reports every fault.
+// ParsePolicy reads the value of ALLOWED_ACTIONS: names of actions and
+// components. A component stands for all of its actions. It reports every fault.
 // An empty list is a fault.
 //
 // customer.transfers.send cannot be allowed: such a token moves money, and the
@@ -79,7 +80,7 @@ func ParsePolicy(names []string) (FixedPolicy, error) {
 	return FixedPolicy{NewAllowed("ALLOWED_ACTIONS", allowed...)}, nil
 }
 
-// actionsNamed returns the actions that an action or component name stands for.
+// actionsNamed returns the actions of an action or component name.
 func actionsNamed(name string) ([]Action, error) {
 	var actions []Action
 	if a, err := ParseAction(name); err == nil {

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// verdict is one line of a policy's table: what it says of these actions.
+// verdict is a policy's answer for some actions.
 type verdict struct {
 	allowed bool
 	actions []string
@@ -101,7 +101,7 @@ func TestPolicyAllowsOnlyNamedActions(t *testing.T) {
 	}
 }
 
-// checkVerdicts also holds p to deny every action that no line allows.
+// checkVerdicts also requires p to deny every other action.
 func checkVerdicts(t *testing.T, p clienttoken.FixedPolicy, verdicts []verdict) {
 	t.Helper()
 	want := map[string]bool{}
@@ -245,8 +245,8 @@ func TestAllowedNeverListsPayIn(t *testing.T) {
 	}
 }
 
-// FuzzParsePolicy looks for a list that lets money move, or that allows an
-// action nobody documented.
+// FuzzParsePolicy looks for a list that moves money or allows an undocumented
+// action.
 func FuzzParsePolicy(f *testing.F) {
 	for _, s := range []string{
 		"", ",", "customer.read", "customer.transfers.send", "dwolla-payin", "dwolla-account-opening",
@@ -277,8 +277,8 @@ func FuzzParsePolicy(f *testing.F) {
 	})
 }
 
-// documentedAs lists the actions that one word of ALLOWED_ACTIONS stands for,
-// by the table of the documentation alone.
+// documentedAs lists the actions of one word in ALLOWED_ACTIONS, by the
+// documented table alone.
 func documentedAs(word string) []string {
 	actions := []string{word}
 	for _, c := range documentedComponents {

@@ -67,7 +67,7 @@ func (d *drawnWorld) drawID(t *rapid.T, own []string, others []string, label str
 	return rapid.SampledFrom(pool).Draw(t, label+" id")
 }
 
-// temper says how somebody writes what they ask for.
+// temper says how a caller writes links.
 type temper int
 
 const (
@@ -75,7 +75,7 @@ const (
 	cunning               // tricks among them
 )
 
-// drawRequest draws what user number i asks for.
+// drawRequest draws a request of user number i.
 func (d *drawnWorld) drawRequest(t *rapid.T, i int, asker temper) clienttoken.Request {
 	action := rapid.SampledFrom(documentedActions).Draw(t, "action")
 	if rapid.Bool().Draw(t, "allowed action") {
@@ -113,9 +113,9 @@ func drawLink(t *rapid.T, collection, id string, asker temper) string {
 	return rapid.SampledFrom(all).Draw(t, collection+" link").url
 }
 
-// TestVendPropertyGrantsOnlyOwnAndAllowed is promises 1 and 2: whoever
-// asks for whatever, what reaches Dwolla names the session's own Customer and
-// an allowed action, and what is refused never reaches Dwolla.
+// TestVendPropertyGrantsOnlyOwnAndAllowed checks promises 1 and 2. Every grant
+// names the user's own Customer and an allowed action. A refused request never
+// reaches Dwolla.
 func TestVendPropertyGrantsOnlyOwnAndAllowed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawWorld(t)
@@ -135,7 +135,7 @@ func TestVendPropertyGrantsOnlyOwnAndAllowed(t *testing.T) {
 	})
 }
 
-// checkListed holds that no other Customer's owners were asked for.
+// checkListed fails t if another Customer's owners were listed.
 func (d *drawnWorld) checkListed(t *rapid.T, own clienttoken.CustomerURL) {
 	t.Helper()
 	for _, listed := range d.directory.listed {
@@ -186,9 +186,9 @@ func (d *drawnWorld) checkGrantedCustomer(t *rapid.T, grant clienttoken.Grant, o
 	}
 }
 
-// TestVendPropertyRefusesOnlyByTheRules is the other side: for requests
-// without tricks the outcome is the one of the contract, worked out here by ids
-// alone. A Vendor that refuses everything would keep the first property.
+// TestVendPropertyRefusesOnlyByTheRules is the other side: for requests without
+// tricks the outcome is the one of the contract, worked out here by ids alone. A
+// Vendor could keep the first property by refusing everything.
 func TestVendPropertyRefusesOnlyByTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawWorld(t)

@@ -20,7 +20,7 @@ type Secret struct {
 // NewSecret hides s.
 func NewSecret(s string) Secret { return Secret{value: &s} }
 
-// Reveal returns the value in the clear, for the code that has to send it.
+// Reveal returns the value in the clear, for the code that sends it.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""

@@ -21,14 +21,13 @@ import (
 
 const (
 	mask = "[secret]"
-	// secretValue changes under every way of quoting that a printer may use.
+	// secretValue changes under every way of quoting.
 	secretValue = `s3cr3t"<&>\value` + "\u00e9"
 )
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#q", "%10s", "%.2s", "%d", "%t", "%b", "%U"}
 
-// leaks fails t when out gives the value away in a form that somebody can read
-// back.
+// leaks fails t if out contains the value in any decodable form.
 func leaks(t *testing.T, how, out string) {
 	t.Helper()
 	inJSON, err := json.Marshal(secretValue)
@@ -49,7 +48,7 @@ func leaks(t *testing.T, how, out string) {
 	}
 }
 
-// secrets are the types that must never print their value.
+// secrets lists the types with a masked value.
 func secrets() map[string]any {
 	secret := clienttoken.NewSecret(secretValue)
 	token := clienttoken.Token{Secret: secret, DwollaRequestID: "id"}
@@ -79,8 +78,8 @@ func TestSecretPrintsAsAMaskByEveryVerb(t *testing.T) {
 	}
 }
 
-// holders hold a secret in the ways that a program may hold one. Those with an
-// unexported field are printed by reflection, past every method.
+// holders hold a secret in every way of a real program. Those with an unexported
+// field are printed by reflection, past every method.
 func holders() map[string]any {
 	type exported struct{ Secret clienttoken.Secret }
 	type unexported struct{ secret clienttoken.Secret }

@@ -2,18 +2,18 @@ package clienttoken
 
 import "context"
 
-// Setup is what a page needs to set up its drop-in components for a user.
+// Setup is the data for a page with drop-in components.
 type Setup struct {
 	Customer   Customer // zero if the user has none
 	Actions    []Action
 	Components []Component
-	// CorrelationID belongs on the Customer that the user creates. It is empty if
-	// the user has a Customer or there is no enrollment.
+	// CorrelationID belongs on the user's new Customer. It is empty for a user
+	// with a Customer, and without enrollment.
 	CorrelationID string
 }
 
-// Setup returns what a page needs to know about user. Its errors are those of
-// Directory and Policy.
+// Setup returns a page's data about user. Its errors are those of Directory and
+// Policy.
 func (v *Vendor) Setup(ctx context.Context, user User) (Setup, error) {
 	customer, err := v.findCustomer(ctx, user)
 	if err != nil {

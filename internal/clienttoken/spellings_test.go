@@ -5,8 +5,8 @@ import "strings"
 // spelling is one way to write the URL of a resource.
 type spelling struct{ name, url string }
 
-// spellings are the ways to write {root}/{collection}/{id} that all mean the
-// same. root has no scheme.
+// spellings are equivalent ways to write {root}/{collection}/{id}. root has no
+// scheme.
 func spellings(root, collection, id string) []spelling {
 	path := "/" + collection + "/"
 	return []spelling{
@@ -23,8 +23,8 @@ func spellings(root, collection, id string) []spelling {
 	}
 }
 
-// tricks are attempts to name {collection}/{id} of the sandbox in a way that
-// some program on the way may read as something else. All are refused.
+// tricks are URLs of the sandbox's {collection}/{id} that another program may
+// read differently. All are refused.
 func tricks(collection, id string) []spelling {
 	const host = "api-sandbox.dwolla.com"
 	path := "/" + collection + "/" + id

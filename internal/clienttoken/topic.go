@@ -24,7 +24,7 @@ type topicMeaning struct {
 }
 
 // topics is the only list of topics. It holds the topics about a Customer itself,
-// and those that drop-in components cause. Topics about transfers are left out.
+// and those caused by drop-in components. Topics about transfers are left out.
 func topics() []topicMeaning {
 	return []topicMeaning{
 		{TopicCustomerCreated, true, ""},
@@ -82,14 +82,14 @@ func (t Topic) Label() Topic {
 	return t
 }
 
-// Status returns the status that the topic alone gives the Customer. It is empty
+// Status returns the Customer's status implied by the topic alone. It is empty
 // where Dwolla has to be asked, as for every unlisted topic.
 func (t Topic) Status() CustomerStatus { return t.meaning().status }
 
 // NamesCustomer reports whether an event with this topic must name a Customer.
 func (t Topic) NamesCustomer() bool { return t.meaning().namesCustomer }
 
-// StatusTopics lists the topics whose Status is not empty.
+// StatusTopics lists the topics with a Status.
 func StatusTopics() []Topic {
 	var found []Topic
 	for _, m := range topics() {

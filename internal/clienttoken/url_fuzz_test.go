@@ -10,8 +10,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// fuzzedAPI is one configuration, with the roots that net/url may read in what
-// is accepted: host, and the path in front of the collection.
+// fuzzedAPI is a configuration with its accepted roots: host, and the path before
+// the collection.
 type fuzzedAPI struct {
 	api   clienttoken.API
 	roots []string
@@ -27,8 +27,8 @@ func fuzzedAPIs(f *testing.F) []fuzzedAPI {
 	}
 }
 
-// FuzzParseCustomerURL looks for a string that the heart and net/url read
-// differently: what is accepted must be the plain URL of one Customer for both.
+// FuzzParseCustomerURL looks for a string that clienttoken and net/url read
+// differently. Both must see the same Customer in every accepted URL.
 func FuzzParseCustomerURL(f *testing.F) {
 	for _, s := range tricks("customers", alicesID) {
 		f.Add(s.url)

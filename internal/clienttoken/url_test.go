@@ -7,7 +7,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// gatewayURL is a base URL with everything that one may have.
+// gatewayURL is a base URL with every permitted part.
 const gatewayURL = "https://gateway.bank.example:8443/dwolla/v1"
 
 func TestParseCustomerURLCanonicalizes(t *testing.T) {

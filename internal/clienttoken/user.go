@@ -62,14 +62,14 @@ func CheckUserID(id string) error {
 // UserIDs says how to compare user ids. The zero UserIDs compares them byte by
 // byte.
 type UserIDs struct {
-	// Emails means that the ids are e-mail addresses: letter case does not matter.
+	// Emails marks the ids as e-mail addresses: letter case does not matter.
 	Emails bool
 }
 
 // UserIDsOf returns the comparison for ids of a claim: email ignores letter case.
 func UserIDsOf(claim string) UserIDs { return UserIDs{Emails: claim == "email"} }
 
-// Canonical returns the form in which id is stored and compared byte by byte.
+// Canonical returns the form of id for storage and comparison byte by byte.
 //
 // For an e-mail address this is lower case. A letter beyond ASCII changes only if
 // Unicode pairs exactly two letters, such as Ü and ü. The others stay, because

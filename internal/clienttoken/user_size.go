@@ -1,7 +1,7 @@
 package clienttoken
 
-// Bytes estimates the memory that u refers to, in bytes. It leaves out claim
-// names, which all users share.
+// Bytes estimates the memory referenced by u, in bytes. It leaves out claim
+// names, because all users share them.
 func (u User) Bytes() int {
 	const header = 16 // of each string
 	size := mapBytes(len(u.Claims)) + header + len(u.ID)
@@ -11,7 +11,7 @@ func (u User) Bytes() int {
 	return size
 }
 
-// ClaimBytes estimates the memory that a decoded JSON value refers to, in bytes.
+// ClaimBytes estimates the memory referenced by a decoded JSON value, in bytes.
 func ClaimBytes(value any) int {
 	const boxed = 16
 	switch value := value.(type) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Policy decides which actions a user may have tokens for.
+// Policy decides which actions a user is allowed.
 type Policy interface {
 	// For evaluates the rules for user. Vendor calls it once per request, before
 	// it looks for the user's Customer. An error is a *Failure, or that of ctx.
@@ -22,8 +22,8 @@ type Directory interface {
 	HasBeneficialOwner(ctx context.Context, customer CustomerURL, owner BeneficialOwnerURL) (bool, error)
 }
 
-// Dwolla is the part of Dwolla's API that vending needs. An error is a
-// *Failure, or that of ctx.
+// Dwolla is the part of Dwolla's API for vending. An error is a *Failure, or that
+// of ctx.
 type Dwolla interface {
 	CreateClientToken(ctx context.Context, grant Grant) (Token, error)
 }
@@ -37,7 +37,7 @@ type Creations interface {
 	PayCreate(ctx context.Context, userID string) error
 }
 
-// Request is what a drop-in component asks for, word for word. Nothing in it is
+// Request is a drop-in component's request, word for word. Nothing in it is
 // trusted. An empty link was not named.
 type Request struct {
 	Action          string
@@ -45,8 +45,8 @@ type Request struct {
 	BeneficialOwner string // the href of the "beneficial-owner" link
 }
 
-// Grant is what Dwolla makes a token for. It holds verified parts only. A zero
-// link is not sent.
+// Grant describes the token for Dwolla to make. It holds verified parts only. A
+// zero link is not sent.
 type Grant struct {
 	Action          Action
 	Customer        CustomerURL
@@ -60,7 +60,7 @@ type Token struct {
 	DwollaRequestID string // Dwolla's X-Request-Id
 }
 
-// Vended is the outcome of Vend. Beside an error it holds what was known by
+// Vended is the outcome of Vend. Beside an error it holds the facts known by
 // then, for the audit entry.
 type Vended struct {
 	Action   Action
@@ -132,9 +132,9 @@ func (v *Vendor) allowed(ctx context.Context, user User) (Allowed, error) {
 	return allowed, nil
 }
 
-// grant checks what may be granted on the user's own Customer. The grant holds
-// the relations that the request names. A request without any gets the user's
-// own Customer.
+// grant checks the request against the user's own Customer. The grant holds the
+// relations named by the request. A request without any gets the user's own
+// Customer.
 func (v *Vendor) grant(ctx context.Context, own Customer, action Action, req Request) (Grant, error) {
 	if own.Status.Inactive() {
 		return Grant{}, refuse(CustomerInactive, "the user's Customer is %s", own.Status)

@@ -10,14 +10,14 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// enrollment is an Enrollment for which every user may have the Customers of
-// theirs, and nobody else's. It remembers what it was asked, in order.
+// enrollment is an Enrollment that accepts the Customers in theirs. It records
+// its calls in order.
 type enrollment struct {
 	theirs map[string]clienttoken.CustomerURL
 	status clienttoken.CustomerStatus
 	err    error // of every call, where set
 	asked  []string
-	// enrolled is told of each; it may be nil.
+	// enrolled is called for each enrollment; it may be nil.
 	enrolled func(clienttoken.User, clienttoken.CustomerURL)
 }
 
@@ -44,7 +44,7 @@ func (e *enrollment) Enroll(
 	return clienttoken.Customer{URL: customer, Status: e.status}, nil
 }
 
-// enrolling is a world in which carol has created nobody's Customer.
+// enrolling is a world in which carol has created a Customer without a link.
 func enrolling(t *testing.T) (*world, *enrollment) {
 	t.Helper()
 	w := newWorld(t)
@@ -86,7 +86,7 @@ func TestVendRefusesAnUnprovenCustomer(t *testing.T) {
 		}
 		e.wasAsked(t, "enroll carol "+id)
 	}
-	// What is no plain URL of a Customer costs nothing.
+	// Malformed URLs never reach the enrollment.
 	for _, s := range tricks("customers", nobodysID) {
 		if s.url != "" {
 			w.refuses(t, carol, clienttoken.Request{Action: "customer.read", Customer: s.url}, clienttoken.CustomerMismatch)
@@ -136,8 +136,7 @@ func TestVendExpectsTheCustomerBeforeCreation(t *testing.T) {
 	}
 }
 
-// A new Customer is one Customer: who creates a second one through the same
-// request has one already.
+// The request enrolls a Customer, so it cannot create another one.
 func TestVendRefusesCreateForJustEnrolledCustomer(t *testing.T) {
 	w, _ := enrolling(t)
 	vended := w.refuses(t, carol, clienttoken.Request{Action: "customer.create", Customer: customerHref(nobodysID)}, clienttoken.CustomerAlreadyLinked)
@@ -198,7 +197,7 @@ func TestLinkCustomerNeedsOwnOrProvenCustomer(t *testing.T) {
 	}
 }
 
-// What Dwolla reads may be behind what it has told.
+// Dwolla's read API may lag behind its webhooks.
 func TestVendChecksDirectoryAfterEnrollment(t *testing.T) {
 	w, e := enrolling(t)
 	e.status = clienttoken.StatusVerified

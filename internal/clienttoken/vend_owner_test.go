@@ -135,7 +135,7 @@ func TestVendReturnsOwnerListFailures(t *testing.T) {
 	}
 }
 
-// leavingDirectory is one whose caller goes away while the owners are listed.
+// leavingDirectory cancels the request while it lists the owners.
 type leavingDirectory struct {
 	*directory
 

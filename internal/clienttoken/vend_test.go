@@ -193,7 +193,7 @@ func TestVendRefusesUnknownActions(t *testing.T) {
 	}
 }
 
-// ends are errors that have to come out of Vend as they are.
+// ends are errors that Vend must return as they are.
 func ends() map[string]error {
 	return map[string]error{
 		"unavailable": &clienttoken.Failure{
@@ -275,7 +275,7 @@ func TestVendReturnsCancellation(t *testing.T) {
 	}
 }
 
-// sloppyDirectory says that the user has no Customer, and gives one beside it.
+// sloppyDirectory returns a Customer beside its error.
 type sloppyDirectory struct {
 	clienttoken.Directory
 

@@ -21,7 +21,7 @@ import (
 	"dropgate/internal/handler"
 )
 
-// paper is a directory on paper: it remembers what it was asked.
+// paper is a directory in memory. It records its calls.
 type paper struct {
 	links map[string]clienttoken.Link
 	asked []string // users, and those that pages begin after
@@ -102,9 +102,9 @@ func (a *admin) reset(tb testing.TB) {
 	a.paper.asked = nil
 }
 
-// FuzzAdmin sends anything to the directory's routes. Without the token nothing
-// of it is asked; with it only for users who can be; a link is read as it was
-// put; a page goes on where its cursor says; and every answer is JSON.
+// FuzzAdmin sends anything to the directory's routes. Without the token, the
+// directory is never asked. With it, only valid user ids reach it. A link reads
+// back as written, a cursor continues its page, and every response is JSON.
 func FuzzAdmin(f *testing.F) {
 	good := "Bearer " + adminToken
 	id := `{"customer":"` + bobsID + `"}`
@@ -166,7 +166,7 @@ func FuzzAdmin(f *testing.F) {
 		if err != nil {
 			t.Skip("no method that net/http lets through")
 		}
-		// As net/http's server makes an address of what stands in the request's line.
+		// As net/http's server parses the request line.
 		path := "/customers"
 		if !strings.HasPrefix(target, "?") && target != "" {
 			path += "/"
@@ -200,8 +200,8 @@ func (a *admin) check(t *testing.T, r *http.Request, got *httptest.ResponseRecor
 	}
 }
 
-// checkAsked looks at what the directory was asked: about users who can be, and
-// for pages that have an end.
+// checkAsked fails t unless the directory was asked about valid user ids and
+// bounded pages only.
 func (a *admin) checkAsked(t *testing.T) {
 	t.Helper()
 	for _, user := range a.paper.asked {
@@ -217,8 +217,7 @@ func (a *admin) checkAsked(t *testing.T) {
 	}
 }
 
-// checkBody reads an answer as an operator does, and asks on with what is in
-// it.
+// checkBody parses a response and uses it for the next requests.
 func (a *admin) checkBody(t *testing.T, r *http.Request, got *httptest.ResponseRecorder) {
 	t.Helper()
 	var answer struct {

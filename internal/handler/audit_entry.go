@@ -94,8 +94,8 @@ func (h *handler) noteBadAdminToken(r *http.Request) {
 	log.skipped = h.badAdminTokens.skipped.Swap(0)
 }
 
-// SignedOut returns a function that writes the audit entry of a session that
-// ended early. It takes the [clienttoken.Cause] from the context.
+// SignedOut returns a function that writes the audit entry of an early sign-out.
+// It takes the [clienttoken.Cause] from the context.
 func SignedOut(trail audit.Trail) func(ctx context.Context, e auth.Ended) error {
 	return func(ctx context.Context, e auth.Ended) error {
 		cause := clienttoken.CauseOf(ctx)

@@ -19,7 +19,7 @@ import (
 	"dropgate/internal/handler"
 )
 
-// instantly is a Dwolla that costs nothing.
+// instantly is a Dwolla without cost.
 type instantly struct{ token clienttoken.Token }
 
 func (d instantly) CreateClientToken(context.Context, clienttoken.Grant) (clienttoken.Token, error) {
@@ -30,7 +30,7 @@ func (d instantly) ListBeneficialOwners(context.Context, clienttoken.CustomerURL
 	return nil, nil
 }
 
-// sink is an http.ResponseWriter that costs nothing either.
+// sink is an http.ResponseWriter without cost.
 type sink struct {
 	header http.Header
 	status int
@@ -40,8 +40,8 @@ func (p *sink) Header() http.Header         { return p.header }
 func (p *sink) WriteHeader(status int)      { p.status = status }
 func (p *sink) Write(b []byte) (int, error) { return len(b), nil }
 
-// BenchmarkVend measures what the service itself does for a request with a
-// token that it has seen before.
+// BenchmarkVend measures the service's own work for a request with a cached
+// bearer token.
 func BenchmarkVend(b *testing.B) {
 	root, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {

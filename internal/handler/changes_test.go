@@ -19,7 +19,7 @@ type changes struct {
 	entries []customerdb.LinkChange
 }
 
-// of notes the changes that store makes from now on.
+// of records the store's changes from now on.
 func (c *changes) of(store *customerdb.Database) {
 	customerdb.NewOutbox(customerdb.OutboxConfig{
 		Store: store, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),

@@ -12,8 +12,8 @@ import (
 	"dropgate/internal/auth"
 )
 
-// maxHops limits the proxies that are looked at. Real chains have fewer than ten,
-// but a header has room for thousands.
+// maxHops limits the number of hops read. Real chains have fewer than ten, but a
+// header has room for thousands.
 const maxHops = 64
 
 // forwardedHeader lists the addresses that proxies saw, the nearest proxy's last.

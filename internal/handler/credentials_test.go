@@ -87,7 +87,7 @@ func (w *world) badTokens(t *testing.T) map[string]struct{ token, reason string 
 	}
 }
 
-// challenges fails t unless a asks for credentials in that way.
+// challenges fails t unless a has this challenge.
 func (a *answer) challenges(t *testing.T, challenge string) {
 	t.Helper()
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
@@ -111,10 +111,10 @@ func TestBadCredentialsReasonIsOnlyInTheLog(t *testing.T) {
 			} {
 				a.challenges(t, `Bearer realm="dropgate", error="invalid_token"`)
 				messages[a.problem.Message] = true
-				if !strings.Contains(a.access.text("reason"), bad.reason) {
-					t.Errorf("the log says %q, want a word of %q", a.access["reason"], bad.reason)
+				if !strings.Contains(a.access.Reason, bad.reason) {
+					t.Errorf("the log says %q, want a word of %q", a.access.Reason, bad.reason)
 				}
-				a.access.has(t, line{"user": "", "mode": ""})
+				a.access.has(t, accessLine{User: empty, Mode: empty})
 				if bad.token != "" && strings.Contains(a.body+w.logs.text(), bad.token) {
 					t.Error("the token is in the answer or the log")
 				}
@@ -142,7 +142,7 @@ func TestMissingCredentialsGetAChallenge(t *testing.T) {
 	}
 }
 
-// anybody is a mode that takes whoever comes for bob.
+// anybody is a mode: every caller is bob.
 type anybody struct{}
 
 func (anybody) Name() string { return "anybody" }

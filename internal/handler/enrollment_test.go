@@ -44,7 +44,7 @@ func (w *world) put(t *testing.T, user, content string, edits ...with) answer {
 	return w.do(t, w.request(user, http.MethodPut, "/session/customer", append([]with{body(content)}, edits...)...))
 }
 
-// creates is a Customer that carol has created with a drop-in component.
+// creates adds a Customer of carol's, made with a drop-in component.
 func (w *world) creates(t *testing.T) (href, id string) {
 	t.Helper()
 	var page struct{ CorrelationID string }
@@ -153,7 +153,7 @@ func TestLinkAttemptsAreLimitedWithRetryAfter(t *testing.T) {
 			t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
 		}
 	}
-	// What costs no call goes on.
+	// Requests without a call stay possible.
 	a := w.vend(t, carol, named(sandboxRoot+"/customers/"+bobsID))
 	a.refused(t, http.StatusForbidden, "CustomerMismatch")
 }

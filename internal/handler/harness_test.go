@@ -29,8 +29,7 @@ import (
 )
 
 // The people of these tests. Alice and bob have a Customer with one beneficial
-// owner each, carol has none, and what the sign-in says of mallory's is
-// nonsense.
+// owner each. Carol has no Customer, and mallory's claim is invalid.
 const (
 	alice   = "alice"
 	bob     = "bob"
@@ -72,7 +71,7 @@ func identityProvider(tb testing.TB) *oidctest.Provider {
 	}})
 }
 
-// setup is what a test may choose; the zero value of the rest is filled in.
+// setup holds a test's choices. Zero values get defaults.
 type setup struct {
 	handler       handler.Config // without what the world is made of
 	policy        []string
@@ -103,7 +102,7 @@ func dwollaTimeout(d time.Duration) func(*setup) {
 	return func(s *setup) { s.dwollaTimeout = d }
 }
 
-// directoryFunc is a directory that does as it is told.
+// directoryFunc is a directory made from a function.
 type directoryFunc func(context.Context, clienttoken.User) (clienttoken.CustomerURL, error)
 
 func (f directoryFunc) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
@@ -114,7 +113,7 @@ func directory(f directoryFunc) func(*setup) {
 	return func(s *setup) { s.directory = func(clienttoken.API) customer.Source { return f } }
 }
 
-// fromSQLite links alice and bob in a database. The store that it opens goes to
+// fromSQLite links alice and bob in a database. It passes the open store to
 // opened.
 func fromSQLite(t *testing.T, opened func(*customerdb.Database)) func(*setup) {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// strangersHeaders are those that the middleware reads.
+// strangersHeaders holds the headers read by the middleware.
 type strangersHeaders struct {
 	peer          string
 	forwarded     []string
@@ -23,10 +23,9 @@ type strangersHeaders struct {
 }
 
 // FuzzHeaders sends any headers from any peer, with alice's cookie, for bob's
-// Customer. The caller's address is one that trusted proxies vouch for, the
-// request id is well-formed, pages of other sites are refused, nothing of the
-// headers breaks a line of the log, and the answer is one of two refusals of the
-// one shape.
+// Customer. The client address comes from trusted proxies only, and the request
+// id is well-formed. Foreign pages are refused, and no header breaks a log line.
+// The response is one of two refusals.
 func FuzzHeaders(f *testing.F) {
 	const allowed, host = "https://shop.example.com", "app.example.com"
 	networks := []string{"10.0.0.0/8", "2001:db8:1::/48"}
@@ -135,8 +134,8 @@ func hopsAddress(hop string) net.IP {
 	return nil
 }
 
-// caller is the address of the last hop which no trusted proxy is, as far as
-// trusted proxies have written it; else that of the trusted hop before.
+// caller is the address of the last hop outside of the trusted proxies. Behind an
+// unreadable hop, it is the trusted hop before.
 func (h strangersHeaders) caller(networks []string) net.IP {
 	caller := h.peerIP()
 	if !within(networks, caller) {
@@ -164,14 +163,14 @@ func (h strangersHeaders) caller(networks []string) net.IP {
 
 func (h strangersHeaders) checkAddress(t *testing.T, a answer, networks []string) {
 	t.Helper()
-	logged, _, _ := strings.Cut(a.access.text("client_ip"), "%")
+	logged, _, _ := strings.Cut(a.access.ClientIP, "%")
 	if want := h.caller(networks); !net.ParseIP(logged).Equal(want) {
 		t.Errorf("the caller is %q for X-Forwarded-For %q from %s, want %s", logged, h.forwarded, h.peer, want)
 	}
 }
 
-// checkRequestID: the id is always our own. The log has that of a trusted proxy
-// beside it when it is well-formed, and no other one.
+// checkRequestID: the id is always our own. The log also has a trusted proxy's
+// well-formed id, and no other.
 func (h strangersHeaders) checkRequestID(t *testing.T, a answer, networks []string) {
 	t.Helper()
 	got := a.header.Get("X-Request-Id")
@@ -180,14 +179,13 @@ func (h strangersHeaders) checkRequestID(t *testing.T, a answer, networks []stri
 	if kept {
 		want = h.id
 	}
-	if !regexp.MustCompile(`\A[A-Z2-7]{26}\z`).MatchString(got) || a.access.text("proxy_request_id") != want {
-		t.Errorf("the request id is %q, the proxy's %q for %q from %s", got, a.access["proxy_request_id"], h.id, h.peer)
+	if !regexp.MustCompile(`\A[A-Z2-7]{26}\z`).MatchString(got) || a.access.ProxyRequestID != want {
+		t.Errorf("the request id is %q, the proxy's %q for %q from %s", got, a.access.ProxyRequestID, h.id, h.peer)
 	}
 }
 
-// checkOrigin: alice's cookie gets as far as bob's Customer only from a page of
-// the service's own origin or an allowed one, and only an allowed one may read
-// the answer from elsewhere.
+// checkOrigin fails t if a foreign page can use alice's cookie, or read the
+// response.
 func (h strangersHeaders) checkOrigin(t *testing.T, a answer) {
 	t.Helper()
 	allowed := h.origin == h.allowedOrigin

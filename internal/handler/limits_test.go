@@ -13,7 +13,7 @@ import (
 
 const readsCustomer = `{"action":"customer.read"}`
 
-// limits are per hour, so that nothing is refilled while a test runs.
+// limits are per hour, so they are not refilled during a test.
 func limits(user, ip int) func(*setup) {
 	return func(s *setup) {
 		for limit, n := range map[*ratelimit.Limit]int{&s.limits.User: user, &s.limits.IP: ip} {
@@ -28,8 +28,8 @@ func behindProxies(s *setup) {
 	s.handler.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 }
 
-// tooMany fails t unless a says that the limit of scope, 9 in an hour, is
-// exceeded, and that Dwolla heard nothing.
+// tooMany fails t unless a reports the exceeded limit of scope, 9 per hour,
+// without a call to Dwolla.
 func (a *answer) tooMany(t *testing.T, scope string) {
 	t.Helper()
 	a.refused(t, http.StatusTooManyRequests, "TooManyRequests")
@@ -50,7 +50,7 @@ func TestUserLimitFitsOneFlowAndStopsHammering(t *testing.T) {
 	}
 	got := w.vend(t, alice, readsCustomer)
 	got.tooMany(t, "user")
-	if got.access.text("user") != alice || got.audit.text("user") != alice {
+	if got.access.User != alice || got.audit.text("user") != alice {
 		t.Errorf("the log does not say who it was: %v, %v", got.access, got.audit)
 	}
 	got = w.get(t, alice, "/session")
@@ -169,7 +169,7 @@ func TestUserGetsTwoCustomerCreateTokens(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if !strings.Contains(a.access.text("reason"), "RATE_LIMIT_CREATE") || a.audit.text("outcome") != "TooManyRequests" {
+	if !strings.Contains(a.access.Reason, "RATE_LIMIT_CREATE") || a.audit.text("outcome") != "TooManyRequests" {
 		t.Errorf("the log says %v, the audit %v", a.access, a.audit)
 	}
 	a = w.vend(t, carol, `{"action":"businessclassifications.read"}`)

@@ -26,7 +26,7 @@ func TestLogoutAlsoSignsOutAtTheProvider(t *testing.T) {
 	}
 	// passProvider gives up where the login page has no such button: it is shown.
 	a = b.open(b.back(b.begin(""), bob))
-	a.access.has(t, line{"user": bob})
+	a.access.has(t, accessLine{User: bob})
 	other.isSignedIn(alice)
 }
 
@@ -38,7 +38,7 @@ func TestLogoutWithoutSessionSucceeds(t *testing.T) {
 		if err != nil || end.Query().Has("id_token_hint") || end.Query().Get("client_id") != oidcClient {
 			t.Errorf("the browser is to end its session at %v, %v", end, err)
 		}
-		a.access.has(t, line{"mode": "oidc", "user": "", "code": ""})
+		a.access.has(t, accessLine{Mode: "oidc", User: empty, Code: empty})
 		if got := a.header.Get("Set-Cookie"); got != sessionCookie+"=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict" {
 			t.Errorf("Set-Cookie is %q", got)
 		}
@@ -94,14 +94,17 @@ func TestBackChannelLogoutEndsSessions(t *testing.T) {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		access := w.logs.await(t, mark, "access")
-		access.has(t, line{"route": "/dropgate/auth/backchannel-logout", "status": 200.0, "mode": "oidc", "user": "", "code": "", "bytes": 0.0})
+		access := accessLineOf(t, w.logs.await(t, mark, "access"))
+		access.has(t, accessLine{Route: "/dropgate/auth/backchannel-logout", Status: 200, Mode: "oidc", User: empty, Code: empty})
+		if access.Bytes != 0 {
+			t.Errorf("the answer has %d bytes", access.Bytes)
+		}
 		said := w.logs.since(mark, "")
 		if len(said) != 1 {
 			t.Fatalf("%s: %d lines beside the access line, want 1: %v", step.name, len(said), said)
 		}
 		said[0].has(t, line{
-			"level": "info", "sessions": float64(step.ended), "request_id": access["request_id"],
+			"level": "info", "sessions": float64(step.ended), "request_id": access.RequestID,
 			"message": "the identity provider signed a user out",
 		})
 		one.isSignedIn(nobody)
@@ -191,14 +194,14 @@ func TestBadLogoutTokensEndNothing(t *testing.T) {
 	}
 	a = w.do(t, w.notice("logout_token="+url.QueryEscape(good), header("Content-Type", `application/x-www-form-urlencoded; charset="utf-8"`)))
 	if a.status != http.StatusOK {
-		t.Errorf("answer %d (%s)", a.status, a.access["reason"])
+		t.Errorf("answer %d (%s)", a.status, a.access.Reason)
 	}
 	b.isSignedIn(nobody)
 }
 
-// TestLogoutTokenWithANewKeyCounts: as long as it is too early to ask for the
-// new key the provider is told to send the notice again, and when it does, it
-// counts. The next sign-in, which may ask earlier, brings the key.
+// While it is too early to fetch the new key, the provider is asked to resend the
+// token. The next sign-in may fetch earlier and brings the key. Then the resent
+// token counts.
 func TestLogoutTokenWithANewKeyCounts(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
@@ -213,14 +216,14 @@ func TestLogoutTokenWithANewKeyCounts(t *testing.T) {
 	other := w.browser(t)
 	other.signIn(bob, "")
 	if a := w.do(t, w.notice("logout_token="+token)); a.status != http.StatusOK {
-		t.Errorf("answer %d (%s)", a.status, a.access["reason"])
+		t.Errorf("answer %d (%s)", a.status, a.access.Reason)
 	}
 	b.isSignedIn(nobody)
 	other.isSignedIn(bob)
 }
 
-// TestNoCookieOrTokenIsLogged is what every world checks at its end; here
-// it is made sure that the world knows them.
+// Every world searches its logs for secrets at the end. This test makes sure that
+// it knows all of them.
 func TestNoCookieOrTokenIsLogged(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)

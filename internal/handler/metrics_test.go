@@ -14,7 +14,7 @@ import (
 	"dropgate/internal/handler"
 )
 
-// metricsText is what the admin listener shows.
+// metricsText is the text of GET /metrics.
 func (w *world) metricsText() string {
 	admin := handler.NewAdmin(handler.AdminConfig{Gatherer: w.registry})
 	answer := httptest.NewRecorder()
@@ -22,8 +22,7 @@ func (w *world) metricsText() string {
 	return answer.Body.String()
 }
 
-// series lists all series with their values, but for those whose value nobody
-// can know beforehand.
+// series lists all series with their values, except unpredictable ones.
 func (w *world) series() map[string]string {
 	all := map[string]string{}
 	for text := range strings.Lines(w.metricsText()) {

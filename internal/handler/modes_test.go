@@ -33,7 +33,7 @@ func proxyMode() *auth.Proxy {
 	})
 }
 
-// forwardMode asks an application whose only session is alice's.
+// forwardMode asks an application with alice's session only.
 func forwardMode(t *testing.T) *auth.Forward {
 	t.Helper()
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func TestSessionIsCompleteInForwardAndProxyMode(t *testing.T) {
 			if diff := cmp.Diff(want, sessionOf(t, a)); diff != "" {
 				t.Errorf("session (-want +got):\n%s", diff)
 			}
-			a.access.has(t, line{"mode": mode, "user": alice})
+			a.access.has(t, accessLine{Mode: mode, User: alice})
 		})
 	}
 }
@@ -97,7 +97,7 @@ func TestHostileRequestsGetNoTokenInAnyMode(t *testing.T) {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				a := w.vend(t, nobody, `{"action":"customer.read"}`, c.credential(value), fromPage("same-origin", w.url))
 				a.refused(t, http.StatusUnauthorized, "Unauthenticated")
-				a.access.has(t, line{"user": "", "code": "Unauthenticated"})
+				a.access.has(t, accessLine{User: empty, Code: "Unauthenticated"})
 			})
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// visitor is a browser that knows the service of the contract and its provider.
+// visitor returns a browser for the service of the contract and its provider.
 func (c contract) visitor(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -23,7 +23,7 @@ func (c contract) visitor(t *testing.T) *http.Client {
 	}}
 }
 
-// byHost is a network with the provider in it, which has no socket.
+// byHost is a transport to the provider without a socket.
 type byHost struct{ c contract }
 
 func (n byHost) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -96,8 +96,7 @@ func panics(context.Context, string) error { panic("the store panics") }
 
 func oddly(context.Context, string) error { return errors.New("a fault of no known kind") }
 
-// signInExchanges provoke every answer that the contract documents for signing
-// in and out.
+// signInExchanges provoke every documented response to signing in and out.
 func signInExchanges(c contract) []exchange {
 	html := http.Header{"Accept": {"text/html"}}
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}

@@ -47,8 +47,8 @@ func TestContractAndRoutesListTheSameOperations(t *testing.T) {
 	}
 }
 
-// documented lists "METHOD /path status type" of the document; the type is
-// empty where there is no body.
+// documented lists "METHOD /path status type" of the contract. The type is empty
+// without a body.
 func (c contract) documented() []string {
 	var all []string
 	for path, item := range c.doc.Paths.Map() {
@@ -68,7 +68,7 @@ func (c contract) documented() []string {
 	return all
 }
 
-// exchange is a request and what the contract says about it.
+// exchange is a request and its documented response.
 type exchange struct {
 	user, method, path string
 	body               string
@@ -80,7 +80,7 @@ type exchange struct {
 	mishap  mishap                          // of the session store, once it is prepared
 }
 
-// exchanges provoke every answer that the contract documents.
+// exchanges provoke every documented response.
 func exchanges() []exchange {
 	post := func(user, body, want string) exchange {
 		return exchange{
@@ -127,8 +127,8 @@ func exchanges() []exchange {
 	}
 }
 
-// request is the request of an exchange. What is sent and what the contract is
-// asked about are two.
+// request is the request of an exchange. The client and the contract need a
+// request each.
 func (c contract) request(t *testing.T, e exchange, edit with) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), e.method, c.server.URL+e.path, strings.NewReader(e.body))
@@ -147,8 +147,8 @@ func (c contract) request(t *testing.T, e exchange, edit with) *http.Request {
 	return r
 }
 
-// do sends the exchange and returns "status code" and the type of the answer,
-// which has to be what the contract says.
+// do sends the exchange and returns "status code" and the type of the response.
+// It checks the response against the contract.
 func (c contract) do(t *testing.T, e exchange) (got, contentType string) {
 	t.Helper()
 	edit := func(*http.Request) {}
@@ -182,8 +182,8 @@ func (c contract) do(t *testing.T, e exchange) (got, contentType string) {
 			AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
 		},
 	}
-	// What the contract's schema refuses has to be refused, and for JSON also
-	// the other way round: no schema can say which form or address is good.
+	// The service must refuse every body that the schema refuses, and for JSON no
+	// others. A schema cannot describe valid forms or addresses.
 	accepted := openapi3filter.ValidateRequest(t.Context(), input) == nil
 	malformed := resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusRequestEntityTooLarge ||
 		resp.StatusCode == http.StatusUnsupportedMediaType
@@ -203,8 +203,8 @@ func (c contract) do(t *testing.T, e exchange) (got, contentType string) {
 	return strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", codeOf(resp.StatusCode, contentType, string(body)))), contentType
 }
 
-// codeOf is the code of an answer, "page" for one for people, and empty for what
-// is no error.
+// codeOf is the code of an error response, "page" for an HTML page, and otherwise
+// empty.
 func codeOf(status int, contentType, body string) string {
 	if status < http.StatusBadRequest {
 		return ""
@@ -217,9 +217,8 @@ func codeOf(status int, contentType, body string) string {
 	return code
 }
 
-// TestResponsesMatchTheContract looks in both directions: every answer is
-// one that the contract documents, and every status and type that it documents
-// is seen.
+// TestResponsesMatchTheContract checks both directions. Every response is
+// documented, and every documented status and type occurs.
 func TestResponsesMatchTheContract(t *testing.T) {
 	c := newContract(t)
 	seen := map[string]bool{}
@@ -275,8 +274,7 @@ func enum(schema *openapi3.SchemaRef) []string {
 	return values
 }
 
-// asImage are the headers of a page of another site that loads the address as an
-// image.
+// asImage returns the headers of a foreign page loading an image.
 func asImage() http.Header {
 	return http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"image"}}
 }

@@ -12,7 +12,7 @@ const (
 	none = "" // no such header
 )
 
-// fromPage are the headers that a browser sends for a page.
+// fromPage returns the browser headers of a page.
 func fromPage(site, origin string) with {
 	return func(r *http.Request) {
 		if site != none {
@@ -107,8 +107,8 @@ func (w *world) preflight(t *testing.T, path, origin string) answer {
 		header("Access-Control-Request-Headers", "authorization,content-type,x-requested-with")))
 }
 
-// readableBy fails t unless pages of exactly that origin may read the answer,
-// with credentials.
+// readableBy fails t unless only pages of that origin may read the response, with
+// credentials.
 func (a *answer) readableBy(t *testing.T, origin string) {
 	t.Helper()
 	if got := strings.Join(a.header["Access-Control-Allow-Origin"], "; "); got != origin {

@@ -20,7 +20,7 @@ import (
 	"dropgate/internal/handler"
 )
 
-// panicking is a user for whom the directory panics.
+// panicking is a user: the directory panics on lookup.
 const panicking = "panicking"
 
 // everyKindOfUser is a directory with an answer of each kind.
@@ -97,7 +97,7 @@ func TestAbortedConnectionIsLoggedAndVendsNothing(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Fatalf("answer %s, want a cut connection", resp.Status)
 	}
-	w.logs.await(t, mark, "access").has(t, line{"status": 500.0, "code": "ServerError", "user": alice})
+	accessLineOf(t, w.logs.await(t, mark, "access")).has(t, accessLine{Status: 500, Code: "ServerError", User: alice})
 	w.logs.await(t, mark, "audit").has(t, line{"outcome": "ServerError", "user": alice, "token_sha256_prefix": ""})
 	for _, l := range w.logs.since(mark, "") {
 		if l.text("level") == "error" {

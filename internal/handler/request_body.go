@@ -49,8 +49,8 @@ type halLink struct {
 }
 
 // flatRequest is a clientTokenRequest for the validator. It is flat because the
-// validator uses a kilobyte of stack per level, which would double the stack that
-// each connection keeps (docs/performance.md).
+// validator uses a kilobyte of stack per level, and each connection would keep
+// twice the stack (docs/performance.md).
 type flatRequest struct {
 	Action        string  `json:"action" validate:"required,max=255"`
 	Customer      *string `json:"_links/customer/href" validate:"omitnil,href"`
@@ -93,7 +93,7 @@ func newValidator() *validator.Validate {
 	return v
 }
 
-// decode reads a body that must be exactly one JSON object.
+// decode reads a body of exactly one JSON object.
 func decode[T any](w http.ResponseWriter, r *http.Request) (*T, error) {
 	if reason := contentTypeFault(r.Header); reason != "" {
 		return nil, &problem{code: unsupportedMediaType, reason: reason}
@@ -162,7 +162,7 @@ func contentTypeFault(header http.Header) string {
 	return ""
 }
 
-// readProblem is the error for a body that could not be read completely.
+// readProblem is the error for an incomplete body.
 func readProblem(err error) *problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &problem{code: payloadTooLarge, reason: err.Error()}
@@ -194,8 +194,8 @@ func jsonProblem(err error) *problem {
 	}
 }
 
-// unknownRelations lists link relations that no request may name, such as
-// "destination", which says where money goes.
+// unknownRelations lists forbidden link relations, such as "destination" (where
+// money goes).
 func unknownRelations(member string, l *halLinks) []embeddedError {
 	if l == nil || len(l.Others) == 0 {
 		return nil

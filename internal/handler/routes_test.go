@@ -20,7 +20,7 @@ func TestUnknownRoutesAreNotFound(t *testing.T) {
 				t.Run(method+" "+base+path, func(t *testing.T) {
 					a := w.do(t, w.request(alice, method, path, body(`{"action":"customer.read"}`)))
 					a.refused(t, http.StatusNotFound, "NotFound")
-					a.access.has(t, line{"route": "none", "user": ""})
+					a.access.has(t, accessLine{Route: "none", User: empty})
 					if a.header.Get("Allow") != "" {
 						t.Errorf("Allow is %q", a.header.Get("Allow"))
 					}
@@ -68,7 +68,7 @@ func TestBasePathPrefixesEveryRoute(t *testing.T) {
 	w := newWorld(t, basePath("/bank/dropgate"))
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.vended(t, w.filled(sentRead))
-	a.access.has(t, line{"route": "/bank/dropgate/client-tokens"})
+	a.access.has(t, accessLine{Route: "/bank/dropgate/client-tokens"})
 	sessionOf(t, w.get(t, alice, "/session"))
 	if a := w.get(t, nobody, "/openapi.yaml"); a.status != http.StatusOK {
 		t.Errorf("answer %d", a.status)
@@ -81,7 +81,7 @@ func TestContractIsPublic(t *testing.T) {
 	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/yaml" || a.body != string(api.OpenAPI) {
 		t.Errorf("answer %d of type %s and %d bytes", a.status, a.header.Get("Content-Type"), len(a.body))
 	}
-	a.access.has(t, line{"route": "/openapi.yaml", "user": "", "code": "", "reason": ""})
+	a.access.has(t, accessLine{Route: "/openapi.yaml", User: empty, Code: empty, Reason: empty})
 }
 
 func TestQueryIsIgnored(t *testing.T) {

@@ -13,8 +13,8 @@ type sessionResponse struct {
 	Environment clienttoken.Environment `json:"environment"`
 	Actions     []clienttoken.Action    `json:"actions"`
 	Components  []clienttoken.Component `json:"components"`
-	// CorrelationID belongs on the Customer that the user creates. It is empty if
-	// the user has one.
+	// CorrelationID belongs on the user's new Customer. It is empty if the user
+	// has one.
 	CorrelationID string     `json:"correlationId,omitempty"`
 	ExpiresAt     *time.Time `json:"expiresAt,omitempty"`
 }
@@ -35,7 +35,7 @@ func newSessionCustomer(c clienttoken.Customer) *sessionCustomer {
 	return &sessionCustomer{ID: c.URL.ID(), Href: c.URL.String(), Status: c.Status}
 }
 
-// session is GET /session: the user, and what a page needs to set up its drop-in
+// session is GET /session: the user, and the setup of the page's drop-in
 // components. It never extends the session.
 func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	session, err := h.signedIn(r)

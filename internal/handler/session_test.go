@@ -44,7 +44,7 @@ func TestSessionShowsUserAndPageSetup(t *testing.T) {
 	if diff := cmp.Diff(want, sessionOf(t, a)); diff != "" {
 		t.Errorf("session (-want +got):\n%s", diff)
 	}
-	a.access.has(t, line{"method": "GET", "route": "/session", "mode": "bearer", "user": alice})
+	a.access.has(t, accessLine{Method: "GET", Route: "/session", Mode: "bearer", User: alice})
 }
 
 func TestSessionWithoutCustomer(t *testing.T) {
@@ -93,7 +93,7 @@ func TestSessionIsUnavailableWhileTheDirectoryIsDown(t *testing.T) {
 	if a.header.Get("Retry-After") != "5" {
 		t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
 	}
-	a.access.has(t, line{"user": alice, "code": "Unavailable"})
+	a.access.has(t, accessLine{User: alice, Code: "Unavailable"})
 	a = w.get(t, nobody, "/session")
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 }
@@ -141,8 +141,8 @@ func TestHeadIsChargedToTheUser(t *testing.T) {
 	}
 }
 
-// TestForeignPageCannotUseUpTheRateLimit, neither the user's nor that of the
-// user's address.
+// TestForeignPageCannotUseUpTheRateLimit covers the limits of the user and of the
+// address.
 func TestForeignPageCannotUseUpTheRateLimit(t *testing.T) {
 	image := func(r *http.Request) {
 		fromPage("cross-site", none)(r)
@@ -188,7 +188,7 @@ func TestForeignPageCannotUseUpTheRateLimit(t *testing.T) {
 	}
 }
 
-// refusesPage checks that a page of another site learns nothing from /session.
+// refusesPage fails t if a foreign page can read /session.
 func (w *world) refusesPage(t *testing.T, method string, page with) {
 	t.Helper()
 	a := w.do(t, w.request(alice, method, "/session", inCookie, page))

@@ -108,7 +108,7 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, logoutResponse{logout.EndSessionURL})
 }
 
-// backChannelLogout is POST /auth/backchannel-logout, which the provider calls.
+// backChannelLogout is POST /auth/backchannel-logout, called by the provider.
 func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) error {
 	log := requestLogOf(r)
 	log.mode = h.OIDC.Name()

@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/handler"
 )
 
-// received is an inbox that keeps what it gets.
+// received is an inbox that keeps its webhooks.
 type received struct {
 	signatures, bodies []string
 	err                error

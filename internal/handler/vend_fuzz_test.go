@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// FuzzVendBody sends any body for alice. It is never our fault; the answer is a
-// token or an error of the one shape; and what Dwolla gets is for alice.
+// FuzzVendBody sends any body for alice. The response is a token or a well-formed
+// error, and never a 5xx. Every request to Dwolla is for alice.
 func FuzzVendBody(f *testing.F) {
 	shared := newWorld(f)
 	for _, seed := range []string{
@@ -37,7 +37,7 @@ func FuzzVendBody(f *testing.F) {
 		a := w.vend(t, nobody, string(content), token)
 		defer w.logs.forget()
 		if a.status >= http.StatusInternalServerError {
-			t.Fatalf("answer %d %s (%s)", a.status, a.body, a.access.text("reason"))
+			t.Fatalf("answer %d %s (%s)", a.status, a.body, a.access.Reason)
 		}
 		if a.status == http.StatusOK {
 			if len(a.sent) == 0 {
@@ -53,7 +53,7 @@ func FuzzVendBody(f *testing.F) {
 	})
 }
 
-// checkSent fails t unless that is all that Dwolla may get for alice.
+// checkSent fails t unless the request to Dwolla is permitted for alice.
 func checkSent(t *testing.T, w *world, policy clienttoken.FixedPolicy, sent string) {
 	t.Helper()
 	type link struct {

@@ -30,7 +30,7 @@ func admins(logs *logs) http.Handler {
 	})
 }
 
-// addressed is a request for target whose Host is host.
+// addressed returns a request for target with this Host.
 func addressed(t *testing.T, target, host string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// unsafeRoutes are all routes for methods that change something. Each gets a
-// browser that is signed in, and returns a request that would succeed.
+// unsafeRoutes lists all routes with changing methods. Each gets a signed-in
+// browser, and returns a request with a good origin.
 var unsafeRoutes = map[string]func(*testing.T, *browser) *http.Request{
 	"/client-tokens": func(t *testing.T, b *browser) *http.Request {
 		t.Helper()
@@ -17,7 +17,7 @@ var unsafeRoutes = map[string]func(*testing.T, *browser) *http.Request{
 		t.Helper()
 		return b.w.request(nobody, http.MethodPost, "/auth/logout")
 	},
-	// The provider's server sends no cookies. That a browser does is a trick.
+	// The provider's server sends no cookies. A browser there is a trick.
 	"/auth/backchannel-logout": func(t *testing.T, b *browser) *http.Request {
 		t.Helper()
 		return b.w.notice("logout_token=" + b.w.logoutToken(t, alice))
@@ -65,7 +65,7 @@ func TestUnsafeRoutesRefuseForeignOrigins(t *testing.T) {
 	}
 }
 
-// decides fails t unless a request to an unsafe route has that status.
+// decides fails t unless a request to an unsafe route gets this status.
 func (w *world) decides(t *testing.T, route string, from with, status int) {
 	t.Helper()
 	b := w.signedIn(t, alice)
@@ -74,7 +74,7 @@ func (w *world) decides(t *testing.T, route string, from with, status int) {
 	a := b.send(r)
 	if status == http.StatusOK {
 		if a.status != status {
-			t.Errorf("answer %d (%s), want 200", a.status, a.access["reason"])
+			t.Errorf("answer %d (%s), want 200", a.status, a.access.Reason)
 		}
 		return
 	}
@@ -124,7 +124,7 @@ func TestAllowedOriginsReadSignInErrors(t *testing.T) {
 		w.store.has(row.mishap)
 		a := b.send(w.request(nobody, row.method, row.path, append([]with{fromPage("cross-site", app)}, row.edits...)...))
 		if a.status != row.status {
-			t.Errorf("%s: answer %d (%s), want %d", row.path, a.status, a.access["reason"], row.status)
+			t.Errorf("%s: answer %d (%s), want %d", row.path, a.status, a.access.Reason, row.status)
 		}
 		if row.status == http.StatusForbidden {
 			a.readableBy(t, none)

@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// links is a directory that a property may change.
+// links is a directory with changeable links.
 type links struct {
 	mu  sync.Mutex
 	own map[string]string // by user id; no entry: no Customer
@@ -134,7 +134,7 @@ func TestVendedTokensAreForTheUsersOwnCustomer(t *testing.T) {
 			a := w.vend(t, nobody, content.Draw(t, "body"), header("Authorization", "Bearer "+tokens[user]))
 			fresh := w.dwolla.ClientTokens()[before:]
 			if (a.status == http.StatusOK) != (len(fresh) == 1) || len(fresh) > 1 || a.status >= 500 {
-				t.Fatalf("answer %d (%s), and Dwolla vended %d tokens", a.status, a.access.text("reason"), len(fresh))
+				t.Fatalf("answer %d (%s), and Dwolla vended %d tokens", a.status, a.access.Reason, len(fresh))
 			}
 			for _, token := range fresh {
 				vended++
@@ -168,7 +168,7 @@ func checkVended(t *rapid.T, policy clienttoken.FixedPolicy, token emulator.Clie
 	}
 }
 
-// checkOwner fails t when the token names another beneficial owner than that.
+// checkOwner fails t if the token names any other beneficial owner.
 func checkOwner(t *rapid.T, token emulator.ClientToken, own string) {
 	t.Helper()
 	if token.BeneficialOwnerID != "" && token.BeneficialOwnerID != own {

@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// contractEnrollment does what the name of the user says.
+// contractEnrollment has a result by user name.
 type contractEnrollment struct{}
 
 func (contractEnrollment) CorrelationID(user clienttoken.User) string { return "dg1." + user.ID }
@@ -33,7 +33,7 @@ func (contractEnrollment) Enroll(
 	return clienttoken.Customer{URL: customer, Status: clienttoken.StatusVerified}, nil
 }
 
-// contractWebhooks does what the signature says.
+// contractWebhooks is an inbox with a result by signature.
 type contractWebhooks struct{}
 
 func (contractWebhooks) Receive(_ context.Context, signature string, _ []byte) error {
@@ -50,7 +50,7 @@ func (contractWebhooks) Receive(_ context.Context, signature string, _ []byte) e
 	return &clienttoken.Refusal{Code: clienttoken.Unauthenticated, Reason: "the signature is not the body's"}
 }
 
-// directoryExchanges are about whose Customer is whose.
+// directoryExchanges are about user–Customer links.
 func directoryExchanges() []exchange {
 	const own = `{"href":"` + contractCustomer + `"}`
 	put := func(user, body, want string) exchange {

@@ -36,7 +36,7 @@ const (
 	nameless = "nameless" // has no email address
 )
 
-// signIn is the part of a world in which people sign in with OpenID Connect.
+// signIn is the part of a world for OpenID Connect.
 type signIn struct {
 	clock  *clock
 	store  *faulty
@@ -129,7 +129,7 @@ func (c *clock) limits() session.Limits {
 // mishap comes in the place of an operation of a store, unless it returns nil.
 type mishap func(ctx context.Context, operation string) error
 
-// faulty is a session store that mishaps come to.
+// faulty is a session store with injected faults.
 type faulty struct {
 	session.Store
 
@@ -144,7 +144,7 @@ func (f *faulty) has(m mishap) {
 	f.mishap = m
 }
 
-// down is the mishap of a store that is.
+// down is the mishap of an unavailable store.
 func down(context.Context, string) error {
 	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: 7 * time.Second, Err: errors.New("the store is down")}
 }
@@ -250,7 +250,8 @@ func (c *wire) breaks(err error) {
 	c.cut = err
 }
 
-// forges changes what the token endpoint answers, with 200; nil lets it be.
+// forges replaces the token endpoint's response, with status 200. Nil restores
+// it.
 func (c *wire) forges(change func(real string) string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,7 +265,7 @@ func (c *wire) seen() (idToken string, exchanges int) {
 	return c.idToken, c.exchanges
 }
 
-// started is the id of a session of user that no sign-in has begun.
+// started returns the id of a new session, made without a sign-in.
 func (w *world) started(t testing.TB, user string) string {
 	t.Helper()
 	id := session.NewID()

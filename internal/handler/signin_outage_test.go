@@ -18,7 +18,7 @@ import (
 	"dropgate/internal/keyring"
 )
 
-// outages are stores, and what takes them down and up again.
+// outages are stores with functions to stop and restart them.
 var outages = map[string]func(*testing.T) (option func(*signIn), down, up func(*world)){
 	"a store that says so": func(*testing.T) (option func(*signIn), fall, rise func(*world)) {
 		return func(*signIn) {}, func(w *world) { w.store.has(down) }, func(w *world) { w.store.has(nil) }
@@ -42,7 +42,7 @@ var outages = map[string]func(*testing.T) (option func(*signIn), down, up func(*
 	},
 }
 
-// unavailable fails t unless a tells of an outage, and leaves the cookies.
+// unavailable fails t unless a reports an outage and leaves the cookies.
 func (a *answer) unavailable(t *testing.T) {
 	t.Helper()
 	if a.page != nil {
@@ -92,9 +92,8 @@ func TestSessionSurvivesStoreOutage(t *testing.T) {
 	}
 }
 
-// TestSignInPageRetriesAfterStoreOutage shows that the same
-// callback does not work again: its code has been used, as the provider knows.
-// One more press of the link does, past the login page.
+// The same callback does not work again, because the provider has already
+// redeemed its code. One more press of the link does, past the login page.
 func TestSignInPageRetriesAfterStoreOutage(t *testing.T) {
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +104,7 @@ func TestSignInPageRetriesAfterStoreOutage(t *testing.T) {
 			fall(w)
 			a := b.open(address)
 			a.unavailable(t)
-			a.access.has(t, line{"user": alice, "mode": "oidc"}) // whom the ID token names
+			a.access.has(t, accessLine{User: alice, Mode: "oidc"}) // whom the ID token names
 			again := a.page.again
 			rise(w)
 			b.isSignedIn(nobody)
@@ -119,7 +118,7 @@ func TestSignInPageRetriesAfterStoreOutage(t *testing.T) {
 
 			a = b.open(b.back(b.open(again).header.Get("Location"), nobody)) // no button is pressed
 			if got := a.header.Get("Location"); got != w.url+"/x" {
-				t.Errorf("the second sign-in ends at %q (%s)", got, a.access["reason"])
+				t.Errorf("the second sign-in ends at %q (%s)", got, a.access.Reason)
 			}
 			b.isSignedIn(alice)
 		})
@@ -139,8 +138,8 @@ func TestFailedSignInKeepsTheOldSession(t *testing.T) {
 }
 
 // TestDisconnectedCallerEndsNoSession cuts each request while the store is busy
-// with it. While a body has not been read, net/http does not notice: there the
-// store is the one who gives up.
+// with it. While a body is unread, net/http does not notice the disconnect. There
+// the store gives up.
 func TestDisconnectedCallerEndsNoSession(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	b := w.browser(t)
@@ -162,7 +161,7 @@ func TestDisconnectedCallerEndsNoSession(t *testing.T) {
 			}
 			mark := w.logs.mark()
 			w.leaves(t, r)
-			w.logs.await(t, mark, "access").has(t, line{"status": 499.0, "code": "ClientClosedRequest"})
+			accessLineOf(t, w.logs.await(t, mark, "access")).has(t, accessLine{Status: 499, Code: "ClientClosedRequest"})
 			w.store.has(nil)
 			b.keep(old)
 			b.isSignedIn(alice)

@@ -39,7 +39,7 @@ func TestHostileSessionCookiesAreRefused(t *testing.T) {
 			if strings.HasPrefix(name, "quotes") {
 				want = "none: " // net/http does not take it for a cookie
 			}
-			w.isNobodys(t, cookie, want)
+			w.isRefused(t, cookie, want)
 			if strings.Contains(cookie, first) {
 				return // what its logout ends is another test's
 			}
@@ -48,33 +48,32 @@ func TestHostileSessionCookiesAreRefused(t *testing.T) {
 	}
 }
 
-// isNobodys fails t unless requests with that cookie are refused, for a reason that
-// begins like that.
-func (w *world) isNobodys(t *testing.T, cookie, reason string) {
+// isRefused fails t unless requests with the cookie are refused, for a reason
+// with this prefix.
+func (w *world) isRefused(t *testing.T, cookie, reason string) {
 	t.Helper()
 	for _, a := range []answer{
 		w.get(t, nobody, "/session", header("Cookie", cookie)),
 		w.vend(t, nobody, `{"action":"customer.read"}`, header("Cookie", cookie), fromPage("same-origin", w.url)),
 	} {
 		a.refused(t, http.StatusUnauthorized, "Unauthenticated")
-		a.access.has(t, line{"user": "", "mode": ""})
-		if !strings.HasPrefix(a.access.text("reason"), reason) || len(cookie) > 60 && strings.Contains(a.body, cookie[40:60]) {
-			t.Errorf("the reason is %q, the answer %s", a.access["reason"], a.body)
+		a.access.has(t, accessLine{User: empty, Mode: empty})
+		if !strings.HasPrefix(a.access.Reason, reason) || len(cookie) > 60 && strings.Contains(a.body, cookie[40:60]) {
+			t.Errorf("the reason is %q, the answer %s", a.access.Reason, a.body)
 		}
 	}
 }
 
-// logoutSpares fails t if a logout with that cookie ends the session good.
+// logoutSpares fails t if a logout with the cookie ends the session good.
 func (w *world) logoutSpares(t *testing.T, cookie, good string) {
 	t.Helper()
 	a := w.do(t, w.request(nobody, http.MethodPost, "/auth/logout", header("Cookie", cookie), fromPage("same-origin", w.url)))
-	a.access.has(t, line{"status": 200.0, "user": ""})
+	a.access.has(t, accessLine{Status: 200, User: empty})
 	a = w.get(t, nobody, "/session", header("Cookie", sessionCookie+"="+good))
-	a.access.has(t, line{"status": 200.0, "user": alice})
+	a.access.has(t, accessLine{Status: 200, User: alice})
 }
 
-// TestLogoutWithTwoSessionCookiesEndsBoth: the request is nobody's, and yet the
-// browser hears that it is signed out.
+// The request counts as anonymous, but it still clears the cookies.
 func TestLogoutWithTwoSessionCookiesEndsBoth(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	first, second := w.started(t, alice), w.started(t, alice)
@@ -82,15 +81,15 @@ func TestLogoutWithTwoSessionCookiesEndsBoth(t *testing.T) {
 	a := w.get(t, nobody, "/session", both)
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 	a = w.do(t, w.request(nobody, http.MethodPost, "/auth/logout", both, fromPage("same-origin", w.url)))
-	a.access.has(t, line{"status": 200.0, "user": alice})
+	a.access.has(t, accessLine{Status: 200, User: alice})
 	for _, id := range []string{first, second} {
 		a := w.get(t, nobody, "/session", header("Cookie", sessionCookie+"="+id))
 		a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 	}
 }
 
-// TestSimilarCookieNameIsIgnored also shows what is no trick: quotes are part
-// of how a cookie is written (RFC 6265, 4.1.1).
+// TestSimilarCookieNameIsIgnored also accepts quotes, as part of a cookie's
+// syntax (RFC 6265, 4.1.1).
 func TestSimilarCookieNameIsIgnored(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	good := w.started(t, alice)
@@ -104,8 +103,8 @@ func TestSimilarCookieNameIsIgnored(t *testing.T) {
 		cookieName + "=x; dropgate-login-=" + "": nobody,
 	} {
 		a := w.get(t, nobody, "/session", header("Cookie", cookie))
-		if a.access.text("user") != user || (a.status == http.StatusOK) != (user == alice) {
-			t.Errorf("%.40s: answer %d to %q (%s)", cookie, a.status, a.access["user"], a.access["reason"])
+		if a.access.User != user || (a.status == http.StatusOK) != (user == alice) {
+			t.Errorf("%.40s: answer %d to %q (%s)", cookie, a.status, a.access.User, a.access.Reason)
 		}
 	}
 }
@@ -124,8 +123,8 @@ func TestSessionsOfTwoUsersStayApart(t *testing.T) {
 	alices.isSignedIn(alice)
 }
 
-// TestLoginCookieIsBoundToItsSignIn moves a login cookie between browsers:
-// who has a callback of one and the cookie of another is neither.
+// TestLoginCookieIsBoundToItsSignIn moves a login cookie between browsers. A
+// callback with the cookie of another sign-in fails.
 func TestLoginCookieIsBoundToItsSignIn(t *testing.T) {
 	w := newWorld(t, withSignIn())
 	victim, attacker := w.browser(t), w.browser(t)

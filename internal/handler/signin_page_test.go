@@ -52,8 +52,8 @@ func withTokens(t *testing.T, changed map[string]any) func(string) string {
 	}
 }
 
-// failing are sign-ins that fail: each gets a browser, and the address to which
-// the provider has sent it back.
+// failing lists failing sign-ins. Each gets a browser and the address of its
+// callback.
 var failing = map[string]struct {
 	reason  string
 	known   bool // what the sign-in was begun for
@@ -173,7 +173,7 @@ func TestFailedSignInOffersToTryAgain(t *testing.T) {
 				b := w.browser(t)
 				a := b.open(row.back(t, b, b.back(b.begin("/a?b=c&d=(e)#f"), alice)))
 				a.shows(t, http.StatusBadRequest, row.reason)
-				a.access.has(t, line{"route": base + "/auth/callback", "code": "BadRequest", "mode": "oidc"})
+				a.access.has(t, accessLine{Route: base + "/auth/callback", Code: "BadRequest", Mode: "oidc"})
 				a.tellsPeople(t, row.reason, row.message)
 				again, after := base+"/auth/login", w.url+"/"
 				if row.known {
@@ -191,29 +191,28 @@ func TestFailedSignInOffersToTryAgain(t *testing.T) {
 	}
 }
 
-// tellsPeople fails t unless the page has a word of message, and the log tells
-// more.
+// tellsPeople fails t unless the page contains message, and the log the reason.
 func (a *answer) tellsPeople(t *testing.T, reason, message string) {
 	t.Helper()
-	if !strings.HasPrefix(a.access.text("reason"), reason+": ") || !strings.Contains(a.page.message, message) {
-		t.Errorf("the log says %q, the page %q", a.access["reason"], a.page.message)
+	if !strings.HasPrefix(a.access.Reason, reason+": ") || !strings.Contains(a.page.message, message) {
+		t.Errorf("the log says %q, the page %q", a.access.Reason, a.page.message)
 	}
 }
 
-// triesAgain fails the test unless the link of a page leads to a sign-in that
-// succeeds, and ends there.
+// triesAgain fails the test unless the page's link leads to a successful sign-in,
+// which returns to that address.
 func (b *browser) triesAgain(failed answer, end string) {
 	b.t.Helper()
 	a := b.open(b.w.url + failed.page.again)
 	a = b.open(b.back(a.header.Get("Location"), alice))
 	if got := a.header.Get("Location"); got != end {
-		b.t.Errorf("the second sign-in ends at %q (%s), want %q", got, a.access["reason"], end)
+		b.t.Errorf("the second sign-in ends at %q (%s), want %q", got, a.access.Reason, end)
 	}
 	b.isSignedIn(alice)
 }
 
-// TestErrorPageEchoesNothing relies on readPage, which takes nothing but
-// text in the places of the message, the link, the reason and the id.
+// TestErrorPageEchoesNothing relies on readPage: it accepts only text as message,
+// link, reason and id.
 func TestErrorPageEchoesNothing(t *testing.T) {
 	w := newWorld(t, withSignIn(), trustedProxies("127.0.0.1/32"), allowedOrigins(app))
 	for _, script := range []string{
@@ -240,8 +239,8 @@ func TestErrorPageEchoesNothing(t *testing.T) {
 	}
 }
 
-// TestReturnToKeepsEveryCharacter goes by the link of a page, which
-// is where it is escaped for HTML as well.
+// TestReturnToKeepsEveryCharacter follows the link of a page, to include the
+// escaping for HTML.
 func TestReturnToKeepsEveryCharacter(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app))
 	for _, returnTo := range []string{
@@ -287,14 +286,14 @@ func TestSignInSurvivesProviderOutage(t *testing.T) {
 	for range 2 {
 		a := b.open(address)
 		a.shows(t, http.StatusServiceUnavailable, "Unavailable")
-		if a.page.again != "/auth/login?return_to=%2Fx" || !strings.Contains(a.access.text("reason"), "token endpoint cannot be reached") {
-			t.Errorf("the page leads to %q, the log says %q", a.page.again, a.access["reason"])
+		if a.page.again != "/auth/login?return_to=%2Fx" || !strings.Contains(a.access.Reason, "token endpoint cannot be reached") {
+			t.Errorf("the page leads to %q, the log says %q", a.page.again, a.access.Reason)
 		}
-		a.access.has(t, line{"code": "Unavailable"})
+		a.access.has(t, accessLine{Code: "Unavailable"})
 	}
 	w.wire.breaks(nil)
 	if a := b.open(address); a.header.Get("Location") != w.url+"/x" {
-		t.Errorf("after the outage the answer is %d (%s)", a.status, a.access["reason"])
+		t.Errorf("after the outage the answer is %d (%s)", a.status, a.access.Reason)
 	}
 	b.isSignedIn(alice)
 }

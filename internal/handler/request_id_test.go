@@ -14,8 +14,7 @@ func trustedProxies(cidrs ...string) func(*setup) {
 	}
 }
 
-// That the id of the answer is the one of its lines is checked with every
-// answer.
+// The harness checks the request id in every line.
 
 func TestUntrustedRequestIDIsIgnored(t *testing.T) {
 	for name, w := range map[string]*world{
@@ -50,12 +49,12 @@ func TestTrustedProxysRequestIDIsLogged(t *testing.T) {
 			if got := a.header.Get("X-Request-Id"); got == id || len(got) < 20 {
 				t.Errorf("the id of the answer is %q for %q", got, id)
 			}
-			a.access.has(t, line{"proxy_request_id": id})
+			a.access.has(t, accessLine{ProxyRequestID: id})
 		}
 	}
 	for _, id := range []string{long + "x", "", "a b", "a\tb", "é", `"`, "<script>", "a,b", "a;b", "{}", "a\\b", "a%0ab", "a@b", "$(x)"} {
 		a := w.vend(t, alice, `{"action":"customer.read"}`, header("X-Request-Id", id))
-		a.access.has(t, line{"proxy_request_id": ""})
+		a.access.has(t, accessLine{ProxyRequestID: empty})
 		a.audit.has(t, line{"proxy_request_id": ""})
 	}
 }
@@ -111,7 +110,7 @@ func TestForwardedAddressNeedsATrustedProxy(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			a := row.w.vend(t, alice, `{"action":"customer.read"}`, header("X-Forwarded-For", row.xff...),
 				header("X-Real-Ip", "198.51.100.9"), header("True-Client-Ip", "198.51.100.9"), header("Forwarded", "for=198.51.100.9"))
-			a.access.has(t, line{"client_ip": row.want})
+			a.access.has(t, accessLine{ClientIP: row.want})
 		})
 	}
 }
@@ -130,7 +129,7 @@ func TestUnreadableHopIsCountedAndLoggedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, trustedProxies("127.0.0.1/32"))
 			for range 3 {
-				w.vend(t, alice, `{"action":"customer.read"}`, header).access.has(t, line{"client_ip": "127.0.0.1"})
+				w.vend(t, alice, `{"action":"customer.read"}`, header).access.has(t, accessLine{ClientIP: "127.0.0.1"})
 			}
 			if got := strings.Count(w.logs.text(), counter); got != 1 {
 				t.Errorf("%d lines of the log name %s", got, counter)

@@ -1,61 +1,23 @@
 package handler_test
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 )
 
-// auditSink takes the audit lines, until a test breaks it.
-type auditSink struct {
-	to io.Writer
-
-	mu     sync.Mutex
-	broken error // of Append
-	fault  error
-}
-
-// Append implements audit.Sink.
-func (s *auditSink) Append(_ context.Context, line []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken != nil {
-		return s.broken
-	}
-	_, err := s.to.Write(line)
-	return err
-}
-
-// Fault implements audit.Sink.
-func (s *auditSink) Fault() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fault
-}
-
-// breaks lets the sink fail from now on: with the second error also for whoever
-// asks before.
-func (s *auditSink) breaks(appending, asking error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.broken, s.fault = appending, asking
-}
-
-// wantDropped checks that a request of alice's ended in an outage of the sink,
-// and that nothing of what it asked for has left.
+// wantDropped fails t unless alice's request ended in an outage of the sink
+// without handing anything out.
 func (w *world) wantDropped(t *testing.T, a answer) {
 	t.Helper()
 	a.failed(t, http.StatusServiceUnavailable, "Unavailable")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("the answer has no Retry-After")
 	}
-	a.access.has(t, line{"user": alice, "code": "Unavailable"})
-	if !strings.Contains(a.access.text("reason"), "audit sink") {
-		t.Errorf("the reason is %q", a.access["reason"])
+	a.access.has(t, accessLine{User: alice, Code: "Unavailable"})
+	if !strings.Contains(a.access.Reason, "audit sink") {
+		t.Errorf("the reason is %q", a.access.Reason)
 	}
 	for _, vended := range w.dwolla.ClientTokens() {
 		if strings.Contains(a.body, vended.Token) {
@@ -98,8 +60,8 @@ func TestUnauditedRefusalIsAnOutage(t *testing.T) {
 	for _, content := range []string{`{"action":"customer.transfers.send"}`, `{`, `{"action":"customer.read","_links":{"customer":{"href":"` + sandboxRoot + "/customers/" + bobsID + `"}}}`} {
 		a := w.vend(t, alice, content)
 		w.wantDropped(t, a)
-		if !strings.Contains(a.access.text("reason"), "instead of") {
-			t.Errorf("the access line does not name the refusal: %q", a.access["reason"])
+		if !strings.Contains(a.access.Reason, "instead of") {
+			t.Errorf("the access line does not name the refusal: %q", a.access.Reason)
 		}
 	}
 }
@@ -116,10 +78,4 @@ func TestAuditEntryHasTheUserAgent(t *testing.T) {
 	w := newWorld(t)
 	a := w.vend(t, alice, `{"action":"customer.read"}`, header("User-Agent", "Mozilla/5.0 \u009b"))
 	a.audit.has(t, line{"user_agent": `Mozilla/5.0 \u009b`, "client_ip": "127.0.0.1"})
-}
-
-func (s *auditSink) isBroken() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.broken != nil
 }

@@ -12,8 +12,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Strangers are refused before anything of theirs is looked at, and an address
-// that sends good ones is not.
+// A limited address is refused before its request is read. An address with valid
+// ones is not limited.
 func TestBadLogoutTokensAndWebhooksAreLimited(t *testing.T) {
 	inbox := &received{}
 	w := newWorld(t, withSignIn(), webhooks(inbox), behindProxies)
@@ -66,8 +66,8 @@ func TestRefusedCodesAreLimitedByAddress(t *testing.T) {
 	}
 }
 
-// junkCallback is how a browser at an address, which has begun a sign-in, comes back
-// with a code that the provider never gave.
+// junkCallback is a callback with a code not issued by the provider, in a sign-in
+// begun from an address.
 func (w *world) junkCallback(t *testing.T, addr string) *http.Request {
 	t.Helper()
 	began := w.do(t, w.request(nobody, http.MethodGet, "/auth/login", header("X-Forwarded-For", addr)))
@@ -98,8 +98,8 @@ func (h *held) RoundTrip(r *http.Request) (*http.Response, error) {
 	return h.RoundTripper.RoundTrip(r)
 }
 
-// Otherwise an address that sends all of its codes at once would be limited when the
-// provider has been asked about each.
+// Otherwise concurrent codes would all reach the provider before the limit
+// applies.
 func TestConcurrentRefusedCodesAreLimited(t *testing.T) {
 	const all, most = 40, 20
 	provider := &held{release: make(chan struct{})}

@@ -28,8 +28,7 @@ import (
 
 const contractCustomer = "https://api-sandbox.dwolla.com/customers/11111111-1111-4111-8111-111111111111"
 
-// contractWorld is a directory and a Dwolla that do what the name of the
-// signed-in user says.
+// contractWorld is a directory and a Dwolla. They behave as the user's name says.
 type contractWorld struct{ customer clienttoken.CustomerURL }
 
 func (w contractWorld) Customer(_ context.Context, user clienttoken.User) (clienttoken.Customer, error) {
@@ -70,15 +69,15 @@ type contract struct {
 	provider *oidctest.Provider
 	store    *faulty
 	limit    ratelimit.Limit // of each address, of the services that start now
-	// Services like the first one. One cannot reach its provider, the other one
-	// is not put together, so that it panics where no part of it could, and of the
-	// third one everybody has asked too often.
+	// Services like the first one. The first cannot reach its provider, the
+	// second panics because it has no parts, and the third has used up its rate
+	// limit.
 	alone, broken, hammered *httptest.Server
 }
 
 const contractIssuer = "https://idp.example.com"
 
-// unreachable is a network that is down.
+// unreachable is a failing network.
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {

@@ -159,7 +159,7 @@ func TestDisconnectedCallerIsNotAFailure(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("the call ended with %v", err)
 	}
-	w.logs.await(t, mark, "access").has(t, line{"status": 499.0, "code": "ClientClosedRequest", "user": alice})
+	accessLineOf(t, w.logs.await(t, mark, "access")).has(t, accessLine{Status: 499, Code: "ClientClosedRequest", User: alice})
 	w.logs.await(t, mark, "audit").has(t, line{
 		"outcome": "ClientClosedRequest", "user": alice, "customer": alicesID, "action": "customer.read", "token_sha256_prefix": "",
 	})

@@ -36,7 +36,7 @@ func (w *world) browser(t testing.TB) *browser {
 	}}
 }
 
-// signedIn is a browser with a session of user that no sign-in has begun.
+// signedIn returns a browser with a new session, made without a sign-in.
 func (w *world) signedIn(t testing.TB, user string) *browser {
 	t.Helper()
 	b := w.browser(t)
@@ -55,7 +55,7 @@ func (b *browser) send(r *http.Request) answer {
 	return a
 }
 
-// asPerson are the headers of a browser that opens a page.
+// asPerson returns the headers of a browser opening a page.
 func asPerson(r *http.Request) {
 	r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -97,15 +97,15 @@ func (b *browser) logout() answer {
 	return b.ask(http.MethodPost, "/auth/logout")
 }
 
-// isSignedIn fails the test unless the browser is signed in as user; nobody
-// means that it is not.
+// isSignedIn fails the test unless the browser is signed in as user. For nobody,
+// it must be signed out.
 func (b *browser) isSignedIn(user string) {
 	b.t.Helper()
 	a := b.ask(http.MethodGet, "/session")
 	if user == nobody {
 		a.refused(b.t, http.StatusUnauthorized, "Unauthenticated")
-	} else if a.status != http.StatusOK || a.access.text("user") != user {
-		b.t.Fatalf("answer %d to %q (%s), want 200 to %s", a.status, a.access["user"], a.access["reason"], user)
+	} else if a.status != http.StatusOK || a.access.User != user {
+		b.t.Fatalf("answer %d to %q (%s), want 200 to %s", a.status, a.access.User, a.access.Reason, user)
 	}
 }
 
@@ -115,7 +115,7 @@ func (b *browser) session() string {
 	return b.cookies()[sessionCookie]
 }
 
-// cookies are what the browser would send, by name.
+// cookies returns the browser's cookies by name.
 func (b *browser) cookies() map[string]string {
 	b.t.Helper()
 	root, err := url.Parse(b.w.url)
@@ -129,7 +129,7 @@ func (b *browser) cookies() map[string]string {
 	return found
 }
 
-// logins are the cookies of the sign-ins that the browser has begun.
+// logins returns the browser's login cookies.
 func (b *browser) logins() []*http.Cookie {
 	b.t.Helper()
 	var found []*http.Cookie
@@ -150,19 +150,17 @@ func (b *browser) keep(cookies ...*http.Cookie) {
 	b.jar.SetCookies(root, cookies)
 }
 
-// begin begins a sign-in, and returns the address of the provider to which the
-// browser is sent.
+// begin starts a sign-in, and returns the provider's address.
 func (b *browser) begin(returnTo string) string {
 	b.t.Helper()
 	a := b.open("/auth/login?" + url.Values{"return_to": {returnTo}}.Encode())
 	if a.status != http.StatusSeeOther {
-		b.t.Fatalf("answer %d (%s), want 303", a.status, a.access["reason"])
+		b.t.Fatalf("answer %d (%s), want 303", a.status, a.access.Reason)
 	}
 	return a.header.Get("Location")
 }
 
-// back goes through the provider, as user, and returns the address to which
-// the browser is sent back.
+// back passes the provider as user, and returns the address of the callback.
 func (b *browser) back(provider, user string) string {
 	b.t.Helper()
 	address := passProvider(b.t, b.http, provider, url.Values{"user": {user}}, b.w.url)
@@ -180,14 +178,13 @@ func (b *browser) signIn(user, returnTo string) answer {
 	b.t.Helper()
 	a := b.open(b.back(b.begin(returnTo), user))
 	if a.status != http.StatusSeeOther {
-		b.t.Fatalf("answer %d (%s), want 303", a.status, a.access["reason"])
+		b.t.Fatalf("answer %d (%s), want 303", a.status, a.access.Reason)
 	}
 	return a
 }
 
-// passProvider opens an address of the provider, presses the button of its
-// login page if there is one, and returns the address under home to which the
-// browser is sent at last.
+// passProvider opens an address of the provider and submits its login page, if
+// any. It returns the final address under home.
 func passProvider(t testing.TB, client *http.Client, address string, button url.Values, home string) string {
 	t.Helper()
 	next, page := step(t, client, address, nil)
@@ -214,8 +211,8 @@ func passProvider(t testing.TB, client *http.Client, address string, button url.
 	return ""
 }
 
-// step opens an address or posts a form, and returns where the answer leads to,
-// or what it shows.
+// step opens an address or posts a form. It returns the redirect's target, or the
+// page.
 func step(t testing.TB, client *http.Client, address string, form url.Values) (next, page string) {
 	t.Helper()
 	method := http.MethodGet
@@ -246,8 +243,8 @@ func step(t testing.TB, client *http.Client, address string, form url.Values) (n
 
 const sessionCookie = "dropgate-session"
 
-// isOfASignIn checks what holds for every answer of /auth/…, and notes the
-// secrets in it.
+// isOfASignIn checks the rules for every response of /auth/…, and notes its
+// secrets.
 func (a *answer) isOfASignIn(tb rapid.TB, w *world) {
 	tb.Helper()
 	if strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
@@ -291,7 +288,7 @@ type page struct {
 	message, again, reason, requestID string
 }
 
-// readPage reads a page, in which nothing stands that should not.
+// readPage parses an error page, and fails on unexpected content.
 func readPage(tb rapid.TB, a *answer) *page {
 	tb.Helper()
 	parts := regexp.MustCompile(`^<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n` +
@@ -307,7 +304,7 @@ func readPage(tb rapid.TB, a *answer) *page {
 	}
 }
 
-// hasTheShapeOfAPage checks what holds for every page.
+// hasTheShapeOfAPage checks the rules for every page.
 func (a *answer) hasTheShapeOfAPage(tb rapid.TB) {
 	tb.Helper()
 	if got := a.header.Get("Content-Type"); got != "text/html; charset=utf-8" {
@@ -316,7 +313,7 @@ func (a *answer) hasTheShapeOfAPage(tb rapid.TB) {
 	if id := a.header.Get("X-Request-Id"); a.page.requestID != id {
 		tb.Errorf("the page shows the request id %q, X-Request-Id is %q", a.page.requestID, id)
 	}
-	if a.access.text("reason") == "" || a.access.text("code") == "" {
+	if a.access.Reason == "" || a.access.Code == "" {
 		tb.Errorf("the log does not tell why %d was answered", a.status)
 	}
 	if (a.header.Get("Retry-After") != "") != (a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests) {
@@ -324,15 +321,15 @@ func (a *answer) hasTheShapeOfAPage(tb rapid.TB) {
 	}
 }
 
-// shows fails tb unless a is a page with that reason.
+// shows fails tb unless a is a page with this reason.
 func (a *answer) shows(tb rapid.TB, status int, reason string) {
 	tb.Helper()
 	if a.page == nil || a.status != status || a.page.reason != reason {
-		tb.Fatalf("answer %d (%s), want the page %d %s", a.status, a.access["reason"], status, reason)
+		tb.Fatalf("answer %d (%s), want the page %d %s", a.status, a.access.Reason, status, reason)
 	}
 }
 
-// endSessionURL is what the answer of a logout holds.
+// endSessionURL returns the URL in the response of a logout.
 func (a *answer) endSessionURL(tb rapid.TB) string {
 	tb.Helper()
 	var got map[string]string

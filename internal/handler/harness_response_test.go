@@ -49,7 +49,7 @@ func (w *world) request(user, method, path string, edits ...with) *http.Request 
 	return r
 }
 
-// body is a JSON body, whose content may be anything.
+// body sets a body and its JSON content type.
 func body(content string) with {
 	return func(r *http.Request) {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(content)), int64(len(content))
@@ -69,14 +69,14 @@ func (w *world) get(tb rapid.TB, user, path string, edits ...with) answer {
 	return w.do(tb, w.request(user, http.MethodGet, path, edits...))
 }
 
-// answer is an answer, read to its end, and what else came of the request.
+// answer is a complete response with the request's other effects.
 type answer struct {
 	status  int
 	header  http.Header
 	body    string
 	problem problem // of an error answer
 	page    *page   // of one for people
-	access  line
+	access  accessLine
 	audit   line     // nil unless the route leaves one
 	calls   int      // of Dwolla's API
 	sent    []string // bodies that Dwolla got
@@ -100,7 +100,7 @@ type fault struct {
 	Path    string `json:"path"`
 }
 
-// do sends r, and checks what holds for every answer, whatever was asked.
+// do sends r, and checks the rules for every response.
 func (w *world) do(tb rapid.TB, r *http.Request) answer {
 	tb.Helper()
 	w.heard()
@@ -118,7 +118,7 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 	a.calls, a.sent = w.heard()
 	a.logged(tb, w, r, mark)
 	a.hasSecurityHeaders(tb)
-	if strings.HasPrefix(a.access.text("route"), w.base+"/auth/") {
+	if strings.HasPrefix(a.access.Route, w.base+"/auth/") {
 		a.isOfASignIn(tb, w)
 	} else if got := a.header["Set-Cookie"]; got != nil || a.header["Location"] != nil || a.status/100 == 3 {
 		tb.Errorf("%s %s: %d, Set-Cookie %q, Location %q", r.Method, r.URL.Path, a.status, got, a.header["Location"])
@@ -127,8 +127,8 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 	return a
 }
 
-// logged takes the lines that the request has left: one access line, and one
-// audit line exactly when a known user asked for a client token or for a link.
+// logged takes the request's lines: one access line, and one audit line if a
+// known user asked for a client token or a link.
 func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 	tb.Helper()
 	w.logs.await(tb, mark, "access") // a client may have a long answer before its request ends
@@ -148,14 +148,13 @@ func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 	if len(access) != 1 || len(audit) != audits {
 		tb.Fatalf("%s %s left %d access lines and %d audit lines, want 1 and %d", r.Method, r.URL.Path, len(access), len(audit), audits)
 	}
-	a.access = access[0]
-	want := line{"status": float64(a.status), "request_id": a.header.Get("X-Request-Id"), "bytes": float64(len(a.body))}
-	if r.Method == http.MethodHead {
-		delete(want, "bytes")
+	a.access = accessLineOf(tb, access[0])
+	a.access.has(tb, accessLine{Log: "access", Level: "info", Status: a.status})
+	if id := a.header.Get("X-Request-Id"); id == "" || a.access.RequestID != id {
+		tb.Errorf("X-Request-Id %q, in the access line %q", id, a.access.RequestID)
 	}
-	a.access.has(tb, want)
-	if a.access.text("request_id") == "" {
-		tb.Errorf("the request has no id")
+	if r.Method != http.MethodHead && a.access.Bytes != len(a.body) {
+		tb.Errorf("the access line has %d bytes, the response %d", a.access.Bytes, len(a.body))
 	}
 	if audits == 0 || event == "" {
 		return
@@ -168,18 +167,16 @@ func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 func (a *answer) audited(tb rapid.TB, event, good string) {
 	tb.Helper()
 	a.audit.has(tb, line{"event": event})
-	a.audit.has(tb, line{"client_ip": a.access["client_ip"], "proxy_request_id": a.access["proxy_request_id"]})
-	for _, member := range []string{"request_id", "user", "mode", "reason"} {
-		if a.audit[member] != a.access[member] {
-			tb.Errorf("the audit line has %s %q, the access line %q", member, a.audit[member], a.access[member])
-		}
-	}
+	a.audit.has(tb, line{
+		"request_id": a.access.RequestID, "proxy_request_id": a.access.ProxyRequestID, "client_ip": a.access.ClientIP,
+		"mode": a.access.Mode, "user": a.access.User, "reason": a.access.Reason,
+	})
 	if a.status == http.StatusOK && a.audit.text("outcome") != good {
 		tb.Errorf("the audit line of what succeeded has the outcome %q", a.audit["outcome"])
 	}
 }
 
-// hasSecurityHeaders looks for what every answer has.
+// hasSecurityHeaders checks the headers of every response.
 func (a *answer) hasSecurityHeaders(tb rapid.TB) {
 	tb.Helper()
 	want := map[string]string{
@@ -198,8 +195,8 @@ func (a *answer) hasSecurityHeaders(tb rapid.TB) {
 	}
 }
 
-// hasTheOneShape checks the body of an error answer, and that the log tells
-// more than it.
+// hasTheOneShape checks the body of an error response, and that the log has the
+// reason.
 func (a *answer) hasTheOneShape(tb rapid.TB, r *http.Request) {
 	tb.Helper()
 	if a.status < http.StatusBadRequest {
@@ -212,7 +209,7 @@ func (a *answer) hasTheOneShape(tb rapid.TB, r *http.Request) {
 	if got := a.header.Get("Content-Type"); got != "application/json" {
 		tb.Errorf("the error is of type %q", got)
 	}
-	if a.access.text("reason") == "" {
+	if a.access.Reason == "" {
 		tb.Errorf("the log does not tell why %d was answered", a.status)
 	}
 	if r.Method == http.MethodHead {
@@ -226,27 +223,27 @@ func (a *answer) hasTheOneShape(tb rapid.TB, r *http.Request) {
 	if a.problem.Message == "" || a.problem.RequestID != a.header.Get("X-Request-Id") {
 		tb.Errorf("the error is %s, X-Request-Id %q", a.body, a.header.Get("X-Request-Id"))
 	}
-	if code := a.problem.Code; code == "" || a.access.text("code") != code || a.audit != nil && a.audit.text("outcome") != code {
+	if code := a.problem.Code; code == "" || a.access.Code != code || a.audit != nil && a.audit.text("outcome") != code {
 		tb.Errorf("code %q of the answer, %q of the access line, %q of the audit line",
-			code, a.access["code"], a.audit["outcome"])
+			code, a.access.Code, a.audit["outcome"])
 	}
 	if invalid := a.problem.Code == "ValidationError"; invalid != (len(a.problem.Embedded.Errors) > 0) {
 		tb.Errorf("a %s has %d embedded errors", a.problem.Code, len(a.problem.Embedded.Errors))
 	}
 }
 
-// failed fails tb unless a is that error.
+// failed fails tb unless a is the error.
 func (a *answer) failed(tb rapid.TB, status int, code string) {
 	tb.Helper()
 	if a.status != status || a.problem.Code != code {
-		tb.Errorf("answer %d %s (%.300s), want %d %s", a.status, a.problem.Code, a.access.text("reason"), status, code)
+		tb.Errorf("answer %d %s (%.300s), want %d %s", a.status, a.problem.Code, a.access.Reason, status, code)
 	}
 	if strings.Contains(a.body, "token\":") || a.audit != nil && a.audit.text("token_sha256_prefix") != "" {
 		tb.Errorf("an error with a token: %s", a.body)
 	}
 }
 
-// refused fails tb unless a is that error, and Dwolla heard nothing of it.
+// refused fails tb unless a is the error, without a call to Dwolla.
 func (a *answer) refused(tb rapid.TB, status int, code string) {
 	tb.Helper()
 	a.failed(tb, status, code)
@@ -255,12 +252,12 @@ func (a *answer) refused(tb rapid.TB, status int, code string) {
 	}
 }
 
-// vended fails tb unless a holds a token, for which exactly that was sent to
-// Dwolla. It returns the token.
+// vended fails tb unless a has a token, made from exactly that request to Dwolla.
+// It returns the token.
 func (a *answer) vended(tb rapid.TB, sent string) string {
 	tb.Helper()
 	if a.status != http.StatusOK {
-		tb.Fatalf("answer %d %s, want a token (%s)", a.status, a.body, a.access.text("reason"))
+		tb.Fatalf("answer %d %s, want a token (%s)", a.status, a.body, a.access.Reason)
 	}
 	if diff := cmp.Diff([]string{sent}, a.sent); diff != "" {
 		tb.Errorf("sent to Dwolla (-want +got):\n%s", diff)
@@ -270,16 +267,4 @@ func (a *answer) vended(tb rapid.TB, sent string) string {
 		tb.Fatalf("the answer is %s, want a token and nothing else", a.body)
 	}
 	return got["token"]
-}
-
-// has fails tb unless the line has these members.
-func (l line) has(tb rapid.TB, want line) {
-	tb.Helper()
-	got := line{}
-	for member := range want {
-		got[member] = l[member]
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		tb.Errorf("the %s line (-want +got):\n%s", l.text("log"), diff)
-	}
 }

@@ -26,7 +26,7 @@ import (
 
 const adminToken = "an admin token of more than 32 characters"
 
-// readToken is that of an operator who may only read.
+// readToken belongs to a read-only operator.
 const readToken = "a read-only token of more than 32 characters"
 
 func operators() handler.Operators {
@@ -71,7 +71,7 @@ func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	return d
 }
 
-// ask sends an operator's request, and checks what every answer has.
+// ask sends an operator's request, and checks the rules for every response.
 func (d *desk) ask(t *testing.T, method, path, content string, edits ...with) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, d.url+path, http.NoBody)
@@ -103,7 +103,7 @@ func (d *desk) ask(t *testing.T, method, path, content string, edits ...with) an
 	if len(access) != 1 || len(audits) != want {
 		t.Fatalf("%s %s left %d access lines and %d audit lines, want 1 and %d", method, path, len(access), len(audits), want)
 	}
-	a.access = access[0]
+	a.access = accessLineOf(t, access[0])
 	if want == 1 {
 		a.audit = audits[0]
 	}
@@ -242,7 +242,7 @@ func TestOperatorsBadLinksAreRefused(t *testing.T) {
 	a.failed(t, http.StatusUnsupportedMediaType, "UnsupportedMediaType")
 }
 
-// page is what GET /customers answers.
+// page is the response of GET /customers.
 type linksPage struct {
 	Customers []struct {
 		User     string
@@ -302,7 +302,7 @@ func TestDirectoryIsListedByPages(t *testing.T) {
 	}
 }
 
-// downLinks is a directory whose database is down.
+// downLinks is a directory with a failing database.
 type downLinks struct{ handler.Links }
 
 func (downLinks) Link(context.Context, string, clienttoken.CustomerURL) error { return nil }

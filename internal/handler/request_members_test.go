@@ -135,7 +135,7 @@ func TestErrorResponseIsSmallForAnyRequest(t *testing.T) {
 			if got := len(a.problem.Embedded.Errors); got != row.faults {
 				t.Fatalf("%d embedded errors, want %d", got, row.faults)
 			}
-			if reason := a.access.text("reason"); len(a.body) > 8<<10 || len(reason) > 1000 {
+			if reason := a.access.Reason; len(a.body) > 8<<10 || len(reason) > 1000 {
 				t.Errorf("the answer has %d bytes, the reason in the log %d", len(a.body), len(reason))
 			}
 			if path := a.problem.Embedded.Errors[0].Path; strings.HasSuffix(strings.ReplaceAll(path, "~0", ""), "~") {
