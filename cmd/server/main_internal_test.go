@@ -121,7 +121,7 @@ func TestServerContainsNoDouble(t *testing.T) {
 	if !strings.Contains(packages, "dropgate/internal/dwolla\n") {
 		t.Fatalf("not the server's packages: %s", packages)
 	}
-	for _, double := range []string{"dropgate/internal/dwolla/emulator", "dropgate/internal/dwolla/dwollatest", "dropgate/internal/auth/provider", "dropgate/internal/auth/oidctest", "net/http/httptest", "testing"} {
+	for _, double := range []string{"dropgate/internal/dwolla/emulator", "dropgate/internal/dwolla/dwollatest", "dropgate/internal/auth/provider", "dropgate/internal/auth/oidctest", "dropgate/internal/tcpproxy", "net/http/httptest", "testing"} {
 		for path := range strings.Lines(packages) {
 			if strings.TrimSpace(path) == double {
 				t.Errorf("the server contains %s", double)

@@ -6,7 +6,7 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// One Find is what every request of a signed-in user costs more than others.
+// BenchmarkFind measures the cost of a session per request.
 func BenchmarkFind(b *testing.B) {
 	for kind, newWorld := range map[string]func(testing.TB) *world{"Memory": newMemory, "Redis": newRedis} {
 		b.Run(kind, func(b *testing.B) {

@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// commandsOf returns the commands of Redis in scripts.
+// commandsOf returns the Redis commands in scripts.
 func commandsOf(t *testing.T, patterns ...string) []string {
 	t.Helper()
 	found := map[string]bool{}
@@ -28,7 +28,7 @@ func commandsOf(t *testing.T, patterns ...string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// files are those that the patterns name.
+// files returns the files that match the patterns.
 func files(t *testing.T, patterns []string) (all []string) {
 	t.Helper()
 	for _, pattern := range patterns {
@@ -41,14 +41,14 @@ func files(t *testing.T, patterns []string) (all []string) {
 	return all
 }
 
-func TestProbeRunsEveryCommandOfTheScripts(t *testing.T) {
-	want := commandsOf(t, "scripts/[^p]*.lua", "../../ratelimit/scripts/*.lua")
+func TestCheckWritesRunsEveryCommand(t *testing.T) {
+	want := commandsOf(t, "scripts/[^c]*.lua", "../../ratelimit/scripts/*.lua")
 	if got := commandsOf(t, "scripts/checkwrites.lua"); !slices.Equal(got, want) {
-		t.Errorf("the probe runs %q, the other scripts %q", got, want)
+		t.Errorf("checkwrites runs %q, the other scripts %q", got, want)
 	}
 }
 
-func TestProbeLeavesNothingBehind(t *testing.T) {
+func TestCheckWritesLeavesNothingBehind(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) *world{"miniredis": newMiniredis, "Redis": newRedis} {
 		t.Run(name, func(t *testing.T) {
 			w := open(t)

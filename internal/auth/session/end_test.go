@@ -14,7 +14,7 @@ func endByKey(t *testing.T, w *world) {
 	want := w.everything(t)
 	key, other := w.start(t, want), w.start(t, w.everything(t))
 	got := w.end(t, session.Selector{Key: key}, 1)[0]
-	got.Expires = time.Time{} // is over
+	got.Expires = time.Time{} // not compared
 	wantSession(t, got, want)
 	w.wantGone(t, key)
 	w.wantThere(t, other)
@@ -35,7 +35,7 @@ func endTwice(t *testing.T, w *world) {
 	}
 }
 
-// subjectsOf are whose sessions these are, in order.
+// subjectsOf returns the subjects of sessions, sorted.
 func subjectsOf(w *world, sessions []session.Stored) string {
 	names := make([]string, len(sessions))
 	for i, s := range sessions {
@@ -55,7 +55,7 @@ func endBySubject(t *testing.T, w *world) {
 	}
 	w.wantGone(t, ann...)
 	w.wantThere(t, others...)
-	w.wantThere(t, w.start(t, w.of("ann", "a"))) // who was logged out may come again
+	w.wantThere(t, w.start(t, w.of("ann", "a"))) // a new sign-in works
 }
 
 func endBySID(t *testing.T, w *world) {
@@ -70,7 +70,7 @@ func endBySID(t *testing.T, w *world) {
 	w.wantThere(t, others...)
 }
 
-// A session that does not know its SID may be the one that is meant.
+// A session without a SID may be the one to end.
 func endBySubjectAndSID(t *testing.T, w *world) {
 	ended := []session.Key{w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", ""))}
 	others := []session.Key{w.start(t, w.of("ann", "b")), w.start(t, w.of("bob", "a")), w.start(t, w.of("bob", ""))}
@@ -81,7 +81,7 @@ func endBySubjectAndSID(t *testing.T, w *world) {
 	}
 	w.wantGone(t, ended...)
 	w.wantThere(t, others...)
-	// What is left is still known by both of its names.
+	// The others can still be ended by SID and by subject.
 	w.end(t, session.Selector{SID: w.run + "a"}, 1)
 	w.end(t, session.Selector{Subject: w.run + "ann"}, 1)
 	w.wantThere(t, others[2])
@@ -107,7 +107,7 @@ func endReturnsOnlyGood(t *testing.T, w *world) {
 	for _, pass := range []func(time.Duration){w.move, w.pass} {
 		for _, which := range []session.Selector{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
 			expired := w.start(t, w.of("ann", "a"))
-			pass(idle - time.Second) // a second, lest memory is swept in between
+			pass(idle - time.Second) // a second, so that Memory does not sweep in between
 			good := w.start(t, w.of("ann", "a"))
 			pass(time.Second)
 			if which == (session.Selector{}) {
@@ -121,9 +121,8 @@ func endReturnsOnlyGood(t *testing.T, w *world) {
 	}
 }
 
-// What is gone is no longer in the way under the names that it had, however it
-// went.
-func namesForgetWhatIsGone(t *testing.T, w *world) {
+// Expired and ended sessions leave the indexes.
+func indexesForgetEnded(t *testing.T, w *world) {
 	expired, ended := w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "b"))
 	w.end(t, session.Selector{SID: w.run + "b"}, 1)
 	w.wantThere(t, expired)
@@ -152,7 +151,7 @@ func signInStartsOne(t *testing.T, w *world) {
 	w.end(t, session.Selector{Subject: w.run + "mallory"}, 0)
 	w.end(t, session.Selector{SID: w.run + "a"}, 1)
 	_, err = w.Start(t.Context(), second, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
-	wantError(t, err, session.ErrUsed) // its end does not make the sign-in good again
+	wantError(t, err, session.ErrUsed) // the end of the session does not renew the sign-in
 }
 
 func noticeEndsOnce(t *testing.T, w *world) {
@@ -169,7 +168,7 @@ func noticeEndsOnce(t *testing.T, w *world) {
 	}
 	w.wantThere(t, again)
 	w.end(t, session.Selector{Subject: w.run + "ann", Once: rand.Text()}, 1)
-	// A notice of which nobody has a session is used all the same.
+	// A logout token without a session is used up too.
 	none := rand.Text()
 	w.end(t, session.Selector{Subject: w.run + "ann", Once: none}, 0)
 	_, err := w.End(t.Context(), session.Selector{Subject: w.run + "ann", Once: none})
@@ -196,10 +195,10 @@ func usedIsRemembered(t *testing.T, w *world) {
 		_, err = w.End(t.Context(), session.Selector{Once: notice})
 		wantError(t, err, want)
 	}
-	for range 2 { // is remembered anew when it is used anew
+	for range 2 { // an expired id can be used again
 		try(nil)
 		try(session.ErrUsed)
-		for range 30 { // being refused does not prolong it
+		for range 30 { // a refusal does not extend it
 			w.pass(time.Minute)
 			try(session.ErrUsed)
 		}
@@ -226,8 +225,8 @@ func onceIsComparedByteByByte(t *testing.T, w *world) {
 	}
 }
 
-// endedForOneCaller: who ends a session learns what it was, so that it can be
-// ended at the identity provider and counted. Of many, one does.
+// The caller that ends a session ends it at the identity provider too, so only one
+// of several callers may get it.
 func endedForOneCaller(t *testing.T, w *world) {
 	const callers, sessions = 50, 8
 	for range sessions {
@@ -251,6 +250,6 @@ func endedForOneCaller(t *testing.T, w *world) {
 		sum += r.n
 	}
 	if sum != sessions {
-		t.Errorf("%d sessions were ended %d times", sessions, sum)
+		t.Errorf("%d sessions were returned %d times", sessions, sum)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// crowd signs in users until there is no room.
-func crowd(t *testing.T, w *world) []session.Key {
+// fillUp signs in users until the store is full.
+func fillUp(t *testing.T, w *world) []session.Key {
 	t.Helper()
 	for keys := []session.Key{}; ; {
 		key := newKey()
@@ -26,7 +26,7 @@ func crowd(t *testing.T, w *world) []session.Key {
 	}
 }
 
-// wantFull checks that there is no room, and that the operator is told.
+// wantFull checks that a sign-in fails and the operator gets a remedy.
 func wantFull(t *testing.T, w *world) {
 	t.Helper()
 	key := newKey()
@@ -38,23 +38,23 @@ func wantFull(t *testing.T, w *world) {
 	w.wantGone(t, key)
 }
 
-func TestFullMemoryEndsNobodysSession(t *testing.T) {
+func TestFullMemoryKeepsAllSessions(t *testing.T) {
 	w := newMemory(t)
-	keys := crowd(t, w)
+	keys := fillUp(t, w)
 	wantFull(t, w)
 	w.wantThere(t, keys...)
 }
 
-// heap is the live heap in bytes.
+// heap returns the live heap in bytes.
 func heap() int {
 	runtime.GC()
-	runtime.GC() // what finalizers have kept
+	runtime.GC() // frees objects with finalizers
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int(stats.HeapAlloc)
 }
 
-// nested are claims that take more memory than their text.
+// nested returns claims that need more memory than their JSON.
 func nested() map[string]any {
 	claims := map[string]any{}
 	for i := range 2000 {
@@ -63,7 +63,7 @@ func nested() map[string]any {
 	return claims
 }
 
-// However sessions look, and whatever else there is to remember: 16 MiB.
+// Sessions of any shape, single-use ids and logouts stay within 16 MiB.
 func TestMemoryIsBoundedInBytes(t *testing.T) {
 	for name, fill := range map[string]func(t *testing.T, w *world) error{
 		"small sessions": func(t *testing.T, w *world) error {
@@ -83,7 +83,7 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 			_, err := w.Start(t.Context(), newKey(), s, session.SignIn{Began: w.Now(), Once: rand.Text() + strings.Repeat("y", 10<<10)})
 			return err
 		},
-		"sign-ins of sessions that ended": func(t *testing.T, w *world) error {
+		"sign-ins with ended sessions": func(t *testing.T, w *world) error {
 			key := newKey()
 			if _, err := w.Start(t.Context(), key, w.of("ann", ""), session.SignIn{Began: w.Now(), Once: rand.Text()}); err != nil {
 				return err
@@ -102,7 +102,7 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 			before, n := heap(), 0
 			for ; fill(t, w) == nil; n++ {
 				if n > 1_000_000 {
-					t.Fatal("it is never full")
+					t.Fatal("the store never fills up")
 				}
 			}
 			used := heap() - before
@@ -114,8 +114,8 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-// A logout counts also when more of them came than are remembered one by one.
-func TestALogoutInACrowdStillPreventsSessions(t *testing.T) {
+// Logouts above the bound are remembered by their latest time.
+func TestLogoutsAboveTheBoundStillRefuseSignIns(t *testing.T) {
 	w := newMemory(t)
 	began := w.Now()
 	w.move(time.Second)
@@ -128,11 +128,11 @@ func TestALogoutInACrowdStillPreventsSessions(t *testing.T) {
 	w.start(t, w.of("ann", ""))
 }
 
-func TestSessionsThatEndMakeRoomInMemory(t *testing.T) {
+func TestEndedSessionsFreeMemory(t *testing.T) {
 	w := newMemory(t)
-	keys := crowd(t, w)
+	keys := fillUp(t, w)
 	w.pass(15 * time.Minute)
-	wantFull(t, w) // what was used is forgotten, but the sessions are there
+	wantFull(t, w) // single-use ids have expired, sessions have not
 	w.end(t, session.Selector{Key: keys[7]}, 1)
 	w.start(t, w.of("one more", ""))
 	w.pass(15 * time.Minute)
@@ -142,9 +142,8 @@ func TestSessionsThatEndMakeRoomInMemory(t *testing.T) {
 	w.wantGone(t, keys...)
 }
 
-// Sessions that are ended at once leave something too: that they may not be
-// started again.
-func TestWhatWasUsedIsBoundedInMemoryAndForgotten(t *testing.T) {
+// An ended session leaves the single-use id of its sign-in.
+func TestSingleUseIDsAreBoundedAndExpire(t *testing.T) {
 	w := newMemory(t)
 	for n := 0; ; n++ {
 		key := newKey()
@@ -153,19 +152,19 @@ func TestWhatWasUsedIsBoundedInMemoryAndForgotten(t *testing.T) {
 		}
 		w.end(t, session.Selector{Key: key}, 1)
 		if n > 200_000 {
-			t.Fatal("it is never full")
+			t.Fatal("the store never fills up")
 		}
 	}
 	wantFull(t, w)
 	w.pass(remembered - ms)
 	wantFull(t, w)
-	w.pass(time.Minute) // is tidied up once a minute
+	w.pass(time.Minute) // Memory sweeps once a minute
 	w.start(t, w.of("ann", ""))
 }
 
-func TestWhoIsRefusedByFullMemoryMayTryAgainWithTheSameSignIn(t *testing.T) {
+func TestFullMemoryKeepsTheSignInUsable(t *testing.T) {
 	w := newMemory(t)
-	keys := crowd(t, w)
+	keys := fillUp(t, w)
 	once, next := rand.Text(), w.of(rand.Text(), rand.Text())
 	_, err := w.Start(t.Context(), newKey(), next, session.SignIn{Began: w.Now(), Once: once})
 	wantFailure(t, err)
@@ -174,18 +173,18 @@ func TestWhoIsRefusedByFullMemoryMayTryAgainWithTheSameSignIn(t *testing.T) {
 	wantError(t, err, nil)
 }
 
-// Who signs in anew in the same browser needs no more room.
-func TestFullMemoryHasRoomForASessionThatReplacesAnother(t *testing.T) {
+// A replacement needs no additional memory.
+func TestFullMemoryAcceptsReplacements(t *testing.T) {
 	w := newMemory(t)
-	keys := crowd(t, w)
+	keys := fillUp(t, w)
 	w.replace(t, w.of("ann", ""), keys[3], session.Ended{Replaced: 1})
 	w.wantGone(t, keys[3])
 }
 
-// A logout is never refused for want of room.
+// A full store accepts logouts.
 func TestFullMemoryStillEndsSessions(t *testing.T) {
 	w := newMemory(t)
-	keys := crowd(t, w)
+	keys := fillUp(t, w)
 	w.end(t, session.Selector{Key: keys[1], Once: rand.Text()}, 1)
 	w.wantGone(t, keys[1])
 }

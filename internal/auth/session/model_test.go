@@ -11,8 +11,7 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// Random sign-ins, uses and logouts on a store and on a list: the two must
-// agree after each step.
+// A store and a simple model must agree after each random step.
 func TestStoresFollowTheModel(t *testing.T) {
 	for _, kind := range []string{"Memory", "miniredis"} {
 		t.Run(kind, func(t *testing.T) {
@@ -23,10 +22,9 @@ func TestStoresFollowTheModel(t *testing.T) {
 	}
 }
 
-// The same while only the callers' clocks move, so that Redis removes nothing
-// by itself. It does not remember by those clocks what was used, so nothing is
-// used twice.
-func TestStoresFollowTheModelWhileNothingIsTidiedUp(t *testing.T) {
+// Only the callers' clocks move, so Redis expires nothing. Single-use ids expire by
+// the server's clock, so no step repeats one.
+func TestStoresFollowTheModelWithoutServerExpiry(t *testing.T) {
 	for _, kind := range []string{"Memory", "Redis", "miniredis"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -44,23 +42,23 @@ func playModel(t *testing.T, w *world, m *model) {
 		for _, s := range m.sessions {
 			m.check(t, s)
 		}
-		if w.prints != nil {
-			w.prints.wipe(w.client)
+		if w.keysIn != nil {
+			w.keysIn.wipe(w.client)
 		}
 	})
 }
 
-// model is what a store should hold. Its exported methods are the steps that
-// rapid picks from; Check runs after each.
+// model is the expected content of a store. Rapid picks its exported methods as
+// steps and runs Check after each.
 type model struct {
 	w     *world
 	pass  func(time.Duration)
-	reuse bool // whether anything is used twice
+	reuse bool // some steps repeat a single-use id
 
-	sessions []*modeled // in the order of their start
+	sessions []*modeled // oldest first
 	onces    []string
-	used     map[string]time.Time // until when
-	turn     int                  // which was looked at last
+	used     map[string]time.Time // when each expires
+	turn     int                  // index of the last check
 }
 
 type modeled struct {
@@ -75,7 +73,7 @@ func (m *model) good(s *modeled) bool {
 	return !s.ended && now.Before(s.idle) && now.Before(s.deadline)
 }
 
-// once draws something to use, and reports whether it is good.
+// once draws a single-use id and reports whether it is unused.
 func (m *model) once(t *rapid.T) (string, bool) {
 	once := rand.Text()
 	if m.reuse && len(m.onces) > 0 && rapid.Bool().Draw(t, "use again") {
@@ -94,10 +92,9 @@ func (m *model) draw(t *rapid.T) session.Stored {
 	return m.w.of(rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "subject"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "SID"))
 }
 
-// start signs somebody in, in the place of the session that they have, which is
-// nil for none.
+// start signs a user in and replaces a session, unless it is nil.
 func (m *model) start(t *rapid.T, s session.Stored, replaces *modeled) {
-	m.pass(ms) // no two are of the same age
+	m.pass(ms) // all ages differ
 	key := newKey()
 	want := session.Ended{}
 	by := session.SignIn{Began: m.w.Now()}
@@ -133,11 +130,10 @@ func (m *model) start(t *rapid.T, s session.Stored, replaces *modeled) {
 	m.sessions = append(m.sessions, &modeled{key, s, now.Add(idle), now.Add(lifetime), false})
 }
 
-// Start signs somebody in.
+// Start signs a user in.
 func (m *model) Start(t *rapid.T) { m.start(t, m.draw(t), nil) }
 
-// StartAgain signs somebody in who was, or whom somebody else was before in the
-// same browser.
+// StartAgain signs a user in and replaces any earlier session.
 func (m *model) StartAgain(t *rapid.T) {
 	if len(m.sessions) == 0 {
 		t.Skip("there are no sessions")
@@ -145,7 +141,7 @@ func (m *model) StartAgain(t *rapid.T) {
 	m.start(t, m.draw(t), rapid.SampledFrom(m.sessions).Draw(t, "session"))
 }
 
-// StartMany signs somebody in from everywhere.
+// StartMany signs a user in several times.
 func (m *model) StartMany(t *rapid.T) {
 	s := m.draw(t)
 	for range rapid.IntRange(5, 15).Draw(t, "sessions") {
@@ -153,7 +149,7 @@ func (m *model) StartMany(t *rapid.T) {
 	}
 }
 
-// Extend uses a session, which may be over.
+// Extend extends a session, sel may have ended.
 func (m *model) Extend(t *rapid.T) {
 	if len(m.sessions) == 0 {
 		t.Skip("there are no sessions")
@@ -169,23 +165,23 @@ func (m *model) Extend(t *rapid.T) {
 	s.idle = m.w.Now().Add(idle)
 }
 
-// End ends what it may.
+// End ends sessions by a random selector.
 func (m *model) End(t *rapid.T) {
-	which := session.Selector{}
+	sel := session.Selector{}
 	if len(m.sessions) > 0 && rapid.Bool().Draw(t, "key") {
-		which.Key = rapid.SampledFrom(m.sessions).Draw(t, "session").key
+		sel.Key = rapid.SampledFrom(m.sessions).Draw(t, "session").key
 	} else {
 		s := m.draw(t)
-		which.SID = s.SID
+		sel.SID = s.SID
 		if rapid.Bool().Draw(t, "by subject") {
-			which.Subject = s.Subject
+			sel.Subject = s.Subject
 		}
 	}
 	good := true
 	if rapid.Bool().Draw(t, "once only") {
-		which.Once, good = m.once(t)
+		sel.Once, good = m.once(t)
 	}
-	ended, err := m.w.End(context.Background(), which)
+	ended, err := m.w.End(context.Background(), sel)
 	if !good {
 		wantError(t, err, session.ErrUsed)
 		return
@@ -193,7 +189,7 @@ func (m *model) End(t *rapid.T) {
 	wantError(t, err, nil)
 	want := 0
 	for _, s := range m.sessions {
-		if m.good(s) && means(which, s) {
+		if m.good(s) && selects(sel, s) {
 			s.ended = true
 			want++
 		}
@@ -203,20 +199,20 @@ func (m *model) End(t *rapid.T) {
 	}
 }
 
-func means(which session.Selector, s *modeled) bool {
+func selects(sel session.Selector, s *modeled) bool {
 	switch {
-	case which.Subject != "" && which.SID != "":
-		return s.session.Subject == which.Subject && (s.session.SID == which.SID || s.session.SID == "")
-	case which.Subject != "":
-		return s.session.Subject == which.Subject
-	case which.SID != "":
-		return s.session.SID == which.SID
+	case sel.Subject != "" && sel.SID != "":
+		return s.session.Subject == sel.Subject && (s.session.SID == sel.SID || s.session.SID == "")
+	case sel.Subject != "":
+		return s.session.Subject == sel.Subject
+	case sel.SID != "":
+		return s.session.SID == sel.SID
 	default:
-		return s.key == which.Key
+		return s.key == sel.Key
 	}
 }
 
-// Pass lets time pass.
+// Pass moves the clock.
 func (m *model) Pass(t *rapid.T) {
 	grain := m.w.grain
 	m.pass(rapid.SampledFrom([]time.Duration{
@@ -225,8 +221,7 @@ func (m *model) Pass(t *rapid.T) {
 	}).Draw(t, "time"))
 }
 
-// Check looks at some of the sessions that there ever were, at others after
-// the next step.
+// Check compares three sessions, the next three after the next step.
 func (m *model) Check(t *rapid.T) {
 	for range min(3, len(m.sessions)) {
 		m.turn = (m.turn + 1) % len(m.sessions)

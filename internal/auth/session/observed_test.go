@@ -15,7 +15,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// scripted is a store that answers as it is told.
+// scripted is a store with fixed answers.
 type scripted struct {
 	session session.Stored
 	err     error
@@ -33,7 +33,7 @@ func (s *scripted) End(context.Context, session.Selector) ([]session.Stored, err
 	return []session.Stored{s.session}, s.err
 }
 
-func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
+func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	store := &scripted{session: session.Stored{Subject: "ann"}}
 	o := session.Observe(store, registry)
@@ -82,7 +82,7 @@ func TestEveryRequestIsCountedByOperationAndOutcome(t *testing.T) {
 	}
 }
 
-// wantPassed checks that the answer of a store is what its observer answers.
+// wantPassed checks that Observed returned the store's answer.
 func wantPassed[T comparable](t *testing.T, got, want T, err, wantErr error) {
 	t.Helper()
 	if got != want || !errors.Is(err, wantErr) {

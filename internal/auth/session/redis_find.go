@@ -75,7 +75,7 @@ func (r *Redis) verify(f found, key Key, now time.Time) (Stored, error) {
 	return s.Stored, nil
 }
 
-// found is the answer of scripts/find.lua. Without data there is no session.
+// found is the answer of scripts/find.lua. Empty data means ErrNone.
 type found struct {
 	record
 

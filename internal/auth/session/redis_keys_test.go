@@ -17,8 +17,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// wantKept checks how long a name is still kept. A real server's time passes
-// while the test is running.
+// wantKept checks when a key expires. On a real server the time is approximate.
 func (w *world) wantKept(t *testing.T, name string, want time.Duration) {
 	t.Helper()
 	slack := time.Duration(0)
@@ -27,18 +26,18 @@ func (w *world) wantKept(t *testing.T, name string, want time.Duration) {
 	}
 	left, err := w.client.PTTL(t.Context(), name).Result()
 	if err != nil || left > want || left < want-slack {
-		t.Fatalf("%.20s is kept for %v (error %v), want %v", name, left, err, want)
+		t.Fatalf("%.20s expires in %v (error %v), want %v", name, left, err, want)
 	}
 }
 
 func (w *world) wantForgotten(t *testing.T, name string) {
 	t.Helper()
 	if n, err := w.client.Exists(t.Context(), name).Result(); n != 0 || err != nil {
-		t.Fatalf("%.20s is there, error %v", name, err)
+		t.Fatalf("%.20s exists, error %v", name, err)
 	}
 }
 
-func TestRedisForgetsEverythingInTime(t *testing.T) {
+func TestRedisEntriesExpireInTime(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		subject, sid := w.nameOf("subject", w.run+"ann"), w.nameOf("sid", w.run+"a")
 		key := newKey()
@@ -65,14 +64,14 @@ func TestRedisForgetsEverythingInTime(t *testing.T) {
 				w.wantExpires(t, key, session.Extend, min(idle, lifetime-at))
 			}
 		}
-		w.wantKept(t, w.sessionName(key), 20*time.Minute) // not beyond the deadline
+		w.wantKept(t, w.sessionName(key), 20*time.Minute) // the deadline bounds it
 	})
 }
 
-// started is when a world began.
+// started returns the initial time of every clock.
 func (w *world) started() time.Time { return newClock().now }
 
-func TestNothingIsLeftInRedisOfWhatHasEnded(t *testing.T) {
+func TestEndedSessionsLeaveNothingInRedis(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		for _, which := range []session.Selector{{}, {Subject: w.run + "ann"}, {SID: w.run + "a"}, {Subject: w.run + "ann", SID: w.run + "a"}} {
 			key := w.start(t, w.of("ann", "a"))
@@ -84,28 +83,27 @@ func TestNothingIsLeftInRedisOfWhatHasEnded(t *testing.T) {
 			w.wantForgotten(t, w.nameOf("subject", w.run+"ann"))
 			w.wantForgotten(t, w.nameOf("sid", w.run+"a"))
 		}
-		w.wantForgotten(t, "") // is no name of anything
+		w.wantForgotten(t, "") // an empty sid must not create this key
 	})
 }
 
-// The server tidies up behind sessions that end by themselves, and so does the
-// next sign-in, in the indexes.
-func TestNothingIsLeftInRedisOfWhatHasExpired(t *testing.T) {
+// The server expires sessions, and the next sign-in cleans up the indexes.
+func TestExpiredSessionsLeaveNothingInRedis(t *testing.T) {
 	w := newMiniredis(t)
 	w.start(t, w.of("ann", "a"))
 	w.pass(idle)
 	w.start(t, w.of("ann", "b"))
 	if n := w.client.ZCard(t.Context(), w.nameOf("subject", w.run+"ann")).Val(); n != 1 {
-		t.Errorf("%d sessions are known of the subject", n)
+		t.Errorf("the subject's index has %d sessions", n)
 	}
 	w.start(t, w.of("bob", "a"))
 	w.end(t, session.Selector{SID: w.run + "none"}, 0)
 	w.pass(lifetime)
-	if keys := w.mini.Keys(); len(keys) != 1 || keys[0] != w.prints.redis.EpochName() {
-		t.Errorf("there are still %q", keys)
+	if keys := w.mini.Keys(); len(keys) != 1 || keys[0] != w.keysIn.redis.EpochName() {
+		t.Errorf("left in Redis: %q", keys)
 	}
 
-	// By the callers' clocks alone.
+	// The same when only the callers' clocks have passed the expiry.
 	key := w.start(t, w.of("ann", "a"))
 	w.move(idle)
 	w.end(t, session.Selector{SID: w.run + "a"}, 0)
@@ -114,9 +112,8 @@ func TestNothingIsLeftInRedisOfWhatHasExpired(t *testing.T) {
 	w.wantForgotten(t, w.nameOf("subject", w.run+"ann"))
 }
 
-// A shorter lifetime in a new configuration is for new sessions. The old ones
-// have to be found by their names until they end.
-func TestAnIndexIsKeptUntilTheLastOfItsSessionsEnds(t *testing.T) {
+// A shorter SESSION_LIFETIME applies to new sessions. A logout still finds old ones.
+func TestIndexLastsAsLongAsItsSessions(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		old := w.start(t, w.of("ann", "a"))
 		w.reopen(session.Limits{Idle: idle, Lifetime: 10 * time.Minute, Now: w.Now})
@@ -130,9 +127,8 @@ func TestAnIndexIsKeptUntilTheLastOfItsSessionsEnds(t *testing.T) {
 	})
 }
 
-// Whoever reads Redis learns nothing about users: no name, no claim, no ID token,
-// and no hash that can be guessed.
-func TestRedisHoldsNothingAboutUsersInTheClear(t *testing.T) {
+// A dump of Redis contains no name, claim, ID token or guessable hash.
+func TestRedisHoldsNoPlainUserData(t *testing.T) {
 	w := newMiniredis(t)
 	id := session.NewID().Reveal()
 	key, _ := session.KeyOf(id)
@@ -145,34 +141,34 @@ func TestRedisHoldsNothingAboutUsersInTheClear(t *testing.T) {
 	w.end(t, session.Selector{SID: w.run + "none", Once: notice}, 0)
 	dump := w.mini.Dump()
 	if !strings.Contains(dump, "dropgate:session:") || len(w.mini.Keys()) != 7 {
-		t.Fatalf("that is not all of the store:\n%s", dump)
+		t.Fatalf("the dump is incomplete:\n%s", dump)
 	}
 	hash := sha256.Sum256([]byte(id))
 	wantNone(t, dump, id, once, notice, s.Subject, "ann", s.SID, "browser", "hunter2", string(hash[:]), hex.EncodeToString(hash[:]), base64.RawURLEncoding.EncodeToString(hash[:]))
 	for _, name := range w.mini.Keys() {
-		if name == w.prints.redis.EpochName() {
-			continue // is kept for as long as Redis keeps anything
+		if name == w.keysIn.redis.EpochName() {
+			continue // never expires
 		}
 		if ttl := w.mini.TTL(name); ttl <= 0 || ttl > lifetime {
-			t.Errorf("%q is kept for %v", name, ttl)
+			t.Errorf("%q expires in %v", name, ttl)
 		}
-		if len(name) > 100 || !w.prints.names[name] {
-			t.Errorf("%q is not a name that was expected", name)
+		if len(name) > 100 || !w.keysIn.names[name] {
+			t.Errorf("%q is an unexpected key", name)
 		}
 	}
 }
 
-// garbage puts a hash of fields into the place of a session that its subject's
-// index knows, or a string where there are none.
+// garbage writes a hash with fields in place of an indexed session, or a string if
+// fields is nil.
 func (w *world) garbage(t *testing.T, fields []any) session.Key {
 	t.Helper()
 	key := newKey()
-	w.prints.note(w.sessionName(key))
+	w.keysIn.note(w.sessionName(key))
 	if fields == nil {
 		wantError(t, w.client.Set(t.Context(), w.sessionName(key), "hunter2", time.Hour).Err(), nil)
 	} else {
 		index := w.nameOf("subject", w.run+"garbage")
-		w.prints.note(index)
+		w.keysIn.note(index)
 		wantError(t, w.client.ZAdd(t.Context(), index, redis.Z{Member: w.sessionName(key)}).Err(), nil)
 		wantError(t, w.client.HSet(t.Context(), w.sessionName(key), append(fields, "subject", index, "sid", "")...).Err(), nil)
 	}
@@ -188,24 +184,23 @@ func wantNone(t *testing.T, text string, secrets ...string) {
 	}
 }
 
-// Whatever else is in the place of a session is no session. In the place of what
-// leads to sessions it is an outage: a logout must not be reported as done.
-func TestGarbageInRedisSignsNobodyIn(t *testing.T) {
+// Garbage in an index is an outage instead, because a logout could miss sessions.
+func TestGarbageInRedisIsNoSession(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		ends := fmt.Sprint(w.Now().Add(time.Hour).UnixMilli())
 		for name, fields := range map[string][]any{
-			"a string":               nil,
-			"no data":                {"idle", ends, "deadline", ends},
-			"data that is no record": {"idle", ends, "deadline", ends, "data", "hunter2"},
-			"data of the past":       {"idle", ends, "deadline", ends, "data", `{"id":"hunter2","subject":"hunter2","epoch":"1"}`},
-			"no times":               {"idle", "hunter2", "deadline", "hunter2", "data", "{}"},
-			"no numbers":             {"idle", "nan", "deadline", "inf", "data", "{}"},
-			"no deadline":            {"idle", ends, "data", `{"id":"hunter2"}`},
-			"no limit":               {"idle", ends, "deadline", ends, "data", "hunter2", "limit", "dropgate:session:"},
+			"a string":             nil,
+			"no data":              {"idle", ends, "deadline", ends},
+			"malformed data":       {"idle", ends, "deadline", ends, "data", "hunter2"},
+			"plain data":           {"idle", ends, "deadline", ends, "data", `{"id":"hunter2","subject":"hunter2","epoch":"1"}`},
+			"no times":             {"idle", "hunter2", "deadline", "hunter2", "data", "{}"},
+			"times that are words": {"idle", "nan", "deadline", "inf", "data", "{}"},
+			"no deadline":          {"idle", ends, "data", `{"id":"hunter2"}`},
+			"a false limit":        {"idle", ends, "deadline", ends, "data", "hunter2", "limit", "dropgate:session:"},
 		} {
 			key := w.garbage(t, fields)
-			for _, effect := range []session.Touch{session.Peek, session.Extend} {
-				if s, err := w.Find(t.Context(), key, effect, nil); !errors.Is(err, session.ErrNone) || s.User.ID != "" {
+			for _, touch := range []session.Touch{session.Peek, session.Extend} {
+				if s, err := w.Find(t.Context(), key, touch, nil); !errors.Is(err, session.ErrNone) || s.User.ID != "" {
 					t.Errorf("%s: %q, %v", name, s.User.ID, err)
 				}
 			}
@@ -214,7 +209,7 @@ func TestGarbageInRedisSignsNobodyIn(t *testing.T) {
 		}
 		for _, kind := range []string{"subject", "sid"} {
 			name := w.nameOf(kind, w.run+kind)
-			w.prints.note(name)
+			w.keysIn.note(name)
 			wantError(t, w.client.Set(t.Context(), name, "hunter2", time.Hour).Err(), nil)
 			_, err := w.Start(t.Context(), newKey(), w.of("subject", "sid"), session.SignIn{Began: w.Now(), Once: rand.Text()})
 			wantFailure(t, err, "hunter2")

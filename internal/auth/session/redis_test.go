@@ -17,9 +17,10 @@ import (
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/tcpproxy"
 )
 
-// servers are the stores that have one.
+// servers are the kinds of Redis.
 var servers = map[string]func(t testing.TB) *world{"Redis": newRedis, "miniredis": newMiniredis}
 
 func onServers(t *testing.T, test func(t *testing.T, w *world)) {
@@ -28,8 +29,7 @@ func onServers(t *testing.T, test func(t *testing.T, w *world)) {
 	}
 }
 
-// Replicas that share a server are one store.
-func TestAnotherReplicaHasTheSameSessions(t *testing.T) {
+func TestReplicasShareSessions(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		ann, bob, once := w.start(t, w.of("ann", "a")), w.start(t, w.of("bob", "b")), rand.Text()
 		w.reopen(w.limits())
@@ -43,7 +43,7 @@ func TestAnotherReplicaHasTheSameSessions(t *testing.T) {
 	})
 }
 
-// wantOutage checks that whatever is asked of a store is an outage.
+// wantOutage checks that every operation is an outage.
 func wantOutage(t *testing.T, s session.Store, secrets ...string) {
 	t.Helper()
 	ctx := t.Context()
@@ -59,21 +59,19 @@ func wantOutage(t *testing.T, s session.Store, secrets ...string) {
 	}
 }
 
-func TestAServerThatIsDownIsAnOutage(t *testing.T) {
-	port := listen(t)
-	wantError(t, port.Close(), nil)
-	r := open(t, "redis://user:hunter2@"+port.Addr().String())
+func TestStoppedRedisIsAnOutage(t *testing.T) {
+	r := open(t, "redis://user:hunter2@"+tcpproxy.FreeAddr(t))
 	wantOutage(t, r, "hunter2")
 }
 
-func TestAServerThatDoesNotLetUsInIsAnOutage(t *testing.T) {
+func TestRefusedLoginToRedisIsAnOutage(t *testing.T) {
 	mini := miniredis.RunT(t)
 	mini.RequireUserAuth("user", "right")
 	wantOutage(t, open(t, "redis://user:hunter2@"+mini.Addr()), "hunter2")
 	wantOutage(t, open(t, "redis://"+mini.Addr()))
 }
 
-func TestAServerThatAnswersWithErrorsIsAnOutage(t *testing.T) {
+func TestRedisErrorsAreAnOutage(t *testing.T) {
 	w := newMiniredis(t)
 	for _, message := range []string{"OOM command not allowed when used memory > 'maxmemory'", "LOADING Redis is loading the dataset in memory", "ERR unknown command"} {
 		w.mini.SetError(message)
@@ -83,22 +81,16 @@ func TestAServerThatAnswersWithErrorsIsAnOutage(t *testing.T) {
 	w.start(t, w.of("ann", ""))
 }
 
-// hanging is a server that takes connections and never says anything.
-func hanging(t *testing.T) string {
+// hangingServer accepts connections and never answers.
+func hangingServer(t *testing.T) string {
 	t.Helper()
-	l := listen(t)
-	go func() {
-		for {
-			if _, err := l.Accept(); err != nil { // is kept open
-				return
-			}
-		}
-	}()
-	return "redis://" + l.Addr().String()
+	p := tcpproxy.New(t, tcpproxy.FreeAddr(t))
+	p.Fail(tcpproxy.Fault{Hang: true})
+	return "redis://" + p.Addr
 }
 
-func TestAServerThatHangsIsGivenUpAtTheCallersDeadline(t *testing.T) {
-	r := open(t, hanging(t))
+func TestHangingRedisTimesOutAtTheCallersDeadline(t *testing.T) {
+	r := open(t, hangingServer(t))
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
 		begin := time.Now()
@@ -111,10 +103,10 @@ func TestAServerThatHangsIsGivenUpAtTheCallersDeadline(t *testing.T) {
 	}
 }
 
-// By itself it is given 2 seconds, and as long once more on a new connection.
-func TestAServerThatHangsIsGivenUp(t *testing.T) {
+// The store waits 2 seconds, and 2 more on a new connection.
+func TestHangingRedisTimesOut(t *testing.T) {
 	t.Parallel()
-	r := open(t, hanging(t))
+	r := open(t, hangingServer(t))
 	begin := time.Now()
 	_, err := r.Find(t.Context(), newKey(), session.Extend, nil)
 	wantFailure(t, err)
@@ -123,10 +115,10 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	}
 }
 
-// silence takes commands and answers nothing, until the caller gives up.
-type silence struct{ *trips }
+// hanging is a client hook: commands hang until the caller gives up.
+type hanging struct{ *trips }
 
-func (silence) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+func (hanging) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		<-ctx.Done()
 		cmd.SetErr(ctx.Err())
@@ -134,12 +126,12 @@ func (silence) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// Whatever the client would try: that is what a request has to spare for it.
-func TestFindingASessionTakesTwoSecondsAtMost(t *testing.T) {
+// This holds whatever the client retries.
+func TestFindTakesTwoSecondsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 		t.Cleanup(func() { _ = client.Close() })
-		client.AddHook(silence{})
+		client.AddHook(hanging{})
 		begin := time.Now()
 		_, err := session.NewRedis(session.RedisConfig{
 			Client: client, Limits: newClock().limits(), Keys: ring(t, "one"), Scope: session.Scope{Issuer: "https://id.example.com"},
@@ -152,12 +144,12 @@ func TestFindingASessionTakesTwoSecondsAtMost(t *testing.T) {
 	})
 }
 
-// A restart cuts all connections. Nobody is to notice when it is over.
-func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
+// A restart breaks all connections; users must not notice afterwards.
+func TestRestartedRedisIsUsedAtOnce(t *testing.T) {
 	w := newMiniredis(t)
 	key := w.start(t, w.of("ann", "a"))
 	for range 3 {
-		done := make(chan error, 20) // leaves many connections
+		done := make(chan error, 20) // opens many connections
 		for range cap(done) {
 			go func() {
 				_, err := w.Find(t.Context(), key, session.Extend, nil)
@@ -175,16 +167,16 @@ func TestAServerThatComesBackIsUsedAtOnce(t *testing.T) {
 	w.end(t, session.Selector{Key: key}, 1)
 }
 
-// wantCanceled checks that err is the caller's own doing, and no outage.
+// wantCanceled checks that err is the caller's cancellation, not an outage.
 func wantCanceled(t *testing.T, err error) {
 	t.Helper()
 	wantError(t, err, context.Canceled)
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
-		t.Fatalf("who has gone is told of an outage: %v", failure)
+		t.Fatalf("a canceled caller gets an outage: %v", failure)
 	}
 }
 
-func TestACanceledCallChangesNothing(t *testing.T) {
+func TestCanceledCallChangesNothing(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		key, other, once := w.start(t, w.of("ann", "a")), newKey(), rand.Text()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -199,12 +191,12 @@ func TestACanceledCallChangesNothing(t *testing.T) {
 		wantCanceled(t, err)
 		w.wantThere(t, key)
 		w.wantGone(t, other)
-		w.end(t, session.Selector{Subject: w.run + "ann", Once: once}, 1) // is not used
+		w.end(t, session.Selector{Subject: w.run + "ann", Once: once}, 1) // the canceled call did not use the id
 	})
 }
 
-// The server forgets scripts when it restarts, and may be told to.
-func TestForgottenScriptsAreSentAgain(t *testing.T) {
+// A restart or SCRIPT FLUSH removes scripts from the server.
+func TestFlushedScriptsAreSentAgain(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		for range 3 {
 			flush := func() { wantError(t, w.client.ScriptFlush(t.Context()).Err(), nil) }
@@ -219,38 +211,37 @@ func TestForgottenScriptsAreSentAgain(t *testing.T) {
 	})
 }
 
-// When an answer gets lost the client asks again. That is the same sign-in or
-// notice, and not another one.
-func TestALostAnswerIsNotASecondUse(t *testing.T) {
+// The client retries after a lost answer, with the same sign-in or logout token.
+func TestRetryAfterLostAnswerSucceeds(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
-		p := newProxy(t, w.client.Options().Addr)
+		p := tcpproxy.New(t, w.client.Options().Addr)
 		options := *w.client.Options()
-		w.prints.open(w.replica(t, fmt.Sprintf("redis://%s/%d", p.Addr(), options.DB), w.limits()))
+		w.keysIn.open(w.replica(t, fmt.Sprintf("redis://%s/%d", p.Addr, options.DB), w.limits()))
 		keys := w.fill(t, "ann")
 		w.end(t, session.Selector{Key: keys[0]}, 1)
 
-		p.armed.Store(true)
+		p.LoseAnswer("evalsha")
 		last, once := newKey(), rand.Text()
 		ended, err := w.Start(t.Context(), last, w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 		if wantError(t, err, nil); ended != (session.Ended{}) {
 			t.Errorf("ended %v", ended)
 		}
-		w.wantThere(t, slices.Concat(keys[1:], []session.Key{last})...) // makes room once only
+		w.wantThere(t, slices.Concat(keys[1:], []session.Key{last})...) // the retry displaces no further session
 		_, err = w.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now(), Once: once})
 		wantError(t, err, session.ErrUsed)
 
-		p.armed.Store(true)
+		p.LoseAnswer("evalsha")
 		w.wantExpires(t, last, session.Extend, idle)
 
-		p.armed.Store(true)
+		p.LoseAnswer("evalsha")
 		notice := session.Selector{Subject: w.run + "ann", Once: rand.Text()}
-		_, err = w.End(t.Context(), notice) // who was ended is in the lost answer
+		_, err = w.End(t.Context(), notice) // the lost answer has the sessions
 		wantError(t, err, nil)
 		w.wantGone(t, append(keys, last)...)
 		_, err = w.End(t.Context(), notice)
 		wantError(t, err, session.ErrUsed)
-		if p.cuts.Load() != 3 {
-			t.Errorf("%d answers got lost", p.cuts.Load())
+		if p.Lost() != 3 {
+			t.Errorf("%d answers were lost, want 3", p.Lost())
 		}
 	})
 }

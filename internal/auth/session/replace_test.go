@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// replace starts a session in the place of another one.
+// replace starts a session that replaces old.
 func (w *world) replace(t fataler, s session.Stored, old session.Key, want session.Ended) session.Key {
 	t.Helper()
 	key := newKey()
@@ -20,17 +20,17 @@ func (w *world) replace(t fataler, s session.Stored, old session.Key, want sessi
 }
 
 func signInReplaces(t *testing.T, w *world) {
-	for _, subject := range []string{"ann", "bob"} { // may be another user's
+	for _, subject := range []string{"ann", "bob"} { // the replaced session may be another user's
 		old, other := w.start(t, w.of("ann", "a")), w.start(t, w.of("ann", "a"))
 		key := w.replace(t, w.of(subject, "b"), old, session.Ended{Replaced: 1})
 		w.wantGone(t, old)
 		w.wantThere(t, key, other)
-		w.end(t, session.Selector{SID: w.run + "a"}, 1) // it is not known by its names either
+		w.end(t, session.Selector{SID: w.run + "a"}, 1) // the indexes have forgotten old
 		w.end(t, session.Selector{Subject: w.run + subject}, 1)
 	}
 }
 
-// A callback that is opened again takes nothing away.
+// A repeated callback ends no session.
 func refusedReplacesNothing(t *testing.T, w *world) {
 	old, once := w.start(t, w.of("ann", "a")), rand.Text()
 	w.end(t, session.Selector{Once: once}, 0)
@@ -52,7 +52,7 @@ func goneIsNotReplaced(t *testing.T, w *world) {
 	}
 }
 
-// Who signs in anew in the same browser needs no more room.
+// A replacement does not exceed the bound.
 func replacedDoesNotCount(t *testing.T, w *world) {
 	keys := w.fill(t, "ann")
 	keys[20] = w.replace(t, w.of("ann", "a"), keys[20], session.Ended{Replaced: 1})
@@ -64,7 +64,7 @@ func replacedDoesNotCount(t *testing.T, w *world) {
 	w.wantGone(t, keys[0])
 }
 
-// Two tabs that sign in at once replace the same session: it ended for one.
+// Of several tabs that sign in concurrently, one replaces the session.
 func replacedOnce(t *testing.T, w *world) {
 	const tabs = 20
 	old := w.start(t, w.of("ann", "a"))

@@ -18,15 +18,13 @@ import (
 	"dropgate/internal/keyring"
 )
 
-// What follows cannot be seen from outside: the parts of a sealed record.
-
 func testSealer(secret string, scope Scope) *sealer {
 	return newSealer(keyring.Of(clienttoken.NewSecret(secret)), scope)
 }
 
 var someScope = Scope{Issuer: "https://id.example.com", ClientID: "dropgate", UserClaim: "sub", Origin: "https://app.example.com"}
 
-// sealedIn is a record of a session.
+// sealedIn returns the record of a session.
 func sealedIn(t testing.TB, v *sealer, key Key, s Stored) record {
 	t.Helper()
 	r := record{name: v.sessionName(key), deadline: "1772366400123", subject: v.names("subject", s.Subject)[0], sid: v.names("sid", s.SID)[0]}
@@ -43,7 +41,7 @@ func aSession() Stored {
 	}
 }
 
-func TestARecordOpensOnlyAsAWhole(t *testing.T) {
+func TestRecordDecryptsOnlyAsAWhole(t *testing.T) {
 	v, key := testSealer("secret", someScope), Key{1}
 	r, other := sealedIn(t, v, key, aSession()), sealedIn(t, v, Key{2}, Stored{User: clienttoken.User{ID: "mallory"}, Subject: "mallory"})
 	s, err := v.open(r, key)
@@ -51,46 +49,46 @@ func TestARecordOpensOnlyAsAWhole(t *testing.T) {
 		t.Fatal(diff, err)
 	}
 	for name, change := range map[string]func(r *record){
-		"another name":          func(r *record) { r.name = other.name },
-		"a later deadline":      func(r *record) { r.deadline = "1772366400124" },
-		"another subject":       func(r *record) { r.subject = other.subject },
-		"another sid":           func(r *record) { r.sid = "" },
-		"the data of another":   func(r *record) { r.data = other.data },
-		"parts that moved over": func(r *record) { r.deadline, r.subject = r.deadline+r.subject[:1], r.subject[1:] },
-		"owner instead of data": func(r *record) { r.data = r.owner },
-		"nothing":               func(r *record) { r.data = "" },
+		"another name":           func(r *record) { r.name = other.name },
+		"a later deadline":       func(r *record) { r.deadline = "1772366400124" },
+		"another subject":        func(r *record) { r.subject = other.subject },
+		"another sid":            func(r *record) { r.sid = "" },
+		"another session's data": func(r *record) { r.data = other.data },
+		"shifted parts":          func(r *record) { r.deadline, r.subject = r.deadline+r.subject[:1], r.subject[1:] },
+		"owner instead of data":  func(r *record) { r.data = r.owner },
+		"nothing":                func(r *record) { r.data = "" },
 	} {
 		changed := r
 		change(&changed)
 		if s, err := v.open(changed, key); !errors.Is(err, errForged) || s.User.ID != "" {
-			t.Errorf("%s: opens as %q, %v", name, s.User.ID, err)
+			t.Errorf("%s: decrypts as %q, %v", name, s.User.ID, err)
 		}
 	}
 	if _, err := v.open(other, key); err == nil {
-		t.Error("another session's record opens under this session's key")
+		t.Error("another session's record decrypts with this session's key")
 	}
 	swapped := r
 	swapped.owner = other.owner
 	if _, err := v.owned(swapped); err == nil {
-		t.Error("another session's owner opens")
+		t.Error("another session's owner decrypts")
 	}
 }
 
-func TestARecordOpensOnlyInItsScope(t *testing.T) {
+func TestRecordDecryptsOnlyInItsScope(t *testing.T) {
 	r := sealedIn(t, testSealer("secret", someScope), Key{1}, aSession())
 	for name, v := range map[string]*sealer{
-		"another secret":        testSealer("secret2", someScope),
-		"another issuer":        testSealer("secret", Scope{"https://id.example.org", "dropgate", "sub", "https://app.example.com"}),
-		"another client":        testSealer("secret", Scope{"https://id.example.com", "dropgate2", "sub", "https://app.example.com"}),
-		"another claim":         testSealer("secret", Scope{"https://id.example.com", "dropgate", "email", "https://app.example.com"}),
-		"another origin":        testSealer("secret", Scope{"https://id.example.com", "dropgate", "sub", "https://app.example.org"}),
-		"parts that moved over": testSealer("secret", Scope{"https://id.example.comd", "ropgate", "sub", "https://app.example.com"}),
+		"another secret": testSealer("secret2", someScope),
+		"another issuer": testSealer("secret", Scope{"https://id.example.org", "dropgate", "sub", "https://app.example.com"}),
+		"another client": testSealer("secret", Scope{"https://id.example.com", "dropgate2", "sub", "https://app.example.com"}),
+		"another claim":  testSealer("secret", Scope{"https://id.example.com", "dropgate", "email", "https://app.example.com"}),
+		"another origin": testSealer("secret", Scope{"https://id.example.com", "dropgate", "sub", "https://app.example.org"}),
+		"shifted parts":  testSealer("secret", Scope{"https://id.example.comd", "ropgate", "sub", "https://app.example.com"}),
 	} {
 		if _, err := v.open(r, Key{1}); err == nil {
-			t.Errorf("%s: it opens", name)
+			t.Errorf("%s: it decrypts", name)
 		}
 		if _, err := v.owned(r); err == nil {
-			t.Errorf("%s: the owner opens", name)
+			t.Errorf("%s: the owner decrypts", name)
 		}
 		if name != "another secret" && (v.sessionName(Key{1}) == r.name || v.epochName() == testSealer("secret", someScope).epochName()) {
 			t.Errorf("%s: it has the same name", name)
@@ -101,7 +99,7 @@ func TestARecordOpensOnlyInItsScope(t *testing.T) {
 	}
 }
 
-// addStored adds changes of a good record.
+// addStored seeds the corpus with changes of a good record.
 func addStored(f *testing.F, good record, ends string) {
 	for at := range len(good.data) {
 		f.Add(uint16(at), byte(1), "", ends, "", "", "")
@@ -118,8 +116,7 @@ func addStored(f *testing.F, good record, ends string) {
 	}
 }
 
-// Whatever the parts of an answer are, and whatever bits of a sealed record have
-// flipped: the session that was sealed, or none, and never another one.
+// A changed record or answer yields the original session or ErrNone.
 func FuzzStoredSession(f *testing.F) {
 	v, key := testSealer("secret", someScope), Key{1}
 	good := sealedIn(f, v, key, aSession())
@@ -150,13 +147,13 @@ func FuzzStoredSession(f *testing.F) {
 			}
 			return
 		}
-		if err == nil { // it ends otherwise
+		if err == nil { // otherwise it has expired
 			checkStored(t, s, store.config.Limits.Now())
 		}
 	})
 }
 
-// checkStored checks that a session is the one that was sealed.
+// checkStored compares a session with the original.
 func checkStored(t *testing.T, s Stored, now time.Time) {
 	t.Helper()
 	s.Over = nil
@@ -168,7 +165,7 @@ func checkStored(t *testing.T, s Stored, now time.Time) {
 	}
 }
 
-// or is the first text that is not empty.
+// or returns the first non-empty text.
 func or(given, otherwise string) string {
 	if given != "" {
 		return given
@@ -183,9 +180,8 @@ func checkOutage(t *testing.T, err error) {
 	}
 }
 
-// An answer that find.lua does not give is neither "not signed in" nor a way past
-// the rate limits.
-func TestAnAnswerOfAnotherFormIsAnOutage(t *testing.T) {
+// A malformed answer must not sign a user out or bypass the rate limits.
+func TestMalformedAnswerIsAnOutage(t *testing.T) {
 	full := []any{int64(1), int64(1), "", "data", "1 2 subject sid limit"}
 	answers := [][]any{nil, {int64(1)}, {int64(1), nil}, {int64(1), int64(1)}, {"1", int64(1), ""}, {int64(1), int64(1), nil}, append(slices.Clone(full), "more")}
 	for i := range full {
@@ -204,11 +200,10 @@ func TestAnAnswerOfAnotherFormIsAnOutage(t *testing.T) {
 	}
 }
 
-// Two records of one session share no ciphertext: each has a nonce of its own.
-func TestASealHasANonceOfItsOwn(t *testing.T) {
+func TestEachSealUsesANewNonce(t *testing.T) {
 	v := testSealer("secret", someScope)
 	one, two := sealedIn(t, v, Key{1}, aSession()), sealedIn(t, v, Key{1}, aSession())
 	if bytes.Equal([]byte(one.data[:12]), []byte(two.data[:12])) || one.data == two.data || one.owner == two.owner {
-		t.Error("the same nonce twice")
+		t.Error("a nonce was used twice")
 	}
 }

@@ -11,62 +11,62 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Every store keeps the same promises.
-func TestStores(t *testing.T) {
-	promises := map[string]func(t *testing.T, w *world){
-		"WhatWasStartedIsFoundWithEverythingItWasGiven": foundWithEverything,
-		"AnUnknownKeyIsNoSession":                       unknownKeyIsNone,
-		"ASessionEndsWhenIdleOrAtItsDeadline":           endsWhenIdleOrAtItsDeadline,
-		"ADeadlineBeforeTheIdleTimeHolds":               deadlineBeforeIdleHolds,
-		"PeekNeverExtends":                              peekNeverExtends,
-		"ExtendNeverMovesTheDeadline":                   extendNeverMovesTheDeadline,
-		"WhatHasExpiredIsNotRevived":                    expiredIsNotRevived,
-		"EndByKeyReturnsTheSessionAndItIsGone":          endByKey,
-		"EndingTwiceIsNoError":                          endTwice,
-		"EndBySubjectEndsAllOfItAndNobodyElses":         endBySubject,
-		"EndBySIDEndsAllOfIt":                           endBySID,
-		"EndBySubjectAndSIDSparesOtherSIDsOfTheSubject": endBySubjectAndSID,
-		"EndOfNothingEndsNothing":                       endOfNothing,
-		"EndByNamesIgnoresTheKey":                       endByNamesIgnoresTheKey,
-		"EndReturnsOnlyWhatWasStillGood":                endReturnsOnlyGood,
-		"WhatExpiredOrEndedIsNotEndedAgainByItsNames":   namesForgetWhatIsGone,
-		"ASignInStartsOneSession":                       signInStartsOne,
-		"ANoticeEndsOnce":                               noticeEndsOnce,
-		"SignInsAndNoticesAreOneNamespace":              onceIsOneNamespace,
-		"WhatWasUsedIsRememberedInTime":                 usedIsRemembered,
-		"NoOnceIsNeverUsed":                             noOnceIsNeverUsed,
-		"OnceIsComparedByteByByte":                      onceIsComparedByteByByte,
-		"The33rdSessionOfASubjectEndsTheOldest":         the33rdEndsTheOldest,
-		"WhatExpiredOrEndedDoesNotCountForTheBound":     goneDoesNotCount,
-		"AUsedSessionIsNoYoungerForTheBound":            useMakesNoYounger,
-		"TheBoundOfOneSubjectDoesNotDisturbAnother":     boundIsPerSubject,
-		"ARefusedSignInDisplacesNobody":                 refusedDisplacesNobody,
-		"SubjectsThatLookAlikeAreToldApart":             subjectsAreToldApart,
-		"SIDsThatLookAlikeAreToldApart":                 sidsAreToldApart,
-		"SubjectsAndSIDsAreNotMistakenForEachOther":     subjectsAreNoSIDs,
-		"ManyAtOnceKeepTheBoundAndStartOncePerSignIn":   manyAtOnce,
-		"EachSessionIsEndedForOneCallerOnly":            endedForOneCaller,
-		"ASignInEndsTheSessionThatItReplaces":           signInReplaces,
-		"ARefusedSignInReplacesNothing":                 refusedReplacesNothing,
-		"WhatIsGoneIsNotReplaced":                       goneIsNotReplaced,
-		"WhatIsReplacedDoesNotCountForTheBound":         replacedDoesNotCount,
-		"ASessionIsReplacedOnce":                        replacedOnce,
-		"ALogoutPreventsSignInsUnderWay":                logoutPreventsSignInsUnderWay,
-		"ALogoutIsRememberedInTime":                     logoutIsRemembered,
-		"ANoticeThatWasUsedPreventsNothing":             usedNoticePreventsNothing,
-		"ASessionThatWasFoundKnowsItsEnd":               foundSessionKnowsItsEnd,
+// Both stores pass the same tests, on every server.
+func TestStoreContract(t *testing.T) {
+	tests := map[string]func(t *testing.T, w *world){
+		"FindReturnsTheWholeSession":            foundWithEverything,
+		"UnknownKeyIsNoSession":                 unknownKeyIsNone,
+		"SessionEndsWhenIdleOrAtItsDeadline":    endsWhenIdleOrAtItsDeadline,
+		"DeadlineBeforeTheIdleTimeHolds":        deadlineBeforeIdleHolds,
+		"PeekNeverExtends":                      peekNeverExtends,
+		"ExtendNeverMovesTheDeadline":           extendNeverMovesTheDeadline,
+		"ExpiredSessionIsNotRevived":            expiredIsNotRevived,
+		"EndByKeyReturnsTheSession":             endByKey,
+		"EndingTwiceIsNoError":                  endTwice,
+		"EndBySubjectEndsOnlyItsSessions":       endBySubject,
+		"EndBySIDEndsOnlyItsSessions":           endBySID,
+		"EndBySubjectAndSIDKeepsOtherSIDs":      endBySubjectAndSID,
+		"EmptySelectorEndsNothing":              endOfNothing,
+		"EndByNamesIgnoresTheKey":               endByNamesIgnoresTheKey,
+		"EndReturnsOnlyLiveSessions":            endReturnsOnlyGood,
+		"IndexesForgetEndedSessions":            indexesForgetEnded,
+		"SignInStartsOneSession":                signInStartsOne,
+		"LogoutTokenEndsOnce":                   noticeEndsOnce,
+		"SignInsAndLogoutTokensShareIDs":        onceIsOneNamespace,
+		"UsedIDIsRememberedLongEnough":          usedIsRemembered,
+		"EmptyIDIsNeverUsed":                    noOnceIsNeverUsed,
+		"IDIsComparedByteByByte":                onceIsComparedByteByByte,
+		"The33rdSessionOfASubjectEndsTheOldest": the33rdEndsTheOldest,
+		"EndedSessionsDoNotCount":               endedDoNotCount,
+		"UseDoesNotChangeTheOldest":             useKeepsTheOldest,
+		"BoundIsPerSubject":                     boundIsPerSubject,
+		"RefusedSignInDisplacesNoSession":       refusedDisplacesNone,
+		"SimilarSubjectsAreDistinct":            similarSubjectsAreDistinct,
+		"SimilarSIDsAreDistinct":                similarSIDsAreDistinct,
+		"SubjectsAndSIDsAreDistinct":            subjectsAreNoSIDs,
+		"BoundsHoldForConcurrentSignIns":        manyAtOnce,
+		"OneCallerGetsEachEndedSession":         endedForOneCaller,
+		"SignInEndsTheReplacedSession":          signInReplaces,
+		"RefusedSignInReplacesNothing":          refusedReplacesNothing,
+		"EndedSessionIsNotReplaced":             goneIsNotReplaced,
+		"ReplacedSessionDoesNotCount":           replacedDoesNotCount,
+		"SessionIsReplacedOnce":                 replacedOnce,
+		"LogoutRefusesSignInsInProgress":        logoutRefusesSignInsInProgress,
+		"LogoutIsRememberedLongEnough":          logoutIsRemembered,
+		"RepeatedLogoutTokenRefusesNothing":     repeatedLogoutRefusesNothing,
+		"FoundSessionKnowsItsEnd":               foundSessionKnowsItsEnd,
 	}
 	for kind, newWorld := range stores {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			for name, promise := range promises {
-				t.Run(name, func(t *testing.T) { promise(t, newWorld(t)) })
+			for name, test := range tests {
+				t.Run(name, func(t *testing.T) { test(t, newWorld(t)) })
 			}
 		})
 	}
 }
 
-// everything is a session with claims of all kinds, as encoding/json gives them.
+// everything is a session with claims of all JSON types.
 func (w *world) everything(t *testing.T) session.Stored {
 	t.Helper()
 	s := w.of("ann", "browser")
@@ -98,8 +98,8 @@ func foundWithEverything(t *testing.T, w *world) {
 	}
 	for key, want := range keys {
 		want.Expires = w.Now().Add(idle)
-		for _, effect := range []session.Touch{session.Peek, session.Extend} {
-			got, err := w.Find(t.Context(), key, effect, nil)
+		for _, touch := range []session.Touch{session.Peek, session.Extend} {
+			got, err := w.Find(t.Context(), key, touch, nil)
 			wantError(t, err, nil)
 			wantSession(t, got, want)
 		}
@@ -108,11 +108,11 @@ func foundWithEverything(t *testing.T, w *world) {
 
 func unknownKeyIsNone(t *testing.T, w *world) {
 	for _, key := range []session.Key{{}, newKey()} {
-		for _, effect := range []session.Touch{session.Peek, session.Extend} {
-			_, err := w.Find(t.Context(), key, effect, nil)
+		for _, touch := range []session.Touch{session.Peek, session.Extend} {
+			_, err := w.Find(t.Context(), key, touch, nil)
 			wantError(t, err, session.ErrNone)
 			w.end(t, session.Selector{Key: key}, 0)
-			w.wantGone(t, key) // looking did not make one
+			w.wantGone(t, key) // Find created none
 		}
 	}
 	w.start(t, w.of("ann", "browser"))
@@ -120,9 +120,9 @@ func unknownKeyIsNone(t *testing.T, w *world) {
 }
 
 func endsWhenIdleOrAtItsDeadline(t *testing.T, w *world) {
-	for _, effect := range []session.Touch{session.Peek, session.Extend} {
+	for _, touch := range []session.Touch{session.Peek, session.Extend} {
 		for _, c := range []struct {
-			used  []time.Duration // at which times before, from the sign-in on
+			used  []time.Duration // times of use after the sign-in
 			at    time.Duration
 			there bool
 		}{
@@ -146,7 +146,7 @@ func endsWhenIdleOrAtItsDeadline(t *testing.T, w *world) {
 				w.wantExpires(t, key, session.Extend, min(idle, lifetime-at))
 			}
 			w.pass(start.Add(c.at).Sub(w.Now()))
-			_, err := w.Find(t.Context(), key, effect, nil)
+			_, err := w.Find(t.Context(), key, touch, nil)
 			var want error
 			if !c.there {
 				want = session.ErrNone
@@ -156,8 +156,7 @@ func endsWhenIdleOrAtItsDeadline(t *testing.T, w *world) {
 	}
 }
 
-// often is a list of times at which a session may be used until a last one,
-// without being idle for too long.
+// often returns times of use that keep a session alive until last.
 func often(last time.Duration) []time.Duration {
 	var times []time.Duration
 	for at := idle - ms; at < last; at += idle - ms {
@@ -169,8 +168,8 @@ func often(last time.Duration) []time.Duration {
 func deadlineBeforeIdleHolds(t *testing.T, w *world) {
 	w.reopen(session.Limits{Idle: idle, Lifetime: 10 * time.Minute, Now: w.Now})
 	key := w.start(t, w.of("ann", ""))
-	for _, effect := range []session.Touch{session.Peek, session.Extend, session.Peek} {
-		w.wantExpires(t, key, effect, 10*time.Minute)
+	for _, touch := range []session.Touch{session.Peek, session.Extend, session.Peek} {
+		w.wantExpires(t, key, touch, 10*time.Minute)
 	}
 	w.pass(10*time.Minute - w.grain)
 	w.wantExpires(t, key, session.Extend, w.grain)
@@ -206,8 +205,8 @@ func extendNeverMovesTheDeadline(t *testing.T, w *world) {
 	w.wantGone(t, key)
 }
 
-// Neither when only the caller's clock has reached the end, which is when the
-// store still has it, nor when the server has tidied up.
+// The session stays expired both while the server still holds it and after the
+// server has removed it.
 func expiredIsNotRevived(t *testing.T, w *world) {
 	for _, pass := range []func(time.Duration){w.move, w.pass} {
 		key := w.start(t, w.of("ann", "browser"))
@@ -222,10 +221,10 @@ func expiredIsNotRevived(t *testing.T, w *world) {
 	}
 }
 
-// A store is used by many at once, and its bounds hold for all of them.
+// The bounds hold for concurrent callers.
 func manyAtOnce(t *testing.T, w *world) {
 	const callers = 100
-	onces := make([]string, 50) // each is tried by two
+	onces := make([]string, 50) // two callers use each
 	for i := range onces {
 		onces[i] = rand.Text()
 	}

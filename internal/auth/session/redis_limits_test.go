@@ -18,7 +18,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// trips counts the round trips of a client.
+// trips is a client hook that counts round trips.
 type trips struct{ n atomic.Int64 }
 
 func (*trips) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -37,8 +37,8 @@ func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// limited is a store and a limiter of 9 in an hour on one server, and the round
-// trips that both make.
+// limited returns a store and a limiter on one server, and counts the round trips
+// of both. The limits per hour are 9 for a user and 20 for an address.
 func (w *world) limited(t *testing.T) (*session.Redis, *ratelimit.Limiter, *trips) { //nolint:revive // three belong together
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: w.client.Options().Addr, DB: w.client.Options().DB})
@@ -56,18 +56,18 @@ func (w *world) limited(t *testing.T) (*session.Redis, *ratelimit.Limiter, *trip
 	}), l, counted
 }
 
-// limitedUser is of a user that no other test has.
+// limitedUser returns a session with a user id of this test only.
 func (w *world) limitedUser() session.Stored {
 	s := w.of("ann", "")
 	s.User.ID = w.run + "ann"
 	return s
 }
 
-// startIn starts a session in a store of the world's.
+// startIn starts a session in s and records its keys.
 func (w *world) startIn(t *testing.T, s *session.Redis, of session.Stored) session.Key {
 	t.Helper()
 	key, once := newKey(), rand.Text()
-	w.prints.note(slices.Concat([]string{s.SessionName(key)}, s.NamesOf("subject", of.Subject), s.NamesOf("used", once))...)
+	w.keysIn.note(slices.Concat([]string{s.SessionName(key)}, s.NamesOf("subject", of.Subject), s.NamesOf("used", once))...)
 	_, err := s.Start(t.Context(), key, of, session.SignIn{Began: w.Now(), Once: once})
 	wantError(t, err, nil)
 	return key
@@ -80,7 +80,7 @@ func newAddress() string {
 	return fmt.Sprintf("2001:%x:%x:%x::1", b[:2], b[2:4], b[4:])
 }
 
-// finds is one request from addr.
+// finds is a request from addr: it pays the charge and finds the session.
 func finds(t *testing.T, s session.Store, l *ratelimit.Limiter, addr string, key session.Key) (session.Stored, error) {
 	t.Helper()
 	charge := l.Charge(addr)
@@ -94,16 +94,16 @@ func finds(t *testing.T, s session.Store, l *ratelimit.Limiter, addr string, key
 func wantExceeded(t *testing.T, err error, scope ratelimit.Scope) {
 	t.Helper()
 	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); !ok || exceeded.Scope != scope {
-		t.Fatalf("%v, want that the limit of the %s is exceeded", err, scope)
+		t.Fatalf("%v, want the limit of the %s to be exceeded", err, scope)
 	}
 }
 
-func TestASessionAndItsLimitsAreOneRoundTrip(t *testing.T) {
+func TestFindAndLimitsTakeOneRoundTrip(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, counted := w.limited(t)
 		addr := newAddress()
 		key := w.startIn(t, s, w.limitedUser())
-		if _, err := finds(t, s, l, addr, key); err != nil { // which may have to load the script
+		if _, err := finds(t, s, l, addr, key); err != nil { // may load the script
 			t.Fatal(err)
 		}
 		counted.n.Store(0)
@@ -123,7 +123,7 @@ func TestASessionAndItsLimitsAreOneRoundTrip(t *testing.T) {
 	})
 }
 
-func TestWhoIsRefusedDoesNotUseTheSession(t *testing.T) {
+func TestLimitedRequestDoesNotExtendTheSession(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, _ := w.limited(t)
 		key, addr := w.startIn(t, s, w.limitedUser()), newAddress()
@@ -140,8 +140,8 @@ func TestWhoIsRefusedDoesNotUseTheSession(t *testing.T) {
 	})
 }
 
-// An address that tries ids is refused, also when one of them is good.
-func TestWhoTriesSessionIDsIsRefused(t *testing.T) {
+// An address above its limit is refused even with a good id.
+func TestGuessingSessionIDsIsLimited(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, _ := w.limited(t)
 		good, addr := w.startIn(t, s, w.limitedUser()), newAddress()
@@ -153,23 +153,21 @@ func TestWhoTriesSessionIDsIsRefused(t *testing.T) {
 		found, err := finds(t, s, l, addr, good)
 		wantExceeded(t, err, ratelimit.IP)
 		if found.Subject != "" {
-			t.Errorf("who is refused by the address learns of %q", found.Subject)
+			t.Errorf("a refused address gets the session of %q", found.Subject)
 		}
 		if _, err := finds(t, s, l, newAddress(), good); err != nil {
-			t.Errorf("from elsewhere: %v", err)
+			t.Errorf("from another address: %v", err)
 		}
 	})
 }
 
-// What a user asks by another mode, or through another replica, counts as well:
-// the limit is of the user's id, and not of a session or of what the provider
-// calls the user.
-func TestTheLimitOfAUserCountsSessionsAndOtherModes(t *testing.T) {
+// The limit belongs to the user id, across modes, replicas, sessions and subjects.
+func TestUserLimitCountsAllSessionsAndModes(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, _ := w.limited(t)
 		_, elsewhere, _ := w.limited(t)
 		ann := w.limitedUser()
-		ann.Subject = w.run + "ann, as the provider calls her"
+		ann.Subject = w.run + "ann at the provider"
 		one, other := w.startIn(t, s, ann), w.startIn(t, s, ann)
 		for range 7 {
 			charge := elsewhere.Charge(newAddress())
@@ -189,15 +187,15 @@ func TestTheLimitOfAUserCountsSessionsAndOtherModes(t *testing.T) {
 	})
 }
 
-// The secret behind the names of the limits may change while sessions go on, and
-// somebody may change the name in Redis: the right user pays all the same.
-func TestASessionPaysItsUsersLimitWhateverItsRecordNames(t *testing.T) {
+// The name of the limit in the record may be forged, or outdated after a rotation of
+// keys. The right user pays anyway.
+func TestForgedRecordStillChargesTheRightUser(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		s, l, _ := w.limited(t)
 		ann := w.limitedUser()
 		key := w.startIn(t, s, ann)
 		wantError(t, w.client.HSet(t.Context(), s.SessionName(key), "limit", "dropgate:limit:user:"+w.run).Err(), nil)
-		w.prints.note("dropgate:limit:user:" + w.run)
+		w.keysIn.note("dropgate:limit:user:" + w.run)
 		for range 9 {
 			if _, err := finds(t, s, l, newAddress(), key); err != nil {
 				t.Fatal(err)

@@ -10,16 +10,16 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// with lets replicas have other keys from now on.
+// with gives the replicas other keys from now on.
 func (w *world) with(t *testing.T, seeds ...string) {
 	t.Helper()
 	w.keys = ring(t, seeds...)
 	w.reopen(w.limits())
 }
 
-// While keys rotate, replicas of two neighboring steps work side by side, and each
-// keeps what the other has started, used and ended.
-func TestKeysRotateWithoutLosingAnything(t *testing.T) {
+// During a rotation, replicas of two neighboring steps run side by side. Each
+// respects the other's sessions, single-use ids and logouts.
+func TestKeyRotationLosesNothing(t *testing.T) {
 	steps := [][]string{{"one"}, {"one", "two"}, {"two", "one"}, {"two", "one", "three"}, {"three", "two", "one"}}
 	onServers(t, func(t *testing.T, w *world) {
 		for i := range steps[1:] {
@@ -59,7 +59,7 @@ func TestKeysRotateWithoutLosingAnything(t *testing.T) {
 	})
 }
 
-func TestAKeyThatLeavesTheListOpensNothing(t *testing.T) {
+func TestRemovedKeyDecryptsNothing(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		key := w.start(t, w.of("ann", "a"))
 		w.with(t, "two")
@@ -70,7 +70,7 @@ func TestAKeyThatLeavesTheListOpensNothing(t *testing.T) {
 	})
 }
 
-// Two deployments on one Redis, whatever they have in common.
+// Deployments may share any part of their scope, but not all.
 func TestDeploymentsShareNothingInOneRedis(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		own := w.scope
@@ -91,7 +91,7 @@ func TestDeploymentsShareNothingInOneRedis(t *testing.T) {
 			w.end(t, session.Selector{Subject: w.run + "ann"}, 0)
 			w.end(t, session.Selector{SID: w.run + "a"}, 0)
 			if _, err := w.Start(t.Context(), key, w.of("bob", "a"), session.SignIn{Began: w.Now(), Once: once}); err != nil {
-				t.Errorf("%s: %v", name, err) // neither the sign-in nor the key is the other's
+				t.Errorf("%s: %v", name, err) // the key and the sign-in are unused in this scope
 			}
 		}
 		w.scope = own
@@ -103,8 +103,8 @@ func TestDeploymentsShareNothingInOneRedis(t *testing.T) {
 	})
 }
 
-// Somebody who can write to Redis, and has a session of their own.
-func TestAWriterOfRedisBecomesNobodyElse(t *testing.T) {
+// The attacker can write to Redis and has a session.
+func TestWriteAccessToRedisImpersonatesNobody(t *testing.T) {
 	ctx := t.Context()
 	for name, attack := range map[string]func(w *world, mine, theirs session.Key){
 		"the other's record under the own name": func(w *world, mine, theirs session.Key) {
@@ -121,11 +121,11 @@ func TestAWriterOfRedisBecomesNobodyElse(t *testing.T) {
 			w.client.ZAdd(ctx, index, redis.Z{Score: 1e15, Member: w.sessionName(mine)})
 			w.client.HSet(ctx, w.sessionName(mine), "subject", index)
 		},
-		"an index that no logout knows": func(w *world, mine, _ session.Key) {
+		"an unknown index": func(w *world, mine, _ session.Key) {
 			w.client.ZAdd(ctx, w.nameOf("subject", "x"), redis.Z{Score: 1e15, Member: w.sessionName(mine)})
 			w.client.HSet(ctx, w.sessionName(mine), "subject", w.nameOf("subject", "x"))
 		},
-		"no sid that a logout would find": func(w *world, mine, _ session.Key) {
+		"no sid": func(w *world, mine, _ session.Key) {
 			w.client.HSet(ctx, w.sessionName(mine), "sid", "")
 		},
 		"a later deadline": func(w *world, mine, _ session.Key) {
@@ -136,23 +136,23 @@ func TestAWriterOfRedisBecomesNobodyElse(t *testing.T) {
 			data[len(data)/2] ^= 1
 			w.client.HSet(ctx, w.sessionName(mine), "data", data)
 		},
-		"a record in the clear": func(w *world, mine, _ session.Key) {
+		"a plain record": func(w *world, mine, _ session.Key) {
 			w.client.HSet(ctx, w.sessionName(mine), "data", `{"id":"ann","claims":{},"subject":"ann","epoch":"1"}`)
 		},
 		"another epoch": func(w *world, _, _ session.Key) {
-			w.client.Set(ctx, w.prints.redis.EpochName(), "7-SOMEBODY-0-0", 0)
+			w.client.Set(ctx, w.keysIn.redis.EpochName(), "7-SOMEBODY-0-0", 0)
 		},
-		"no epoch": func(w *world, _, _ session.Key) { w.client.Del(ctx, w.prints.redis.EpochName()) },
+		"no epoch": func(w *world, _, _ session.Key) { w.client.Del(ctx, w.keysIn.redis.EpochName()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			onServers(t, func(t *testing.T, w *world) {
 				theirs := w.start(t, w.of("ann", "a"))
 				mine := w.start(t, w.of("mallory", "m"))
-				w.prints.note(w.nameOf("subject", "x"))
+				w.keysIn.note(w.nameOf("subject", "x"))
 				attack(w, mine, theirs)
-				w.reopen(w.limits()) // a replica that knows of no earlier epoch
-				for _, effect := range []session.Touch{session.Peek, session.Extend, session.Peek} {
-					found, err := w.Find(ctx, mine, effect, nil)
+				w.reopen(w.limits()) // a replica that knows no epoch
+				for _, touch := range []session.Touch{session.Peek, session.Extend, session.Peek} {
+					found, err := w.Find(ctx, mine, touch, nil)
 					if wantError(t, err, session.ErrNone); found.User.ID != "" {
 						t.Fatalf("a session of %q", found.User.ID)
 					}
@@ -162,8 +162,8 @@ func TestAWriterOfRedisBecomesNobodyElse(t *testing.T) {
 	}
 }
 
-// The idle time is not sealed. The deadline is.
-func TestAWriterOfRedisExtendsNoSessionBeyondItsDeadline(t *testing.T) {
+// The deadline is authenticated, the idle time is not.
+func TestWriteAccessToRedisCannotMoveDeadlines(t *testing.T) {
 	onServers(t, func(t *testing.T, w *world) {
 		key := w.start(t, w.of("ann", "a"))
 		later := w.Now().Add(1000 * time.Hour)

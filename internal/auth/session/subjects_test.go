@@ -9,8 +9,7 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// lookAlikes are names that a careless store takes for one another, or for
-// something of its own.
+// lookAlikes returns names that a careless store confuses.
 func lookAlikes() []string {
 	long := strings.Repeat("x", 10<<10)
 	return []string{
@@ -21,9 +20,8 @@ func lookAlikes() []string {
 	}
 }
 
-// subjectsAreToldApart: none goes with another, or it could not be ended after
-// that.
-func subjectsAreToldApart(t *testing.T, w *world) {
+// Ending one subject's sessions ends no other's.
+func similarSubjectsAreDistinct(t *testing.T, w *world) {
 	keys := map[string]session.Key{}
 	for _, name := range lookAlikes() {
 		keys[name] = w.start(t, w.of(name, ""))
@@ -31,13 +29,13 @@ func subjectsAreToldApart(t *testing.T, w *world) {
 	for _, name := range lookAlikes() {
 		ended := w.end(t, session.Selector{Subject: w.run + name}, 1)
 		if ended[0].Subject != w.run+name {
-			t.Fatalf("ended a session of %.20q as one of %.20q", ended[0].Subject, w.run+name)
+			t.Fatalf("ended a session of %.20q, want %.20q", ended[0].Subject, w.run+name)
 		}
 		w.wantGone(t, keys[name])
 	}
 }
 
-func sidsAreToldApart(t *testing.T, w *world) {
+func similarSIDsAreDistinct(t *testing.T, w *world) {
 	keys := map[string]session.Key{}
 	for i, name := range lookAlikes() {
 		s := w.of([]string{"ann", "bob"}[i%2], "")
@@ -51,7 +49,7 @@ func sidsAreToldApart(t *testing.T, w *world) {
 		}
 		ended := w.end(t, which, 1)
 		if ended[0].SID != w.run+name {
-			t.Fatalf("ended a session of %.20q as one of %.20q", ended[0].SID, w.run+name)
+			t.Fatalf("ended a session of %.20q, want %.20q", ended[0].SID, w.run+name)
 		}
 		w.wantGone(t, keys[name])
 	}
@@ -66,8 +64,7 @@ func subjectsAreNoSIDs(t *testing.T, w *world) {
 	w.wantGone(t, ann, bob)
 }
 
-// fill starts as many sessions as a subject may have, a second after one
-// another.
+// fill starts the maximum number of sessions of a subject, a second apart.
 func (w *world) fill(t *testing.T, subject string) []session.Key {
 	t.Helper()
 	keys := make([]session.Key, 32)
@@ -78,7 +75,7 @@ func (w *world) fill(t *testing.T, subject string) []session.Key {
 	return keys
 }
 
-// displace starts a session that must end n others.
+// displace starts a session and fails the test unless n others end.
 func (w *world) displace(t *testing.T, subject string, n int) session.Key {
 	t.Helper()
 	key := newKey()
@@ -97,22 +94,21 @@ func the33rdEndsTheOldest(t *testing.T, w *world) {
 		w.wantGone(t, keys[:i+1]...)
 		w.wantThere(t, keys[i+1:]...)
 	}
-	w.end(t, session.Selector{SID: w.run + "a"}, 32-5) // the displaced are not known by it either
+	w.end(t, session.Selector{SID: w.run + "a"}, 32-5) // the SID index has forgotten the displaced
 	w.end(t, session.Selector{Subject: w.run + "ann"}, 5)
 }
 
-// goneDoesNotCount: neither what was ended nor what has expired, also when that
-// is not the oldest.
-func goneDoesNotCount(t *testing.T, w *world) {
+// Ended and expired sessions do not count, even in the middle.
+func endedDoNotCount(t *testing.T, w *world) {
 	keys := w.fill(t, "ann")
 	w.end(t, session.Selector{Key: keys[20]}, 1)
 	keys[20] = w.displace(t, "ann", 0)
-	w.pass(idle - 33*time.Second) // the first would expire in a second
+	w.pass(idle - 33*time.Second) // the first expires in a second
 	for _, key := range keys[:16] {
 		w.wantExpires(t, key, session.Extend, idle)
 	}
-	w.end(t, session.Selector{}, 0) // tidies up in memory, for the next minute
-	w.pass(34 * time.Second)        // all others have expired
+	w.end(t, session.Selector{}, 0) // Memory sweeps now and not for a minute
+	w.pass(34 * time.Second)        // the others expire
 	w.wantGone(t, keys[16:]...)
 	for range 16 {
 		w.displace(t, "ann", 0)
@@ -124,7 +120,7 @@ func goneDoesNotCount(t *testing.T, w *world) {
 	w.wantThere(t, keys[1:16]...)
 }
 
-func useMakesNoYounger(t *testing.T, w *world) {
+func useKeepsTheOldest(t *testing.T, w *world) {
 	keys := w.fill(t, "ann")
 	_, err := w.Find(t.Context(), keys[0], session.Extend, nil)
 	wantError(t, err, nil)
@@ -143,7 +139,7 @@ func boundIsPerSubject(t *testing.T, w *world) {
 	w.displace(t, "carl", 0)
 }
 
-func refusedDisplacesNobody(t *testing.T, w *world) {
+func refusedDisplacesNone(t *testing.T, w *world) {
 	once := rand.Text()
 	w.end(t, session.Selector{Once: once}, 0)
 	keys := w.fill(t, "ann")

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,17 +28,17 @@ const (
 	idle     = 30 * time.Minute
 	lifetime = 8 * time.Hour
 	ms       = time.Millisecond
-	// remembered is how long what was used, and logouts, are remembered.
+	// remembered is how long single-use ids and logouts are remembered.
 	remembered = 31 * time.Minute
 )
 
-// fataler is what *testing.T, *testing.B and *rapid.T have in common.
+// fataler is a *testing.T, *testing.B or *rapid.T.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-// clock is the time of a world. It stands still until somebody moves it.
+// clock is the time of a world. It changes only through move.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -61,31 +62,31 @@ func (c *clock) limits() session.Limits {
 	return session.Limits{Idle: idle, Lifetime: lifetime, Now: c.Now}
 }
 
-// world is an empty store, or a part of one that is empty and nobody else's.
+// world is a store without sessions. On the shared Redis its scope is new.
 type world struct {
 	session.Store
 	*clock
 
-	run string                // begins all names, so that no other test has them
-	age func(d time.Duration) // lets the server's own time pass
-	// grain is how near to the end of something a test may go. A real server's
-	// time passes by itself, while a test is running.
+	run string                // prefix of all names, unique to the test
+	age func(d time.Duration) // moves the server's clock
+	// grain is how close to an expiry a test may look. The clock of a real server
+	// runs on during the test.
 	grain  time.Duration
 	reopen func(session.Limits)
-	client *redis.Client        // the test's own way into the server, if there is one
-	mini   *miniredis.Miniredis // the server, if it is that one
-	prints *prints              // what is in the server, if there is one
+	client *redis.Client        // the test's own connection; nil for Memory
+	mini   *miniredis.Miniredis // nil for other servers
+	keysIn *recorder            // the test's keys in Redis; nil for Memory
 	scope  session.Scope
 	keys   keyring.Ring
 }
 
-// serviceKey is the key of a service that has one.
+// serviceKey derives a service key from a seed.
 func serviceKey(seed string) clienttoken.Secret {
 	sum := sha256.Sum256([]byte(seed))
 	return clienttoken.NewSecret(base64.StdEncoding.EncodeToString(sum[:]))
 }
 
-// ring is a list of keys, one for each seed.
+// ring returns one service key per seed.
 func ring(t testing.TB, seeds ...string) keyring.Ring {
 	t.Helper()
 	var list []string
@@ -99,13 +100,13 @@ func ring(t testing.TB, seeds ...string) keyring.Ring {
 	return r
 }
 
-// pass lets time pass, for the store and for its server.
+// pass moves the clocks of the store and of its server.
 func (w *world) pass(d time.Duration) {
 	w.move(d)
 	w.age(d)
 }
 
-// stores are all kinds of store: each has to keep each promise.
+// stores are all kinds of store. Each passes the same tests.
 var stores = map[string]func(t testing.TB) *world{
 	"Memory":    newMemory,
 	"Redis":     newRedis,
@@ -130,7 +131,7 @@ func newMemory(testing.TB) *world {
 	return w
 }
 
-// newMiniredis has a server of its own, whose time passes by hand too.
+// newMiniredis starts a server whose clock the test moves.
 func newMiniredis(t testing.TB) *world {
 	mini := miniredis.RunT(t)
 	w := newWorldAt(t, "redis://"+mini.Addr())
@@ -138,24 +139,21 @@ func newMiniredis(t testing.TB) *world {
 	return w
 }
 
-// newRedis shares the real server with other tests. Its time cannot be moved,
-// and need not be: the callers' clocks decide what is still good. Only what was
-// used is forgotten by the server alone, so that is aged.
+// newRedis shares the real server with other tests. Its clock cannot be moved. Only
+// single-use ids and logouts depend on it, so age shortens their expiry.
 func newRedis(t testing.TB) *world {
 	w := newWorldAt(t, redisURL(t))
 	w.grain = 10 * time.Second
 	w.age = func(d time.Duration) {
-		for _, name := range w.prints.all() {
-			if !strings.HasPrefix(name, "dropgate:used:") && !strings.HasPrefix(name, "dropgate:logout:") {
-				continue
-			}
-			left, err := w.client.PTTL(context.Background(), name).Result()
-			if err == nil && left > d {
-				err = w.client.PExpire(context.Background(), name, left-d).Err()
-			} else if err == nil && left > 0 {
-				err = w.client.Del(context.Background(), name).Err()
-			}
-			if err != nil {
+		names := slices.DeleteFunc(w.keysIn.all(), func(name string) bool {
+			return !strings.HasPrefix(name, "dropgate:used:") && !strings.HasPrefix(name, "dropgate:logout:")
+		})
+		shorten := redis.NewScript(`for _, name in ipairs(KEYS) do
+			local left = redis.call('PTTL', name)
+			if left > 0 then redis.call('PEXPIRE', name, left - tonumber(ARGV[1])) end
+		end`)
+		for some := range slices.Chunk(names, 1000) {
+			if err := shorten.Run(context.Background(), w.client, some, d.Milliseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
 				t.Fatal(err)
 			}
 		}
@@ -163,7 +161,7 @@ func newRedis(t testing.TB) *world {
 	return w
 }
 
-// redisURL is the real server. Only CI has to have one.
+// redisURL returns the real server. Without one the test is skipped, except in CI.
 func redisURL(t testing.TB) string {
 	t.Helper()
 	url := os.Getenv("TEST_REDIS_URL")
@@ -176,7 +174,7 @@ func redisURL(t testing.TB) string {
 	return url
 }
 
-// newWorldAt is on a server, and removes what it puts there.
+// newWorldAt uses the server at url, and removes its keys after the test.
 func newWorldAt(t testing.TB, url string) *world {
 	t.Helper()
 	c := newClock()
@@ -186,18 +184,18 @@ func newWorldAt(t testing.TB, url string) *world {
 	}
 	w := &world{clock: c, run: rand.Text(), client: redis.NewClient(options), keys: ring(t, "one")}
 	w.scope = session.Scope{Issuer: "https://id.example.com", ClientID: "dropgate", UserClaim: "sub", Origin: "https://" + w.run}
-	w.prints = &prints{names: map[string]bool{}}
-	w.Store = w.prints
-	w.reopen = func(limits session.Limits) { w.prints.open(w.replica(t, url, limits)) }
+	w.keysIn = &recorder{names: map[string]bool{}}
+	w.Store = w.keysIn
+	w.reopen = func(limits session.Limits) { w.keysIn.open(w.replica(t, url, limits)) }
 	w.reopen(c.limits())
 	t.Cleanup(func() {
-		w.prints.wipe(w.client)
+		w.keysIn.wipe(w.client)
 		_ = w.client.Close()
 	})
 	return w
 }
 
-// replica returns a store, as one more replica would have it.
+// replica returns the store of another replica.
 func (w *world) replica(t testing.TB, url string, limits session.Limits) *session.Redis {
 	t.Helper()
 	return session.NewRedis(session.RedisConfig{
@@ -206,15 +204,14 @@ func (w *world) replica(t testing.TB, url string, limits session.Limits) *sessio
 	})
 }
 
-// open returns a store of nobody's sessions.
+// open returns a store in a new scope.
 func open(t testing.TB, url string) *session.Redis {
 	t.Helper()
 	w := &world{clock: newClock(), keys: ring(t, "one"), scope: session.Scope{Origin: "https://" + rand.Text()}}
 	return w.replica(t, url, w.limits())
 }
 
-// dialed returns a client of the server at url that waits no longer than the
-// service's own (internal/app).
+// dialed returns a client with the timeouts of the service (internal/app).
 func dialed(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(url)
@@ -228,18 +225,17 @@ func dialed(t testing.TB, url string) *redis.Client {
 	return client
 }
 
-// newKey is the key of a new session.
+// newKey returns the key of a new session id.
 func newKey() session.Key {
 	key, ok := session.KeyOf(session.NewID().Reveal())
 	if !ok {
-		panic("a new id is none")
+		panic("a new id is malformed")
 	}
 	return key
 }
 
-// of is a session of a subject and of an identity provider's session, both of
-// this world. An empty sid is none. The user is named as the subject, where that
-// can be a user's id.
+// of returns a session with a subject and a sid of this world; the sid may be
+// empty. The user id is the subject where that is valid.
 func (w *world) of(subject, sid string) session.Stored {
 	id := subject
 	if !clienttoken.ValidUserID(id) {
@@ -256,7 +252,7 @@ func (w *world) of(subject, sid string) session.Stored {
 	return s
 }
 
-// start starts a session, which must end none.
+// start starts a session and fails the test if others end.
 func (w *world) start(t fataler, s session.Stored) session.Key {
 	t.Helper()
 	key := newKey()
@@ -266,40 +262,40 @@ func (w *world) start(t fataler, s session.Stored) session.Key {
 	return key
 }
 
-// end ends sessions, as many as n.
-func (w *world) end(t fataler, which session.Selector, n int) []session.Stored {
+// end ends sessions and fails the test unless there are n.
+func (w *world) end(t fataler, sel session.Selector, n int) []session.Stored {
 	t.Helper()
-	ended, err := w.End(context.Background(), which)
+	ended, err := w.End(context.Background(), sel)
 	if len(ended) != n || err != nil {
 		t.Fatalf("ended %d sessions, error %v, want %d", len(ended), err, n)
 	}
 	return ended
 }
 
-// wantThere checks that sessions are there and wantGone that they are not,
-// without changing them.
+// wantThere checks that sessions exist, without extending them.
 func (w *world) wantThere(t fataler, keys ...session.Key) {
 	t.Helper()
 	for i, key := range keys {
 		if _, err := w.Find(context.Background(), key, session.Peek, nil); err != nil {
-			t.Fatalf("session %d of %d: error %v, want it to be there", i, len(keys), err)
+			t.Fatalf("session %d of %d: error %v, want a session", i, len(keys), err)
 		}
 	}
 }
 
+// wantGone checks that sessions do not exist.
 func (w *world) wantGone(t fataler, keys ...session.Key) {
 	t.Helper()
 	for i, key := range keys {
 		if _, err := w.Find(context.Background(), key, session.Peek, nil); !errors.Is(err, session.ErrNone) {
-			t.Fatalf("session %d of %d: error %v, want it to be gone", i, len(keys), err)
+			t.Fatalf("session %d of %d: error %v, want ErrNone", i, len(keys), err)
 		}
 	}
 }
 
-// wantExpires uses or looks at a session that must be there until d from now.
-func (w *world) wantExpires(t fataler, key session.Key, effect session.Touch, d time.Duration) {
+// wantExpires finds a session and checks that it expires d from now.
+func (w *world) wantExpires(t fataler, key session.Key, touch session.Touch, d time.Duration) {
 	t.Helper()
-	s, err := w.Find(context.Background(), key, effect, nil)
+	s, err := w.Find(context.Background(), key, touch, nil)
 	if err != nil || !s.Expires.Equal(w.Now().Add(d)) {
 		t.Fatalf("the session ends in %v (error %v), want in %v", s.Expires.Sub(w.Now()), err, d)
 	}
@@ -312,14 +308,13 @@ func wantError(t fataler, err, want error) {
 	}
 }
 
-// wantFailure checks that err tells of an outage, when to come back and nothing
-// of secrets.
+// wantFailure checks that err is an outage with RetryAfter and without secrets.
 func wantFailure(t fataler, err error, secrets ...string) {
 	t.Helper()
 	_ = failureOf(t, err, secrets...)
 }
 
-// failureOf is the outage that err tells of; see wantFailure.
+// failureOf is wantFailure and returns the outage.
 func failureOf(t fataler, err error, secrets ...string) *clienttoken.Failure {
 	t.Helper()
 	failure, ok := errors.AsType[*clienttoken.Failure](err)
@@ -328,7 +323,7 @@ func failureOf(t fataler, err error, secrets ...string) *clienttoken.Failure {
 	}
 	for _, secret := range secrets {
 		if strings.Contains(err.Error()+failure.Remedy, secret) {
-			t.Fatalf("the error tells %q: %v", secret, err)
+			t.Fatalf("the error contains %q: %v", secret, err)
 		}
 	}
 	return failure
@@ -339,6 +334,6 @@ func wantSession(t fataler, got, want session.Stored) {
 	reveal := cmp.Transformer("Reveal", clienttoken.Secret.Reveal)
 	got.Over = nil
 	if diff := cmp.Diff(want, got, reveal); diff != "" {
-		t.Fatalf("another session than the one that was given (-want +got):\n%s", diff)
+		t.Fatalf("the session differs (-want +got):\n%s", diff)
 	}
 }

@@ -21,9 +21,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"dropgate/internal/auth/session"
+	"dropgate/internal/tcpproxy"
 )
 
-// server is a redis-server of the test's own.
+// server is a redis-server process of the test.
 type server struct {
 	t       *testing.T
 	dir     string
@@ -33,7 +34,7 @@ type server struct {
 	client  *redis.Client
 }
 
-// startServer starts one with settings, such as "--appendonly", "yes".
+// startServer starts a server with settings, for example "--appendonly", "yes".
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") == "true" {
@@ -41,9 +42,7 @@ func startServer(t *testing.T, args ...string) *server {
 	} else if err != nil {
 		t.Skip("there is no redis-server")
 	}
-	l := listen(t)
-	s := &server{t: t, dir: t.TempDir(), addr: l.Addr().String(), args: args}
-	_ = l.Close()
+	s := &server{t: t, dir: t.TempDir(), addr: tcpproxy.FreeAddr(t), args: args}
 	s.client = redis.NewClient(&redis.Options{Addr: s.addr, DialerRetries: 1, MaxRetries: -1})
 	t.Cleanup(func() { _ = s.client.Close() })
 	s.start()
@@ -65,7 +64,7 @@ func (s *server) start() {
 	s.until("it answers", func() bool { return s.client.Ping(s.t.Context()).Err() == nil })
 }
 
-// kill ends it without a chance to save.
+// kill sends SIGKILL, so that the server cannot save.
 func (s *server) kill() {
 	_ = s.process.Process.Signal(syscall.SIGKILL)
 	_ = s.process.Wait()
@@ -89,7 +88,7 @@ func (s *server) do(args ...any) {
 	}
 }
 
-// replicaAt is one more replica of the service, with a log and metrics of its own.
+// replicaAt is a replica of the service with its own log and metrics.
 type replicaAt struct {
 	*session.Redis
 
@@ -113,7 +112,7 @@ func (r replicaAt) finds(t *testing.T, key session.Key) error {
 	return err
 }
 
-// setbacks checks how often a replica has seen Redis go back, and that it said so.
+// setbacks checks how often a replica has counted and logged a loss of data.
 func (r replicaAt) setbacks(t *testing.T, want int) {
 	t.Helper()
 	err := testutil.GatherAndCompare(r.registry, strings.NewReader(fmt.Sprintf(`# HELP dropgate_session_store_setbacks_total Times this replica noticed that Redis lost ended sessions (restore or failover). Each time, all sessions end.
@@ -125,9 +124,9 @@ dropgate_session_store_setbacks_total %d
 	}
 }
 
-// setups are the ways in which a Redis goes back in time.
+// setups are the ways in which Redis loses recent data.
 var setups = map[string]func(t *testing.T) (s *server, remember func(), lose func() (addr string)){
-	"a snapshot from before": func(t *testing.T) (*server, func(), func() string) {
+	"an old snapshot": func(t *testing.T) (*server, func(), func() string) {
 		s := startServer(t, "--save", "", "--appendonly", "no", "--dbfilename", "dump.rdb")
 		return s, func() { s.do("SAVE") }, func() string {
 			s.kill()
@@ -135,7 +134,7 @@ var setups = map[string]func(t *testing.T) (s *server, remember func(), lose fun
 			return s.addr
 		}
 	},
-	"a stale replica that is promoted": func(t *testing.T) (*server, func(), func() string) {
+	"a promoted stale replica": func(t *testing.T) (*server, func(), func() string) {
 		s, stale := startServer(t, "--save", ""), startServer(t, "--save", "")
 		host, port, _ := net.SplitHostPort(s.addr)
 		stale.do("REPLICAOF", host, port)
@@ -145,7 +144,7 @@ var setups = map[string]func(t *testing.T) (s *server, remember func(), lose fun
 					strings.Contains(stale.client.Info(t.Context(), "replication").Val(), "master_link_status:up")
 			})
 			s.do("WAIT", 1, 1000)
-			stale.do("REPLICAOF", "127.0.0.1", "1") // has lost its master, and keeps its data
+			stale.do("REPLICAOF", "127.0.0.1", "1") // loses its master and keeps its data
 		}
 		return s, remember, func() string {
 			stale.do("REPLICAOF", "NO", "ONE")
@@ -153,7 +152,7 @@ var setups = map[string]func(t *testing.T) (s *server, remember func(), lose fun
 			return stale.addr
 		}
 	},
-	"a copy of the file from before": func(t *testing.T) (*server, func(), func() string) {
+	"an old copy of the file": func(t *testing.T) (*server, func(), func() string) {
 		s := startServer(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
 		var copied string
 		remember := func() {
@@ -177,7 +176,7 @@ func newRestorable(t *testing.T) *world {
 	return &world{clock: c, run: rand.Text(), keys: ring(t, "one"), scope: session.Scope{Origin: "https://app.example.com"}}
 }
 
-// startedIn starts a session in a replica.
+// startedIn starts a session in a store.
 func (w *world) startedIn(t *testing.T, r session.Store, s session.Stored) session.Key {
 	t.Helper()
 	key := newKey()
@@ -186,7 +185,7 @@ func (w *world) startedIn(t *testing.T, r session.Store, s session.Stored) sessi
 	return key
 }
 
-func TestARestoredRedisRevivesNoEndedSession(t *testing.T) {
+func TestRestoredRedisRevivesNoEndedSession(t *testing.T) {
 	ways := map[string]func(key, other session.Key, w *world) session.Selector{
 		"by the user":                  func(key, _ session.Key, _ *world) session.Selector { return session.Selector{Key: key} },
 		"by the provider, the subject": func(_, _ session.Key, w *world) session.Selector { return session.Selector{Subject: w.run + "ann"} },
@@ -197,8 +196,8 @@ func TestARestoredRedisRevivesNoEndedSession(t *testing.T) {
 			t.Run(name+", ended "+way, func(t *testing.T) {
 				w := newRestorable(t)
 				s, remember, lose := setup(t)
-				name := newProxy(t, s.addr) // that replicas have for Redis, wherever it is
-				at := name.Addr().String()
+				proxy := tcpproxy.New(t, s.addr)
+				at := proxy.Addr
 				r, bystander := w.replicaAt(t, at), w.replicaAt(t, at)
 				key, other := w.startedIn(t, r, w.of("ann", "a")), w.startedIn(t, r, w.of("bob", "b"))
 				wantError(t, bystander.finds(t, key), nil)
@@ -208,9 +207,8 @@ func TestARestoredRedisRevivesNoEndedSession(t *testing.T) {
 				wantError(t, bystander.Follow(t.Context()), nil)
 				w.move(time.Second)
 
-				addr := lose()
-				name.server.Store(&addr)
-				// Not the one that ended it: that one knows.
+				proxy.Redirect(lose())
+				// The replica that ended the session remembers it anyway.
 				wantError(t, bystander.finds(t, key), session.ErrNone)
 				wantError(t, bystander.finds(t, other), session.ErrNone)
 				fresh := w.replicaAt(t, at)
@@ -220,18 +218,17 @@ func TestARestoredRedisRevivesNoEndedSession(t *testing.T) {
 				r.setbacks(t, 1)
 				fresh.setbacks(t, 0)
 
-				again := w.startedIn(t, r, w.of("ann", "a")) // and sign-ins work at once
+				again := w.startedIn(t, r, w.of("ann", "a")) // sign-ins work at once
 				wantError(t, fresh.finds(t, again), nil)
 				_, err = r.Start(t.Context(), newKey(), w.of("ann", "a"), session.SignIn{Began: w.Now().Add(-time.Second), Once: rand.Text()})
-				wantError(t, err, session.ErrLoggedOut) // its state may have been used
+				wantError(t, err, session.ErrLoggedOut) // the sign-in's id may have been used
 			})
 		}
 	}
 }
 
-// A restart that loses nothing, and one that loses everything, are no setback for
-// anybody who is signed in.
-func TestARestartThatLosesNothingEndsNoSession(t *testing.T) {
+// With every write on disk, a crash of Redis signs no user out.
+func TestRestartWithoutLossEndsNoSession(t *testing.T) {
 	w := newRestorable(t)
 	s := startServer(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	r := w.replicaAt(t, s.addr)
@@ -247,15 +244,15 @@ func TestARestartThatLosesNothingEndsNoSession(t *testing.T) {
 	r.setbacks(t, 0)
 }
 
-// What a replica ended stays ended there, even if somebody puts the very same
-// record and epoch back.
-func TestAReplicaRemembersWhatItEnded(t *testing.T) {
+// A replica refuses a session that it ended, even if the record and the epoch are
+// restored exactly.
+func TestReplicaRemembersSessionsItEnded(t *testing.T) {
 	w := newMiniredis(t)
 	key := w.start(t, w.of("ann", "a"))
 	found, err := w.Find(t.Context(), key, session.Peek, nil)
 	wantError(t, err, nil)
 	if found.Over() {
-		t.Error("it is over before its end")
+		t.Error("Over before the end")
 	}
 	dumped := map[string]string{}
 	for _, name := range w.mini.Keys() {
@@ -269,12 +266,12 @@ func TestAReplicaRemembersWhatItEnded(t *testing.T) {
 	}
 	w.wantGone(t, key)
 	if !found.Over() {
-		t.Error("it is not over after its end")
+		t.Error("not Over after the end")
 	}
 }
 
-// wantDoubts checks how the doubts of a replica begin.
-func (r replicaAt) wantDoubts(t *testing.T, want []string) {
+// wantRisky checks the beginnings of the risky settings.
+func (r replicaAt) wantRisky(t *testing.T, want []string) {
 	t.Helper()
 	got, err := r.RiskySettings(t.Context())
 	if err != nil || !slices.EqualFunc(got, want, strings.HasPrefix) {
@@ -282,7 +279,7 @@ func (r replicaAt) wantDoubts(t *testing.T, want []string) {
 	}
 }
 
-func TestDoubtsNameTheSettingsThatReviveSessions(t *testing.T) {
+func TestRiskySettingsAreNamed(t *testing.T) {
 	w := newRestorable(t)
 	for name, test := range map[string]struct {
 		args []string
@@ -297,7 +294,7 @@ func TestDoubtsNameTheSettingsThatReviveSessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t, test.args...)
-			w.replicaAt(t, s.addr).wantDoubts(t, test.want)
+			w.replicaAt(t, s.addr).wantRisky(t, test.want)
 		})
 	}
 	t.Run("replicas", func(t *testing.T) {

@@ -8,26 +8,25 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// A logout that comes while a sign-in is under way prevents its session, whether
-// or not there was anything to end.
-func logoutPreventsSignInsUnderWay(t *testing.T, w *world) {
+// A logout during a sign-in prevents its session, even if no session ended.
+func logoutRefusesSignInsInProgress(t *testing.T, w *world) {
 	for name, c := range map[string]struct {
 		which        session.Selector
 		subject, sid string
 		refused      bool
 	}{
-		"the subject":                           {session.Selector{Subject: "ann"}, "ann", "a", true},
-		"the subject, of a session with no sid": {session.Selector{Subject: "ann"}, "ann", "", true},
-		"another subject":                       {session.Selector{Subject: "bob"}, "ann", "a", false},
-		"the sid":                               {session.Selector{SID: "a"}, "ann", "a", true},
-		"another sid":                           {session.Selector{SID: "b"}, "ann", "a", false},
-		"the sid, of a session with none":       {session.Selector{SID: "a"}, "ann", "", false},
-		"both":                                  {session.Selector{Subject: "ann", SID: "a"}, "ann", "a", true},
-		"both, of a session with no sid":        {session.Selector{Subject: "ann", SID: "a"}, "ann", "", true},
-		"the subject with another sid":          {session.Selector{Subject: "ann", SID: "b"}, "ann", "a", false},
-		"the sid with another subject":          {session.Selector{Subject: "bob", SID: "a"}, "ann", "a", false},
-		"a subject that is named as the sid":    {session.Selector{Subject: "a"}, "ann", "a", false},
-		"nobody":                                {session.Selector{}, "ann", "a", false},
+		"the subject":                  {session.Selector{Subject: "ann"}, "ann", "a", true},
+		"the subject, no sid":          {session.Selector{Subject: "ann"}, "ann", "", true},
+		"another subject":              {session.Selector{Subject: "bob"}, "ann", "a", false},
+		"the sid":                      {session.Selector{SID: "a"}, "ann", "a", true},
+		"another sid":                  {session.Selector{SID: "b"}, "ann", "a", false},
+		"the sid, session without":     {session.Selector{SID: "a"}, "ann", "", false},
+		"both":                         {session.Selector{Subject: "ann", SID: "a"}, "ann", "a", true},
+		"both, session without sid":    {session.Selector{Subject: "ann", SID: "a"}, "ann", "", true},
+		"the subject with another sid": {session.Selector{Subject: "ann", SID: "b"}, "ann", "a", false},
+		"the sid with another subject": {session.Selector{Subject: "bob", SID: "a"}, "ann", "a", false},
+		"a subject equal to the sid":   {session.Selector{Subject: "a"}, "ann", "a", false},
+		"an empty selector":            {session.Selector{}, "ann", "a", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.run = rand.Text()
@@ -51,7 +50,7 @@ func logoutPreventsSignInsUnderWay(t *testing.T, w *world) {
 				t.Errorf("ended %v", ended)
 			}
 			w.wantGone(t, key)
-			w.start(t, w.of(c.subject, c.sid)) // a sign-in that began later
+			w.start(t, w.of(c.subject, c.sid)) // a later sign-in works
 		})
 	}
 }
@@ -69,13 +68,13 @@ func logoutIsRemembered(t *testing.T, w *world) {
 	w.pass(remembered - w.grain)
 	try(session.ErrLoggedOut)
 	w.pass(w.grain)
-	w.pass(time.Minute) // memory is tidied up once a minute
+	w.pass(time.Minute) // Memory sweeps once a minute
 	w.end(t, session.Selector{}, 0)
 	try(nil)
 }
 
-// A notice that was used before ends nothing, and prevents nothing.
-func usedNoticePreventsNothing(t *testing.T, w *world) {
+// A repeated logout token ends no session and refuses no sign-in.
+func repeatedLogoutRefusesNothing(t *testing.T, w *world) {
 	once := rand.Text()
 	w.end(t, session.Selector{Once: once}, 0)
 	began := w.Now()
@@ -86,16 +85,16 @@ func usedNoticePreventsNothing(t *testing.T, w *world) {
 	wantError(t, err, nil)
 }
 
-// Whoever holds a session that was found learns that it ended meanwhile.
+// Over reports the end of a found session.
 func foundSessionKnowsItsEnd(t *testing.T, w *world) {
 	ways := map[string]func(key session.Key){
 		"by its key":     func(key session.Key) { w.end(t, session.Selector{Key: key}, 1) },
 		"by its subject": func(session.Key) { w.end(t, session.Selector{Subject: w.run + "ann"}, 1) },
 		"by its sid":     func(session.Key) { w.end(t, session.Selector{SID: w.run + "a"}, 1) },
-		"by another sign-in of the browser": func(key session.Key) {
+		"by another sign-in": func(key session.Key) {
 			w.replace(t, w.of("bob", ""), key, session.Ended{Replaced: 1})
 		},
-		"by more sign-ins than are kept": func(session.Key) {
+		"by too many sign-ins": func(session.Key) {
 			for range 31 {
 				w.pass(ms)
 				w.start(t, w.of("ann", "b"))
@@ -111,11 +110,11 @@ func foundSessionKnowsItsEnd(t *testing.T, w *world) {
 			found, err := w.Find(t.Context(), key, session.Peek, nil)
 			wantError(t, err, nil)
 			if found.Over() {
-				t.Error("it is over before its end")
+				t.Error("Over before the end")
 			}
 			end(key)
 			if !found.Over() {
-				t.Error("it is not over after its end")
+				t.Error("not Over after the end")
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-func TestIDsAre43CharactersThatNoTwoSessionsShare(t *testing.T) {
+func TestIDsAreUniqueAnd43Characters(t *testing.T) {
 	alphabet := regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 	seen := map[string]bool{}
 	keys := map[session.Key]bool{}
@@ -17,20 +17,20 @@ func TestIDsAre43CharactersThatNoTwoSessionsShare(t *testing.T) {
 		id := session.NewID().Reveal()
 		key, ok := session.KeyOf(id)
 		if !alphabet.MatchString(id) || !ok || seen[id] || keys[key] {
-			t.Fatalf("%q is no id, or not a new one", id)
+			t.Fatalf("%q is malformed or not new", id)
 		}
 		seen[id], keys[key] = true, true
 	}
 }
 
-// All bits have to be random, not only enough of them to be unique.
+// Unique ids could still have constant bits.
 func TestEveryBitOfAnIDIsRandom(t *testing.T) {
 	var ever, always [43]byte
 	for i := range always {
 		always[i] = 63
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	for range 200 { // a bit stays the same with a chance of 2^-199
+	for range 200 { // a random bit is constant with probability 2^-199
 		for i, c := range session.NewID().Reveal() {
 			value := byte(strings.IndexRune(alphabet, c))
 			ever[i] |= value
@@ -40,23 +40,23 @@ func TestEveryBitOfAnIDIsRandom(t *testing.T) {
 	for i := range ever {
 		want := byte(63)
 		if i == 42 {
-			want = 60 // 43 characters are two bits more than 32 bytes
+			want = 60 // the last two of the 258 bits are padding
 		}
 		if ever[i] != want || always[i] != 0 {
-			t.Errorf("character %d has bits that are always 1 (%06b) or ever 1 (%06b)", i, always[i], ever[i])
+			t.Errorf("character %d: bits always 1 %06b, ever 1 %06b", i, always[i], ever[i])
 		}
 	}
 }
 
-// The key is in Redis, for replicas of all versions.
-func TestTheKeyIsTheSHA256OfTheID(t *testing.T) {
+// Replicas of all versions derive the same key.
+func TestKeyIsTheSHA256OfTheID(t *testing.T) {
 	id := session.NewID().Reveal()
 	if key, ok := session.KeyOf(id); !ok || key != sha256.Sum256([]byte(id)) {
 		t.Errorf("key %x, %v", key, ok)
 	}
 }
 
-func TestWhatCannotBeAnIDHasNoKey(t *testing.T) {
+func TestMalformedIDHasNoKey(t *testing.T) {
 	good := strings.Repeat("A", 43)
 	if _, ok := session.KeyOf(good); !ok {
 		t.Fatal("a good id has no key")
@@ -84,9 +84,9 @@ func TestWhatCannotBeAnIDHasNoKey(t *testing.T) {
 		"hexadecimal":                strings.Repeat("0a", 32),
 		"a zero byte":                good[:42] + "\x00",
 		"beyond ASCII":               strings.Repeat("é", 21) + "A",
-		"no UTF-8":                   "\xff" + good[1:],
+		"invalid UTF-8":              "\xff" + good[1:],
 		"8 KiB":                      strings.Repeat("A", 8<<10),
-		"8 KiB of newlines and one":  good + strings.Repeat("\n", 8<<10),
+		"a good id and newlines":     good + strings.Repeat("\n", 8<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if key, ok := session.KeyOf(id); ok || key != (session.Key{}) {
