@@ -21,8 +21,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// What follows cannot be seen from outside: that a token is not verified twice
-// shows in time alone.
+// Cache hits only show in time, so these tests look inside.
 
 func digestOf(n int) [sha256.Size]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
@@ -50,13 +49,13 @@ func TestBearerVerifiesCachedTokenOnce(t *testing.T) {
 	}
 }
 
-// Strangers must not be able to fill the memory, nor to push others out of it.
+// Strangers must not fill the memory, nor evict others' entries.
 func TestBearerCachesOnlyGoodTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 		set := NewKeySet(KeySetConfig{Registerer: prometheus.NewRegistry()})
 		set.current.Store(&publicKeys{list: []publicKey{{algorithms: []string{"EdDSA"}, public: private.Public()}}})
-		set.lastFetch = time.Now().Add(time.Hour) // none is due
+		set.lastFetch = time.Now().Add(time.Hour) // prevents a fetch
 		b := NewBearer(BearerConfig{Issuer: "i", Audience: "a", UserClaim: "sub", Keys: set})
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: private}, nil)
 		if err != nil {
@@ -74,7 +73,7 @@ func TestBearerCachesOnlyGoodTokens(t *testing.T) {
 		good, expired := until(time.Now().Add(time.Hour)), until(time.Now().Add(-time.Hour))
 		for _, c := range []struct {
 			token string
-			after int // how many are remembered then
+			after int // cached tokens afterwards
 		}{{"garbage", 0}, {expired, 0}, {good + "A", 0}, {good, 1}, {good, 1}, {expired, 1}} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 			r.Header.Set("Authorization", "Bearer "+c.token)
@@ -90,7 +89,7 @@ func TestTokenCacheDropsExpiredAndOutdatedEntries(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		after   time.Duration
-		current *publicKeys // nil: those that the token was verified with
+		current *publicKeys // nil: the keys that verified the token
 		want    bool
 	}{
 		{"not at once", 0, nil, true},
@@ -119,7 +118,7 @@ func TestTokenCacheDropsExpiredAndOutdatedEntries(t *testing.T) {
 	}
 }
 
-// A token says as much as 8 KiB hold: what is kept of it is bounded, in bytes.
+// Tokens have up to 8 KiB. The cache must bound its bytes.
 func TestTokenCacheStaysWithinItsByteLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, current := newTokenCache(), &publicKeys{}
@@ -133,7 +132,7 @@ func TestTokenCacheStaysWithinItsByteLimit(t *testing.T) {
 			session := sessionUntil(time.Now().Add(time.Hour))
 			session.User.Claims = kept.apply(claims)
 			v.add(digestOf(n), cachedToken{session, 0})
-			_, _ = v.get(digestOf(0), current) // the most used one stays
+			_, _ = v.get(digestOf(0), current) // keeps entry 0 most recently used
 		}
 		if grown := liveHeap() - before; grown > maxCachedTokens*102/100 || v.entries.Bytes() < maxCachedTokens/2 {
 			t.Errorf("%d bytes of heap, %d counted", grown, v.entries.Bytes())

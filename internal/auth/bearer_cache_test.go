@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A changed credential must be seen as one, although the good one is remembered.
+// A cached token must not make an altered copy pass.
 func TestBearerRefusesAlteredCopyOfCachedToken(t *testing.T) {
 	for name, good := range map[string]string{
 		"RS256": goodToken(),
@@ -32,8 +32,8 @@ func TestBearerRefusesAlteredCopyOfCachedToken(t *testing.T) {
 	}
 }
 
-// changedInOne are tokens that differ from good in one character: any, and the
-// last of each part to all there are, since some of its bits say nothing.
+// changedInOne returns tokens with one changed character. The last character of
+// each part takes all values, since some of its bits are unused.
 func changedInOne(good string) []string {
 	var changed []string
 	change := func(at int, to string) {
@@ -60,13 +60,13 @@ func TestCachedTokenExpiresOnTime(t *testing.T) {
 		soon := tokenWith(object{"exp": midnight.Add(10 * time.Second).Unix()})
 		w.want(t, alice, soon)
 		advance(10*time.Second + time.Minute)
-		w.want(t, alice, soon) // within what clocks may differ: verified anew
+		w.want(t, alice, soon) // within the clock skew: verified again
 		advance(time.Second)
 		w.want(t, refused, soon)
 	})
 }
 
-// What is remembered is the token, not how it came.
+// The cache stores the token, not its place in the request.
 func TestCachedTokenKeepsNoCredentialKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mode := bearerMode()(t)

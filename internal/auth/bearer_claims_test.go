@@ -66,7 +66,7 @@ func TestBearerRequiresIssuerAudienceExpiryAndSubject(t *testing.T) {
 	}...))
 }
 
-// A token that is bound to a key is for whoever proves to have the key.
+// Such a token is only valid with proof of the key.
 func TestBearerRefusesKeyBoundTokens(t *testing.T) {
 	var attempts []attempt
 	for _, cnf := range []any{object{"jkt": "x"}, object{"x5t#S256": "x"}, object{"kid": "x"}, object{"jwk": object{}}, object{}, nil, "", "x", []any{}, false} {
@@ -146,7 +146,7 @@ func TestBearerRefusesOtherTokenTypes(t *testing.T) {
 
 func TestBearerUserIDIsPrintableAndBounded(t *testing.T) {
 	long := strings.Repeat("é", 255)
-	raw := func(id string) string { // as JSON that no encoder writes
+	raw := func(id string) string { // no encoder writes such JSON
 		return sign(rsaKey(), header(nil), strings.Replace(asJSON(claims(nil)), "alice", id, 1))
 	}
 	runAttempts(t, bearerMode(), []attempt{
@@ -204,7 +204,7 @@ func TestBearerSessionKeepsUsedClaimsUntilExp(t *testing.T) {
 			Mode:    "bearer",
 			Expires: midnight.Add(time.Hour),
 		}
-		for range 2 { // verified, then remembered
+		for range 2 { // verified, then cached
 			got, err := w.authenticate(t.Context(), said)
 			if err != nil {
 				t.Fatal(err)

@@ -95,7 +95,7 @@ func TestBearerRefusesTokensOver8KiB(t *testing.T) {
 	})
 }
 
-// tokenOfLength is a good token of n bytes.
+// tokenOfLength returns a good token of n bytes.
 func tokenOfLength(t *testing.T, n int) string {
 	t.Helper()
 	for inHeader := range 4 {

@@ -13,14 +13,14 @@ import (
 	"dropgate/internal/auth"
 )
 
-// doomsday is a time that no test lives to see, for tokens outside of a bubble.
+// doomsday is the expiry for tokens outside synctest.
 var doomsday = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Whatever the Authorization header holds: no panic, and nobody is signed in
-// but by a token that the provider signed, to the letter.
+// For any Authorization header, the mode must not panic. Only exact tokens signed
+// by the provider are accepted.
 func FuzzBearer(f *testing.F) {
 	lasting := claims(object{"exp": doomsday.Unix()})
-	good := map[string]string{ // the user by token
+	good := map[string]string{ // user by token
 		sign(edKey(), object{"alg": "EdDSA", "kid": "ed"}, lasting):                                                "alice",
 		sign(edKey(), object{"alg": "EdDSA", "kid": "ed", "typ": "at+jwt"}, edited(lasting, object{"sub": "bob"})): "bob",
 		sign(rsaKey(), header(nil), edited(lasting, object{"sub": "carol"})):                                       "carol",
@@ -72,9 +72,8 @@ func FuzzBearer(f *testing.F) {
 	})
 }
 
-// BenchmarkBearer measures one request: with a token that was verified a moment
-// ago, and with one that nobody has shown yet: a new mode remembers nothing, and
-// to make one is a small part of the cost.
+// BenchmarkBearer measures one request, with a cached token and with a new one.
+// The new mode per request costs little.
 func BenchmarkBearer(b *testing.B) {
 	w := newHarness(newIDP(published()...))
 	r := request(context.Background(), bearer(sign(rsaKey(), header(nil), claims(object{"exp": doomsday.Unix()}))))

@@ -104,7 +104,7 @@ func TestBearerRefusesUnlistedAlgorithms(t *testing.T) {
 	runAttempts(t, bearerModeWith(set), attempts)
 }
 
-// leaked is a symmetric key that a provider published by mistake.
+// leaked is a symmetric key, published by mistake.
 const leaked = "a secret of more than thirty-two bytes, no longer secret"
 
 func TestBearerUsesOnlyTheNamedKey(t *testing.T) {
@@ -138,14 +138,14 @@ func TestBearerUsesOnlyTheNamedKey(t *testing.T) {
 	})
 }
 
-// reheaded puts another header before a token's payload and signature.
+// reheaded replaces a token's header and keeps its payload and signature.
 func reheaded(token string, header object) string {
 	_, rest, _ := strings.Cut(token, ".")
 	return encoded(asJSON(header)) + "." + rest
 }
 
 func TestKeySetSkipsRSAKeysBelow2048Bits(t *testing.T) {
-	t.Setenv("GODEBUG", "rsa1024min=0") // or Go itself would refuse to make and use one
+	t.Setenv("GODEBUG", "rsa1024min=0") // Go refuses such keys by default
 	weak := newRSA(1024)
 	almost := newRSA(2040)
 	set := append(published(), public("weak", weak), public("almost", almost))
@@ -157,8 +157,8 @@ func TestKeySetSkipsRSAKeysBelow2048Bits(t *testing.T) {
 	})
 }
 
-// A token may not bring its own key, nor tell where to fetch it: bearerMode
-// fails when anybody but the provider is asked.
+// A token must not supply its own key or a key URL. bearerMode fails if anyone but
+// the provider is asked.
 func TestBearerNeverTakesKeyFromToken(t *testing.T) {
 	certificate := x509.Certificate{SerialNumber: big.NewInt(1)}
 	der := must(x509.CreateCertificate(rand.Reader, &certificate, &certificate, attackerKey().Public(), attackerKey()))

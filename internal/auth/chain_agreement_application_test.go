@@ -17,8 +17,8 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// answerUserCookie is an application whose cookie app=bob is bob's, and so on. It knows
-// Basic credentials as well, and prefers cookies.
+// answerUserCookie is an application with users by cookie: app=bob is bob's. It
+// also reads Basic credentials, and prefers cookies.
 func answerUserCookie(w http.ResponseWriter, r *http.Request) {
 	user, _, _ := r.BasicAuth()
 	if c, err := r.Cookie("app"); err == nil {
@@ -37,10 +37,9 @@ func withCookies(header http.Header, cookies ...string) http.Header {
 	return header
 }
 
-// TestChainRefusesApplicationSessionOfAnotherUser for every credential that only the
-// application can read.
+// The credentials are readable only by the application.
 func TestChainRefusesApplicationSessionOfAnotherUser(t *testing.T) {
-	token := bearer(goodToken()) // alice's
+	token := bearer(goodToken()) // of alice
 	for name, c := range map[string]struct {
 		header http.Header
 		want   string
@@ -79,8 +78,7 @@ func TestChainRefusesApplicationSessionOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestChainChecksApplicationHeaderBesideSession where no mode here reads it. A
-// cookie does not hide it.
+// A cookie must not hide the header.
 func TestChainChecksApplicationHeaderBesideSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -118,8 +116,7 @@ func TestChainComparesCanonicalUserIDs(t *testing.T) {
 	}
 }
 
-// TestChainCachesAnswersAboutOtherCredentials for as long as its answers
-// are remembered, "nobody" included.
+// Refusals are cached as well.
 func TestChainCachesAnswersAboutOtherCredentials(t *testing.T) {
 	for _, user := range []string{"alice", "bob", "nobody"} {
 		runSynctest(t, user, func(t *testing.T) {
@@ -144,7 +141,7 @@ func TestChainCachesAnswersAboutOtherCredentials(t *testing.T) {
 	}
 }
 
-// passes is how many of 20 requests pass.
+// countAccepted returns the accepted ones out of 20 requests.
 func countAccepted(chain *auth.Chain, header http.Header) (good int) {
 	for range 20 {
 		if _, err := chain.Authenticate(request(context.Background(), header), nil); err == nil {
@@ -154,7 +151,7 @@ func countAccepted(chain *auth.Chain, header http.Header) (good int) {
 	return good
 }
 
-// TestCachedRefusalDoesNotDelaySignIn in the application.
+// The sign-in happens at the application.
 func TestCachedRefusalDoesNotDelaySignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
@@ -189,7 +186,7 @@ func TestChainReportsOutageWhileApplicationIsDown(t *testing.T) {
 	})
 }
 
-// TestLimitedUserCausesNoFurtherChecks by cookies that differ each time.
+// The cookies differ each time.
 func TestLimitedUserCausesNoFurtherChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(0, 9)
@@ -206,7 +203,7 @@ func TestLimitedUserCausesNoFurtherChecks(t *testing.T) {
 		if app.calls() != 9 {
 			t.Errorf("%d questions, want 9", app.calls())
 		}
-		// It is not bob's allowance that a cookie of his takes from.
+		// The check must not charge bob.
 		bob := l.Charge("192.0.2.1")
 		if err := bob.Pay(t.Context(), "bob"); err != nil {
 			t.Error(err)

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-// Nothing says which of the two users was meant.
+// It is unclear which user was meant.
 func TestChainRefusesCredentialsOfDifferentUsers(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -37,7 +37,7 @@ func TestChainRefusesCredentialsOfDifferentUsers(t *testing.T) {
 		orders := [][]string{{"proxy", "oidc", "bearer", "forward"}, {"proxy", "bearer", "oidc", "forward"}}
 		for name, c := range map[string]struct {
 			edits []func(*http.Request)
-			want  []string // in the first order, and in the second
+			want  []string // in the first order and in the second
 		}{
 			"the session alone":                   {nil, []string{aliceCookie, aliceCookie}},
 			"and a token of the same user":        {edits(token("alice")), []string{aliceCookie, alice}},
@@ -80,7 +80,7 @@ func chainOf(modes map[string]auth.Mode, order []string) *auth.Chain {
 	return auth.NewChain(prometheus.NewRegistry(), chain...)
 }
 
-// edited is a request of the browser's with edits.
+// edited returns a request of the browser with edits.
 func (b *browser) edited(edits []func(*http.Request)) *http.Request {
 	r := b.request(http.MethodPost, "/client-tokens", false)
 	for _, edit := range edits {
@@ -93,7 +93,7 @@ const staleID = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 func edits(all ...func(*http.Request)) []func(*http.Request) { return all }
 
-// To look at a second credential is not to use it.
+// The check peeks at the session.
 func TestCheckingOtherCredentialsExtendsNoSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -114,7 +114,7 @@ func TestCheckingOtherCredentialsExtendsNoSession(t *testing.T) {
 	})
 }
 
-// While nobody can say whose the second credential is, the request has to wait.
+// Without the second answer, the request must fail.
 func TestUncheckableSecondCredentialIsOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)

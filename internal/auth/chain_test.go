@@ -17,10 +17,10 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// fakeMode answers every request in the same way and counts them.
+// fakeMode counts requests and gives a fixed answer.
 type fakeMode struct {
 	name  string
-	user  string // empty: named as the mode
+	user  string // empty: same as the mode's name
 	err   error
 	asked int
 }
@@ -40,7 +40,7 @@ func TestFirstModeWithCredentialDecides(t *testing.T) {
 		name   string
 		header http.Header
 		want   string
-		second int // how often the mode after bearer is asked
+		second int // calls of the mode after bearer
 	}{
 		{"good", bearer(goodToken()), alice, 1}, // for a different user
 		{"good cookie", inCookie(goodToken()), aliceCookie, 1},
@@ -88,7 +88,7 @@ func TestChainAsksModesInOrder(t *testing.T) {
 	}
 }
 
-// renamed is a mode without a scheme that a challenge could name.
+// renamed is a mode without an authentication scheme.
 type renamed struct{ *auth.Bearer }
 
 func (renamed) Name() string { return "other" }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A claim that is too large must not look like one that is absent: with a claim
-// for the Customer that would be a user without one.
+// An oversized claim must not look absent. With the Customer claim, the user would
+// seem to have no Customer.
 func TestClaimFilterReplacesOversizedClaims(t *testing.T) {
 	kept := newClaimFilter("sub", []string{"customer", "name", "none"}).apply(map[string]any{
 		"sub": "alice", "customer": strings.Repeat("c", 1025), "name": strings.Repeat("n", 1024), "groups": "x",

@@ -18,15 +18,14 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// The bounds of a provider's documents, and of an address in one, in bytes.
+// The bounds of a document and of a URL in it, in bytes.
 const (
 	documentLimit = 100 << 10
 	addressLimit  = 1 << 10
 )
 
-// Whatever the provider publishes as its keys: a token is good only by a key
-// that is among them, an attacker's never is, and a document without a usable
-// key is an outage, whose error is short.
+// For any key set, a token is good only with a published key, and the attacker's
+// token never is. Without a usable key there is an outage with a short error.
 func FuzzKeySet(f *testing.F) {
 	ed, rsa := asJSON(public("ed", edKey())), asJSON(public("rsa", rsaKey()))
 	edit := func(from, to string) string { return strings.Replace(ed, from, to, 1) }
@@ -76,11 +75,11 @@ func (w *harness) checkAttacker(t *testing.T, token string) {
 	}
 }
 
-// publishedKeys is what a document is: one that can be read, with the key of the
-// good token among what it holds, or with something that may be a key at all.
+// publishedKeys classifies a document: whether it is usable, contains the good
+// token's key, or contains anything like a key.
 type publishedKeys struct{ usable, among, any bool }
 
-// checkKeys checks the verdict on a good token, by a document.
+// checkKeys checks the verdict on a good token against the document.
 func checkKeys(t *testing.T, w *harness, got string, document publishedKeys) {
 	t.Helper()
 	fault := w.keys.Fault()
@@ -93,15 +92,15 @@ func checkKeys(t *testing.T, w *harness, got string, document publishedKeys) {
 	}
 }
 
-// between is what stands in a text between a beginning and the next quote.
+// between returns the text between begin and the next quote.
 func between(text, begin string) string {
 	_, rest, _ := strings.Cut(text, begin)
 	found, _, _ := strings.Cut(rest, `"`)
 	return found
 }
 
-// holdsText reports whether text is in one of the strings of a JSON document,
-// whose base64 may have line breaks.
+// holdsText reports whether a string in the document contains text. Base64 may
+// have line breaks.
 func holdsText(document []byte, text string) bool {
 	var v any
 	if json.Unmarshal(document, &v) != nil {
@@ -122,8 +121,7 @@ func holdsText(document []byte, text string) bool {
 	return within(v)
 }
 
-// holdsMember reports whether one of the objects of a JSON document has a member
-// of a name.
+// holdsMember reports whether an object in the document has this member.
 func holdsMember(document []byte, name string) bool {
 	var v any
 	if json.Unmarshal(document, &v) != nil {
@@ -143,9 +141,8 @@ func holdsMember(document []byte, name string) bool {
 	return within(v)
 }
 
-// Whatever the provider says of itself: a browser is sent to its authorization
-// endpoint over https and nowhere else, the keys are fetched over https and
-// nowhere else, and only if it names the right issuer.
+// For any discovery document, sign-ins and key fetches use only https URLs, and
+// only with the right issuer.
 func FuzzDiscovery(f *testing.F) {
 	member := func(name, value string) string {
 		return asJSON(edited(object{
@@ -180,8 +177,8 @@ func FuzzDiscovery(f *testing.F) {
 	})
 }
 
-// namesIssuer reports whether a document names the right issuer, whatever else it
-// names.
+// namesIssuer reports whether the document names the right issuer, possibly among
+// others.
 func namesIssuer(document []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(document))
 	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {
@@ -200,8 +197,8 @@ func namesIssuer(document []byte) bool {
 	return false
 }
 
-// checkBegun begins a sign-in at p, which publishes document, and fails t unless
-// it leads to an https address of the right issuer, or tells an outage.
+// checkBegun starts a sign-in with p publishing the document. It must lead to an
+// https URL of the right issuer, or report an outage.
 func checkBegun(t *testing.T, p *idp, document []byte) {
 	t.Helper()
 	w := auth.NewOIDC(auth.OIDCConfig{

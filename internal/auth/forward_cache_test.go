@@ -15,14 +15,14 @@ import (
 	"dropgate/internal/auth"
 )
 
-// question is what a test asks of a forward mode, and how long after the start.
+// question is one request of a test, some time after the start.
 type question struct {
 	at   time.Duration
 	want string
-	call int // how often the application was asked by then
+	call int // calls of the application so far
 }
 
-// askAll asks the same at each time, after whatever happens between.
+// askAll makes the same request at each time, after the event before it.
 func askAll(t *testing.T, app *application, forward *auth.Forward, questions []question) {
 	t.Helper()
 	for _, q := range questions {
@@ -60,7 +60,7 @@ func TestForwardCachesUserForConfiguredTime(t *testing.T) {
 	}
 }
 
-// The application spoke of the moment at which it was asked at the earliest.
+// The answer may already be outdated on arrival.
 func TestForwardCacheTimeStartsWithTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
@@ -79,7 +79,7 @@ func TestApplicationSignOutTakesEffectAfterCacheTime(t *testing.T) {
 		forward := forwardMode(app)
 		askAll(t, app, forward, []question{{0, aliceCookie, 1}})
 		app.signOut()
-		askAll(t, app, forward, []question{ // to be used does not make it last
+		askAll(t, app, forward, []question{ // use does not extend the cache time
 			{1 * time.Second, aliceCookie, 1},
 			{5 * time.Second, aliceCookie, 1},
 			{9990 * time.Millisecond, aliceCookie, 1},
@@ -101,7 +101,7 @@ func TestOutageDoesNotExtendForwardCache(t *testing.T) {
 	})
 }
 
-// alike are credentials that read alike but are not the same.
+// similarCredentials returns different credentials with similar text.
 func similarCredentials() []http.Header {
 	both := func(authorization, cookie string) http.Header {
 		return http.Header{"Authorization": {authorization}, "Cookie": {cookie}}
@@ -145,12 +145,12 @@ func similarCredentials() []http.Header {
 	}
 }
 
-// spelled is how an application that tells all of alike apart calls each.
+// describeCredentials is unique for each of similarCredentials.
 func describeCredentials(h http.Header) string {
 	return fmt.Sprintf("%q and %q", h["Authorization"], h["Cookie"])
 }
 
-// echo names the user after the credentials, after a while.
+// echo answers with the credentials as the user id, after a delay.
 func echo(w http.ResponseWriter, r *http.Request) {
 	after(time.Second, document(object{"sub": describeCredentials(r.Header)}))(w, r)
 }
@@ -192,7 +192,7 @@ func TestForwardKeepsSimilarCredentialsApart(t *testing.T) {
 }
 
 func TestForwardSharesConcurrentCalls(t *testing.T) {
-	const askers = 64 // as many as may be under way
+	const askers = 64 // the limit of calls in flight
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -244,7 +244,7 @@ func TestCancelledCallerDoesNotEndSharedCall(t *testing.T) {
 				}
 			})
 		}
-		for range 10 { // the first of them is the one that asks
+		for range 10 { // the first one asks
 			ask(ctx, "error: context canceled", time.Second)
 		}
 		synctest.Wait()
@@ -254,7 +254,7 @@ func TestCancelledCallerDoesNotEndSharedCall(t *testing.T) {
 		advance(time.Second)
 		cancel()
 		all.Wait()
-		ask(t.Context(), aliceCookie, 0) // and it is remembered
+		ask(t.Context(), aliceCookie, 0) // cached
 		all.Wait()
 		if app.calls() != 1 {
 			t.Errorf("%d calls", app.calls())

@@ -15,8 +15,8 @@ import (
 	"dropgate/internal/auth"
 )
 
-// Whatever the application answers: no panic, and nobody is signed in but whom
-// it names with status 200.
+// For any answer, the mode must not panic. It accepts only the user named with
+// status 200.
 func FuzzForwardAnswer(f *testing.F) {
 	for _, code := range []int{200, 401, 403, 204, 302, 404, 429, 500, 100, 0, -1} {
 		f.Add(code, []byte(`{"sub":"alice"}`))
@@ -48,7 +48,7 @@ func FuzzForwardAnswer(f *testing.F) {
 	})
 }
 
-// saysWho is what an answer means, as the contract puts it.
+// saysWho returns the meaning of an answer by the contract.
 func saysWho(code int, answer []byte) string {
 	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// How much is remembered cannot be seen from outside, but in memory.
+// The cache size only shows in memory.
 func TestForwardCacheStaysWithinItsByteLimit(t *testing.T) {
 	code, sub := http.StatusOK, "alice"
 	forward := NewForward(ForwardConfig{

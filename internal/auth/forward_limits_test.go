@@ -17,15 +17,14 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// limiter limits addresses and users to so many requests in an hour; 0: not at all.
+// limiter allows so many requests per hour; 0 means no limit.
 func limiter(ip, user int) *ratelimit.Limiter {
 	c := ratelimit.Config{Now: time.Now, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry()}
 	c.IP, c.User = ratelimit.Limit{N: ip, Window: time.Hour}, ratelimit.Limit{N: user, Window: time.Hour}
 	return ratelimit.New(c)
 }
 
-// charged asks as the handler does: it pays what the request owes when its user is
-// known.
+// charged authenticates like the handler, with a charge.
 func charged(t *testing.T, l *ratelimit.Limiter, mode auth.Mode, cookie string) (auth.Session, error) {
 	t.Helper()
 	charge := l.Charge("192.0.2.1")
@@ -71,8 +70,7 @@ func TestForwardChargesAddressOncePerRequest(t *testing.T) {
 	})
 }
 
-// The limit of the address is off, and nothing is remembered: it is the user's
-// own limit that ends the questions.
+// Without an address limit and a cache, only the user's limit ends the calls.
 func TestLimitedUserCausesNoApplicationCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, l := newApplication(), limiter(0, 9)
@@ -158,7 +156,7 @@ func TestForwardCircuitProbesUntilApplicationAnswers(t *testing.T) {
 	}
 }
 
-// One caller with odd cookies must not close the service to all others.
+// One caller with odd cookies must not cut off all others.
 func TestOddCredentialsDoNotOpenForwardCircuit(t *testing.T) {
 	for _, code := range []int{400, 401, 403, 404, 413, 431, 500} {
 		runSynctest(t, fmt.Sprint(code), func(t *testing.T) {

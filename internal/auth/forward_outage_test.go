@@ -17,8 +17,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// outages are answers that do not say who it is. Those that the name says take
-// long take as long as the mode waits.
+// outages are answers without a user. Those with "take long" in the name use up
+// the timeout.
 func outages() map[string]http.RoundTripper {
 	pages := map[string]http.HandlerFunc{
 		"200 with sub twice":         text(`{"sub":"alice","sub":"bob"}`),
@@ -65,7 +65,7 @@ func outages() map[string]http.RoundTripper {
 	return all
 }
 
-// endless panics when much more of it is read than anybody should.
+// endlessReader panics if far too much is read.
 type endlessReader struct{ read int }
 
 func (e *endlessReader) Read(p []byte) (int, error) {
@@ -95,7 +95,7 @@ func TestUnclearApplicationAnswerIsOutage(t *testing.T) {
 			if took := time.Since(midnight); took != want {
 				t.Errorf("it took %v, want %v", took, want)
 			}
-			app.signIn() // an outage is not remembered
+			app.signIn() // outages are not cached
 			if got := verdict(chain.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie {
 				t.Errorf("%s after the outage", got)
 			}
@@ -103,8 +103,7 @@ func TestUnclearApplicationAnswerIsOutage(t *testing.T) {
 	}
 }
 
-// checkOutage fails t unless err says that the answer cannot be known now, when
-// to ask again, and no credential.
+// checkOutage checks for an outage with a retry time and without a credential.
 func checkOutage(t *testing.T, session auth.Session, err error) {
 	t.Helper()
 	if got := verdict(session, err); got != unavailable {
@@ -156,7 +155,7 @@ func TestForwardFollowsNoRedirects(t *testing.T) {
 	}
 }
 
-// An application may put whatever it was told into its answer.
+// An application may echo its input.
 func TestForwardErrorsHoldNoEchoedCredentials(t *testing.T) {
 	const token = "the-bearer-token-of-alice-in-the-application"
 	secrets := http.Header{"Cookie": {appSession}, "Authorization": {"Token " + token}}
@@ -189,7 +188,7 @@ func TestForwardErrorsHoldNoEchoedCredentials(t *testing.T) {
 	}
 }
 
-// The default transport refuses such a header before it opens a connection.
+// The default transport refuses such a header before it connects.
 func TestUnsendableCredentialIsOutageWithoutQuote(t *testing.T) {
 	forward := forwardMode(nil, func(f *auth.ForwardConfig) { f.Transport = nil })
 	session, err := forward.Authenticate(request(t.Context(), inSession(appSession+"\n")), nil)

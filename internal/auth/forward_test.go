@@ -42,8 +42,8 @@ func TestForwardSendsOnlyTheCredentials(t *testing.T) {
 	}
 }
 
-// chatty is a request with credentials that says much that is none of the
-// application's business.
+// requestWithExtraHeaders returns a request with headers irrelevant to the
+// application.
 func requestWithExtraHeaders(t *testing.T, credentials http.Header) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost,
@@ -59,7 +59,7 @@ func requestWithExtraHeaders(t *testing.T, credentials http.Header) *http.Reques
 	return r
 }
 
-// checkQuestion fails t unless asked is a bare GET of whoIs with these headers.
+// checkQuestion checks for a bare GET of whoIs with these headers.
 func checkQuestion(t *testing.T, asked *http.Request, header http.Header) {
 	t.Helper()
 	if !reflect.DeepEqual(asked.Header, header) {
@@ -119,7 +119,7 @@ func TestForwardBuildsSessionFromAnswer(t *testing.T) {
 					f.UserClaim, f.Claims = c.userClaim, []string{"groups", "age"}
 				})
 				c.want.Mode = "forward"
-				for range 2 { // asked, then remembered
+				for range 2 { // asked, then cached
 					got, err := forward.Authenticate(request(t.Context(), c.header), nil)
 					got.SignedOut = nil
 					if err != nil || !reflect.DeepEqual(got, c.want) {

@@ -17,15 +17,15 @@ const (
 	askingLimit = 5 * time.Second
 )
 
-// application is one that knows its users by sessions of its own. It has no
-// socket, so that it can be asked inside of a synctest bubble.
+// application is a fake application with its own sessions. It has no socket, so it
+// works inside synctest.
 type application struct {
 	mu     sync.Mutex
 	answer http.RoundTripper
 	asked  []*http.Request
 }
 
-// newApplication is one that knows alice's session, and else nobody.
+// newApplication knows only alice's session.
 func newApplication() *application {
 	a := &application{}
 	a.signIn()
@@ -46,8 +46,7 @@ func (a *application) answers(answer http.RoundTripper) {
 	a.answer = answer
 }
 
-// signIn makes alice's session one that the application knows, and signOut
-// ends it.
+// signIn starts alice's session, and signOut ends it.
 func (a *application) signIn() {
 	a.answers(page(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != appSession {
@@ -66,8 +65,8 @@ func (a *application) calls() int {
 	return len(a.asked)
 }
 
-// page answers as a server would, and as a connection does that is cut when
-// the caller's time is over.
+// page answers like a server, and like a broken connection after the caller's
+// deadline.
 type page http.HandlerFunc
 
 // RoundTrip implements http.RoundTripper.
@@ -80,7 +79,7 @@ func (p page) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// forwardMode asks a, and remembers its answers for 10 s.
+// forwardMode asks a, and caches for 10 s.
 func forwardMode(a *application, edits ...func(*auth.ForwardConfig)) *auth.Forward {
 	config := auth.ForwardConfig{URL: whoIs, Cache: 10 * time.Second, UserClaim: "sub", Transport: a}
 	for _, edit := range edits {
@@ -98,13 +97,13 @@ func withStatusAnd(code int, body string) http.HandlerFunc {
 	}
 }
 
-// raw answers as no server does.
+// roundTripFunc answers as a transport.
 type roundTripFunc func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// body answers 200 with whatever body.
+// bodyFunc answers 200 with an arbitrary body.
 type bodyFunc func(*http.Request) io.Reader
 
 // RoundTrip implements http.RoundTripper.
@@ -112,7 +111,7 @@ func (b bodyFunc) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(b(r))}, nil
 }
 
-// Bodies that no server should send.
+// Bodies no server should send.
 
 type stalledReader struct{ r *http.Request }
 

@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// browser keeps cookies as browsers do, as far as these tests need it.
+// browser stores cookies like a real browser.
 type browser struct {
 	t       *testing.T
 	w       *oidcHarness
@@ -30,8 +30,8 @@ func (w *oidcHarness) browser(t *testing.T) *browser {
 	return &browser{t, w, origin, map[string]*http.Cookie{}, map[string]time.Time{}}
 }
 
-// keep takes cookies, but none that breaks the rules of the prefix (RFC
-// 6265bis, 4.1.3.2) or is Secure on a page that is not.
+// keep stores cookies. It refuses violations of the __Host- prefix (RFC 6265bis,
+// 4.1.3.2) and Secure cookies on a plain page.
 func (b *browser) keep(cookies []*http.Cookie) {
 	for _, c := range cookies {
 		b.w.op.addSecrets(c.Value)
@@ -49,9 +49,9 @@ func (b *browser) keep(cookies []*http.Cookie) {
 	}
 }
 
-// request is one that this browser makes: from a page of the same site, or on
-// the way back from the provider, when Strict cookies stay at home.
-func (b *browser) request(method, target string, crossSite bool) *http.Request { //nolint:revive // it is a fact of the request, no mode of the function
+// request returns a request from the same site, or on the way back from the
+// provider. The latter lacks Strict cookies.
+func (b *browser) request(method, target string, crossSite bool) *http.Request { //nolint:revive // a property of the request
 	r := httptest.NewRequestWithContext(b.t.Context(), method, b.origin+target, http.NoBody)
 	for _, name := range slices.Sorted(maps.Keys(b.cookies)) {
 		c := b.cookies[name]
@@ -63,7 +63,7 @@ func (b *browser) request(method, target string, crossSite bool) *http.Request {
 	return r
 }
 
-// begin begins a sign-in and returns where the provider asks the user.
+// begin starts a sign-in and returns the provider's URL.
 func (b *browser) begin(returnTo string) *url.URL {
 	b.t.Helper()
 	login, err := b.w.oidc.Begin(b.request(http.MethodGet, "/dropgate/auth/login?"+url.Values{"return_to": {returnTo}}.Encode(), false))
@@ -74,7 +74,7 @@ func (b *browser) begin(returnTo string) *url.URL {
 	return must(url.Parse(login.URL))
 }
 
-// callback comes back from the provider.
+// callback returns from the provider.
 func (b *browser) callback(query url.Values) (auth.Login, error) {
 	b.t.Helper()
 	return b.complete(b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true))
@@ -91,7 +91,7 @@ func (b *browser) complete(r *http.Request) (auth.Login, error) {
 	return login, err
 }
 
-// silent fails the test when an error holds a secret, also further inside.
+// checkNoSecret fails if the error, or a wrapped one, holds a secret.
 func (b *browser) checkNoSecret(err error) {
 	b.t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -99,7 +99,7 @@ func (b *browser) checkNoSecret(err error) {
 	}
 }
 
-// signIn signs alice in, or whom the provider says.
+// signIn signs in alice, or the provider's configured user.
 func (b *browser) signIn() auth.Login {
 	b.t.Helper()
 	login, err := b.callback(b.w.op.authorize(b.begin("")))
@@ -109,19 +109,19 @@ func (b *browser) signIn() auth.Login {
 	return login
 }
 
-// fails signs in and fails the test unless that ends with code.
+// checkSignInFails signs in and expects an error with this code.
 func (b *browser) checkSignInFails(code string) {
 	b.t.Helper()
 	_, err := b.callback(b.w.op.authorize(b.begin("")))
 	checkProtocol(b.t, err, code)
 }
 
-// who is whom the browser is for the service.
+// who returns the verdict on the browser's session.
 func (b *browser) who(method string) string {
 	return verdict(b.w.oidc.Authenticate(b.request(method, "/client-tokens", false), nil))
 }
 
-// is fails the test unless the browser is that user's, or nobody's.
+// checkUser checks the verdict on the browser's session.
 func (b *browser) checkUser(want string) {
 	b.t.Helper()
 	if got := b.who(http.MethodGet); got != want {
@@ -129,12 +129,12 @@ func (b *browser) checkUser(want string) {
 	}
 }
 
-// with is another browser with the same cookies.
+// copied returns another browser with the same cookies.
 func (b *browser) copied() *browser {
 	return &browser{b.t, b.w, b.origin, maps.Clone(b.cookies), maps.Clone(b.ends)}
 }
 
-// given is the cookie whose name holds a part, or nil.
+// cookieNamed returns the first cookie with part in its name, or nil.
 func (b *browser) cookieNamed(cookies []*http.Cookie, part string) *http.Cookie {
 	if i := slices.IndexFunc(cookies, func(c *http.Cookie) bool { return strings.Contains(c.Name, part) && c.MaxAge >= 0 }); i >= 0 {
 		return cookies[i]
@@ -142,7 +142,7 @@ func (b *browser) cookieNamed(cookies []*http.Cookie, part string) *http.Cookie 
 	return nil
 }
 
-// logins are the names of the cookies of sign-ins that have begun.
+// logins returns the names of the login cookies.
 func (b *browser) logins() []string {
 	var names []string
 	for name := range b.cookies {
@@ -159,7 +159,7 @@ func checkProtocol(t *testing.T, err error, code string) {
 	_ = reasonOf(t, err, code)
 }
 
-// reasonOf is the reason of an error that has to be a ProtocolError of code.
+// reasonOf returns the reason of a ProtocolError with this code.
 func reasonOf(t *testing.T, err error, code string) string {
 	t.Helper()
 	wrong, ok := err.(*auth.ProtocolError) //nolint:errorlint // the type itself is the promise
@@ -184,5 +184,5 @@ func canceled(r *http.Request) *http.Request {
 	return r.WithContext(ctx)
 }
 
-// nobody is a browser that holds no session, as the mode alone puts it.
+// nobody is the mode's verdict on a browser without a session.
 const nobody = "error: no credential of this kind"

@@ -24,8 +24,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// The client has an id and a secret that do not survive Basic without being
-// form-urlencoded first (RFC 6749, 2.3.1).
+// The client's id and secret need form-urlencoding before Basic (RFC 6749, 2.3.1).
 const (
 	origin       = "https://app.example.com"
 	clientID     = "drop gate:1/é"
@@ -38,7 +37,7 @@ const (
 	lifetime     = 8 * time.Hour
 )
 
-// oidcHarness is a mode oidc, the provider that it believes and its session store.
+// oidcHarness is a mode oidc with its provider and session store.
 type oidcHarness struct {
 	idp      *idp
 	op       *op
@@ -48,14 +47,14 @@ type oidcHarness struct {
 	oidc     *auth.OIDC
 }
 
-// withOIDC runs a test in a synctest bubble with a world in which all is well.
+// withOIDC runs a test in synctest with a working harness.
 func withOIDC(t *testing.T, test func(*testing.T, *oidcHarness), edits ...func(*auth.OIDCConfig)) {
 	t.Helper()
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) { test(t, newOIDCHarness(edits...)) })
 }
 
-// each runs a test in a world of its own for each case.
+// eachOIDC runs a test per case, each with its own harness.
 func eachOIDC[C any](t *testing.T, cases map[string]C, test func(*testing.T, *oidcHarness, C), edits ...func(*auth.OIDCConfig)) {
 	t.Helper()
 	for name, c := range cases {
@@ -88,7 +87,7 @@ func (w *oidcHarness) newKeySet(r prometheus.Registerer) *auth.KeySet {
 	})
 }
 
-// replica is the mode as another process of the service has it.
+// replica returns the mode of another process.
 func (w *oidcHarness) replica(r prometheus.Registerer, edits ...func(*auth.OIDCConfig)) *auth.OIDC {
 	config := auth.OIDCConfig{
 		Issuer: issuer, ClientID: clientID, ClientSecret: clienttoken.NewSecret(clientSecret),
@@ -102,7 +101,7 @@ func (w *oidcHarness) replica(r prometheus.Registerer, edits ...func(*auth.OIDCC
 	return auth.NewOIDC(config)
 }
 
-// describe serves the discovery document, with edits.
+// serveMetadata serves the discovery document, with edits.
 func (w *oidcHarness) serveMetadata(edits object) {
 	w.idp.serve(discovery, document(edited(object{
 		"issuer": issuer, "jwks_uri": issuer + jwks, "authorization_endpoint": issuer + authorizeAt,
@@ -111,35 +110,35 @@ func (w *oidcHarness) serveMetadata(edits object) {
 	}, edits)))
 }
 
-// forget makes the mode one that has not asked the provider yet.
+// restart replaces the mode and its keys with fresh ones.
 func (w *oidcHarness) restart() {
 	w.keys = w.newKeySet(prometheus.NewRegistry())
 	w.oidc = w.replica(prometheus.NewRegistry())
 }
 
-// grant is what the provider promised to the bearer of a code.
+// grant is the provider's record of a code.
 type grant struct {
 	redirect, challenge, nonce string
 	used                       bool
 }
 
-// op is the provider's part in a sign-in.
+// op is the provider's side of a sign-in.
 type op struct {
 	mu      sync.Mutex
 	grants  map[string]*grant
-	lax     bool                      // takes a code twice
-	idToken func(nonce string) string // instead of a good one of alice
-	secrets []string                  // that were ever seen, and no error may hold
+	lax     bool                      // accepts a code twice
+	idToken func(nonce string) string // replaces a good one for alice
+	secrets []string                  // no error may hold them
 }
 
-// remember notes what no error may hold.
+// addSecrets adds texts no error may hold.
 func (p *op) addSecrets(secrets ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.secrets = append(p.secrets, secrets...)
 }
 
-// authorize lets the user sign in, and returns the query of the callback.
+// authorize signs the user in at the provider, and returns the callback's query.
 func (p *op) authorize(at *url.URL) url.Values {
 	query := at.Query()
 	code := fmt.Sprintf("code-of-the-provider-%x", sha256.Sum256([]byte(query.Get("state"))))
@@ -150,7 +149,7 @@ func (p *op) authorize(at *url.URL) url.Values {
 	return url.Values{"code": {code}, "state": {query.Get("state")}, "iss": {issuer}}
 }
 
-// token is the token endpoint, as strict as the standards let it be.
+// token is the token endpoint, as strict as the standards allow.
 func (p *op) token(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	verifier := r.PostForm.Get("code_verifier")
@@ -184,7 +183,7 @@ func answerTokens(idToken any) http.HandlerFunc {
 	}
 }
 
-// idClaims are those of an ID token of alice that is good for five minutes.
+// idClaims returns claims of alice, valid for five minutes.
 func idClaims(edits object) object {
 	return edited(object{
 		"iss": issuer, "aud": clientID, "sub": "alice", "sid": "alices-session-at-the-provider",
@@ -192,7 +191,7 @@ func idClaims(edits object) object {
 	}, edits)
 }
 
-// both are two sets of edits, of which the second is the stronger one.
+// merged applies the second edits after the first.
 func merged(first, second object) object {
 	all := maps.Clone(first)
 	maps.Copy(all, second)
@@ -203,8 +202,8 @@ func idTokenOf(edits object) string {
 	return sign(rsaKey(), header(object{"typ": "JWT"}), idClaims(edits))
 }
 
-// answers lets the provider answer with ID tokens with edited claims. The
-// nonce is right unless it is edited.
+// answers makes the provider issue ID tokens with edited claims. The nonce is
+// right unless edited.
 func (p *op) answers(edits object) {
 	p.tokens(func(nonce string) string { return idTokenOf(merged(object{"nonce": nonce}, edits)) })
 }
@@ -227,21 +226,21 @@ func (p *op) acceptsCodesTwice() {
 	p.lax = true
 }
 
-// seen are all secrets so far.
+// allSecrets returns the secrets so far.
 func (p *op) allSecrets() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.secrets)
 }
 
-// faultyStore is a store that may be down, and that gives up like Redis does
-// when the caller has gone.
+// faultyStore is a store with injected outages. Like Redis, it gives up after a
+// cancellation.
 type faultyStore struct {
 	session.Store
 
 	mu   sync.Mutex
-	fail map[string]bool // operations that are down
-	log  []string        // operations that were asked for
+	fail map[string]bool // failing operations
+	log  []string        // calls so far
 }
 
 func (s *faultyStore) failOn(operations ...string) {

@@ -31,14 +31,14 @@ const (
 	jwks      = "/keys"
 )
 
-// idp is an identity provider without a socket, so that it can be asked inside
-// of a synctest bubble. It answers by path, for whatever host.
+// idp is an identity provider without a socket, so it works inside synctest. It
+// answers by path, for any host.
 type idp struct {
 	mu      sync.Mutex
 	pages   map[string]http.HandlerFunc
-	fetches []time.Time // when the first page of a fetch was asked for
-	keys    []time.Time // when the key set was
-	hosts   []string    // whom the service believed to ask
+	fetches []time.Time // requests for the discovery document
+	keys    []time.Time // requests for the key set
+	hosts   []string    // requested hosts
 }
 
 func newIDP(published ...any) *idp {
@@ -48,8 +48,8 @@ func newIDP(published ...any) *idp {
 	return p
 }
 
-// RoundTrip answers as a server would, and as a connection does that is cut
-// when the caller's time is over.
+// RoundTrip answers like a server, and like a broken connection after the caller's
+// deadline.
 func (p *idp) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	if r.URL.Path == discovery {
@@ -101,7 +101,7 @@ func (p *idp) asked() []string {
 	return slices.Clone(p.hosts)
 }
 
-// Pages that a provider may answer with.
+// Pages of a provider.
 
 func document(v any) http.HandlerFunc {
 	body, err := json.Marshal(v)
@@ -119,7 +119,7 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// after answers with page when d has passed, unless the caller goes before.
+// after answers with page after d, unless the caller leaves first.
 func after(d time.Duration, page http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -130,17 +130,17 @@ func after(d time.Duration, page http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// public is what a provider publishes of key.
+// public returns the published form of key.
 func public(kid string, key crypto.Signer) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key.Public(), KeyID: kid}
 }
 
-// published is the set of most of these tests: one key of each good kind.
+// published returns one key of each accepted kind.
 func published() []any {
 	return []any{public("rsa", rsaKey()), public("ec", ecKey()), public("ed", edKey())}
 }
 
-// world is a bearer mode and the provider that it believes.
+// harness is a bearer mode with its provider.
 type harness struct {
 	idp      *idp
 	registry *prometheus.Registry
@@ -148,8 +148,8 @@ type harness struct {
 	bearer   *auth.Bearer
 }
 
-// newWorld returns a world as the server wires it, with edits to its
-// configuration. Nothing has been fetched yet.
+// newHarness wires a mode like the server, with edits to its configuration. It
+// fetches nothing yet.
 func newHarness(p *idp, edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) *harness {
 	registry := prometheus.NewRegistry()
 	bearer := auth.BearerConfig{Issuer: issuer, Audience: audience, Cookie: cookie, UserClaim: "sub"}
@@ -163,14 +163,14 @@ func newHarness(p *idp, edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) *
 	return w
 }
 
-// run starts the key set in a synctest bubble and waits for its first fetch.
+// run starts the key set in synctest and waits for its first fetch.
 func (w *harness) run(t *testing.T) {
 	t.Helper()
 	go w.keys.Run(t.Context())
 	synctest.Wait()
 }
 
-// ask shows a token in the Authorization header.
+// ask authenticates with the token in the Authorization header.
 func (w *harness) ask(token string) string {
 	return verdict(w.authenticate(context.Background(), token))
 }
@@ -179,7 +179,7 @@ func (w *harness) authenticate(ctx context.Context, token string) (auth.Session,
 	return w.bearer.Authenticate(request(ctx, bearer(token)), nil)
 }
 
-// want fails t unless the token's verdict is want.
+// want checks the verdict on the token.
 func (w *harness) want(t *testing.T, want, token string) {
 	t.Helper()
 	if got := w.ask(token); got != want {
@@ -187,7 +187,7 @@ func (w *harness) want(t *testing.T, want, token string) {
 	}
 }
 
-// pass lets time go by in a synctest bubble, and everything happen in it.
+// advance lets time pass in synctest, and waits for its effects.
 func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -208,7 +208,7 @@ const (
 	alice       = "accepted alice"
 	aliceCookie = "accepted alice by cookie"
 	refused     = "refused"
-	ignored     = "ignored" // not of the mode's kind
+	ignored     = "ignored" // no credential of the mode's kind
 	unavailable = "unavailable"
 )
 
@@ -234,23 +234,22 @@ func verdict(s auth.Session, err error) string {
 	return "error: " + strings.TrimSpace(err.Error())
 }
 
-// attempt is one request to sign in and what must become of it. Tables of them
-// are for any mode: a mode that knows nothing of bearer tokens ignores them.
+// attempt is one request with its expected verdict. Tables of attempts fit any
+// mode: other modes ignore bearer tokens.
 type attempt struct {
 	name   string
 	header http.Header
 	want   string // alice, refused, ignored, …
 }
 
-// challenges are what each mode's rejection asks for.
+// challenges holds each mode's WWW-Authenticate header.
 var challenges = map[string]string{
 	"bearer": `Bearer realm="dropgate", error="invalid_token"`,
 	"none":   `Bearer realm="dropgate"`,
 }
 
-// try makes every attempt on a mode of its own, at midnight, in a chain as the
-// server has it. Each is made twice: what was remembered of the first time must
-// not change the answer.
+// runAttempts makes every attempt on a fresh mode in a chain, at midnight. Each
+// runs twice, since a cache must not change the verdict.
 func runAttempts(t *testing.T, newMode func(*testing.T) auth.Mode, attempts []attempt) {
 	t.Helper()
 	for _, a := range attempts {
@@ -269,7 +268,7 @@ func runAttempts(t *testing.T, newMode func(*testing.T) auth.Mode, attempts []at
 	}
 }
 
-// checkRejection fails t when an error tells too much or asks for nothing.
+// checkRejection checks the challenge, and that the error holds no credential.
 func checkRejection(t *testing.T, err error, header http.Header) {
 	t.Helper()
 	if err == nil {
@@ -285,8 +284,7 @@ func checkRejection(t *testing.T, err error, header http.Header) {
 	checkNoSecret(t, err, slices.Concat(header["Authorization"], header["Cookie"])...)
 }
 
-// checkNoSecret fails t when an error holds a piece of a credential that nobody
-// should read, such as a part of a token.
+// checkNoSecret fails if the error holds a piece of a credential.
 func checkNoSecret(t *testing.T, err error, credentials ...string) {
 	t.Helper()
 	said := fmt.Sprintf("%v %+v %#v", err, err, err)
@@ -299,8 +297,8 @@ func checkNoSecret(t *testing.T, err error, credentials ...string) {
 	}
 }
 
-// bearerMode is the mode that most attempts are made on: one that believes
-// published(), with edits. It may ask the provider alone.
+// bearerMode returns a mode with the published keys, and edits. It may only ask
+// the provider.
 func bearerMode(edits ...func(*auth.BearerConfig, *auth.KeySetConfig)) func(*testing.T) auth.Mode {
 	return bearerModeWith(published(), edits...)
 }
@@ -319,7 +317,7 @@ func bearerModeWith(set []any, edits ...func(*auth.BearerConfig, *auth.KeySetCon
 	}
 }
 
-// bubble runs a test in a synctest bubble of its own.
+// runSynctest runs a subtest in synctest.
 func runSynctest(t *testing.T, name string, test func(*testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })

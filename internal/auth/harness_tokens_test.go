@@ -18,12 +18,11 @@ import (
 	"time"
 )
 
-// midnight is the time at which every synctest bubble begins.
+// midnight is the start time of synctest.
 var midnight = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// The keys of these tests, made once, outside of any bubble. The attacker's is
-// never published; the Ed25519 key is the same in every process, so that fuzz
-// workers agree on what it signed.
+// These keys are made once, outside synctest. The attacker's key is never
+// published. The Ed25519 key is fixed, so fuzz workers agree on its signatures.
 var (
 	rsaKey      = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
 	otherKey    = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
@@ -51,7 +50,7 @@ func must[T any](v T, err error) T {
 // object is a JSON object: a token's header or its claims.
 type object = map[string]any
 
-// absent takes a member away where an edit would set it.
+// absent as an edit removes the member.
 type absent struct{}
 
 func edited(o, edits object) object {
@@ -66,12 +65,12 @@ func edited(o, edits object) object {
 	return o
 }
 
-// header is the header of a good token, with edits.
+// header returns the header of a good token, with edits.
 func header(edits object) object {
 	return edited(object{"alg": "RS256", "kid": "rsa", "typ": "at+jwt"}, edits)
 }
 
-// claims are alice's, good for the first hour of a bubble, with edits.
+// claims returns alice's claims, valid for one hour after midnight, with edits.
 func claims(edits object) object {
 	return edited(object{
 		"iss": issuer, "aud": audience, "sub": "alice",
@@ -79,16 +78,16 @@ func claims(edits object) object {
 	}, edits)
 }
 
-// plain is a good token of alice, and says one with edited claims.
+// goodToken is a good token of alice. tokenWith edits its claims.
 func goodToken() string { return tokenWith(nil) }
 
 func tokenWith(edits object) string { return sign(rsaKey(), header(nil), claims(edits)) }
 
-// headed is a token with a good signature under an edited header.
+// tokenWithHeader is a correctly signed token with an edited header.
 func tokenWithHeader(edits object) string { return sign(rsaKey(), header(edits), claims(nil)) }
 
-// sign makes a token of whatever header, payload (a string as it is, all else
-// as JSON) and key an attacker likes; the header's alg says how.
+// sign makes a token from any header, payload and key. The header's alg decides
+// how. A string payload is used unchanged.
 func sign(key any, header object, payload any) string {
 	return signText(key, fmt.Sprint(header["alg"]), asJSON(header), asJSON(payload))
 }
@@ -141,10 +140,10 @@ func signature(key any, alg string, input []byte) []byte {
 	return nil // unsigned
 }
 
-// parts are the three parts of a good token.
+// parts returns the three parts of a good token.
 func parts() []string { return strings.Split(goodToken(), ".") }
 
-// forged is a token that names a key nobody has, with a signature of zeros.
+// forged names an unknown key, with a signature of zeros.
 func forged(kid string) string {
 	return encoded(asJSON(header(object{"kid": kid}))) + "." + encoded(asJSON(claims(nil))) + "." +
 		encoded(string(make([]byte, 256)))

@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-// allModes are all modes, each with a credential that is good for it.
+// allModes holds every mode with a good credential for it.
 type allModes struct {
 	modes map[string]auth.Mode
 	good  map[string]http.Header
@@ -36,7 +36,7 @@ func newAllModes(t *testing.T) *allModes {
 	}
 }
 
-// chains are the modes: each alone, and all in several orders.
+// chains returns each mode alone, and all modes in several orders.
 func (m *allModes) chains() map[string]*auth.Chain {
 	chains := map[string]*auth.Chain{}
 	for _, order := range []string{
@@ -52,8 +52,7 @@ func (m *allModes) chains() map[string]*auth.Chain {
 	return chains
 }
 
-// The promise: the same hostile requests, for each mode alone and for
-// all of them in any order. Never anybody, never a panic, never an outage.
+// No mode, alone or in any order, may accept them, panic or report an outage.
 func TestEveryModeRefusesHostileRequests(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,12 +89,12 @@ func hostileVerdict(t *testing.T, chain *auth.Chain, h hostileRequest, sid strin
 	return verdict(s, err)
 }
 
-// The hostile requests prove nothing where no request is good.
+// Otherwise the hostile requests would prove nothing.
 func TestEveryModeAcceptsItsGoodRequest(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
 		m := newAllModes(t)
-		// The application has to come last: it is asked about every cookie.
+		// The application comes last, since it is asked about every cookie.
 		all := auth.NewChain(prometheus.NewRegistry(), m.modes["bearer"], m.modes["proxy"], m.modes["oidc"], m.modes["forward"])
 		for name, header := range m.good {
 			want := aliceCookie
@@ -113,8 +112,7 @@ func TestEveryModeAcceptsItsGoodRequest(t *testing.T) {
 	})
 }
 
-// One credential that is good does not outweigh one that is bad: the first mode
-// that finds one of its kind decides.
+// A good credential does not outweigh a bad one of an earlier mode.
 func TestBadCredentialStopsTheChain(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
@@ -147,16 +145,15 @@ func (m *allModes) checkBadThenGood(t *testing.T, first, second string, bad http
 	}
 }
 
-// recordingApplication answers the mode forward, and notes what it was sent.
+// recordingApplication answers for the mode forward, and records the requests.
 type recordingApplication struct{ sent []http.Header }
 
 func (a *recordingApplication) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.sent = append(a.sent, r.Header.Clone())
-	return newIDP().RoundTrip(r) // which knows no such page
+	return newIDP().RoundTrip(r) // an unknown page
 }
 
-// TestForgedProxyHeadersAreRefusedBesideGoodCredentials has all modes in the order
-// that is allowed: proxy first, forward last.
+// The modes are in an allowed order: proxy first, forward last.
 func TestForgedProxyHeadersAreRefusedBesideGoodCredentials(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)

@@ -8,15 +8,15 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// hostile is a request that must never be anybody's, whatever the mode.
+// hostileRequest must be refused by every mode.
 type hostileRequest struct {
 	name   string
 	header http.Header
 	peer   string
 }
 
-// hostiles are all of them. Some are made of what is good elsewhere: sid is the
-// id of a session of alice, and login the cookie of a sign-in that has begun.
+// hostileRequests returns all of them. sid is alice's session id, and login a
+// login cookie.
 func hostileRequests(sid string, login *http.Cookie) []hostileRequest {
 	const own, plainOwn = "__Host-dropgate-session", "dropgate-session"
 	requests := []hostileRequest{
@@ -25,7 +25,7 @@ func hostileRequests(sid string, login *http.Cookie) []hostileRequest {
 		{"headers without values", http.Header{"Authorization": {}, "Cookie": nil}, stranger},
 	}
 	add := func(name string, header http.Header) {
-		// The proxy's own address makes nobody of what comes without its secret.
+		// Without the secret, the proxy's address must not suffice.
 		requests = append(requests, hostileRequest{name, header, stranger}, hostileRequest{name + ", from the proxy", header, proxyPeer})
 	}
 	for name, value := range map[string]string{
@@ -52,7 +52,7 @@ func hostileRequests(sid string, login *http.Cookie) []hostileRequest {
 			"Authorization": {"Bearer " + value}, "Cookie": {own + "=" + value + "; " + cookie + "=" + value}, "X-Forwarded-User": {value}, "X-Proxy-Secret": {value},
 		})
 	}
-	// What is good, in the wrong place, doubled, or under another name.
+	// Good credentials in the wrong place, doubled, or renamed.
 	for name, header := range map[string]http.Header{
 		"a session as bearer":           bearer(sid),
 		"a session as Basic":            {"Authorization": {"Basic " + sid}},
@@ -65,7 +65,7 @@ func hostileRequests(sid string, login *http.Cookie) []hostileRequest {
 		"a session as user":             {"X-Forwarded-User": {sid}},
 		"a session in another case":     inSession(strings.ToLower(own) + "=" + sid),
 		"a session without a name":      inSession("=" + sid),
-		// Spaces that browsers keep in names, and some servers take off them.
+		// Browsers keep these spaces in names, and some servers strip them.
 		"a session behind U+2000":        inSession("\u2000" + own + "=" + sid),
 		"a session behind U+0085":        inSession("\u0085" + own + "=" + sid),
 		"a session before U+00A0":        inSession(own + "\u00a0=" + sid),

@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-// members is the RSA key of these tests as a provider publishes it, with edits.
+// members returns the published RSA key, with edits.
 func members(edits object) json.RawMessage {
 	var own object
 	if err := json.Unmarshal([]byte(asJSON(public("rsa", rsaKey()))), &own); err != nil {
@@ -69,7 +69,7 @@ func TestKeyIDMayBeNumber(t *testing.T) {
 	})
 }
 
-// One name for two keys is no reason to lose either.
+// A shared kid is no reason to drop either key.
 func TestKeysMayShareAKeyID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(newIDP(public("same", otherKey()), public("same", rsaKey()), public("same", ecKey())))
@@ -81,7 +81,7 @@ func TestKeysMayShareAKeyID(t *testing.T) {
 	})
 }
 
-// logs is a log that a test reads.
+// logTo captures the log.
 func logTo(into *bytes.Buffer) func(*auth.BearerConfig, *auth.KeySetConfig) {
 	return func(_ *auth.BearerConfig, c *auth.KeySetConfig) { c.Logger = zerolog.New(into) }
 }
@@ -104,8 +104,8 @@ func TestKeySetLogsSkippedKeysOnce(t *testing.T) {
 	}
 }
 
-// checkSkipped fails the test unless a key is skipped, and the log says so once
-// with these words, and once more when the set changes.
+// checkSkipped checks that the key is skipped. The log must say so once, and once
+// more after a change of the set.
 func checkSkipped(t *testing.T, key any, words []string) {
 	t.Helper()
 	var log bytes.Buffer
@@ -142,7 +142,7 @@ func TestKeySetErrorExplainsUnusableKeys(t *testing.T) {
 	})
 }
 
-// The signature is good: the log has to say what is not.
+// The log must name the bad claim, since the signature is good.
 func TestRefusedClaimsAreNotReportedAsBadSignature(t *testing.T) {
 	long := strings.Repeat("a", 3000)
 	for _, c := range []struct {
@@ -187,8 +187,7 @@ func TestRefusedClaimsAreNotReportedAsBadSignature(t *testing.T) {
 	}
 }
 
-// checkReason fails the test unless a token with a good signature is refused in
-// these words.
+// checkReason checks the reason for refusing a correctly signed token.
 func checkReason(t *testing.T, token string, words ...string) {
 	t.Helper()
 	w := newHarness(newIDP(published()...))

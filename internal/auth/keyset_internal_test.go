@@ -16,8 +16,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A key could not be mistaken for a secret even if keys were not asked which
-// signatures they may verify.
+// This holds even without the check of each key's algorithms.
 func TestAcceptedAlgorithmsAreAsymmetric(t *testing.T) {
 	want := []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 	if got := algorithms(); !slices.Equal(got, want) {
@@ -34,7 +33,7 @@ const (
 	twoKey = `{"kty":"OKP","crv":"Ed25519","kid":"2","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
 )
 
-// Every token would be verified again otherwise.
+// Otherwise every token would be verified again.
 func TestUnchangedKeysKeepTheirGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -16,13 +16,13 @@ import (
 	"dropgate/internal/auth"
 )
 
-// padded is a key set of n bytes with good keys in it.
+// padded is a key set of exactly n bytes.
 func padded(n int, set ...any) http.HandlerFunc {
 	body := asJSON(map[string]any{"keys": set})
 	return text(body + strings.Repeat(" ", n-len(body)))
 }
 
-// withStatus is a good key set under a status that does not say so.
+// withStatus is a good key set under another status.
 func withStatus(code int, set ...any) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(code)
@@ -220,7 +220,7 @@ dropgate_jwks_refresh_total{outcome="success"} 2
 	})
 }
 
-// Shutdown waits for nothing that a provider could hold up.
+// Shutdown must not wait for a provider.
 func TestKeySetRunCancelsItsFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(newIDP(published()...))
@@ -245,7 +245,7 @@ func TestKeySetRunCancelsItsFetch(t *testing.T) {
 	})
 }
 
-// Requests that wait keep connections: the others are answered at once.
+// Waiting requests hold connections, so the others get an answer at once.
 func TestKeySetBoundsWaitingRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all, waiting = 1000, 256

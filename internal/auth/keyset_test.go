@@ -15,7 +15,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// The promises of docs and code, in the words of the tests.
+// The documented intervals.
 const (
 	fetchEvery   = 30 * time.Second
 	refreshEvery = 5 * time.Minute
@@ -48,7 +48,7 @@ func TestUnknownKeysCauseOneFetchPer30Seconds(t *testing.T) {
 	}
 }
 
-// sendThousandForgedTokens show a forged token each, at any time in 10 minutes.
+// sendThousandForgedTokens sends them at random times within 10 minutes.
 func sendThousandForgedTokens(t *testing.T, w *harness) {
 	t.Helper()
 	var strangers sync.WaitGroup
@@ -71,7 +71,7 @@ func leastGap(times []time.Time) time.Duration {
 	return least
 }
 
-// rotations are the ways in which providers name the old key and the new one.
+// rotations lists how providers name the old and the new key.
 var rotations = map[string]struct{ before, after object }{
 	"another kid":  {header(object{"kid": "2026-01"}), header(object{"kid": "2026-02"})},
 	"the same kid": {header(nil), header(nil)},
@@ -94,7 +94,7 @@ func TestRotatedKeyIsAcceptedWithin30SecondsUnderLoad(t *testing.T) {
 	}
 }
 
-// heals fails t unless token is accepted within 30 s.
+// checkRecovers fails unless the token is accepted within 30 s.
 func (w *harness) checkRecovers(t *testing.T, token string) {
 	t.Helper()
 	start := time.Now()
@@ -111,7 +111,7 @@ func kidOf(header object) string {
 	return kid
 }
 
-// pour asks with ten forged tokens a second.
+// sendForgedTokens sends ten forged tokens per second.
 func sendForgedTokens(ctx context.Context, w *harness) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -141,7 +141,7 @@ func TestRotatedKeyIsAcceptedAtOnceWhenIdle(t *testing.T) {
 	}
 }
 
-// Whoever is the first to name a new key is asked for its signature too.
+// The first token with a new key must still have a good signature.
 func TestForgedTokenIsRefusedAfterTriggeringFetch(t *testing.T) {
 	for name, r := range rotations {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestWithdrawnKeyIsRefusedAfterRefresh(t *testing.T) {
 		w.want(t, alice, remembered)
 		advance(time.Minute)
 		w.want(t, alice, remembered)
-		w.idp.publish(public("ec", ecKey())) // no longer the RSA key
+		w.idp.publish(public("ec", ecKey())) // without the RSA key
 		w.want(t, alice, remembered)
 		advance(refreshEvery)
 		w.want(t, refused, remembered)
@@ -187,7 +187,7 @@ func TestKeySetStartsWhileProviderIsDown(t *testing.T) {
 				up := w.idp.pages[discovery]
 				w.idp.serve(discovery, page)
 				w.run(t)
-				for range 500 { // 0.1 s each, and what the provider takes
+				for range 500 { // 0.1 s each, plus the provider's time
 					checkUnavailable(t, w, goodToken(), forged("unknown"), "garbage")
 					advance(100 * time.Millisecond)
 				}
@@ -199,7 +199,7 @@ func TestKeySetStartsWhileProviderIsDown(t *testing.T) {
 	}
 }
 
-// The service has no use before it has keys, so it does not wait for a caller.
+// A replica without keys is useless, so it does not wait for a caller.
 func TestKeySetFetchesLateKeysWithoutTraffic(t *testing.T) {
 	for _, c := range []struct{ after, within time.Duration }{
 		{100 * time.Millisecond, 250 * time.Millisecond},
@@ -260,7 +260,7 @@ func checkUnavailable(t *testing.T, w *harness, tokens ...string) {
 
 func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newHarness(newIDP(published()...)) // never run: the first caller starts the fetch
+		w := newHarness(newIDP(published()...)) // without Run, the first caller starts the fetch
 		w.idp.serve(discovery, after(1500*time.Millisecond, w.idp.pages[discovery]))
 		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Hour, nil)
 		var callers sync.WaitGroup
@@ -285,7 +285,7 @@ func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 	})
 }
 
-// An unknown key makes its bearer wait for the provider, and nobody else.
+// A wait on the provider must not delay good tokens.
 func TestOnlyUnknownKeysWaitForProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(newIDP(published()...))

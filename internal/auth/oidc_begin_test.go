@@ -92,7 +92,7 @@ func checkLoginCookie(t *testing.T, origin, prefix string, secure bool) {
 	}, func(o *auth.OIDCConfig) { o.Origin = origin })
 }
 
-// Who reads the cookies of a disk must not learn what the sign-in hangs on.
+// A stolen disk must not reveal the sign-in's secrets.
 func TestLoginCookieRevealsNothing(t *testing.T) {
 	values := map[string]bool{}
 	for range 20 {

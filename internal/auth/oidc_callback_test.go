@@ -15,7 +15,7 @@ func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
 
 func secret(value string) clienttoken.Secret { return clienttoken.NewSecret(value) }
 
-// A callback is hostile in what it says, or in the cookies that it comes with.
+// The query or the cookies may be hostile.
 func TestCallbackMustMatchItsSignIn(t *testing.T) {
 	for _, c := range []struct {
 		name, code string
@@ -78,8 +78,8 @@ func TestCallbackRefusesDuplicateLoginCookie(t *testing.T) {
 	})
 }
 
-// What the provider says comes through the browser: only known words are kept,
-// and no code is looked at beside them.
+// The refusal comes through the browser. Only standard codes are repeated, and any
+// code is ignored.
 func TestProviderRefusalHasItsOwnError(t *testing.T) {
 	type no struct {
 		word, code string
@@ -111,7 +111,7 @@ func TestProviderRefusalHasItsOwnError(t *testing.T) {
 	})
 }
 
-// A code of another provider must not be sent to this one (RFC 9207).
+// Another provider's code must not be sent to this one (RFC 9207).
 func TestCallbackMustComeFromConfiguredIssuer(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -153,7 +153,7 @@ func TestCallbackMustComeFromConfiguredIssuer(t *testing.T) {
 	}
 }
 
-// An origin that the operator has taken off the list since is not returned to.
+// The operator may have removed the origin meanwhile.
 func TestCallbackChecksReturnToAgain(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)

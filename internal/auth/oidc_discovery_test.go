@@ -60,7 +60,7 @@ func TestDiscoveryBacksOffUpTo30Seconds(t *testing.T) {
 	})
 }
 
-// Readiness says that sign-ins work as soon as there are keys.
+// A ready replica must be able to sign users in.
 func TestDiscoveryRetriesWhenKeysArrive(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(discovery, status(http.StatusBadGateway))
@@ -82,7 +82,7 @@ func TestDiscoveryRetriesWhenKeysArrive(t *testing.T) {
 	})
 }
 
-// A provider that was well in between is not punished for what was before.
+// Earlier failures must not slow later retries.
 func TestDiscoverySuccessResetsBackOff(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -120,7 +120,7 @@ func TestConcurrentSignInsShareOneDiscoveryFetch(t *testing.T) {
 				t.Errorf("who went away: %v after %v", err, time.Since(midnight))
 			}
 		})
-		synctest.Wait() // it is the one who began the fetch
+		synctest.Wait() // this caller started the fetch
 		for range 100 {
 			all.Go(func() {
 				if err := w.tryBegin(b); err != nil {
@@ -165,7 +165,7 @@ func TestMetadataIsRefreshedHourlyInBackground(t *testing.T) {
 		if n := len(w.idp.fetched()); n != 1 {
 			t.Errorf("%d fetches within the hour", n)
 		}
-		for range 100 { // the provider is down for long
+		for range 100 { // a long outage
 			advance(time.Minute)
 			host(authorizeAt)
 		}
@@ -174,7 +174,7 @@ func TestMetadataIsRefreshedHourlyInBackground(t *testing.T) {
 		}
 		w.serveMetadata(object{"authorization_endpoint": issuer + "/new"})
 		advance(time.Minute)
-		host(authorizeAt) // nobody waits for the new one
+		host(authorizeAt) // refreshed in the background
 		host("/new")
 		advance(59 * time.Minute)
 		n := len(w.idp.fetched())

@@ -17,7 +17,7 @@ import (
 
 func noOtherOrigins(c *auth.OIDCConfig) { c.AllowedOrigins = nil }
 
-// secretAnswer is an answer of the token endpoint that holds what nobody may see.
+// secretAnswer is a truncated answer of the token endpoint with secrets.
 const secretAnswer = `{"access_token":"` + accessToken + `","error_description":"` + accessToken + `"`
 
 func TestTokenEndpointOutageIsUnavailable(t *testing.T) {
@@ -63,7 +63,7 @@ func TestTokenEndpointOutageIsUnavailable(t *testing.T) {
 	}
 }
 
-// switched answers the token endpoint's requests with bad while it is down.
+// switchableProvider uses bad for the token endpoint while it is down.
 type switchableProvider struct {
 	good, bad http.RoundTripper
 	down      bool
@@ -134,7 +134,7 @@ func TestCallbackWaitsForSlowTokenEndpoint(t *testing.T) {
 	})
 }
 
-// It keeps the session that the browser has, too, until there is another one.
+// The browser's previous session survives too.
 func TestSignInSurvivesStoreOutage(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
@@ -158,8 +158,7 @@ func TestSignInSurvivesStoreOutage(t *testing.T) {
 	})
 }
 
-// A callback that comes twice must not end what the first has started, nor what
-// it was to replace.
+// A repeated callback must not end the new session or the replaced one.
 func TestUsedSignInEndsNoSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
@@ -182,7 +181,7 @@ func TestSignInSurvivesProviderOutageAtStart(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin(""))
-		w.restart() // a replica that has just started
+		w.restart() // a fresh replica
 		w.idp.serve(discovery, status(http.StatusServiceUnavailable))
 		_, err := b.callback(query)
 		checkFailure(t, err)
@@ -211,7 +210,7 @@ func TestSignInSurvivesMissingKeys(t *testing.T) {
 	})
 }
 
-// Who goes away in the middle has not failed.
+// A cancellation is not a failure.
 func TestCancelledCallbackMayBeRepeated(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)

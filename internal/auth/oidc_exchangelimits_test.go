@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// counting counts the calls of the token endpoint.
+// countExchanges counts the calls of the token endpoint.
 func (w *oidcHarness) countExchanges(answer http.HandlerFunc) *atomic.Int64 {
 	var calls atomic.Int64
 	w.idp.serve(tokenAt, func(rw http.ResponseWriter, r *http.Request) {
@@ -18,7 +18,7 @@ func (w *oidcHarness) countExchanges(answer http.HandlerFunc) *atomic.Int64 {
 	return &calls
 }
 
-// One sign-in must not make us show our secret for as many codes as there are.
+// A stranger must not make us send our secret repeatedly.
 func TestJunkCodeIsExchangedOnce(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		calls := w.countExchanges(w.op.token)
@@ -26,7 +26,7 @@ func TestJunkCodeIsExchangedOnce(t *testing.T) {
 		query := w.op.authorize(b.begin(""))
 		for n := range 100 {
 			query.Set("code", fmt.Sprint("junk", n))
-			_, err := b.copied().callback(query) // with the cookie that it had
+			_, err := b.copied().callback(query) // with the previous cookie
 			checkProtocol(t, err, map[bool]string{true: "code_refused", false: "state_used"}[n == 0])
 		}
 		if calls.Load() != 1 {

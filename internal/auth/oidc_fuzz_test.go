@@ -24,9 +24,8 @@ func checkKnownError(t *testing.T, err error, secrets ...string) {
 	checkNoSecret(t, err, secrets...)
 }
 
-// Whatever the callback's query and cookies hold: no panic, no session, and an
-// error of the two known kinds. The cookies of a sign-in that has begun are
-// among the seeds, without its state.
+// For any query and cookies there must be no panic, no session, and a known error.
+// The seeds include a login cookie without its state.
 func FuzzCallback(f *testing.F) {
 	w := newOIDCHarness()
 	login, err := w.oidc.Begin(httptest.NewRequestWithContext(context.Background(), http.MethodGet, origin+"/", http.NoBody))
@@ -64,11 +63,11 @@ func FuzzCallback(f *testing.F) {
 	})
 }
 
-// Whatever a logout token holds: no panic, and it ends nothing unless the
-// provider signed it.
+// For any logout token there must be no panic. Only the provider's tokens end
+// sessions.
 func FuzzLogoutToken(f *testing.F) {
 	w := newOIDCHarness()
-	// Ed25519, so that all fuzz workers agree on what was signed.
+	// Ed25519 makes all fuzz workers agree on the signature.
 	signed := func(edits object) string {
 		return sign(edKey(), object{"alg": "EdDSA", "kid": "ed", "typ": "logout+jwt"}, logoutClaims(merged(object{"exp": doomsday.Unix()}, edits)))
 	}

@@ -9,13 +9,13 @@ import (
 	"dropgate/internal/auth"
 )
 
-// badToken is an ID token that the token endpoint answers with: a good one's
-// claims with edits, or one that is made in another way.
+// badToken is an ID token from the token endpoint, with edited claims or made
+// otherwise.
 type badToken struct {
 	name   string
 	claims object
 	header object
-	code   string // empty: it is good
+	code   string // empty: accepted
 }
 
 func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
@@ -62,8 +62,8 @@ func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
 		{name: "sub with NUL", claims: object{"sub": "alice\x00"}, code: "user_unknown"},
 		{name: "longer than 8 KiB", claims: object{"pad": strings.Repeat("x", 8<<10)}, code: "id_token_invalid"},
 		{name: "sid a number", claims: object{"sid": 1}},
-		// Claims are spelled in one way. A provider that lets users or clients
-		// add claims of their own only keeps the exact names from them.
+		// Claim names are case-sensitive. Providers may let users add claims,
+		// except for the exact names.
 		{name: "other claims in another case", claims: object{"SUB": "bob", "Nonce": "x", "ISS": "x", "Aud": "x", "EXP": 1, "Events": 7, "ſub": "x", "Azp": "x", "NBF": 1 << 40}},
 		{name: "iss in another case", claims: object{"iss": "https://evil.example.com", "isſ": issuer, "ISS": issuer, "isS": issuer}, code: "id_token_invalid"},
 		{name: "iss only in another case", claims: object{"iss": absent{}, "ISS": issuer}, code: "id_token_invalid"},
@@ -84,8 +84,7 @@ func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
 	}
 }
 
-// checkSignIn signs in and fails the test unless that ends with code, or, if
-// it is empty, well.
+// checkSignIn signs in and expects this code, or success if it is empty.
 func (w *oidcHarness) checkSignIn(t *testing.T, code string) {
 	t.Helper()
 	b := w.browser(t)
@@ -185,7 +184,7 @@ func TestSignInFindsNewProviderKeyAtOnce(t *testing.T) {
 	})
 }
 
-// A reason is for the log: it is short, whatever a token or an address holds.
+// Reasons go to the log, so long inputs are cut.
 func TestRejectionReasonsAreShort(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.answers(object{"aud": strings.Repeat("é", 2000)})

@@ -13,8 +13,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// signsWith makes a key, and the name that a header gives it, the provider's only
-// one.
+// rotateTo makes this the provider's only key, with the kid in the header.
 func (w *oidcHarness) rotateTo(key *rsa.PrivateKey, h object) {
 	w.idp.publish(public(kidOf(h), key))
 	w.op.tokens(func(nonce string) string {
@@ -22,13 +21,12 @@ func (w *oidcHarness) rotateTo(key *rsa.PrivateKey, h object) {
 	})
 }
 
-// notice is a logout token of a header, signed with the key after a rotation.
+// logoutTokenWithHeader is a logout token, signed with the key after a rotation.
 func logoutTokenWithHeader(h object) string {
 	return sign(otherKey(), edited(h, object{"typ": "logout+jwt"}), logoutClaims(object{"exp": time.Now().Add(time.Hour).Unix()}))
 }
 
-// named are the rotations after which a token says by itself that its key is
-// not one of those at hand, or does not say anything of it.
+// rotationsWithNewKeyID are the rotations with a recognizably new key.
 func rotationsWithNewKeyID() map[string]struct{ before, after object } {
 	return map[string]struct{ before, after object }{
 		"another kid": rotations["another kid"],
@@ -36,8 +34,8 @@ func rotationsWithNewKeyID() map[string]struct{ before, after object } {
 	}
 }
 
-// Who was told that a logout has not reached us sends it again. Who was told that
-// it is invalid does not, and the session would go on.
+// After an outage the provider sends the token again. After a refusal it does not,
+// and the session would continue.
 func TestLogoutTokenWithNewKeyIsOutageFirst(t *testing.T) {
 	otherKey()
 	for way, r := range rotationsWithNewKeyID() {
@@ -57,8 +55,8 @@ func TestLogoutTokenWithNewKeyIsOutageFirst(t *testing.T) {
 	}
 }
 
-// logoutAfterRotation lets something happen after a rotation, and then a logout
-// token come, which has to count when all is well again.
+// logoutAfterRotation rotates, runs happens, and sends a logout token. The token
+// must take effect in the end.
 func (w *oidcHarness) logoutAfterRotation(t *testing.T, r struct{ before, after object }, happens func()) {
 	t.Helper()
 	b := w.browser(t)
@@ -85,14 +83,14 @@ func (w *oidcHarness) logoutAfterRotation(t *testing.T, r struct{ before, after 
 	b.checkUser(refused)
 }
 
-// A key that the provider does not have, when it can be asked, is no outage.
+// An unknown key is refused once the provider's keys are fresh.
 func TestLogoutTokenWithForeignKeyIsRefused(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.browser(t).signIn()
 		advance(fetchEvery)
 		_, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutTokenWithHeader(header(object{"kid": "foreign"})))
 		checkProtocol(t, err, "logout_token_invalid")
-		// One that names a key of the provider's is none of its, at any time.
+		// A known kid with a bad signature is refused at any time.
 		_, err = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutTokenWithHeader(header(nil)))
 		checkProtocol(t, err, "logout_token_invalid")
 	})
@@ -113,7 +111,7 @@ func TestForgedLogoutTokensCauseFewKeyFetches(t *testing.T) {
 	})
 }
 
-// The provider hands ID tokens over by itself, for a code that is good once.
+// The ID token comes from the provider itself, for a code.
 func TestSignInWorksRightAfterKeyRotation(t *testing.T) {
 	for _, later := range []time.Duration{0, time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
 		for way, r := range rotationsWithNewKeyID() {
@@ -149,7 +147,7 @@ func TestIDTokenWithUnfetchableKeyIsOutage(t *testing.T) {
 		w.rotateTo(otherKey(), rotations["another kid"].after)
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		var tabs sync.WaitGroup
-		for range 90 { // with the first sign-in fewer than may come at once
+		for range 90 { // stays within the limit on exchanges
 			tabs.Go(func() {
 				b := w.browser(t)
 				_, err := b.callback(w.op.authorize(b.begin("/page")))

@@ -18,7 +18,7 @@ import (
 	"dropgate/internal/keyring"
 )
 
-// What follows cannot be seen from outside: a record never leaves its seal.
+// Records are only visible from inside.
 
 func oidcSealingWith(secret string) *OIDC {
 	return NewOIDC(OIDCConfig{
@@ -61,8 +61,7 @@ func TestLoginRecordSurvivesSealing(t *testing.T) {
 	})
 }
 
-// A sign-in under way goes on while the keys rotate: every replica opens what any
-// other has sealed, in each step.
+// In each step, every replica opens the others' records.
 func TestLoginRecordOpensDuringKeyRotation(t *testing.T) {
 	with := func(list string) *OIDC {
 		keys, err := keyring.Parse(clienttoken.NewSecret(list))
@@ -122,8 +121,7 @@ func TestSealedGarbageIsNotLoginRecord(t *testing.T) {
 	}
 }
 
-// All that a record holds has to fit into a cookie of at most 4 KiB, and as many as
-// there can be into the headers, of which 16 KiB are read.
+// A record must fit into a 4 KiB cookie, and all cookies into 16 KiB of headers.
 func TestLargestLoginRecordFitsIntoCookie(t *testing.T) {
 	o, record := oidcSealingWith("secret"), newLoginRecord(strings.Repeat("&", maxReturnTo))
 	record.Replaces = bytes.Repeat([]byte{255}, 32)
@@ -155,8 +153,7 @@ func TestLoginCookiesUseEightNames(t *testing.T) {
 	}
 }
 
-// With any four cookies that stay there is room for a fifth, in a place of its
-// own.
+// Beside any four kept cookies, a fifth gets its own slot.
 func TestSignInGetsFreeCookieSlot(t *testing.T) {
 	o := oidcSealingWith("secret")
 	for range 1000 {
@@ -189,7 +186,7 @@ func TestPKCEVerifiersAreFreshAndLong(t *testing.T) {
 	}
 }
 
-// A reflected cookie of the session cannot be one of a sign-in.
+// A reflected session cookie must not become a login cookie.
 func TestLoginCookiesNeedTheirPrefix(t *testing.T) {
 	r := &http.Request{Header: http.Header{"Cookie": {"__Host-dropgate-login-a=1; dropgate-login-b=2; __Host-dropgate-session=3; __host-dropgate-login-c=4"}}}
 	for secure, want := range map[bool]string{true: "__Host-dropgate-login-a", false: "dropgate-login-b"} {
@@ -200,7 +197,7 @@ func TestLoginCookiesNeedTheirPrefix(t *testing.T) {
 	}
 }
 
-// A cookie's name is that of many states: it is no proof of one.
+// Several states share a cookie name.
 func TestLoginRecordBelongsToItsState(t *testing.T) {
 	o, record, another := oidcSealingWith("secret"), newLoginRecord("/"), newLoginRecord("/")
 	name := o.loginCookieName(record.State)
@@ -220,13 +217,13 @@ func TestLoginRecordBelongsToItsState(t *testing.T) {
 	}
 }
 
-// Whatever the cookie of a sign-in holds, and whatever it is called: it opens
-// under its own name alone, and then to the record that was sealed.
+// For any cookie and name, only the sealed record opens, and only under its own
+// name.
 func FuzzLoginRecord(f *testing.F) {
 	o := oidcSealingWith("secret")
 	record := newLoginRecord("/page?a=b&c=<é>")
 	record.Replaces = bytes.Repeat([]byte{1}, 32)
-	record.Began = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC) // all rounds are before that
+	record.Began = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC) // in the future for every run
 	name := o.loginCookieName(record.State)
 	good, err := o.seal(name, record)
 	if err != nil {
@@ -248,7 +245,7 @@ func FuzzLoginRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, given, value string, at uint16, flip byte) {
 		changed := bytes.Clone(raw)
 		changed[int(at)%len(raw)] ^= flip
-		if value == "" { // the sealed one, with a byte changed
+		if value == "" { // the sealed record with one byte changed
 			value = base64.RawURLEncoding.EncodeToString(changed)
 		}
 		got, ok := o.open(given, value)

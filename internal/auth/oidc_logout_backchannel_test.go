@@ -14,7 +14,7 @@ import (
 	"dropgate/internal/auth"
 )
 
-// logoutClaims are those of a logout token that names alice and no session.
+// logoutClaims returns the claims of a logout token for alice, without a sid.
 func logoutClaims(edits object) object {
 	return edited(object{
 		"iss": issuer, "aud": clientID, "sub": "alice", "jti": "the-notice-" + fmt.Sprint(time.Now().UnixNano()),
@@ -27,7 +27,8 @@ func logoutToken(edits object) string {
 	return sign(rsaKey(), header(object{"typ": "logout+jwt"}), logoutClaims(edits))
 }
 
-// fourSessions are two of alice's, one of hers that knows no sid, and bob's.
+// fourSessions starts two sessions of alice with a sid, one without, and one of
+// bob.
 func fourSessions(t *testing.T, w *oidcHarness) map[string]*browser {
 	t.Helper()
 	all := map[string]*browser{}
@@ -172,7 +173,7 @@ func TestLogoutTokenWorksOnce(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		b.signIn()
-		// The same id, in two tokens, until iat and exp are too old.
+		// The same jti in two tokens, until iat and exp are too old.
 		long := logoutToken(object{"jti": "once", "exp": midnight.Add(time.Hour).Unix()})
 		short := logoutToken(object{"jti": "once"})
 		if n, err := w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", long); n != 1 || err != nil {
@@ -190,9 +191,8 @@ func TestLogoutTokenWorksOnce(t *testing.T) {
 	})
 }
 
-// checkUsed fails the test unless the token is refused: because it was used, or
-// else because it is too old.
-func (w *oidcHarness) checkUsed(t *testing.T, token string, used bool) { //nolint:revive // it says what is expected
+// checkUsed expects a refusal of the token: as used, or else as too old.
+func (w *oidcHarness) checkUsed(t *testing.T, token string, used bool) { //nolint:revive // an expectation
 	t.Helper()
 	code := "logout_token_invalid"
 	if used {
@@ -266,7 +266,7 @@ func TestLogoutTokenWithoutKeysIsOutage(t *testing.T) {
 	})
 }
 
-// The provider names the user by sub, whatever claim is the user's id here.
+// The provider identifies the user by sub, independent of the user claim.
 func TestLogoutTokenIdentifiesUserBySubject(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.answers(object{"email": "alice@example.com", "email_verified": true})

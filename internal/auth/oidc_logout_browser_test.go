@@ -38,7 +38,7 @@ func TestLogoutEndsSessionPermanently(t *testing.T) {
 	})
 }
 
-// ending is what an end-session endpoint makes of a logout.
+// ending is an expected end-session URL.
 type ending struct {
 	endpoint any
 	pad      int        // of the ID token
@@ -128,8 +128,7 @@ func TestLogoutWithoutSessionSucceeds(t *testing.T) {
 	}
 }
 
-// A request with two cookies is nobody's. Its logout says that the session is over,
-// so whichever was meant has to be.
+// Two session cookies are refused. A logout must then end both sessions.
 func TestLogoutEndsSessionInEachCookie(t *testing.T) {
 	const name = "__Host-dropgate-session"
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
@@ -153,7 +152,7 @@ func TestLogoutEndsSessionInEachCookie(t *testing.T) {
 	})
 }
 
-// Who hears that the session is over must be able to rely on it.
+// A reported sign-out must be real.
 func TestLogoutDuringStoreOutageKeepsCookieAndSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -178,7 +177,7 @@ func TestLogoutDuringProviderOutageEndsSession(t *testing.T) {
 		b := w.browser(t)
 		b.signIn()
 		thief := b.copied()
-		w.restart() // a replica that has not asked the provider yet
+		w.restart() // a fresh replica
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		out, err := b.logout()
 		if err != nil || out.EndSessionURL != "" || out.User != "alice" || len(b.cookies) != 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// value is what a metric shows: "name{label=value,…} n" for each of its series.
+// value returns a metric as "name{label=value,…} n" per series.
 func (w *oidcHarness) value(t *testing.T, name string) []string {
 	t.Helper()
 	var lines []string
@@ -40,10 +40,10 @@ func TestOIDCCountsSignInsAndSessions(t *testing.T) {
 		w.serveMetadata(nil)
 		advance(30 * time.Second)
 		b.signIn()
-		b.signIn() // replaces the one before
+		b.signIn() // replaces the previous one
 		_, _ = b.logout()
-		_, _ = b.logout() // nobody
-		for range 34 {    // 2 more than are kept
+		_, _ = b.logout() // no session
+		for range 34 {    // 2 above the limit
 			w.browser(t).signIn()
 		}
 		_, _ = w.oidc.BackChannelLogout(t.Context(), "192.0.2.1", logoutToken(nil)) // 32
@@ -94,7 +94,7 @@ func TestSessionEndReasonsAreExportedFromStart(t *testing.T) {
 	}
 }
 
-// Label values come from a closed set, whatever a browser sends.
+// Label values come from a closed set.
 func TestMetricLabelsNeverHoldRequestValues(t *testing.T) {
 	closed := strings.Fields("unavailable canceled none callback_malformed state_unknown state_expired state_used return_to " +
 		"issuer_mismatch access_denied provider_refused exchange_refused exchange_failed code_refused id_token_missing " +

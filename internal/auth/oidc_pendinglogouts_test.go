@@ -33,7 +33,7 @@ func TestPendingLogoutTakesEffectWhenKeyArrives(t *testing.T) {
 				w.rotateTo(otherKey(), r.after)
 				advance(refreshEvery)
 				b.checkUser(refused)
-				// The provider was asked to send it again, and it has counted since.
+				// The provider sends it again after it took effect.
 				if n, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, token); n != 0 || err != nil {
 					t.Errorf("the same token again: %d ended (%v)", n, err)
 				}
@@ -42,8 +42,7 @@ func TestPendingLogoutTakesEffectWhenKeyArrives(t *testing.T) {
 	}
 }
 
-// rotated signs alice in, and lets the provider sign with a key that nobody can
-// fetch yet.
+// rotated signs alice in, and switches the provider to a key not yet published.
 func (w *oidcHarness) rotated(t *testing.T, r struct{ before, after object }) *browser {
 	t.Helper()
 	w.rotateTo(rsaKey(), r.before)
@@ -65,12 +64,12 @@ func TestPendingLogoutTakesEffectAfterFirstKeys(t *testing.T) {
 		w.keys = auth.NewKeySet(auth.KeySetConfig{
 			Issuer: issuer, URL: issuer + jwks, Transport: w.idp, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
 		})
-		w.restart() // as another process
+		w.restart() // a fresh replica
 		w.idp.serve(jwks, status(http.StatusServiceUnavailable))
 		go w.keys.Run(t.Context())
 		go w.oidc.Run(t.Context())
 		synctest.Wait()
-		// exp passes while it waits: it came in time.
+		// exp passes during the wait, but the token arrived in time.
 		_, err := w.oidc.BackChannelLogout(t.Context(), elsewhere, logoutToken(nil))
 		checkFailure(t, err)
 		advance(3 * time.Minute)
@@ -97,7 +96,7 @@ func TestPendingLogoutTakesEffectAfterStoreOutage(t *testing.T) {
 	})
 }
 
-// Their addresses hold more than the provider's, and give way.
+// The strangers' networks hold more bytes, so they lose tokens first.
 func TestStrangersCannotEvictPendingLogouts(t *testing.T) {
 	otherKey()
 	r := rotations["another kid"]
@@ -121,7 +120,7 @@ func TestStrangersCannotEvictPendingLogouts(t *testing.T) {
 	})
 }
 
-// The user is out by the time at which the session would begin.
+// The logout comes before the session starts.
 func TestLogoutDuringExchangePreventsSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.idp.serve(tokenAt, func(rw http.ResponseWriter, r *http.Request) {
@@ -144,7 +143,7 @@ func TestLogoutDuringExchangePreventsSession(t *testing.T) {
 	})
 }
 
-// No request is under way any more when the logout takes effect.
+// The logout takes effect after its request.
 func TestLateLogoutIsReportedWithItsSender(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		var causes []clienttoken.Cause

@@ -18,17 +18,17 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// returnPage is the page that redirects to a URL to return to.
+// returnPage is the page with the redirect.
 const returnPage = "https://app.example.com/auth/callback"
 
-// ownAndAllowed are the targets that testdata/returnto.txt is written for.
+// ownAndAllowed fits testdata/returnto.txt.
 func ownAndAllowed() returnTargets {
 	return returnTargets{own: "https://app.example.com", allowed: []string{
 		"https://shop.example.com:8443", "https://xn--bcher-kva.example", "http://localhost:3000", "http://[::1]:3000",
 	}}
 }
 
-// openRedirects reads testdata/returnto.txt: values and why they are refused.
+// openRedirects reads testdata/returnto.txt: refused values with reasons.
 func openRedirects(t testing.TB) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/returnto.txt")
@@ -54,7 +54,7 @@ func openRedirects(t testing.TB) map[string]string {
 	return tricks
 }
 
-// returnable returns what is fine, and where it leads.
+// returnable returns accepted values with their targets.
 func returnable() map[string]string {
 	const own = "https://app.example.com"
 	return map[string]string{
@@ -62,14 +62,14 @@ func returnable() map[string]string {
 		own:                               own + "/",
 		own + "?a=b":                      own + "/?a=b",
 		own + "#a":                        own + "/#a",
-		own + "?@evil.com":                own + "/?@evil.com", // a query: the origin is over before it
+		own + "?@evil.com":                own + "/?@evil.com", // the query starts after the origin
 		own + "#@evil.com":                own + "/#@evil.com",
 		own + "?.evil.com":                own + "/?.evil.com",
 		own + "#//evil.com":               own + "/#//evil.com",
 		"http://localhost:3000?":          "http://localhost:3000/?",
 		"https://shop.example.com:8443":   "https://shop.example.com:8443/",
 		"https://xn--bcher-kva.example#x": "https://xn--bcher-kva.example/#x",
-		// What follows stays as it is.
+		// The rest stays unchanged.
 		own + "/":     own + "/",
 		own + "/cart": own + "/cart",
 		"https://shop.example.com:8443/cart/7?a=b#top": "https://shop.example.com:8443/cart/7?a=b#top",
@@ -79,7 +79,7 @@ func returnable() map[string]string {
 	}
 }
 
-// returnablePaths returns paths of the own origin that are fine as they are.
+// returnablePaths returns accepted paths of our own origin.
 func returnablePaths() []string {
 	return []string{
 		"/", "/cart", "/cart/", "/a/b/c", "/index.html", "/a-b_c~d", "/customers/1b4e28ba-2fa1-11d2-883f-0016d3cca427",
@@ -92,15 +92,15 @@ func returnablePaths() []string {
 	}
 }
 
-// everyReturnTo returns what is refused and what is fine.
+// everyReturnTo returns refused and accepted values.
 func everyReturnTo(t testing.TB) []string {
 	t.Helper()
 	return slices.Concat(slices.Collect(maps.Keys(openRedirects(t))), slices.Collect(maps.Keys(returnable())), returnablePaths())
 }
 
-// browserOrigin is what a browser makes of a Location, as the URL Standard of
-// the WHATWG has it and as far as it matters here: the origin that reference
-// leads to from returnPage, or something that is no origin.
+// browserOrigin resolves a Location like a browser (WHATWG URL Standard), as far
+// as needed here. It returns the resulting origin, or a text that is not an
+// origin.
 func browserOrigin(reference string) string {
 	reference = strings.TrimFunc(reference, func(r rune) bool { return r <= ' ' })
 	reference = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(reference)
@@ -128,8 +128,8 @@ func browserOrigin(reference string) string {
 	return scheme + "://" + strings.TrimSuffix(host, ":")
 }
 
-// fullyDecoded decodes a path as often as there is anything to decode, and
-// minds neither encodings that are none nor text that is no UTF-8.
+// fullyDecoded decodes a path repeatedly. It ignores invalid encodings and invalid
+// UTF-8.
 func fullyDecoded(path string) string {
 	encoded := regexp.MustCompile("%[0-9A-Fa-f]{2}")
 	for encoded.MatchString(path) {
@@ -141,7 +141,7 @@ func fullyDecoded(path string) string {
 	return path
 }
 
-// checkReturned checks what holds for every returnTo that is accepted.
+// checkReturned checks the invariants of accepted values.
 func checkReturned(t *testing.T, returnTo, got string) {
 	t.Helper()
 	targets := ownAndAllowed()
@@ -238,7 +238,7 @@ func TestReturnToLengthIsBounded(t *testing.T) {
 	}
 }
 
-// The text is for whoever calls /auth/login, and goes into the log as well.
+// Clients of /auth/login see the text, and the log has it too.
 func TestReturnToRefusalGivesReason(t *testing.T) {
 	for returnTo, want := range map[string]string{
 		"//evil.com":                     `return_to "//evil.com" has a path that starts with // or has a dot segment`,
@@ -257,8 +257,8 @@ func TestReturnToRefusalGivesReason(t *testing.T) {
 	}
 }
 
-// A second opinion, from a browser's own parser: on what is accepted, and on
-// browserOrigin, which may miss that a host is ours but never take one for ours.
+// Node's parser checks the accepted values, and browserOrigin. The latter must
+// never mistake a foreign host for ours.
 func TestReturnToAgreesWithNodeURLParser(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -296,8 +296,7 @@ func TestReturnToAgreesWithNodeURLParser(t *testing.T) {
 	}
 }
 
-// Whatever is asked for: it is refused, or leads to an allowed origin for every
-// reader, and the application there to nowhere else.
+// Every value is refused, or leads to an allowed origin in every parser.
 func FuzzReturnTo(f *testing.F) {
 	for _, returnTo := range everyReturnTo(f) {
 		f.Add(returnTo)

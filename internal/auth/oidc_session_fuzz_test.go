@@ -15,12 +15,11 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Whatever the Cookie header holds: nobody is signed in but by exactly one
-// session cookie with exactly the id of a session, in the one spelling that it
-// has, and nothing else ends a session.
+// For any Cookie header, only a single session cookie with the exact id is
+// accepted. Anything else ends no session.
 func FuzzSessionCookie(f *testing.F) {
 	const name = "__Host-dropgate-session"
-	// All workers of a round have to agree on the id.
+	// All fuzz workers must agree on the id.
 	id := strings.Repeat("An-id_of", 5) + "A-k"
 	key, ok := session.KeyOf(id)
 	if !ok {
@@ -66,7 +65,7 @@ func FuzzSessionCookie(f *testing.F) {
 	})
 }
 
-// byCookies is the verdict on cookies of the session's name.
+// byCookies returns the expected verdict on session cookies.
 func byCookies(given []string, id string) string {
 	switch {
 	case len(given) == 0:
@@ -77,10 +76,9 @@ func byCookies(given []string, id string) string {
 	return refused
 }
 
-// pairs are the values of the cookies of that name, without quotes around them.
-// What holds a byte that no value can have is no cookie (RFC 6265, 4.1.1; a
-// space, a comma and what is no ASCII pass with browsers, and with net/http the
-// first two).
+// pairs returns the values of cookies with this name, without quotes. It drops
+// invalid values (RFC 6265, 4.1.1). Browsers also accept spaces, commas and
+// non-ASCII, and net/http the first two.
 func pairs(headers []string, name string) []string {
 	var found []string
 	for _, header := range headers {

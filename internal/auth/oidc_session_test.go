@@ -24,8 +24,7 @@ func TestSessionCookieOnPlainLocalhostLacksPrefix(t *testing.T) {
 	checkSessionCookie(t, "http://localhost:8080", http.Cookie{Name: "dropgate-session", SameSite: http.SameSiteStrictMode})
 }
 
-// checkSessionCookie signs in and out, and looks at the cookie that is set and
-// the one that deletes it.
+// checkSessionCookie signs in and out, and checks both cookies.
 func checkSessionCookie(t *testing.T, origin string, want http.Cookie) {
 	t.Helper()
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
@@ -70,7 +69,7 @@ func TestSignInReturnsToAbsoluteURL(t *testing.T) {
 	}
 }
 
-// An id that somebody knew before the sign-in is worth nothing after it.
+// An id known before the sign-in must be worthless after it.
 func TestSignInReplacesSessionAndID(t *testing.T) {
 	for name, sameSite := range map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +108,7 @@ func TestSignInAsOtherUserEndsOneSession(t *testing.T) {
 	})
 }
 
-// A sign-in that fails takes nothing away.
+// The previous session must survive.
 func TestFailedSignInKeepsSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -247,8 +246,7 @@ func TestSessionCookieMustBeExactID(t *testing.T) {
 	})
 }
 
-// spelledOtherwise is another character with the same bits that count: the last
-// of 43 has two that say nothing.
+// spelledOtherwise changes only unused bits: the last of 43 characters has two.
 func spelledOtherwise(last byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, last)|1])

@@ -54,8 +54,8 @@ func TestBrowserKeepsFiveNewestSignIns(t *testing.T) {
 	})
 }
 
-// beginAtOnce begins sign-ins of which none knows another one's cookie, and
-// returns the answers to those that have theirs: the last one of a name stays.
+// beginAtOnce starts sign-ins without each other's cookies. It returns the
+// callbacks with surviving cookies: the last one per name.
 func (b *browser) beginAtOnce(n int) map[string]url.Values {
 	b.t.Helper()
 	before, answers := b.copied(), map[string]url.Values{}
@@ -68,9 +68,9 @@ func (b *browser) beginAtOnce(n int) map[string]url.Values {
 	return answers
 }
 
-// Requests that are made at once know nothing of each other's cookies. However
-// many there are, the browser must not keep more than a request can carry; those
-// that it keeps are good, and the next one tidies up.
+// Concurrent requests lack each other's cookies. The browser must still keep no
+// more than fits into a request. The kept ones work, and the next sign-in cleans
+// up.
 func TestConcurrentSignInsLeaveFewCookies(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -104,7 +104,7 @@ func TestExpiredLoginCookiesAreDeleted(t *testing.T) {
 		b.begin("")
 		old := b.logins()[0]
 		value := b.cookies[old].Value
-		b.ends = map[string]time.Time{} // a browser whose clock stands still
+		b.ends = map[string]time.Time{} // ignores Max-Age
 		advance(10 * time.Minute)
 		for _, garbage := range []string{"garbage", "empty", "cut"} {
 			name := "__Host-dropgate-login-" + garbage
@@ -118,8 +118,7 @@ func TestExpiredLoginCookiesAreDeleted(t *testing.T) {
 	})
 }
 
-// Whoever fills a browser with login cookies makes it forget them, and the
-// answer names every one of them once.
+// The answer deletes each garbage cookie once.
 func TestGarbageLoginCookiesAreDeleted(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
@@ -136,8 +135,7 @@ func TestGarbageLoginCookiesAreDeleted(t *testing.T) {
 	})
 }
 
-// An attacker's callback in the victim's browser would sign the victim in as
-// the attacker.
+// Otherwise an attacker could sign the victim in as the attacker.
 func TestCallbackRefusesAnotherBrowsersSignIn(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		mallory, victim := w.browser(t), w.browser(t)
@@ -149,7 +147,7 @@ func TestCallbackRefusesAnotherBrowsersSignIn(t *testing.T) {
 			t.Errorf("cookies %v", login.Cookies)
 		}
 		mixed := url.Values{"state": own["state"], "code": query["code"], "iss": {issuer}}
-		_, err = victim.callback(mixed) // the code of another: PKCE
+		_, err = victim.callback(mixed) // PKCE refuses the other code
 		checkProtocol(t, err, "code_refused")
 		if _, err := mallory.callback(query); err != nil {
 			t.Error(err)
@@ -157,14 +155,14 @@ func TestCallbackRefusesAnotherBrowsersSignIn(t *testing.T) {
 	})
 }
 
-// PKCE alone is not what stands against a code of another sign-in.
+// PKCE is not the only defense.
 func TestNonceRefusesCodeFromAnotherSignIn(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		b := w.browser(t)
 		first, second := b.begin(""), b.begin("")
 		query, other := w.op.authorize(first), w.op.authorize(second)
 		granted := w.op.grants[other.Get("code")]
-		granted.challenge = first.Query().Get("code_challenge") // a provider that does not bind it
+		granted.challenge = first.Query().Get("code_challenge") // a provider without PKCE
 		query["code"] = other["code"]
 		_, err := b.callback(query)
 		checkProtocol(t, err, "nonce_mismatch")
@@ -174,7 +172,7 @@ func TestNonceRefusesCodeFromAnotherSignIn(t *testing.T) {
 func TestLoginCookieNeedsItsNameAndSecret(t *testing.T) {
 	for name, change := range map[string]func(*oidcHarness, *browser, *browser){
 		"of another attempt": func(_ *oidcHarness, b, other *browser) {
-			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value // of another name
+			b.cookies[b.logins()[0]].Value = other.cookies[other.logins()[0]].Value // under another name
 		},
 		"of another secret": func(w *oidcHarness, _, _ *browser) {
 			w.oidc = w.replica(newRegistry(), func(c *auth.OIDCConfig) { c.ClientSecret = secret("another") })
@@ -193,7 +191,7 @@ func TestLoginCookieNeedsItsNameAndSecret(t *testing.T) {
 			withOIDC(t, func(t *testing.T, w *oidcHarness) {
 				b := w.browser(t)
 				query := w.op.authorize(b.begin(""))
-				other := b.copied() // with b's sign-in, beside which its own has another name
+				other := b.copied() // next to b's sign-in it gets another name
 				other.begin("")
 				delete(other.cookies, b.logins()[0])
 				change(w, b, other)
@@ -223,7 +221,7 @@ func TestSignInExpiresAfterTenMinutes(t *testing.T) {
 		withOIDC(t, func(t *testing.T, w *oidcHarness) {
 			b := w.browser(t)
 			query := w.op.authorize(b.begin(""))
-			b.ends = map[string]time.Time{} // the browser does not see to it
+			b.ends = map[string]time.Time{} // ignores Max-Age
 			advance(wait)
 			_, err := b.callback(query)
 			if want == "" && err != nil {
@@ -235,8 +233,8 @@ func TestSignInExpiresAfterTenMinutes(t *testing.T) {
 	}
 }
 
-// An attacker who has the browser's cookies and the callback's address, and a
-// provider that takes a code twice: still, a sign-in starts one session.
+// The attacker has the cookies and the callback's URL, and the provider accepts a
+// code twice.
 func TestReplayedCallbackStartsNoSecondSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()

@@ -13,9 +13,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Whatever the headers of the mode proxy hold, each line being one of several:
-// nobody is signed in but the one printable name that comes from the proxy's
-// address with the one right secret.
+// For any headers, only one printable name with the right secret is accepted, and
+// only from the proxy's address.
 func FuzzProxy(f *testing.F) {
 	for _, users := range []string{
 		"alice", "", "alice\nbob", "alice" + "\n" + "alice", "\nalice", " alice", "alice\x00", "alice\u202e", "al\xffice", "\ufffd", strings.Repeat("é", 255), strings.Repeat("é", 256),

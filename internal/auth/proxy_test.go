@@ -18,7 +18,7 @@ import (
 const (
 	proxySecret = "open-sesame-of-the-proxy"
 	proxyPeer   = "10.20.30.64:40000" // the first address of a trusted network
-	stranger    = "192.0.2.1:1234"    // whom httptest lets every request come from
+	stranger    = "192.0.2.1:1234"    // the default address of httptest
 	passedOn    = "accepted second"
 )
 
@@ -34,7 +34,7 @@ func proxyConfig() auth.ProxyConfig {
 	}
 }
 
-// proxied is a request's header as the proxy writes it, with edits.
+// proxied returns the proxy's headers, with edits.
 func proxied(edits http.Header) http.Header {
 	h := http.Header{"X-Forwarded-User": {"alice"}, "X-Proxy-Secret": {proxySecret}}
 	for name, values := range edits {
@@ -45,20 +45,20 @@ func proxied(edits http.Header) http.Header {
 	return h
 }
 
-// proxyAttempt is one request from a peer and what must become of it.
+// proxyAttempt is one request from a peer, with its expected verdict.
 type proxyAttempt struct {
 	attempt
 	peer string
 }
 
-// tryProxy makes the attempts in a chain with a second mode, which must be
-// asked about those alone that are passed on.
+// tryProxy makes the attempts in a chain with a second mode. Only passed-on
+// requests may reach it.
 func tryProxy(t *testing.T, config auth.ProxyConfig, attempts []proxyAttempt) {
 	t.Helper()
 	for _, a := range attempts {
 		t.Run(a.name, func(t *testing.T) {
 			second := &fakeMode{name: "second"}
-			second.user, _ = strings.CutPrefix(strings.TrimSuffix(a.want, " by cookie"), "accepted ") // a different one would be refused
+			second.user, _ = strings.CutPrefix(strings.TrimSuffix(a.want, " by cookie"), "accepted ") // a different user would be refused
 			chain := auth.NewChain(prometheus.NewRegistry(), auth.NewProxy(config), second)
 			r := request(t.Context(), a.header)
 			r.RemoteAddr = a.peer
@@ -75,7 +75,7 @@ func tryProxy(t *testing.T, config auth.ProxyConfig, attempts []proxyAttempt) {
 	}
 }
 
-// fromPeers makes an attempt of the proxy's header from each peer.
+// fromPeers makes the same attempt from each peer.
 func fromPeers(want string, peers ...string) []proxyAttempt {
 	attempts := make([]proxyAttempt, 0, len(peers))
 	for _, peer := range peers {
@@ -112,7 +112,7 @@ func TestProxyDistrustsPeerWithoutAddress(t *testing.T) {
 	tryProxy(t, everybody, attempts)
 }
 
-// An attack that is passed over in silence is one that nobody sees.
+// An ignored attack would not show in the log.
 func TestForgedProxyRequestNeverReachesNextMode(t *testing.T) {
 	var attempts []proxyAttempt
 	for name, header := range map[string]http.Header{
@@ -145,7 +145,7 @@ func TestForwardingHeadersDoNotMakePeersTrusted(t *testing.T) {
 			proxyAttempt{attempt{name + " to nobody", header, refused}, "@"},
 		)
 	}
-	// Nor does one take the trust away.
+	// Nor does such a header remove trust.
 	attempts = append(attempts, proxyAttempt{attempt{"the user's address", proxied(http.Header{"X-Forwarded-For": {"192.0.2.1"}}), aliceCookie}, proxyPeer})
 	tryProxy(t, proxyConfig(), attempts)
 }
@@ -221,8 +221,7 @@ func TestProxyUserIDIsPrintableAndBounded(t *testing.T) {
 	}
 }
 
-// A server puts the names of headers into the canonical case: the configured
-// name must meet them there.
+// Servers canonicalize header names, so the configured name must match.
 func TestProxyHeaderNameIsCaseInsensitive(t *testing.T) {
 	for _, configured := range []string{"X-Forwarded-User", "x-forwarded-user", "X-FORWARDED-USER"} {
 		for _, sent := range []string{"X-Forwarded-User", "x-forwarded-user", "X-FORWARDED-USER"} {
@@ -249,7 +248,7 @@ func TestProxyReadsOnlyTheConfiguredHeader(t *testing.T) {
 		header.Set("X-Proxy-Secret", proxySecret)
 		attempts = append(attempts, proxyAttempt{attempt{name + " with the secret", header, passedOn}, proxyPeer})
 	}
-	// A second name beside the right one does not count either.
+	// A second header beside the right one does not count either.
 	attempts = append(attempts, proxyAttempt{attempt{"both", proxied(http.Header{"X_forwarded_user": {"bob"}}), aliceCookie}, proxyPeer})
 	config := proxyConfig()
 	config.Header = "X-Auth-Request-User"
@@ -260,7 +259,7 @@ func TestProxyReadsOnlyTheConfiguredHeader(t *testing.T) {
 	})
 }
 
-// The shared suite's requests come from its one peer, which is trusted here.
+// The shared attempts come from one peer, trusted here.
 func TestProxyPassesSharedAttempts(t *testing.T) {
 	runAttempts(t, func(*testing.T) auth.Mode {
 		config := proxyConfig()

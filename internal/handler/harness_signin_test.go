@@ -199,7 +199,7 @@ type wire struct {
 func (c *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cut != nil && r.URL.Path != "/keys" { // the keys were fetched before the outage
+	if c.cut != nil && r.URL.Path != "/keys" { // the keys stay reachable
 		return nil, c.cut
 	}
 	var sent []byte
