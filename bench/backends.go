@@ -61,7 +61,7 @@ type addresses struct {
 func playBackends(ctx context.Context, latency time.Duration, out io.Writer) error {
 	dwolla := emulator.New(emulator.Options{ClientID: clientID, ClientSecret: clientSecret, AccessTokenLife: 24 * time.Hour})
 	if latency > 0 {
-		dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: latency})
+		dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Latency: latency})
 	}
 	claims := map[string]map[string]any{}
 	for i := range users {

@@ -32,8 +32,8 @@ func again(every time.Duration, something func()) (stop func()) {
 	}
 }
 
-// TestUsersDoNotNoticeThatAccessTokensEnd, however often Dwolla ends them.
-func TestUsersDoNotNoticeThatAccessTokensEnd(t *testing.T) {
+// TestUsersDoNotNoticeExpiringAccessTokens, however often Dwolla ends them.
+func TestUsersDoNotNoticeExpiringAccessTokens(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]func(*emulator.Emulator){
 		"access tokens expire, twice a second":      (*emulator.Emulator).ExpireAccessTokens,
@@ -53,9 +53,9 @@ func TestUsersDoNotNoticeThatAccessTokensEnd(t *testing.T) {
 	}
 }
 
-// TestWithoutANewAccessTokenThereAreNoClientTokens, and as long as the old one
+// TestNoClientTokensWithoutANewAccessToken, and as long as the old one
 // lives nobody notices.
-func TestWithoutANewAccessTokenThereAreNoClientTokens(t *testing.T) {
+func TestNoClientTokensWithoutANewAccessToken(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]emulator.Fault{
 		"fails":              {Status: http.StatusInternalServerError},
@@ -67,7 +67,7 @@ func TestWithoutANewAccessTokenThereAreNoClientTokens(t *testing.T) {
 			dwollaFault{
 				name: "the access token has expired, and /token " + name,
 				begin: func(w *world) {
-					w.dwolla.Misbehave(emulator.OpToken, fault)
+					w.dwolla.InjectFault(emulator.OpToken, fault)
 					w.dwolla.ExpireAccessTokens()
 				},
 				allowed: []string{unavailable, timedOut}, timeout: short,
@@ -79,7 +79,7 @@ func TestWithoutANewAccessTokenThereAreNoClientTokens(t *testing.T) {
 		dwollaFault{
 			name: "/token fails, while the access token lives",
 			begin: func(w *world) {
-				w.dwolla.Misbehave(emulator.OpToken, emulator.Fault{Status: http.StatusInternalServerError})
+				w.dwolla.InjectFault(emulator.OpToken, emulator.Fault{Status: http.StatusInternalServerError})
 			},
 			allowed: []string{token}, seen: []string{token},
 		}.run(t)

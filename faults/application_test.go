@@ -28,10 +28,10 @@ func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
 	rw.WriteHeader(http.StatusNotFound)
 }
 
-// TestWithoutTheApplicationNobodyHasAnotherAnswerThanUnavailable where it is the
+// TestApplicationOutageIsUnavailable where it is the
 // one that knows who is signed in (forward), and whose Customer is whose
 // (lookup): not that of somebody who is not signed in, or has no Customer.
-func TestWithoutTheApplicationNobodyHasAnotherAnswerThanUnavailable(t *testing.T) {
+func TestApplicationOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*proxy){
 		"the application stops and returns":                           (*proxy).shut,

@@ -109,7 +109,7 @@ func auditLost(t *testing.T, p *process) {
 	}
 }
 
-func TestABrokenAuditSinkIsAnOutageAndHeals(t *testing.T) {
+func TestBrokenAuditSinkIsAnOutageAndHeals(t *testing.T) {
 	t.Parallel()
 	w, to := newWorld(t), newSink(t)
 	w.settings["AUDIT_LOG"] = to.path
@@ -122,7 +122,7 @@ func TestABrokenAuditSinkIsAnOutageAndHeals(t *testing.T) {
 	}.run(t)
 }
 
-func TestAStuckAuditSinkIsAnOutageAndHeals(t *testing.T) {
+func TestStuckAuditSinkIsAnOutageAndHeals(t *testing.T) {
 	t.Parallel()
 	w, to := newWorld(t), newSink(t)
 	w.settings["AUDIT_LOG"] = to.path

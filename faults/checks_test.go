@@ -8,8 +8,8 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// TestTheCheckOfPromise1CanFail, or it would be worth nothing.
-func TestTheCheckOfPromise1CanFail(t *testing.T) {
+// TestPromise1CheckCanFail, or it would be worth nothing.
+func TestPromise1CheckCanFail(t *testing.T) {
 	alice := &caller{user: user{name: "alice", customer: customerID(1)}}
 	bob := &caller{user: user{name: "bob", customer: customerID(2)}}
 	mallory := &caller{user: user{name: "mallory", customer: customerID(3)}, refusal: mismatch}

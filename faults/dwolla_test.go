@@ -41,7 +41,7 @@ func (f dwollaFault) run(t *testing.T) outcome {
 	s := scenario{
 		fault: f.name, world: w, callers: w.bearers(w.start(t, nil), 16),
 		begin:   func() { f.begin(w) },
-		end:     func() { w.toDwolla.mend(); w.dwolla.Behave() },
+		end:     func() { w.toDwolla.mend(); w.dwolla.ClearFaults() },
 		allowed: f.allowed, rare: f.rare, seen: f.seen,
 		longest: 2*timeout + 3*time.Second, // a retry, and a busy machine
 	}
@@ -56,7 +56,7 @@ func spoils(f fault) func(*world) { return func(w *world) { w.toDwolla.spoil(f) 
 
 // misbehaves has Dwolla itself spoil the answers to calls for client tokens.
 func misbehaves(f emulator.Fault) func(*world) {
-	return func(w *world) { w.dwolla.Misbehave(emulator.OpCreateClientToken, f) }
+	return func(w *world) { w.dwolla.InjectFault(emulator.OpCreateClientToken, f) }
 }
 
 // short is a DWOLLA_TIMEOUT that ends within a scenario many times.
@@ -108,8 +108,8 @@ func dwollaFaults() []dwollaFault {
 	}
 }
 
-// TestFaultsOfDwollaAreToldAndHealByThemselves under load, whatever they are.
-func TestFaultsOfDwollaAreToldAndHealByThemselves(t *testing.T) {
+// TestDwollaFaultsAreReportedAndHeal under load, whatever they are.
+func TestDwollaFaultsAreReportedAndHeal(t *testing.T) {
 	t.Parallel()
 	for _, f := range dwollaFaults() {
 		t.Run(f.name, func(t *testing.T) {
@@ -122,15 +122,15 @@ func TestFaultsOfDwollaAreToldAndHealByThemselves(t *testing.T) {
 	}
 }
 
-// TestAnAnswerOfAGigabyteCostsLittleMemory because it is not read to its end.
-func TestAnAnswerOfAGigabyteCostsLittleMemory(t *testing.T) {
+// TestGigabyteResponseCostsLittleMemory because it is not read to its end.
+func TestGigabyteResponseCostsLittleMemory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.start(t, nil)
 	scenario{
 		fault: "Dwolla answers with 1 GiB", world: w, callers: w.bearers(p, 8),
 		begin:   func() { misbehaves(emulator.Fault{HugeBody: 1 << 30})(w) },
-		end:     w.dwolla.Behave,
+		end:     w.dwolla.ClearFaults,
 		allowed: []string{unusable, unavailable}, seen: []string{unusable},
 	}.run(t)
 	const most = 150
@@ -141,9 +141,9 @@ func TestAnAnswerOfAGigabyteCostsLittleMemory(t *testing.T) {
 	}
 }
 
-// TestWhenDwollaThrottlesCallersAreToldAtOnce, and Dwolla is left alone for as
+// TestThrottledCallersAreAnsweredAtOnce, and Dwolla is left alone for as
 // long as it said.
-func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
+func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 	t.Parallel()
 	var before int
 	o := dwollaFault{
@@ -157,7 +157,7 @@ func TestWhenDwollaThrottlesCallersAreToldAtOnce(t *testing.T) {
 			if calls := w.dwolla.Calls(emulator.OpCreateClientToken) - before; calls > 40 {
 				t.Errorf("Dwolla was called %d times while it throttled, and for that", calls)
 			}
-			w.dwolla.Behave()
+			w.dwolla.ClearFaults()
 		},
 		allowed: []string{unavailable}, seen: []string{unavailable},
 	}.run(t)
@@ -178,9 +178,9 @@ func (w *world) naming(c *caller) *caller {
 	return &naming
 }
 
-// TestAThrottleOfOneOperationLeavesTheOthersAlone: without a Retry-After it lasts
+// TestThrottleAffectsOneOperationOnly: without a Retry-After it lasts
 // for five minutes, as Dwolla says.
-func TestAThrottleOfOneOperationLeavesTheOthersAlone(t *testing.T) {
+func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	callers := w.bearers(w.start(t, nil), 8)
@@ -189,7 +189,7 @@ func TestAThrottleOfOneOperationLeavesTheOthersAlone(t *testing.T) {
 		t.Fatalf("before: %s %s", s.what(), s.wrong)
 	}
 	ofOwner := w.naming(callers[2]) // whose owners nobody has asked for yet
-	w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
+	w.dwolla.InjectFault(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
 	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
 	l := startLoad(t, callers)
 	wrong := map[string]int{}

@@ -143,9 +143,9 @@ func someSecrets() []string {
 	return found
 }
 
-// TestTheSweepFindsASecretInEveryEncoding, with anything around it, and nothing
+// TestSweepFindsSecretsInEveryEncoding, with anything around it, and nothing
 // where a secret is not.
-func TestTheSweepFindsASecretInEveryEncoding(t *testing.T) {
+func TestSweepFindsSecretsInEveryEncoding(t *testing.T) {
 	t.Parallel()
 	for _, secret := range someSecrets() {
 		search := newSearcher(map[string]string{secret: "the secret", "another-secret": "another"})
@@ -163,9 +163,9 @@ func TestTheSweepFindsASecretInEveryEncoding(t *testing.T) {
 	}
 }
 
-// TestTheSweepFindsASecretInEncodingsWithinEachOther: a page of HTML in a line of
+// TestSweepFindsSecretsInNestedEncodings: a page of HTML in a line of
 // the log, a URL in a URL in a page, base64 in anything.
-func TestTheSweepFindsASecretInEncodingsWithinEachOther(t *testing.T) {
+func TestSweepFindsSecretsInNestedEncodings(t *testing.T) {
 	t.Parallel()
 	for _, secret := range someSecrets()[:8] {
 		search := newSearcher(map[string]string{secret: "the secret"})
@@ -179,9 +179,9 @@ func TestTheSweepFindsASecretInEncodingsWithinEachOther(t *testing.T) {
 	}
 }
 
-// TestTheSweepFindsTheBeginningOfASecret: what quotes a header or a cookie in a
+// TestSweepFindsSecretPrefixes: what quotes a header or a cookie in a
 // log ends after so many characters.
-func TestTheSweepFindsTheBeginningOfASecret(t *testing.T) {
+func TestSweepFindsSecretPrefixes(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("0123456789+/", 20)
 	search := newSearcher(map[string]string{secret: "the secret"})

@@ -38,7 +38,7 @@ func slowBody(credential string) string {
 	return "POST /client-tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n" + credential + "\r\n{"
 }
 
-func TestAGoodClientIsAnsweredWhileStrangersAreSlow(t *testing.T) {
+func TestGoodClientIsAnsweredBesideSlowClients(t *testing.T) {
 	w, p := hostile(t)
 	credential := "Authorization: Bearer " + w.users[1].bearer + "\r\n"
 	good := w.startGoodClient(t, p)
@@ -60,7 +60,7 @@ func TestAGoodClientIsAnsweredWhileStrangersAreSlow(t *testing.T) {
 	p.keepsItsMemory(t)
 }
 
-func TestAGoodClientIsAnsweredWhile10000ConnectionsAreIdle(t *testing.T) {
+func TestGoodClientIsAnsweredBeside10000IdleConnections(t *testing.T) {
 	enoughFiles(t, idleStrange)
 	w, p := hostile(t)
 	good := w.startGoodClient(t, p)
@@ -82,10 +82,10 @@ func TestAGoodClientIsAnsweredWhile10000ConnectionsAreIdle(t *testing.T) {
 	}
 }
 
-// TestAGoodClientIsAnsweredWhile5000BodiesAreSlow: more than there is room for, of
+// TestGoodClientIsAnsweredBeside5000SlowBodies: more than there is room for, of
 // strangers, whose bodies net/http waits for before it refuses them, and of a
 // user, whose bodies are read.
-func TestAGoodClientIsAnsweredWhile5000BodiesAreSlow(t *testing.T) {
+func TestGoodClientIsAnsweredBeside5000SlowBodies(t *testing.T) {
 	const each = 2500
 	enoughFiles(t, each)
 	w, p := hostile(t)

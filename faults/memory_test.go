@@ -21,9 +21,9 @@ const (
 	manyMore = 31_000
 )
 
-// TestAServerStaysSmallWithFullCaches: users of all modes, and strangers, fill what
+// TestServerStaysSmallWithFullCaches: users of all modes, and strangers, fill what
 // one process remembers.
-func TestAServerStaysSmallWithFullCaches(t *testing.T) {
+func TestServerStaysSmallWithFullCaches(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
 	p := startProcess(t, c.settings(t, map[string]string{

@@ -21,9 +21,9 @@ func postgresFaults() map[string]scenario {
 	}
 }
 
-// TestWithoutPostgreSQLNobodyHasAnotherAnswerThanUnavailable: not that of a user
+// TestPostgreSQLOutageIsUnavailable: not that of a user
 // without a Customer, and not a token of a Customer that is not known.
-func TestWithoutPostgreSQLNobodyHasAnotherAnswerThanUnavailable(t *testing.T) {
+func TestPostgreSQLOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, s := range postgresFaults() {
 		// One after the other: a server that connects again and again costs
@@ -41,8 +41,8 @@ func TestWithoutPostgreSQLNobodyHasAnotherAnswerThanUnavailable(t *testing.T) {
 	}
 }
 
-// TestWhatIsRememberedOutlivesPostgreSQL for as long as the cache does.
-func TestWhatIsRememberedOutlivesPostgreSQL(t *testing.T) {
+// TestCachedLinksOutlivePostgreSQL for as long as the cache does.
+func TestCachedLinksOutlivePostgreSQL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.withPostgres(t)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestWithoutTheProviderBearersGoOn because its keys are known.
-func TestWithoutTheProviderBearersGoOn(t *testing.T) {
+// TestBearerTokensOutliveTheProvider because its keys are known.
+func TestBearerTokensOutliveTheProvider(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*proxy){
 		"the identity provider is down":      (*proxy).shut,
@@ -29,9 +29,9 @@ func TestWithoutTheProviderBearersGoOn(t *testing.T) {
 	}
 }
 
-// TestAProviderThatComesLateIsFoundAtOnce: until then the replica is not ready, so
+// TestLateProviderIsFoundAtOnce: until then the replica is not ready, so
 // that a roll-out keeps the old ones. Nobody asks for anything meanwhile.
-func TestAProviderThatComesLateIsFoundAtOnce(t *testing.T) {
+func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.toProvider.shut()
@@ -63,9 +63,9 @@ func TestAProviderThatComesLateIsFoundAtOnce(t *testing.T) {
 	}
 }
 
-// TestWithoutTheProviderOnlySignInsFail: who is signed in goes on, who wants to
+// TestProviderOutageStopsOnlySignIns: who is signed in goes on, who wants to
 // be is told to come again, and can.
-func TestWithoutTheProviderOnlySignInsFail(t *testing.T) {
+func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*proxy){
 		"the identity provider is down":      (*proxy).shut,

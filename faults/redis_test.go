@@ -123,9 +123,9 @@ func newRedis(t *testing.T, options ...string) *ownRedis {
 	return r
 }
 
-// TestSessionsOutliveAKilledRedis that keeps its data on disk. A logout that
+// TestSessionsOutliveKilledRedis that keeps its data on disk. A logout that
 // cannot be carried out is not said to have been.
-func TestSessionsOutliveAKilledRedis(t *testing.T) {
+func TestSessionsOutliveKilledRedis(t *testing.T) {
 	t.Parallel()
 	redis := newRedis(t)
 	w := newWorld(t)

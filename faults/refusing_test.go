@@ -19,9 +19,9 @@ type refusing struct {
 	logout     int    // its status meanwhile
 }
 
-// TestSessionsOutliveARedisThatRefusesWrites: it answers, so only its answers say
+// TestSessionsOutliveRedisRefusingWrites: it answers, so only its answers say
 // that it refuses. Users get 503, readiness and one line in the log have the reason.
-func TestSessionsOutliveARedisThatRefusesWrites(t *testing.T) {
+func TestSessionsOutliveRedisRefusingWrites(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]refusing{
 		"Redis becomes read-only": {"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "redis: read-only", http.StatusServiceUnavailable},

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails: users with tokens
+// TestRolloutUnderLoadFailsNoRequest: users with tokens
 // and users with sessions in Redis ask 200 times a second, on connections of
 // three kinds, while one replica after the other gives way to a new one.
-func TestTwoReplicasAreReplacedTenTimesUnderLoadAndNoRequestFails(t *testing.T) {
+func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.withRedis(t, sharedRedis(t))

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// TestNothingInABodyIsEverTakenForARequest sends the shapes by which requests are
+// TestBodiesAreNeverReadAsRequests sends the shapes by which requests are
 // smuggled past proxies. Each hides a good request for a token in a place that
 // somebody may take for a body, or the other way round.
-func TestNothingInABodyIsEverTakenForARequest(t *testing.T) {
+func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.start(t, map[string]string{"DWOLLA_TIMEOUT": "5s", "LOG_LEVEL": "info"})

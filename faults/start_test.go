@@ -103,11 +103,11 @@ func refusingPostgres(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// TestWhatIsThereAtTheStartAndOfNoUseIsMissing: the process starts, says what it
+// TestUselessDependencyAtTheStartIsMissing: the process starts, says what it
 // lacks where it is asked and once in the log, gives no wrong status, and heals.
 // A wrong password is told from an outage by the reason alone: the other side may
 // be the one that is behind, in the midst of a rotation.
-func TestWhatIsThereAtTheStartAndOfNoUseIsMissing(t *testing.T) {
+func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 	t.Parallel()
 	for name, u := range unwells() {
 		t.Run(name, func(t *testing.T) {

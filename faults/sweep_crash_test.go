@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestNoSecretIsInTheDumpOfACrash of a busy server. SIGQUIT and SIGABRT print
+// TestCrashDumpsHoldNoSecret of a busy server. SIGQUIT and SIGABRT print
 // every goroutine, as a panic does that nobody recovers.
-func TestNoSecretIsInTheDumpOfACrash(t *testing.T) {
+func TestCrashDumpsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, signal := range map[string]syscall.Signal{"SIGQUIT": syscall.SIGQUIT, "SIGABRT": syscall.SIGABRT} {
 		t.Run(name, func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestNoSecretIsInTheDumpOfACrash(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsInWhatABadConfigurationIsToldOf, whatever is wrong with it.
-func TestNoSecretIsInWhatABadConfigurationIsToldOf(t *testing.T) {
+// TestConfigurationErrorsHoldNoSecret, whatever is wrong with it.
+func TestConfigurationErrorsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	maps.Copy(w.settings, directorySettings(w))

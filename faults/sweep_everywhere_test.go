@@ -75,9 +75,9 @@ func newLeaking(t *testing.T) leaking {
 	return l
 }
 
-// TestTheSweepLooksEverywhere: the canary is let out in each place by itself, and
+// TestSweepLooksEverywhere: the canary is let out in each place by itself, and
 // through each of those who talk to a server, and is seen there.
-func TestTheSweepLooksEverywhere(t *testing.T) {
+func TestSweepLooksEverywhere(t *testing.T) {
 	t.Parallel()
 	opens := func(path string) func(leaking) {
 		return func(l leaking) { l.browser.open(t, http.MethodGet, l.browser.site.URL+path, "") }
@@ -134,8 +134,8 @@ func TestTheSweepLooksEverywhere(t *testing.T) {
 	}
 }
 
-// TestTheSweepExcusesWhatIsMeantForItsReader, and that in its place alone.
-func TestTheSweepExcusesWhatIsMeantForItsReader(t *testing.T) {
+// TestSweepExcusesSecretsMeantForTheReader, and that in its place alone.
+func TestSweepExcusesSecretsMeantForTheReader(t *testing.T) {
 	t.Parallel()
 	places := []string{"stdout", "stderr", "/metrics", anError, aPage, aHeader, anAnswer, aCookie, toAProvider}
 	for name, excused := range map[string][]string{
@@ -152,9 +152,9 @@ func TestTheSweepExcusesWhatIsMeantForItsReader(t *testing.T) {
 	}
 }
 
-// TestTheServerSendsNoTraces, so that there are none to search. Who adds them adds
+// TestServerSendsNoTraces, so that there are none to search. Who adds them adds
 // a place to the evidence.
-func TestTheServerSendsNoTraces(t *testing.T) {
+func TestServerSendsNoTraces(t *testing.T) {
 	t.Parallel()
 	info, err := buildinfo.ReadFile(binary.path)
 	if err != nil {
@@ -172,9 +172,9 @@ func TestTheServerSendsNoTraces(t *testing.T) {
 	}
 }
 
-// TestTheSweepFindsWhatTheRealServerWrites: what is no secret, and what the server
+// TestSweepFindsRealServerOutput: what is no secret, and what the server
 // does write, is taken for one, and has to be found wherever that is.
-func TestTheSweepFindsWhatTheRealServerWrites(t *testing.T) {
+func TestSweepFindsRealServerOutput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	secret := w.secret("AUTH_PROXY_SECRET")

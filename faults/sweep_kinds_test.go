@@ -47,8 +47,8 @@ func usedBySignIns() []string {
 	}
 }
 
-// TestTheSweepKnowsEverySecretSetting: a setting is one if a file can hold it.
-func TestTheSweepKnowsEverySecretSetting(t *testing.T) {
+// TestSweepKnowsEverySecretSetting: a setting is one if a file can hold it.
+func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	t.Parallel()
 	swept := strings.Join(slices.Concat(usedByTheDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
 	settings := regexp.MustCompile(`or (\w+)_FILE, the name of a file that holds it`).FindAllStringSubmatch(binary.help, -1)

@@ -44,8 +44,8 @@ func (w *world) application(t *testing.T) string {
 
 const readCustomer = `{"action":"customer.read"}`
 
-// TestNoSecretOfTheModesProxyAndForwardLeaves, nor that of the lookup.
-func TestNoSecretOfTheModesProxyAndForwardLeaves(t *testing.T) {
+// TestProxyAndForwardModesLeakNoSecret, nor that of the lookup.
+func TestProxyAndForwardModesLeakNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	application := w.application(t)
@@ -77,9 +77,9 @@ func TestNoSecretOfTheModesProxyAndForwardLeaves(t *testing.T) {
 	w.secrets.has(t, usedByProxyAndForward())
 }
 
-// TestNoSecretOfASignInLeaves through sign-ins that go well and wrong, each way
+// TestSignInLeaksNoSecret through sign-ins that go well and wrong, each way
 // of logging out, and outages of the provider and of Redis.
-func TestNoSecretOfASignInLeaves(t *testing.T) {
+func TestSignInLeaksNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	password := w.secret("the password of REDIS_URL")

@@ -113,9 +113,9 @@ func directorySettings(w *world) map[string]string {
 	}
 }
 
-// TestNoSecretOfTheDirectoryOrOfBearersLeaves through operators, enrollment,
+// TestDirectoryAndBearerTokensLeakNoSecret through operators, enrollment,
 // webhooks, bad tokens and a Dwolla that shouts what it was told.
-func TestNoSecretOfTheDirectoryOrOfBearersLeaves(t *testing.T) {
+func TestDirectoryAndBearerTokensLeakNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"json", "console"} {
 		t.Run(format, func(t *testing.T) {

@@ -30,7 +30,7 @@ const gcPercent = 150
 
 // memoryLimit is where the collections become as many as it takes. The runtime does
 // not count the pages of the binary itself, about 20 MiB: with all caches full the
-// process stays below 120 MiB (faults, TestAServerStaysSmallWithFullCaches).
+// process stays below 120 MiB (faults, TestServerStaysSmallWithFullCaches).
 const memoryLimit = 88 << 20
 
 const usage = `usage: server [-help | -check | -version]

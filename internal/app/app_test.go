@@ -184,7 +184,7 @@ func TestNoSecretIsInLogsOrMetrics(t *testing.T) {
 	s.vend(t, "alice", `{"action":"customer.read"}`)
 	w.dwolla.RevokeAccessTokens()
 	s.vend(t, "alice", `{"action":"customer.read"}`)
-	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusForbidden, Body: `{"code":"Forbidden","message":"the-very-secret"}`, Times: 1})
+	w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusForbidden, Body: `{"code":"Forbidden","message":"the-very-secret"}`, Times: 1})
 	s.vend(t, "alice", `{"action":"customer.read"}`)
 	written := s.logs.String() + s.admin(t, "/metrics").body
 	secrets := []string{"the-very-secret", token, token[strings.LastIndex(token, ".")+1:]}

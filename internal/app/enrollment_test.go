@@ -203,7 +203,7 @@ func TestTheWebhookLinksACustomerThatNobodyHasNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := enrolling(t, database(t))
 			s.subscribe(t)
-			s.world.dwolla.MisbehaveWebhooks(emulator.WebhookFault{Twice: true})
+			s.world.dwolla.InjectWebhookFault(emulator.WebhookFault{Twice: true})
 			carol := s.browser(t)
 			carol.signInAs("carol")
 			href := carol.createCustomer(carol.session().CorrelationID)

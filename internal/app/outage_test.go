@@ -93,9 +93,9 @@ func TestWithoutWebhooksTheStatusIsReadFromDwolla(t *testing.T) {
 	w := newWorld(t)
 	settings := map[string]string{"CUSTOMER_STATUS_INTERVAL": "10s"}
 	s := w.start(t, settings)
-	w.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusServiceUnavailable})
+	w.dwolla.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusServiceUnavailable})
 	answers(t, "Dwolla does not say", s.vend(t, "alice", readCustomer), http.StatusServiceUnavailable, "Unavailable")
-	w.dwolla.Behave()
+	w.dwolla.ClearFaults()
 	for status, want := range map[string]int{"suspended": http.StatusForbidden, "deactivated": http.StatusForbidden, "verified": http.StatusOK} {
 		w.dwolla.SetStatus(alicesCustomer, status)
 		code := map[int]string{http.StatusForbidden: "CustomerInactive"}[want]

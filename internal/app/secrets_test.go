@@ -92,7 +92,7 @@ func TestNoSecretOfTheDirectoryIsShown(t *testing.T) {
 	})}
 	href, correlationID := w.enrolled(t)
 	// Dwolla's error is about what it was asked for.
-	world.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusBadRequest, Body: `{"code":"` + correlationID + `","message":"` + correlationID + `"}`, Times: 1})
+	world.dwolla.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusBadRequest, Body: `{"code":"` + correlationID + `","message":"` + correlationID + `"}`, Times: 1})
 	for _, step := range []struct {
 		user, method, path, body string
 		status                   int

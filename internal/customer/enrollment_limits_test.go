@@ -31,7 +31,7 @@ func TestEnrollmentAttemptsAreLimitedPerUser(t *testing.T) {
 func TestConcurrentEnrollmentAttemptsAreOne(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
-	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Latency: 200 * time.Millisecond})
+	e.dwolla.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: 503, Latency: 200 * time.Millisecond})
 	outage := func() {
 		if _, err := e.Enroll(t.Context(), ann, url); err == nil {
 			t.Error("no outage")
@@ -45,7 +45,7 @@ func TestConcurrentEnrollmentAttemptsAreOne(t *testing.T) {
 	if e.calls() > 10 {
 		t.Errorf("Dwolla was asked %d times", e.calls())
 	}
-	e.dwolla.Behave()
+	e.dwolla.ClearFaults()
 	if _, err := e.Enroll(t.Context(), ann, url); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}

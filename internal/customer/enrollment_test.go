@@ -124,7 +124,7 @@ func TestEnrollRefusesAForeignCustomer(t *testing.T) {
 	e := newEnrolling(t, key("a"))
 	url := e.created(t, e.CorrelationID(ann))
 	for _, status := range []int{403, 404} {
-		e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: status, Times: 1})
+		e.dwolla.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: status, Times: 1})
 		e.refuses(t, ann, url)
 	}
 }
@@ -172,7 +172,7 @@ func TestEnrollReportsOutages(t *testing.T) {
 			t.Errorf("%s: %v, want an outage", what, err)
 		}
 	}
-	e.dwolla.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 2}) // the client retries once
+	e.dwolla.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: 503, Times: 2}) // the client retries once
 	_, err := e.Enroll(t.Context(), ann, url)
 	outage("Dwolla is down", err)
 	wantCustomer(t, e.store, "ann", "")

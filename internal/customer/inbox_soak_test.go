@@ -16,7 +16,7 @@ func TestUnknownCustomerIsRetriedAtFirst(t *testing.T) {
 		i := newInbox(t, e)
 		wantError(t, e.Expect(t.Context(), ann), nil)
 		url := e.created(t, e.CorrelationID(ann))
-		e.dwolla.Misbehave(emulator.OpReadCustomer, fault)
+		e.dwolla.InjectFault(emulator.OpReadCustomer, fault)
 		i.deliver(t, eventOf("customer_created", url.ID(), 1))
 		i.settle(t)
 		wantCustomer(t, e.store, "ann", url.ID())

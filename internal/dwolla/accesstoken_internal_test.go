@@ -13,8 +13,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestTheAccessTokenIsRenewedAtFourFifthsOfItsLifeWithoutACaller(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestAccessTokenIsRenewedBeforeItExpires(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		pass(799 * time.Second)
 		wantAsked(t, e, seconds(0)...)
@@ -29,7 +29,7 @@ func TestTheAccessTokenIsRenewedAtFourFifthsOfItsLifeWithoutACaller(t *testing.T
 }
 
 func TestNoCallerWaitsForARenewal(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		e.set(http.StatusOK, 3*time.Second)
 		pass(801 * time.Second) // the renewal is under way
@@ -43,8 +43,8 @@ func TestNoCallerWaitsForARenewal(t *testing.T) {
 	})
 }
 
-func TestTheOldAccessTokenIsUsedWhileRenewalsFailAndAreRetriedWithBackOff(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestFailedRenewalKeepsTheOldAccessToken(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		e.set(http.StatusInternalServerError, 0)
 		for time.Since(e.begin) < 840*time.Second {
@@ -64,8 +64,8 @@ func TestTheOldAccessTokenIsUsedWhileRenewalsFailAndAreRetriedWithBackOff(t *tes
 	})
 }
 
-func TestAfterTheExpiryCallersGetTheFailureAndFewOfThemAsk(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestExpiredAccessTokenIsRequestedWithBackOff(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		e.set(http.StatusInternalServerError, 0)
 		pass(1000*time.Second - 1)
@@ -93,8 +93,8 @@ func TestAfterTheExpiryCallersGetTheFailureAndFewOfThemAsk(t *testing.T) {
 	})
 }
 
-func TestAnOutageFromTheStartIsProbedWithBackOff(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestOutageAtTheStartIsProbedWithBackOff(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		e.set(http.StatusServiceUnavailable, 0)
 		for range 600 {
 			wantFailures(t, s, 20, clienttoken.Unavailable)
@@ -106,8 +106,8 @@ func TestAnOutageFromTheStartIsProbedWithBackOff(t *testing.T) {
 	})
 }
 
-func TestACallerThatLeavesIsFreeAtOnceAndTheOthersGetTheToken(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestLeavingCallerDoesNotFailTheOthers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		e.set(http.StatusOK, 2*time.Second)
 		canceled, cancel := context.WithCancel(t.Context())
 		hurried, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -139,7 +139,7 @@ func TestACallerThatLeavesIsFreeAtOnceAndTheOthersGetTheToken(t *testing.T) {
 }
 
 func TestAFetchIsBoundedByTheTimeout(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		e.set(http.StatusOK, time.Hour)
 		_, err := s.get(t.Context())
 		failure, ok := errors.AsType[*clienttoken.Failure](err)
@@ -149,7 +149,7 @@ func TestAFetchIsBoundedByTheTimeout(t *testing.T) {
 	})
 }
 
-func TestTheLifeOfAnAccessTokenIsDwollasWithinReason(t *testing.T) {
+func TestAccessTokenLifeIsBounded(t *testing.T) {
 	tests := map[string]time.Duration{
 		`,"expires_in":3599`:        3599 * time.Second,
 		`,"expires_in":"3600"`:      time.Hour,
@@ -163,7 +163,7 @@ func TestTheLifeOfAnAccessTokenIsDwollasWithinReason(t *testing.T) {
 	}
 	for member, life := range tests {
 		t.Run(member, func(t *testing.T) {
-			bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+			inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 				e.expires = member
 				token, err := s.get(t.Context())
 				if err != nil {
@@ -181,7 +181,7 @@ func TestTheLifeOfAnAccessTokenIsDwollasWithinReason(t *testing.T) {
 	}
 	for _, member := range []string{`,"expires_in":"soon"`, `,"expires_in":1e40`, `,"expires_in":{}`} {
 		t.Run(member, func(t *testing.T) {
-			bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+			inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 				e.expires = member
 				wantFailures(t, s, 1, clienttoken.UpstreamError)
 			})
@@ -190,7 +190,7 @@ func TestTheLifeOfAnAccessTokenIsDwollasWithinReason(t *testing.T) {
 }
 
 func TestTheLifeIsCountedFromTheRequest(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		e.set(http.StatusOK, 2*time.Second)
 		token, err := s.get(t.Context())
 		if err != nil || token.expires.Sub(e.begin) != 1000*time.Second {
@@ -203,7 +203,7 @@ func TestTheLifeIsCountedFromTheRequest(t *testing.T) {
 }
 
 func TestTheGaugeFollowsTheAccessToken(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		want := func(after int64) {
 			t.Helper()
 			if got := int64(testutil.ToFloat64(s.metrics.expiry)); got != after {
@@ -222,7 +222,7 @@ func TestTheGaugeFollowsTheAccessToken(t *testing.T) {
 }
 
 func TestOnlyTheRejectedTokenIsForgotten(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		first, err := s.get(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -237,8 +237,8 @@ func TestOnlyTheRejectedTokenIsForgotten(t *testing.T) {
 	})
 }
 
-func TestALateCallerDoesNotReplaceAYoungToken(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestLateCallerKeepsYoungToken(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		got, err := s.renewed() // one that saw no token, and came after the fetch
 		if token, ok := got.(accessToken); err != nil || !ok || token.secret.Reveal() != "at-1" {
@@ -248,8 +248,8 @@ func TestALateCallerDoesNotReplaceAYoungToken(t *testing.T) {
 	})
 }
 
-func TestALateCallerDoesNotRepeatAFetchThatFailed(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestLateCallerDoesNotRepeatFailedFetch(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		e.set(http.StatusInternalServerError, 0)
 		wantFailures(t, s, 1, clienttoken.Unavailable)
 		_, err := s.renewed() // one that saw no failure, and came after the fetch
@@ -260,8 +260,8 @@ func TestALateCallerDoesNotRepeatAFetchThatFailed(t *testing.T) {
 	})
 }
 
-func TestALateCallerGetsTheOldTokenWhileItsRenewalFails(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestLateCallerGetsOldTokenDuringFailedRenewal(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		e.set(http.StatusInternalServerError, 0)
 		pass(800*time.Second + 500*time.Millisecond)
@@ -273,8 +273,8 @@ func TestALateCallerGetsTheOldTokenWhileItsRenewalFails(t *testing.T) {
 	})
 }
 
-func TestATokenThatIsForgottenDuringAnOutageIsNotUsed(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestDiscardedTokenIsNotUsedDuringAnOutage(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		first, err := s.get(t.Context())
 		if err != nil {
 			t.Fatal(err)

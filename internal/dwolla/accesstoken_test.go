@@ -42,7 +42,7 @@ func TestNewDoesNotConnect(t *testing.T) {
 	w.wantCalls(t, emulator.OpToken, 0)
 }
 
-func TestTheCredentialsGoIntoTheHeaderOfOneRequest(t *testing.T) {
+func TestCredentialsGoIntoOneHeader(t *testing.T) {
 	var got []request
 	w := startWith(t, setup{token: func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -61,7 +61,7 @@ func TestTheCredentialsGoIntoTheHeaderOfOneRequest(t *testing.T) {
 	}
 }
 
-func TestARejectedAccessTokenIsReplacedAndTheCallIsTriedOnceMore(t *testing.T) {
+func TestRejectedAccessTokenIsReplacedAndRetried(t *testing.T) {
 	tests := map[string]func(*world){
 		"ExpiredAccessToken": func(w *world) { w.ExpireAccessTokens() },
 		"InvalidAccessToken": func(w *world) { w.RevokeAccessTokens() },
@@ -93,9 +93,9 @@ func TestARejectedAccessTokenIsReplacedAndTheCallIsTriedOnceMore(t *testing.T) {
 	}
 }
 
-// TestTwoHundredCallersShareTheNewAccessToken, who all were using the one that
+// TestCallersShareTheNewAccessToken, who all were using the one that
 // ends, in a service that was quiet before.
-func TestTwoHundredCallersShareTheNewAccessToken(t *testing.T) {
+func TestCallersShareTheNewAccessToken(t *testing.T) {
 	const callers = 200
 	var asked atomic.Int32
 	var arrived sync.WaitGroup // with the first access token, before it is rejected
@@ -121,16 +121,16 @@ func TestTwoHundredCallersShareTheNewAccessToken(t *testing.T) {
 	}
 }
 
-// TestARefusedApplicationIsTriedAgainOnlyWhereANewTokenCanHelp: two of Dwolla's
+// TestRefusedApplicationRetriesOnlyWithANewToken: two of Dwolla's
 // 401 codes speak of the access token, the others of the application.
-func TestARefusedApplicationIsTriedAgainOnlyWhereANewTokenCanHelp(t *testing.T) {
+func TestRefusedApplicationRetriesOnlyWithANewToken(t *testing.T) {
 	for code, attempts := range map[string]int{
 		"InvalidAccessToken": 2, "ExpiredAccessToken": 2,
 		"InvalidCredentials": 1, "InvalidAccountStatus": 1, "InvalidApplicationStatus": 1, "InvalidScopes": 1, "Unheard": 1,
 	} {
 		t.Run(code, func(t *testing.T) {
 			w := start(t)
-			w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusUnauthorized, Code: code})
+			w.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusUnauthorized, Code: code})
 			_, err := w.vend(t.Context())
 			wantFault(t, fault(t, err), "create_client_token", http.StatusUnauthorized, code)
 			w.wantCalls(t, emulator.OpCreateClientToken, attempts)
@@ -170,10 +170,10 @@ func (w *world) wantConfigurationLine(t *testing.T, code string) {
 	wantSettings(t, message)
 }
 
-func TestOtherRefusalsCostNoAccessTokenAndAreNothingToMend(t *testing.T) {
+func TestOtherRefusalsKeepTheAccessToken(t *testing.T) {
 	for status, attempts := range map[int]int{400: 1, 403: 1, 404: 1, 429: 1, 500: 2, 503: 2} {
 		w := start(t)
-		w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: status, Code: "InvalidAccessToken"})
+		w.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: status, Code: "InvalidAccessToken"})
 		_, err := w.vend(t.Context())
 		if failure := failureOf(t, err); failure.Remedy != "" {
 			t.Errorf("status %d: %s", status, failure.Remedy)
@@ -183,9 +183,9 @@ func TestOtherRefusalsCostNoAccessTokenAndAreNothingToMend(t *testing.T) {
 	}
 }
 
-func TestRefusedCredentialsAreAFailureAndAClearLogLine(t *testing.T) {
+func TestRefusedCredentialsAreLoggedClearly(t *testing.T) {
 	w := start(t)
-	w.Misbehave(emulator.OpToken, emulator.Fault{Status: http.StatusUnauthorized})
+	w.InjectFault(emulator.OpToken, emulator.Fault{Status: http.StatusUnauthorized})
 	_, err := w.vend(t.Context())
 	w.wantFailure(t, err, clienttoken.UpstreamError)
 	wantFault(t, fault(t, err), "token", http.StatusUnauthorized, "invalid_client")
@@ -194,7 +194,7 @@ func TestRefusedCredentialsAreAFailureAndAClearLogLine(t *testing.T) {
 	w.wantConfigurationLine(t, "invalid_client")
 }
 
-func TestACallerThatGivesUpTakesNothingFromTheOthers(t *testing.T) {
+func TestCancelingCallerDoesNotFailTheOthers(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	w := startWith(t, setup{token: func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -252,7 +252,7 @@ func TestFaultsOfTheTokenEndpointAreFailures(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := startWith(t, setup{timeout: timeoutFor(test.fault)})
-			w.Misbehave(emulator.OpToken, test.fault)
+			w.InjectFault(emulator.OpToken, test.fault)
 			_, err := w.vend(t.Context())
 			w.wantFailure(t, err, test.want)
 			failure := failureOf(t, err)

@@ -22,7 +22,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			t.Run(fmt.Sprint(op, status), func(t *testing.T) {
 				for _, root := range []string{target.URL, ""} { // another host, and the same
 					w := start(t)
-					w.Misbehave(op, emulator.Fault{Status: status, Redirect: root + "/beneficial-owners/" + someOwner})
+					w.InjectFault(op, emulator.Fault{Status: status, Redirect: root + "/beneficial-owners/" + someOwner})
 					_, err := w.vend(t.Context())
 					w.wantFailure(t, err, clienttoken.UpstreamError)
 					wantFault(t, fault(t, err), string(op), status, "")
@@ -50,7 +50,7 @@ func TestControlCharactersOfDwollasAreRemoved(t *testing.T) {
 	}
 }
 
-func TestACodeThatIsNoWordIsNotKept(t *testing.T) {
+func TestOddErrorCodesAreDropped(t *testing.T) {
 	for code, want := range map[string]string{
 		"InvalidResourceState": "InvalidResourceState",
 		"invalid_client":       "invalid_client",
@@ -76,7 +76,7 @@ func TestWordsOfDwollasAreKeptShort(t *testing.T) {
 	}
 }
 
-func TestARefusalInAnotherShapeIsKnownByItsStatus(t *testing.T) {
+func TestRefusalWithoutDwollasShapeKeepsItsStatus(t *testing.T) {
 	for _, body := range []string{"", "<html>", "[]", `{"code":7}`, `{"code":null}`, `{"code":""}`, "null"} {
 		w := startWith(t, setup{api: answers(http.StatusForbidden, body)})
 		_, err := w.vend(t.Context())

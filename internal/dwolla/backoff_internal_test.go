@@ -11,10 +11,10 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// TestAThousandFirstRequestsAskForOneAccessToken and are all served, with the
+// TestThousandCallersFetchOneAccessToken and are all served, with the
 // default of slots and a Dwolla that is as fast as it is.
-func TestAThousandFirstRequestsAskForOneAccessToken(t *testing.T) {
-	scriptWith(t, Config{Timeout: 5 * time.Second}, func(t *testing.T, w *scripted) {
+func TestThousandCallersFetchOneAccessToken(t *testing.T) {
+	withFakeDwollaConfig(t, Config{Timeout: 5 * time.Second}, func(t *testing.T, w *fakeDwolla) {
 		w.token.set(http.StatusOK, 2*time.Second)
 		w.always(reply{latency: 200 * time.Millisecond})
 		errs := atSameTime(1000, func(int) error { return w.vend(t.Context()) })
@@ -32,10 +32,10 @@ func TestAThousandFirstRequestsAskForOneAccessToken(t *testing.T) {
 	})
 }
 
-// TestAFailingTokenEndpointIsAskedByOneCallerAtATime, with back-off, while ten
+// TestFailingTokenEndpointGetsOneRequestAtOnce, with back-off, while ten
 // callers a second come, each with a deadline of its own.
-func TestAFailingTokenEndpointIsAskedByOneCallerAtATime(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestFailingTokenEndpointGetsOneRequestAtOnce(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		const patience = time.Second
 		w.token.set(http.StatusServiceUnavailable, 3*time.Second)
 		var callers sync.WaitGroup
@@ -68,7 +68,7 @@ func TestAFailingTokenEndpointIsAskedByOneCallerAtATime(t *testing.T) {
 func TestTheBackOffIsShortenedAtRandom(t *testing.T) {
 	different := map[time.Duration]bool{}
 	for range 40 {
-		bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+		inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 			s.jitter = upTo
 			e.set(http.StatusServiceUnavailable, 0)
 			for range 400 {
@@ -91,10 +91,10 @@ func TestTheBackOffIsShortenedAtRandom(t *testing.T) {
 	}
 }
 
-func TestA429OfTheTokenEndpointHoldsForRetryAfter(t *testing.T) {
+func TestThrottledTokenEndpointWaitsForRetryAfter(t *testing.T) {
 	for header, quiet := range map[string]time.Duration{"": 5 * time.Minute, "90": 90 * time.Second} {
 		t.Run("Retry-After: "+header, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.token.throttle(header)
 				want := func(after time.Duration) {
 					t.Helper()
@@ -140,7 +140,7 @@ func TestNobodyIsKeptWaitingDuringTheBackOff(t *testing.T) {
 		"refuses": {http.StatusUnauthorized, 0, clienttoken.UpstreamError, clienttoken.UpstreamError, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.token.set(test.status, test.latency)
 				wantFailureOf(t, w.vend(t.Context()), test.first)
 				began := time.Now()
@@ -160,8 +160,8 @@ func TestNobodyIsKeptWaitingDuringTheBackOff(t *testing.T) {
 	}
 }
 
-func TestTheOldAccessTokenIsUsedWhileItsRenewalIsThrottled(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+func TestThrottledRenewalKeepsTheOldAccessToken(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		e.throttle("60")
 		pass(800 * time.Second)
@@ -175,8 +175,8 @@ func TestTheOldAccessTokenIsUsedWhileItsRenewalIsThrottled(t *testing.T) {
 	})
 }
 
-func TestTheStateOfTheTokenEndpointFollowsItsBackOff(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestTokenEndpointStateFollowsBackOff(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.tokens.jitter = func(most time.Duration) time.Duration { return most }
 		w.token.set(http.StatusInternalServerError, time.Second/2)
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
@@ -191,10 +191,10 @@ func TestTheStateOfTheTokenEndpointFollowsItsBackOff(t *testing.T) {
 	})
 }
 
-// TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls, and after an outage from the
+// TestRunFetchesTheFirstAccessToken, and after an outage from the
 // start, which Fault tells.
-func TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestRunFetchesTheFirstAccessToken(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.token.set(http.StatusInternalServerError, time.Second)
 		if err := w.Fault(); err != nil {
 			t.Errorf("before it was asked for: %v", err)
@@ -222,7 +222,7 @@ func TestRunHasAnAccessTokenAtHandBeforeAnybodyCalls(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.token.set(http.StatusOK, time.Hour)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

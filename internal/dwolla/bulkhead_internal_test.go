@@ -16,7 +16,7 @@ import (
 func slots(n int) Config { return Config{Timeout: 5 * time.Second, MaxConcurrent: n} }
 
 func TestTheBulkheadQueuesShortlyAndThenRefuses(t *testing.T) {
-	scriptWith(t, slots(2), func(t *testing.T, w *scripted) {
+	withFakeDwollaConfig(t, slots(2), func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(reply{latency: 2 * time.Second})
 		type end struct {
@@ -58,7 +58,7 @@ func TestTheBulkheadQueuesShortlyAndThenRefuses(t *testing.T) {
 }
 
 func TestThoseWhoWaitGetTheirSlotInTurn(t *testing.T) {
-	scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+	withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(reply{latency: 200 * time.Millisecond})
 		ends := make(chan int, 2)
@@ -83,8 +83,8 @@ func TestThoseWhoWaitGetTheirSlotInTurn(t *testing.T) {
 	})
 }
 
-func TestACallerThatLeavesTheQueueIsFreeAtOnce(t *testing.T) {
-	scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+func TestQueuedCallerLeavesAtOnce(t *testing.T) {
+	withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(reply{latency: time.Second})
 		go func() { _ = w.vend(t.Context()) }() // holds the slot
@@ -103,9 +103,9 @@ func TestACallerThatLeavesTheQueueIsFreeAtOnce(t *testing.T) {
 	})
 }
 
-// TestASlotIsGivenBackHoweverAnAttemptEnds: script looks at the slots in the end.
-func TestASlotIsGivenBackHoweverAnAttemptEnds(t *testing.T) {
-	scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+// TestSlotIsAlwaysReleased: script looks at the slots in the end.
+func TestSlotIsAlwaysReleased(t *testing.T) {
+	withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 		for _, r := range []reply{{}, {status: 400}, {status: 500, retryAfter: "1"}, {cut: true}, {latency: time.Hour}, {body: "<html>"}} {
 			w.always(r)
 			_ = w.vend(t.Context()) // whatever it is
@@ -126,7 +126,7 @@ func TestASlotIsGivenBackHoweverAnAttemptEnds(t *testing.T) {
 }
 
 func TestNoSlotIsHeldDuringThePause(t *testing.T) {
-	scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+	withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 		w.jitter = func(most time.Duration) time.Duration { return most }
 		w.inTurn(reply{status: http.StatusInternalServerError}, reply{}, reply{})
 		first := make(chan error)
@@ -142,8 +142,8 @@ func TestNoSlotIsHeldDuringThePause(t *testing.T) {
 	})
 }
 
-func TestNoSlotIsHeldByThoseWhoWaitForAnAccessToken(t *testing.T) {
-	scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+func TestWaitingForAnAccessTokenTakesNoSlot(t *testing.T) {
+	withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 		w.token.set(http.StatusOK, time.Second)
 		waiting := make(chan error)
 		go func() { waiting <- w.vend(t.Context()) }()
@@ -156,7 +156,7 @@ func TestNoSlotIsHeldByThoseWhoWaitForAnAccessToken(t *testing.T) {
 }
 
 func TestAnOpenCircuitTakesNoSlot(t *testing.T) {
-	scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+	withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 		w.always(reply{status: http.StatusTooManyRequests})
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		w.always(reply{latency: time.Second})

@@ -13,7 +13,7 @@ import (
 )
 
 // fail has n calls end in a fault that is not retried.
-func (w *scripted) fail(t *testing.T, n int) {
+func (w *fakeDwolla) fail(t *testing.T, n int) {
 	t.Helper()
 	w.always(reply{status: http.StatusNotImplemented})
 	for range n {
@@ -22,7 +22,7 @@ func (w *scripted) fail(t *testing.T, n int) {
 }
 
 func TestFaultsOpenTheCircuitForAFewSeconds(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.fail(t, leastCalls-1)
 		w.wantState(t, opCreateClientToken, stateClosed)
 		w.fail(t, 1)
@@ -45,7 +45,7 @@ func TestFaultsOpenTheCircuitForAFewSeconds(t *testing.T) {
 }
 
 func TestACircuitIsOfOneOperation(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.fail(t, leastCalls)
 		w.always(reply{})
 		if err := errors.Join(w.customer(t), w.owners(t)); err != nil {
@@ -56,7 +56,7 @@ func TestACircuitIsOfOneOperation(t *testing.T) {
 }
 
 func TestAnOutageThatLastsIsOneLogLine(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.fail(t, leastCalls)
 		for range 600 { // ten minutes
 			pass(time.Second)
@@ -76,7 +76,7 @@ func TestAnOutageThatLastsIsOneLogLine(t *testing.T) {
 }
 
 func TestFewerFaultsThanHalfOpenNothing(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		for range 500 {
 			w.fail(t, 1)
 			w.always(reply{})
@@ -90,7 +90,7 @@ func TestFewerFaultsThanHalfOpenNothing(t *testing.T) {
 }
 
 func TestFaultsOfLongAgoOpenNothing(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		for range 10 {
 			w.fail(t, leastCalls-1)
 			pass(faultWindow + w.timeout)
@@ -107,7 +107,7 @@ func TestWhatIsAFaultAndWhatIsNone(t *testing.T) {
 	}
 	for name, fault := range isFault {
 		t.Run(name, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.mustVend(t)
 				w.always(fault)
 				atSameTime(leastCalls, func(int) error { return w.vend(t.Context()) })
@@ -117,7 +117,7 @@ func TestWhatIsAFaultAndWhatIsNone(t *testing.T) {
 	}
 	for _, status := range []int{400, 401, 403, 404, 408, 409, 418} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.always(reply{status: status})
 				for range 3 * leastCalls {
 					wantFailureOf(t, w.vend(t.Context()), clienttoken.UpstreamError)
@@ -133,7 +133,7 @@ func TestWhatIsAFaultAndWhatIsNone(t *testing.T) {
 func TestTimeoutsOpenTheCircuitHoweverLongTheyTake(t *testing.T) {
 	for _, timeout := range []time.Duration{100 * time.Millisecond, 5 * time.Second, 10 * time.Second} {
 		t.Run(timeout.String(), func(t *testing.T) {
-			scriptWith(t, Config{Timeout: timeout, MaxConcurrent: 100}, func(t *testing.T, w *scripted) {
+			withFakeDwollaConfig(t, Config{Timeout: timeout, MaxConcurrent: 100}, func(t *testing.T, w *fakeDwolla) {
 				w.always(reply{latency: time.Hour})
 				errs := atSameTime(leastCalls, func(int) error { return w.vend(t.Context()) })
 				for _, err := range errs {
@@ -147,7 +147,7 @@ func TestTimeoutsOpenTheCircuitHoweverLongTheyTake(t *testing.T) {
 }
 
 func TestACancelledCallerIsNoFault(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(reply{latency: time.Hour})
 		errs := atSameTime(10*leastCalls, func(i int) error {
@@ -179,7 +179,7 @@ func TestACancelledCallerIsNoFault(t *testing.T) {
 }
 
 func TestACancelledProbeIsFollowedByAnother(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.fail(t, leastCalls)
 		pass(openFor + 1)
 		w.always(reply{latency: time.Hour})
@@ -195,8 +195,8 @@ func TestACancelledProbeIsFollowedByAnother(t *testing.T) {
 	})
 }
 
-func TestAThrottledProbeOfAFaultyOperationIsThrottled(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestThrottledProbeThrottlesTheOperation(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.fail(t, leastCalls)
 		pass(openFor + 1)
 		w.always(reply{status: http.StatusTooManyRequests, retryAfter: "60"})
@@ -211,7 +211,7 @@ func TestAThrottledProbeOfAFaultyOperationIsThrottled(t *testing.T) {
 
 // TestAnOpenCircuitSaysNothingAboutACustomer: that would be the end of a link.
 func TestAnOpenCircuitSaysNothingAboutACustomer(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.always(reply{status: http.StatusTooManyRequests})
 		for range 3 {
 			err := w.customer(t)
@@ -224,8 +224,8 @@ func TestAnOpenCircuitSaysNothingAboutACustomer(t *testing.T) {
 	})
 }
 
-func TestEveryStateAndCounterIsThereFromTheStart(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestMetricsExistFromTheStart(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		for name, want := range map[string]int{
 			"dropgate_dwolla_circuit_state": 4, "dropgate_dwolla_in_flight": 1,
 			"dropgate_dwolla_rejected_total": 6, "dropgate_dwolla_retries_total": 18,

@@ -29,7 +29,7 @@ func captures(requests *[]request) http.HandlerFunc {
 	}
 }
 
-func TestCreateClientTokenSendsTheActionAndTheCanonicalLinksAndNothingElse(t *testing.T) {
+func TestCreateClientTokenSendsActionAndLinksOnly(t *testing.T) {
 	var requests []request
 	w := startWith(t, setup{api: captures(&requests)})
 	customer := w.customerURL(t, strings.ToUpper(someCustomer))
@@ -75,7 +75,7 @@ func TestCreateClientTokenSendsTheActionAndTheCanonicalLinksAndNothingElse(t *te
 	}
 }
 
-func TestRequestsCarryTheHeadersThatDwollaWantsAndNoOthers(t *testing.T) {
+func TestRequestsCarryOnlyTheExpectedHeaders(t *testing.T) {
 	var requests []request
 	w := startWith(t, setup{
 		token: answers(http.StatusOK, `{"access_token":"the-access-token","token_type":"Bearer","expires_in":3599}`),
@@ -123,7 +123,7 @@ func (r request) wantHeaders(t *testing.T) {
 	}
 }
 
-func TestCreateClientTokenReturnsTheTokenAndDwollasRequestID(t *testing.T) {
+func TestCreateClientTokenReturnsTokenAndRequestID(t *testing.T) {
 	for _, status := range []int{http.StatusOK, http.StatusCreated} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			w := startWith(t, setup{api: answers(status, `{"token":"the client token"}`)})
@@ -153,7 +153,7 @@ func TestATokenPrintsAsAMask(t *testing.T) {
 	}
 }
 
-func TestTheEmulatorVendsWhatTheClientAsksFor(t *testing.T) {
+func TestEmulatorVendsTheRequestedToken(t *testing.T) {
 	w := start(t)
 	customer := w.customer(t, emulator.Customer{Type: "business"})
 	owner := w.BeneficialOwner(customer.ID())

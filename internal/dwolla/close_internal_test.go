@@ -10,7 +10,7 @@ import (
 )
 
 func TestCloseEndsTheRenewalsAndKeepsTheToken(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		pass(799 * time.Second)
 		s.close()
@@ -23,7 +23,7 @@ func TestCloseEndsTheRenewalsAndKeepsTheToken(t *testing.T) {
 }
 
 func TestCloseEndsAFetchUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
+	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		e.set(http.StatusOK, 4*time.Second)
 		pass(801 * time.Second)
@@ -36,11 +36,11 @@ func TestCloseEndsAFetchUnderWay(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForAFetchAndNothingIsLoggedAfterIt(t *testing.T) {
+func TestCloseWaitsForAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &tokenEndpoint{begin: time.Now(), status: http.StatusOK, latency: time.Hour}
 		var log strings.Builder
-		s := newTokensOf(t, e, &log)
+		s := newTokensFrom(t, e, &log)
 		go func() { _, _ = s.get(t.Context()) }()
 		pass(time.Second)
 		s.close()

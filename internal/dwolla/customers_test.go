@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-func TestGetCustomerTellsWhatTheServiceNeedsToKnow(t *testing.T) {
+func TestGetCustomerReadsStatusAndCorrelationID(t *testing.T) {
 	w := start(t)
 	full := w.customer(t, emulator.Customer{Status: "suspended", CorrelationID: "dg1.abc"})
 	plain := w.customer(t, emulator.Customer{ID: strings.ToUpper(someCustomer)})
@@ -31,7 +31,7 @@ func TestGetCustomerTellsWhatTheServiceNeedsToKnow(t *testing.T) {
 	}
 }
 
-func TestACustomerCreatedWithoutACorrelationIDHasNone(t *testing.T) {
+func TestCustomerWithoutCorrelationIDHasNone(t *testing.T) {
 	for _, body := range []string{`{"id":"` + strings.ToUpper(someCustomer) + `","status":"verified"}`, `{"id":"` + someCustomer + `","status":"verified","correlationId":null}`} {
 		w := startWith(t, setup{api: answers(http.StatusOK, body)})
 		want := clienttoken.Customer{URL: w.customerURL(t, someCustomer), Status: clienttoken.StatusVerified}
@@ -41,7 +41,7 @@ func TestACustomerCreatedWithoutACorrelationIDHasNone(t *testing.T) {
 	}
 }
 
-func TestACustomerThatDwollaDoesNotShowIsUnknownAndItsOwnersAreAFailure(t *testing.T) {
+func TestHiddenCustomerIsUnknown(t *testing.T) {
 	w := start(t)
 	nobody := w.customerURL(t, someCustomer)
 	check := func(status int, code string) {
@@ -56,17 +56,17 @@ func TestACustomerThatDwollaDoesNotShowIsUnknownAndItsOwnersAreAFailure(t *testi
 		wantFault(t, fault(t, err), "list_beneficial_owners", status, code)
 	}
 	check(http.StatusNotFound, "NotFound")
-	w.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusForbidden})
-	w.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusForbidden})
+	w.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusForbidden})
+	w.InjectFault(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusForbidden})
 	check(http.StatusForbidden, "Forbidden")
 }
 
-// TestARefusedAccessTokenSaysNothingAboutACustomer, whatever the codes are.
-func TestARefusedAccessTokenSaysNothingAboutACustomer(t *testing.T) {
+// TestRefusedAccessTokenDoesNotHideCustomers, whatever the codes are.
+func TestRefusedAccessTokenDoesNotHideCustomers(t *testing.T) {
 	for status, code := range map[int]string{http.StatusNotFound: "NotFound", http.StatusForbidden: "Forbidden"} {
 		w := start(t)
 		customer := w.customer(t, emulator.Customer{})
-		w.Misbehave(emulator.OpToken, emulator.Fault{Status: status, Code: code})
+		w.InjectFault(emulator.OpToken, emulator.Fault{Status: status, Code: code})
 		_, err := w.client.GetCustomer(t.Context(), customer)
 		if errors.Is(err, clienttoken.ErrUnknownCustomer) {
 			t.Errorf("%d %s: %v", status, code, err)
@@ -94,7 +94,7 @@ func TestListBeneficialOwnersListsThoseOfTheCustomer(t *testing.T) {
 	}
 }
 
-func TestAnOwnerIsKnownByItsIDAloneInAnyLetterCase(t *testing.T) {
+func TestOwnerIDsIgnoreLetterCase(t *testing.T) {
 	owner := `{"_links":{"self":{"href":"https://evil.example/beneficial-owners/` + someCustomer + `"}},"id":"` + strings.ToUpper(someOwner) + `"}`
 	w := startWith(t, setup{api: answers(http.StatusOK, ownerList(someCustomer, owner))})
 	got, err := w.client.ListBeneficialOwners(t.Context(), w.customerURL(t, someCustomer))
@@ -109,7 +109,7 @@ func ownerList(customerID string, owners ...string) string {
 		`/beneficial-owners"}},"_embedded":{"beneficial-owners":[` + strings.Join(owners, ",") + `]}}`
 }
 
-func TestAnOwnerListCountsForItsOwnCustomerOnly(t *testing.T) {
+func TestOwnerListMustNameItsCustomer(t *testing.T) {
 	list := func(self string) string {
 		return `{` + self + `"_embedded":{"beneficial-owners":[{"id":"` + someOwner + `"}]}}`
 	}

@@ -15,7 +15,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-func TestEveryRefusalOfDwollasHasItsCodeAndItsPause(t *testing.T) {
+func TestEveryRefusalHasItsCodeAndRetryAfter(t *testing.T) {
 	const refused, slow, away = clienttoken.UpstreamError, clienttoken.UpstreamTimeout, clienttoken.Unavailable
 	tests := []struct {
 		status     int
@@ -58,7 +58,7 @@ func TestEveryRefusalOfDwollasHasItsCodeAndItsPause(t *testing.T) {
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%d %s %s", test.status, test.code, test.retryAfter), func(t *testing.T) {
 			w := start(t) // a 429 is remembered
-			w.Misbehave(emulator.OpCreateClientToken, emulator.Fault{
+			w.InjectFault(emulator.OpCreateClientToken, emulator.Fault{
 				Status: test.status, Code: test.code, Header: http.Header{"Retry-After": {test.retryAfter}},
 			})
 			_, err := w.vend(t.Context())
@@ -95,7 +95,7 @@ func TestConnectionsThatBreakAreUnavailable(t *testing.T) {
 	w.mustVend(t)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w.Misbehave(emulator.OpCreateClientToken, test.fault)
+			w.InjectFault(emulator.OpCreateClientToken, test.fault)
 			token, err := w.vend(t.Context())
 			if !token.IsZero() {
 				t.Error("a token")
@@ -191,11 +191,11 @@ func TestTheCallersOwnEndIsNotDwollasFault(t *testing.T) {
 	})
 }
 
-func TestAnAnswerOfMoreThanOneMebibyteIsRefusedQuicklyAndInLittleMemory(t *testing.T) {
+func TestOversizedResponseIsRefusedQuickly(t *testing.T) {
 	w := start(t)
 	w.mustVend(t)
 	for _, f := range []emulator.Fault{{HugeBody: 1<<20 + 1}, {HugeBody: 1 << 30}, {HugeBody: 1 << 30, Status: 404}, {HugeBody: 1 << 40, Status: 201}} {
-		w.Misbehave(emulator.OpCreateClientToken, f)
+		w.InjectFault(emulator.OpCreateClientToken, f)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		begin := time.Now()
@@ -218,7 +218,7 @@ func TestAnAnswerOfMoreThanOneMebibyteIsRefusedQuicklyAndInLittleMemory(t *testi
 	}
 }
 
-func TestASuccessThatHoldsNoTokenIsAFailure(t *testing.T) {
+func TestSuccessWithoutTokenIsAFailure(t *testing.T) {
 	tests := map[string]struct {
 		status int
 		body   string

@@ -65,7 +65,7 @@ func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 		{HugeBody: 2 << 20},
 		{Status: 429}, // the last one, as it opens the circuit
 	} {
-		w.Misbehave(emulator.OpCreateClientToken, f)
+		w.InjectFault(emulator.OpCreateClientToken, f)
 		_, _ = w.vend(t.Context()) // a fault, which is counted below
 	}
 	if _, err := w.client.GetCustomer(t.Context(), customer); err != nil {
@@ -127,7 +127,7 @@ func TestRequestsForAnAccessTokenAreCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			label, _, _ := strings.Cut(name, ":")
 			w := startWith(t, setup{timeout: timeoutFor(f)})
-			w.Misbehave(emulator.OpToken, f)
+			w.InjectFault(emulator.OpToken, f)
 			if _, err := w.vend(t.Context()); err == nil {
 				t.Error("no error")
 			}

@@ -53,17 +53,17 @@ func (e *tokenEndpoint) wantPauses(t *testing.T, within time.Duration, want ...t
 }
 
 // spendBudget leaves no retry.
-func (w *scripted) spendBudget() {
+func (w *fakeDwolla) spendBudget() {
 	for w.budget.spend() {
 		continue
 	}
 }
 
-// TestTheEndOfAnAccessTokenCostsOneRetry of the budget, however many calls were
+// TestExpiredAccessTokenCostsOneRetry of the budget, however many calls were
 // using it: all are served, also in a service that was quiet before.
-func TestTheEndOfAnAccessTokenCostsOneRetry(t *testing.T) {
+func TestExpiredAccessTokenCostsOneRetry(t *testing.T) {
 	const callers = 256
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.by(accepts(2))
 		errs := atSameTime(callers, func(int) error { return w.vend(t.Context()) })
@@ -82,8 +82,8 @@ func TestTheEndOfAnAccessTokenCostsOneRetry(t *testing.T) {
 	})
 }
 
-func TestARejectedAccessTokenIsForgottenAlsoWhenNoRetryIsLeft(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestRejectedAccessTokenIsDiscardedWithoutARetry(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.spendBudget()
 		w.by(accepts(2))
@@ -95,8 +95,8 @@ func TestARejectedAccessTokenIsForgottenAlsoWhenNoRetryIsLeft(t *testing.T) {
 	})
 }
 
-func TestARejectedAccessTokenOfASecondAttemptIsForgotten(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestSecondAttemptDiscardsARejectedAccessToken(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.inTurn(reply{status: http.StatusInternalServerError}, rejects(), reply{})
 		wantComeAgain(t, w.vend(t.Context()))
@@ -107,10 +107,10 @@ func TestARejectedAccessTokenOfASecondAttemptIsForgotten(t *testing.T) {
 	})
 }
 
-// TestAccessTokensThatAreRejectedForEverHaveABackOff: Dwolla gives them, so the
+// TestRejectedAccessTokensAreFetchedWithBackOff: Dwolla gives them, so the
 // application is not to blame, and neither is the request.
-func TestAccessTokensThatAreRejectedForEverHaveABackOff(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestRejectedAccessTokensAreFetchedWithBackOff(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.tokens.jitter = func(most time.Duration) time.Duration { return most }
 		w.jitter = func(time.Duration) time.Duration { return 0 }
 		w.always(rejects())
@@ -135,12 +135,12 @@ func TestAccessTokensThatAreRejectedForEverHaveABackOff(t *testing.T) {
 	})
 }
 
-// TestAnAccessTokenThatEndsIsReplacedAtOnce, as often as one ends that Dwolla
+// TestExpiringAccessTokenIsReplacedAtOnce, as often as one ends that Dwolla
 // had accepted: also one with which it only refused something.
-func TestAnAccessTokenThatEndsIsReplacedAtOnce(t *testing.T) {
+func TestExpiringAccessTokenIsReplacedAtOnce(t *testing.T) {
 	for status, want := range map[int]int{http.StatusOK: 0, http.StatusNotFound: budgetFloor} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.jitter = func(time.Duration) time.Duration { return 0 }
 				var errs []error
 				for range budgetFloor {
@@ -160,7 +160,7 @@ func TestAnAccessTokenThatEndsIsReplacedAtOnce(t *testing.T) {
 
 // TestAFaultIsNoAcceptance of the access token that it was sent with.
 func TestAFaultIsNoAcceptance(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.inTurn(rejects(), reply{status: http.StatusInternalServerError}, rejects(), reply{cut: true}, rejects(), reply{})
 		for range 3 {
 			wantComeAgain(t, w.vend(t.Context()))
@@ -170,8 +170,8 @@ func TestAFaultIsNoAcceptance(t *testing.T) {
 	})
 }
 
-func TestNothingIsLoggedOfATokenThatIsRejectedAfterTheEnd(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestNothingIsLoggedAfterClose(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(rejects())
 		wantComeAgain(t, w.vend(t.Context())) // of which two are none

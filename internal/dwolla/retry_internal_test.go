@@ -18,7 +18,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestWhatIsTriedOnceMoreAndWhatIsNot(t *testing.T) {
+func TestRetriedFaults(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	expired := `{"code":"ExpiredAccessToken"}`
 	tests := map[string]struct {
@@ -59,7 +59,7 @@ func TestWhatIsTriedOnceMoreAndWhatIsNot(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.inTurn(test.reply, reply{})
 				err := w.vend(t.Context())
 				if test.reason == noRetry {
@@ -80,7 +80,7 @@ func TestWhatIsTriedOnceMoreAndWhatIsNot(t *testing.T) {
 	}
 }
 
-func TestThereAreTwoAttemptsAtMostWhateverTheyComeTo(t *testing.T) {
+func TestAtMostTwoAttempts(t *testing.T) {
 	expired := reply{status: 401, body: `{"code":"ExpiredAccessToken"}`}
 	for i, replies := range [][]reply{
 		{{status: 500}, {status: 500}, {}},
@@ -90,7 +90,7 @@ func TestThereAreTwoAttemptsAtMostWhateverTheyComeTo(t *testing.T) {
 		{{err: io.EOF}, {cut: true}, {}},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.inTurn(replies...)
 				if err := w.vend(t.Context()); err == nil {
 					t.Error("no error")
@@ -105,7 +105,7 @@ func TestThereAreTwoAttemptsAtMostWhateverTheyComeTo(t *testing.T) {
 func TestTheSecondAttemptComesAfterARandomPause(t *testing.T) {
 	for name, fault := range map[string]reply{"a fault": {status: 500}, "a rejected token": {status: 401, body: `{"code":"InvalidAccessToken"}`}} {
 		t.Run(name, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				for range 1000 {
 					w.mustVend(t) // for a budget, and for a circuit that stays closed
 				}
@@ -127,8 +127,8 @@ func TestTheSecondAttemptComesAfterARandomPause(t *testing.T) {
 	}
 }
 
-func TestACallerThatLeavesDuringThePauseIsFreeAtOnce(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestCallerLeavesDuringThePause(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.jitter = func(most time.Duration) time.Duration { return most }
 		w.always(reply{status: http.StatusInternalServerError})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -145,7 +145,7 @@ func TestACallerThatLeavesDuringThePauseIsFreeAtOnce(t *testing.T) {
 }
 
 func TestARetryIsSpentOnlyWithinTheBudget(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(reply{status: http.StatusBadGateway})
 		calls := []func() error{
@@ -168,7 +168,7 @@ func TestARetryIsSpentOnlyWithinTheBudget(t *testing.T) {
 	})
 }
 
-func TestTheBudgetIsATenthOfTheCallsOfTheLastMinute(t *testing.T) {
+func TestRetryBudgetIsATenthOfRecentCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget()
 		spendAll := func() int {
@@ -214,7 +214,7 @@ func TestTheBudgetIsATenthOfTheCallsOfTheLastMinute(t *testing.T) {
 
 // TestCallsThatAreNotSentBuyNoRetries: or an outage would pay for itself.
 func TestCallsThatAreNotSentBuyNoRetries(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.always(reply{status: http.StatusTooManyRequests})
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		for range 1000 {
@@ -226,8 +226,8 @@ func TestCallsThatAreNotSentBuyNoRetries(t *testing.T) {
 	})
 }
 
-// TestAWholeCallTakesTwiceTheTimeoutAtMost, whatever it waits for.
-func TestAWholeCallTakesTwiceTheTimeoutAtMost(t *testing.T) {
+// TestCallTakesAtMostTwiceTheTimeout, whatever it waits for.
+func TestCallTakesAtMostTwiceTheTimeout(t *testing.T) {
 	const most = 10 * time.Second
 	tests := map[string]struct {
 		token   time.Duration // to get the access token
@@ -242,7 +242,7 @@ func TestAWholeCallTakesTwiceTheTimeoutAtMost(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.token.set(http.StatusOK, test.token)
 				w.inTurn(test.replies...)
 				err := w.vend(t.Context())
@@ -256,9 +256,9 @@ func TestAWholeCallTakesTwiceTheTimeoutAtMost(t *testing.T) {
 	}
 }
 
-// TestThePauseAndTheQueueAreWithinTheTimeOfTheCall: nothing is sent after it, and
+// TestPauseAndQueueCountTowardsTheDeadline: nothing is sent after it, and
 // nobody is told that it was.
-func TestThePauseAndTheQueueAreWithinTheTimeOfTheCall(t *testing.T) {
+func TestPauseAndQueueCountTowardsTheDeadline(t *testing.T) {
 	for name, test := range map[string]struct {
 		first   time.Duration // how long the first attempt takes, with its access token
 		retries map[string]float64
@@ -267,7 +267,7 @@ func TestThePauseAndTheQueueAreWithinTheTimeOfTheCall(t *testing.T) {
 		"the queue": {9500 * time.Millisecond, map[string]float64{"create_client_token 500": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			scriptWith(t, slots(1), func(t *testing.T, w *scripted) {
+			withFakeDwollaConfig(t, slots(1), func(t *testing.T, w *fakeDwolla) {
 				w.jitter = func(most time.Duration) time.Duration { return most }
 				const attempt = 4990 * time.Millisecond
 				w.token.set(http.StatusOK, test.first-attempt)
@@ -288,8 +288,8 @@ func TestThePauseAndTheQueueAreWithinTheTimeOfTheCall(t *testing.T) {
 	}
 }
 
-func TestAnAttemptThatHadLessThanItsTimeIsNoFault(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestShortenedAttemptIsInconclusive(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.jitter = func(most time.Duration) time.Duration { return most }
 		w.token.set(http.StatusOK, time.Second)
 		n := 0

@@ -31,7 +31,7 @@ func echoes(status int, code string) http.HandlerFunc {
 	}
 }
 
-func TestSecretsThatDwollaEchoesAreInNoErrorAndNoLog(t *testing.T) {
+func TestEchoedSecretsAreNotShown(t *testing.T) {
 	text := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
@@ -61,7 +61,7 @@ func TestSecretsThatDwollaEchoesAreInNoErrorAndNoLog(t *testing.T) {
 	}
 }
 
-func TestAnAccessTokenThatNoHeaderCanHoldIsNotInTheError(t *testing.T) {
+func TestInvalidHeaderTokenIsNotShown(t *testing.T) {
 	w := startWith(t, setup{token: answers(http.StatusOK, `{"access_token":"MARKER\r\nX: y","expires_in":3599}`)})
 	_, err := w.vend(t.Context())
 	w.wantFailure(t, err, clienttoken.Unavailable)
@@ -82,7 +82,7 @@ func raw(format string) http.HandlerFunc {
 	}
 }
 
-func TestAnAnswerThatIsNotHTTPIsQuotedNowhere(t *testing.T) {
+func TestMalformedResponseIsNotQuoted(t *testing.T) {
 	tests := map[string]string{
 		"status line":  "%s MARKER\r\n\r\n",
 		"status":       "HTTP/1.1 MARKER%s\r\n\r\n",

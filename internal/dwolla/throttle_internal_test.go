@@ -12,14 +12,14 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestA429OpensTheCircuitForRetryAfterAndIsNeverRetried(t *testing.T) {
+func TestThrottleOpensTheCircuitWithoutARetry(t *testing.T) {
 	for header, quiet := range map[string]time.Duration{
 		"": 5 * time.Minute, "30": 30 * time.Second, "soon": 5 * time.Minute, "0": 5 * time.Minute, "86400": 10 * time.Minute,
 		// Fake time begins with the year 2000.
 		"Sat, 01 Jan 2000 00:01:30 GMT": 90 * time.Second, "Sun, 02 Jan 2000 00:00:00 GMT": 10 * time.Minute, "Fri, 31 Dec 1999 23:59:00 GMT": 5 * time.Minute,
 	} {
 		t.Run("Retry-After: "+header, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.mustVend(t)
 				w.always(reply{status: http.StatusTooManyRequests, retryAfter: header})
 				err := w.vend(t.Context())
@@ -49,7 +49,7 @@ func TestA429OpensTheCircuitForRetryAfterAndIsNeverRetried(t *testing.T) {
 }
 
 func TestAThrottleIsOfOneOperation(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.always(reply{status: http.StatusTooManyRequests})
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		w.always(reply{})
@@ -64,8 +64,8 @@ func TestAThrottleIsOfOneOperation(t *testing.T) {
 	})
 }
 
-func TestA429ThatIsCutInTheMiddleIsA429(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestCut429IsAThrottle(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.always(reply{status: http.StatusTooManyRequests, retryAfter: "60", cut: true})
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		w.wantCalls(t, 1)
@@ -74,7 +74,7 @@ func TestA429ThatIsCutInTheMiddleIsA429(t *testing.T) {
 }
 
 // throttle leaves w where a probe is due.
-func (w *scripted) throttle(t *testing.T) {
+func (w *fakeDwolla) throttle(t *testing.T) {
 	t.Helper()
 	w.always(reply{status: http.StatusTooManyRequests, retryAfter: "10"})
 	wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
@@ -83,9 +83,9 @@ func (w *scripted) throttle(t *testing.T) {
 }
 
 func TestASingleProbeGoesThrough(t *testing.T) {
-	open := map[rejection]func(*testing.T, *scripted){
-		throttled: func(t *testing.T, w *scripted) { t.Helper(); w.throttle(t) },
-		circuitOpen: func(t *testing.T, w *scripted) {
+	open := map[rejection]func(*testing.T, *fakeDwolla){
+		throttled: func(t *testing.T, w *fakeDwolla) { t.Helper(); w.throttle(t) },
+		circuitOpen: func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			w.fail(t, leastCalls)
 			pass(openFor + 1)
@@ -93,7 +93,7 @@ func TestASingleProbeGoesThrough(t *testing.T) {
 	}
 	for reason, open := range open {
 		t.Run(string(reason), func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				open(t, w)
 				w.wantState(t, opCreateClientToken, stateHalfOpen)
 				w.always(reply{latency: time.Second})
@@ -117,8 +117,8 @@ func TestASingleProbeGoesThrough(t *testing.T) {
 	}
 }
 
-func TestAProbeThatIsThrottledOpensTheCircuitAgain(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestThrottledProbeReopensTheCircuit(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.throttle(t)
 		w.always(reply{status: http.StatusTooManyRequests, retryAfter: "20"})
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
@@ -133,9 +133,9 @@ func TestAProbeThatIsThrottledOpensTheCircuitAgain(t *testing.T) {
 	})
 }
 
-func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
-	for name, probe := range map[string]func(t *testing.T, w *scripted){
-		"canceled": func(t *testing.T, w *scripted) {
+func TestInconclusiveProbeIsRepeated(t *testing.T) {
+	for name, probe := range map[string]func(t *testing.T, w *fakeDwolla){
+		"canceled": func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			w.always(reply{latency: time.Hour})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -144,22 +144,22 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		},
-		"timed out": func(t *testing.T, w *scripted) {
+		"timed out": func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			w.always(reply{latency: time.Hour})
 			wantFailureOf(t, w.vend(t.Context()), clienttoken.UpstreamTimeout)
 		},
-		"a fault": func(t *testing.T, w *scripted) {
+		"a fault": func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			w.always(reply{status: 501})
 			wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		},
-		"a panic": func(t *testing.T, w *scripted) {
+		"a panic": func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			w.always(reply{panics: true})
 			w.wantPanic(t)
 		},
-		"no slot": func(t *testing.T, w *scripted) {
+		"no slot": func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			taken := 0
 			for w.bulkhead.Enter(t.Context(), time.Now()) == nil {
@@ -170,7 +170,7 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 				w.bulkhead.Leave()
 			}
 		},
-		"no access token": func(t *testing.T, w *scripted) {
+		"no access token": func(t *testing.T, w *fakeDwolla) {
 			t.Helper()
 			w.tokens.discard(w.tokens.current, noLongerGood())
 			w.token.set(http.StatusInternalServerError, 0)
@@ -180,7 +180,7 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			script(t, func(t *testing.T, w *scripted) {
+			withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 				w.throttle(t)
 				probe(t, w)
 				w.wantState(t, opCreateClientToken, stateHalfOpen)
@@ -194,7 +194,7 @@ func TestAProbeThatTellsNothingIsFollowedByAnother(t *testing.T) {
 }
 
 // wantPanic vends, and wants the transport's panic to come through.
-func (w *scripted) wantPanic(t *testing.T) {
+func (w *fakeDwolla) wantPanic(t *testing.T) {
 	t.Helper()
 	defer func() {
 		if recover() == nil {
@@ -204,8 +204,8 @@ func (w *scripted) wantPanic(t *testing.T) {
 	_ = w.vend(t.Context()) // which does not return
 }
 
-func TestAnAnswerFromBeforeTheThrottleDoesNotEndIt(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestEarlierResponseDoesNotEndTheThrottle(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.inTurn(reply{latency: 4 * time.Second}, reply{status: 429, retryAfter: "2"})
 		early := make(chan error, 1)
@@ -220,8 +220,8 @@ func TestAnAnswerFromBeforeTheThrottleDoesNotEndIt(t *testing.T) {
 	})
 }
 
-func TestALateThrottleIsNotForgottenForAProbeThatEndsWell(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestSuccessfulProbeKeepsALaterThrottle(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.inTurn(
 			reply{status: 429, retryAfter: "60", latency: 4 * time.Second}, // at 4 s
@@ -241,8 +241,8 @@ func TestALateThrottleIsNotForgottenForAProbeThatEndsWell(t *testing.T) {
 	})
 }
 
-func TestAShorterThrottleDoesNotShortenALongerOne(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestShortThrottleDoesNotShortenALongOne(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.inTurn(reply{status: 429, retryAfter: "2", latency: time.Second}, reply{status: 429, retryAfter: "60"})
 		late := make(chan error, 1)
@@ -254,8 +254,8 @@ func TestAShorterThrottleDoesNotShortenALongerOne(t *testing.T) {
 	})
 }
 
-func TestAProbeThatFaultsKeepBackIsMadeLater(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestProbeWaitsForTheFaultCircuit(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		n := 0
 		w.by(func(*http.Request) reply {
@@ -280,8 +280,8 @@ func TestAProbeThatFaultsKeepBackIsMadeLater(t *testing.T) {
 	})
 }
 
-func TestAChangeOfAThrottleIsOneLogLine(t *testing.T) {
-	script(t, func(t *testing.T, w *scripted) {
+func TestThrottleChangeIsOneLogLine(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.mustVend(t)
 		w.always(reply{status: http.StatusTooManyRequests, latency: time.Second})
 		errs := atSameTime(50, func(int) error { return w.vend(t.Context()) })

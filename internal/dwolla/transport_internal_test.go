@@ -141,7 +141,7 @@ func TestParallelCallsShareAFewConnectionsOverHTTP2(t *testing.T) {
 	}
 }
 
-func TestAServerThatNobodyVouchesForGetsNoRequest(t *testing.T) {
+func TestUntrustedServerGetsNoRequest(t *testing.T) {
 	p := newParallelServer(t, 1)
 	p.StartTLS()
 	_, err := p.client(t).CreateClientToken(t.Context(), clienttoken.Grant{Action: clienttoken.ActionCustomerCreate})

@@ -38,7 +38,7 @@ func TestAWebhookIsReadAsDwollaWroteIt(t *testing.T) {
 	}
 }
 
-func TestAWebhookWithoutTheRightSignatureIsNotRead(t *testing.T) {
+func TestReadWebhookNeedsTheRightSignature(t *testing.T) {
 	other := emulator.Sign("another secret", createdBody)
 	for name, signature := range map[string]string{
 		"missing":           "",
@@ -78,7 +78,7 @@ func TestNothingIsSignedWithAnEmptySecret(t *testing.T) {
 	}
 }
 
-func TestTheBodyIsNotLookedAtBeforeItsSignature(t *testing.T) {
+func TestSignatureIsCheckedBeforeTheBody(t *testing.T) {
 	for _, body := range []string{"", "x", "{", `{"id":7}`, strings.Repeat("[", 1<<16)} {
 		if _, err := readWebhook(t, createdSignature, body); !errors.Is(err, dwolla.ErrSignature) || errors.Is(err, dwolla.ErrWebhook) {
 			t.Errorf("%.20s: %v", body, err)
@@ -105,7 +105,7 @@ func event(member, value string) string {
 	return "{" + strings.Join(all, ",") + "}"
 }
 
-func TestWhatDwollaSignsButCannotBeUsedIsNoWebhook(t *testing.T) {
+func TestUnusableSignedBodiesAreErrors(t *testing.T) {
 	tests := map[string]string{
 		"nothing":                    "",
 		"null":                       "null",
@@ -159,7 +159,7 @@ func TestWhatDwollaSignsButCannotBeUsedIsNoWebhook(t *testing.T) {
 	}
 }
 
-func TestWhatDwollaDoesNotPromiseIsTakenAsItComes(t *testing.T) {
+func TestUnpromisedMembersAreAccepted(t *testing.T) {
 	for name, body := range map[string]string{
 		"more members":           event("_links", `{"customer":{"href":"https://evil.example/"},"self":null}`),
 		"a correlationId":        event("correlationId", `"c"`),
@@ -185,7 +185,7 @@ func TestWhatDwollaDoesNotPromiseIsTakenAsItComes(t *testing.T) {
 	}
 }
 
-func TestATopicThatIsNotAboutACustomerNamesNone(t *testing.T) {
+func TestOtherTopicsNameNoCustomer(t *testing.T) {
 	for _, topic := range []string{
 		"customer_transfer_created", "customer_beneficial_owner_created", "account_suspended", "transfer:created",
 		"CUSTOMER_CREATED", "somethingnew", "customer_microdeposits_new", "customer_card_added",
@@ -200,7 +200,7 @@ func TestATopicThatIsNotAboutACustomerNamesNone(t *testing.T) {
 	}
 }
 
-func TestATopicThatIsNotKnownMayBeAboutACustomer(t *testing.T) {
+func TestUnknownTopicMayNameACustomer(t *testing.T) {
 	const root = "https://api-sandbox.dwolla.com/"
 	for _, topic := range []string{
 		"customer_verification_pending_review", "customer_address_verification_failed", "customer_kba_verification_failed",

@@ -45,7 +45,7 @@ func TestDwollaFaultsHaveTheirStatusWithoutDetails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.dwolla.Misbehave(emulator.OpCreateClientToken, row.fault)
+			w.dwolla.InjectFault(emulator.OpCreateClientToken, row.fault)
 			a := w.vend(t, alice, `{"action":"customer.read"}`)
 			a.failed(t, row.status, row.code)
 			if got := a.header.Get("Retry-After"); got != row.retryAfter {
@@ -59,7 +59,7 @@ func TestDwollaFaultsHaveTheirStatusWithoutDetails(t *testing.T) {
 			if answered := !row.fault.CutBefore; (a.audit.text("dwolla_request_id") != "") != answered {
 				t.Errorf("Dwolla's request id is %q", a.audit["dwolla_request_id"])
 			}
-			w.dwolla.Behave()
+			w.dwolla.ClearFaults()
 			a = w.vend(t, alice, `{"action":"customer.read"}`)
 			if row.fault.Status == http.StatusTooManyRequests { // which holds, whatever Dwolla does now
 				a.failed(t, http.StatusServiceUnavailable, "Unavailable")
@@ -80,7 +80,7 @@ func tellsNothing(t *testing.T, body, leak string) {
 
 func TestMisconfigurationIsLoggedWithItsRequest(t *testing.T) {
 	w := newWorld(t)
-	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: 401, Code: "InvalidScopes"})
+	w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: 401, Code: "InvalidScopes"})
 	mark := w.logs.mark()
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.failed(t, http.StatusBadGateway, "UpstreamError")
@@ -107,7 +107,7 @@ func TestExpiredAccessTokenIsReplaced(t *testing.T) {
 
 func TestSlowDwollaIsATimeout(t *testing.T) {
 	w := newWorld(t, dwollaTimeout(50*time.Millisecond))
-	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Minute})
+	w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Minute})
 	a := w.vend(t, alice, `{"action":"customer.read"}`)
 	a.failed(t, http.StatusGatewayTimeout, "UpstreamTimeout")
 }
@@ -121,7 +121,7 @@ func TestMissingAccessTokenIsAnOutage(t *testing.T) {
 	} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			w := newWorld(t)
-			w.dwolla.Misbehave(emulator.OpToken, emulator.Fault{Status: status})
+			w.dwolla.InjectFault(emulator.OpToken, emulator.Fault{Status: status})
 			a := w.vend(t, alice, `{"action":"customer.read"}`)
 			a.failed(t, want.status, want.code)
 			if len(a.sent) != 0 {
@@ -134,7 +134,7 @@ func TestMissingAccessTokenIsAnOutage(t *testing.T) {
 func TestFailedOwnerListVendsNothing(t *testing.T) {
 	for status, want := range map[int]int{500: 503, 429: 503, 404: 502, 403: 502} {
 		w := newWorld(t) // a 429 is remembered
-		w.dwolla.Misbehave(emulator.OpListBeneficialOwners, emulator.Fault{Status: status})
+		w.dwolla.InjectFault(emulator.OpListBeneficialOwners, emulator.Fault{Status: status})
 		a := w.vend(t, alice, w.filled(`{"action":"beneficialowners.update","links":{"beneficial-owner":{"href":"ROOT/beneficial-owners/OWNER"}}}`))
 		a.failed(t, want, map[int]string{502: "UpstreamError", 503: "Unavailable"}[want])
 		if len(a.sent) != 0 || a.audit.text("dwolla_request_id") == "" {

@@ -171,7 +171,7 @@ func TestNoEnrollmentMeansNoRouteAndCorrelationID(t *testing.T) {
 func TestLinkIsAuditedEvenIfTheTokenFails(t *testing.T) {
 	w := newWorld(t, enrolling(t))
 	href, id := w.creates(t)
-	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: 503})
+	w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: 503})
 	a := w.vend(t, carol, named(href))
 	a.failed(t, http.StatusServiceUnavailable, "Unavailable")
 	a.audit.has(t, line{"user": carol, "customer": id, "outcome": "Unavailable"})

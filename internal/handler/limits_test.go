@@ -150,7 +150,7 @@ func creations(n int) func(*setup) {
 func TestUserGetsTwoCustomerCreateTokens(t *testing.T) {
 	w := newWorld(t, creations(2))
 	const create = `{"action":"customer.create"}`
-	w.dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusForbidden, Times: 1})
+	w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusForbidden, Times: 1})
 	if failed := w.vend(t, carol, create); failed.status != http.StatusBadGateway { // which costs nothing
 		t.Errorf("answer %d, want 502", failed.status)
 	}

@@ -21,9 +21,9 @@ func ExampleNew() {
 	dwolla.SendWebhooks(service + "/webhooks/dwolla")
 	dwolla.SetStatus(customer.ID, "suspended")
 
-	dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusTooManyRequests})
+	dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusTooManyRequests})
 	// Check what users see while Dwolla throttles.
-	dwolla.Behave()
+	dwolla.ClearFaults()
 
 	arrived, release := dwolla.Hold("/client-tokens", 1)
 	// Ask for a client token in another goroutine.

@@ -62,7 +62,7 @@ func BenchmarkVend(b *testing.B) {
 	})
 }
 
-func TestTheOldestOfAThousandAccessTokensIsForgotten(t *testing.T) {
+func TestOldestAccessTokenIsForgotten(t *testing.T) {
 	d := newDirect(t)
 	status := func(token string) int {
 		d.vending.Header.Set("Authorization", "Bearer "+token)

@@ -149,7 +149,7 @@ func TestAPayInNeedsDestinationAndAmount(t *testing.T) {
 	}
 }
 
-func TestAClientTokenWorksOnceAndARefusedCallDoesNotUseItUp(t *testing.T) {
+func TestClientTokenWorksOnce(t *testing.T) {
 	d := start(t)
 	id, other := d.customer(emulator.Customer{}).ID, d.customer(emulator.Customer{}).ID
 	token := d.vend("customer.read", id)
@@ -188,7 +188,7 @@ func TestAClientTokenWorksOnceAndARefusedCallDoesNotUseItUp(t *testing.T) {
 	d.call(token, http.MethodGet, "/customers/"+id, "").wantProblem(t, http.StatusUnauthorized, "InvalidAccessToken")
 }
 
-func TestAnAuthorizedCallThatFailsStillUsesTheClientTokenUp(t *testing.T) {
+func TestFailedCallUsesUpItsClientToken(t *testing.T) {
 	d := start(t)
 	token := d.vend("customer.create", "")
 	d.call(token, http.MethodPost, "/customers", "{").wantProblem(t, http.StatusBadRequest, "BadRequest")

@@ -21,7 +21,7 @@ const (
 // Operation names one thing that the emulator can be asked to do.
 type Operation string
 
-// The operations, for [Emulator.Calls] and [Emulator.Misbehave].
+// The operations, for [Emulator.Calls] and [Emulator.InjectFault].
 const (
 	OpToken                 Operation = "token"                   // POST /token
 	OpCreateClientToken     Operation = "create_client_token"     // POST /client-tokens
@@ -60,18 +60,18 @@ type Options struct {
 // Emulator is the API, as an [http.Handler]. Create one with [New]. All its
 // methods are safe for concurrent use.
 type Emulator struct {
-	options Options
-	routes  map[string]map[string]endpoint // path pattern, then HTTP method
-	postman *postman
+	options  Options
+	routes   map[string]map[string]endpoint // path pattern, then HTTP method
+	webhooks *webhookSender
 
 	// mu guards all that follows. It is never held while a request is read or
 	// an answer is written.
 	mu             sync.Mutex
 	calls          map[Operation]int
 	faults         map[Operation]Fault
-	accessTokens   *fifo[time.Time] // when it expires
-	clientTokens   *fifo[*ClientToken]
-	answered       *fifo[answered] // by Idempotency-Key
+	accessTokens   *boundedMap[time.Time] // when it expires
+	clientTokens   *boundedMap[*ClientToken]
+	answered       *boundedMap[answered] // by Idempotency-Key
 	customers      map[string]Customer
 	correlationIDs map[string]string // the id of the Customer that has it
 	owners         map[string]owner
@@ -93,14 +93,14 @@ func New(o Options) *Emulator {
 		options:        o,
 		calls:          map[Operation]int{},
 		faults:         map[Operation]Fault{},
-		accessTokens:   newFIFO[time.Time](maxAccessTokens),
-		clientTokens:   newFIFO[*ClientToken](maxClientTokens),
-		answered:       newFIFO[answered](maxIdempotencyKeys),
+		accessTokens:   newBoundedMap[time.Time](maxAccessTokens),
+		clientTokens:   newBoundedMap[*ClientToken](maxClientTokens),
+		answered:       newBoundedMap[answered](maxIdempotencyKeys),
 		customers:      map[string]Customer{},
 		correlationIDs: map[string]string{},
 		owners:         map[string]owner{},
 		ownersOf:       map[string][]string{},
-		postman:        newPostman(o),
+		webhooks:       newWebhookSender(o),
 		accountID:      newUUID(),
 		root:           "https://" + sandboxHost,
 	}
@@ -181,7 +181,7 @@ func pattern(path string) (string, string) {
 	return path, ""
 }
 
-// ServeHTTP answers as Dwolla does, or as badly as [Emulator.Misbehave] says.
+// ServeHTTP answers as Dwolla does, or as badly as [Emulator.InjectFault] says.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", newUUID())
 	path, id := pattern(r.URL.Path)

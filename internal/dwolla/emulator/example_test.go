@@ -17,7 +17,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	dwolla.Misbehave(emulator.OpCreateClientToken, emulator.Fault{
+	dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{
 		Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"300"}},
 	})
 

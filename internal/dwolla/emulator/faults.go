@@ -18,7 +18,7 @@ import (
 // one that is set counts. A fault with none of these and no Status, Code or
 // Body only delays the usual answer and adds its headers to it.
 type Fault struct {
-	// Times is how many requests it spoils. Zero: all until [Emulator.Behave].
+	// Times is how many requests it spoils. Zero: all until [Emulator.ClearFaults].
 	Times int
 	// Latency is waited first. The wait ends when the client goes away.
 	Latency time.Duration
@@ -44,21 +44,21 @@ type Fault struct {
 	Redirect string
 }
 
-// Misbehave gives op this fault in the place of the one that it had.
-func (e *Emulator) Misbehave(op Operation, f Fault) {
+// InjectFault gives op this fault in the place of the one that it had.
+func (e *Emulator) InjectFault(op Operation, f Fault) {
 	f.Header = f.Header.Clone()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.faults[op] = f
 }
 
-// Behave ends all faults. A request that is already waiting out a latency keeps
+// ClearFaults ends all faults. A request that is already waiting out a latency keeps
 // its fault, and so does a webhook whose event has happened.
-func (e *Emulator) Behave() {
+func (e *Emulator) ClearFaults() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	clear(e.faults)
-	e.postman.misbehave(WebhookFault{})
+	e.webhooks.misbehave(WebhookFault{})
 }
 
 // count counts a request of op and returns the fault that spoils it, which is

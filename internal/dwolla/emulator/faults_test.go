@@ -47,7 +47,7 @@ func TestAFaultAnswersWithItsStatusAndCode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := start(t)
 			access := d.accessToken()
-			d.Misbehave(emulator.OpCreateClientToken, test.fault)
+			d.InjectFault(emulator.OpCreateClientToken, test.fault)
 			got := d.call(access, http.MethodPost, "/client-tokens", vendCreate)
 			got.wantProblem(t, test.status, test.code)
 			if want := test.fault.Header.Get("Retry-After"); got.header.Get("Retry-After") != want {
@@ -63,41 +63,41 @@ func TestAFaultAnswersWithItsStatusAndCode(t *testing.T) {
 	}
 }
 
-func TestAFaultOfTheTokenEndpointSpeaksOAuth(t *testing.T) {
+func TestTokenEndpointFaultSpeaksOAuth(t *testing.T) {
 	d := start(t)
-	d.Misbehave(emulator.OpToken, emulator.Fault{Status: 401})
+	d.InjectFault(emulator.OpToken, emulator.Fault{Status: 401})
 	if got := d.send(d.tokenRequest()); got.status != 401 || string(got.body) != `{"error":"invalid_client"}` {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	d.Misbehave(emulator.OpToken, emulator.Fault{Status: 400, Code: "invalid_scope"})
+	d.InjectFault(emulator.OpToken, emulator.Fault{Status: 400, Code: "invalid_scope"})
 	if got := d.send(d.tokenRequest()); got.status != 400 || string(got.body) != `{"error":"invalid_scope"}` {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	d.Misbehave(emulator.OpToken, emulator.Fault{Status: 429})
+	d.InjectFault(emulator.OpToken, emulator.Fault{Status: 429})
 	d.send(d.tokenRequest()).wantProblem(t, 429, "TooManyRequests")
 }
 
-func TestAFaultCanSendAnyBody(t *testing.T) {
+func TestFaultCanSendAnyBody(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
-	d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Body: "<html>", Header: http.Header{"content-type": {"text/html"}}})
+	d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Body: "<html>", Header: http.Header{"content-type": {"text/html"}}})
 	if got := d.call(access, http.MethodPost, "/client-tokens", vendCreate); got.status != 200 ||
 		string(got.body) != "<html>" || got.header.Get("Content-Type") != "text/html" {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
-	d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: 502, Body: "bad gateway"})
+	d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: 502, Body: "bad gateway"})
 	if got := d.call(access, http.MethodPost, "/client-tokens", vendCreate); got.status != 502 || string(got.body) != "bad gateway" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	for _, status := range []int{200, 204, 304} {
-		d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Status: status})
+		d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: status})
 		if got := d.call(access, http.MethodPost, "/client-tokens", vendCreate); got.status != status || len(got.body) != 0 {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	}
 }
 
-func TestAFaultSpoilsItsOwnOperationSoManyTimes(t *testing.T) {
+func TestFaultHitsItsOperationAsOftenAsAsked(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
 	path := "/customers/" + d.customer(emulator.Customer{}).ID
@@ -117,38 +117,38 @@ func TestAFaultSpoilsItsOwnOperationSoManyTimes(t *testing.T) {
 			}
 		}
 	}
-	d.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 500, Times: 2})
+	d.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: 500, Times: 2})
 	if got := d.call(access, http.MethodPost, path, "{}"); got.status != http.StatusOK {
 		t.Errorf("another operation: %d", got.status)
 	}
 	equal(statuses(4), 500, 500, 200, 200)
 
-	d.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 500})
-	d.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 429}) // replaces
+	d.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: 500})
+	d.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: 429}) // replaces
 	equal(statuses(3), 429, 429, 429)
-	d.Behave()
+	d.ClearFaults()
 	equal(statuses(1), 200)
 	if got := d.Calls(emulator.OpReadCustomer); got != 8 {
 		t.Errorf("%d calls counted, spoiled ones included; want 8", got)
 	}
 }
 
-func TestASpoiledRequestUsesNoClientTokenUp(t *testing.T) {
+func TestFaultyRequestUsesNoClientToken(t *testing.T) {
 	d := start(t)
 	id := d.customer(emulator.Customer{}).ID
 	token := d.vend("customer.read", id)
-	d.Misbehave(emulator.OpReadCustomer, emulator.Fault{Status: 500, Times: 1})
+	d.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: 500, Times: 1})
 	d.call(token, http.MethodGet, "/customers/"+id, "").wantProblem(t, 500, "ServerError")
 	if got := d.call(token, http.MethodGet, "/customers/"+id, ""); got.status != http.StatusOK {
 		t.Errorf("status %d", got.status)
 	}
 }
 
-func TestALatencyAloneDelaysTheUsualAnswer(t *testing.T) {
+func TestLatencyDelaysTheUsualAnswer(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
 	const latency = 20 * time.Millisecond
-	d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: latency, Header: http.Header{"X-Late": {"yes"}}})
+	d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Latency: latency, Header: http.Header{"X-Late": {"yes"}}})
 	begun := time.Now()
 	got := d.call(access, http.MethodPost, "/client-tokens", vendCreate)
 	if took := time.Since(begun); got.status != http.StatusOK || took < latency || got.header.Get("X-Late") != "yes" {
@@ -156,7 +156,7 @@ func TestALatencyAloneDelaysTheUsualAnswer(t *testing.T) {
 	}
 }
 
-func TestALatencyEndsWhenTheClientGoesAway(t *testing.T) {
+func TestLatencyEndsWhenTheClientLeaves(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
 	ended := make(chan struct{})
@@ -166,7 +166,7 @@ func TestALatencyEndsWhenTheClientGoesAway(t *testing.T) {
 	}))
 	defer server.Close()
 	d.url = server.URL
-	d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Hour})
+	d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Latency: time.Hour})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	response, err := d.roundTrip(d.request(access, http.MethodPost, "/client-tokens", vendCreate).WithContext(ctx))
@@ -183,7 +183,7 @@ func TestALatencyEndsWhenTheClientGoesAway(t *testing.T) {
 	}
 }
 
-func TestAConnectionCutBeforeTheAnswer(t *testing.T) {
+func TestConnectionIsCutBeforeTheAnswer(t *testing.T) {
 	for name, listen := range map[string]func(http.Handler) *httptest.Server{
 		"plain": httptest.NewServer, "TLS": httptest.NewTLSServer,
 	} {
@@ -193,7 +193,7 @@ func TestAConnectionCutBeforeTheAnswer(t *testing.T) {
 			server := listen(d)
 			defer server.Close()
 			d.url, d.client = server.URL, server.Client()
-			d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{CutBefore: true, Times: 1})
+			d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{CutBefore: true, Times: 1})
 			response, err := d.roundTrip(d.request(access, http.MethodPost, "/client-tokens", vendCreate))
 			if err == nil {
 				_ = response.Body.Close()
@@ -206,9 +206,9 @@ func TestAConnectionCutBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-func TestWhereAConnectionCannotBeCutItIsA500(t *testing.T) {
+func TestUncuttableConnectionGets500(t *testing.T) {
 	e := emulator.New(emulator.Options{})
-	e.Misbehave(emulator.OpReadCustomer, emulator.Fault{CutBefore: true})
+	e.InjectFault(emulator.OpReadCustomer, emulator.Fault{CutBefore: true})
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/customers/x", http.NoBody))
 	if w.Code != http.StatusInternalServerError {
@@ -216,10 +216,10 @@ func TestWhereAConnectionCannotBeCutItIsA500(t *testing.T) {
 	}
 }
 
-func TestAConnectionCutInTheMiddleOfTheBody(t *testing.T) {
+func TestConnectionIsCutMidBody(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
-	d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{CutMidBody: true, Body: `{"token":"half`})
+	d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{CutMidBody: true, Body: `{"token":"half`})
 	response, err := d.roundTrip(d.request(access, http.MethodPost, "/client-tokens", vendCreate))
 	if err != nil {
 		t.Fatal(err)
@@ -231,11 +231,11 @@ func TestAConnectionCutInTheMiddleOfTheBody(t *testing.T) {
 	}
 }
 
-func TestAHugeBodyIsAsLongAsSaidAndCostsLittleMemory(t *testing.T) {
+func TestHugeBodyHasItsLengthAndCostsLittleMemory(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
 	huge := func(size int64) *http.Response {
-		d.Misbehave(emulator.OpCreateClientToken, emulator.Fault{HugeBody: size})
+		d.InjectFault(emulator.OpCreateClientToken, emulator.Fault{HugeBody: size})
 		response, err := d.roundTrip(d.request(access, http.MethodPost, "/client-tokens", vendCreate))
 		if err != nil {
 			t.Fatal(err)
@@ -277,7 +277,7 @@ func TestARedirect(t *testing.T) {
 	} {
 		d := start(t)
 		access := d.accessToken()
-		d.Misbehave(emulator.OpCreateClientToken, fault)
+		d.InjectFault(emulator.OpCreateClientToken, fault)
 		response, err := d.roundTrip(d.request(access, http.MethodPost, "/client-tokens", vendCreate))
 		if err != nil {
 			t.Fatal(err)
@@ -289,9 +289,9 @@ func TestARedirect(t *testing.T) {
 	}
 }
 
-func TestFaultsTakeEffectBeforeTheRequestIsLookedAt(t *testing.T) {
+func TestFaultsPrecedeTheChecks(t *testing.T) {
 	d := start(t)
-	d.Misbehave(emulator.OpCreateCustomer, emulator.Fault{Status: 503})
+	d.InjectFault(emulator.OpCreateCustomer, emulator.Fault{Status: 503})
 	r := d.request("nobody", http.MethodPost, "/customers", strings.Repeat("x", 10))
 	r.Header.Del("Accept")
 	d.send(r).wantProblem(t, 503, "ServerError")

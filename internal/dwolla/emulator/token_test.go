@@ -24,7 +24,7 @@ func (d *dwolla) tokenRequest() *http.Request {
 	return r
 }
 
-func TestTheTokenEndpointTakesCredentialsInTheHeaderOnly(t *testing.T) {
+func TestTokenEndpointTakesCredentialsInTheHeaderOnly(t *testing.T) {
 	d := start(t)
 	basic := func(id, secret string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
@@ -84,7 +84,7 @@ func (r reply) wantAccessToken(t *testing.T) {
 	}
 }
 
-func TestWithoutConfiguredCredentialsNobodyIsTheApplication(t *testing.T) {
+func TestTokenEndpointNeedsConfiguredCredentials(t *testing.T) {
 	e := emulator.New(emulator.Options{})
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/token", strings.NewReader(grant))
 	r.SetBasicAuth("", "")

@@ -14,7 +14,7 @@ import (
 )
 
 func TestRetriesWaitTwiceAsLongEachTime(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		m.answers = slices.Repeat([]int{http.StatusInternalServerError}, 20)
 		d.setStatus(d.customer(emulator.Customer{}).ID, "suspended")
 		d.awaitInFakeTime()
@@ -29,7 +29,7 @@ func TestRetriesWaitTwiceAsLongEachTime(t *testing.T) {
 }
 
 func TestAnAnswerIsAwaitedForTenSeconds(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		m.block = make(chan struct{})
 		d.setStatus(d.customer(emulator.Customer{}).ID, "suspended")
 		pass(10*time.Second + 100*time.Millisecond)
@@ -44,8 +44,8 @@ func TestAnAnswerIsAwaitedForTenSeconds(t *testing.T) {
 	})
 }
 
-func TestTenWebhooksAreSentAtOnceAndNoMore(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+func TestTenWebhooksAreSentAtOnce(t *testing.T) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		m.block = make(chan struct{})
 		id := d.customer(emulator.Customer{}).ID
 		for range 20 {
@@ -63,15 +63,15 @@ func TestTenWebhooksAreSentAtOnceAndNoMore(t *testing.T) {
 	})
 }
 
-func TestAFaultStrikesAsManyEventsAsItSays(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+func TestWebhookFaultHitsAsManyEventsAsAsked(t *testing.T) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		id := d.customer(emulator.Customer{}).ID
-		d.MisbehaveWebhooks(emulator.WebhookFault{Times: 2, Twice: true})
+		d.InjectWebhookFault(emulator.WebhookFault{Times: 2, Twice: true})
 		d.setStatus(id, "suspended", "verified", "deactivated")
 		d.awaitInFakeTime()
-		d.MisbehaveWebhooks(emulator.WebhookFault{Twice: true})
+		d.InjectWebhookFault(emulator.WebhookFault{Twice: true})
 		d.setStatus(id, "verified")
-		d.Behave()
+		d.ClearFaults()
 		d.setStatus(id, "suspended")
 		d.awaitInFakeTime()
 		times := map[string]int{}
@@ -89,9 +89,9 @@ func TestAFaultStrikesAsManyEventsAsItSays(t *testing.T) {
 }
 
 func TestADelayedEventComesLate(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		id := d.customer(emulator.Customer{}).ID
-		d.MisbehaveWebhooks(emulator.WebhookFault{Times: 1, Delay: time.Hour})
+		d.InjectWebhookFault(emulator.WebhookFault{Times: 1, Delay: time.Hour})
 		d.setStatus(id, "suspended")
 		pass(time.Minute)
 		d.setStatus(id, "verified")
@@ -106,11 +106,11 @@ func TestADelayedEventComesLate(t *testing.T) {
 }
 
 func TestEventsHeldBackComeInReverse(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		id := d.customer(emulator.Customer{}).ID
-		d.MisbehaveWebhooks(emulator.WebhookFault{Hold: true, Delay: time.Hour})
+		d.InjectWebhookFault(emulator.WebhookFault{Hold: true, Delay: time.Hour})
 		d.setStatus(id, "suspended", "verified", "deactivated")
-		d.Behave()
+		d.ClearFaults()
 		d.awaitInFakeTime() // which does not wait for them
 		if got := m.mail(); len(got) != 0 {
 			t.Errorf("%d came", len(got))
@@ -131,10 +131,10 @@ func TestEventsHeldBackComeInReverse(t *testing.T) {
 }
 
 func TestAWrongSignatureIsWrongAtEveryAttempt(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		m.answers = slices.Repeat([]int{http.StatusUnauthorized}, 9)
 		id := d.customer(emulator.Customer{}).ID
-		d.MisbehaveWebhooks(emulator.WebhookFault{Times: 1, WrongSignature: true})
+		d.InjectWebhookFault(emulator.WebhookFault{Times: 1, WrongSignature: true})
 		d.setStatus(id, "suspended")
 		d.awaitInFakeTime()
 		sent := d.Webhooks()[0]
@@ -156,11 +156,11 @@ func TestAWrongSignatureIsWrongAtEveryAttempt(t *testing.T) {
 }
 
 func TestClosingEndsWhatIsOnItsWay(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		id := d.customer(emulator.Customer{}).ID
-		d.MisbehaveWebhooks(emulator.WebhookFault{Times: 1, Delay: time.Hour})
+		d.InjectWebhookFault(emulator.WebhookFault{Times: 1, Delay: time.Hour})
 		d.setStatus(id, "suspended")
-		d.MisbehaveWebhooks(emulator.WebhookFault{Times: 1, Hold: true})
+		d.InjectWebhookFault(emulator.WebhookFault{Times: 1, Hold: true})
 		d.setStatus(id, "verified")
 		m.answers = []int{http.StatusInternalServerError}
 		d.setStatus(id, "suspended")
@@ -182,7 +182,7 @@ func TestClosingEndsWhatIsOnItsWay(t *testing.T) {
 			t.Errorf("%d were sent, want 11", got)
 		}
 		m.block = nil
-		d.mustSubscribe("http://mailbox.test/") // and it can begin again
+		d.mustSubscribe("http://subscriber.test/") // and it can begin again
 		d.setStatus(id, "verified")
 		d.awaitInFakeTime()
 		if got := len(m.mail()); got != 1+10+1 {
@@ -191,8 +191,8 @@ func TestClosingEndsWhatIsOnItsWay(t *testing.T) {
 	})
 }
 
-func TestWhatIsRememberedAndOnItsWayIsBounded(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+func TestRememberedAndPendingWebhooksAreBounded(t *testing.T) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		const most = 10_000
 		m.block = make(chan struct{})
 		id := d.customer(emulator.Customer{}).ID

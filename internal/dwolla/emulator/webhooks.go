@@ -42,7 +42,7 @@ type Webhook struct {
 // and so is an empty secret.
 func (e *Emulator) Subscribe(address, secret string) error {
 	if address == "" {
-		e.postman.unsubscribe()
+		e.webhooks.unsubscribe()
 		return nil
 	}
 	u, err := url.Parse(address)
@@ -52,28 +52,28 @@ func (e *Emulator) Subscribe(address, secret string) error {
 	if secret == "" {
 		return errors.New("emulator: a subscription needs a secret")
 	}
-	e.postman.subscribe(address, secret)
+	e.webhooks.subscribe(address, secret)
 	return nil
 }
 
 // Close ends the subscription and waits until nothing is being sent. The API
 // goes on. An emulator that nobody ever subscribed to need not be closed.
 func (e *Emulator) Close() {
-	e.postman.unsubscribe()
-	e.postman.rest()
+	e.webhooks.unsubscribe()
+	e.webhooks.rest()
 }
 
 // AwaitWebhooks waits until every webhook was acknowledged or given up, those
 // held back by a fault excepted, or until ctx is done, which is an error.
-func (e *Emulator) AwaitWebhooks(ctx context.Context) error { return e.postman.await(ctx) }
+func (e *Emulator) AwaitWebhooks(ctx context.Context) error { return e.webhooks.await(ctx) }
 
 // Webhooks returns the events that had a subscription and are still remembered
 // (the last 10 000), oldest first.
-func (e *Emulator) Webhooks() []Webhook { return e.postman.list() }
+func (e *Emulator) Webhooks() []Webhook { return e.webhooks.list() }
 
 // Redeliver sends an event once more, as Dwolla does when it is asked to retry
 // a webhook. No fault strikes it.
-func (e *Emulator) Redeliver(eventID string) error { return e.postman.redeliver(eventID) }
+func (e *Emulator) Redeliver(eventID string) error { return e.webhooks.redeliver(eventID) }
 
 // Sign is the signature of a webhook's body as Dwolla makes it, for the header
 // X-Request-Signature-SHA-256: for tests that write webhooks of their own.
@@ -102,7 +102,7 @@ type eventLinks struct {
 // tell sends the subscriber an event about a Customer. The caller holds the
 // lock, so that the events are created in the order of what they tell.
 func (e *Emulator) tell(topic, customerID string) {
-	if topic == "" || !e.postman.subscribed() {
+	if topic == "" || !e.webhooks.subscribed() {
 		return
 	}
 	// A later event has a later time, so that a receiver which orders by it can
@@ -127,7 +127,7 @@ func (e *Emulator) tell(topic, customerID string) {
 		return
 	}
 	w.Body = string(body)
-	e.postman.post(w)
+	e.webhooks.post(w)
 }
 
 // topicOf is the topic of a change of a Customer's status; "" where Dwolla

@@ -19,7 +19,7 @@ import (
 
 const creation = `{"firstName":"Ada","lastName":"Byron","email":"ada@example.com","correlationId":"dg1.abc"}`
 
-func TestACreationIsToldToTheSubscriber(t *testing.T) {
+func TestCreationSendsAWebhook(t *testing.T) {
 	for name, token := range map[string]func(*dwolla) string{
 		"by a client token":  func(d *dwolla) string { return d.vend("customer.create", "") },
 		"by the application": (*dwolla).accessToken,
@@ -73,7 +73,7 @@ func (d *dwolla) wantCreatedBody(body, event, customer string) {
 	}
 }
 
-func TestAChangeOfStatusHasItsTopic(t *testing.T) {
+func TestStatusChangeHasItsTopic(t *testing.T) {
 	tests := map[string]struct {
 		statuses []string // the first one is the Customer's own
 		topics   []string
@@ -109,7 +109,7 @@ func TestAChangeOfStatusHasItsTopic(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeTellsThatADocumentIsNeeded(t *testing.T) {
+func TestUpgradeAsksForADocument(t *testing.T) {
 	d := start(t)
 	m := d.subscribe()
 	id := d.customer(emulator.Customer{}).ID
@@ -124,12 +124,12 @@ func TestAnUpgradeTellsThatADocumentIsNeeded(t *testing.T) {
 	}
 }
 
-func TestWhatDidNotHappenIsNotTold(t *testing.T) {
+func TestFailedChangesSendNoWebhook(t *testing.T) {
 	d := start(t)
 	m := d.subscribe()
 	d.customer(emulator.Customer{})
 	d.call(d.accessToken(), http.MethodPost, "/customers", `{}`)
-	d.Misbehave(emulator.OpCreateCustomer, emulator.Fault{Times: 1, Status: 500})
+	d.InjectFault(emulator.OpCreateCustomer, emulator.Fault{Times: 1, Status: 500})
 	d.call(d.accessToken(), http.MethodPost, "/customers", creation)
 	if d.SetCustomerStatus(unknown, "suspended") == nil {
 		t.Error("no error")
@@ -145,7 +145,7 @@ func TestWhatDidNotHappenIsNotTold(t *testing.T) {
 	}
 }
 
-func TestALaterEventHasALaterTime(t *testing.T) {
+func TestLaterEventHasALaterTime(t *testing.T) {
 	d := start(t) // whose clock stands still
 	m := d.subscribe()
 	id := d.customer(emulator.Customer{}).ID
@@ -164,7 +164,7 @@ func TestALaterEventHasALaterTime(t *testing.T) {
 	}
 }
 
-func TestAWebhookIsSentAgainUntilItIsAcknowledged(t *testing.T) {
+func TestWebhookIsRetriedUntilAcknowledged(t *testing.T) {
 	for name, answers := range map[string][]int{
 		"at once": {200}, "no content": {204}, "teapot": {418, 202}, "server errors": {500, 503, 201},
 		"redirects": {301, 302, 303, 307, 308, 200}, "not modified": {304, 200},
@@ -188,7 +188,7 @@ func TestAWebhookIsSentAgainUntilItIsAcknowledged(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatNobodyTakesIsGivenUp(t *testing.T) {
+func TestUndeliverableWebhookIsGivenUp(t *testing.T) {
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	nobody.Close()
 	d := startWith(t, emulator.Options{WebhookFirstRetry: time.Microsecond})
@@ -200,7 +200,7 @@ func TestAWebhookThatNobodyTakesIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestASubscriptionThatCannotWorkIsAnError(t *testing.T) {
+func TestInvalidSubscriptionIsAnError(t *testing.T) {
 	e := emulator.New(emulator.Options{})
 	for _, bad := range []string{"webhooks", "/webhooks", "ftp://a.test/", "http://", "http:///x", "http://a b/", "://"} {
 		if e.Subscribe(bad, hookSecret) == nil {
@@ -216,7 +216,7 @@ func TestASubscriptionThatCannotWorkIsAnError(t *testing.T) {
 	e.Close()
 }
 
-func TestWithoutASubscriptionNothingIsSentOrRemembered(t *testing.T) {
+func TestNoWebhooksWithoutASubscription(t *testing.T) {
 	d := start(t)
 	m := d.subscribe()
 	id := d.customer(emulator.Customer{}).ID
@@ -235,27 +235,27 @@ func TestWithoutASubscriptionNothingIsSentOrRemembered(t *testing.T) {
 	}
 }
 
-func TestAnotherAddressTakesOverWhatIsNotAcknowledged(t *testing.T) {
-	fakeTime(t, func(t *testing.T, d *dwolla, m *mailbox) {
+func TestNewAddressGetsPendingWebhooks(t *testing.T) {
+	fakeTime(t, func(t *testing.T, d *dwolla, m *subscriber) {
 		m.answers = []int{http.StatusServiceUnavailable}
 		d.setStatus(d.customer(emulator.Customer{}).ID, "suspended")
 		synctest.Wait()
 		d.mustSubscribe("http://moved.test/")
 		d.awaitInFakeTime()
 		mail := m.mail()
-		if len(m.read(t)) != 2 || mail[0].host != "mailbox.test" || mail[1].host != "moved.test" {
+		if len(m.read(t)) != 2 || mail[0].host != "subscriber.test" || mail[1].host != "moved.test" {
 			t.Errorf("got %+v", mail)
 		}
 	})
 }
 
-func TestAnEventIsRedeliveredOnDemand(t *testing.T) {
+func TestEventIsRedeliveredOnDemand(t *testing.T) {
 	d := start(t)
 	m := d.subscribe()
 	d.setStatus(d.customer(emulator.Customer{}).ID, "suspended")
 	d.await()
 	sent := d.Webhooks()[0]
-	d.MisbehaveWebhooks(emulator.WebhookFault{WrongSignature: true, Hold: true})
+	d.InjectWebhookFault(emulator.WebhookFault{WrongSignature: true, Hold: true})
 	if err := d.Redeliver(sent.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestAwaitingWebhooksEndsWithItsContext(t *testing.T) {
 	d.await()
 }
 
-func TestManyMayUseTheWebhooksAtTheSameTime(t *testing.T) {
+func TestWebhooksAreSafeForConcurrentUse(t *testing.T) {
 	d := start(t)
 	m := d.subscribe()
 	const customers = 30
@@ -292,7 +292,7 @@ func TestManyMayUseTheWebhooksAtTheSameTime(t *testing.T) {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			d.setStatus(id, "suspended", "verified")
-			d.MisbehaveWebhooks(emulator.WebhookFault{Times: 1, Twice: true})
+			d.InjectWebhookFault(emulator.WebhookFault{Times: 1, Twice: true})
 			d.ReleaseWebhooks()
 			d.Webhooks()
 			d.await()
@@ -301,7 +301,7 @@ func TestManyMayUseTheWebhooksAtTheSameTime(t *testing.T) {
 	for range customers {
 		<-done
 	}
-	d.Behave()
+	d.ClearFaults()
 	d.await()
 	seen := map[string]bool{}
 	for _, w := range m.read(t) {

@@ -1,27 +1,27 @@
 package emulator
 
-// fifo is a map that remembers at most limit keys and forgets the oldest key
+// boundedMap is a map that remembers at most limit keys and forgets the oldest key
 // first. It is what keeps a benchmark with millions of tokens in small memory.
-type fifo[V any] struct {
+type boundedMap[V any] struct {
 	limit  int
 	values map[string]V
 	keys   []string // in order of arrival from next on, wrapping around
 	next   int      // the oldest key once keys is full, 0 until then
 }
 
-func newFIFO[V any](limit int) *fifo[V] {
-	return &fifo[V]{limit: limit, values: map[string]V{}}
+func newBoundedMap[V any](limit int) *boundedMap[V] {
+	return &boundedMap[V]{limit: limit, values: map[string]V{}}
 }
 
 // put stores v. A key that is already there keeps its place in the order.
-func (f *fifo[V]) put(key string, v V) {
+func (f *boundedMap[V]) put(key string, v V) {
 	if _, exists := f.values[key]; !exists {
 		f.push(key)
 	}
 	f.values[key] = v
 }
 
-func (f *fifo[V]) push(key string) {
+func (f *boundedMap[V]) push(key string) {
 	if len(f.keys) < f.limit {
 		f.keys = append(f.keys, key)
 		return
@@ -32,17 +32,17 @@ func (f *fifo[V]) push(key string) {
 }
 
 // get returns the value of key and whether it is remembered.
-func (f *fifo[V]) get(key string) (V, bool) {
+func (f *boundedMap[V]) get(key string) (V, bool) {
 	v, ok := f.values[key]
 	return v, ok
 }
 
 // oldestFirst returns the remembered keys in order of arrival.
-func (f *fifo[V]) oldestFirst() []string {
+func (f *boundedMap[V]) oldestFirst() []string {
 	return append(append(make([]string, 0, len(f.keys)), f.keys[f.next:]...), f.keys[:f.next]...)
 }
 
 // clear forgets everything.
-func (f *fifo[V]) clear() {
+func (f *boundedMap[V]) clear() {
 	f.values, f.keys, f.next = map[string]V{}, nil, 0
 }

@@ -30,35 +30,35 @@ type reply struct {
 	panics     bool
 }
 
-// scripted is a client in fake time, and the Dwolla that it talks to.
-type scripted struct {
+// fakeDwolla is a client in fake time, and the Dwolla that it talks to.
+type fakeDwolla struct {
 	*Client
 
 	registry *prometheus.Registry
 	log      *strings.Builder
 
-	mu      sync.Mutex
-	script  func(r *http.Request) reply // what is asked of the API
-	begin   time.Time
-	asked   []time.Duration // of the API, since begin
-	serving int             // at the moment
-	most    int             // at once
-	token   *tokenEndpoint
+	mu             sync.Mutex
+	withFakeDwolla func(r *http.Request) reply // what is asked of the API
+	begin          time.Time
+	asked          []time.Duration // of the API, since begin
+	serving        int             // at the moment
+	most           int             // at once
+	token          *tokenEndpoint
 }
 
 const goodCustomer = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
 
-// script runs f with a client whose Dwolla is well. The timeout is 5 s, and
+// withFakeDwolla runs f with a client whose Dwolla is well. The timeout is 5 s, and
 // there are 1000 slots.
-func script(t *testing.T, f func(t *testing.T, w *scripted)) {
+func withFakeDwolla(t *testing.T, f func(t *testing.T, w *fakeDwolla)) {
 	t.Helper()
-	scriptWith(t, Config{Timeout: 5 * time.Second, MaxConcurrent: 1000}, f)
+	withFakeDwollaConfig(t, Config{Timeout: 5 * time.Second, MaxConcurrent: 1000}, f)
 }
 
-func scriptWith(t *testing.T, c Config, f func(t *testing.T, w *scripted)) {
+func withFakeDwollaConfig(t *testing.T, c Config, f func(t *testing.T, w *fakeDwolla)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &scripted{
+		w := &fakeDwolla{
 			registry: prometheus.NewRegistry(), log: &strings.Builder{}, begin: time.Now(),
 			token: &tokenEndpoint{begin: time.Now(), status: http.StatusOK, expires: `,"expires_in":36000`},
 		}
@@ -84,11 +84,11 @@ func scriptWith(t *testing.T, c Config, f func(t *testing.T, w *scripted)) {
 }
 
 // always has every request of the API from now on end in r.
-func (w *scripted) always(r reply) { w.by(func(*http.Request) reply { return r }) }
+func (w *fakeDwolla) always(r reply) { w.by(func(*http.Request) reply { return r }) }
 
 // inTurn has the requests from now on end in these replies, and in the last one
 // for good.
-func (w *scripted) inTurn(replies ...reply) {
+func (w *fakeDwolla) inTurn(replies ...reply) {
 	w.by(func(*http.Request) reply {
 		r := replies[0]
 		if len(replies) > 1 {
@@ -99,32 +99,32 @@ func (w *scripted) inTurn(replies ...reply) {
 }
 
 // by has f, which runs alone, decide.
-func (w *scripted) by(f func(r *http.Request) reply) {
+func (w *fakeDwolla) by(f func(r *http.Request) reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.script, w.asked = f, nil
+	w.withFakeDwolla, w.asked = f, nil
 }
 
 // calls are the requests of the API since the script is the present one.
-func (w *scripted) calls() []time.Duration {
+func (w *fakeDwolla) calls() []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.asked)
 }
 
-func (w *scripted) wantCalls(t *testing.T, want int) {
+func (w *fakeDwolla) wantCalls(t *testing.T, want int) {
 	t.Helper()
 	if got := w.calls(); len(got) != want {
 		t.Errorf("Dwolla was asked %d times, want %d: %v", len(got), want, got)
 	}
 }
 
-func (w *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *fakeDwolla) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path == "/token" {
 		return w.token.RoundTrip(r)
 	}
 	w.mu.Lock()
-	does := w.script(r)
+	does := w.withFakeDwolla(r)
 	w.asked = append(w.asked, time.Since(w.begin))
 	w.serving++
 	w.most = max(w.most, w.serving)
@@ -175,12 +175,12 @@ type cutReader struct{}
 
 func (cutReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func (w *scripted) vend(ctx context.Context) error {
+func (w *fakeDwolla) vend(ctx context.Context) error {
 	_, err := w.CreateClientToken(ctx, clienttoken.Grant{Action: clienttoken.ActionCustomerCreate})
 	return err
 }
 
-func (w *scripted) customer(t *testing.T) error {
+func (w *fakeDwolla) customer(t *testing.T) error {
 	t.Helper()
 	u, err := clienttoken.ParseCustomerID(w.api, goodCustomer)
 	if err != nil {
@@ -190,7 +190,7 @@ func (w *scripted) customer(t *testing.T) error {
 	return err
 }
 
-func (w *scripted) owners(t *testing.T) error {
+func (w *fakeDwolla) owners(t *testing.T) error {
 	t.Helper()
 	u, err := clienttoken.ParseCustomerID(w.api, goodCustomer)
 	if err != nil {
@@ -200,7 +200,7 @@ func (w *scripted) owners(t *testing.T) error {
 	return err
 }
 
-func (w *scripted) mustVend(t *testing.T) {
+func (w *fakeDwolla) mustVend(t *testing.T) {
 	t.Helper()
 	if err := w.vend(t.Context()); err != nil {
 		t.Error(err)
@@ -208,7 +208,7 @@ func (w *scripted) mustVend(t *testing.T) {
 }
 
 // wantRejected checks that a call is refused at once and unsent.
-func (w *scripted) wantRejected(t *testing.T, reason rejection, after time.Duration) {
+func (w *fakeDwolla) wantRejected(t *testing.T, reason rejection, after time.Duration) {
 	t.Helper()
 	begin, before := time.Now(), len(w.calls())
 	wantRejection(t, w.vend(t.Context()), reason, after)
@@ -241,7 +241,7 @@ func wantFailureOf(t *testing.T, err error, code clienttoken.Code) {
 }
 
 // samples are the series of a metric by the values of their labels.
-func (w *scripted) samples(t *testing.T, name string) map[string]float64 {
+func (w *fakeDwolla) samples(t *testing.T, name string) map[string]float64 {
 	t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {
@@ -263,7 +263,7 @@ func (w *scripted) samples(t *testing.T, name string) map[string]float64 {
 }
 
 // wantSamples compares those that are not zero.
-func (w *scripted) wantSamples(t *testing.T, name string, want map[string]float64) {
+func (w *fakeDwolla) wantSamples(t *testing.T, name string, want map[string]float64) {
 	t.Helper()
 	got := w.samples(t, name)
 	maps.DeleteFunc(got, func(_ string, v float64) bool { return v == 0 })
@@ -272,7 +272,7 @@ func (w *scripted) wantSamples(t *testing.T, name string, want map[string]float6
 	}
 }
 
-func (w *scripted) wantState(t *testing.T, op operation, want float64) {
+func (w *fakeDwolla) wantState(t *testing.T, op operation, want float64) {
 	t.Helper()
 	if got := w.samples(t, "dropgate_dwolla_circuit_state")[string(op)]; got != want {
 		t.Errorf("the circuit of %s is in state %v, want %v", op, got, want)
@@ -280,13 +280,13 @@ func (w *scripted) wantState(t *testing.T, op operation, want float64) {
 }
 
 // takeLog returns what has been logged since the last time.
-func (w *scripted) takeLog() []string {
+func (w *fakeDwolla) takeLog() []string {
 	lines := slices.Collect(strings.Lines(w.log.String()))
 	w.log.Reset()
 	return lines
 }
 
-func (w *scripted) wantLog(t *testing.T, want ...string) {
+func (w *fakeDwolla) wantLog(t *testing.T, want ...string) {
 	t.Helper()
 	lines := w.takeLog()
 	if len(lines) != len(want) {

@@ -24,11 +24,11 @@ type received struct {
 	header http.Header
 	body   string
 	host   string        // that it was sent to
-	at     time.Duration // since the mailbox was opened
+	at     time.Duration // since the subscriber was opened
 }
 
-// mailbox is a subscriber.
-type mailbox struct {
+// subscriber is a subscriber.
+type subscriber struct {
 	begin time.Time
 
 	mu      sync.Mutex
@@ -39,10 +39,12 @@ type mailbox struct {
 	block   chan struct{}
 }
 
-func newMailbox(answers ...int) *mailbox { return &mailbox{begin: time.Now(), answers: answers} }
+func newSubscriber(answers ...int) *subscriber {
+	return &subscriber{begin: time.Now(), answers: answers}
+}
 
 // take keeps a webhook and returns the status to answer with.
-func (m *mailbox) take(ctx context.Context, r received) int {
+func (m *subscriber) take(ctx context.Context, r received) int {
 	m.mu.Lock()
 	r.at = time.Since(m.begin)
 	m.got = append(m.got, r)
@@ -67,15 +69,15 @@ func (m *mailbox) take(ctx context.Context, r received) int {
 	return status
 }
 
-func (m *mailbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (m *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	status := m.take(r.Context(), received{header: r.Header.Clone(), body: string(body), host: r.Host})
 	w.Header().Set("Location", "/elsewhere")
 	w.WriteHeader(status)
 }
 
-// RoundTrip is the mailbox without a network, for fake time.
-func (m *mailbox) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip is the subscriber without a network, for fake time.
+func (m *subscriber) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -87,14 +89,14 @@ func (m *mailbox) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Request: r, Header: http.Header{"Location": {"/elsewhere"}}, Body: http.NoBody}, nil
 }
 
-func (m *mailbox) mail() []received {
+func (m *subscriber) mail() []received {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.got)
 }
 
 // times are when the webhooks came.
-func (m *mailbox) times() []time.Duration {
+func (m *subscriber) times() []time.Duration {
 	var all []time.Duration
 	for _, r := range m.mail() {
 		all = append(all, r.at)
@@ -103,7 +105,7 @@ func (m *mailbox) times() []time.Duration {
 }
 
 // read verifies all mail as the server does.
-func (m *mailbox) read(t *testing.T) []reader.Webhook {
+func (m *subscriber) read(t *testing.T) []reader.Webhook {
 	t.Helper()
 	sandbox, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {
@@ -121,7 +123,7 @@ func (m *mailbox) read(t *testing.T) []reader.Webhook {
 	return all
 }
 
-func (m *mailbox) topics(t *testing.T) []string {
+func (m *subscriber) topics(t *testing.T) []string {
 	t.Helper()
 	var all []string
 	for _, w := range m.read(t) {
@@ -130,13 +132,13 @@ func (m *mailbox) topics(t *testing.T) []string {
 	return all
 }
 
-// subscribe opens a mailbox over real HTTP.
-func (d *dwolla) subscribe(answers ...int) *mailbox {
+// subscribe opens a subscriber over real HTTP.
+func (d *dwolla) subscribe(answers ...int) *subscriber {
 	d.t.Helper()
-	m := newMailbox(answers...)
+	m := newSubscriber(answers...)
 	server := httptest.NewServer(m)
 	d.t.Cleanup(server.Close)
-	d.t.Cleanup(d.Close) // before the mailbox
+	d.t.Cleanup(d.Close) // before the subscriber
 	d.mustSubscribe(server.URL + "/webhooks/dwolla")
 	return m
 }
@@ -168,13 +170,13 @@ func (d *dwolla) setStatus(id string, statuses ...string) {
 
 // fakeTime runs f with an emulator whose webhooks go to m in fake time. What
 // runs on after Close makes the test fail.
-func fakeTime(t *testing.T, f func(t *testing.T, d *dwolla, m *mailbox)) {
+func fakeTime(t *testing.T, f func(t *testing.T, d *dwolla, m *subscriber)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMailbox()
+		m := newSubscriber()
 		e := emulator.New(emulator.Options{WebhookTransport: m})
 		d := &dwolla{Emulator: e, t: t}
-		d.mustSubscribe("http://mailbox.test/")
+		d.mustSubscribe("http://subscriber.test/")
 		f(t, d, m)
 		e.Close()
 	})

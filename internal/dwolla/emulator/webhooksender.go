@@ -21,9 +21,9 @@ const (
 	webhookDrainAtMost = 64 << 10
 )
 
-// postman delivers webhooks in the background. While there is nothing to
+// webhookSender delivers webhooks in the background. While there is nothing to
 // deliver, it has no goroutine and no timer.
-type postman struct {
+type webhookSender struct {
 	carrier    *http.Client
 	firstRetry time.Duration
 
@@ -34,7 +34,7 @@ type postman struct {
 
 	address, secret string // of the subscription; empty: none
 	fault           WebhookFault
-	sent            *fifo[*Webhook] // by event id
+	sent            *boundedMap[*Webhook] // by event id
 
 	queue   []*delivery            // to be sent now
 	open    map[*delivery]struct{} // all that are queued, being sent, or waiting for their time
@@ -52,15 +52,15 @@ type delivery struct {
 	next     *delivery          // to be queued after the first attempt
 }
 
-func newPostman(o Options) *postman {
-	p := &postman{
+func newWebhookSender(o Options) *webhookSender {
+	p := &webhookSender{
 		carrier: &http.Client{
 			Transport: o.WebhookTransport,
 			// To Dwolla a redirect is a failure.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		firstRetry: cmp.Or(o.WebhookFirstRetry, defaultFirstRetry),
-		sent:       newFIFO[*Webhook](maxWebhooks),
+		sent:       newBoundedMap[*Webhook](maxWebhooks),
 		open:       map[*delivery]struct{}{},
 	}
 	if o.WebhookTransport == nil {
@@ -71,20 +71,20 @@ func newPostman(o Options) *postman {
 	return p
 }
 
-func (p *postman) subscribe(address, secret string) {
+func (p *webhookSender) subscribe(address, secret string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.address, p.secret = address, secret
 }
 
-func (p *postman) subscribed() bool {
+func (p *webhookSender) subscribed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.address != ""
 }
 
 // unsubscribe drops everything that is on its way.
-func (p *postman) unsubscribe() {
+func (p *webhookSender) unsubscribe() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.address, p.secret, p.queue, p.held = "", "", nil, nil
@@ -101,7 +101,7 @@ func (p *postman) unsubscribe() {
 }
 
 // rest waits until nothing is being sent.
-func (p *postman) rest() {
+func (p *webhookSender) rest() {
 	p.mu.Lock()
 	for p.sending > 0 {
 		p.changed.Wait()
@@ -110,7 +110,7 @@ func (p *postman) rest() {
 	p.carrier.CloseIdleConnections()
 }
 
-func (p *postman) await(ctx context.Context) error {
+func (p *webhookSender) await(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		p.mu.Lock() // so that it comes before the wait below or after it has begun
 		defer p.mu.Unlock()
@@ -128,7 +128,7 @@ func (p *postman) await(ctx context.Context) error {
 	return nil
 }
 
-func (p *postman) list() []Webhook {
+func (p *webhookSender) list() []Webhook {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ids := p.sent.oldestFirst()
@@ -139,14 +139,14 @@ func (p *postman) list() []Webhook {
 	return all
 }
 
-func (p *postman) misbehave(f WebhookFault) {
+func (p *webhookSender) misbehave(f WebhookFault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault = f
 }
 
 // strike is the fault that the next event has.
-func (p *postman) strike() WebhookFault {
+func (p *webhookSender) strike() WebhookFault {
 	fault := p.fault
 	if fault.Times > 0 {
 		p.fault.Times--
@@ -158,7 +158,7 @@ func (p *postman) strike() WebhookFault {
 }
 
 // post delivers a new event, as well or as badly as the fault says.
-func (p *postman) post(w Webhook) {
+func (p *webhookSender) post(w Webhook) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fault := p.strike()
@@ -180,9 +180,9 @@ func (p *postman) post(w Webhook) {
 }
 
 // full reports whether so much is on its way that more is not sent at all.
-func (p *postman) full() bool { return len(p.open)+len(p.held) >= maxWebhooks }
+func (p *webhookSender) full() bool { return len(p.open)+len(p.held) >= maxWebhooks }
 
-func (p *postman) redeliver(id string) error {
+func (p *webhookSender) redeliver(id string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w, known := p.sent.get(id)
@@ -198,7 +198,7 @@ func (p *postman) redeliver(id string) error {
 	return nil
 }
 
-func (p *postman) release() {
+func (p *webhookSender) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	held := p.held
@@ -216,7 +216,7 @@ func (p *postman) release() {
 }
 
 // wait sends d after a while. The caller holds the lock, as for all that follow.
-func (p *postman) wait(d *delivery, delay time.Duration) {
+func (p *webhookSender) wait(d *delivery, delay time.Duration) {
 	p.open[d] = struct{}{}
 	if delay <= 0 {
 		p.enqueue(d)
@@ -231,13 +231,13 @@ func (p *postman) wait(d *delivery, delay time.Duration) {
 	})
 }
 
-func (p *postman) enqueue(d *delivery) {
+func (p *webhookSender) enqueue(d *delivery) {
 	p.queue = append(p.queue, d)
 	p.send()
 }
 
 // send starts as many attempts as may be made at once.
-func (p *postman) send() {
+func (p *webhookSender) send() {
 	for p.sending < webhooksAtOnce && len(p.queue) > 0 {
 		d := p.queue[0]
 		p.queue = p.queue[1:]
@@ -249,14 +249,14 @@ func (p *postman) send() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), webhookTimeout)
 		d.cancel = cancel
-		go p.attempt(ctx, d, letter{p.address, Sign(secret, d.webhook.Body), d.webhook.Topic, d.webhook.Body})
+		go p.attempt(ctx, d, webhookRequest{p.address, Sign(secret, d.webhook.Body), d.webhook.Topic, d.webhook.Body})
 	}
 }
 
-// letter is what is sent at one attempt.
-type letter struct{ address, signature, topic, body string }
+// webhookRequest is what is sent at one attempt.
+type webhookRequest struct{ address, signature, topic, body string }
 
-func (p *postman) attempt(ctx context.Context, d *delivery, l letter) {
+func (p *webhookSender) attempt(ctx context.Context, d *delivery, l webhookRequest) {
 	delivered := p.carry(ctx, l)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -278,7 +278,7 @@ func (p *postman) attempt(ctx context.Context, d *delivery, l letter) {
 }
 
 // follow queues what was to come after the first attempt of d.
-func (p *postman) follow(d *delivery) {
+func (p *webhookSender) follow(d *delivery) {
 	if d.next != nil {
 		p.queue = append(p.queue, d.next)
 		d.next = nil
@@ -286,7 +286,7 @@ func (p *postman) follow(d *delivery) {
 }
 
 // retry tries d again later, or gives it up.
-func (p *postman) retry(d *delivery) {
+func (p *webhookSender) retry(d *delivery) {
 	if d.failures == webhookRetries {
 		delete(p.open, d)
 		return
@@ -296,7 +296,7 @@ func (p *postman) retry(d *delivery) {
 }
 
 // carry sends l and reports whether it was acknowledged.
-func (p *postman) carry(ctx context.Context, l letter) bool {
+func (p *webhookSender) carry(ctx context.Context, l webhookRequest) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.address, strings.NewReader(l.body))
 	if err != nil {
 		return false

@@ -77,14 +77,14 @@ func (e *tokenEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// bubble runs f with an access token of a thousand seconds to get, in fake
+// inFakeTime runs f with an access token of a thousand seconds to get, in fake
 // time. What f leaves running makes the test fail.
-func bubble(t *testing.T, f func(t *testing.T, s *accessTokens, e *tokenEndpoint)) {
+func inFakeTime(t *testing.T, f func(t *testing.T, s *accessTokens, e *tokenEndpoint)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		e := &tokenEndpoint{begin: time.Now(), status: http.StatusOK, expires: `,"expires_in":1000`}
 		var log strings.Builder // written to under the lock of s alone
-		s := newTokensOf(t, e, io.MultiWriter(&log, t.Output()))
+		s := newTokensFrom(t, e, io.MultiWriter(&log, t.Output()))
 		f(t, s, e)
 		s.close()
 		synctest.Wait()
@@ -99,7 +99,7 @@ func noLongerGood() *Error {
 	return &Error{Operation: opCreateClientToken, Status: http.StatusUnauthorized, Code: "ExpiredAccessToken"}
 }
 
-func newTokensOf(t *testing.T, e *tokenEndpoint, log io.Writer) *accessTokens {
+func newTokensFrom(t *testing.T, e *tokenEndpoint, log io.Writer) *accessTokens {
 	t.Helper()
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {
