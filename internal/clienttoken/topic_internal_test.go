@@ -22,6 +22,9 @@ func TestTopicsHaveOneMeaningEach(t *testing.T) {
 	if must != 7 || may != 12 {
 		t.Errorf("%d topics must name a Customer and %d may, want 7 and 12", must, may)
 	}
+}
+
+func TestStatusTopicsStateAStatus(t *testing.T) {
 	for _, topic := range StatusTopics() {
 		if topic.Status() == "" {
 			t.Errorf("%s states no status", topic)

@@ -82,8 +82,8 @@ func (w *watch) Learnt(own clienttoken.CustomerURL, owner clienttoken.Beneficial
 	return learnt
 }
 
-// UserHas reports the user's Customer. Pass the zero CustomerURL for none.
-func (n *ChangeNotifier) UserHas(userID string, customer clienttoken.CustomerURL) {
+// userHas reports the user's Customer. Pass the zero CustomerURL for none.
+func (n *ChangeNotifier) userHas(userID string, customer clienttoken.CustomerURL) {
 	if n == nil {
 		return
 	}
@@ -94,24 +94,24 @@ func (n *ChangeNotifier) UserHas(userID string, customer clienttoken.CustomerURL
 	}
 }
 
-// Linked reports a link of the Customer to the user, and so to no other user.
-func (n *ChangeNotifier) Linked(userID string, customer clienttoken.CustomerURL) {
+// linked reports a link of the Customer to the user, and so to no other user.
+func (n *ChangeNotifier) linked(userID string, customer clienttoken.CustomerURL) {
 	if n == nil {
 		return
 	}
-	n.UserHas(userID, customer)
+	n.userHas(userID, customer)
 	n.about(customer, func(w *watch, o *observation) { o.elsewhere = o.elsewhere || w.userID != userID })
 }
 
-// Status reports a Customer's status. Only inactive ones matter.
-func (n *ChangeNotifier) Status(customer clienttoken.CustomerURL, status clienttoken.CustomerStatus) {
+// status reports a Customer's status. Only inactive ones matter.
+func (n *ChangeNotifier) status(customer clienttoken.CustomerURL, status clienttoken.CustomerStatus) {
 	if status.Inactive() {
 		n.about(customer, func(_ *watch, o *observation) { o.status = status })
 	}
 }
 
-// Owners reports the list of a Customer's beneficial owners.
-func (n *ChangeNotifier) Owners(customer clienttoken.CustomerURL, owners []clienttoken.BeneficialOwnerURL) {
+// owners reports the list of a Customer's beneficial owners.
+func (n *ChangeNotifier) owners(customer clienttoken.CustomerURL, owners []clienttoken.BeneficialOwnerURL) {
 	n.about(customer, func(_ *watch, o *observation) { o.listed, o.owners = true, owners })
 }
 

@@ -59,7 +59,7 @@ func (c CSVImport) Run(ctx context.Context, d *customerdb.Database, r io.Reader)
 	run := &csvRun{CSVImport: c, target: target}
 	lines := lineReader{buffer: bufio.NewReaderSize(r, maxLine)}
 	if lines.wide() {
-		return ImportCounts{}, ErrUTF16
+		return ImportCounts{}, errUTF16
 	}
 	for {
 		line, err := lines.next()
@@ -171,9 +171,9 @@ func splitLine(line string) ([]string, error) {
 	return fields, nil
 }
 
-// ErrUTF16 rejects a file in UTF-16 or UTF-32, as some spreadsheets save "Unicode
+// errUTF16 rejects a file in UTF-16 or UTF-32, as some spreadsheets save "Unicode
 // text".
-var ErrUTF16 = errors.New("the file is in UTF-16 or UTF-32: save it as CSV in UTF-8")
+var errUTF16 = errors.New("the file is in UTF-16 or UTF-32: save it as CSV in UTF-8")
 
 // wide reports whether the file is in UTF-16 or UTF-32, with or without a byte order
 // mark. Both encode an ASCII letter with a NUL.

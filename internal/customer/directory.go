@@ -88,7 +88,7 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 	url, err := d.source.Customer(ctx, user)
 	if err == nil || errors.Is(err, clienttoken.ErrNoCustomer) {
 		// Before the statuses, which watches of that Customer wait for.
-		d.notifier.UserHas(user.ID, url)
+		d.notifier.userHas(user.ID, url)
 	}
 	if err != nil {
 		return clienttoken.Customer{}, err
@@ -100,7 +100,7 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 		case err != nil:
 			return clienttoken.Customer{}, fmt.Errorf("reading the status of Customer %s: %w", url.ID(), err)
 		case status.Inactive():
-			d.notifier.Status(url, status)
+			d.notifier.status(url, status)
 			customer.Status = status
 			return customer, nil
 		case customer.Status == "":

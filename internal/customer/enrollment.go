@@ -68,7 +68,7 @@ type Enrollment struct {
 	keys   EnrollmentKeys
 	links  *LinkSource
 	store  *customerdb.Database
-	dwolla CustomerReader
+	dwolla DwollaCustomers
 
 	// flights shares concurrent attempts for one Customer: a page with several
 	// components names it in several requests at once. Its cache lives for a
@@ -89,7 +89,7 @@ const (
 )
 
 // NewEnrollment returns an enrollment. The links must be stored in store.
-func NewEnrollment(keys EnrollmentKeys, links *LinkSource, store *customerdb.Database, dwolla CustomerReader) *Enrollment {
+func NewEnrollment(keys EnrollmentKeys, links *LinkSource, store *customerdb.Database, dwolla DwollaCustomers) *Enrollment {
 	attempts := bytecache.New[string, *rate.Limiter](bytecache.Config{MaxBytes: maxAttempts, Now: time.Now})
 	flights := newCache[clienttoken.Customer](time.Nanosecond) // caches nothing
 	return &Enrollment{keys: keys, links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
@@ -169,7 +169,7 @@ func (e *Enrollment) link(ctx context.Context, attempt customerdb.EnrollmentAtte
 	err := e.store.Enroll(ctx, attempt)
 	switch {
 	case err == nil:
-		e.links.Notifier.Linked(attempt.UserID, customer)
+		e.links.Notifier.linked(attempt.UserID, customer)
 		return nil
 	case errors.Is(err, customerdb.ErrUnlinked):
 		return mismatch(customer, "was unlinked from this user")

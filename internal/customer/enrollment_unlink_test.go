@@ -11,19 +11,19 @@ import (
 
 // slowDwolla answers after its release.
 type slowDwolla struct {
-	customer.CustomerReader
+	customer.DwollaCustomers
 
 	asked, release chan struct{}
 }
 
-func hold(c customer.CustomerReader) slowDwolla {
+func hold(c customer.DwollaCustomers) slowDwolla {
 	return slowDwolla{c, make(chan struct{}), make(chan struct{})}
 }
 
 func (h slowDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	h.asked <- struct{}{}
 	<-h.release
-	return h.CustomerReader.GetCustomer(ctx, url)
+	return h.DwollaCustomers.GetCustomer(ctx, url)
 }
 
 // An operator unlinks on another replica during the call to Dwolla, before the user

@@ -26,7 +26,7 @@ type InboxConfig struct {
 	Store *customerdb.Database
 	// Enrollment links new Customers. It is nil for sources other than the database.
 	Enrollment *Enrollment
-	Dwolla     CustomerReader
+	Dwolla     DwollaCustomers
 	Changed    func(userID string, customer clienttoken.CustomerURL) // drops cached answers
 	Notifier   *ChangeNotifier                                       // receives every change; may be nil
 	API        clienttoken.API
@@ -209,9 +209,9 @@ func (i *Inbox) changed(event customerdb.WebhookEvent, effect customerdb.EventRe
 		return
 	}
 	if effect.UserID != "" {
-		i.config.Notifier.Linked(effect.UserID, customer)
+		i.config.Notifier.linked(effect.UserID, customer)
 	}
-	i.config.Notifier.Status(customer, clienttoken.CustomerStatus(effect.Status))
+	i.config.Notifier.status(customer, clienttoken.CustomerStatus(effect.Status))
 }
 
 // postpone schedules the next attempt, or abandons an event after four days. It

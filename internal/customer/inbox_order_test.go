@@ -105,10 +105,10 @@ func TestOnlyAnOperatorRelinksAnUnlinkedUser(t *testing.T) {
 }
 
 // asleepDwolla returns Customers without a status.
-type asleepDwolla struct{ customer.CustomerReader }
+type asleepDwolla struct{ customer.DwollaCustomers }
 
 func (a asleepDwolla) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
-	read, err := a.CustomerReader.GetCustomer(ctx, url)
+	read, err := a.DwollaCustomers.GetCustomer(ctx, url)
 	read.Status = ""
 	return read, err
 }

@@ -19,7 +19,7 @@ import (
 
 // stubbornDwolla fails a given number of times.
 type stubbornDwolla struct {
-	customer.CustomerReader
+	customer.DwollaCustomers
 
 	mu       sync.Mutex
 	failures int
@@ -33,7 +33,7 @@ func (s *stubbornDwolla) GetCustomer(ctx context.Context, url clienttoken.Custom
 	if failing {
 		return clienttoken.Customer{}, &clienttoken.Failure{Code: clienttoken.UpstreamError, Err: errors.New("as told")}
 	}
-	return s.CustomerReader.GetCustomer(ctx, url)
+	return s.DwollaCustomers.GetCustomer(ctx, url)
 }
 
 func TestWebhookIsAbandonedAfterFourDays(t *testing.T) {

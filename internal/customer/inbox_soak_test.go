@@ -27,7 +27,7 @@ func TestWebhookIsRetriedUntilDwollaAnswers(t *testing.T) {
 	t.Parallel()
 	e := newEnrolling(t, key("a"))
 	i := newInbox(t, e)
-	i.config.Dwolla = &stubbornDwolla{CustomerReader: e.client, failures: 2}
+	i.config.Dwolla = &stubbornDwolla{DwollaCustomers: e.client, failures: 2}
 	i.reopen()
 	wantError(t, e.Expect(t.Context(), ann), nil)
 	url := e.created(t, e.CorrelationID(ann))

@@ -42,7 +42,7 @@ func (o *ownerLists) have(ctx context.Context, customer clienttoken.CustomerURL,
 			asked = true
 			owners, err := o.dwolla.ListBeneficialOwners(ctx, customer)
 			if err == nil {
-				o.notifier.Owners(customer, owners)
+				o.notifier.owners(customer, owners)
 			}
 			return owners, err
 		})

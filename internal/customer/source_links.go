@@ -90,7 +90,7 @@ func (l *LinkSource) Link(ctx context.Context, userID string, customer clienttok
 	err := l.store.Link(ctx, userID, customer.ID())
 	switch {
 	case err == nil:
-		l.Notifier.Linked(userID, customer)
+		l.Notifier.linked(userID, customer)
 		return nil
 	case errors.Is(err, customerdb.ErrUserLinked), errors.Is(err, customerdb.ErrCustomerLinked):
 		return fmt.Errorf("linking Customer %s: %w", customer.ID(), err)
@@ -103,7 +103,7 @@ func (l *LinkSource) Link(ctx context.Context, userID string, customer clienttok
 func (l *LinkSource) Unlink(ctx context.Context, userID string) error {
 	defer func() { // after an error the link may be gone
 		l.Forget(userID)
-		l.Notifier.UserHas(userID, clienttoken.CustomerURL{})
+		l.Notifier.userHas(userID, clienttoken.CustomerURL{})
 	}()
 	if err := l.store.Unlink(ctx, userID); err != nil {
 		return storeFault(ctx, err)

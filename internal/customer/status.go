@@ -46,8 +46,8 @@ func (w *WebhookStatus) Status(ctx context.Context, customer clienttoken.Custome
 // Forget drops the Customer's cached status. Call it after storing a new one.
 func (w *WebhookStatus) Forget(customer clienttoken.CustomerURL) { w.known.drop(customer.ID()) }
 
-// CustomerReader reads Customers from Dwolla.
-type CustomerReader interface {
+// DwollaCustomers reads Customers from Dwolla.
+type DwollaCustomers interface {
 	// GetCustomer reads a Customer. An error wraps clienttoken.ErrUnknownCustomer, or
 	// is a *clienttoken.Failure or that of ctx.
 	GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error)
@@ -58,17 +58,17 @@ type CustomerReader interface {
 // failed read is repeated after failedReadLife, and until then the Customer gets no
 // tokens.
 type DwollaStatus struct {
-	dwolla CustomerReader
+	dwolla DwollaCustomers
 	known  *cache[clienttoken.CustomerStatus]
 }
 
 // failedReadLife spares a failing Dwolla from retries. People hardly notice it.
 const failedReadLife = 3 * time.Second
 
-var errNoStatus = errors.New("Dwolla's answer has no status")
+var errNoStatus = errors.New("the answer has no status")
 
 // NewDwollaStatus returns a source that caches statuses for interval. 0: no caching.
-func NewDwollaStatus(dwolla CustomerReader, interval time.Duration) *DwollaStatus {
+func NewDwollaStatus(dwolla DwollaCustomers, interval time.Duration) *DwollaStatus {
 	known := newCache[clienttoken.CustomerStatus](interval)
 	known.errorLife = failedReadLife
 	return &DwollaStatus{dwolla: dwolla, known: known}

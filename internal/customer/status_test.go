@@ -44,7 +44,7 @@ func (b *statusBook) look(ctx context.Context) (clienttoken.CustomerStatus, erro
 	return status, fault
 }
 
-// GetCustomer implements customer.CustomerReader.
+// GetCustomer implements customer.DwollaCustomers.
 func (b *statusBook) GetCustomer(ctx context.Context, url clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	status, err := b.look(ctx)
 	if err != nil {

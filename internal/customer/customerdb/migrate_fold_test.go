@@ -124,7 +124,7 @@ func wantClosed(t *testing.T, d *customerdb.Database, user string) {
 		d.Enroll(t.Context(), customerdb.EnrollmentAttempt{UserID: user, CustomerID: customerB}),
 	} {
 		if !errors.Is(err, customerdb.ErrLetterCase) {
-			t.Errorf("%d: error %v, want ErrCapitals", n, err)
+			t.Errorf("%d: error %v, want ErrLetterCase", n, err)
 		}
 	}
 }

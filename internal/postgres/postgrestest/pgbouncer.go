@@ -80,7 +80,7 @@ func startBouncer(tb testing.TB, binary, config string) <-chan struct{} {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), binary, file)
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), binary, file) //nolint:gosec // PgBouncer, for tests
 	if os.Geteuid() == 0 {
 		const nobody = 65534
 		for _, path := range []string{dir, file} {
