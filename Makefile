@@ -4,6 +4,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
 FUZZTIME              ?= 30s
 FUZZCOUNT             ?= 1000
+BASE                  ?= HEAD
 BIN                   := $(CURDIR)/.bin
 
 .PHONY: help
@@ -19,6 +20,19 @@ test: ## every test, with the race detector
 	go test -race -shuffle=on -timeout 20m ./...
 	cd deploy && go test -race -shuffle=on ./...
 
+.PHONY: test-quick
+test-quick: ## the packages with changes since BASE (default HEAD), without the race detector
+	@dirs=$$( (git diff --name-only --diff-filter=d $(BASE) -- '*.go'; git ls-files -o --exclude-standard -- '*.go') \
+		| grep -v '^deploy/' | xargs -rn1 dirname | sort -u | sed 's|^|./|'); \
+	if [ -z "$$dirs" ]; then echo "no Go file has changed since $(BASE)"; else go test $$dirs; fi
+
+# The tests in *_soak_test.go and no others: they repeat races for minutes.
+.PHONY: test-soak
+test-soak: ## the long-running races, with the race detector
+	@files=$$(git ls-files '*_soak_test.go'); \
+	names=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | paste -sd'|'); \
+	go test -race -tags soak -timeout 20m -run "^($$names)$$" $$(dirname $$files | sort -u | sed 's|^|./|')
+
 .PHONY: test-faults
 test-faults: ## the server, its stores and Dwolla with faults between them (about two minutes); UPDATE=1 puts the table into docs/faults.md
 	FAULTS_UPDATE="$(if $(UPDATE),$(CURDIR)/docs/faults.md)" \
@@ -26,9 +40,9 @@ test-faults: ## the server, its stores and Dwolla with faults between them (abou
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
-	go vet -tags faults ./...
+	go vet -tags faults,soak ./...
 	go mod tidy -diff
-	$< run --build-tags faults ./...
+	$< run --build-tags faults,soak ./...
 	$< fmt --diff ./...
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 
@@ -78,7 +92,7 @@ vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.d
 	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 .PHONY: check
-check: lint test fuzz-short test-faults ## what CI runs
+check: lint test test-soak fuzz-short test-faults ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.
