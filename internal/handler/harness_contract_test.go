@@ -110,6 +110,9 @@ func newContract(t *testing.T) contract {
 	c.routes, _ = h.(chi.Routes)
 	c.alone, _ = c.serve(t, func(o auth.OIDCConfig) *auth.OIDC {
 		o.Transport = unreachable{}
+		o.Keys = auth.NewKeySet(auth.KeySetConfig{
+			Issuer: contractIssuer, Transport: o.Transport, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),
+		})
 		return auth.NewOIDC(o)
 	})
 	c.broken, _ = c.serve(t, func(auth.OIDCConfig) *auth.OIDC { return &auth.OIDC{} })
