@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// changes are the entries of changed links.
+// changes records the audit entries of changed links.
 type changes struct {
 	mu      sync.Mutex
 	entries []customerdb.LinkChange
