@@ -27,7 +27,7 @@ func TestComposePublishesOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestComposeRunsNonRootOnAReadOnlyFileSystem(t *testing.T) {
+func TestComposeIsNonRootAndReadOnly(t *testing.T) {
 	for name, service := range compose(t).Services {
 		if service.User != "65532:65532" || service.Privileged {
 			t.Errorf("%s runs as %q, privileged %v, want 65532:65532 without privileges", name, service.User, service.Privileged)
@@ -205,7 +205,7 @@ func dockerfile(t *testing.T) (stages map[string][]string, last string) {
 	return stages, last
 }
 
-func TestImagesRunAsANumericNonRootUserWithoutAHealthcheck(t *testing.T) {
+func TestImagesUseNumericNonRootUser(t *testing.T) {
 	stages, last := dockerfile(t)
 	if last != "server" {
 		t.Errorf("the last stage is %q, want server", last)
@@ -224,7 +224,7 @@ func TestImagesRunAsANumericNonRootUserWithoutAHealthcheck(t *testing.T) {
 	}
 }
 
-func TestServerImageHoldsNoSandbox(t *testing.T) {
+func TestServerImageContainsNoSandbox(t *testing.T) {
 	stages, _ := dockerfile(t)
 	var copied []string
 	for _, line := range stages["server"] {

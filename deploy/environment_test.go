@@ -36,8 +36,7 @@ func isKnown(known []string, name string) bool {
 	return slices.Contains(known, name) || slices.Contains(known, strings.TrimSuffix(name, "_FILE"))
 }
 
-// settingNames returns the names in the first column of the tables of
-// docs/configuration.md.
+// settingNames returns the settings in the tables of docs/configuration.md.
 func settingNames(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/configuration.md")
@@ -61,7 +60,7 @@ func settingNames(t *testing.T) []string {
 	return names
 }
 
-// requiredNames are the variables without which bearer mode does not start.
+// requiredNames are the variables that bearer mode needs.
 func requiredNames() []string {
 	return []string{
 		"DWOLLA_ENVIRONMENT", "DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET_FILE",
@@ -69,8 +68,8 @@ func requiredNames() []string {
 	}
 }
 
-// holdsSecret reports whether the value of a variable must stay out of manifests:
-// secrets by name, and the URLs that carry a password.
+// holdsSecret reports whether a value must stay out of manifests: secrets, and URLs
+// with a password.
 func holdsSecret(name string) bool {
 	return regexp.MustCompile(`(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$`).MatchString(name)
 }

@@ -25,6 +25,8 @@ const (
 	adminPort  = 9090
 )
 
+// TestManifestsHaveNoUnknownOrDuplicateFields reads the files as they are:
+// kustomize drops duplicate keys.
 func TestManifestsHaveNoUnknownOrDuplicateFields(t *testing.T) {
 	err := filepath.WalkDir("kubernetes", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
@@ -40,7 +42,7 @@ func TestManifestsHaveNoUnknownOrDuplicateFields(t *testing.T) {
 	}
 }
 
-func TestPodRunsAsNonRootOnAReadOnlyFileSystem(t *testing.T) {
+func TestPodIsNonRootAndReadOnly(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		pod := m.deployment.Spec.Template.Spec
 		if c := pod.SecurityContext; c == nil || !isTrue(c.RunAsNonRoot) || c.RunAsUser == nil || *c.RunAsUser != 65532 {
@@ -110,7 +112,7 @@ func TestServiceNeverExposesTheAdminPort(t *testing.T) {
 	})
 }
 
-func TestAdminPortIsOpenToTheMonitoringNamespaceOnly(t *testing.T) {
+func TestOnlyMonitoringReachesAdminPort(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		if !slices.Equal(m.networkPolicy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}) {
 			t.Errorf("policy types = %v, want Ingress", m.networkPolicy.Spec.PolicyTypes)
@@ -127,7 +129,7 @@ func TestAdminPortIsOpenToTheMonitoringNamespaceOnly(t *testing.T) {
 	})
 }
 
-func TestSecretsAreByReferenceOnly(t *testing.T) {
+func TestManifestsOnlyReferToSecrets(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		if len(m.secrets) > 0 {
 			t.Errorf("%d Secrets are in the manifests, want none", len(m.secrets))
@@ -145,7 +147,7 @@ func TestSecretsAreByReferenceOnly(t *testing.T) {
 	})
 }
 
-func TestClientSecretIsAFileOfTheMountedSecret(t *testing.T) {
+func TestClientSecretIsAMountedFile(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		mounted := secretMount(m.deployment.Spec.Template.Spec, "dropgate-secrets")
 		if mounted == "" {
@@ -173,7 +175,7 @@ func TestDrainFitsTheGracePeriod(t *testing.T) {
 	})
 }
 
-func TestRollOutKeepsEveryReplicaServing(t *testing.T) {
+func TestRolloutKeepsEveryReplicaServing(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		if *m.deployment.Spec.Replicas < 2 {
 			t.Errorf("replicas = %d, want at least 2", *m.deployment.Spec.Replicas)
@@ -185,7 +187,7 @@ func TestRollOutKeepsEveryReplicaServing(t *testing.T) {
 	})
 }
 
-func TestBaseHoldsNoSQLiteWithSeveralReplicas(t *testing.T) {
+func TestBaseUsesNoSQLiteWithReplicas(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		if *m.deployment.Spec.Replicas < 2 {
 			return
@@ -203,7 +205,7 @@ func TestBaseHoldsNoSQLiteWithSeveralReplicas(t *testing.T) {
 	})
 }
 
-func TestMemoryIsLimitedAndTheProcessorIsNot(t *testing.T) {
+func TestOnlyMemoryIsLimited(t *testing.T) {
 	eachManifest(t, func(t *testing.T, m manifest) {
 		resources := m.server.Resources
 		if resources.Requests.Cpu().IsZero() || resources.Requests.Memory().IsZero() || resources.Limits.Memory().IsZero() {
@@ -254,7 +256,7 @@ func TestExampleOverlaySetsEverythingRequired(t *testing.T) {
 	}
 }
 
-// manifest is what a kustomization renders.
+// manifest is a rendered kustomization.
 type manifest struct {
 	deployment     *appsv1.Deployment
 	server         corev1.Container
@@ -266,8 +268,7 @@ type manifest struct {
 	networkPolicy  *networkingv1.NetworkPolicy
 }
 
-// environment is what the server sees: the ConfigMap and the container's own
-// variables, which win.
+// environment returns the ConfigMap and the container's own variables, which win.
 func (m manifest) environment() map[string]string {
 	environment := maps.Clone(m.configMap.Data)
 	for _, variable := range m.server.Env {
@@ -276,7 +277,7 @@ func (m manifest) environment() map[string]string {
 	return environment
 }
 
-// openPorts returns who may connect to which container port.
+// openPorts returns the permitted clients of each container port.
 func openPorts(t *testing.T, m manifest) map[int32][]networkingv1.NetworkPolicyPeer {
 	t.Helper()
 	open := map[int32][]networkingv1.NetworkPolicyPeer{}

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// eachManifest runs check on what the base and the example overlay render.
+// eachManifest runs check on the rendered base and example overlay.
 func eachManifest(t *testing.T, check func(t *testing.T, m manifest)) {
 	t.Helper()
 	for _, dir := range []string{"kubernetes/base", "kubernetes/overlays/example"} {
@@ -83,8 +83,7 @@ func (m *manifest) add(object runtime.Object) error {
 	return nil
 }
 
-// decode turns YAML into the typed object that it names. An unknown or
-// duplicate field is an error.
+// decode turns YAML into the typed object that it names.
 func decode(text []byte) (runtime.Object, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -99,8 +98,8 @@ func decode(text []byte) (runtime.Object, error) {
 	return object, err
 }
 
-// decodeFile decodes a source file as strictly as decode does. What kustomize
-// has rendered can no longer show that a key was given twice.
+// decodeFile decodes a source file strictly. Rendered files have no duplicate keys
+// any more.
 func decodeFile(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -113,7 +112,7 @@ func decodeFile(path string) error {
 	return err
 }
 
-// containerPort resolves a port by name or number; 0 when there is none.
+// containerPort resolves a port by name or number. An unknown name is 0.
 func containerPort(container corev1.Container, port intstr.IntOrString) int32 {
 	for _, p := range container.Ports {
 		if p.Name == port.StrVal || p.ContainerPort == port.IntVal {

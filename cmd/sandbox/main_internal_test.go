@@ -17,7 +17,7 @@ import (
 	"dropgate/internal/auth/oidctest"
 )
 
-// freePorts are command-line flags that choose free ports.
+// freePorts returns command-line flags with free ports.
 func freePorts(t *testing.T) []string {
 	t.Helper()
 	var args []string
@@ -32,8 +32,8 @@ func freePorts(t *testing.T) []string {
 	return args
 }
 
-// TestPrintedCommandsDoWhatTheySay runs what a newcomer would paste.
-func TestPrintedCommandsDoWhatTheySay(t *testing.T) {
+// TestPrintedCommandsWork runs the printed commands.
+func TestPrintedCommandsWork(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestPrintedCommandsDoWhatTheySay(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, freePorts(t), nil, writer) }()
 
-	// A command follows a line that says what it does, and ends at an empty one.
+	// A comment line precedes each command, and an empty line follows it.
 	var commands []string
 	lines := bufio.NewScanner(reader)
 	for len(commands) < 5 && lines.Scan() {
@@ -77,7 +77,7 @@ func TestPrintedCommandsDoWhatTheySay(t *testing.T) {
 	}
 }
 
-func TestBusyPortIsSaidWithTheFlagThatChangesIt(t *testing.T) {
+func TestBusyPortErrorNamesFlag(t *testing.T) {
 	for _, name := range []string{"-emulator-addr", "-provider-addr", "-http-addr", "-admin-addr"} {
 		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -92,7 +92,7 @@ func TestBusyPortIsSaidWithTheFlagThatChangesIt(t *testing.T) {
 	}
 }
 
-func TestOwnCredentialsReplaceTheEmulator(t *testing.T) {
+func TestOwnCredentialsReplaceEmulator(t *testing.T) {
 	own := []string{"DWOLLA_CLIENT_ID=mine", "DWOLLA_CLIENT_SECRET=my-secret"}
 	var b background
 	defer b.close()
@@ -105,7 +105,7 @@ func TestOwnCredentialsReplaceTheEmulator(t *testing.T) {
 	}
 }
 
-// visit returns where a browser ends up, and what it sees there.
+// visit opens a URL. It returns the final URL and the content.
 func visit(t *testing.T, browser *http.Client, method, at string, form url.Values) (*url.URL, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, at, strings.NewReader(form.Encode()))
@@ -126,8 +126,8 @@ func visit(t *testing.T, browser *http.Client, method, at string, form url.Value
 	return resp.Request.URL, string(body)
 }
 
-// TestABrowserSignsInAndOut does what the last printed line says.
-func TestABrowserSignsInAndOut(t *testing.T) {
+// TestBrowserSignsInAndOut follows the last printed line.
+func TestBrowserSignsInAndOut(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	done := make(chan error, 1)
@@ -168,7 +168,7 @@ func TestABrowserSignsInAndOut(t *testing.T) {
 	}
 }
 
-func TestABrowserReachesWhatListensEverywhere(t *testing.T) {
+func TestBrowserReachesWildcardAddress(t *testing.T) {
 	for addr, want := range map[string]string{
 		"127.0.0.1:8080": "http://127.0.0.1:8080",
 		":8080":          "http://127.0.0.1:8080",

@@ -203,7 +203,7 @@ func small(t *testing.T, pipe *os.File) {
 	_ = conn.Control(func(fd uintptr) { _, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, setSize, page) })
 }
 
-func TestABrokenAuditFileStopsVendsAndHeals(t *testing.T) {
+func TestBrokenAuditFileStopsVendsUntilFixed(t *testing.T) {
 	path, reader := namedPipe(t)
 	g := startGate(t, buildServer(t), "AUDIT_LOG="+path)
 	g.drain()
@@ -218,7 +218,7 @@ func TestABrokenAuditFileStopsVendsAndHeals(t *testing.T) {
 	g.ends()
 }
 
-func TestAStuckAuditFileStopsVendsAndHeals(t *testing.T) {
+func TestStuckAuditFileStopsVendsUntilFixed(t *testing.T) {
 	path, reader := namedPipe(t)
 	g := startGate(t, buildServer(t), "AUDIT_LOG="+path)
 	g.drain()
@@ -235,14 +235,14 @@ func TestAStuckAuditFileStopsVendsAndHeals(t *testing.T) {
 	g.ends()
 }
 
-func TestAStuckStandardOutputStopsNothingButVends(t *testing.T) {
+func TestStuckStandardOutputStopsOnlyVends(t *testing.T) {
 	g := startGate(t, buildServer(t))
 	small(t, g.pipe)
 	g.isBroken()
 	g.ends()
 }
 
-func TestALogThatNobodyReadsStopsNoVend(t *testing.T) {
+func TestUnreadLogStopsNoVend(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	g := startGate(t, buildServer(t), "AUDIT_LOG="+path)
 	small(t, g.pipe)
@@ -268,7 +268,7 @@ func TestALogThatNobodyReadsStopsNoVend(t *testing.T) {
 	g.ends()
 }
 
-func TestAFullDiskAtTheStartIsNotReady(t *testing.T) {
+func TestFullDiskAtStartIsNotReady(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); errors.Is(err, os.ErrNotExist) {
 		t.Skip(err)
 	}
@@ -278,7 +278,7 @@ func TestAFullDiskAtTheStartIsNotReady(t *testing.T) {
 	g.ends()
 }
 
-func TestAnAuditFileThatCannotBeOpenedIsAFault(t *testing.T) {
+func TestUnopenableAuditFileFailsStart(t *testing.T) {
 	server := exec.CommandContext(t.Context(), buildServer(t))
 	server.Env = append(os.Environ(),
 		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret", "ALLOWED_ACTIONS=customer.read", "AUTH_MODES=bearer",

@@ -33,7 +33,7 @@ func buildServer(t *testing.T, flags ...string) string {
 	return binary
 }
 
-// victim is a running server that will be killed.
+// victim is a running server to be killed.
 type victim struct {
 	*exec.Cmd
 
@@ -71,8 +71,8 @@ func startVictim(t *testing.T, binary, database string) victim {
 	return v
 }
 
-// storm sends signed webhooks, each of another Customer's suspension, until the
-// server is no more. It returns the Customers of those that were acknowledged.
+// storm sends signed webhooks, each suspending another Customer, until the server
+// is killed. It returns the Customers of acknowledged webhooks.
 func (v victim) storm(ctx context.Context, from int) (acknowledged []string) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
@@ -98,9 +98,9 @@ func (v victim) storm(ctx context.Context, from int) (acknowledged []string) {
 	return acknowledged
 }
 
-// TestNoAcknowledgedWebhookIsLostWhenTheServerIsKilled kills the real binary at
+// TestKilledServerLosesNoAcknowledgedWebhook kills the real binary at
 // random points while webhooks pour in.
-func TestNoAcknowledgedWebhookIsLostWhenTheServerIsKilled(t *testing.T) {
+func TestKilledServerLosesNoAcknowledgedWebhook(t *testing.T) {
 	binary, database := buildServer(t), filepath.Join(t.TempDir(), "links.db")
 	var acknowledged []string
 	const rounds, senders = 8, 10
@@ -163,7 +163,7 @@ func drained(t *testing.T, store *customerdb.Database) {
 	}
 }
 
-// endLeases makes due what killed workers held, as a minute would.
+// endLeases lets leases expire, as a minute would.
 func endLeases(t *testing.T, store *customerdb.Database) {
 	t.Helper()
 	for {

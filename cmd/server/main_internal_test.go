@@ -53,9 +53,9 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestToolsForTheDirectoryEndAsScriptsExpect: 1 may be cured by running it again,
+// TestCustomersCommandExitCodes: 1 may be cured by running it again,
 // or by mending a file; 2 never.
-func TestToolsForTheDirectoryEndAsScriptsExpect(t *testing.T) {
+func TestCustomersCommandExitCodes(t *testing.T) {
 	const customer = "11111111-1111-4111-8111-111111111111"
 	environ := []string{"DWOLLA_ENVIRONMENT=sandbox", "DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "links.db")}
 	for _, c := range []struct {
@@ -90,7 +90,7 @@ func TestToolsForTheDirectoryEndAsScriptsExpect(t *testing.T) {
 	holds(t, "stdout", stdout.String(), "")
 }
 
-// holds demands that output holds want, or nothing where nothing is wanted.
+// holds checks that output contains want, or is empty if want is.
 func holds(t *testing.T, name, output, want string) {
 	t.Helper()
 	if !strings.Contains(output, want) || want == "" && output != "" {
@@ -110,9 +110,9 @@ func TestStopSignalEndsWithExitCodeZero(t *testing.T) {
 	}
 }
 
-// TestServerContainsNoDouble: the emulator hands out tokens to anybody, and the
+// TestServerContainsNoTestDouble: the emulator hands out tokens to anybody, and the
 // demo identity provider signs in everybody.
-func TestServerContainsNoDouble(t *testing.T) {
+func TestServerContainsNoTestDouble(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)

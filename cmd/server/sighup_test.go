@@ -32,7 +32,7 @@ func TestSIGHUPReopensTheAuditFile(t *testing.T) {
 	g.ends()
 }
 
-func TestSIGHUPWithoutAnAuditFileEndsNothing(t *testing.T) {
+func TestSIGHUPWithoutAuditFileIsHarmless(t *testing.T) {
 	g := startGate(t, buildServer(t))
 	g.drain()
 	if err := g.Process.Signal(syscall.SIGHUP); err != nil {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestASecondSIGTERMEndsAtOnceAndTheLogCountsWhatWasCut, in the real binary.
-func TestASecondSIGTERMEndsAtOnceAndTheLogCountsWhatWasCut(t *testing.T) {
+// TestSecondSIGTERMCutsRequestsAndCountsThem, in the real binary.
+func TestSecondSIGTERMCutsRequestsAndCountsThem(t *testing.T) {
 	server := exec.CommandContext(t.Context(), buildServer(t))
 	server.Env = append(os.Environ(),
 		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret", "DWOLLA_BASE_URL=http://127.0.0.1:1",
@@ -65,7 +65,7 @@ func TestASecondSIGTERMEndsAtOnceAndTheLogCountsWhatWasCut(t *testing.T) {
 	}
 }
 
-// next is the next line of a log that says something.
+// next returns the next log line with a message.
 func next(t *testing.T, lines *bufio.Scanner, something string) map[string]any {
 	t.Helper()
 	for lines.Scan() {
@@ -78,8 +78,7 @@ func next(t *testing.T, lines *bufio.Scanner, something string) map[string]any {
 	return nil
 }
 
-// hangOn begins a request whose body does not come, and waits until it is under
-// way.
+// hangOn sends a request without its body, and waits until it is under way.
 func hangOn(t *testing.T, public, admin string) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", public)

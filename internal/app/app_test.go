@@ -18,14 +18,14 @@ import (
 )
 
 func TestServiceVendsAndRefuses(t *testing.T) {
-	s := newWorld(t).start(t, nil)
+	s := newFixture(t).start(t, nil)
 	if got := s.vend(t, "alice", `{"action":"customer.read"}`); got.status != http.StatusOK || !strings.HasPrefix(got.body, `{"token":"`) {
 		t.Errorf("own Customer: %d %s", got.status, got.body)
 	}
 	if got := s.vend(t, "carol", `{"action":"customer.read","links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/`+alicesCustomer+`"}}}`); got.status != http.StatusForbidden {
 		t.Errorf("another user's Customer: %d %s", got.status, got.body)
 	}
-	issued := s.world.dwolla.ClientTokens()
+	issued := s.fixture.dwolla.ClientTokens()
 	if len(issued) != 1 || issued[0].CustomerID != alicesCustomer || issued[0].Action != "customer.read" {
 		t.Errorf("Dwolla issued %+v", issued)
 	}
@@ -34,7 +34,7 @@ func TestServiceVendsAndRefuses(t *testing.T) {
 	}
 }
 
-func TestServiceLooksCustomersUpInItsDatabase(t *testing.T) {
+func TestServiceReadsLinksFromItsDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "links.db")
 	store, err := customerdb.OpenSQLite(t.Context(), file)
 	if err != nil {
@@ -46,7 +46,7 @@ func TestServiceLooksCustomersUpInItsDatabase(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + file})
+	s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + file})
 	if got := s.vend(t, "carol", `{"action":"customer.read"}`); got.status != http.StatusOK {
 		t.Errorf("linked: %d %s", got.status, got.body)
 	}
@@ -56,8 +56,8 @@ func TestServiceLooksCustomersUpInItsDatabase(t *testing.T) {
 	}
 }
 
-func TestServiceStartsWhileEverythingElseIsDown(t *testing.T) {
-	w := newWorld(t)
+func TestServiceStartsWithoutAnyDependency(t *testing.T) {
+	w := newFixture(t)
 	s := w.start(t, map[string]string{
 		"DWOLLA_BASE_URL":      "http://" + unusedAddr(t),
 		"AUTH_BEARER_JWKS_URL": "http://" + unusedAddr(t),
@@ -78,19 +78,8 @@ func TestServiceStartsWhileEverythingElseIsDown(t *testing.T) {
 	}
 }
 
-// unusedAddr is an address that refuses connections.
-func unusedAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
-func TestOpenSaysWhichAddressIsTaken(t *testing.T) {
-	w := newWorld(t)
+func TestOpenNamesTakenAddress(t *testing.T) {
+	w := newFixture(t)
 	s := w.start(t, nil)
 	for name, taken := range map[string]string{"HTTP_ADDR": s.PublicAddr(), "ADMIN_ADDR": s.AdminAddr()} {
 		settings := good()
@@ -107,7 +96,7 @@ func TestOpenSaysWhichAddressIsTaken(t *testing.T) {
 	}
 }
 
-func TestOpenSaysWhyTheDatabaseCannotBeOpened(t *testing.T) {
+func TestOpenSaysWhyDatabaseFails(t *testing.T) {
 	settings := good()
 	settings["CUSTOMER_SOURCE"], settings["DATABASE_URL"] = "database", "sqlite:/no/such/folder/links.db"
 	config, err := app.Load(environ(settings))
@@ -120,7 +109,7 @@ func TestOpenSaysWhyTheDatabaseCannotBeOpened(t *testing.T) {
 }
 
 func TestServerHasItsLimits(t *testing.T) {
-	s := newWorld(t).start(t, nil)
+	s := newFixture(t).start(t, nil)
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr())
 	if err != nil {
 		t.Fatal(err)
@@ -139,8 +128,8 @@ func TestServerHasItsLimits(t *testing.T) {
 	}
 }
 
-func TestAdminListenerTellsVersionAndMetricsAndNothingOfThePublic(t *testing.T) {
-	s := newWorld(t).start(t, nil)
+func TestAdminListenerServesNoPublicRoute(t *testing.T) {
+	s := newFixture(t).start(t, nil)
 	s.vend(t, "alice", `{"action":"customer.read"}`)
 	if got := s.admin(t, "/version"); got.body != `{"version":"v0.0.0-test"}` {
 		t.Errorf("version %s", got.body)
@@ -175,7 +164,7 @@ func TestAdminListenerTellsVersionAndMetricsAndNothingOfThePublic(t *testing.T) 
 }
 
 func TestNoSecretIsInLogsOrMetrics(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	s := w.start(t, map[string]string{"LOG_LEVEL": "debug"})
 	token, err := w.provider.TokenFor("alice")
 	if err != nil {

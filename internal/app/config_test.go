@@ -2,72 +2,16 @@ package app_test
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dropgate/internal/app"
 )
-
-// good is a configuration without a fault.
-func good() map[string]string {
-	return map[string]string{
-		"DWOLLA_ENVIRONMENT":   "sandbox",
-		"DWOLLA_CLIENT_ID":     "the-key",
-		"DWOLLA_CLIENT_SECRET": "the-very-secret",
-		"ALLOWED_ACTIONS":      "customer.read, dwolla-document-upload",
-		"AUTH_MODES":           "bearer",
-		"AUTH_BEARER_ISSUER":   "https://idp.example.com/realm",
-		"AUTH_BEARER_AUDIENCE": "dropgate",
-		"CUSTOMER_SOURCE":      "claim",
-		"RATE_LIMIT_USER":      "off", // tests ask often, and all from one address
-		"RATE_LIMIT_IP":        "off",
-		"RATE_LIMIT_CREATE":    "off",
-	}
-}
-
-// oidc is a configuration of the mode oidc without a fault, with changes.
-func oidc(changes map[string]string) map[string]string {
-	vars := map[string]string{
-		"AUTH_MODES":              "oidc",
-		"AUTH_OIDC_ISSUER":        "https://idp.example.com/realm",
-		"AUTH_OIDC_CLIENT_ID":     "dropgate-web",
-		"AUTH_OIDC_CLIENT_SECRET": "the-very-secret-of-the-client",
-		"PUBLIC_URL":              "https://app.example.com",
-	}
-	maps.Copy(vars, changes)
-	return vars
-}
-
-func environ(vars map[string]string) []string {
-	var all []string
-	for name, value := range vars {
-		all = append(all, name+"="+value)
-	}
-	return all
-}
-
-// faultsOf loads the good configuration with some settings changed.
-func faultsOf(t *testing.T, changes map[string]string) []string {
-	t.Helper()
-	vars := good()
-	maps.Copy(vars, changes)
-	_, err := app.Load(environ(vars))
-	if err == nil {
-		return nil
-	}
-	wrong, ok := errors.AsType[*app.ConfigError](err)
-	if !ok {
-		t.Fatalf("%T %v, want a *ConfigError", err, err)
-	}
-	if strings.Contains(err.Error(), "very-secret") {
-		t.Errorf("the error shows a secret: %v", err)
-	}
-	return wrong.Faults
-}
 
 func TestLoadAcceptsGoodSettings(t *testing.T) {
 	for name, changes := range map[string]map[string]string{
@@ -109,7 +53,7 @@ func TestLoadAcceptsGoodSettings(t *testing.T) {
 	}
 }
 
-func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
+func TestLoadNamesEachFault(t *testing.T) {
 	for want, changes := range map[string]map[string]string{
 		"DWOLLA_ENVIRONMENT: must be sandbox or production":                                      {"DWOLLA_ENVIRONMENT": "prod"},
 		"DWOLLA_CLIENT_ID: is required":                                                          {"DWOLLA_CLIENT_ID": ""},
@@ -202,8 +146,8 @@ func TestLoadNamesTheSettingAndWhatIsWrongWithIt(t *testing.T) {
 	}
 }
 
-// TestReadmeNamesTestsThatExist reads the table of promises in docs/README.md.
-func TestReadmeNamesTestsThatExist(t *testing.T) {
+// TestReadmeNamesExistingTests keeps the README's table of promises true.
+func TestReadmeNamesExistingTests(t *testing.T) {
 	readme, err := os.ReadFile("../../docs/README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -231,8 +175,7 @@ func TestReadmeNamesTestsThatExist(t *testing.T) {
 	}
 }
 
-// FuzzLoad: no environment makes Load panic, and none that sets no action is
-// accepted.
+// FuzzLoad: Load never panics, and never accepts a configuration without actions.
 func FuzzLoad(f *testing.F) {
 	for name, value := range good() {
 		f.Add(name, value)
@@ -251,4 +194,24 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("%q=%q was accepted", name, value)
 		}
 	})
+}
+
+func TestLoadReportsAllFaultsAtOnce(t *testing.T) {
+	_, err := app.Load([]string{"LOG_LEVEL=loud", "DWOLLA_TIMEOUT=soon", "CUSTOMER_SOURCE=lookup", "ADMIN_TOKEN=x", "RATE_LIMIT_IP=1/1s", "POLICY_FILE=x"})
+	wrong, ok := errors.AsType[*app.ConfigError](err)
+	if !ok {
+		t.Fatalf("%v, want a *ConfigError", err)
+	}
+	var names []string
+	for _, fault := range wrong.Faults {
+		name, _, _ := strings.Cut(fault, ":")
+		names = append(names, name)
+	}
+	want := []string{
+		"DWOLLA_ENVIRONMENT", "DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_TIMEOUT",
+		"ALLOWED_ACTIONS", "AUTH_MODES", "CUSTOMER_LOOKUP_URL", "ADMIN_TOKEN", "ADMIN_TOKEN", "RATE_LIMIT_IP", "LOG_LEVEL", "POLICY_FILE",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("faults (-want +got):\n%s\n%v", diff, err)
+	}
 }

@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/audit"
 )
 
-func TestOnlyAuditEntriesAreLabelledAudit(t *testing.T) {
+func TestConsoleLabelsOnlyAuditEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var shown bytes.Buffer
 		out, err := openOutput(Config{LogFormat: "console", LogLevel: "info", AuditLog: auditToStdout}, &shown)

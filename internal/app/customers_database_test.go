@@ -14,8 +14,9 @@ import (
 	"dropgate/internal/app"
 )
 
-// A mistyped name must not be an empty directory, which a backup would keep.
-func TestOnlyWhatAddsLinksMakesANewFile(t *testing.T) {
+// TestOnlyAddingLinksCreatesAFile: a mistyped name must not become an empty
+// directory in a backup.
+func TestOnlyAddingLinksCreatesAFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "links.db")
 	d := newTools(t, "sqlite:"+name)
 	for _, line := range []string{"export", "show ann", "unlink ann"} {
@@ -31,8 +32,8 @@ func TestOnlyWhatAddsLinksMakesANewFile(t *testing.T) {
 	d.holds("ann," + alicesCustomer)
 }
 
-// What is kept of an import's messages is a file, in which \r is noise.
-func TestProgressIsForATerminalAlone(t *testing.T) {
+// TestProgressOnlyOnATerminal: in a file, \r would be noise.
+func TestProgressOnlyOnATerminal(t *testing.T) {
 	d := newTools(t, "sqlite:"+filepath.Join(t.TempDir(), "links.db"))
 	log, err := os.Create(filepath.Join(t.TempDir(), "import.log"))
 	if err != nil {
@@ -58,7 +59,7 @@ func TestProgressIsForATerminalAlone(t *testing.T) {
 	}
 }
 
-func TestTheToolsNameWhatIsWrongWithTheDatabaseAndNoPassword(t *testing.T) {
+func TestCustomersCommandNamesDatabaseFaultsWithoutPassword(t *testing.T) {
 	for name, at := range map[string]string{
 		"unreachable":  "postgres://dropgate:hunter2@" + unusedAddr(t) + "/dropgate?sslmode=disable",
 		"no such file": "postgres://dropgate:hunter2@" + unusedAddr(t) + "/dropgate?sslrootcert=/no/such/hunter1",
@@ -76,14 +77,14 @@ func TestTheToolsNameWhatIsWrongWithTheDatabaseAndNoPassword(t *testing.T) {
 	}
 }
 
-func TestASQLiteFileThatOthersCanReadIsAWarning(t *testing.T) {
+func TestReadableSQLiteFileIsAWarning(t *testing.T) {
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true, 0o620: true} {
 		path := filepath.Join(t.TempDir(), "links.db")
 		newTools(t, "sqlite:"+path).good("link", "carol", alicesCustomer)
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + path, "LOG_LEVEL": "warn"})
+		s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + path, "LOG_LEVEL": "warn"})
 		if got := s.vend(t, "carol", readCustomer); got.status != 200 { // it is no fault
 			t.Errorf("%o: %d %s", mode, got.status, got.body)
 		}

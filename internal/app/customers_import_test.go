@@ -24,7 +24,7 @@ func (d tools) refusesUTF16(content string, args ...string) {
 	}
 }
 
-func TestAFileInUTF16IsRefusedByName(t *testing.T) {
+func TestImportRefusesUTF16(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		const text = "user,customer\r\nann," + alicesCustomer + "\r\n"
 		little, big := inUTF16(t, text, binary.LittleEndian), inUTF16(t, text, binary.BigEndian)

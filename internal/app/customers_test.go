@@ -33,7 +33,7 @@ func newTools(t *testing.T, databaseURL string) tools {
 	return tools{t, []string{"DWOLLA_ENVIRONMENT=sandbox", "DATABASE_URL=" + databaseURL}}
 }
 
-// onEach runs a test with each kind of database, which is empty.
+// onEach runs a test with each kind of database.
 func onEach(t *testing.T, test func(t *testing.T, d tools)) {
 	t.Helper()
 	for name, database := range directories() {
@@ -41,19 +41,19 @@ func onEach(t *testing.T, test func(t *testing.T, d tools)) {
 	}
 }
 
-// said is what a command wrote, and how it ended.
+// said is the output and the error of a command.
 type said struct {
 	out, err string
 	fault    error
 }
 
-// run runs a command whose standard input is empty.
+// run runs a command with an empty standard input.
 func (d tools) run(args ...string) said {
 	d.t.Helper()
 	return d.pipe("", args...)
 }
 
-// pipe runs a command whose standard input is text.
+// pipe runs a command with text as its standard input.
 func (d tools) pipe(text string, args ...string) said {
 	d.t.Helper()
 	var out, errs bytes.Buffer
@@ -61,8 +61,7 @@ func (d tools) pipe(text string, args ...string) said {
 	return said{out.String(), errs.String(), fault}
 }
 
-// good runs a command that has to succeed, and returns what it wrote to the
-// standard output.
+// good runs a command that must succeed, and returns its standard output.
 func (d tools) good(args ...string) string {
 	d.t.Helper()
 	got := d.run(args...)
@@ -91,7 +90,7 @@ func file(t *testing.T, text string) string {
 	return name
 }
 
-func TestOperatorLinksShowsAndUnlinks(t *testing.T) {
+func TestCommandsLinkShowAndUnlink(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		linked := d.good("link", "ann", strings.ToUpper(alicesCustomer))
 		want := "user      ann\ncustomer  https://api-sandbox.dwolla.com/customers/" + alicesCustomer + "\nstatus    unknown\nlinked    20"
@@ -118,7 +117,7 @@ func TestOperatorLinksShowsAndUnlinks(t *testing.T) {
 }
 
 // The command has no audit trail: the next service with its database has.
-func TestAServiceAuditsWhatACommandChanged(t *testing.T) {
+func TestServiceAuditsChangesByCommands(t *testing.T) {
 	me, err := user.LookupId(strconv.Itoa(os.Getuid()))
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +152,7 @@ func TestAServiceAuditsWhatACommandChanged(t *testing.T) {
 	}
 }
 
-func TestAnOperatorTakesNothingFromAnybodyByLinking(t *testing.T) {
+func TestLinkCommandKeepsExistingLinks(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		d.good("link", "ann", alicesCustomer)
 		for want, args := range map[string][]string{
@@ -181,7 +180,7 @@ const mixed = "user,customer\n" +
 	"zoe," + alicesCustomer + "\n" + // ann's
 	"bob," + bobsCustomer + "\n"
 
-func TestAnImportTellsEveryBadLineAndGoesOn(t *testing.T) {
+func TestImportReportsBadLinesAndContinues(t *testing.T) {
 	want := []string{
 		"line 3: 1 fields, want 2: a user id and a Customer",
 		`line 5: "nonsense" is not the id of a Customer`,
@@ -220,7 +219,7 @@ func many(n int) string {
 	return text.String()
 }
 
-// imports links, none of which is bad.
+// imports links that must all be accepted.
 func (d tools) imports(links, want string) {
 	d.t.Helper()
 	got := d.pipe(links, "import", "-")
@@ -229,7 +228,7 @@ func (d tools) imports(links, want string) {
 	}
 }
 
-func TestWhatOneDatabaseExportsAnotherImports(t *testing.T) {
+func TestExportCanBeImportedElsewhere(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		const links = 4500 // some batches
 		d.imports(many(links), "4500 linked, 0 there")
@@ -254,12 +253,12 @@ func TestWhatOneDatabaseExportsAnotherImports(t *testing.T) {
 	})
 }
 
-// brokenReader is a disk that fails.
+// brokenReader fails like a broken disk.
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("the disk is on fire") }
 
-func TestAnImportThatEndsEarlySaysHowFarItIs(t *testing.T) {
+func TestInterruptedImportSaysHowFarItGot(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		var errs bytes.Buffer
 		from := io.MultiReader(strings.NewReader(many(2500)), brokenReader{})
@@ -273,7 +272,7 @@ func TestAnImportThatEndsEarlySaysHowFarItIs(t *testing.T) {
 	})
 }
 
-func TestAWrongCommandLineIsAnsweredWithTheRightOne(t *testing.T) {
+func TestWrongCommandLinePrintsUsage(t *testing.T) {
 	d := newTools(t, "sqlite:"+filepath.Join(t.TempDir(), "links.db"))
 	for _, line := range []string{
 		"", "lists", "-dry-run", "-h", "import", "import -h", "import a.csv b.csv", "import a.csv -dry-run", "import -dryrun a.csv", "export all",
@@ -289,7 +288,7 @@ func TestAWrongCommandLineIsAnsweredWithTheRightOne(t *testing.T) {
 	}
 }
 
-func TestAnImportOfAFileThatIsNotThereSaysSo(t *testing.T) {
+func TestImportOfMissingFileFails(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		got := d.run("import", "/no/such/links.csv")
 		if !errors.Is(got.fault, os.ErrNotExist) || !strings.Contains(got.fault.Error(), "/no/such/links.csv") {

@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/auth/oidctest"
 )
 
-// shared are the settings of replicas that keep their sessions in a Redis.
+// shared returns the settings of replicas with sessions in Redis.
 func shared(at string, changes map[string]string) map[string]string {
 	settings := map[string]string{"SESSION_STORE": "redis", "REDIS_URL": at}
 	maps.Copy(settings, changes)
@@ -37,12 +37,12 @@ func (b browser) asks(s *service) int {
 	return do(b.t, r).status
 }
 
-func TestASessionIsOfOneDeployment(t *testing.T) {
+func TestSessionBelongsToOneDeployment(t *testing.T) {
 	at := redisURL(t)
 	s := newSite(t, 1, shared(at, nil))
 	b := s.browser(t)
 	b.signIn()
-	issuer := s.world.settings["AUTH_BEARER_ISSUER"]
+	issuer := s.fixture.settings["AUTH_BEARER_ISSUER"]
 	for name, test := range map[string]struct {
 		changes map[string]string
 		want    int
@@ -51,14 +51,14 @@ func TestASessionIsOfOneDeployment(t *testing.T) {
 		"another origin":    {map[string]string{"PUBLIC_URL": "https://staging.example.com"}, http.StatusUnauthorized},
 		"another client":    {map[string]string{"AUTH_OIDC_CLIENT_ID": "dropgate-staging"}, http.StatusUnauthorized},
 		"another claim":     {map[string]string{"AUTH_USER_CLAIM": "name"}, http.StatusUnauthorized},
-		"another issuer":    {map[string]string{"AUTH_OIDC_ISSUER": newWorld(t).settings["AUTH_BEARER_ISSUER"]}, http.StatusUnauthorized},
+		"another issuer":    {map[string]string{"AUTH_OIDC_ISSUER": newFixture(t).settings["AUTH_BEARER_ISSUER"]}, http.StatusUnauthorized},
 		"another secret":    {map[string]string{"AUTH_OIDC_CLIENT_SECRET": "the-secret-of-another-client"}, http.StatusUnauthorized},
 		"keys of their own": {map[string]string{"SESSION_KEYS": sessionKey("other")}, http.StatusUnauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := oidc(map[string]string{"AUTH_OIDC_ISSUER": issuer, "PUBLIC_URL": s.URL, "BASE_PATH": "/dropgate"})
 			maps.Copy(settings, shared(at, test.changes))
-			if got := b.asks(s.world.start(t, settings)); got != test.want {
+			if got := b.asks(s.fixture.start(t, settings)); got != test.want {
 				t.Errorf("%d, want %d", got, test.want)
 			}
 		})
@@ -79,12 +79,12 @@ func TestSessionKeysRotateWithoutEndingASession(t *testing.T) {
 	first, second, third := s.browser(t), s.browser(t), s.browser(t)
 	first.signIn()
 	settings := oidc(map[string]string{
-		"AUTH_OIDC_ISSUER": s.world.settings["AUTH_BEARER_ISSUER"], "PUBLIC_URL": s.URL, "BASE_PATH": "/dropgate",
+		"AUTH_OIDC_ISSUER": s.fixture.settings["AUTH_BEARER_ISSUER"], "PUBLIC_URL": s.URL, "BASE_PATH": "/dropgate",
 	})
 	for step, list := range []string{before + "," + next, next + "," + before} {
 		for i := range s.replicas {
 			settings["SESSION_KEYS"] = list
-			s.replicas[i] = s.world.start(t, shared(at, settings))
+			s.replicas[i] = s.fixture.start(t, shared(at, settings))
 			first.vends("a session of before", "200 ")
 			if b := []browser{second, third}[step]; i == 0 { // while the replicas differ
 				b.signIn()
@@ -97,21 +97,20 @@ func TestSessionKeysRotateWithoutEndingASession(t *testing.T) {
 	second.vends("after the logout", "401 ")
 	client := oidctest.Client(s.URL + "/dropgate")
 	client.BackChannelLogoutURI = "http://" + s.replicas[0].PublicAddr() + "/dropgate/auth/backchannel-logout"
-	s.world.provider.AddClient(client)
-	s.world.provider.SignOut("alice")
+	s.fixture.provider.AddClient(client)
+	s.fixture.provider.SignOut("alice")
 	first.vends("after the logout of the user", "401 ")
 	third.vends("after the logout of the user, with the new key", "401 ")
 }
 
-// Settings that revive ended sessions are in the log from the start.
-func TestTheStartWarnsOfSettingsThatReviveSessions(t *testing.T) {
+func TestStartWarnsOfSettingsThatRestoreSessions(t *testing.T) {
 	mini := miniredis.RunT(t) // has no CONFIG
 	for name, test := range map[string]struct{ redis, want string }{
 		"a server that hides them":      {"redis://" + mini.Addr(), "Redis does not show its settings"},
 		"a server that makes snapshots": {newOwnRedis(t).url, "save is on and appendonly is off"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			s := w.start(t, oidc(shared(test.redis, map[string]string{"AUTH_OIDC_ISSUER": w.settings["AUTH_BEARER_ISSUER"]})))
 			until(t, "it has warned", func() bool { return strings.Contains(s.logs.String(), test.want) })
 		})

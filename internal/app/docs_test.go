@@ -11,9 +11,9 @@ import (
 	"dropgate/internal/app"
 )
 
-// TestDocumentedConfigurationsHaveNoFault loads the configuration that
-// docs/authentication.md shows for each mode.
-func TestDocumentedConfigurationsHaveNoFault(t *testing.T) {
+// TestDocumentedSignInConfigurationsLoad loads the example of each mode in
+// docs/authentication.md.
+func TestDocumentedSignInConfigurationsLoad(t *testing.T) {
 	text, err := os.ReadFile("../../docs/authentication.md")
 	if err != nil {
 		t.Fatal(err)
@@ -41,9 +41,9 @@ func TestDocumentedConfigurationsHaveNoFault(t *testing.T) {
 	}
 }
 
-// TestDocumentedDirectoriesHaveNoFault loads what docs/directory.md shows for
-// each source that has settings of its own.
-func TestDocumentedDirectoriesHaveNoFault(t *testing.T) {
+// TestDocumentedDirectoryConfigurationsLoad loads the examples of
+// docs/directory.md.
+func TestDocumentedDirectoryConfigurationsLoad(t *testing.T) {
 	text, err := os.ReadFile("../../docs/directory.md")
 	if err != nil {
 		t.Fatal(err)
@@ -65,8 +65,7 @@ func TestDocumentedDirectoriesHaveNoFault(t *testing.T) {
 	}
 }
 
-// onThisMachine is the value of a setting, where a secret's file is one that is
-// there.
+// onThisMachine replaces the file of a secret by an existing one.
 func onThisMachine(t *testing.T, name, value string) string {
 	t.Helper()
 	if !strings.HasSuffix(name, "_FILE") {

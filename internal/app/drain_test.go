@@ -15,8 +15,8 @@ import (
 	"dropgate/internal/app"
 )
 
-func TestDrainFinishesWhatIsUnderWayAndSaysNotReady(t *testing.T) {
-	w := newWorld(t)
+func TestDrainFinishesRequestsAndIsNotReady(t *testing.T) {
+	w := newFixture(t)
 	s := w.start(t, map[string]string{"SHUTDOWN_DELAY": "1s"})
 	s.vend(t, "alice", `{"action":"customer.read"}`) // gets the access token
 	kept := &http.Client{Transport: &http.Transport{}}
@@ -70,13 +70,13 @@ func (s *service) hangsUp(t *testing.T, client *http.Client) bool {
 	return resp.Close
 }
 
-// begin makes n requests for tokens that nobody answers before they are
-// released, and returns when all of them are at Dwolla. Each tells how it ended.
+// begin makes n requests for tokens, and returns when all of them hang at Dwolla.
+// The channel gets the result of each.
 func (s *service) begin(t *testing.T, n int) <-chan error {
 	t.Helper()
 	s.vend(t, "alice", readCustomer) // gets the access token
-	arrived, _ := s.world.dwolla.Hold("/client-tokens", n)
-	token, err := s.world.provider.TokenFor("alice")
+	arrived, _ := s.fixture.dwolla.Hold("/client-tokens", n)
+	token, err := s.fixture.provider.TokenFor("alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +100,8 @@ func (s *service) begin(t *testing.T, n int) <-chan error {
 	return ended
 }
 
-// cutting fails the test unless the service ends within a few seconds with a
-// line that counts so many requests, each of which has left its own lines.
+// cutting checks that the service ends within a few seconds and logs n cut
+// requests, each with its own lines.
 func (s *service) cutting(t *testing.T, n int, reason string) {
 	t.Helper()
 	select {
@@ -132,10 +132,10 @@ func (s *service) cutting(t *testing.T, n int, reason string) {
 	}
 }
 
-func TestASecondSignalEndsAtOnceAndCountsWhatWasCut(t *testing.T) {
+func TestSecondSignalCutsRequestsAndCountsThem(t *testing.T) {
 	for name, delay := range map[string]string{"while balancers notice": "1m", "while requests are waited for": "0s"} {
 		t.Run(name, func(t *testing.T) {
-			s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": delay, "SHUTDOWN_TIMEOUT": "1m"})
+			s := newFixture(t).start(t, map[string]string{"SHUTDOWN_DELAY": delay, "SHUTDOWN_TIMEOUT": "1m"})
 			ended := s.begin(t, 3)
 			kept := s.keep(t) // is not cut: it has no request
 			s.stop()
@@ -152,8 +152,8 @@ func TestASecondSignalEndsAtOnceAndCountsWhatWasCut(t *testing.T) {
 	}
 }
 
-func TestASecondSignalWhileNothingIsUnderWayCutsNothing(t *testing.T) {
-	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
+func TestSecondSignalWithoutRequestsCutsNothing(t *testing.T) {
+	s := newFixture(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
 	s.keep(t)
 	s.stop()
 	s.hurry()
@@ -170,14 +170,14 @@ func TestASecondSignalWhileNothingIsUnderWayCutsNothing(t *testing.T) {
 	}
 }
 
-func TestADrainPastItsLimitEndsAtOnceAndCountsWhatWasCut(t *testing.T) {
-	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_TIMEOUT": "1s"})
+func TestDrainTimeoutCutsRequestsAndCountsThem(t *testing.T) {
+	s := newFixture(t).start(t, map[string]string{"SHUTDOWN_TIMEOUT": "1s"})
 	s.begin(t, 1)
 	s.stop()
 	s.cutting(t, 1, "SHUTDOWN_TIMEOUT has passed")
 }
 
-// keep opens a connection and makes a request on it, after which it is idle.
+// keep opens a connection and makes a request on it. It is idle afterwards.
 func (s *service) keep(t *testing.T) *rawConn {
 	t.Helper()
 	nc, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.PublicAddr())
@@ -196,7 +196,7 @@ func (s *service) keep(t *testing.T) *rawConn {
 
 const aRequest = "GET /openapi.yaml HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// rawConn is a connection without a client that would try again.
+// rawConn is a connection whose client never retries.
 type rawConn struct {
 	net.Conn
 
@@ -223,10 +223,10 @@ func (c *rawConn) status() (int, error) {
 	return resp.StatusCode, nil
 }
 
-// What http.Server.Shutdown drops: a request that has arrived but has not been
-// read when the idle connections are closed.
-func TestARequestThatArrivesOnAnIdleConnectionAsTheDrainEndsIsAnswered(t *testing.T) {
-	w := newWorld(t)
+// TestDrainAnswersLateRequestOnIdleConnection sends a request as the drain closes
+// idle connections. http.Server.Shutdown would drop it.
+func TestDrainAnswersLateRequestOnIdleConnection(t *testing.T) {
+	w := newFixture(t)
 	for range 5 {
 		s := w.start(t, nil)
 		kept := make([]*rawConn, 100)
@@ -248,8 +248,8 @@ func TestARequestThatArrivesOnAnIdleConnectionAsTheDrainEndsIsAnswered(t *testin
 	}
 }
 
-func TestARequestOfWhichOnlyAPartIsThereAsTheDrainEndsIsAnswered(t *testing.T) {
-	s := newWorld(t).start(t, nil)
+func TestDrainAnswersPartiallyReceivedRequest(t *testing.T) {
+	s := newFixture(t).start(t, nil)
 	kept, fresh := s.keep(t), s.keep(t)
 	half := len(aRequest) / 2
 	kept.send(t, aRequest[:half])
@@ -271,11 +271,10 @@ func TestARequestOfWhichOnlyAPartIsThereAsTheDrainEndsIsAnswered(t *testing.T) {
 	}
 }
 
-// Its next request may be on the way, and the longer it has been idle, the less
-// likely that is.
-func TestAnIdleConnectionIsKeptForThreeDelaysBeforeTheDrainEndsIt(t *testing.T) {
+// TestDrainKeepsIdleConnectionsForThreeDelays: the next request may be on the way.
+func TestDrainKeepsIdleConnectionsForThreeDelays(t *testing.T) {
 	const delay = 300 * time.Millisecond
-	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": delay.String()})
+	s := newFixture(t).start(t, map[string]string{"SHUTDOWN_DELAY": delay.String()})
 	began := time.Now()
 	idle := s.keep(t)
 	s.stop()
@@ -290,9 +289,10 @@ func TestAnIdleConnectionIsKeptForThreeDelaysBeforeTheDrainEndsIt(t *testing.T) 
 	}
 }
 
-// Balancers need SHUTDOWN_DELAY to notice, and send new callers meanwhile.
-func TestNewConnectionsAreServedWhileBalancersNotice(t *testing.T) {
-	s := newWorld(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
+// TestDrainServesNewConnectionsDuringDelay lasts longer than the listener accepts
+// queued connections.
+func TestDrainServesNewConnectionsDuringDelay(t *testing.T) {
+	s := newFixture(t).start(t, map[string]string{"SHUTDOWN_DELAY": "1m"})
 	s.stop()
 	// For longer than connections that wait already are taken in at the end.
 	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {

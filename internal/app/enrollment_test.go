@@ -1,21 +1,11 @@
 package app_test
 
 import (
-	"context"
-	"crypto/rand"
-	"database/sql"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // database/sql's driver "pgx"
+	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
@@ -23,123 +13,9 @@ import (
 
 const webhookSecret = dwollatest.WebhookSecret
 
-// directories are the databases that a service may have. Each returns an empty
-// one.
-func directories() map[string]func(t *testing.T) string {
-	return map[string]func(t *testing.T) string{
-		"SQLite": func(t *testing.T) string {
-			t.Helper()
-			return "sqlite:" + filepath.Join(t.TempDir(), "links.db")
-		},
-		"PostgreSQL": postgresURL,
-	}
-}
-
-// enrolling is a site of two replicas whose users create their own Customers.
-func enrolling(t *testing.T, databaseURL string) *site {
-	t.Helper()
-	s := newSite(t, 2, map[string]string{
-		"ALLOWED_ACTIONS":       "dwolla-personal-vcr",
-		"SESSION_STORE":         "redis",
-		"REDIS_URL":             redisURL(t),
-		"CUSTOMER_SOURCE":       "database",
-		"DATABASE_URL":          databaseURL,
-		"CUSTOMER_CACHE":        "300ms", // so that the other replica notices soon
-		"ENROLLMENT_KEYS":       base64.StdEncoding.EncodeToString([]byte("an enrollment key of 32 bytes ok")),
-		"DWOLLA_WEBHOOK_SECRET": webhookSecret,
-	})
-	return s
-}
-
-// subscribe lets Dwolla tell one replica of what happens.
-func (s *site) subscribe(t *testing.T) {
-	t.Helper()
-	s.world.dwolla.SendWebhooks("http://" + s.replicas[0].PublicAddr() + "/dropgate/webhooks/dwolla")
-}
-
-// token is a client token, or the test fails.
-func (b browser) token(body string) string {
-	b.t.Helper()
-	var vended struct{ Token string }
-	answer := b.send(http.MethodPost, "/client-tokens", body)
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(answer, "200 ")), &vended); err != nil || vended.Token == "" {
-		b.t.Fatalf("%s: %s", body, answer)
-	}
-	return vended.Token
-}
-
-// pageInfo is what GET /session tells a page.
-type pageInfo struct {
-	Customer *struct{ ID, Href, Status string }
-
-	CorrelationID string
-}
-
-func (b browser) session() pageInfo {
-	b.t.Helper()
-	var info pageInfo
-	_, answer := b.get(b.site.URL + "/dropgate/session")
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(answer, "200 ")), &info); err != nil {
-		b.t.Fatalf("GET /session: %s", answer)
-	}
-	return info
-}
-
-// owns fails the test unless a page is told that this Customer is the user's.
-func (b browser) owns(href string) {
-	b.t.Helper()
-	if info := b.session(); info.Customer == nil || info.Customer.Href != href || info.CorrelationID != "" {
-		b.t.Errorf("the page is told %+v, want %s", info, href)
-	}
-}
-
-// createCustomer does what a drop-in component does with a client token: it
-// creates the Customer at Dwolla, and learns its URL.
-func (b browser) createCustomer(correlationID string) (href string) {
-	b.t.Helper()
-	token := b.token(`{"action":"customer.create"}`)
-	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.site.world.settings["DWOLLA_BASE_URL"]+"/customers",
-		strings.NewReader(`{"firstName":"Carol","lastName":"New","email":"carol@example.com","type":"personal","correlationId":"`+correlationID+`"}`))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	r.Header = http.Header{
-		"Authorization": {"Bearer " + token},
-		"Accept":        {"application/vnd.dwolla.v1.hal+json"},
-		"Content-Type":  {"application/vnd.dwolla.v1.hal+json"},
-	}
-	created := do(b.t, r)
-	if created.status != http.StatusCreated {
-		b.t.Fatalf("Dwolla answers %d %s", created.status, created.body)
-	}
-	return created.header.Get("Location")
-}
-
-func reading(href string) string {
-	return `{"action":"customer.read","_links":{"customer":{"href":"` + href + `"}}}`
-}
-
-// wants fails the test unless an answer begins so.
-func wants(t *testing.T, what, answer, want string) {
-	t.Helper()
-	if !strings.HasPrefix(answer, want) {
-		t.Errorf("%s: %s, want %s", what, answer, want)
-	}
-}
-
-// until asks until the answer is good, for a while.
-func until(t *testing.T, what string, good func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !good(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not come true", what)
-		}
-	}
-}
-
-// TestANewUserCreatesACustomerAndGoesOnAtOnce is the whole story of a new user,
+// TestNewUserEnrollsAndContinues is the whole story of a new user,
 // without a webhook: those may be late.
-func TestANewUserCreatesACustomerAndGoesOnAtOnce(t *testing.T) {
+func TestNewUserEnrollsAndContinues(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := enrolling(t, database(t))
@@ -172,11 +48,11 @@ func TestANewUserCreatesACustomerAndGoesOnAtOnce(t *testing.T) {
 	}
 }
 
-// onlyFor checks that every client token that was ever made is for that
-// Customer, or creates one.
+// onlyFor checks that every client token so far is for this Customer, or creates
+// one.
 func (s *site) onlyFor(t *testing.T, href string) {
 	t.Helper()
-	for _, token := range s.world.dwolla.ClientTokens() {
+	for _, token := range s.fixture.dwolla.ClientTokens() {
 		if token.Action != "customer.create" && !strings.HasSuffix(href, "/"+token.CustomerID) {
 			t.Errorf("a token for %s of Customer %s", token.Action, token.CustomerID)
 		}
@@ -198,12 +74,12 @@ func (s *site) links(t *testing.T) []map[string]any {
 }
 
 // The page was closed before it could name the new Customer.
-func TestTheWebhookLinksACustomerThatNobodyHasNamed(t *testing.T) {
+func TestWebhookLinksNewCustomer(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := enrolling(t, database(t))
 			s.subscribe(t)
-			s.world.dwolla.InjectWebhookFault(emulator.WebhookFault{Twice: true})
+			s.fixture.dwolla.InjectWebhookFault(emulator.WebhookFault{Twice: true})
 			carol := s.browser(t)
 			carol.signInAs("carol")
 			href := carol.createCustomer(carol.session().CorrelationID)
@@ -221,9 +97,7 @@ func TestTheWebhookLinksACustomerThatNobodyHasNamed(t *testing.T) {
 	}
 }
 
-// Whoever creates a Customer with the victim's correlationId makes it the
-// victim's, and gets nothing (docs/decisions/0010).
-func TestACustomerWithTheVictimsCorrelationIDIsNothingToTheAttacker(t *testing.T) {
+func TestStolenCorrelationIDGivesAttackerNothing(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := enrolling(t, database(t))
@@ -242,15 +116,7 @@ func TestACustomerWithTheVictimsCorrelationIDIsNothingToTheAttacker(t *testing.T
 	}
 }
 
-// everywhere reports whether each of two requests is answered so: with two
-// replicas, each gets one.
-func (b browser) everywhere(want string) bool {
-	b.t.Helper()
-	first, second := b.vend(), b.vend()
-	return strings.HasPrefix(first, want) && strings.HasPrefix(second, want)
-}
-
-func TestASuspendedCustomerGetsNoTokensUntilItIsActiveAgain(t *testing.T) {
+func TestSuspendedCustomerGetsNoTokens(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := enrolling(t, database(t))
@@ -263,7 +129,7 @@ func TestASuspendedCustomerGetsNoTokensUntilItIsActiveAgain(t *testing.T) {
 			inactive, active := `403 {"code":"CustomerInactive"`, `200 {"token":"`
 			for n, want := range []string{inactive, active, inactive, active} {
 				status := []string{"suspended", "verified", "deactivated", "verified"}[n]
-				s.world.dwolla.SetStatus(id, status)
+				s.fixture.dwolla.SetStatus(id, status)
 				until(t, status, func() bool { return carol.everywhere(want) }) // the other replica within a cache life
 				if info := carol.session(); info.Customer.Status != status {
 					t.Errorf("the page sees %q, want %q", info.Customer.Status, status)
@@ -271,38 +137,4 @@ func TestASuspendedCustomerGetsNoTokensUntilItIsActiveAgain(t *testing.T) {
 			}
 		})
 	}
-}
-
-// postgresURL is an empty schema on the real server, which is dropped when the
-// test ends.
-func postgresURL(t *testing.T) string {
-	t.Helper()
-	server := os.Getenv("TEST_POSTGRES_URL")
-	if server == "" && os.Getenv("CI") == "true" {
-		t.Fatal("TEST_POSTGRES_URL is not set")
-	} else if server == "" {
-		t.Skip("TEST_POSTGRES_URL is not set")
-	}
-	db, err := sql.Open("pgx", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := strings.ToLower("dropgate_test_" + rand.Text())
-	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_, err := db.ExecContext(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE")
-		if err = errors.Join(err, db.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	at, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := at.Query()
-	query.Set("search_path", schema)
-	at.RawQuery = query.Encode()
-	return at.String()
 }

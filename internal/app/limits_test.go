@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-func TestReplicasShareTheirLimitsInRedisAndCountAloneWithoutIt(t *testing.T) {
+func TestReplicasShareLimitsOnlyThroughRedis(t *testing.T) {
 	const burst = 25
 	for name, test := range map[string]struct {
 		redis  string
@@ -25,7 +25,7 @@ func TestReplicasShareTheirLimitsInRedisAndCountAloneWithoutIt(t *testing.T) {
 			if test.redis != "" {
 				forget(t, test.redis, mallorysLimit(t))
 			}
-			w := newWorld(t)
+			w := newFixture(t)
 			settings := map[string]string{"RATE_LIMIT_USER": "25/1h", "REDIS_URL": test.redis}
 			first, second := w.start(t, settings), w.start(t, settings)
 			if passed := first.passes(t); passed != burst {
@@ -56,7 +56,7 @@ func (s *service) passes(t *testing.T) int {
 // mallorysLimit is where it is kept.
 func mallorysLimit(t *testing.T) string {
 	t.Helper()
-	secret := []byte(newWorld(t).settings["DWOLLA_CLIENT_SECRET"])
+	secret := []byte(newFixture(t).settings["DWOLLA_CLIENT_SECRET"])
 	return ratelimit.New(ratelimit.Config{Secret: secret, Now: time.Now, Registerer: prometheus.NewRegistry()}).UserKey("mallory")
 }
 

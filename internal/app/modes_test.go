@@ -25,7 +25,7 @@ func (s *service) post(t *testing.T, header map[string]string) answer {
 	return do(t, r)
 }
 
-func TestServiceSignsInByTheApplicationsOwnSession(t *testing.T) {
+func TestForwardModeSignsIn(t *testing.T) {
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Cookie") {
 		case "app=alices":
@@ -37,7 +37,7 @@ func TestServiceSignsInByTheApplicationsOwnSession(t *testing.T) {
 		}
 	}))
 	t.Cleanup(application.Close)
-	s := newWorld(t).start(t, map[string]string{"AUTH_MODES": "bearer,forward", "AUTH_FORWARD_URL": application.URL})
+	s := newFixture(t).start(t, map[string]string{"AUTH_MODES": "bearer,forward", "AUTH_FORWARD_URL": application.URL})
 	for name, c := range map[string]struct {
 		header map[string]string
 		status int
@@ -58,7 +58,7 @@ func TestServiceSignsInByTheApplicationsOwnSession(t *testing.T) {
 	}
 }
 
-func TestServiceSignsInByAnAuthenticatingProxy(t *testing.T) {
+func TestProxyModeSignsIn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "links.db")
 	store, err := customerdb.OpenSQLite(t.Context(), file)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestServiceSignsInByAnAuthenticatingProxy(t *testing.T) {
 	by := func(user, secret string) map[string]string {
 		return map[string]string{"X-Forwarded-User": user, "X-Proxy-Secret": secret, "Sec-Fetch-Site": "same-origin"}
 	}
-	w := newWorld(t)
+	w := newFixture(t)
 	s := w.start(t, settings)
 	for name, c := range map[string]struct {
 		header map[string]string

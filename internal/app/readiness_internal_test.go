@@ -23,7 +23,7 @@ import (
 	"dropgate/internal/dwolla"
 )
 
-// puppet is a Redis that does as it is told.
+// puppet is a Redis hook with a chosen state.
 type puppet struct {
 	state atomic.Int32
 	asked atomic.Int32
@@ -57,7 +57,7 @@ func (p *puppet) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// onRedis is a service whose sessions are in a Redis that does as p is told.
+// onRedis returns a service with its sessions in a Redis behind p.
 func onRedis(t *testing.T, p *puppet, logs *bytes.Buffer) *App {
 	t.Helper()
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
@@ -75,7 +75,7 @@ func onRedis(t *testing.T, p *puppet, logs *bytes.Buffer) *App {
 	return a
 }
 
-// whatIsMissing is what readiness names.
+// whatIsMissing lists the dependencies that readiness names.
 func (a *App) whatIsMissing(ctx context.Context) (what []string) {
 	for _, m := range a.ready(ctx).Missing {
 		what = append(what, m.What)
@@ -83,8 +83,9 @@ func (a *App) whatIsMissing(ctx context.Context) (what []string) {
 	return what
 }
 
-// One that takes all of the time does not leave the others none.
-func TestAllThatTheServiceStandsOnIsAskedAtOnce(t *testing.T) {
+// TestDependenciesAreCheckedConcurrently: a slow one must not use up the time of
+// the others.
+func TestDependenciesAreCheckedConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -112,9 +113,7 @@ func TestAllThatTheServiceStandsOnIsAskedAtOnce(t *testing.T) {
 	})
 }
 
-// A replica that drains says so, whatever else it misses: that is why it is to be
-// left alone.
-func TestReadinessSaysFirstWhatIsNotToBeMended(t *testing.T) {
+func TestReadinessNamesOwnDependenciesFirst(t *testing.T) {
 	var logs bytes.Buffer
 	p := &puppet{}
 	a := onRedis(t, p, &logs)
@@ -140,8 +139,9 @@ func TestReadinessSaysFirstWhatIsNotToBeMended(t *testing.T) {
 	}
 }
 
-// Rate limits are counted without Redis, too, and who has a token needs no session.
-func TestARedisThatNoSessionIsInIsNoReasonForBeingUnready(t *testing.T) {
+// TestRedisWithoutSessionsDoesNotAffectReadiness: rate limits also work without
+// Redis, and bearer tokens need no session.
+func TestRedisWithoutSessionsDoesNotAffectReadiness(t *testing.T) {
 	for name, change := range map[string]func(*App){
 		"only for the rate limits": func(a *App) { a.config.SessionStore = "memory" },
 		"nobody signs in here":     func(a *App) { a.signIn.oidc = nil },
@@ -157,7 +157,7 @@ func TestARedisThatNoSessionIsInIsNoReasonForBeingUnready(t *testing.T) {
 	}
 }
 
-func TestALineSaysWhenAStoreGoesAndOneWhenItIsThereAgain(t *testing.T) {
+func TestOutageAndRecoveryAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
 		p := &puppet{}

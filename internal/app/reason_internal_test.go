@@ -31,7 +31,7 @@ func (r reply) Error() string { return string(r) }
 // RedisError implements redis.Error.
 func (reply) RedisError() {}
 
-func TestReadinessSaysWhyInFixedWords(t *testing.T) {
+func TestReadinessReasonsAreFixedWords(t *testing.T) {
 	server := func(code string) error {
 		return &pgconn.PgError{Code: code, Message: `role "the-role" at 10.1.2.3`}
 	}

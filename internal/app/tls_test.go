@@ -28,7 +28,7 @@ type issued struct {
 	parsed    *x509.Certificate
 }
 
-// issue makes one that ends after some time.
+// issue makes a certificate with a lifetime.
 func issue(t *testing.T, name string, ends time.Duration) issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -68,7 +68,7 @@ func (i issued) pairIn(t *testing.T, folder string) (cert, key string) {
 	return cert, key
 }
 
-// trusting is a client that knows these certificates, and no others.
+// trusting returns a client that trusts only these certificates.
 func trusting(all ...issued) *http.Client {
 	pool := x509.NewCertPool()
 	for _, i := range all {
@@ -80,7 +80,7 @@ func trusting(all ...issued) *http.Client {
 	}
 }
 
-// served is the name in the certificate that addr shows.
+// served returns the name in the certificate of addr.
 func served(t *testing.T, addr string) string {
 	t.Helper()
 	c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}).DialContext(t.Context(), "tcp", addr)
@@ -92,14 +92,14 @@ func served(t *testing.T, addr string) string {
 	return secure.ConnectionState().PeerCertificates[0].Subject.CommonName
 }
 
-// encrypted starts a service whose listeners speak TLS.
+// encrypted starts a service with TLS on both listeners.
 func encrypted(t *testing.T, changes map[string]string) (*service, issued) {
 	t.Helper()
 	i := issue(t, "first", time.Hour)
 	cert, key := i.pairIn(t, t.TempDir())
 	settings := map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key}
 	maps.Copy(settings, changes)
-	return newWorld(t).start(t, settings), i
+	return newFixture(t).start(t, settings), i
 }
 
 // secured is an answer over TLS.
@@ -134,7 +134,7 @@ func TestBothListenersServeTLS(t *testing.T) {
 	s, i := encrypted(t, nil)
 	client := trusting(i)
 	defer client.CloseIdleConnections()
-	token, err := s.world.provider.TokenFor("alice")
+	token, err := s.fixture.provider.TokenFor("alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestBothListenersServeTLS(t *testing.T) {
 	}
 }
 
-func TestAnUnusablePairIsAFaultByName(t *testing.T) {
+func TestUnusableCertificateIsAFault(t *testing.T) {
 	good, other := issue(t, "good", time.Hour), issue(t, "other", time.Hour)
 	folder := t.TempDir()
 	cert, key := good.pairIn(t, folder)
@@ -186,11 +186,10 @@ func TestAnUnusablePairIsAFaultByName(t *testing.T) {
 	}
 }
 
-// An expired certificate is no reason to stay away: its clients decide, and a
-// probe does not look.
-func TestAnExpiredCertificateIsAWarning(t *testing.T) {
+// TestExpiredCertificateIsAWarning: clients decide, and probes do not look.
+func TestExpiredCertificateIsAWarning(t *testing.T) {
 	cert, key := issue(t, "late", -time.Hour).pairIn(t, t.TempDir())
-	s := newWorld(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
+	s := newFixture(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
 	if got := served(t, s.PublicAddr()); got != "late" {
 		t.Error(got)
 	}
@@ -198,7 +197,7 @@ func TestAnExpiredCertificateIsAWarning(t *testing.T) {
 }
 
 // Kubernetes mounts a link to a folder, and swaps the link.
-func TestARenewedCertificateIsServed(t *testing.T) {
+func TestRenewedCertificateIsServed(t *testing.T) {
 	mount := t.TempDir()
 	point := func(i issued, version string) {
 		t.Helper()
@@ -220,7 +219,7 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 		}
 	}
 	cert, key := filepath.Join(mount, "tls.crt"), filepath.Join(mount, "tls.key")
-	s := newWorld(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key})
+	s := newFixture(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key})
 	if got := served(t, s.PublicAddr()); got != "first" {
 		t.Fatalf("at first: %s", got)
 	}
@@ -230,11 +229,11 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 	}
 }
 
-func TestAHalfRenewedPairLeavesTheOldOne(t *testing.T) {
+func TestHalfRenewedCertificateKeepsOldOne(t *testing.T) {
 	folder := t.TempDir()
 	first, second := issue(t, "first", time.Hour), issue(t, "second", time.Hour)
 	cert, key := first.pairIn(t, folder)
-	s := newWorld(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
+	s := newFixture(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
 	if err := os.WriteFile(cert, second.cert, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -290,11 +289,11 @@ func (s *service) askUntilMovedOn(t *testing.T, i issued, token string, warm cha
 	}
 }
 
-// Clients over TLS that keep their connections lose no request while the service
-// stops, and connections that never ask for anything do not hold it up.
-func TestADrainOverTLSFailsNoRequest(t *testing.T) {
+// TestDrainOverTLSFailsNoRequest drains under load. Clients with kept connections
+// lose no request, and silent connections do not delay the end.
+func TestDrainOverTLSFailsNoRequest(t *testing.T) {
 	s, i := encrypted(t, map[string]string{"SHUTDOWN_DELAY": "300ms"})
-	token, err := s.world.provider.TokenFor("alice")
+	token, err := s.fixture.provider.TokenFor("alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,9 +322,9 @@ func TestADrainOverTLSFailsNoRequest(t *testing.T) {
 	until(t, "the last line", func() bool { return strings.Contains(s.logs.String(), `"requests_cut":0`) })
 }
 
-// A connection that has ended its handshake and asked for nothing is not cut off
-// from an answer.
-func TestASecondSignalCountsNoHandshakeAsARequest(t *testing.T) {
+// TestCutDoesNotCountHandshakes: a connection without a request has no answer to
+// lose.
+func TestCutDoesNotCountHandshakes(t *testing.T) {
 	s, i := encrypted(t, nil)
 	for range 3 {
 		shake(t, s.PublicAddr(), i)

@@ -115,7 +115,7 @@ func (d *desk) ask(t *testing.T, method, path, content string, edits ...with) an
 	return a
 }
 
-func TestOperatorLinksShowsAndUnlinks(t *testing.T) {
+func TestCommandsLinkShowAndUnlink(t *testing.T) {
 	d := newDesk(t, nil)
 	a := d.ask(t, http.MethodGet, "/customers/carol", "")
 	a.failed(t, http.StatusNotFound, "NotFound")

@@ -96,6 +96,26 @@ func panics(context.Context, string) error { panic("the store panics") }
 
 func oddly(context.Context, string) error { return errors.New("a fault of no known kind") }
 
+// manyBadWebhooks makes c.hammered refuse webhooks and logout tokens of this address.
+func manyBadWebhooks(t *testing.T, c contract) with {
+	t.Helper()
+	for status := 0; status != http.StatusTooManyRequests; {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.hammered.URL+"/webhooks/dwolla", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.hammered.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if status = resp.StatusCode; status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+			t.Fatalf("a bad webhook gets %d", status)
+		}
+	}
+	return func(*http.Request) {}
+}
+
 // signInExchanges provoke every documented response to signing in and out.
 func signInExchanges(c contract) []exchange {
 	html := http.Header{"Accept": {"text/html"}}
@@ -129,11 +149,16 @@ func signInExchanges(c contract) []exchange {
 
 		{method: get, path: callback, prepare: backFromProvider, want: "303"},
 		{method: get, path: callback, want: "400 page"},
+		{method: get, path: callback, header: asImage(), want: "403 CrossOriginRequest"},
 		{method: get, path: callback + "?state=x&error=access_denied", header: html, want: "400 page"},
 		{method: get, path: callback, prepare: backFromProvider, mishap: panics, want: "500 ServerError"},
 		{method: get, path: callback, prepare: backFromProvider, mishap: oddly, want: "500 page"},
 		{method: get, path: callback, prepare: backFromProvider, mishap: down, want: "503 page"},
 
+		{
+			method: post, path: "/webhooks/dwolla", server: c.hammered, prepare: manyBadWebhooks, want: "429 TooManyRequests",
+			header: http.Header{"Content-Type": {"application/json"}}, body: `{"id":"1","topic":"customer_verified","created":"2019-05-30T18:21:11.490Z"}`,
+		},
 		{method: post, path: logout, prepare: withSession, want: "200"},
 		{method: post, path: logout, header: own, want: "200"},
 		{method: post, path: logout, server: c.alone, header: own, want: "200"},
@@ -150,6 +175,7 @@ func signInExchanges(c contract) []exchange {
 		{method: post, path: backChannel, header: foreign, prepare: withLogoutToken, want: "403 CrossOriginRequest"},
 		{method: post, path: backChannel, header: form, body: "logout_token=" + strings.Repeat("x", 64<<10), want: "413 PayloadTooLarge"},
 		{method: post, path: backChannel, header: http.Header{"Content-Type": {"application/json"}}, body: `{}`, want: "415 UnsupportedMediaType"},
+		{method: post, path: backChannel, header: form, body: "logout_token=x", server: c.hammered, prepare: manyBadWebhooks, want: "429 TooManyRequests"},
 		{method: post, path: backChannel, header: form, prepare: withLogoutToken, mishap: panics, want: "500 ServerError"},
 		{method: post, path: backChannel, header: form, prepare: withLogoutToken, mishap: down, want: "503 Unavailable"},
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// secretUsers are settings that demand each secret.
+// secretUsers maps each secret to settings that require it.
 func secretUsers() map[string]map[string]string {
 	return map[string]map[string]string{
 		"DWOLLA_CLIENT_SECRET":    {},
@@ -21,7 +21,7 @@ func secretUsers() map[string]map[string]string {
 	}
 }
 
-func TestTrivialSecretsAreFaultsByName(t *testing.T) {
+func TestGuessableSecretsAreFaults(t *testing.T) {
 	zeros := make([]byte, 32)
 	counting := make([]byte, 40)
 	for i := range counting {
@@ -49,7 +49,7 @@ func TestTrivialSecretsAreFaultsByName(t *testing.T) {
 	}
 }
 
-func TestSecretsThatProvidersIssueAreTaken(t *testing.T) {
+func TestProviderSecretsAreAccepted(t *testing.T) {
 	for _, secret := range []string{
 		"kq3Zr0qG2tYc9pXa7LsWm1vBn5dFh8jE4uTiOyRwQzPx", // letters and digits
 		"4111902846173950284617395028461739502846101",  // digits alone

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAUserIDWithASecondSpellingIsAFaultEverywhere(t *testing.T) {
+func TestAmbiguousUserIDsAreRefusedEverywhere(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		for id, want := range map[string]string{
 			" ann": "begins or ends with a space", "ann ": "begins or ends with a space", "ann\u00a0": "begins or ends with a space",
@@ -27,7 +27,7 @@ func TestAUserIDWithASecondSpellingIsAFaultEverywhere(t *testing.T) {
 	})
 }
 
-func TestTheAdminAPIRefusesASecondSpelling(t *testing.T) {
+func TestAdminAPIRefusesAmbiguousUserIDs(t *testing.T) {
 	s := operated(t, directories()["SQLite"](t))
 	for _, id := range []string{" ann", "ann ", "ann\u00a0", "e\u0301", "\u212a", "a\u200bb"} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
@@ -37,7 +37,7 @@ func TestTheAdminAPIRefusesASecondSpelling(t *testing.T) {
 	}
 }
 
-// areOneUser checks that id names the user of stored, who has a Customer.
+// areOneUser checks that id names the user with the stored link.
 func (d tools) areOneUser(id, stored string) {
 	d.t.Helper()
 	if got := d.run("link", id, bobsCustomer); got.fault == nil {
@@ -49,14 +49,14 @@ func (d tools) areOneUser(id, stored string) {
 }
 
 // Whoever writes the address: the operator, a file, or the sign-in.
-func TestEmailsAreOneUserWithAndWithoutCapitals(t *testing.T) {
+func TestEmailCaseDoesNotSplitUsers(t *testing.T) {
 	const secret = "a-secret-of-the-proxy-0123456789"
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			at := database(t)
 			d := newTools(t, at)
 			d.environ = append(d.environ, "AUTH_USER_CLAIM=email")
-			s := newWorld(t).start(t, map[string]string{
+			s := newFixture(t).start(t, map[string]string{
 				"AUTH_MODES": "proxy", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.0/8", "AUTH_USER_CLAIM": "email",
 				"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "5m", "ADMIN_TOKEN": adminToken,
 			})
@@ -85,8 +85,9 @@ func TestEmailsAreOneUserWithAndWithoutCapitals(t *testing.T) {
 	}
 }
 
-// A row whose id an earlier version took, and this one refuses.
-func TestARowWithAnOldIDCanBeRemoved(t *testing.T) {
+// TestOldUserIDsCanBeRemoved: an earlier version stored ids that this version
+// refuses.
+func TestOldUserIDsCanBeRemoved(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			at := database(t)
@@ -140,7 +141,7 @@ func insertLink(t *testing.T, databaseURL, user, customer string) {
 	}
 }
 
-func TestCapitalsOfAnEarlierVersionMakeNoSecondUser(t *testing.T) {
+func TestOldCapitalsMakeNoSecondUser(t *testing.T) {
 	const secret = "a-secret-of-the-proxy-0123456789"
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +152,7 @@ func TestCapitalsOfAnEarlierVersionMakeNoSecondUser(t *testing.T) {
 				"AUTH_MODES": "proxy", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.0/8", "AUTH_USER_CLAIM": "email",
 				"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "ADMIN_TOKEN": adminToken,
 			}
-			s := newWorld(t).start(t, settings)
+			s := newFixture(t).start(t, settings)
 			vend := func(s *service) answer {
 				return s.post(t, map[string]string{"X-Forwarded-User": "ann@EXAMPLE.com", "X-Proxy-Secret": secret, "Sec-Fetch-Site": "same-origin"})
 			}
@@ -159,7 +160,7 @@ func TestCapitalsOfAnEarlierVersionMakeNoSecondUser(t *testing.T) {
 			earlier.holds("ann@example.com," + alicesCustomer)
 
 			earlier.good("link", "ANN@example.com", bobsCustomer) // a replica that is still there
-			why := newWorld(t).refuses(t, settings)
+			why := newFixture(t).refuses(t, settings)
 			for _, part := range []string{"DATABASE_URL", "differ only in letter case", "1 rows", `"ANN@example.com"`, "AUTH_USER_CLAIM=sub server customers unlink USER"} {
 				if !strings.Contains(why, part) {
 					t.Errorf("the start says %s, and lacks %s", why, part)
@@ -172,7 +173,7 @@ func TestCapitalsOfAnEarlierVersionMakeNoSecondUser(t *testing.T) {
 			}
 			earlier.environ = append(earlier.environ, "AUTH_USER_CLAIM=sub")
 			earlier.good("unlink", "ANN@example.com")
-			answers(t, "vend", vend(newWorld(t).start(t, settings)), http.StatusOK, "")
+			answers(t, "vend", vend(newFixture(t).start(t, settings)), http.StatusOK, "")
 		})
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// TestASessionThatEndsWhileDwollaAnswersDropsTheToken, however it ends here.
-func TestASessionThatEndsWhileDwollaAnswersDropsTheToken(t *testing.T) {
+// TestSessionEndDuringVendDropsToken, however it ends here.
+func TestSessionEndDuringVendDropsToken(t *testing.T) {
 	for way, c := range map[string]struct {
 		happens func(t *testing.T, s *site, b browser)
 		want    string
 	}{
 		"by the provider": {func(t *testing.T, s *site, _ browser) {
 			t.Helper()
-			if err := s.world.provider.EndUser(t.Context(), "alice"); err != nil {
+			if err := s.fixture.provider.EndUser(t.Context(), "alice"); err != nil {
 				t.Error(err)
 			}
 		}, "401 "},
@@ -49,7 +49,7 @@ func TestASessionThatEndsWhileDwollaAnswersDropsTheToken(t *testing.T) {
 				site := newSite(t, 1, changes)
 				b := site.browser(t)
 				b.signIn()
-				got := site.world.meanwhile(t, func() answer { return answer{body: b.vend()} }, func() { c.happens(t, site, b) })
+				got := site.fixture.meanwhile(t, func() answer { return answer{body: b.vend()} }, func() { c.happens(t, site, b) })
 				wants(t, way, got.body, c.want)
 				site.replicas[0].hasOneOutcome(t, map[string]string{"200 ": "vended", "401 ": "Unauthenticated"}[c.want])
 			})
@@ -66,7 +66,7 @@ func (s *service) hasOneOutcome(t *testing.T, outcome string) {
 	}
 }
 
-func TestAnotherRowOfAQueryDropsTheToken(t *testing.T) {
+func TestChangedQueryRowDuringVendDropsToken(t *testing.T) {
 	for name, c := range map[string]struct {
 		statement string
 		status    int
@@ -78,7 +78,7 @@ func TestAnotherRowOfAQueryDropsTheToken(t *testing.T) {
 		"another user's":   {`UPDATE users SET customer = '22222222-2222-4222-8222-222222222222' WHERE id = 'mallory'`, http.StatusOK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, application := newWorld(t), querySource(t)
+			w, application := newFixture(t), querySource(t)
 			application.settings["CUSTOMER_CACHE"] = "0s"
 			s := w.start(t, application.settings)
 			got := w.meanwhile(t, func() answer { return s.vend(t, "carol", readCustomer) }, func() {
@@ -92,7 +92,7 @@ func TestAnotherRowOfAQueryDropsTheToken(t *testing.T) {
 }
 
 // withoutOwners makes Dwolla list no beneficial owners once gone is true.
-func (w *world) withoutOwners(gone *atomic.Bool) {
+func (w *fixture) withoutOwners(gone *atomic.Bool) {
 	w.dwolla.Intercept(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if !gone.Load() || !strings.HasSuffix(r.URL.Path, "/beneficial-owners") {
@@ -105,7 +105,9 @@ func (w *world) withoutOwners(gone *atomic.Bool) {
 	})
 }
 
-func TestAListWithoutTheOwnerDropsTheToken(t *testing.T) {
+// TestRemovedOwnerDuringVendDropsToken: an owner missing from the cached list
+// causes a new read.
+func TestRemovedOwnerDuringVendDropsToken(t *testing.T) {
 	const unknownOwner = "99999999-9999-4999-8999-999999999999"
 	naming := func(owner string) string {
 		return `{"action":"beneficialowner.delete","_links":{"beneficial-owner":{"href":"https://api-sandbox.dwolla.com/beneficial-owners/` + owner + `"}}}`
@@ -113,13 +115,13 @@ func TestAListWithoutTheOwnerDropsTheToken(t *testing.T) {
 	for name, removed := range map[string]bool{"removed": true, "still there": false} {
 		t.Run(name, func(t *testing.T) {
 			var gone atomic.Bool
-			w := newWorld(t)
+			w := newFixture(t)
 			w.withoutOwners(&gone)
 			owner := w.dwolla.BeneficialOwner(alicesCustomer)
 			s := w.start(t, map[string]string{"ALLOWED_ACTIONS": "beneficialowner.delete"})
 			got := w.meanwhile(t, func() answer { return s.vend(t, "alice", naming(owner)) }, func() {
 				gone.Store(removed)
-				// An owner that is not in the remembered list makes it be read again.
+				// An owner missing from the cached list causes a new read.
 				answers(t, "an unknown owner", s.vend(t, "alice", naming(unknownOwner)), http.StatusForbidden, "CustomerMismatch")
 			})
 			if removed {
@@ -131,10 +133,10 @@ func TestAListWithoutTheOwnerDropsTheToken(t *testing.T) {
 	}
 }
 
-// correlationID is what GET /session gives a user without a Customer.
+// correlationID returns it from GET /session.
 func (s *service) correlationID(t *testing.T, user string) string {
 	t.Helper()
-	token, err := s.world.provider.TokenFor(user)
+	token, err := s.fixture.provider.TokenFor(user)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,9 +152,8 @@ func (s *service) correlationID(t *testing.T, user string) string {
 	return info.CorrelationID
 }
 
-// TestChangesWhileAnEnrollingVendWaitsDropTheToken of the request that linked the
-// Customer itself.
-func TestChangesWhileAnEnrollingVendWaitsDropTheToken(t *testing.T) {
+// TestChangesDuringEnrollingVendDropToken: the request itself links the Customer.
+func TestChangesDuringEnrollingVendDropToken(t *testing.T) {
 	const created = "33333333-3333-4333-8333-333333333333"
 	const linked = `{"customer":"` + created + `"}`
 	for name, c := range map[string]struct {
@@ -176,12 +177,12 @@ func TestChangesWhileAnEnrollingVendWaitsDropTheToken(t *testing.T) {
 		}, http.StatusOK, ""},
 		"suspended": {func(t *testing.T, s *service) {
 			t.Helper()
-			s.world.dwolla.SetStatus(created, "suspended")
+			s.fixture.dwolla.SetStatus(created, "suspended")
 			until(t, "the suspension", func() bool { return s.vend(t, "carol", readCustomer).status == http.StatusForbidden })
 		}, http.StatusForbidden, "CustomerInactive"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			s := w.start(t, map[string]string{
 				"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "links.db"), "ADMIN_TOKEN": adminToken,
 				"CUSTOMER_CACHE": "1m", "DWOLLA_WEBHOOK_SECRET": webhookSecret,

@@ -15,7 +15,7 @@ const enrollmentBytes = "an enrollment key of 32 bytes ok"
 // enrollmentKey is a good one.
 var enrollmentKey = base64.StdEncoding.EncodeToString([]byte(enrollmentBytes))
 
-func TestLoadTakesEachWayToKnowWhoseCustomerItIs(t *testing.T) {
+func TestLoadAcceptsEachCustomerSource(t *testing.T) {
 	for name, changes := range map[string]map[string]string{
 		"PostgreSQL": {"CUSTOMER_SOURCE": "database", "DATABASE_URL": "postgres://user:pass@db:5432/dropgate?sslmode=verify-full"},
 		"everything": {
@@ -34,7 +34,7 @@ func TestLoadTakesEachWayToKnowWhoseCustomerItIs(t *testing.T) {
 	}
 }
 
-func TestLoadNamesWhatIsWrongWithTheDirectory(t *testing.T) {
+func TestLoadNamesDirectoryFaults(t *testing.T) {
 	database := func(changes map[string]string) map[string]string {
 		all := map[string]string{"CUSTOMER_SOURCE": "database"}
 		maps.Copy(all, changes)
@@ -70,9 +70,9 @@ func TestLoadNamesWhatIsWrongWithTheDirectory(t *testing.T) {
 	}
 }
 
-// TestTheToolsForTheDirectoryNeedFewSettings: an operator's machine has not all
+// TestCustomersCommandNeedsFewSettings: an operator's machine has not all
 // of the service's secrets.
-func TestTheToolsForTheDirectoryNeedFewSettings(t *testing.T) {
+func TestCustomersCommandNeedsFewSettings(t *testing.T) {
 	for want, environ := range map[string][]string{
 		"DWOLLA_ENVIRONMENT: must be sandbox or production": {"DATABASE_URL=sqlite:/nowhere/at/all.db"},
 		"CUSTOMER_SOURCE: is not database: .*":              {"DWOLLA_ENVIRONMENT=sandbox", "CUSTOMER_SOURCE=claim"},

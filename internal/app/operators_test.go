@@ -11,7 +11,7 @@ import (
 
 const secondToken = "the-very-secret-of-another-operator-of-it"
 
-func TestAdminTokenTakesNamedTokens(t *testing.T) {
+func TestAdminTokenAcceptsNamedTokens(t *testing.T) {
 	var many []string
 	for n := range 17 {
 		many = append(many, fmt.Sprintf("op-%d:ro:%s-%d", n, adminToken, n))
@@ -48,7 +48,7 @@ func TestAdminTokenTakesNamedTokens(t *testing.T) {
 
 // An operator's old and new token are both good until the old one is taken out.
 func TestAdminTokensOverlapDuringRotation(t *testing.T) {
-	s := newWorld(t).start(t, map[string]string{
+	s := newFixture(t).start(t, map[string]string{
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": directories()["SQLite"](t),
 		"ADMIN_TOKEN": "ann:rw:" + adminToken + ",ann-2:rw:" + secondToken + ",audit:ro:" + adminToken + "-to-read",
 	})
@@ -85,7 +85,7 @@ func TestAdminHostsAreNamesWithoutPorts(t *testing.T) {
 	}
 }
 
-// ownAddress is an address of this machine that is not a loopback one.
+// ownAddress is a non-loopback address of this machine.
 func ownAddress(t *testing.T) string {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -101,8 +101,8 @@ func ownAddress(t *testing.T) string {
 }
 
 // A probe and a scrape name the Pod's address, a page of a rebound name its own.
-func TestAReboundNameReachesNothingOfTheAdminListener(t *testing.T) {
-	s := newWorld(t).start(t, map[string]string{
+func TestAdminListenerRefusesForeignHosts(t *testing.T) {
+	s := newFixture(t).start(t, map[string]string{
 		"ADMIN_HOSTS": "Dropgate.payments.svc.", "CUSTOMER_SOURCE": "database", "DATABASE_URL": directories()["SQLite"](t), "ADMIN_TOKEN": adminToken,
 	})
 	until(t, "readiness", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
@@ -137,7 +137,7 @@ func TestAReboundNameReachesNothingOfTheAdminListener(t *testing.T) {
 	}
 }
 
-// speak writes text to addr, and returns all that comes back.
+// speak writes text to addr, and returns the whole answer.
 func speak(t *testing.T, addr, text string) string {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestHardeningNamesOnlyTestsThatExist reads docs/hardening.md, in which each row
-// of a table ends with packages and, after each of them, the names of its tests.
-func TestHardeningNamesOnlyTestsThatExist(t *testing.T) {
+// TestHardeningPageNamesExistingTests reads the tables of docs/hardening.md. Each
+// row ends with packages, and with tests after each package.
+func TestHardeningPageNamesExistingTests(t *testing.T) {
 	text, err := os.ReadFile("../../docs/hardening.md")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func production(changes map[string]string) map[string]string {
 	return vars
 }
 
-// withoutPG clears the variables that pgx reads by itself.
+// withoutPG clears the environment variables of pgx.
 func withoutPG(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"PGHOST", "PGPORT", "PGSSLMODE", "PGSSLROOTCERT", "PGSERVICE", "PGSERVICEFILE"} {
@@ -25,7 +25,7 @@ func withoutPG(t *testing.T) {
 	}
 }
 
-// exposed are URLs of servers that are elsewhere and not verified.
+// exposed are URLs of remote servers without verified TLS.
 func exposed() []string {
 	return []string{
 		"postgres://u:p@db.internal/x",
@@ -70,7 +70,7 @@ func TestProductionDemandsVerifiedTLSOfPostgreSQL(t *testing.T) {
 	}
 }
 
-func TestTheToolsDemandVerifiedTLSToo(t *testing.T) {
+func TestCustomersCommandDemandsVerifiedTLS(t *testing.T) {
 	withoutPG(t)
 	for _, url := range exposed() {
 		environ := []string{"DWOLLA_ENVIRONMENT=production", "DATABASE_URL=" + url}
@@ -81,7 +81,7 @@ func TestTheToolsDemandVerifiedTLSToo(t *testing.T) {
 	}
 }
 
-func TestPostgreSQLNearbyOrVerifiedIsGoodForProduction(t *testing.T) {
+func TestProductionAcceptsLocalOrVerifiedPostgreSQL(t *testing.T) {
 	withoutPG(t)
 	for _, url := range []string{
 		"postgres://u:p@db.internal/x?sslmode=verify-full",
@@ -99,8 +99,8 @@ func TestPostgreSQLNearbyOrVerifiedIsGoodForProduction(t *testing.T) {
 	}
 }
 
-// What pgx takes from its own variables and files counts as if the URL said it.
-func TestThePostgreSQLEnvironmentCountsToo(t *testing.T) {
+// TestPostgreSQLEnvironmentVariablesCount: pgx also reads variables and files.
+func TestPostgreSQLEnvironmentVariablesCount(t *testing.T) {
 	withoutPG(t)
 	service := filepath.Join(t.TempDir(), "services")
 	if err := os.WriteFile(service, []byte("[far]\nhost=db.internal\nsslmode=disable\n[safe]\nsslmode=verify-full\n"), 0o600); err != nil {
@@ -159,7 +159,7 @@ func TestProductionDemandsVerifiedTLSOfRedis(t *testing.T) {
 	}
 }
 
-func TestAllowPlaintextKnowsTwoWords(t *testing.T) {
+func TestAllowPlaintextAcceptsTwoNames(t *testing.T) {
 	for _, value := range []string{"all", "postgres,https", "Redis", "postgresql"} {
 		if faults := faultsOf(t, map[string]string{"ALLOW_PLAINTEXT": value}); len(faults) != 1 || !strings.Contains(faults[0], "is neither postgres nor redis") {
 			t.Errorf("%s: %q", value, faults)

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// ownRole is a role of PostgreSQL that a test may do anything to, with the tables in
-// a schema of its own.
+// ownRole is a PostgreSQL role for this test only, with its own schema.
 type ownRole struct {
 	*sql.DB // another role, which may do everything
 
@@ -61,7 +60,7 @@ func (r ownRole) do(statements ...string) func(*testing.T) {
 	}
 }
 
-func TestAPostgreSQLThatRefusesWorkIsNamed(t *testing.T) {
+func TestReadinessNamesPostgreSQLRefusals(t *testing.T) {
 	for name, refusing := range map[string]func(r ownRole) refusal{
 		"read-only": func(r ownRole) refusal {
 			return refusal{
@@ -106,7 +105,7 @@ func TestAPostgreSQLThatRefusesWorkIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newOwnRole(t)
-			s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": r.url, "DWOLLA_WEBHOOK_SECRET": webhookSecret})
+			s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": r.url, "DWOLLA_WEBHOOK_SECRET": webhookSecret})
 			refusing(r).holds(t, s, "database")
 			if said := s.admin(t, "/readyz").body; strings.Contains(said, r.name) {
 				t.Errorf("readiness names the role: %s", said)
@@ -115,7 +114,7 @@ func TestAPostgreSQLThatRefusesWorkIsNamed(t *testing.T) {
 	}
 }
 
-// ownPostgres is a server on a small disk that a test may do anything to.
+// ownPostgres is a PostgreSQL server for this test only, on a small disk.
 type ownPostgres struct {
 	disk, url string
 	restart   func(t *testing.T)
@@ -163,9 +162,9 @@ func newOwnPostgres(t *testing.T) ownPostgres {
 	}}
 }
 
-func TestAPostgreSQLOnAFullDiskIsNamed(t *testing.T) {
+func TestReadinessNamesFullPostgreSQLDisk(t *testing.T) {
 	p := newOwnPostgres(t)
-	s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": p.url})
+	s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": p.url})
 	filler := filepath.Join(p.disk, "filler")
 	refusal{
 		func(t *testing.T) { t.Helper(); fill(t, filler) },
@@ -173,10 +172,10 @@ func TestAPostgreSQLOnAFullDiskIsNamed(t *testing.T) {
 	}.holds(t, s, "database")
 }
 
-// A standby that nobody has promoted yet answers all that only reads.
-func TestAPostgreSQLInRecoveryIsNamed(t *testing.T) {
+// TestReadinessNamesPostgreSQLRecovery: a standby answers every read.
+func TestReadinessNamesPostgreSQLRecovery(t *testing.T) {
 	p := newOwnPostgres(t)
-	s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": p.url})
+	s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": p.url})
 	signal := filepath.Join(p.disk, "data", "standby.signal")
 	refusal{
 		func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestServiceStartsAndServesWhileTheProviderIsDown: sign-ins have to wait and the
-// replica is not ready, but what it can answer it does.
-func TestServiceStartsAndServesWhileTheProviderIsDown(t *testing.T) {
+// TestServiceStartsWhileProviderIsDown: sign-ins fail and the replica is not ready,
+// but other routes answer.
+func TestServiceStartsWhileProviderIsDown(t *testing.T) {
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"sub":"alice","dwolla_customer":"`+alicesCustomer+`"}`)
 	}))
@@ -44,16 +44,17 @@ func TestServiceStartsAndServesWhileTheProviderIsDown(t *testing.T) {
 	}
 }
 
-// A roll-out must not replace good replicas with ones that can sign nobody in.
-func TestAReplicaIsReadyOnceItHasHadKeys(t *testing.T) {
-	w := newWorld(t)
+// TestReplicaIsReadyOnceItHasKeys: a rollout must not replace good replicas by some
+// without keys.
+func TestReplicaIsReadyOnceItHasKeys(t *testing.T) {
+	w := newFixture(t)
 	provider, issuer := lateProvider(t, w.settings["AUTH_BEARER_ISSUER"])
 	for name, settings := range map[string]map[string]string{
 		"bearer": {"AUTH_BEARER_JWKS_URL": issuer + "/keys"},
 		"oidc":   oidc(map[string]string{"AUTH_OIDC_ISSUER": issuer, "PUBLIC_URL": "https://app.example.com"}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			provider.shut()
+			provider.close()
 			s := w.start(t, settings)
 			until(t, "it is not ready", func() bool {
 				status, what := s.missing(t)
@@ -64,7 +65,7 @@ func TestAReplicaIsReadyOnceItHasHadKeys(t *testing.T) {
 			if name == "bearer" {
 				answers(t, "a token", s.vend(t, "alice", readCustomer), http.StatusOK, "")
 			}
-			provider.shut()
+			provider.close()
 			if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
 				t.Errorf("readiness when the provider goes away later: %d %s", got.status, got.body)
 			}
@@ -72,8 +73,8 @@ func TestAReplicaIsReadyOnceItHasHadKeys(t *testing.T) {
 	}
 }
 
-// lateProvider is an issuer behind a gate, with the keys of another one.
-func lateProvider(t *testing.T, keysOf string) (g *gate, issuer string) {
+// lateProvider is an issuer behind a tcpProxy, with the keys of another one.
+func lateProvider(t *testing.T, keysOf string) (g *tcpProxy, issuer string) {
 	t.Helper()
 	at, err := url.Parse(keysOf)
 	if err != nil {
@@ -88,6 +89,6 @@ func lateProvider(t *testing.T, keysOf string) (g *gate, issuer string) {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	g, issuer = through(t, server.URL)
+	g, issuer = newTCPProxy(t, server.URL)
 	return g, issuer
 }

@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/app"
 )
 
-// FuzzSecretFile: a file means the same as the variable with its content, and no
-// fault shows what is in it.
+// FuzzSecretFile compares a file with a variable of the same content. No fault
+// shows the content.
 func FuzzSecretFile(f *testing.F) {
 	for _, content := range []string{
 		"", "\n", "\r\n\n", "a-secret-of-the-client", "a-secret-of-the-client\n", "a-secret-of-the-client\r\n", " a-secret-of-the-client ", "short", "\ufeffa-secret-of-the-client", "two-lines-of\na-secret\n", "\"a-secret-in-quotes-of-a-file\"", "\xff\xfea\x00-\x00s\x00", "a-secret-and-a-no-break-space\u00a0",
@@ -31,7 +31,7 @@ func FuzzSecretFile(f *testing.F) {
 	})
 }
 
-// checkSecretFile loads a configuration with a file that holds content.
+// checkSecretFile loads a configuration with a file of this content.
 func checkSecretFile(t *testing.T, name, file, content string) {
 	t.Helper()
 	fromFile, faults := loadSecret(name+"_FILE", file)
@@ -51,7 +51,7 @@ func checkSecretFile(t *testing.T, name, file, content string) {
 	}
 }
 
-// trimmed is a value without what never is a part of it.
+// trimmed removes white space and byte order marks, as the service does.
 func trimmed(value string) string {
 	for {
 		shorter := strings.TrimPrefix(strings.Trim(value, " \t\r\n\v\f"), "\ufeff")
@@ -62,7 +62,7 @@ func trimmed(value string) string {
 	}
 }
 
-// secretSettings are those with a rule of their own about what is in them.
+// secretSettings are the secrets with rules about their content.
 func secretSettings() []string {
 	return []string{"AUTH_OIDC_CLIENT_SECRET", "REDIS_URL", "DATABASE_URL", "ENROLLMENT_KEYS", "ADMIN_TOKEN", "DWOLLA_WEBHOOK_SECRET"}
 }

@@ -26,16 +26,15 @@ func (s *service) putAlices(t *testing.T, user string) answer {
 	return s.operate(t, adminToken, http.MethodPut, "/customers/"+user, `{"customer":"`+alicesCustomer+`"}`)
 }
 
-// operated is a service with a directory that operators may change. What it
-// remembers, it remembers for long.
+// operated starts a service with the directory API and a long cache.
 func operated(t *testing.T, databaseURL string) *service {
 	t.Helper()
-	return newWorld(t).start(t, map[string]string{
+	return newFixture(t).start(t, map[string]string{
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": databaseURL, "CUSTOMER_CACHE": "5m", "ADMIN_TOKEN": adminToken,
 	})
 }
 
-// operations are the audit lines about what operators did.
+// operations returns the audit lines of operators' changes.
 func (s *service) operations(t *testing.T) string {
 	t.Helper()
 	var told []string
@@ -47,7 +46,7 @@ func (s *service) operations(t *testing.T) string {
 	return strings.Join(told, ", ")
 }
 
-func TestWhatAnOperatorChangesIsEffectiveAtOnceAndAudited(t *testing.T) {
+func TestOperatorChangesTakeEffectAndAreAudited(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := operated(t, database(t))
@@ -71,7 +70,7 @@ func TestWhatAnOperatorChangesIsEffectiveAtOnceAndAudited(t *testing.T) {
 	}
 }
 
-func TestTheDirectoryIsForTheHolderOfTheTokenAlone(t *testing.T) {
+func TestDirectoryAPINeedsItsToken(t *testing.T) {
 	s := operated(t, directories()["SQLite"](t))
 	for _, token := range []string{"", "the-very-wrong-one", adminToken[:len(adminToken)-1], adminToken + "x"} {
 		for method, path := range map[string]string{http.MethodGet: "/customers", http.MethodPut: "/customers/mallory", http.MethodDelete: "/customers/mallory"} {
@@ -87,18 +86,18 @@ func TestTheDirectoryIsForTheHolderOfTheTokenAlone(t *testing.T) {
 	}
 	r.Header.Set("Authorization", "Bearer "+adminToken)
 	answers(t, "the public listener", do(t, r), http.StatusNotFound, "NotFound")
-	s = newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": directories()["SQLite"](t)})
+	s = newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": directories()["SQLite"](t)})
 	if got := s.operate(t, "", http.MethodGet, "/customers", ""); got.status != http.StatusNotFound {
 		t.Errorf("without ADMIN_TOKEN: %d %s", got.status, got.body)
 	}
 }
 
-// The tools work on a directory that a running service uses.
-func TestARunningServiceNoticesWhatTheToolsHaveChanged(t *testing.T) {
+// TestServiceSeesChangesByCommands changes the directory of a running service.
+func TestServiceSeesChangesByCommands(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			at := database(t)
-			s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "100ms"})
+			s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "100ms"})
 			d := newTools(t, at)
 			d.good("link", "carol", alicesCustomer)
 			answers(t, "linked", s.vend(t, "carol", readCustomer), http.StatusOK, "")

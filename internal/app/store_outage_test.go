@@ -12,7 +12,7 @@ import (
 func (s *service) tellSuspended(t *testing.T, secret string) answer {
 	t.Helper()
 	body := `{"id":"event-1","resourceId":"` + alicesCustomer + `","topic":"customer_suspended","timestamp":"2999-01-01T00:00:00.000Z",` +
-		`"created":"2999-01-01T00:00:00.000Z","_links":{"customer":{"href":"` + s.world.settings["DWOLLA_BASE_URL"] + `/customers/` + alicesCustomer + `"}}}`
+		`"created":"2999-01-01T00:00:00.000Z","_links":{"customer":{"href":"` + s.fixture.settings["DWOLLA_BASE_URL"] + `/customers/` + alicesCustomer + `"}}}`
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.PublicAddr()+"/webhooks/dwolla", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -21,10 +21,10 @@ func (s *service) tellSuspended(t *testing.T, secret string) answer {
 	return do(t, r)
 }
 
-func TestAPostgreSQLThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
-	w, direct := newWorld(t), postgresURL(t)
-	g, at := through(t, withPassword(t, direct))
-	g.shut()
+func TestServiceWaitsForPostgreSQLAtStart(t *testing.T) {
+	w, direct := newFixture(t), postgresURL(t)
+	g, at := newTCPProxy(t, withPassword(t, direct))
+	g.close()
 	s := w.start(t, map[string]string{
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "0s", "DWOLLA_WEBHOOK_SECRET": webhookSecret,
 	})
@@ -45,7 +45,7 @@ func TestAPostgreSQLThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 	newTools(t, direct).good("link", "carol", alicesCustomer)
 	answers(t, "linked", s.vend(t, "carol", readCustomer), http.StatusOK, "")
 
-	g.shut()
+	g.close()
 	answers(t, "down again", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	if got := s.admin(t, "/readyz"); got.status != http.StatusServiceUnavailable {
 		t.Errorf("readyz, down again: %d %s", got.status, got.body)
@@ -60,8 +60,8 @@ func TestAPostgreSQLThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 	until(t, "the suspension", func() bool { return s.vend(t, "carol", readCustomer).status == http.StatusForbidden })
 }
 
-func TestASchemaOfANewerVersionEndsTheStart(t *testing.T) {
-	w, at := newWorld(t), postgresURL(t)
+func TestNewerSchemaFailsStart(t *testing.T) {
+	w, at := newFixture(t), postgresURL(t)
 	newTools(t, at).good("link", "carol", alicesCustomer)
 	execute(t, at, `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (9999, true)`)
 	why := w.refuses(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": withPassword(t, at)})
@@ -73,14 +73,14 @@ func TestASchemaOfANewerVersionEndsTheStart(t *testing.T) {
 	}
 }
 
-// A database whose schema turns out to be newer, after a start without it, is
-// told to the operator and not used.
-func TestASchemaOfANewerVersionIsNotUsedAfterAStartWithoutTheDatabase(t *testing.T) {
-	w, direct := newWorld(t), postgresURL(t)
+// TestNewerSchemaIsRefusedAfterLateConnect starts without the database, whose
+// schema then is newer. The log says so, and the service does not use it.
+func TestNewerSchemaIsRefusedAfterLateConnect(t *testing.T) {
+	w, direct := newFixture(t), postgresURL(t)
 	newTools(t, direct).good("link", "carol", alicesCustomer)
 	execute(t, direct, `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (9999, true)`)
-	g, at := through(t, direct)
-	g.shut()
+	g, at := newTCPProxy(t, direct)
+	g.close()
 	s := w.start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at})
 	g.open(t)
 	until(t, "the reason in the log", func() bool { return strings.Contains(s.logs.String(), "run a newer binary") })
@@ -89,8 +89,8 @@ func TestASchemaOfANewerVersionIsNotUsedAfterAStartWithoutTheDatabase(t *testing
 	}
 }
 
-func TestWithoutWebhooksTheStatusIsReadFromDwolla(t *testing.T) {
-	w := newWorld(t)
+func TestStatusIsReadFromDwollaWithoutWebhooks(t *testing.T) {
+	w := newFixture(t)
 	settings := map[string]string{"CUSTOMER_STATUS_INTERVAL": "10s"}
 	s := w.start(t, settings)
 	w.dwolla.InjectFault(emulator.OpReadCustomer, emulator.Fault{Status: http.StatusServiceUnavailable})
@@ -110,10 +110,10 @@ func TestWithoutWebhooksTheStatusIsReadFromDwolla(t *testing.T) {
 	}
 }
 
-func TestWebhooksKeepTheStatusBesideAClaim(t *testing.T) {
+func TestWebhooksKeepStatusWithClaimSource(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			settings := map[string]string{"DATABASE_URL": database(t), "DWOLLA_WEBHOOK_SECRET": webhookSecret, "CUSTOMER_CACHE": "5m"}
 			s := w.start(t, settings)
 			w.dwolla.SendWebhooks("http://" + s.PublicAddr() + "/webhooks/dwolla")
@@ -134,8 +134,8 @@ func TestWebhooksKeepTheStatusBesideAClaim(t *testing.T) {
 	}
 }
 
-func TestAWebhookWithAnotherSecretChangesNothing(t *testing.T) {
-	w := newWorld(t)
+func TestWebhookWithWrongSecretChangesNothing(t *testing.T) {
+	w := newFixture(t)
 	s := w.start(t, map[string]string{"DATABASE_URL": directories()["SQLite"](t), "DWOLLA_WEBHOOK_SECRET": webhookSecret, "CUSTOMER_CACHE": "0s"})
 	answers(t, "forged", s.tellSuspended(t, "the-very-wrong-secret"), http.StatusUnauthorized, "Unauthenticated")
 	if got := s.tellSuspended(t, webhookSecret); got.status != http.StatusOK {

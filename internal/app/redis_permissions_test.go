@@ -34,7 +34,7 @@ func leastPrivileged(t *testing.T, r ownRedis) (url string, commands []string) {
 	return strings.Replace(r.url, "redis://", "redis://dropgate:the-very-secret@", 1), commands
 }
 
-// refusedByACL is what Redis has refused: the commands and the keys.
+// refusedByACL lists the commands and keys that Redis refused.
 func (r ownRedis) refusedByACL(t *testing.T) (refused []string) {
 	t.Helper()
 	entries, err := r.ACLLog(t.Context(), 100).Result()
@@ -48,8 +48,8 @@ func (r ownRedis) refusedByACL(t *testing.T) (refused []string) {
 	return slices.Compact(refused)
 }
 
-// TestDocumentedRedisPermissionsAreEnough signs in, vends, counts and logs out, with
-// every way to log out, as the user that docs/deployment.md describes.
+// TestDocumentedRedisPermissionsAreEnough uses the Redis user of docs/deployment.md
+// to sign in, vend, count, and sign out in every way.
 func TestDocumentedRedisPermissionsAreEnough(t *testing.T) {
 	for way, logout := range logouts() {
 		t.Run(way, func(t *testing.T) {
@@ -82,8 +82,7 @@ func (s *site) countInRedis(t *testing.T) {
 	}
 }
 
-// refusedNothing fails the test if Redis refused more than what is asked for and
-// can be done without.
+// refusedNothing checks that Redis refused only optional commands.
 func (r ownRedis) refusedNothing(t *testing.T) {
 	t.Helper()
 	optional := []string{
@@ -97,7 +96,7 @@ func (r ownRedis) refusedNothing(t *testing.T) {
 	}
 }
 
-func TestReadinessMissesEachDocumentedRedisCommand(t *testing.T) {
+func TestReadinessDetectsEachMissingRedisPermission(t *testing.T) {
 	r := newOwnRedis(t)
 	at, commands := leastPrivileged(t, r)
 	options, err := redis.ParseURL(at)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// spellings are what people write, and what a browser sends for it (the WHATWG
-// URL standard). An empty one is no origin at all.
+// spellings maps what people type to what a browser sends (the WHATWG URL
+// standard). An empty value is not an origin.
 func spellings() map[string]string {
 	return map[string]string{
 		"https://app.example.com":                             "https://app.example.com",
@@ -87,7 +87,7 @@ func spellings() map[string]string {
 	}
 }
 
-func TestOriginsAreTakenAsBrowsersWriteThem(t *testing.T) {
+func TestOriginsMustBeSpelledAsByBrowsers(t *testing.T) {
 	for written, sent := range spellings() {
 		faults := faultsOf(t, map[string]string{"ALLOWED_ORIGINS": written})
 		switch {
@@ -105,7 +105,7 @@ func TestOriginsAreTakenAsBrowsersWriteThem(t *testing.T) {
 	}
 }
 
-func TestThePublicURLIsTakenAsBrowsersWriteIt(t *testing.T) {
+func TestPublicURLMustBeSpelledAsByBrowsers(t *testing.T) {
 	for written, sent := range spellings() {
 		faults := faultsOf(t, oidc(map[string]string{"PUBLIC_URL": written}))
 		if written == sent && (strings.HasPrefix(sent, "https://") || strings.HasPrefix(sent, "http://localhost")) {
@@ -120,7 +120,7 @@ func TestThePublicURLIsTakenAsBrowsersWriteIt(t *testing.T) {
 	}
 }
 
-func TestShellsCanBeAllowedInProduction(t *testing.T) {
+func TestAppShellsCanBeAllowedInProduction(t *testing.T) {
 	for origin, good := range map[string]bool{
 		"capacitor://localhost": true, "ionic://localhost": true, "tauri://localhost": true, "http://tauri.localhost": true, "https://localhost": true,
 		"http://localhost": false, "http://localhost:3000": false, "http://tauri.localhost:3000": false, "http://a.example": false, "http://tauri.localhost.example": false,
@@ -131,9 +131,10 @@ func TestShellsCanBeAllowedInProduction(t *testing.T) {
 	}
 }
 
-// Each origin that the setting takes is one that CORS answers to.
+// TestAllowedOriginsMatchWhatBrowsersSend: CORS answers each origin that the
+// setting accepts.
 func TestAllowedOriginsMatchWhatBrowsersSend(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	var good []string
 	for written, sent := range spellings() {
 		if written == sent {
@@ -167,7 +168,7 @@ func (s *service) preflight(t *testing.T, origin string) answer {
 // A page of each allowed origin may post, too: the check of cross-site requests
 // takes the same texts.
 func TestAllowedOriginsMayPost(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	s := w.start(t, map[string]string{"ALLOWED_ORIGINS": "capacitor://localhost,https://xn--bcher-kva.example,https://app.example.com."})
 	token, err := w.provider.TokenFor("alice")
 	if err != nil {

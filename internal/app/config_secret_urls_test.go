@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestNoPartOfAURLThatMayBeAPasswordIsQuoted because what is wrong with the
-// configuration ends up in logs. Every one of these has a fault.
-func TestNoPartOfAURLThatMayBeAPasswordIsQuoted(t *testing.T) {
+// TestFaultsNeverQuotePasswordsInURLs: faults end up in logs. Each of these URLs
+// has one.
+func TestFaultsNeverQuotePasswordsInURLs(t *testing.T) {
 	forward := map[string]string{"AUTH_MODES": "forward"}
 	for name, others := range map[string]map[string]string{
 		"DWOLLA_BASE_URL": {}, "AUTH_BEARER_ISSUER": {}, "AUTH_BEARER_JWKS_URL": {}, "ALLOWED_ORIGINS": {}, "AUTH_FORWARD_URL": forward,

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// refusal is a store that goes on answering, and refuses work from begin to end.
+// refusal is a store that answers, but refuses work between begin and end.
 type refusal struct {
 	begin, end func(t *testing.T)
 	reason     string // what readiness says
@@ -46,7 +46,7 @@ func (r refusal) holds(t *testing.T, s *service, what string) {
 	}
 }
 
-// whyMissing is what readiness says of each thing that is missing.
+// whyMissing returns the reasons that readiness gives.
 func (s *service) whyMissing(t *testing.T) map[string]string {
 	t.Helper()
 	var said struct {
@@ -62,7 +62,7 @@ func (s *service) whyMissing(t *testing.T) map[string]string {
 	return why
 }
 
-// run starts a process that ends with the test.
+// run starts a process for the duration of the test.
 func run(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Start(); err != nil {
@@ -88,7 +88,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// skip ends a test that this machine cannot run. In CI that is a failure.
+// skip skips a test for lack of a program or server. In CI it fails instead.
 func skip(t *testing.T, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestASQLiteThatRefusesWorkIsNamed(t *testing.T) {
+func TestReadinessNamesSQLiteRefusals(t *testing.T) {
 	for name, refusing := range map[string]func(t *testing.T, file string) refusal{
 		"a full disk": func(_ *testing.T, file string) refusal {
 			filler := filepath.Join(filepath.Dir(file), "filler")
@@ -47,7 +47,7 @@ func TestASQLiteThatRefusesWorkIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(smallDisk(t, "4m"), "links.db")
-			s := newWorld(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + file})
+			s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + file})
 			refusing(t, file).holds(t, s, "database")
 			s.stop()
 			if err := <-s.done; err != nil { // and then the disk may go

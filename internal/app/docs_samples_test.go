@@ -40,7 +40,7 @@ func samples(t *testing.T) map[string]string {
 }
 
 // The drop-in calls success for errors of Dwolla's API too, without a location.
-func TestSuccessCallbacksCheckForALocation(t *testing.T) {
+func TestSampleCallbacksCheckLocation(t *testing.T) {
 	callbacks := 0
 	for name, code := range samples(t) {
 		if !regexp.MustCompile(`\bsuccess\s*[:=(]`).MatchString(code) {
@@ -57,7 +57,7 @@ func TestSuccessCallbacksCheckForALocation(t *testing.T) {
 }
 
 // $host drops the port of the request, and the origin check compares it.
-func TestNginxSamplesPassTheHostWithItsPort(t *testing.T) {
+func TestNginxSamplesPassHostAndPort(t *testing.T) {
 	proxies := 0
 	for name, code := range samples(t) {
 		if !strings.Contains(code, "proxy_pass") && !strings.Contains(code, "proxy_set_header") {

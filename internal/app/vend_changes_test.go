@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// meanwhile asks for a client token, and lets something happen while Dwolla answers.
-func (w *world) meanwhile(t *testing.T, ask func() answer, happens func()) answer {
+// meanwhile calls ask, and happens while Dwolla answers.
+func (w *fixture) meanwhile(t *testing.T, ask func() answer, happens func()) answer {
 	t.Helper()
 	arrived, release := w.dwolla.Hold("/client-tokens", 1)
 	got := make(chan answer, 1)
@@ -22,7 +22,7 @@ func (w *world) meanwhile(t *testing.T, ask func() answer, happens func()) answe
 	return <-got
 }
 
-// vends is how many audit lines of vends and their refusals have that outcome.
+// outcomes counts the audit lines of vends with an outcome.
 func (s *service) outcomes(t *testing.T, outcome string) int {
 	t.Helper()
 	n := 0
@@ -34,19 +34,19 @@ func (s *service) outcomes(t *testing.T, outcome string) int {
 	return n
 }
 
-func TestAnUnlinkWhileDwollaAnswersDropsTheToken(t *testing.T) {
+func TestUnlinkDuringVendDropsToken(t *testing.T) {
 	for name, database := range directories() {
 		t.Run(name, func(t *testing.T) {
 			s := operated(t, database(t))
 			answers(t, "link", s.putAlices(t, "carol"), http.StatusOK, "")
 			ask := func() answer { return s.vend(t, "carol", readCustomer) }
-			got := s.world.meanwhile(t, ask, func() { s.operate(t, adminToken, http.MethodDelete, "/customers/carol", "") })
+			got := s.fixture.meanwhile(t, ask, func() { s.operate(t, adminToken, http.MethodDelete, "/customers/carol", "") })
 			answers(t, "unlinked", got, http.StatusForbidden, "CustomerMismatch")
 			if n := s.outcomes(t, "CustomerMismatch"); n != 1 || s.outcomes(t, "vended") != 0 {
 				t.Errorf("%d audit entries of the refusal, want 1", n)
 			}
 			answers(t, "link again", s.putAlices(t, "carol"), http.StatusOK, "")
-			got = s.world.meanwhile(t, ask, func() { // nothing that matters
+			got = s.fixture.meanwhile(t, ask, func() { // nothing that matters
 				s.putAlices(t, "carol")
 				s.vend(t, "carol", readCustomer)
 				s.vend(t, "mallory", readCustomer)
@@ -56,8 +56,8 @@ func TestAnUnlinkWhileDwollaAnswersDropsTheToken(t *testing.T) {
 	}
 }
 
-func TestALinkWhileDwollaAnswersDropsATokenToCreate(t *testing.T) {
-	w := newWorld(t)
+func TestLinkDuringVendDropsTokenToCreate(t *testing.T) {
+	w := newFixture(t)
 	s := w.start(t, map[string]string{
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "links.db"), "ADMIN_TOKEN": adminToken, "ALLOWED_ACTIONS": "dwolla-business-vcr",
 	})
@@ -66,10 +66,10 @@ func TestALinkWhileDwollaAnswersDropsATokenToCreate(t *testing.T) {
 	answers(t, "linked", got, http.StatusConflict, "CustomerAlreadyLinked")
 }
 
-func TestASuspensionWhileDwollaAnswersDropsTheToken(t *testing.T) {
+func TestSuspensionDuringVendDropsToken(t *testing.T) {
 	for _, source := range []string{"claim", "database"} {
 		t.Run(source, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			s := w.start(t, map[string]string{
 				"CUSTOMER_SOURCE": source, "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "links.db"),
 				"DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": map[string]string{"database": adminToken}[source], "CUSTOMER_CACHE": "1m",
@@ -88,8 +88,7 @@ func TestASuspensionWhileDwollaAnswersDropsTheToken(t *testing.T) {
 	}
 }
 
-// TestAnotherAnswerOfTheApplicationDropsTheToken that was asked for before it.
-func TestAnotherAnswerOfTheApplicationDropsTheToken(t *testing.T) {
+func TestChangedLookupDuringVendDropsToken(t *testing.T) {
 	const other = "22222222-2222-4222-8222-222222222222"
 	for name, later := range map[string]string{"none": "null", "another Customer": `{"customer":"` + other + `"}`, "the same": `{"customer":"` + alicesCustomer + `"}`} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +100,7 @@ func TestAnotherAnswerOfTheApplicationDropsTheToken(t *testing.T) {
 				_, _ = io.WriteString(w, said)
 			}))
 			t.Cleanup(application.Close)
-			w := newWorld(t)
+			w := newFixture(t)
 			s := w.start(t, map[string]string{"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": application.URL + "/{user}", "CUSTOMER_CACHE": "0s"})
 			got := w.meanwhile(t, func() answer { return s.vend(t, "carol", readCustomer) }, func() {
 				says.Store(later)
@@ -116,9 +115,9 @@ func TestAnotherAnswerOfTheApplicationDropsTheToken(t *testing.T) {
 	}
 }
 
-// TestASignOutWhileDwollaAnswersDropsTheToken in every mode in which one can be
-// noticed here.
-func TestASignOutWhileDwollaAnswersDropsTheToken(t *testing.T) {
+// TestSignOutDuringVendDropsToken covers every mode that can detect a sign-out
+// here.
+func TestSignOutDuringVendDropsToken(t *testing.T) {
 	for _, store := range []string{"memory", "redis"} {
 		t.Run(store, func(t *testing.T) {
 			changes := map[string]string{"SESSION_STORE": store}
@@ -129,7 +128,7 @@ func TestASignOutWhileDwollaAnswersDropsTheToken(t *testing.T) {
 			b := site.browser(t)
 			b.signIn()
 			ask := func() answer { return answer{body: b.send(http.MethodPost, "/client-tokens", readCustomer)} }
-			got := site.world.meanwhile(t, ask, func() { b.send(http.MethodPost, "/auth/logout", "") })
+			got := site.fixture.meanwhile(t, ask, func() { b.send(http.MethodPost, "/auth/logout", "") })
 			wants(t, "signed out", got.body, `401 {"code":"Unauthenticated"`)
 			if s := site.replicas[0]; s.outcomes(t, "vended") != 0 || s.outcomes(t, "Unauthenticated") != 1 {
 				t.Errorf("the audit has %v", s.logs.lines(t, "audit"))
@@ -138,7 +137,7 @@ func TestASignOutWhileDwollaAnswersDropsTheToken(t *testing.T) {
 	}
 }
 
-func TestARefusalOfTheApplicationWhileDwollaAnswersDropsTheToken(t *testing.T) {
+func TestForwardRefusalDuringVendDropsToken(t *testing.T) {
 	var signedOut atomic.Bool
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if cookie, err := r.Cookie("app"); err != nil || cookie.Value == "alice" && signedOut.Load() {
@@ -149,7 +148,7 @@ func TestARefusalOfTheApplicationWhileDwollaAnswersDropsTheToken(t *testing.T) {
 		_, _ = io.WriteString(w, `{"sub":"alice","dwolla_customer":"`+alicesCustomer+`"}`)
 	}))
 	t.Cleanup(application.Close)
-	w := newWorld(t)
+	w := newFixture(t)
 	s := w.start(t, map[string]string{"AUTH_MODES": "forward", "AUTH_FORWARD_URL": application.URL, "AUTH_FORWARD_CACHE": "0s"})
 	as := func(cookie string) answer {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.PublicAddr()+"/client-tokens", strings.NewReader(readCustomer))

@@ -14,16 +14,15 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// witness collects what leaves a service: error answers, and at last the logs,
-// the metrics and what readiness says.
+// witness collects the output of a service: error responses, the logs, the metrics
+// and readiness.
 type witness struct {
 	*service
 
 	errors strings.Builder
 }
 
-// sees keeps the body of an answer that is an error. The others go to whom they
-// are for.
+// sees keeps the body of an error. Other responses go to their rightful user.
 func (w *witness) sees(a answer) answer {
 	if a.status >= http.StatusBadRequest {
 		w.errors.WriteString(a.body + "\n")
@@ -34,7 +33,7 @@ func (w *witness) sees(a answer) answer {
 // send makes a request as a page of a user's does.
 func (w *witness) send(t *testing.T, user, method, path, body string) answer {
 	t.Helper()
-	token, err := w.world.provider.TokenFor(user)
+	token, err := w.fixture.provider.TokenFor(user)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +45,7 @@ func (w *witness) send(t *testing.T, user, method, path, body string) answer {
 	return w.sees(do(t, r))
 }
 
-// keeps fails the test if a secret has left, in any of the forms in which it is
-// likely to.
+// keeps fails the test if a secret was seen in a likely encoding.
 func (w *witness) keeps(t *testing.T, secrets map[string]string) {
 	t.Helper()
 	places := map[string]string{
@@ -68,8 +66,7 @@ func (w *witness) keeps(t *testing.T, secrets map[string]string) {
 	}
 }
 
-// enrolled lets carol, who has none, create a Customer, and returns its href and
-// her correlationId.
+// enrolled lets carol create a Customer. It returns the href and her correlationId.
 func (w *witness) enrolled(t *testing.T) (href, correlationID string) {
 	t.Helper()
 	var page pageInfo
@@ -77,15 +74,15 @@ func (w *witness) enrolled(t *testing.T) (href, correlationID string) {
 		t.Fatalf("no correlationId: %v", err)
 	}
 	w.send(t, "carol", http.MethodPost, "/client-tokens", `{"action":"customer.create"}`)
-	created := w.world.dwolla.Customer(emulator.Customer{CorrelationID: page.CorrelationID})
-	return w.world.settings["DWOLLA_BASE_URL"] + "/customers/" + created.ID, page.CorrelationID
+	created := w.fixture.dwolla.Customer(emulator.Customer{CorrelationID: page.CorrelationID})
+	return w.fixture.settings["DWOLLA_BASE_URL"] + "/customers/" + created.ID, page.CorrelationID
 }
 
-// TestNoSecretOfTheDirectoryIsShown goes through enrollment, webhooks, operators
+// TestDirectoryShowsNoSecret goes through enrollment, webhooks, operators
 // and an outage of the database.
-func TestNoSecretOfTheDirectoryIsShown(t *testing.T) {
-	world := newWorld(t)
-	g, at := through(t, withPassword(t, postgresURL(t)))
+func TestDirectoryShowsNoSecret(t *testing.T) {
+	world := newFixture(t)
+	g, at := newTCPProxy(t, withPassword(t, postgresURL(t)))
 	w := &witness{service: world.start(t, map[string]string{
 		"ALLOWED_ACTIONS": "dwolla-personal-vcr", "CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "0s", "LOG_LEVEL": "debug",
 		"ENROLLMENT_KEYS": enrollmentKey, "DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": adminToken,
@@ -114,7 +111,7 @@ func TestNoSecretOfTheDirectoryIsShown(t *testing.T) {
 		w.sees(w.operate(t, token, http.MethodGet, "/customers/nobody", ""))
 		w.sees(w.operate(t, token, http.MethodPatch, "/customers/mallory", ""))
 	}
-	g.shut()
+	g.close()
 	if got := w.send(t, "carol", http.MethodPost, "/client-tokens", readCustomer); got.status != http.StatusServiceUnavailable {
 		t.Errorf("without the database: %d %s", got.status, got.body)
 	}
@@ -127,9 +124,9 @@ func TestNoSecretOfTheDirectoryIsShown(t *testing.T) {
 	})
 }
 
-// TestTheTokenForTheApplicationIsNotShown, whatever the application answers with
+// TestLookupTokenIsNotShown, whatever the application answers with
 // it.
-func TestTheTokenForTheApplicationIsNotShown(t *testing.T) {
+func TestLookupTokenIsNotShown(t *testing.T) {
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		echo := r.Header.Get("Authorization")
 		switch r.URL.Path {
@@ -145,14 +142,14 @@ func TestTheTokenForTheApplicationIsNotShown(t *testing.T) {
 		}
 	}))
 	t.Cleanup(application.Close)
-	g, at := through(t, application.URL)
-	w := &witness{service: newWorld(t).start(t, map[string]string{
+	g, at := newTCPProxy(t, application.URL)
+	w := &witness{service: newFixture(t).start(t, map[string]string{
 		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": at + "/{user}", "CUSTOMER_LOOKUP_TOKEN": lookupToken, "LOG_LEVEL": "debug",
 	})}
 	for _, user := range []string{"alice", "carol", "mallory"} {
 		answers(t, user, w.send(t, user, http.MethodPost, "/client-tokens", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	}
-	g.shut()
+	g.close()
 	answers(t, "away", w.send(t, "carol", http.MethodPost, "/client-tokens", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	w.keeps(t, map[string]string{"CUSTOMER_LOOKUP_TOKEN": lookupToken})
 }

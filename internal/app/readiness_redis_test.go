@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ownRedis is a Redis that a test may do anything to.
+// ownRedis is a Redis for this test only.
 type ownRedis struct {
 	*redis.Client
 
@@ -63,7 +63,7 @@ func (r ownRedis) snapshot(t *testing.T, want string) {
 	})
 }
 
-func TestARedisThatRefusesWorkIsNamed(t *testing.T) {
+func TestReadinessNamesRedisRefusals(t *testing.T) {
 	for name, refusing := range map[string]func(r ownRedis) refusal{
 		"read-only": func(r ownRedis) refusal {
 			return refusal{r.do("REPLICAOF 127.0.0.1 1"), r.do("REPLICAOF NO ONE"), "redis: read-only"}
@@ -113,7 +113,7 @@ func TestARedisThatRefusesWorkIsNamed(t *testing.T) {
 	}
 }
 
-func TestARedisThatNeverFitsIsNamed(t *testing.T) {
+func TestReadinessNamesUnsupportedRedis(t *testing.T) {
 	for name, c := range map[string]struct {
 		options []string
 		path    string

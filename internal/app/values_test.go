@@ -3,7 +3,6 @@ package app_test
 import (
 	"encoding/binary"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,16 +13,7 @@ import (
 	"dropgate/internal/app"
 )
 
-func writeFile(t *testing.T, content string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-// asUTF16 is text as Windows tools save it.
+// asUTF16 encodes text as Windows tools do.
 func asUTF16(order binary.AppendByteOrder, text string) string {
 	var encoded []byte
 	for _, unit := range utf16.Encode([]rune(text)) {
@@ -34,7 +24,7 @@ func asUTF16(order binary.AppendByteOrder, text string) string {
 
 const fileSecret = "kq3Zr0qG2tYc9pXa7LsWm1vB"
 
-func TestWhatSurroundsAValueIsNoPartOfIt(t *testing.T) {
+func TestWhiteSpaceAroundValuesIsIgnored(t *testing.T) {
 	for _, content := range []string{
 		fileSecret, fileSecret + "\n", fileSecret + "\r\n", fileSecret + "\n\r\n\n", fileSecret + "\r", "\n" + fileSecret, "  " + fileSecret + " \t",
 		"\ufeff" + fileSecret, "\ufeff" + fileSecret + "\r\n", "\ufeff " + "\ufeff\n" + fileSecret, "\v\f" + fileSecret + "\f\v",
@@ -61,8 +51,7 @@ func TestWhatSurroundsAValueIsNoPartOfIt(t *testing.T) {
 	}
 }
 
-// unreadable are values that cannot be what the operator meant, by what the fault
-// says.
+// unreadable maps values with a wrong encoding or quoting to a part of their fault.
 func unreadable() map[string]string {
 	return map[string]string{
 		"\xff\xfe" + asUTF16(binary.LittleEndian, fileSecret): "UTF-16",
@@ -96,7 +85,7 @@ func unreadable() map[string]string {
 	}
 }
 
-func TestUnreadableValuesAreFaultsByName(t *testing.T) {
+func TestUnreadableSecretsAreFaults(t *testing.T) {
 	for content, want := range unreadable() {
 		for name := range secretUsers() {
 			for suffix, value := range map[string]string{"": content, "_FILE": writeFile(t, content)} {
@@ -112,7 +101,7 @@ func TestUnreadableValuesAreFaultsByName(t *testing.T) {
 	}
 }
 
-func TestUnreadableSettingsAreFaultsToo(t *testing.T) {
+func TestUnreadableSettingsAreFaults(t *testing.T) {
 	for name, value := range map[string]string{
 		"DWOLLA_CLIENT_ID": "the\u00a0key", "AUTH_BEARER_ISSUER": `"https://idp.example.com"`, "ALLOWED_ACTIONS": `"customer.read"`,
 		"AUTH_MODES": "bearer\u200b", "LOG_LEVEL": "'info'", "HTTP_ADDR": ":8080\x00", "RATE_LIMIT_USER": "60/1m\u00a0",
@@ -128,8 +117,8 @@ func TestUnreadableSettingsAreFaultsToo(t *testing.T) {
 	}
 }
 
-// A list and a statement may be several lines of a YAML file.
-func TestListsAndStatementsMayHaveLines(t *testing.T) {
+// TestListsAndQueriesMaySpanLines: YAML files have such values.
+func TestListsAndQueriesMaySpanLines(t *testing.T) {
 	if faults := faultsOf(t, map[string]string{
 		"ALLOWED_ACTIONS": "customer.read,\n  dwolla-document-upload,\r\n\tcustomer.update\n", "AUTH_BEARER_CLIENT_IDS": "web,\nmobile",
 		"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app", "CUSTOMER_QUERY": "SELECT customer\n\tFROM users\n WHERE id = $1\n",
@@ -138,7 +127,7 @@ func TestListsAndStatementsMayHaveLines(t *testing.T) {
 	}
 }
 
-func TestAPipeWithoutAWriterHoldsUpNoStart(t *testing.T) {
+func TestPipeWithoutWriterDoesNotBlockStart(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -149,7 +138,7 @@ func TestAPipeWithoutAWriterHoldsUpNoStart(t *testing.T) {
 	}
 }
 
-func TestASecretFileThatCannotBeUsedIsAFault(t *testing.T) {
+func TestUnusableSecretFileIsAFault(t *testing.T) {
 	for want, file := range map[string]string{
 		"no such file": filepath.Join(t.TempDir(), "none"),
 		"is empty":     writeFile(t, "\ufeff \r\n"),

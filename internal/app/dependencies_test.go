@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// missing is what /readyz says that is missing.
+// missing returns the unavailable dependencies that /readyz lists.
 func (s *service) missing(t *testing.T) (status int, what []string) {
 	t.Helper()
 	got := s.admin(t, "/readyz")
@@ -30,18 +30,18 @@ func (s *service) missing(t *testing.T) (status int, what []string) {
 	return got.status, what
 }
 
-// TestWhateverIsMissingAtTheStartIsNamedAndWaitedFor: the process starts, lives,
-// says what is missing where it is asked and once in the log, never gives a wrong
-// answer, and heals by itself.
-func TestWhateverIsMissingAtTheStartIsNamedAndWaitedFor(t *testing.T) {
+// TestServiceNamesAndAwaitsMissingDependencies starts without some dependencies.
+// The process lives, names them in readiness and once in the log, gives no wrong
+// answer, and recovers.
+func TestServiceNamesAndAwaitsMissingDependencies(t *testing.T) {
 	everything := []string{"database", "dwolla", "identity provider keys", "session store"}
 	for name, away := range map[string][]string{
 		"Dwolla": {"dwolla"}, "the provider": {"identity provider keys"}, "PostgreSQL": {"database"}, "Redis": {"session store"}, "everything": everything,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			gates := map[string]*gate{}
-			s := startWithout(t, away, gates)
+			proxies := map[string]*tcpProxy{}
+			s := startWithout(t, away, proxies)
 			until(t, "readiness names it", func() bool { _, what := s.missing(t); return slices.Equal(what, away) })
 			// A shared dependency takes no replica out of service, but a replica that
 			// has never had keys does not enter it.
@@ -55,7 +55,7 @@ func TestWhateverIsMissingAtTheStartIsNamedAndWaitedFor(t *testing.T) {
 			shows(t, s, databasePassword, "postgres://", "redis://", "the-very-secret")
 
 			for _, what := range away {
-				gates[what].open(t)
+				proxies[what].open(t)
 			}
 			until(t, "healing", func() bool { status, what := s.missing(t); return status == http.StatusOK && len(what) == 0 })
 			answers(t, "afterwards", s.vend(t, "carol", readCustomer), http.StatusOK, "")
@@ -65,12 +65,12 @@ func TestWhateverIsMissingAtTheStartIsNamedAndWaitedFor(t *testing.T) {
 }
 
 // startWithout starts a service while some things are away.
-func startWithout(t *testing.T, away []string, gates map[string]*gate) *service {
+func startWithout(t *testing.T, away []string, proxies map[string]*tcpProxy) *service {
 	t.Helper()
-	w := newWorld(t)
-	settings := w.behindGates(t, gates)
+	w := newFixture(t)
+	settings := w.behindProxies(t, proxies)
 	for _, what := range away {
-		gates[what].shut()
+		proxies[what].close()
 	}
 	s := w.start(t, settings)
 	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
@@ -79,12 +79,12 @@ func startWithout(t *testing.T, away []string, gates map[string]*gate) *service 
 	return s
 }
 
-// behindGates puts a gate before each thing that the service stands on.
-func (w *world) behindGates(t *testing.T, gates map[string]*gate) map[string]string {
+// behindProxies puts a gate before each thing that the service stands on.
+func (w *fixture) behindProxies(t *testing.T, proxies map[string]*tcpProxy) map[string]string {
 	t.Helper()
 	put := func(what, at string) string {
-		g, through := through(t, at)
-		gates[what] = g
+		g, through := newTCPProxy(t, at)
+		proxies[what] = g
 		return through
 	}
 	redisURL := os.Getenv("TEST_REDIS_URL")
