@@ -184,7 +184,7 @@ func (b *Bearer) verify(ctx context.Context, token string) (cachedToken, error) 
 		types = append(types, "jwt", "")
 	}
 	v, err := b.config.Keys.verify(ctx, token, fromAnyone, types...)
-	if _, ok := errors.AsType[invalidToken](err); ok || errors.Is(err, errKeysNotFresh) {
+	if _, ok := errors.AsType[invalidTokenError](err); ok || errors.Is(err, errKeysNotFresh) {
 		// Anyone can send an unknown kid, so that alone is not an outage.
 		return cachedToken{}, b.reject(err.Error())
 	} else if err != nil {

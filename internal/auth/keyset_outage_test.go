@@ -249,6 +249,7 @@ func TestKeySetRunCancelsItsFetch(t *testing.T) {
 func TestKeySetBoundsWaitingRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all, waiting = 1000, 256
+		token := goodToken()
 		w := newHarness(newIDP(published()...))
 		w.idp.serve(discovery, after(time.Hour, text("")))
 		w.run(t)
@@ -256,7 +257,7 @@ func TestKeySetBoundsWaitingRequests(t *testing.T) {
 		var requests sync.WaitGroup
 		for range all {
 			requests.Go(func() {
-				checkUnavailable(t, w, goodToken())
+				checkUnavailable(t, w, token)
 				if waited := time.Since(midnight); waited == 0 {
 					atOnce.Add(1)
 				} else if waited == 2*time.Second {

@@ -187,8 +187,9 @@ func TestKeySetStartsWhileProviderIsDown(t *testing.T) {
 				up := w.idp.pages[discovery]
 				w.idp.serve(discovery, page)
 				w.run(t)
+				token, unknown := goodToken(), forged("unknown")
 				for range 500 { // 0.1 s each, plus the provider's time
-					checkUnavailable(t, w, goodToken(), forged("unknown"), "garbage")
+					checkUnavailable(t, w, token, unknown, "garbage")
 					advance(100 * time.Millisecond)
 				}
 				w.idp.serve(discovery, up)

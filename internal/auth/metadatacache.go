@@ -46,9 +46,8 @@ var (
 // get returns the metadata, or a *clienttoken.Failure until a first fetch
 // succeeds.
 func (c *metadataCache) get(ctx context.Context) (providerMetadata, error) {
-	m, ok, due := c.load()
-	if ok {
-		if due {
+	if m, ok := c.load(); ok {
+		if c.due() {
 			c.flight.DoChan("", c.fetch)
 		}
 		return m, nil
@@ -60,7 +59,7 @@ func (c *metadataCache) get(ctx context.Context) (providerMetadata, error) {
 			return providerMetadata{}, err
 		}
 	}
-	if m, ok, _ = c.load(); ok {
+	if m, ok := c.load(); ok {
 		return m, nil
 	}
 	c.mu.Lock()
@@ -72,18 +71,25 @@ func (c *metadataCache) get(ctx context.Context) (providerMetadata, error) {
 	}
 }
 
-// load returns the metadata, whether there is any, and whether a fetch is due.
-func (c *metadataCache) load() (m providerMetadata, ok, due bool) {
+// load returns the metadata, if there is any.
+func (c *metadataCache) load() (providerMetadata, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current, !c.expires.IsZero()
+}
+
+// due reports whether the metadata is old or missing and no pause is left.
+func (c *metadataCache) due() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	return c.current, !c.expires.IsZero(), !now.Before(c.expires) && !now.Before(c.nextTry)
+	return !now.Before(c.expires) && !now.Before(c.nextTry)
 }
 
 // fetch fetches the metadata if that is due. It runs in a flight of its own, so
 // no caller's cancellation ends it.
 func (c *metadataCache) fetch() (any, error) {
-	if _, _, due := c.load(); !due {
+	if !c.due() {
 		return nil, nil //nolint:nilnil // the caller looks into the cache
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)

@@ -42,7 +42,7 @@ func (s *signatureCheck) VerifySignature(ctx context.Context, token string) ([]b
 func exactMembers(payload json.RawMessage) ([]byte, error) {
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &given); err != nil {
-		return nil, invalidToken("the claims are not a JSON object")
+		return nil, invalidTokenError("the claims are not a JSON object")
 	}
 	exact := map[string]json.RawMessage{}
 	for _, name := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "nonce", "events"} {
@@ -109,7 +109,7 @@ func (o *OIDC) identify(ctx context.Context, raw, nonce string) (session.Stored,
 // idTokenError combines our signature error with the error of go-oidc. The latter
 // may quote the token.
 func idTokenError(signature, err error) error {
-	if reason, ok := errors.AsType[invalidToken](signature); ok {
+	if reason, ok := errors.AsType[invalidTokenError](signature); ok {
 		return &ProtocolError{"id_token_invalid", string(reason)}
 	}
 	if signature != nil {

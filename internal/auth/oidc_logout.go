@@ -81,7 +81,7 @@ func (o *OIDC) BackChannelLogout(ctx context.Context, from, raw string) (int, er
 		// The token may be good, and the provider may never send it again.
 		err = o.config.Keys.unavailable(fromAnyone, err.Error())
 	}
-	if reason, ok := errors.AsType[invalidToken](err); ok {
+	if reason, ok := errors.AsType[invalidTokenError](err); ok {
 		return 0, &ProtocolError{logoutInvalid, string(reason)}
 	}
 	ended := 0

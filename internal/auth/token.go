@@ -13,10 +13,10 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// invalidToken is the reason for refusing a token. It never quotes the token.
-type invalidToken string
+// invalidTokenError is the reason for refusing a token. It never quotes the token.
+type invalidTokenError string
 
-func (i invalidToken) Error() string { return string(i) }
+func (i invalidTokenError) Error() string { return string(i) }
 
 // verifiedToken is a token with a good signature.
 type verifiedToken struct {
@@ -39,7 +39,7 @@ var errKeysNotFresh = errors.New("signed by an unknown key, and the provider's k
 
 // verify checks the type and the signature of a token. Types are in lower case
 // and without "application/"; "" accepts tokens without a type. The error is an
-// invalidToken, errKeysNotFresh, or one from ready.
+// invalidTokenError, errKeysNotFresh, or one from ready.
 func (s *KeySet) verify(ctx context.Context, token string, from tokenSource, types ...string) (verifiedToken, error) {
 	started := time.Now()
 	keys, err := s.ready(ctx, from)
@@ -70,7 +70,7 @@ func (s *KeySet) verify(ctx context.Context, token string, from tokenSource, typ
 		return verifiedToken{}, fmt.Errorf("%w (kid %.40q, alg %s)", errKeysNotFresh, header.KeyID, header.Algorithm)
 	}
 	if !ok {
-		return verifiedToken{}, invalidToken(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
+		return verifiedToken{}, invalidTokenError(fmt.Sprintf("signed by none of the provider's keys (kid %.40q, alg %s)", header.KeyID, header.Algorithm))
 	}
 	v := verifiedToken{keys: keys}
 	v.claims, err = readClaims(signed)
@@ -78,17 +78,17 @@ func (s *KeySet) verify(ctx context.Context, token string, from tokenSource, typ
 }
 
 // parseToken parses a signed token of one of the types. The error is an
-// invalidToken.
+// invalidTokenError.
 func parseToken(token string, types ...string) (*jwt.JSONWebToken, error) {
 	if len(token) > maxTokenLength {
-		return nil, invalidToken("token is too long")
+		return nil, invalidTokenError("token is too long")
 	}
 	signed, err := jwt.ParseSigned(token, algorithms())
 	if err != nil || !strictBase64(token) {
-		return nil, invalidToken("not a token with an accepted algorithm")
+		return nil, invalidTokenError("not a token with an accepted algorithm")
 	}
 	if typ := typeOf(signed.Headers[0]); !slices.Contains(types, typ) {
-		return nil, invalidToken(fmt.Sprintf("token of type %.40q", typ))
+		return nil, invalidTokenError(fmt.Sprintf("token of type %.40q", typ))
 	}
 	return signed, nil
 }

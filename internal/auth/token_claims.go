@@ -18,12 +18,12 @@ type tokenClaims struct {
 	payload  json.RawMessage // the signed bytes
 }
 
-// readClaims reads the claims of a token. The error is an invalidToken. It names
-// a claim of a wrong type (RFC 7519, 4.1).
+// readClaims reads the claims of a token. The error is an invalidTokenError. It
+// names a claim of a wrong type (RFC 7519, 4.1).
 func readClaims(token *jwt.JSONWebToken) (tokenClaims, error) {
 	var c tokenClaims
 	if token.UnsafeClaimsWithoutVerification(&c.all, &c.payload) != nil || c.all == nil {
-		return tokenClaims{}, invalidToken("the claims are not a JSON object with unique members")
+		return tokenClaims{}, invalidTokenError("the claims are not a JSON object with unique members")
 	}
 	r := claimReader{all: c.all}
 	c.standard = jwt.Claims{
@@ -46,7 +46,7 @@ type claimReader struct {
 
 func (r *claimReader) fail(name, wanted string) {
 	if r.err == nil {
-		r.err = invalidToken(fmt.Sprintf("claim %s is %s, not %s", name, kindOf(r.all[name]), wanted))
+		r.err = invalidTokenError(fmt.Sprintf("claim %s is %s, not %s", name, kindOf(r.all[name]), wanted))
 	}
 }
 
@@ -119,20 +119,20 @@ func kindOf(value any) string {
 }
 
 // userIDFrom returns the user id in a token of an identity provider. The error
-// is an invalidToken.
+// is an invalidTokenError.
 func userIDFrom(claims map[string]any, claim string) (string, error) {
 	if _, ok := claims["events"]; ok {
 		// Only security event tokens have this claim (RFC 8417). Logout tokens
 		// are such tokens, and older providers give them no typ of their own.
-		return "", invalidToken("a security event token")
+		return "", invalidTokenError("a security event token")
 	}
 	if claim == "email" && claims["email_verified"] != true {
 		// Otherwise users could enter another user's address.
-		return "", invalidToken("email names the user, and email_verified is not true")
+		return "", invalidTokenError("email names the user, and email_verified is not true")
 	}
 	id, _ := claims[claim].(string)
 	if !clienttoken.ValidUserID(id) {
-		return "", invalidToken("claim " + claim + " is not a user id of 1 to 255 printable characters")
+		return "", invalidTokenError("claim " + claim + " is not a user id of 1 to 255 printable characters")
 	}
 	return id, nil
 }
