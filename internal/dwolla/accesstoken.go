@@ -19,56 +19,56 @@ import (
 	"dropgate/internal/httpbody"
 )
 
-// accessToken is the application's own token. The zero one has expired.
+// accessToken is the application's own token. The zero value has expired.
 type accessToken struct {
 	secret  clienttoken.Secret
-	renew   time.Time // from here on a new one is fetched in the background
-	expires time.Time // from here on it is not used
+	renew   time.Time // when to fetch a new one in the background
+	expires time.Time // when to stop using it
 }
 
-// accessTokens keeps the application's access token. Dwolla gives no refresh
-// token, so from the first call on a new one is asked for, in the background: when
-// four fifths of the life of the old one have passed, and when /token has failed
-// and been left alone for a while. A caller asks when there is none. However many callers wait, one
-// request is under way, and it belongs to none of them: a caller that gives up
-// takes nothing from the others.
+// accessTokens keeps the application's access token. After the first fetch it
+// renews the token in the background, at four fifths of its life, and retries
+// failed fetches with back-off. Dwolla issues no refresh tokens.
+//
+// Callers without a valid token share a single flight. The fetch has a context of
+// its own, so a caller who leaves does not fail the others.
 type accessTokens struct {
 	fetch   func() (accessToken, *Error)
 	jitter  func(most time.Duration) time.Duration
 	log     zerolog.Logger
 	metrics *metrics
 	flight  singleflight.Group
-	// fetching is what close waits for. It is added to under mu, while timer is
-	// there.
+	// fetching lets close wait for fetches. Add only under mu, and only while timer
+	// is not nil.
 	fetching sync.WaitGroup
 	cancel   context.CancelFunc // ends a fetch under way
-	rejected atomic.Int64       // tokens in a row that Dwolla has rejected and never accepted
+	rejected atomic.Int64       // consecutive tokens Dwolla rejected without accepting one
 
 	mu       sync.Mutex
 	current  accessToken
 	timer    *time.Timer          // renews in the background; nil once closed
 	failures int                  // in a row
-	told     string               // what the log has of them
-	failure  *clienttoken.Failure // of the last fetch, for those who come before retryAt
+	logged   string               // the last fault logged as an error
+	failure  *clienttoken.Failure // of the last fetch, for callers before retryAt
 	retryAt  time.Time            // no fetch before this
 }
 
-// assumedLife is taken for an access token that does not say how long it
-// lives, longestLife for one that says more than anybody should believe.
+// assumedLife applies to an access token without a lifetime. longestLife caps the
+// lifetime.
 const (
 	assumedLife = 5 * time.Minute
 	longestLife = 24 * time.Hour
 )
 
-// maxBackOff is the longest pause between two failing fetches. It starts at a
-// second and doubles, and is shortened by up to a half at random, so that
-// replicas do not ask together. A 429 has a pause of its own.
+// maxBackOff is the longest pause between failed fetches. The pause starts at a
+// second and doubles, minus up to half at random to spread replicas. A 429 has its
+// own pause.
 const maxBackOff = 10 * time.Second
 
 func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessTokens {
 	h := &http.Client{
 		Transport: httpbody.Buffer(transport, maxBody),
-		// A redirect would carry the application's secret away.
+		// A redirect would send the application's secret elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -79,7 +79,7 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 		ClientID:     c.ClientID,
 		ClientSecret: c.ClientSecret.Reveal(),
 		TokenURL:     c.API.Root() + "/token",
-		AuthStyle:    oauth2.AuthStyleInHeader, // what Dwolla documents; detecting it costs a failed request
+		AuthStyle:    oauth2.AuthStyleInHeader, // documented by Dwolla; detection would cost a failed request
 	}
 	s.fetch = func() (accessToken, *Error) {
 		ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, h), c.Timeout)
@@ -105,15 +105,15 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 	return s
 }
 
-// tokenFault keeps of a failed fetch what may be kept: x/oauth2 puts the whole
-// body of the answer into its error text.
+// tokenFault converts the error of a fetch. x/oauth2 puts the whole response body
+// into its error text, so that text is dropped.
 func tokenFault(ctx context.Context, err error) *Error {
 	if err == nil {
 		return nil
 	}
 	fault := &Error{Operation: opToken}
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		fault.answered(refused.Response)
+		fault.readHead(refused.Response)
 		fault.read(refused.Body)
 		if fault.Status/100 == 2 {
 			fault.Err = errNoToken
@@ -128,8 +128,8 @@ func tokenFault(ctx context.Context, err error) *Error {
 	return fault
 }
 
-// close ends the background work, and waits for its end: nothing is logged
-// afterwards. Tokens that are at hand stay good.
+// close stops the background work and waits for its end, so nothing is logged
+// afterwards. A valid token stays usable.
 func (s *accessTokens) close() {
 	s.mu.Lock()
 	if s.timer != nil { // the first time
@@ -141,12 +141,12 @@ func (s *accessTokens) close() {
 	s.fetching.Wait()
 }
 
-// getBefore is get for a caller who also has a deadline.
+// getBefore is get with a deadline.
 func (s *accessTokens) getBefore(ctx context.Context, deadline time.Time) (accessToken, error) {
 	s.mu.Lock()
 	token := s.current
 	s.mu.Unlock()
-	if time.Now().Before(token.expires) { // as nearly always; and a timer costs
+	if time.Now().Before(token.expires) { // the usual case, without a timer
 		return token, nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -154,8 +154,8 @@ func (s *accessTokens) getBefore(ctx context.Context, deadline time.Time) (acces
 	return s.get(ctx)
 }
 
-// get returns a token that has not expired, waiting for one at most as long as
-// ctx lasts. The error is a *clienttoken.Failure or that of ctx.
+// get returns a valid token, and waits for one until ctx ends. The error is a
+// *clienttoken.Failure or ctx's.
 func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
 	s.mu.Lock()
 	token, retryAt, failure := s.current, s.retryAt, s.failure
@@ -170,17 +170,16 @@ func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
 	}
 	select {
 	case result := <-s.flight.DoChan("", s.renewed):
-		token, _ := result.Val.(accessToken) // renewed returns nothing else
+		token, _ := result.Val.(accessToken) // always one
 		return token, result.Err
 	case <-ctx.Done():
 		return accessToken{}, callersOwn(ctx)
 	}
 }
 
-// later is the failure of the last fetch for a caller that comes while there is
-// no other for so long. Whatever that was, this caller was neither kept waiting nor
-// answered with nonsense: it stands before an open circuit. But that Dwolla refuses
-// the application does not pass by waiting.
+// later converts the last fetch's failure for a caller who arrives during the
+// back-off. It becomes Unavailable, as for an open circuit, except that a refused
+// application stays refused: waiting does not help there.
 func later(failure *clienttoken.Failure, left time.Duration) *clienttoken.Failure {
 	f := *failure
 	fault, ok := errors.AsType[*Error](f.Err)
@@ -190,21 +189,21 @@ func later(failure *clienttoken.Failure, left time.Duration) *clienttoken.Failur
 	return &f
 }
 
-// state is that of a circuit: open before the next fetch may be, then half-open
-// until it has come to something.
+// state is the circuit state of /token: open during the back-off, then half-open
+// until the next fetch ends.
 func (s *accessTokens) state() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return stateUntil(s.retryAt)
 }
 
-// mostRejected is how many tokens in a row may be rejected: the last one that was
-// good, and the next, which both attempts of one call may meet.
+// mostRejected is how many tokens in a row may be rejected without back-off: one
+// for each of a call's two attempts.
 const mostRejected = 2
 
-// discard forgets a token that Dwolla has rejected, and reports whether nobody
-// else had. When Dwolla goes on like that, then it gives tokens that are no good, a
-// fault of /token like any other: or each call would cost a token.
+// discard forgets a rejected token, and reports whether this caller was the first
+// to do so. After mostRejected rejections /token backs off, or each call would
+// fetch a token.
 func (s *accessTokens) discard(token accessToken, fault *Error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,9 +217,9 @@ func (s *accessTokens) discard(token accessToken, fault *Error) bool {
 	return true
 }
 
-// accepted takes down that the tokens which Dwolla gives are good.
+// accepted records that Dwolla accepts the current token.
 func (s *accessTokens) accepted() {
-	if s.rejected.Load() == 0 { // as nearly always, and a lock costs
+	if s.rejected.Load() == 0 { // the usual case, without a lock
 		return
 	}
 	s.mu.Lock()
@@ -229,9 +228,9 @@ func (s *accessTokens) accepted() {
 	s.recovered()
 }
 
-// renewed fetches a token, unless the one at hand is young or a fetch has just
-// failed: who was on the way here did not see that. When the fetch fails, a
-// token with some life left is used on. It runs once at a time.
+// renewed fetches a token. It rechecks the current token and the back-off first,
+// because its caller may have seen an older state. If the fetch fails, it returns
+// the old token while that is valid. It runs in the single flight.
 func (s *accessTokens) renewed() (any, error) {
 	s.mu.Lock()
 	old, retryAt, failure := s.current, s.retryAt, s.failure
@@ -255,14 +254,14 @@ func (s *accessTokens) renewed() (any, error) {
 	defer s.mu.Unlock()
 	if fault == nil {
 		s.current, s.failure, s.retryAt = token, nil, time.Time{}
-		if s.rejected.Load() == 0 { // else it has to be accepted first
+		if s.rejected.Load() == 0 { // otherwise accepted recovers
 			s.recovered()
 		}
 		s.metrics.expiry.Set(float64(token.expires.Unix()))
 		s.renewAfter(time.Until(token.renew))
 		return token, nil
 	}
-	if s.timer == nil { // closed meanwhile, which has ended the fetch
+	if s.timer == nil { // closed during the fetch
 		return accessToken{}, fault.failure()
 	}
 	s.failed(fault)
@@ -272,15 +271,14 @@ func (s *accessTokens) renewed() (any, error) {
 	return accessToken{}, s.failure
 }
 
-// failed keeps and logs a fault, and leaves /token alone for a while. The caller
-// holds mu.
+// failed records and logs a fault, and starts the back-off. The caller holds mu.
 func (s *accessTokens) failed(fault *Error) {
 	pause := s.pauseAfter(fault)
 	s.failures++
 	s.failure, s.retryAt = fault.failure(), time.Now().Add(pause)
-	level := zerolog.DebugLevel // once is enough, until it is another one
-	if told := strconv.Itoa(fault.Status) + fault.Code; s.failures == 1 || told != s.told {
-		level, s.told = zerolog.ErrorLevel, told
+	level := zerolog.DebugLevel // log each kind of fault once as an error
+	if kind := strconv.Itoa(fault.Status) + fault.Code; s.failures == 1 || kind != s.logged {
+		level, s.logged = zerolog.ErrorLevel, kind
 	}
 	event := s.log.WithLevel(level).
 		Int("status", fault.Status).
@@ -299,7 +297,7 @@ func (s *accessTokens) failed(fault *Error) {
 	s.renewAfter(pause)
 }
 
-// recovered ends what failed began. The caller holds mu.
+// recovered ends the series of failures. The caller holds mu.
 func (s *accessTokens) recovered() {
 	if s.failures > 0 {
 		s.log.Info().Msg("Dwolla gives access tokens again")
@@ -307,7 +305,7 @@ func (s *accessTokens) recovered() {
 	s.failures = 0
 }
 
-// pauseAfter is how long /token is left alone after a fault. The caller holds mu.
+// pauseAfter returns the back-off after a fault. The caller holds mu.
 func (s *accessTokens) pauseAfter(fault *Error) time.Duration {
 	if fault.Status == http.StatusTooManyRequests {
 		return fault.quiet()
@@ -316,7 +314,7 @@ func (s *accessTokens) pauseAfter(fault *Error) time.Duration {
 	return longest/2 + s.jitter(longest/2)
 }
 
-// renewAfter has the token renewed in the background. The caller holds mu.
+// renewAfter schedules a renewal in the background. The caller holds mu.
 func (s *accessTokens) renewAfter(d time.Duration) {
 	if s.timer != nil {
 		s.timer.Reset(d)

@@ -13,12 +13,12 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// rejection is why a call, or its second attempt, was not sent to Dwolla. It is
-// a label of a metric.
+// rejection says why a call or a retry was not sent to Dwolla. It is a metric
+// label.
 type rejection string
 
 const (
-	circuitOpen   rejection = "circuit_open" // faults of the operation
+	circuitOpen   rejection = "circuit_open" // too many faults of the operation
 	throttled     rejection = "throttled"    // its 429
 	queueFull     rejection = "queue_full"
 	queueTimeout  rejection = "queue_timeout"
@@ -30,14 +30,13 @@ func rejections() []rejection {
 	return []rejection{circuitOpen, throttled, queueFull, queueTimeout, noAccessToken, overBudget}
 }
 
-// soon is what a caller is asked to wait for where it cannot be told, or is less
-// than a second.
+// soon is the shortest Retry-After, and the default when the wait is unknown.
 const soon = time.Second
 
 // rejectedError is a call that was not sent.
 type rejectedError struct {
 	reason rejection
-	wait   time.Duration // until another one may be
+	wait   time.Duration // until the next call may be sent
 }
 
 func (e *rejectedError) Error() string { return "not sent to Dwolla: " + string(e.reason) }
@@ -46,18 +45,18 @@ func (e *rejectedError) failure() *clienttoken.Failure {
 	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: max(e.wait, soon), Err: e}
 }
 
-// verdict is what an attempt tells of Dwolla's health. The zero one is nothing.
+// verdict is what an attempt shows about Dwolla's health.
 type verdict int
 
 const (
-	inconclusive verdict = iota // the caller has gone, or it was never sent
+	inconclusive verdict = iota // the caller left, or nothing was sent
 	healthy                     // a success, or a refusal
-	faulty                      // no answer, a server's error, nonsense
+	faulty                      // no answer, a server error, or an unusable answer
 	throttling                  // 429
 )
 
-// judge says what an attempt that came to fault tells, where ctx is the caller's.
-// A cut in a 429 is a 429.
+// judge returns the verdict for an attempt; ctx is the caller's. A 429 with a cut
+// body is still a 429.
 func judge(ctx context.Context, fault *Error) verdict {
 	switch {
 	case fault == nil:
@@ -72,37 +71,37 @@ func judge(ctx context.Context, fault *Error) verdict {
 	return faulty
 }
 
-// When faults open a circuit: at half of at least so many calls that have begun
-// within the window, and for how long.
+// Faults open a circuit for openFor once half of at least leastCalls calls have
+// failed. Only calls begun within the window count.
 const (
 	leastCalls  = 20
 	faultWindow = 10 * time.Second
 	openFor     = 5 * time.Second
 )
 
-// circuit stands before one operation. Two things open it, each by itself: a 429,
-// for as long as Dwolla says, since every further call could make the throttle
-// last; and many faults, for a few seconds, so that callers do not wait for what
-// fails anyway. After that one call at a time probes.
+// circuit protects one operation. A 429 opens it for as long as Dwolla says,
+// because further calls could extend the throttle. Many faults open it for a few
+// seconds, so callers fail fast. Then one call at a time probes.
 type circuit struct {
 	operation operation
 	log       zerolog.Logger
 	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}] // for faults
 
-	// Never held while breaker is called, which calls changed under its own lock.
+	// mu is never held while calling breaker, because breaker calls changed under its
+	// own lock.
 	mu          sync.Mutex
-	quietUntil  time.Time // the throttle's: zero while Dwolla does not throttle
-	probing     bool      // a call is out to see whether Dwolla still throttles
-	faultyUntil time.Time // the breaker's
+	quietUntil  time.Time // end of the throttle; zero without one
+	probing     bool      // a call is probing whether Dwolla still throttles
+	faultyUntil time.Time // end of the breaker's open state
 	lastFault   *Error
 }
 
-// errInconclusive tells the breaker to forget an attempt.
+// errInconclusive makes the breaker ignore an attempt.
 var errInconclusive = errors.New("nothing to learn from")
 
-// newCircuit returns a closed one. timeout is that of one attempt: the breaker
-// files an outcome under the time at which the attempt began, and would have
-// forgotten those that take longest, time-outs, in a window no longer than they.
+// newCircuit returns a closed circuit. timeout bounds one attempt. It extends the
+// window, because the breaker counts an outcome at the start of its attempt and
+// would otherwise drop timeouts.
 func newCircuit(op operation, timeout time.Duration, log zerolog.Logger) *circuit {
 	c := &circuit{operation: op, log: log}
 	c.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
@@ -121,7 +120,7 @@ func newCircuit(op operation, timeout time.Duration, log zerolog.Logger) *circui
 	return c
 }
 
-// changed is told of the breaker's changes.
+// changed logs the breaker's changes of state.
 func (c *circuit) changed(_ string, from, to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
@@ -131,7 +130,7 @@ func (c *circuit) changed(_ string, from, to gobreaker.State) {
 		c.mu.Unlock()
 		level := zerolog.WarnLevel
 		if from == gobreaker.StateHalfOpen {
-			level = zerolog.DebugLevel // an outage that lasts is no news every five seconds
+			level = zerolog.DebugLevel // do not repeat the warning every five seconds
 		}
 		c.log.WithLevel(level).Str("operation", string(c.operation)).Dur("open_for_ms", openFor).AnErr("error", fault).
 			Msg("half of the calls to Dwolla fail: the circuit is open, and probes")
@@ -141,14 +140,14 @@ func (c *circuit) changed(_ string, from, to gobreaker.State) {
 	}
 }
 
-// passage lets one attempt through a circuit. It has to be settled.
+// passage lets one attempt through a circuit. The caller must settle it.
 type passage struct {
 	circuit *circuit
-	done    func(error) // the breaker's
+	done    func(error) // end of the breaker's open state
 	probe   bool        // of the throttle
 }
 
-// enter returns a passage, or says at once why there is none.
+// enter returns a passage, or the reason to reject the call.
 func (c *circuit) enter() (passage, *rejectedError) {
 	probe, wait := c.enterThrottle()
 	if wait > 0 {
@@ -165,7 +164,7 @@ func (c *circuit) enter() (passage, *rejectedError) {
 	return p, nil
 }
 
-// settle says what came of the attempt: fault, or nil.
+// settle reports the outcome of the attempt.
 func (p passage) settle(v verdict, fault *Error) {
 	c := p.circuit
 	switch v {
@@ -186,8 +185,7 @@ func (p passage) settle(v verdict, fault *Error) {
 	p.leaveThrottle(v)
 }
 
-// enterThrottle reports whether the call is a probe, or how long there must not
-// be any.
+// enterThrottle reports whether the call is a probe, or how long calls must wait.
 func (c *circuit) enterThrottle() (probe bool, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,7 +202,7 @@ func (c *circuit) enterThrottle() (probe bool, wait time.Duration) {
 	return true, 0
 }
 
-// throttle opens the circuit for as long as a 429 says.
+// throttle opens the circuit for as long as the 429 says.
 func (p passage) throttle(fault *Error) {
 	c := p.circuit
 	quiet := fault.quiet()
@@ -224,8 +222,8 @@ func (p passage) throttle(fault *Error) {
 	}
 }
 
-// leaveThrottle ends a probe. A healthy one closes the circuit, unless a call
-// that had been under way for longer has been throttled meanwhile.
+// leaveThrottle ends a probe. A healthy probe closes the circuit, unless an
+// earlier call was throttled in the meantime.
 func (p passage) leaveThrottle(v verdict) {
 	if !p.probe {
 		return
@@ -243,15 +241,15 @@ func (p passage) leaveThrottle(v verdict) {
 	}
 }
 
-// Values of the metric of states; the breaker's are the same.
+// Values of the state metric, the same as the breaker's.
 const (
 	stateClosed   = float64(gobreaker.StateClosed)
 	stateHalfOpen = float64(gobreaker.StateHalfOpen)
 	stateOpen     = float64(gobreaker.StateOpen)
 )
 
-// state is the wider open of the two. It depends on the clock, so it is worked
-// out when it is asked for.
+// state returns the more open state of throttle and breaker. It depends on the
+// clock, so it is computed on demand.
 func (c *circuit) state() float64 {
 	c.mu.Lock()
 	throttle := stateUntil(c.quietUntil)
@@ -259,8 +257,7 @@ func (c *circuit) state() float64 {
 	return max(throttle, float64(c.breaker.State()))
 }
 
-// stateUntil is the state of what is open until t, and then probed; of the zero
-// time that of what is closed.
+// stateUntil is open until t and half-open afterwards. A zero t means closed.
 func stateUntil(t time.Time) float64 {
 	switch {
 	case t.IsZero():

@@ -20,19 +20,19 @@ import (
 	"dropgate/internal/httpbody"
 )
 
-// Config is what a Client needs. All fields are required.
+// Config configures a Client. All fields but MaxConcurrent are required.
 type Config struct {
 	API          clienttoken.API
 	ClientID     string
 	ClientSecret clienttoken.Secret
 	// Timeout bounds one attempt, from the first byte sent to the last byte
-	// read. A call, with all that it waits for and at most two attempts, takes
-	// at most twice as long.
+	// read. A call makes at most two attempts and, with all waiting, takes at most
+	// twice as long.
 	Timeout time.Duration
-	// MaxConcurrent is how many attempts may be under way; requests for an access
-	// token are not among them. Zero is 256.
+	// MaxConcurrent limits concurrent attempts, without requests for an access
+	// token. Zero means 256.
 	MaxConcurrent int
-	Logger        zerolog.Logger // for what happens outside of a call: circuits, renewing the access token
+	Logger        zerolog.Logger // for circuits and the access token, not for single calls
 	Registerer    prometheus.Registerer
 }
 
@@ -42,8 +42,8 @@ func (c Config) slots() int { return cmp.Or(c.MaxConcurrent, 256) }
 type Client struct {
 	api     clienttoken.API
 	timeout time.Duration
-	// A bare transport never follows a redirect, which would carry the access
-	// token to an address nobody checked.
+	// A bare transport never follows a redirect, which would send the access token
+	// to an unchecked address.
 	transport http.RoundTripper
 	tokens    *accessTokens
 	metrics   *metrics
@@ -53,8 +53,8 @@ type Client struct {
 	jitter    func(most time.Duration) time.Duration
 }
 
-// New returns a client. It does not connect: the first call gets the access
-// token, so that the service starts while Dwolla is down.
+// New returns a client. It does not connect, so the service starts while Dwolla is
+// down. The first call gets the access token.
 func New(c Config) *Client {
 	return newClient(c, newTransport(c.slots()))
 }
@@ -86,16 +86,16 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 }
 
 // Close ends the background refresh of the access token and idle connections.
-// Calls that are under way go on.
+// Calls in progress continue.
 func (c *Client) Close() {
 	c.tokens.close()
 	(&http.Client{Transport: c.transport}).CloseIdleConnections()
 }
 
-// mediaType is the only one that Dwolla's API accepts in Accept.
+// mediaType is the only value Dwolla's API accepts in Accept.
 const mediaType = "application/vnd.dwolla.v1.hal+json"
 
-// maxBody bounds what is read of an answer. Dwolla's are a few kilobytes.
+// maxBody bounds an answer, in bytes. Dwolla's have a few kilobytes.
 const maxBody = 1 << 20
 
 // call is one call of the API.
@@ -104,7 +104,7 @@ type call struct {
 	method    string
 	url       string
 	body      []byte             // JSON, or nil
-	read      func(answer) error // takes what is wanted from a success, or says why it cannot
+	read      func(answer) error // reads a successful answer
 }
 
 // answer is a successful answer.
@@ -114,19 +114,18 @@ type answer struct {
 	requestID string
 }
 
-// tried is one attempt: what it came to, or why it was not sent.
+// tried is the outcome of one attempt, or the reason it was not sent.
 type tried struct {
 	fault *Error // nil for a success
-	stale bool   // its access token was rejected, and another call has seen to that before
-	err   error  // a *clienttoken.Failure or the end of the caller's context; then nothing was sent
+	stale bool   // its access token was rejected, and another call has already discarded it
+	err   error  // not sent: a *clienttoken.Failure or the end of the caller's context
 }
 
-// do makes the call, and once more where that may do better: a rejected access
-// token is replaced before. Every error is a *clienttoken.Failure, but for the
-// end of the caller's own context.
+// do makes the call and retries it at most once, with a new access token if the
+// old one was rejected. Errors are *clienttoken.Failure or the end of the caller's
+// context.
 func (c *Client) do(ctx context.Context, call *call) error {
-	// No context of its own, which would cost every call a timer: whatever waits
-	// is bounded by this.
+	// A deadline instead of a context saves each call a timer.
 	deadline := time.Now().Add(2 * c.timeout)
 	last := c.try(ctx, call, deadline)
 	if last.err != nil {
@@ -137,7 +136,7 @@ func (c *Client) do(ctx context.Context, call *call) error {
 		return nil
 	}
 	if reason := last.fault.retryReason(); reason != noRetry && ctx.Err() == nil {
-		// The end of an access token costs one retry, however many calls were using it.
+		// An expired access token costs one retry, however many calls used it.
 		if !last.stale && !c.budget.spend() {
 			c.metrics.reject(overBudget)
 			return last.fault.failure()
@@ -150,7 +149,7 @@ func (c *Client) do(ctx context.Context, call *call) error {
 	return last.conclusion(ctx)
 }
 
-// conclusion is the error to return.
+// conclusion returns the error of the call.
 func (t tried) conclusion(ctx context.Context) error {
 	if t.err != nil || t.fault == nil {
 		return t.err
@@ -165,8 +164,7 @@ func (t tried) conclusion(ctx context.Context) error {
 	return failure
 }
 
-// try makes an attempt, unless the circuit is open, there is no access token or
-// there are too many attempts under way.
+// try makes an attempt if the circuit, the access token and the bulkhead allow it.
 func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tried) {
 	passage, rejected := c.circuits[call.operation].enter()
 	if rejected != nil {
@@ -189,7 +187,7 @@ func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tri
 	}
 	t.fault = c.attempt(ctx, call, token.secret, end)
 	if says = judge(ctx, t.fault); says == faulty && t.fault.timedOut() && end.Equal(deadline) {
-		says = inconclusive // it had less time than it should have
+		says = inconclusive // the attempt did not have its full time
 	}
 	if t.fault != nil && t.fault.accessTokenRejected() {
 		t.stale = !c.tokens.discard(token, t.fault)
@@ -216,7 +214,7 @@ func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
 	return rejected.failure()
 }
 
-// attempt sends the call once, and reads the answer, until end.
+// attempt sends the call once and reads the answer, until end.
 func (c *Client) attempt(ctx context.Context, call *call, token clienttoken.Secret, end time.Time) *Error {
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
@@ -253,7 +251,7 @@ func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret)
 		return answer{}, fault
 	}
 	defer func() { _ = resp.Body.Close() }()
-	fault.answered(resp)
+	fault.readHead(resp)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
@@ -269,8 +267,8 @@ func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret)
 	return answer{status: fault.Status, body: body, requestID: fault.RequestID}, nil
 }
 
-// decode reads a successful answer into v. Its error says nothing of what is in
-// the way: json's own quotes names.
+// decode reads a successful answer into v. It replaces json's error, which quotes
+// names from the answer.
 func (a answer) decode(v any) error {
 	if err := json.Unmarshal(a.body, v); err != nil {
 		return errUnreadable
@@ -278,13 +276,11 @@ func (a answer) decode(v any) error {
 	return nil
 }
 
-// bufferSize holds a request, or an answer, of a call as a rule. What is larger
-// takes another system call.
+// bufferSize fits most requests and answers. Larger ones need another system call.
 const bufferSize = 2 << 10
 
-// newTransport is sized for so many calls at a time to one host, and one for an
-// access token: over HTTP/1.1 each of them keeps its connection, over HTTP/2 they
-// share a few.
+// newTransport keeps enough idle connections for all concurrent calls and one
+// request for an access token. HTTP/2 shares a few connections.
 func newTransport(calls int) *http.Transport {
 	parallel := calls + 1
 	return &http.Transport{
@@ -298,9 +294,9 @@ func newTransport(calls int) *http.Transport {
 		WriteBufferSize:        bufferSize,
 		ReadBufferSize:         bufferSize,
 		MaxResponseHeaderBytes: 64 << 10,
-		// Answers are small; and nothing has to be inflated that was not asked for.
+		// Answers are small, and unexpected compressed data is not inflated.
 		DisableCompression: true,
-		// A connection whose other end has vanished is found out and replaced.
+		// Pings detect dead connections.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Error is a call that failed: Dwolla's refusal, or no answer worth the name.
-// It holds nothing of Dwolla's answer but these fields, so it is safe to log.
+// Error is a failed call. It holds only these fields of Dwolla's answer, so it is
+// safe to log.
 type Error struct {
 	Operation operation
-	Status    int    // the HTTP status; zero when there was no answer
-	Code      string // Dwolla's code ("InvalidAccessToken"); empty when it sent none
-	RequestID string // Dwolla's X-Request-Id, which its support asks for
+	Status    int    // the HTTP status; zero without an answer
+	Code      string // Dwolla's code ("InvalidAccessToken"); empty without one
+	RequestID string // Dwolla's X-Request-Id, for Dwolla's support
 
 	retryAfter time.Duration
-	Err        error // what went wrong when it was not Dwolla's refusal; else nil
+	Err        error // nil if Dwolla refused
 }
 
 func (e *Error) Error() string {
@@ -49,21 +49,21 @@ var (
 	errNoToken    = errors.New("a success without a token")
 	errUnreadable = errors.New("reading the answer: not the JSON that it should be")
 	errClosed     = errors.New("the client is closed")
-	// These two stand for errors that would quote Dwolla's answer.
+	// These replace errors that would quote Dwolla's answer.
 	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
 	errOtherOwners   = errors.New("a list of beneficial owners whose self link does not name this Customer")
 	errOtherCustomer = errors.New("another Customer than the one asked for, or none")
 )
 
-// How long callers are asked to wait where Dwolla does not say: its throttle
-// "persists for five minutes" once reached, other faults pass sooner.
+// Retry-After without one from Dwolla. Its throttle "persists for five minutes"
+// once reached; other faults pass sooner.
 const (
 	throttledFor = 5 * time.Minute
 	faultFor     = 5 * time.Second
 )
 
-// answered keeps what the head of the answer says.
-func (e *Error) answered(resp *http.Response) {
+// readHead keeps the status and headers of the answer.
+func (e *Error) readHead(resp *http.Response) {
 	e.Status = resp.StatusCode
 	e.RequestID = printable(resp.Header.Get("X-Request-Id"))
 	if after := resp.Header.Get("Retry-After"); after != "" {
@@ -71,8 +71,8 @@ func (e *Error) answered(resp *http.Response) {
 	}
 }
 
-// pauseOf is what a Retry-After asks for, in seconds or with a date; zero where it
-// asks for nothing that can be understood, or nothing any more.
+// pauseOf parses a Retry-After in seconds or as a date. It returns zero for an
+// invalid value or a past date.
 func pauseOf(after string) time.Duration {
 	const most = 2 * throttledFor
 	if s, err := strconv.Atoi(after); err == nil {
@@ -86,7 +86,7 @@ func pauseOf(after string) time.Duration {
 }
 
 // read takes the code from an error body: {"code","message"}, or OAuth's
-// {"error"}. A body of another shape is no news: the status says enough.
+// {"error"}. It ignores bodies of another shape.
 func (e *Error) read(body []byte) {
 	var b struct {
 		Code  string `json:"code"`
@@ -103,13 +103,13 @@ func (e *Error) read(body []byte) {
 	}
 }
 
-// notOfACode reports whether a code cannot have r. Dwolla's are words such as
-// InvalidAccessToken and invalid_client; what is none is not logged.
+// notOfACode reports whether r cannot be part of a code. Dwolla's codes are words
+// such as InvalidAccessToken and invalid_client. Other values are not logged.
 func notOfACode(r rune) bool {
 	return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
-// printable cuts a word of Dwolla's to what a log line may hold.
+// printable makes a value of Dwolla's safe for a log line.
 func printable(s string) string {
 	const longest = 128
 	s = strings.Map(func(r rune) rune {
@@ -121,30 +121,29 @@ func printable(s string) string {
 	return s
 }
 
-// accessTokenRejected reports whether a new access token can help. Dwolla's
-// other 401 codes speak of the application itself.
+// accessTokenRejected reports whether a new access token can help. Dwolla's other
+// 401 codes are about the application itself.
 func (e *Error) accessTokenRejected() bool {
 	return e.Status == http.StatusUnauthorized &&
 		(e.Code == "InvalidAccessToken" || e.Code == "ExpiredAccessToken")
 }
 
-// refused reports whether Dwolla has said no, which shows that it is there.
+// refused reports whether Dwolla refused the call, so it is available.
 func (e *Error) refused() bool {
 	return e.Err == nil && e.Status/100 == 4 && e.Status != http.StatusTooManyRequests
 }
 
-// customerUnknown reports whether Dwolla itself says that there is no such
-// Customer, or none of this application. A proxy in between says 403 and 404,
-// too, and does not know Dwolla's codes.
+// customerUnknown reports whether Dwolla itself says this application has no such
+// Customer. It checks Dwolla's code, because a proxy may also answer 403 or 404.
 func (e *Error) customerUnknown() bool {
-	if e.Operation != opGetCustomer { // an access token, which the call needs first
+	if e.Operation != opGetCustomer { // the request for an access token failed
 		return false
 	}
 	return e.Status == http.StatusNotFound && strings.EqualFold(e.Code, "NotFound") ||
 		e.Status == http.StatusForbidden && e.Code == "Forbidden"
 }
 
-// failure tells the heart what e means for its caller.
+// failure converts e for the caller.
 func (e *Error) failure() *clienttoken.Failure {
 	f := &clienttoken.Failure{Code: e.kind(), DwollaRequestID: e.RequestID, Err: e}
 	if f.Code == clienttoken.Unavailable {
@@ -160,26 +159,26 @@ func (e *Error) failure() *clienttoken.Failure {
 	return f
 }
 
-// quiet is how long Dwolla must not be asked after a 429.
+// quiet is how long to send nothing after a 429.
 func (e *Error) quiet() time.Duration { return cmp.Or(e.retryAfter, throttledFor) }
 
-// unusable reports whether there was a whole answer that is none.
+// unusable reports whether the answer is complete but unusable.
 func (e *Error) unusable() bool {
 	return errors.Is(e.Err, errTooLarge) || errors.Is(e.Err, errNoToken) || errors.Is(e.Err, errNonsense)
 }
 
 func (e *Error) kind() clienttoken.Code {
 	switch {
-	case e.Status == http.StatusTooManyRequests: // also one that was cut
+	case e.Status == http.StatusTooManyRequests: // even with a cut body
 		return clienttoken.Unavailable
-	case e.accessTokenRejected(): // of the application's: there will be another
+	case e.accessTokenRejected(): // the application's token, which is renewed
 		return clienttoken.Unavailable
 	case e.timedOut():
 		return clienttoken.UpstreamTimeout
 	case e.unusable():
 		return clienttoken.UpstreamError
 	case e.Status == 0 || e.Err != nil:
-		return clienttoken.Unavailable // no connection, or one that was cut
+		return clienttoken.Unavailable // no connection, or a cut one
 	case e.Status == http.StatusGatewayTimeout || e.Code == "RequestTimeout":
 		return clienttoken.UpstreamTimeout
 	case e.Status >= 500:
@@ -188,13 +187,13 @@ func (e *Error) kind() clienttoken.Code {
 	return clienttoken.UpstreamError
 }
 
-// nonsense is a success of Dwolla's that cannot be used.
+// nonsense is the error for an unusable success.
 func nonsense(op operation, a answer, err error) *Error {
 	return &Error{Operation: op, Status: a.status, RequestID: a.requestID, Err: fmt.Errorf("%w: %w", errNonsense, err)}
 }
 
-// callersOwn is the error to return when the caller has gone or has run out of
-// time: then nothing can be said about Dwolla, except that it was too slow.
+// callersOwn returns the error for a caller who left or ran out of time. Running
+// out of time means Dwolla was too slow.
 func callersOwn(ctx context.Context) error {
 	switch err := ctx.Err(); {
 	case err == nil:

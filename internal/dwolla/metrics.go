@@ -20,7 +20,7 @@ const (
 	opListBeneficialOwners operation = "list_beneficial_owners"
 )
 
-// operations lists those that need an access token.
+// operations lists the calls that need an access token.
 func operations() []operation {
 	return []operation{opCreateClientToken, opGetCustomer, opListBeneficialOwners}
 }
@@ -69,8 +69,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// gauge registers a metric that is worked out when it is asked for, so that what
-// time alone changes is seen without a call.
+// gauge registers a metric computed on each scrape, for values that change with
+// time alone.
 func gauge(r prometheus.Registerer, opts prometheus.GaugeOpts, value func() float64) {
 	r.MustRegister(prometheus.NewGaugeFunc(opts, value))
 }
@@ -92,7 +92,8 @@ func (m *metrics) observe(op operation, took time.Duration, fault *Error) {
 	m.duration.WithLabelValues(string(op)).Observe(took.Seconds())
 }
 
-// code is the status of an answer, from the closed set of those with a name.
+// code is the metric label of an outcome. It is a closed set: only statuses with a
+// name are used.
 func code(fault *Error) string {
 	switch {
 	case fault == nil:

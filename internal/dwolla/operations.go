@@ -19,8 +19,7 @@ func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 	if err != nil {
 		return clienttoken.Token{}, fmt.Errorf("writing the request: %w", err)
 	}
-	// Harmless to send twice, should the first answer have been lost: a client
-	// token that nobody uses expires.
+	// A retry is harmless after a lost answer: an unused client token expires.
 	var token clienttoken.Token
 	err = c.do(ctx, &call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body, func(got answer) error {
 		var a struct {
@@ -42,8 +41,8 @@ type link struct {
 	Href string `json:"href"`
 }
 
-// wireGrant is a grant as Dwolla reads it. An action without links has no
-// _links member at all, which is how Dwolla's samples ask for customer.create.
+// wireGrant is the request body. An action without links has no _links member, as
+// in Dwolla's sample for customer.create.
 type wireGrant struct {
 	Action clienttoken.Action `json:"action"`
 	Links  wireLinks          `json:"_links,omitzero"`
@@ -61,9 +60,9 @@ func newWireGrant(grant clienttoken.Grant) wireGrant {
 	}}
 }
 
-// GetCustomer reads a Customer: GET /customers/{id}. A Customer that does not
-// exist, or is another application's, by Dwolla's own word, is
-// clienttoken.ErrUnknownCustomer. CorrelationID is empty where the Customer was
+// GetCustomer reads a Customer: GET /customers/{id}. It returns
+// clienttoken.ErrUnknownCustomer if Dwolla says the Customer does not exist or
+// belongs to another application. CorrelationID is empty if the Customer was
 // created without one.
 func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	found := clienttoken.Customer{URL: customer}
@@ -76,8 +75,8 @@ func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerU
 		if err := got.decode(&a); err != nil {
 			return err
 		}
-		// A cache or a gateway may mix answers up, and a correlationId proves whose
-		// Customer this is: it has to be that of the one that was asked for.
+		// A cache or gateway may mix up answers, and the correlationId proves
+		// ownership, so the id must match the request.
 		if !strings.EqualFold(a.ID, customer.ID()) {
 			return errOtherCustomer
 		}
@@ -93,8 +92,8 @@ func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerU
 }
 
 // ListBeneficialOwners lists the beneficial owners of a Customer: GET
-// /customers/{id}/beneficial-owners. Dwolla's answer is not paged. A cache or a
-// gateway may mix answers up: the self link has to name this Customer's list.
+// /customers/{id}/beneficial-owners. Dwolla's answer is not paged. Its self link
+// must name this Customer, because a cache or gateway may mix up answers.
 func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
 	var owners []clienttoken.BeneficialOwnerURL
 	err := c.do(ctx, &call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil, func(got answer) error {
@@ -128,8 +127,8 @@ func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.
 	return owners, err
 }
 
-// isOwnerList reports whether href names the list of customer's beneficial owners.
-// It takes every spelling that [clienttoken.ParseCustomerURL] takes.
+// isOwnerList reports whether href names the customer's list of beneficial owners.
+// It accepts every spelling accepted by [clienttoken.ParseCustomerURL].
 func (c *Client) isOwnerList(href string, customer clienttoken.CustomerURL) bool {
 	const list = "/beneficial-owners"
 	href = strings.TrimSuffix(href, "/")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// retryReason is why a call is made a second time. It is a label of a metric.
+// retryReason says why a call is retried. It is a metric label.
 type retryReason string
 
 const (
@@ -21,17 +21,16 @@ const (
 	badToken      retryReason = "access_token"
 )
 
-// retryReasons lists all of them but noRetry; those in digits are statuses.
+// retryReasons lists all reasons except noRetry. Digits are HTTP statuses.
 func retryReasons() []retryReason {
 	return []retryReason{badConnection, "500", "502", "503", "504", badToken}
 }
 
-// retryReason says whether a second attempt may do better. A connection fault is
-// also an answer that ends in the middle, and one that is no HTTP: net/http does
-// not tell the latter from a stream that an HTTP/2 server has reset. Not retried
-// is what has taken all of its time, what will fail again (a certificate, an
-// answer that is too large or cannot be used), and whatever Dwolla wants a
-// pause after.
+// retryReason returns why a second attempt may succeed, or noRetry. Timeouts are
+// not retried, nor faults that will recur (a bad certificate, an oversized or
+// unusable answer), nor answers with Retry-After. A cut or malformed answer counts
+// as a connection fault, because net/http reports a reset HTTP/2 stream the same
+// way.
 func (e *Error) retryReason() retryReason {
 	switch {
 	case e.accessTokenRejected():
@@ -52,20 +51,20 @@ func (e *Error) retryReason() retryReason {
 	return noRetry
 }
 
-// timedOut reports whether time ran out before there was a whole answer.
+// timedOut reports whether the time ran out before the whole answer arrived.
 func (e *Error) timedOut() bool {
 	var netErr net.Error
 	return errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &netErr) && netErr.Timeout()
 }
 
-// retryPause is the longest pause before a second attempt. It is any time up to
-// that (full jitter), so that calls that failed together do not come back
-// together. The caller waits, so it is short.
+// retryPause is the longest pause before a second attempt. The pause is random up
+// to this limit (full jitter), to spread calls after a shared fault. It is short
+// because the caller waits.
 const retryPause = 100 * time.Millisecond
 
-// upTo is a random time of at most d.
+// upTo returns a random duration up to d.
 func upTo(d time.Duration) time.Duration {
-	return rand.N(d + 1) //nolint:gosec // spreads load; nobody gains by guessing it
+	return rand.N(d + 1) //nolint:gosec // spreads load; guessing it gains nothing
 }
 
 // sleep waits for d, or until ctx ends.
@@ -78,9 +77,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// What retries may cost: a tenth of the calls of the last minute, so that an
-// outage gets a tenth more load and not twice as much. A service with little
-// traffic may make a few whatever the tenth is.
+// The retry budget is a tenth of the calls of the last minute, so retries add at
+// most a tenth of load in an outage. The floor lets a quiet service retry too.
 const (
 	budgetShare   = 10
 	budgetFloor   = 10
@@ -92,7 +90,7 @@ const (
 type budget struct {
 	mu      sync.Mutex
 	begin   time.Time
-	now     int64 // the bucket that is counted in, from begin on
+	now     int64 // index of the current bucket, from begin on
 	buckets [budgetBuckets]spending
 	total   spending // of all buckets
 }
@@ -109,7 +107,7 @@ func (b *budget) count() {
 	b.total.calls++
 }
 
-// spend takes a retry from what is left, and reports whether there was one.
+// spend takes one retry from the budget, and reports whether one was left.
 func (b *budget) spend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,11 +120,11 @@ func (b *budget) spend() bool {
 	return true
 }
 
-// current forgets what is older than a minute, and returns the bucket to count
-// in. The caller holds mu.
+// current drops buckets older than a minute and returns the current one. The
+// caller holds mu.
 func (b *budget) current() *spending {
 	now := int64(time.Since(b.begin) / budgetBucket)
-	b.now = max(b.now, now-budgetBuckets) // everything in between is forgotten the same
+	b.now = max(b.now, now-budgetBuckets) // all older buckets are dropped anyway
 	for b.now < now {
 		b.now++
 		old := &b.buckets[b.now%budgetBuckets]

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Run gets the first access token, so that the first caller need not wait for it.
-// From then on, until Close, there is one or another try, also when nobody calls:
-// so that what Fault tells is true.
+// Run gets the first access token, so the first caller need not wait. Until Close,
+// the token is then renewed in the background, and failed fetches are retried.
+// This keeps Fault current even without calls.
 func (c *Client) Run(ctx context.Context) {
-	_, _ = c.tokens.get(ctx) // the failure is for Fault, and in the log already
+	_, _ = c.tokens.get(ctx) // Fault reports the failure, and the log has it
 }
 
-// Fault is why there is no access token, or nil: also before anybody has asked
-// for one.
+// Fault returns why there is no access token. It is nil while there is one, and
+// before the first request for one.
 func (c *Client) Fault() error {
 	c.tokens.mu.Lock()
 	defer c.tokens.mu.Unlock()
