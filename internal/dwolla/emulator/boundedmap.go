@@ -1,7 +1,7 @@
 package emulator
 
-// boundedMap is a map that remembers at most limit keys and forgets the oldest key
-// first. It is what keeps a benchmark with millions of tokens in small memory.
+// boundedMap keeps at most limit keys and evicts the oldest key first. It bounds
+// the memory of benchmarks with millions of tokens.
 type boundedMap[V any] struct {
 	limit  int
 	values map[string]V
@@ -13,7 +13,7 @@ func newBoundedMap[V any](limit int) *boundedMap[V] {
 	return &boundedMap[V]{limit: limit, values: map[string]V{}}
 }
 
-// put stores v. A key that is already there keeps its place in the order.
+// put stores v. An existing key keeps its place in the order.
 func (f *boundedMap[V]) put(key string, v V) {
 	if _, exists := f.values[key]; !exists {
 		f.push(key)
@@ -31,18 +31,18 @@ func (f *boundedMap[V]) push(key string) {
 	f.next = (f.next + 1) % f.limit
 }
 
-// get returns the value of key and whether it is remembered.
+// get returns the value of key and whether it is present.
 func (f *boundedMap[V]) get(key string) (V, bool) {
 	v, ok := f.values[key]
 	return v, ok
 }
 
-// oldestFirst returns the remembered keys in order of arrival.
+// oldestFirst returns the keys in order of arrival.
 func (f *boundedMap[V]) oldestFirst() []string {
 	return append(append(make([]string, 0, len(f.keys)), f.keys[f.next:]...), f.keys[:f.next]...)
 }
 
-// clear forgets everything.
+// clear removes all keys.
 func (f *boundedMap[V]) clear() {
 	f.values, f.keys, f.next = map[string]V{}, nil, 0
 }

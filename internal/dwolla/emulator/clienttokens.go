@@ -12,21 +12,21 @@ const (
 	actionTransfersSend = "customer.transfers.send"
 )
 
-// ClientToken is a client token that the emulator has vended.
+// ClientToken is a vended client token.
 type ClientToken struct {
 	Token  string
 	Action string
-	// CustomerID is "" when the request named no Customer.
+	// CustomerID is "" if the request named no Customer.
 	CustomerID string
-	// BeneficialOwnerID is "" when the request named no beneficial owner.
+	// BeneficialOwnerID is "" if the request named no beneficial owner.
 	BeneficialOwnerID string
-	// Destination (the URL as it was sent), Amount and Blob are those of a
-	// pay-in (customer.transfers.send), else empty.
+	// Destination (the URL as sent), Amount and Blob are set only for a pay-in
+	// (customer.transfers.send).
 	Destination string
 	Amount      Amount
 	Blob        string
 	Created     time.Time
-	// Used says that a call has used it up.
+	// Used means a call has consumed the token.
 	Used bool
 }
 
@@ -36,8 +36,7 @@ type Amount struct {
 	Value    string `json:"value"`
 }
 
-// ClientTokens returns every client token vended that is still remembered (the
-// last 100 000), oldest first.
+// ClientTokens returns the last 100 000 vended client tokens, oldest first.
 func (e *Emulator) ClientTokens() []ClientToken {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -49,7 +48,7 @@ func (e *Emulator) ClientTokens() []ClientToken {
 	return tokens
 }
 
-// allows reports whether the token is for this endpoint and what its path names.
+// allows reports whether the token is valid for the endpoint and the id in the path.
 func (t *ClientToken) allows(endpoint endpoint, id string) bool {
 	if endpoint.action == "" || t.Action != endpoint.action {
 		return false
@@ -109,8 +108,8 @@ func (e *Emulator) createClientToken(c call) answer {
 	})
 }
 
-// link fills in the Customer and the beneficial owner that the request names,
-// if it may name them. The caller holds the lock.
+// link checks and sets the Customer and the beneficial owner of the token. The
+// caller holds the lock.
 func (e *Emulator) link(token *ClientToken, c call, request clientTokenRequest) []fieldError {
 	const customerPath, ownerPath = "/_links/customer/href", "/_links/beneficial-owner/href"
 	if href := request.Links.Customer.Href; href != "" {
@@ -133,8 +132,8 @@ func (e *Emulator) link(token *ClientToken, c call, request clientTokenRequest) 
 	return nil
 }
 
-// checkPayIn checks the form of what a pay-in needs. The emulator has no
-// funding sources, so any well-formed one will do.
+// checkPayIn checks the format of a pay-in's members. The emulator has no funding
+// sources, so it accepts any well-formed one.
 func (c call) checkPayIn(request clientTokenRequest) []fieldError {
 	var errs []fieldError
 	destination := request.Links.Destination.Href
@@ -154,7 +153,7 @@ func (c call) checkPayIn(request clientTokenRequest) []fieldError {
 	return errs
 }
 
-// isMoney reports whether s is more than nothing, with at most two decimals.
+// isMoney reports whether s is a positive amount with at most two decimals.
 func isMoney(s string) bool {
 	dollars, cents, point := strings.Cut(s, ".")
 	notDigit := func(r rune) bool { return r < '0' || r > '9' }
@@ -162,14 +161,13 @@ func isMoney(s string) bool {
 		!strings.ContainsFunc(dollars+cents, notDigit) && strings.Trim(dollars+cents, "0") != ""
 }
 
-// needsCustomer reports whether a client token of this action is for a
-// Customer that exists.
+// needsCustomer reports whether the action needs an existing Customer.
 func needsCustomer(action string) bool {
 	return action != actionCreate && action != "businessclassifications.read"
 }
 
-// knownAction reports whether the action is in Dwolla's table of drop-in
-// components, whose two spellings of deleting an owner are both accepted.
+// knownAction reports whether Dwolla documents the action for drop-in components.
+// Dwolla spells the deletion of an owner in two ways; both are accepted.
 func knownAction(action string) bool {
 	switch action {
 	case actionCreate, "customer.read", "customer.update",

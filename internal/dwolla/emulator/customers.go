@@ -18,11 +18,10 @@ type Customer struct {
 	Created                        time.Time
 }
 
-// AddCustomer adds a Customer and returns it as it is kept: in lower case the
-// ID (a UUID), and with defaults for what was left empty: a new ID, a made-up
-// name and email, the type unverified, the status by type, and now as Created.
-// A taken ID or CorrelationID, or an ill-formed value, is an error. It sends no
-// webhook: the Customer has been there before the story begins.
+// AddCustomer adds a Customer and returns it as stored. Empty fields get defaults: a
+// new ID, a made-up name and email, the type unverified, the usual status for the
+// type, and the present time. The ID is lower-cased. A duplicate ID or
+// CorrelationID, or an invalid value, is an error. It sends no webhook.
 func (e *Emulator) AddCustomer(c Customer) (Customer, error) {
 	c.ID = strings.ToLower(orElse(c.ID, newUUID()))
 	c.FirstName = orElse(c.FirstName, "Jane")
@@ -49,9 +48,8 @@ func (e *Emulator) AddCustomer(c Customer) (Customer, error) {
 	return c, nil
 }
 
-// SetCustomerStatus changes the status of a Customer, as Dwolla does on its
-// own after a review, and sends the webhook of that change to the subscriber.
-// The status that the Customer has already is no change.
+// SetCustomerStatus changes a Customer's status, like a review at Dwolla, and sends
+// the webhook. Setting the present status does nothing.
 func (e *Emulator) SetCustomerStatus(id, status string) error {
 	if !slices.Contains(statuses(), status) {
 		return fmt.Errorf("emulator: unknown Customer status %q", status)
@@ -63,7 +61,7 @@ func (e *Emulator) SetCustomerStatus(id, status string) error {
 	if !exists {
 		return fmt.Errorf("emulator: no Customer %q", id)
 	}
-	e.tell(topicOf(c.Status, status), id)
+	e.sendEvent(topicOf(c.Status, status), id)
 	c.Status = status
 	e.customers[id] = c
 	return nil
@@ -73,9 +71,9 @@ func statuses() []string {
 	return []string{"unverified", "retry", "kba", "document", "verified", "suspended", "deactivated"}
 }
 
-// initialStatus is the status of a new Customer. Nobody's identity is checked
-// here, so nobody is verified by itself: a Customer that Dwolla would check
-// waits for a document until [Emulator.SetCustomerStatus] says otherwise.
+// initialStatus is the status of a new Customer. The emulator verifies no
+// identities. Types that Dwolla would verify start as document, until
+// [Emulator.SetCustomerStatus] changes them.
 func initialStatus(customerType string) string {
 	if customerType == "personal" || customerType == "business" {
 		return "document"
@@ -83,8 +81,8 @@ func initialStatus(customerType string) string {
 	return "unverified"
 }
 
-// keep fills in the defaults, checks and stores a new or a changed Customer.
-// The caller holds the lock.
+// keep fills in defaults, then checks and stores a new or changed Customer. The
+// caller holds the lock.
 func (e *Emulator) keep(c Customer) (Customer, []fieldError) {
 	c.Type = orElse(c.Type, "unverified")
 	c.Status = orElse(c.Status, initialStatus(c.Type))
@@ -130,8 +128,8 @@ func checkNames(first, last string) []fieldError {
 	return errs
 }
 
-// customerForm is what a request may say about a Customer. The rest that
-// Dwolla takes (address, date of birth, SSN ...) is neither read nor kept.
+// customerForm is the body of a request about a Customer. Other members (address,
+// date of birth, SSN) are neither read nor stored.
 type customerForm struct {
 	FirstName     string `json:"firstName"`
 	LastName      string `json:"lastName"`
@@ -189,7 +187,7 @@ func (e *Emulator) createCustomer(c call) answer {
 		if errs != nil {
 			return invalid(errs...)
 		}
-		e.tell(topicCreated, customer.ID)
+		e.sendEvent(topicCreated, customer.ID)
 		return created(c.url(customersPath + customer.ID))
 	})
 }
@@ -205,7 +203,7 @@ func (e *Emulator) readCustomer(c call) answer {
 }
 
 // updateCustomer changes a Customer's name and email, or upgrades an unverified
-// one. Members that are absent or empty stay as they are.
+// Customer. Absent or empty members change nothing.
 func (e *Emulator) updateCustomer(c call) answer {
 	var form customerForm
 	if !c.decode(&form) {
@@ -221,7 +219,7 @@ func (e *Emulator) updateCustomer(c call) answer {
 		return invalid(errs...)
 	}
 	if form.Type != "" && form.Type != customer.Type {
-		customer.Type, customer.Status = form.Type, "" // checked as that type would be when new
+		customer.Type, customer.Status = form.Type, "" // as for a new Customer of the type
 	}
 	before := e.customers[c.id].Status
 	customer.FirstName = orElse(form.FirstName, customer.FirstName)
@@ -231,11 +229,11 @@ func (e *Emulator) updateCustomer(c call) answer {
 	if errs != nil {
 		return invalid(errs...)
 	}
-	e.tell(topicOf(before, customer.Status), customer.ID)
+	e.sendEvent(topicOf(before, customer.Status), customer.ID)
 	return c.showCustomer(customer)
 }
 
-// checkFixed refuses an update of what an update cannot change here.
+// checkFixed refuses changes to fixed members.
 func (c Customer) checkFixed(form customerForm) []fieldError {
 	var errs []fieldError
 	if form.CorrelationID != "" && form.CorrelationID != c.CorrelationID {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What the emulator remembers, at most. The oldest is forgotten first;
-// Customers and owners are never forgotten.
+// Bounds of the emulator's memory. The oldest entries are evicted first. Customers
+// and owners are never evicted.
 const (
 	maxAccessTokens    = 1_000
 	maxClientTokens    = 100_000
@@ -18,7 +18,7 @@ const (
 	maxBody            = 1 << 20
 )
 
-// Operation names one thing that the emulator can be asked to do.
+// Operation names one operation of the API.
 type Operation string
 
 // The operations, for [Emulator.Calls] and [Emulator.InjectFault].
@@ -33,52 +33,52 @@ const (
 	OpReadBeneficialOwner   Operation = "read_beneficial_owner"   // GET /beneficial-owners/{id}
 )
 
-// Options is what [New] needs to know.
+// Options configures [New].
 type Options struct {
 	// ClientID and ClientSecret are the application's key and secret. Both are
-	// required: without them every request for an access token is refused.
+	// required. Without them every request for an access token is refused.
 	ClientID, ClientSecret string
 
-	// AccessTokenLife is how long an access token is accepted; zero means one
-	// hour. As Dwolla does, the answer promises one second less (expires_in is
-	// 3599 for the hour), but never less than one second.
+	// AccessTokenLife is how long an access token is accepted. Zero means one
+	// hour. Like Dwolla's, expires_in is one second shorter (3599 for an hour),
+	// but at least one second.
 	AccessTokenLife time.Duration
 
-	// Now is the clock; nil means time.Now. It may be called from several
-	// goroutines at once. Webhooks are told its time, but wait in real time.
+	// Now is the clock; nil means time.Now. It must be safe for concurrent use.
+	// Webhooks carry its time, but their retries wait in real time.
 	Now func() time.Time
 
-	// WebhookFirstRetry is how long after its failure a webhook is sent again;
-	// each further one of the 8 retries waits twice as long as the one before.
-	// Zero means 100 ms, so 25.5 s in all. Dwolla's take 72 hours.
+	// WebhookFirstRetry is the pause before the first of 8 retries of a webhook.
+	// Each further pause is twice as long. Zero means 100 ms, so 25.5 s in all.
+	// Dwolla's retries take 72 hours.
 	WebhookFirstRetry time.Duration
 
-	// WebhookTransport sends the webhooks; nil means one that uses no proxy.
+	// WebhookTransport sends the webhooks; nil means one without a proxy.
 	WebhookTransport http.RoundTripper
 }
 
-// Emulator is the API, as an [http.Handler]. Create one with [New]. All its
-// methods are safe for concurrent use.
+// Emulator is the API, as an [http.Handler]. Create one with [New]. It is safe for
+// concurrent use.
 type Emulator struct {
 	options  Options
 	routes   map[string]map[string]endpoint // path pattern, then HTTP method
 	webhooks *webhookSender
 
-	// mu guards all that follows. It is never held while a request is read or
-	// an answer is written.
+	// mu guards the fields below. It is never held while reading a request or
+	// writing an answer.
 	mu             sync.Mutex
 	calls          map[Operation]int
 	faults         map[Operation]Fault
-	accessTokens   *boundedMap[time.Time] // when it expires
+	accessTokens   *boundedMap[time.Time] // expiry by token
 	clientTokens   *boundedMap[*ClientToken]
 	answered       *boundedMap[answered] // by Idempotency-Key
 	customers      map[string]Customer
-	correlationIDs map[string]string // the id of the Customer that has it
+	correlationIDs map[string]string // Customer ids by correlationId
 	owners         map[string]owner
 	ownersOf       map[string][]string // owner ids by Customer id, in order of creation
-	accountID      string              // of the application's own account, which webhooks name
+	accountID      string              // the application's own account, named in webhooks
 	lastEvent      time.Time
-	root           string // where the latest request came in, for the links of webhooks
+	root           string // URL of the latest request's host, for links in webhooks
 }
 
 // New returns an emulator without Customers, tokens or faults.
@@ -119,11 +119,11 @@ const (
 type endpoint struct {
 	op    Operation
 	serve func(call) answer
-	// action is the one that a client token must have here. "": no client
-	// token will do.
+	// action is required of a client token. If empty, no client token is
+	// accepted.
 	action string
-	// customer names the Customer that a client token must be for, from the
-	// {id} of the path. nil: whichever. It is called with the lock held.
+	// customer returns the Customer id required of a client token, given the
+	// {id} of the path. nil accepts any. It is called with the lock held.
 	customer func(id string) string
 }
 
@@ -181,13 +181,13 @@ func pattern(path string) (string, string) {
 	return path, ""
 }
 
-// ServeHTTP answers as Dwolla does, or as badly as [Emulator.InjectFault] says.
+// ServeHTTP answers like Dwolla, or with an injected fault.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", newUUID())
 	path, id := pattern(r.URL.Path)
 	methods, known := e.routes[path]
 	endpoint, allowed := methods[r.Method]
-	// The application's secret has no business in a browser, so /token has no CORS.
+	// /token has no CORS, because browsers must not hold the application's secret.
 	browsers := path != tokenPath
 	if browsers {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -208,8 +208,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endpoint endpoint) {
 	fault := e.count(endpoint.op, rootOf(r))
-	// The body is read to its end before anything else: until then net/http
-	// does not notice that a client has gone away.
+	// Read the body first: until then net/http does not notice a client leaving.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if fault.spoil(w, r, endpoint.op) {
 		return
@@ -221,23 +220,22 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endp
 	case len(body) > maxBody:
 		write(w, refuse(http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB."))
 	case endpoint.op == OpToken:
-		write(w, endpoint.serve(c)) // it is where credentials are shown, so it has its own checks
+		write(w, endpoint.serve(c)) // /token checks its own credentials
 	default:
 		write(w, e.admit(endpoint, c))
 	}
 }
 
-// Calls says how many requests have reached op, the refused and the spoiled
-// ones included. A request with a method that its path does not have, and a
-// browser's preflight, reach no operation.
+// Calls counts the requests for op, including refused and faulty ones. Requests
+// with a wrong method and CORS preflights are not counted.
 func (e *Emulator) Calls(op Operation) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.calls[op]
 }
 
-// preflight lets a page of any origin send what it asks to send. Dwolla's own
-// list of headers is not documented.
+// preflight allows any origin and all requested headers. Dwolla's own list of
+// headers is not documented.
 func preflight(w http.ResponseWriter, r *http.Request, methods string) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", methods)

@@ -12,39 +12,39 @@ import (
 	"time"
 )
 
-// Fault is one way to misbehave. It strikes as soon as the operation is known,
-// before the request is looked at, so nothing is created or used up by a
-// spoiled request. Of CutBefore, Redirect, HugeBody and CutMidBody the first
-// one that is set counts. A fault with none of these and no Status, Code or
-// Body only delays the usual answer and adds its headers to it.
+// Fault is an injected fault of an operation. It applies before the request is
+// checked, so a faulty request changes nothing. Of CutBefore, Redirect, HugeBody
+// and CutMidBody the first one set applies. Without any of these and without
+// Status, Code and Body, the usual answer is delayed and gets the headers.
 type Fault struct {
-	// Times is how many requests it spoils. Zero: all until [Emulator.ClearFaults].
+	// Times is the number of affected requests. Zero: all until
+	// [Emulator.ClearFaults].
 	Times int
-	// Latency is waited first. The wait ends when the client goes away.
+	// Latency is the delay before the fault. It ends early if the client leaves.
 	Latency time.Duration
-	// Status is answered, with Dwolla's error body from 400 on and an empty one
-	// below. Zero: 500 with a Code; 200 with a Body or with a body that is cut
-	// or huge; 302 with a Redirect. Out of 200 to 999: 500.
+	// Status is the HTTP status, with Dwolla's error body from 400 on and an empty
+	// body below. Zero means 500 with a Code, 302 with a Redirect, and 200 with a
+	// body of any kind. Outside of 200 to 999: 500.
 	Status int
-	// Code is Dwolla's code in the error body. "": the likeliest for the status.
+	// Code is Dwolla's code in the error body. "": the usual one for the status.
 	Code string
 	// Header is added to the answer, e.g. Retry-After or another Content-Type.
 	Header http.Header
-	// Body is sent as it is, instead of the error body.
+	// Body replaces the error body.
 	Body string
-	// CutBefore closes the connection before a byte of the answer. It needs
-	// HTTP/1, which a plain httptest.Server speaks; elsewhere it is a 500.
+	// CutBefore closes the connection before the answer. It needs HTTP/1, as of a
+	// plain httptest.Server. Otherwise the answer is 500.
 	CutBefore bool
-	// CutMidBody announces more body than it sends, then closes.
+	// CutMidBody closes the connection in the middle of the body.
 	CutMidBody bool
-	// HugeBody streams that many bytes of one JSON object, without announcing
-	// how many, and in small memory.
+	// HugeBody is the size of a streamed JSON object, in bytes. The answer has no
+	// Content-Length.
 	HugeBody int64
 	// Redirect is the Location of a 302 (or another redirecting Status).
 	Redirect string
 }
 
-// InjectFault gives op this fault in the place of the one that it had.
+// InjectFault sets the fault of op, and replaces an earlier one.
 func (e *Emulator) InjectFault(op Operation, f Fault) {
 	f.Header = f.Header.Clone()
 	e.mu.Lock()
@@ -52,8 +52,8 @@ func (e *Emulator) InjectFault(op Operation, f Fault) {
 	e.faults[op] = f
 }
 
-// ClearFaults ends all faults. A request that is already waiting out a latency keeps
-// its fault, and so does a webhook whose event has happened.
+// ClearFaults ends all faults, except for requests in their latency and for
+// webhooks already created.
 func (e *Emulator) ClearFaults() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -61,8 +61,7 @@ func (e *Emulator) ClearFaults() {
 	e.webhooks.misbehave(WebhookFault{})
 }
 
-// count counts a request of op and returns the fault that spoils it, which is
-// the zero Fault when there is none.
+// count counts a request for op and returns its fault, or the zero Fault.
 func (e *Emulator) count(op Operation, root string) Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,7 +78,7 @@ func (e *Emulator) count(op Operation, root string) Fault {
 	return fault
 }
 
-// spoil makes the fault happen, and reports whether that was the answer.
+// spoil applies the fault, and reports whether it has answered the request.
 func (f Fault) spoil(w http.ResponseWriter, r *http.Request, op Operation) bool {
 	if !wait(r.Context(), f.Latency) {
 		return true
@@ -103,7 +102,7 @@ func (f Fault) spoil(w http.ResponseWriter, r *http.Request, op Operation) bool 
 		stream(w, f.HugeBody)
 	case f.CutMidBody:
 		body := orElse(f.Body, `{"token":"`)
-		// net/http closes a connection on which less was sent than announced.
+		// net/http closes a connection after a body shorter than announced.
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)+1024))
 		w.WriteHeader(f.status(http.StatusOK))
 		_, _ = io.WriteString(w, body) // cut short on purpose
@@ -116,7 +115,7 @@ func (f Fault) spoil(w http.ResponseWriter, r *http.Request, op Operation) bool 
 	return true
 }
 
-// refuse answers the status with the body that op has for it.
+// refuse answers with the status and the error body of op.
 func (f Fault) refuse(w http.ResponseWriter, op Operation) {
 	status := f.status(http.StatusInternalServerError)
 	if status < http.StatusBadRequest {
@@ -131,7 +130,7 @@ func (f Fault) refuse(w http.ResponseWriter, op Operation) {
 	case status == http.StatusBadRequest:
 		a = refuseOAuth(status, orElse(f.Code, "invalid_request"))
 	}
-	a.media = w.Header().Get("Content-Type") // which the fault may have chosen
+	a.media = w.Header().Get("Content-Type") // the fault may have set it
 	write(w, a)
 }
 
@@ -146,7 +145,7 @@ func (f Fault) status(otherwise int) int {
 	}
 }
 
-// wait reports whether the client is still there after d.
+// wait waits for d, and reports false if the client leaves.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -161,7 +160,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// cut closes the connection at once, with a reset where it is TCP.
+// cut closes the connection at once, with a reset for TCP.
 func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -173,13 +172,13 @@ func cut(w http.ResponseWriter) {
 		raw = secure.NetConn()
 	}
 	if tcp, ok := raw.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a close that is not a reset is still a cut
+		_ = tcp.SetLinger(0) // without a reset it is still a cut
 	}
-	_ = raw.Close() // it is being broken on purpose
+	_ = raw.Close() // broken on purpose
 }
 
-// stream writes {"token":"aaa..."} of size bytes, or until the client goes
-// away. A size too small for the object is cut.
+// stream writes {"token":"aaa..."} of size bytes, until the client leaves. A small
+// size cuts the object.
 func stream(w io.Writer, size int64) {
 	const head, tail = `{"token":"`, `"}`
 	padding := size - int64(len(head)+len(tail))

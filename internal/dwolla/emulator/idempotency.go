@@ -8,15 +8,15 @@ import (
 
 const idempotencyLife = 24 * time.Hour
 
-// answered is a success that an Idempotency-Key can ask for again.
+// answered is a success stored for its Idempotency-Key.
 type answered struct {
 	body   [sha256.Size]byte // of the request
 	at     time.Time
 	answer answer
 }
 
-// once runs create with the lock held, or repeats the answer that the same
-// Idempotency-Key and the same body got before. Only successes are kept.
+// once runs create with the lock held, or repeats the stored answer for the same
+// Idempotency-Key and body. Only successes are stored.
 func (e *Emulator) once(c call, op Operation, create func() answer) answer {
 	now := e.options.Now()
 	e.mu.Lock()
@@ -25,7 +25,7 @@ func (e *Emulator) once(c call, op Operation, create func() answer) answer {
 	if header == "" {
 		return create()
 	}
-	// A digest, so that long keys do not cost memory.
+	// The digest bounds the memory of long keys.
 	digest := sha256.Sum256([]byte(string(op) + " " + header))
 	key, body := string(digest[:]), sha256.Sum256(c.body)
 	if earlier, ok := e.answered.get(key); ok && now.Sub(earlier.at) < idempotencyLife {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// owner is a beneficial owner. Its Customer is known here and never on the wire.
+// owner is a beneficial owner. Responses do not name its Customer.
 type owner struct {
 	id, customerID, firstName, lastName string
 }
@@ -29,8 +29,8 @@ type ownerList struct {
 	Total int `json:"total"`
 }
 
-// AddBeneficialOwner adds an owner with a made-up name to a Customer of any
-// type and returns the owner's id.
+// AddBeneficialOwner adds an owner with a made-up name to a Customer of any type,
+// and returns the owner's id.
 func (e *Emulator) AddBeneficialOwner(customerID string) (string, error) {
 	o := owner{id: newUUID(), customerID: strings.ToLower(customerID), firstName: "Joe", lastName: "Owner"}
 	e.mu.Lock()

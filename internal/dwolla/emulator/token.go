@@ -17,13 +17,13 @@ type accessToken struct {
 	ExpiresIn   int64  `json:"expires_in"`
 }
 
-// oauthError is the error body of POST /token, which is OAuth's and not Dwolla's.
+// oauthError is the error body of POST /token, in OAuth's format.
 type oauthError struct {
 	Error string `json:"error"`
 }
 
-// token serves POST /token: the client credentials grant, with the credentials
-// in the Authorization header and nowhere else.
+// token serves POST /token: the client credentials grant, with credentials only in
+// the Authorization header.
 func (e *Emulator) token(c call) answer {
 	if !e.isApplication(c.request) {
 		a := refuseOAuth(http.StatusUnauthorized, "invalid_client")
@@ -86,8 +86,8 @@ func same(a, b string) int {
 	return subtle.ConstantTimeCompare(x[:], y[:])
 }
 
-// ExpireAccessTokens makes every access token handed out so far too old: the
-// API refuses it with 401 ExpiredAccessToken. Client tokens live on.
+// ExpireAccessTokens expires every access token. The API then answers 401
+// ExpiredAccessToken. Client tokens stay valid.
 func (e *Emulator) ExpireAccessTokens() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -96,15 +96,15 @@ func (e *Emulator) ExpireAccessTokens() {
 	}
 }
 
-// RevokeAccessTokens forgets every access token handed out so far: the API
-// refuses it with 401 InvalidAccessToken. Client tokens live on.
+// RevokeAccessTokens revokes every access token. The API then answers 401
+// InvalidAccessToken. Client tokens stay valid.
 func (e *Emulator) RevokeAccessTokens() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.accessTokens.clear()
 }
 
-// admit makes the checks that every API call has to pass, then serves it.
+// admit checks the headers and the bearer token of an API call, then serves it.
 func (e *Emulator) admit(endpoint endpoint, c call) answer {
 	if !acceptsDwolla(c.request) {
 		return refuse(http.StatusNotAcceptable, "The Accept header must be "+halJSON+".")
@@ -120,9 +120,9 @@ func (e *Emulator) admit(endpoint endpoint, c call) answer {
 	return endpoint.serve(c)
 }
 
-// authorize checks the bearer token: an access token of the application may do
-// everything, a client token one thing. This is where a client token is used
-// up, after all checks, so that a refused call leaves it as good as before.
+// authorize checks the bearer token. An access token may call everything, a client
+// token one endpoint. It consumes the client token after all checks, so a refused
+// call does not.
 func (e *Emulator) authorize(endpoint endpoint, c call) (answer, bool) {
 	bearer := bearerToken(c.request)
 	now := e.options.Now()
@@ -170,7 +170,7 @@ func acceptsDwolla(r *http.Request) bool {
 	return false
 }
 
-// newSecret is a token as long as Dwolla's: 50 letters and digits.
+// newSecret returns a token as long as Dwolla's: 50 letters and digits.
 func newSecret() string {
 	return (rand.Text() + rand.Text())[:50]
 }

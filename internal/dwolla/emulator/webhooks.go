@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The topics of the webhooks that the emulator sends.
+// The topics sent by the emulator.
 const (
 	topicCreated        = "customer_created"
 	topicVerified       = "customer_verified"
@@ -23,23 +23,22 @@ const (
 	topicActivated      = "customer_activated"
 )
 
-// Webhook is an event that has been sent to the subscribed URL, or is on its way.
+// Webhook is an event for the subscriber, delivered or pending.
 type Webhook struct {
 	ID         string // the event's
 	Topic      string
 	CustomerID string
-	Created    time.Time // in milliseconds; no two events have the same
-	Body       string    // as it was signed, byte for byte
-	Attempts   int       // how often it was sent so far
-	Delivered  bool      // whether an attempt was answered with 2xx
+	Created    time.Time // in milliseconds, unique for each event
+	Body       string    // the signed bytes
+	Attempts   int       // number of attempts so far
+	Delivered  bool      // an attempt was answered with 2xx
 }
 
-// Subscribe has a signed webhook sent to address for every later event: a
-// Customer that is created through the API, or whose status changes. There is
-// one subscription at a time. Another address takes over what the earlier one
-// has not acknowledged; an empty one ends the subscription, and forgets what is
-// on its way. An address that is not an absolute http or https URL is an error,
-// and so is an empty secret.
+// Subscribe sends a signed webhook to address for every later event: a Customer
+// created through the API, or a change of status. A new address replaces the old
+// one and gets its pending webhooks. An empty address ends the subscription and
+// drops pending webhooks. The address must be an absolute http or https URL, and
+// the secret must not be empty.
 func (e *Emulator) Subscribe(address, secret string) error {
 	if address == "" {
 		e.webhooks.unsubscribe()
@@ -56,27 +55,26 @@ func (e *Emulator) Subscribe(address, secret string) error {
 	return nil
 }
 
-// Close ends the subscription and waits until nothing is being sent. The API
-// goes on. An emulator that nobody ever subscribed to need not be closed.
+// Close ends the subscription and waits for attempts in progress. The API keeps
+// working. Without a subscription there is nothing to close.
 func (e *Emulator) Close() {
 	e.webhooks.unsubscribe()
-	e.webhooks.rest()
+	e.webhooks.waitIdle()
 }
 
-// AwaitWebhooks waits until every webhook was acknowledged or given up, those
-// held back by a fault excepted, or until ctx is done, which is an error.
+// AwaitWebhooks waits until every webhook is acknowledged or given up, except those
+// held by a fault. It returns an error if ctx ends first.
 func (e *Emulator) AwaitWebhooks(ctx context.Context) error { return e.webhooks.await(ctx) }
 
-// Webhooks returns the events that had a subscription and are still remembered
-// (the last 10 000), oldest first.
+// Webhooks returns the last 10 000 events that had a subscription, oldest first.
 func (e *Emulator) Webhooks() []Webhook { return e.webhooks.list() }
 
-// Redeliver sends an event once more, as Dwolla does when it is asked to retry
-// a webhook. No fault strikes it.
+// Redeliver sends an event again, like Dwolla's retry of a webhook. No injected
+// fault affects it.
 func (e *Emulator) Redeliver(eventID string) error { return e.webhooks.redeliver(eventID) }
 
-// Sign is the signature of a webhook's body as Dwolla makes it, for the header
-// X-Request-Signature-SHA-256: for tests that write webhooks of their own.
+// Sign returns Dwolla's signature of a webhook body, for the header
+// X-Request-Signature-SHA-256. Tests use it to write their own webhooks.
 func Sign(secret, body string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = mac.Write([]byte(body)) // documented never to fail
@@ -99,14 +97,14 @@ type eventLinks struct {
 	Self     link `json:"self"`
 }
 
-// tell sends the subscriber an event about a Customer. The caller holds the
-// lock, so that the events are created in the order of what they tell.
-func (e *Emulator) tell(topic, customerID string) {
+// sendEvent sends the subscriber an event about a Customer. The caller holds the
+// lock, so events are created in the order of the changes.
+func (e *Emulator) sendEvent(topic, customerID string) {
 	if topic == "" || !e.webhooks.subscribed() {
 		return
 	}
-	// A later event has a later time, so that a receiver which orders by it can
-	// be held to the outcome.
+	// A later event has a later time, so tests can check receivers that order
+	// events by time.
 	created := e.options.Now().UTC().Truncate(time.Millisecond)
 	if !created.After(e.lastEvent) {
 		created = e.lastEvent.Add(time.Millisecond)
@@ -130,8 +128,7 @@ func (e *Emulator) tell(topic, customerID string) {
 	e.webhooks.post(w)
 }
 
-// topicOf is the topic of a change of a Customer's status; "" where Dwolla
-// documents none.
+// topicOf is the topic for a change of status, or "" if Dwolla documents none.
 func topicOf(from, to string) string {
 	switch {
 	case from == to:

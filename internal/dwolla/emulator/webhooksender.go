@@ -21,40 +21,40 @@ const (
 	webhookDrainAtMost = 64 << 10
 )
 
-// webhookSender delivers webhooks in the background. While there is nothing to
-// deliver, it has no goroutine and no timer.
+// webhookSender delivers webhooks in the background. While idle it has no goroutine
+// and no timer.
 type webhookSender struct {
-	carrier    *http.Client
+	client     *http.Client
 	firstRetry time.Duration
 
-	// mu guards all that follows. It may be taken while the emulator's own is
-	// held, never the other way round, and is not held while anything is sent.
+	// mu guards the fields below. Take it after the emulator's mutex, never before.
+	// It is not held while sending.
 	mu      sync.Mutex
-	changed *sync.Cond // something was delivered, given up or dropped
+	changed *sync.Cond // a webhook was delivered, given up or dropped
 
 	address, secret string // of the subscription; empty: none
 	fault           WebhookFault
 	sent            *boundedMap[*Webhook] // by event id
 
-	queue   []*delivery            // to be sent now
-	open    map[*delivery]struct{} // all that are queued, being sent, or waiting for their time
-	held    []*delivery            // kept back by a fault, oldest first
+	queue   []*delivery            // ready to send
+	open    map[*delivery]struct{} // queued, being sent, or waiting
+	held    []*delivery            // held by a fault, oldest first
 	sending int
 }
 
-// delivery is one webhook on its way.
+// delivery is one pending webhook.
 type delivery struct {
 	webhook  *Webhook
-	forged   bool // to be signed with another secret
+	forged   bool // sign with another secret
 	failures int
-	timer    *time.Timer        // that puts it in the queue; nil: none has run yet
-	cancel   context.CancelFunc // of the attempt; nil: none was made yet
-	next     *delivery          // to be queued after the first attempt
+	timer    *time.Timer        // queues the next attempt; may be nil
+	cancel   context.CancelFunc // ends the attempt; nil before the first
+	next     *delivery          // queued after the first attempt of this one
 }
 
 func newWebhookSender(o Options) *webhookSender {
 	p := &webhookSender{
-		carrier: &http.Client{
+		client: &http.Client{
 			Transport: o.WebhookTransport,
 			// To Dwolla a redirect is a failure.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -64,8 +64,8 @@ func newWebhookSender(o Options) *webhookSender {
 		open:       map[*delivery]struct{}{},
 	}
 	if o.WebhookTransport == nil {
-		// Without a proxy: what is meant for this machine stays on it.
-		p.carrier.Transport = &http.Transport{MaxIdleConnsPerHost: webhooksAtOnce, IdleConnTimeout: time.Minute}
+		// No proxy: webhooks for this machine stay on it.
+		p.client.Transport = &http.Transport{MaxIdleConnsPerHost: webhooksAtOnce, IdleConnTimeout: time.Minute}
 	}
 	p.changed = sync.NewCond(&p.mu)
 	return p
@@ -83,7 +83,7 @@ func (p *webhookSender) subscribed() bool {
 	return p.address != ""
 }
 
-// unsubscribe drops everything that is on its way.
+// unsubscribe drops all pending webhooks.
 func (p *webhookSender) unsubscribe() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,19 +100,19 @@ func (p *webhookSender) unsubscribe() {
 	p.changed.Broadcast()
 }
 
-// rest waits until nothing is being sent.
-func (p *webhookSender) rest() {
+// waitIdle waits for attempts in progress.
+func (p *webhookSender) waitIdle() {
 	p.mu.Lock()
 	for p.sending > 0 {
 		p.changed.Wait()
 	}
 	p.mu.Unlock()
-	p.carrier.CloseIdleConnections()
+	p.client.CloseIdleConnections()
 }
 
 func (p *webhookSender) await(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
-		p.mu.Lock() // so that it comes before the wait below or after it has begun
+		p.mu.Lock() // so the broadcast cannot fall between the check and the wait below
 		defer p.mu.Unlock()
 		p.changed.Broadcast()
 	})
@@ -145,8 +145,8 @@ func (p *webhookSender) misbehave(f WebhookFault) {
 	p.fault = f
 }
 
-// strike is the fault that the next event has.
-func (p *webhookSender) strike() WebhookFault {
+// nextFault returns the fault of the next event.
+func (p *webhookSender) nextFault() WebhookFault {
 	fault := p.fault
 	if fault.Times > 0 {
 		p.fault.Times--
@@ -157,11 +157,11 @@ func (p *webhookSender) strike() WebhookFault {
 	return fault
 }
 
-// post delivers a new event, as well or as badly as the fault says.
+// post delivers a new event, with the present fault.
 func (p *webhookSender) post(w Webhook) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fault := p.strike()
+	fault := p.nextFault()
 	p.sent.put(w.ID, &w)
 	copies := 1
 	if fault.Twice {
@@ -179,7 +179,7 @@ func (p *webhookSender) post(w Webhook) {
 	}
 }
 
-// full reports whether so much is on its way that more is not sent at all.
+// full reports whether too many webhooks are pending to send another.
 func (p *webhookSender) full() bool { return len(p.open)+len(p.held) >= maxWebhooks }
 
 func (p *webhookSender) redeliver(id string) error {
@@ -215,7 +215,7 @@ func (p *webhookSender) release() {
 	}
 }
 
-// wait sends d after a while. The caller holds the lock, as for all that follow.
+// wait queues d after a delay. The caller holds the lock, here and below.
 func (p *webhookSender) wait(d *delivery, delay time.Duration) {
 	p.open[d] = struct{}{}
 	if delay <= 0 {
@@ -236,7 +236,7 @@ func (p *webhookSender) enqueue(d *delivery) {
 	p.send()
 }
 
-// send starts as many attempts as may be made at once.
+// send starts attempts up to the limit.
 func (p *webhookSender) send() {
 	for p.sending < webhooksAtOnce && len(p.queue) > 0 {
 		d := p.queue[0]
@@ -253,16 +253,16 @@ func (p *webhookSender) send() {
 	}
 }
 
-// webhookRequest is what is sent at one attempt.
+// webhookRequest holds the values of one attempt.
 type webhookRequest struct{ address, signature, topic, body string }
 
 func (p *webhookSender) attempt(ctx context.Context, d *delivery, l webhookRequest) {
-	delivered := p.carry(ctx, l)
+	delivered := p.deliver(ctx, l)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d.cancel()
 	p.sending--
-	_, open := p.open[d] // unless somebody has unsubscribed
+	_, open := p.open[d] // false after unsubscribe
 	if open {
 		p.follow(d)
 	}
@@ -277,7 +277,7 @@ func (p *webhookSender) attempt(ctx context.Context, d *delivery, l webhookReque
 	p.changed.Broadcast()
 }
 
-// follow queues what was to come after the first attempt of d.
+// follow queues the delivery waiting for the first attempt of d.
 func (p *webhookSender) follow(d *delivery) {
 	if d.next != nil {
 		p.queue = append(p.queue, d.next)
@@ -285,7 +285,7 @@ func (p *webhookSender) follow(d *delivery) {
 	}
 }
 
-// retry tries d again later, or gives it up.
+// retry schedules d again, or gives it up.
 func (p *webhookSender) retry(d *delivery) {
 	if d.failures == webhookRetries {
 		delete(p.open, d)
@@ -295,8 +295,8 @@ func (p *webhookSender) retry(d *delivery) {
 	d.failures++
 }
 
-// carry sends l and reports whether it was acknowledged.
-func (p *webhookSender) carry(ctx context.Context, l webhookRequest) bool {
+// deliver sends l and reports whether it was acknowledged.
+func (p *webhookSender) deliver(ctx context.Context, l webhookRequest) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.address, strings.NewReader(l.body))
 	if err != nil {
 		return false
@@ -304,11 +304,11 @@ func (p *webhookSender) carry(ctx context.Context, l webhookRequest) bool {
 	r.Header.Set("Content-Type", plainJSON)
 	r.Header.Set("X-Dwolla-Topic", l.topic)
 	r.Header.Set("X-Request-Signature-SHA-256", l.signature)
-	resp, err := p.carrier.Do(r)
+	resp, err := p.client.Do(r)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, resp.Body, webhookDrainAtMost) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, resp.Body, webhookDrainAtMost) // lets the connection be reused
 	return resp.StatusCode/100 == 2
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// sandboxHost is accepted in links beside the emulator's own host, so that
-// recorded requests and Dwolla's own examples work.
+// sandboxHost is also accepted in links, so recorded requests and Dwolla's examples
+// work.
 const sandboxHost = "api-sandbox.dwolla.com"
 
 const (
@@ -17,7 +17,7 @@ const (
 	plainJSON = "application/json"
 )
 
-// answer is what an endpoint decides under the lock; write sends it after.
+// answer is an endpoint's response. write sends it after the lock is released.
 type answer struct {
 	status int
 	header map[string]string // beside Content-Type
@@ -67,10 +67,10 @@ func write(w http.ResponseWriter, a answer) {
 		w.Header().Set(name, value)
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(body) // the client is gone: nobody is left to be told
+	_, _ = w.Write(body) // the client is gone
 }
 
-// refuse is an error answer with the code that belongs to the status.
+// refuse is an error answer with the usual code of the status.
 func refuse(status int, message string) answer {
 	return refuseAs(status, codeOf(status), message)
 }
@@ -92,8 +92,7 @@ func created(location string) answer {
 	return answer{status: http.StatusCreated, header: map[string]string{"Location": location}, body: struct{}{}}
 }
 
-// codeOf is the code that Dwolla gives with a status, or the likeliest of
-// several. 413 and 415 are not in Dwolla's table.
+// codeOf is Dwolla's usual code for a status. Dwolla's table lacks 413 and 415.
 func codeOf(status int) string {
 	switch status {
 	case http.StatusBadRequest:
@@ -119,8 +118,8 @@ func codeOf(status int) string {
 	}
 }
 
-// decode reads exactly one JSON value. Members that the emulator does not know
-// are ignored, as Dwolla's own are many.
+// decode reads exactly one JSON value. It ignores unknown members, because Dwolla
+// has many more.
 func (c call) decode(into any) bool {
 	return json.Unmarshal(c.body, into) == nil
 }
@@ -129,7 +128,7 @@ func notJSON() answer {
 	return refuse(http.StatusBadRequest, "The request body is not the JSON that is expected here.")
 }
 
-// url is the absolute URL of a resource, on the host that the client used.
+// url is the absolute URL of a resource, on the host of the request.
 func (c call) url(path string) string { return rootOf(c.request) + path }
 
 func rootOf(r *http.Request) string {
@@ -139,9 +138,9 @@ func rootOf(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// linked returns the id in an absolute URL of this emulator such as
-// https://HOST/customers/ID, in lower case, and whether href is one. It does
-// not say that the resource exists.
+// linked returns the lower-case id in an absolute URL such as
+// https://HOST/customers/ID, and whether href is such a URL of this emulator. The
+// resource may not exist.
 func (c call) linked(href, collection string) (string, bool) {
 	scheme, rest, absolute := strings.Cut(href, "://")
 	host, id, found := strings.Cut(rest, collection)
