@@ -45,7 +45,7 @@ func TestNewLookupRefusesFaultyURLs(t *testing.T) {
 	}
 }
 
-func TestLookupURLTakesTheUserInPathOrQuery(t *testing.T) {
+func TestLookupURLTakesPathOrQuery(t *testing.T) {
 	const all = "a/b c+d&e=f;g?h#i%2Fj:k@l|m\"n\\o'p.q~é🦆"
 	const escaped = "a%2Fb%20c%2Bd%26e%3Df%3Bg%3Fh%23i%252Fj%3Ak%40l%7Cm%22n%5Co%27p.q~%C3%A9%F0%9F%A6%86"
 	for _, c := range [][3]string{ // the URL, the user, the requested URL

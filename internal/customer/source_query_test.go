@@ -11,6 +11,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/postgres/postgrestest"
+	"dropgate/internal/tcpproxy"
 )
 
 var _ customer.Source = (*customer.Query)(nil)
@@ -189,16 +190,16 @@ func TestQueryStopsWithItsCaller(t *testing.T) {
 
 // During the outage nobody gets ErrNoCustomer. Afterwards the statement is checked.
 func TestQueryStartsWithoutItsServer(t *testing.T) {
-	gate := postgrestest.NewGate(t, postgrestest.Server(t))
 	app := newApplication(t)
-	gate.Shut()
-	q := newQuery(t, gate.URL(t, app.URL), byID)
+	proxy, url := tcpproxy.Before(t, app.URL)
+	proxy.Stop()
+	q := newQuery(t, url, byID)
 	if err := q.Check(t.Context()); err == nil || errors.Is(err, customer.ErrQuery) {
 		t.Errorf("error %v, want one that is not ErrQuery", err)
 	}
 	_, err := ask(q, "ann")
 	wantFailure(t, err)
-	gate.Open(t)
+	proxy.Start()
 	if got, err := ask(q, "ann"); err != nil || got != customerURL(t, customerA) {
 		t.Errorf("the Customer is %q (error %v), want %s", got, err, customerA)
 	}

@@ -11,6 +11,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/postgres/postgrestest"
+	"dropgate/internal/tcpproxy"
 )
 
 func TestPostgresPassesTheDatabaseSuite(t *testing.T) {
@@ -20,9 +21,9 @@ func TestPostgresPassesTheDatabaseSuite(t *testing.T) {
 
 func TestPostgresNeedNotBeUpAtStart(t *testing.T) {
 	p := newPostgres(t)
-	gate := postgrestest.NewGate(t, p.URL)
-	gate.Shut()
-	d := openURL(t, gate.URL(t, p.URL))
+	proxy, url := tcpproxy.Before(t, p.URL)
+	proxy.Stop()
+	d := openURL(t, url)
 	if err := d.Migrate(t.Context()); err == nil || errors.Is(err, customerdb.ErrSchema) {
 		t.Fatalf("error %v, want one that is not ErrSchema", err)
 	}
@@ -37,7 +38,7 @@ func TestPostgresNeedNotBeUpAtStart(t *testing.T) {
 		}
 	}
 	wantAway()
-	gate.Open(t)
+	proxy.Start()
 	wantAway() // the schema is still missing
 	if err := d.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -49,11 +50,11 @@ func TestPostgresNeedNotBeUpAtStart(t *testing.T) {
 // The pool recovers without an operator after all kinds of disconnection.
 func TestPostgresComesBackByItself(t *testing.T) {
 	p := newPostgres(t)
-	gate := postgrestest.NewGate(t, p.URL)
-	d := openURL(t, gate.URL(t, p.URL))
+	proxy, url := tcpproxy.Before(t, p.URL)
+	d := openURL(t, url)
 	wantError(t, d.Migrate(t.Context()), nil)
 	cuts := []func(){
-		func() { gate.Shut(); wantDown(t, d); gate.Open(t) },
+		func() { proxy.Stop(); wantDown(t, d); proxy.Start() },
 		func() {
 			query := `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = $1`
 			if _, err := postgrestest.Open(t, postgrestest.Server(t)).ExecContext(t.Context(), query, p.Name); err != nil {

@@ -8,13 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // bouncerPath is where Debian installs PgBouncer. Not every PATH holds it.
@@ -34,8 +35,8 @@ func bouncerBinary(tb testing.TB) string {
 	return ""
 }
 
-// BehindPgBouncer returns the schema behind PgBouncer in transaction mode, with that
-// many server connections. PgBouncer uses the next connection for each transaction.
+// BehindPgBouncer returns the schema behind PgBouncer in transaction mode with so many
+// server connections. PgBouncer uses the next one for each transaction.
 func (s Schema) BehindPgBouncer(tb testing.TB, connections int) Schema {
 	tb.Helper()
 	binary := bouncerBinary(tb)
@@ -47,12 +48,16 @@ func (s Schema) BehindPgBouncer(tb testing.TB, connections int) Schema {
 	if target.Password != "" {
 		password = " password='" + target.Password + "'"
 	}
-	port := freePort(tb)
+	address := tcpproxy.FreeAddr(tb)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	config := fmt.Sprintf(`[databases]
 dropgate = host=%s port=%d dbname=%s user=%s%s connect_query='SET search_path TO %s'
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = %d
+listen_port = %s
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
@@ -61,7 +66,6 @@ default_pool_size = %d
 max_client_conn = 500
 `, target.Host, target.Port, target.Database, target.User, password, s.Name, port, connections)
 	ended := startBouncer(tb, binary, config)
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	awaitListener(tb, address, ended)
 	through := url.URL{Scheme: "postgres", User: url.User("anybody"), Host: address, Path: "/dropgate", RawQuery: "sslmode=disable"}
 	return Schema{Name: s.Name, URL: through.String()}
@@ -108,20 +112,6 @@ func startBouncer(tb testing.TB, binary, config string) <-chan struct{} {
 		}
 	})
 	return ended
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		tb.Fatal(listener.Addr())
-	}
-	return address.Port
 }
 
 func awaitListener(tb testing.TB, address string, ended <-chan struct{}) {
