@@ -19,10 +19,10 @@ import (
 	"dropgate/bench/scratch"
 )
 
-// measureAgainst loads the server of another revision next to this one, and once
-// more next to itself, which shows what chance does to a ratio: the same users, with bearer tokens and with sessions, first alone and then with Redis and
-// PostgreSQL. Each server has stores of its own, which it fills itself: forms and
-// schemas differ between revisions.
+// measureAgainst compares the server of another revision with this tree's, and with
+// itself, which shows the noise of a ratio. The same users come with bearer tokens and
+// with sessions, first without stores, then with Redis and PostgreSQL. Each server
+// fills its own stores, because schemas differ between revisions.
 func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.Writer) error {
 	old, err := s.buildRevision(ctx, o.against)
 	if err != nil {
@@ -37,7 +37,7 @@ func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.W
 	line("%d rounds of %s after %s of warm-up; the servers take turns of %s; ratios are medians of neighboring turns.", o.rounds, o.duration, o.warmup, turn)
 	stores := []struct{ title, postgres string }{{"alone", ""}, {"with Redis and PostgreSQL", o.postgres}}
 	if o.postgres == "" {
-		line("\nRedis and PostgreSQL are left out: TEST_POSTGRES_URL is not set.")
+		line("\nSkipped: Redis and PostgreSQL, because TEST_POSTGRES_URL is not set.")
 		stores = stores[:1]
 	}
 	for _, in := range stores {
@@ -58,7 +58,7 @@ func measureAgainst(ctx context.Context, s *stage, o options, out, progress io.W
 	return nil
 }
 
-// revision is a server binary. Without a PostgreSQL it keeps all in memory.
+// revision is a server binary. Without PostgreSQL it keeps everything in memory.
 type revision struct{ name, binary string }
 
 // buildRevision builds the server of a git revision of this repository.
@@ -85,8 +85,8 @@ func (s *stage) buildRevision(ctx context.Context, rev string) (string, error) {
 	return binary, nil
 }
 
-// startRevision starts a server that knows both bearer tokens and sessions, and
-// returns it as two targets, one for each.
+// startRevision starts a server for both bearer tokens and sessions. It returns two
+// targets, one for each.
 func (s *stage) startRevision(ctx context.Context, b backends, r revision, postgres string) ([]*target, error) {
 	like := b.recipeForSessions(r.name+", bearer", b.bearer)
 	like.env = append(like.env, "AUTH_MODES=bearer,oidc", "AUTH_BEARER_ISSUER="+b.Issuer, "AUTH_BEARER_AUDIENCE="+audience)
@@ -119,12 +119,12 @@ func (s *stage) startRevision(ctx context.Context, b backends, r revision, postg
 	return []*target{server, &sessions}, nil
 }
 
-// signedIn is how many users sign in at each server. It stays below the limits
-// that a server may have for sign-ins from one address.
+// signedIn is the number of users who sign in at each server. It stays below the limit
+// on sign-ins from one address.
 const signedIn = 20
 
-// storesOf makes a Redis and a schema for a server, which migrates and fills the
-// schema itself. It returns what the server needs to be set to.
+// storesOf creates a Redis and a schema for a server, which migrates the schema itself.
+// It returns the server's settings.
 func (s *stage) storesOf(ctx context.Context, r revision, postgres string) ([]string, error) {
 	redis, err := s.startRedis(ctx)
 	if err != nil {
@@ -161,8 +161,8 @@ func (s *stage) storesOf(ctx context.Context, r revision, postgres string) ([]st
 
 var errNoSession = errors.New("no session cookie")
 
-// signIn signs a user in as a browser does, and returns the session's cookie. It
-// reaches the server by its public URL.
+// signIn signs a user in like a browser, and returns the session's cookie. It uses the
+// server's public URL.
 func (t *target) signIn(ctx context.Context, user string) (string, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -199,7 +199,7 @@ func (t *target) signIn(ctx context.Context, user string) (string, error) {
 	return "", fmt.Errorf("%w, but %.200s", errNoSession, page)
 }
 
-// fetch gets a page, or posts a form, follows redirects, and returns where they end.
+// fetch gets a page or posts a form, follows redirects, and returns the final response.
 func fetch(ctx context.Context, client *http.Client, to string, form url.Values) (page string, at *url.URL, err error) { //nolint:revive // the page and its place
 	method, body := http.MethodGet, ""
 	if form != nil {
@@ -224,9 +224,8 @@ func fetch(ctx context.Context, client *http.Client, to string, form url.Values)
 	return string(text), resp.Request.URL, nil
 }
 
-// printAgainst writes how each kind of user fares with the servers: this tree's, the
-// other revision's, and that one's again. A ratio below 1 says that the first is
-// cheaper.
+// printAgainst prints a line per kind of user: this tree, the other revision, and the
+// other revision again. A ratio below 1 means that this tree is cheaper.
 func (p *part) printAgainst(line func(string, ...any), servers []revision) {
 	now, old, again := servers[0].name, servers[1].name, servers[2].name
 	line("\n%s:\n\n| connections | users | CPU per request, %s | %s | ratio | %s twice | p50 | p50, %s | p99 | p99, %s | requests |", p.title, now, old, old, old, old)

@@ -16,22 +16,21 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// The emulator accepts these and no others; the provider's tokens are for this
-// audience.
+// The emulator accepts these credentials. The provider issues tokens for this audience.
 const (
 	clientID     = "bench-key"
 	clientSecret = "bench-secret"
 	audience     = "dropgate"
 )
 
-// users is how many users take turns, each with a Customer and a bearer token.
+// users is the number of users who take turns, each with a Customer and a bearer token.
 const users = 200
 
 func userName(i int) string   { return fmt.Sprintf("user-%d", i) }
 func customerID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
 
-// play is what a process does that the bench started of itself, until ctx ends.
-// It says on out where it listens.
+// play runs one role of a process that the bench started, until ctx ends. It prints its
+// address to out.
 func play(ctx context.Context, o options, out io.Writer) error {
 	switch o.role {
 	case "backends":
@@ -49,15 +48,15 @@ func play(ctx context.Context, o options, out io.Writer) error {
 	}
 }
 
-// addresses are what a role says on its standard output.
+// addresses are printed by a role on its standard output.
 type addresses struct {
 	Dwolla string `json:"dwolla,omitempty"`
 	Issuer string `json:"issuer,omitempty"`
 	Target string `json:"target,omitempty"`
 }
 
-// playBackends is the emulator of Dwolla, which takes its time to make a client
-// token, and the demo identity provider.
+// playBackends runs the demo identity provider and the emulator of Dwolla, which delays
+// each client token.
 func playBackends(ctx context.Context, latency time.Duration, out io.Writer) error {
 	dwolla := emulator.New(emulator.Options{ClientID: clientID, ClientSecret: clientSecret, AccessTokenLife: 24 * time.Hour})
 	if latency > 0 {
@@ -113,8 +112,7 @@ func playTarget(ctx context.Context, out io.Writer, h http.Handler) error {
 	return say(ctx, out, addresses{Target: listener.Addr().String()})
 }
 
-// say tells whoever started this process where it listens, and waits for the
-// end.
+// say prints the address for the parent process, and waits for the end.
 func say(ctx context.Context, out io.Writer, a addresses) error {
 	if err := json.NewEncoder(out).Encode(a); err != nil {
 		return fmt.Errorf("saying where: %w", err)

@@ -10,14 +10,13 @@ import (
 	"dropgate/internal/customer/customerdb"
 )
 
-// makeDirectory makes a directory in the PostgreSQL at server, in a schema of
-// its own, and links every user to the Customer that their claim names, after so
-// many bystanders to theirs. It returns what a server needs to be set to, to use
-// it.
+// makeDirectory creates a directory in its own schema of the PostgreSQL at server. It
+// links bystanders, and then every user to the Customer of their claim. It returns the
+// settings of a server with this directory.
 //
-// The cache lives for as long as it can, and each load is preceded by a warm-up
-// in which all users take their turn: what is measured are remembered answers.
-// With a webhook secret the server looks up the Customer's status, too.
+// The cache has its longest lifetime, and a warm-up by all users precedes each load. So
+// the bench measures cached answers. With a webhook secret the server also looks up the
+// Customer's status.
 func (s *stage) makeDirectory(ctx context.Context, server string, bystanders int) (settings []string, err error) {
 	schema, err := scratch.NewSchema(ctx, server)
 	if err != nil {
@@ -48,7 +47,7 @@ func (s *stage) makeDirectory(ctx context.Context, server string, bystanders int
 	}, nil
 }
 
-// linkBystanders imports their links, as `server customers import` does.
+// linkBystanders imports their links like `server customers import`.
 func linkBystanders(ctx context.Context, database *customerdb.Database, n int) error {
 	if n == 0 {
 		return nil

@@ -14,13 +14,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxRequests bounds what is sent to one target in one turn.
+// maxRequests bounds the requests to one target in one turn.
 const maxRequests = 100_000
 
-// caller is one keep-alive connection that asks for client tokens, one after
-// the other, for each user in turn. It writes to the connection itself:
-// net/http's client would need more CPU than some of the targets, and take it
-// from them.
+// caller is a keep-alive connection. It asks for client tokens one after the other, for
+// each user in turn. It writes raw requests, because net/http's client would use more
+// CPU than some targets.
 type caller struct {
 	conn     net.Conn
 	answers  *bufio.Reader
@@ -29,8 +28,8 @@ type caller struct {
 	place    float64 // among those of the same target: 0 up to 1
 }
 
-// requestsTo writes one request for each user, as a drop-in component of theirs
-// sends it. The credentials are lines of its header.
+// requestsTo writes one request per user, like a drop-in component. The credentials are
+// header lines.
 func requestsTo(addr string, credentials []string) [][]byte {
 	var requests [][]byte
 	for i, line := range credentials {
@@ -52,7 +51,7 @@ func dial(ctx context.Context, addr string) (*caller, error) {
 	return &caller{conn: conn, answers: bufio.NewReader(conn)}, nil
 }
 
-// call asks for one client token. Anything but a token is an error.
+// call asks for one client token. Any other answer is an error.
 func (c *caller) call() error {
 	request := c.requests[c.next]
 	c.next = (c.next + 1) % len(c.requests)
@@ -74,8 +73,8 @@ func (c *caller) call() error {
 	return nil
 }
 
-// run calls until the time is over and returns how long each call took. Before each
-// it pauses; the callers of a target spread over the first pause.
+// run calls until the time is over and returns the duration of each call. It pauses
+// before each call. The callers of a target spread over the first pause.
 func (c *caller) run(ctx context.Context, d, pause time.Duration, most int) ([]time.Duration, error) {
 	end := time.Now().Add(d)
 	time.Sleep(time.Duration(c.place * float64(pause)))
@@ -100,7 +99,7 @@ func (c *caller) run(ctx context.Context, d, pause time.Duration, most int) ([]t
 	return latencies, nil
 }
 
-// runAll lets all callers run at the same time.
+// runAll runs all callers concurrently.
 func runAll(ctx context.Context, callers []*caller, d, pause time.Duration) ([]time.Duration, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	latencies := make([][]time.Duration, len(callers))
@@ -120,16 +119,15 @@ func runAll(ctx context.Context, callers []*caller, d, pause time.Duration) ([]t
 	return all, nil
 }
 
-// turn is how long one target is loaded before it is the next one's turn. It is
-// short, so that what else the machine does hits all of them alike; and longer where
-// the callers pause.
+// turn is the time under load before the next target's turn. It is short, so that other
+// work on the machine hits all targets alike. With pauses it is longer.
 const turn = 250 * time.Millisecond
 
 func (p *part) turn() time.Duration { return max(turn, 5*p.pause) }
 
-// load measures the targets under n connections each: one cell for each of
-// them. Allocations are counted before the first turn and after the last, since
-// counting makes some too, and one that is not loaded makes none.
+// load measures the targets under n connections each, one cell per target. It counts
+// allocations only before the first turn and after the last, because counting allocates
+// as well.
 func (p *part) load(ctx context.Context, o options, n int) ([]cell, error) {
 	targets := p.targets
 	var callers [][]*caller
@@ -162,8 +160,8 @@ func (p *part) load(ctx context.Context, o options, n int) ([]cell, error) {
 	return cells, nil
 }
 
-// takeTurns loads each target for d in all. Each time they take their turns in
-// another order: a process is cheaper when its own turn was the last one, too.
+// takeTurns loads each target for d in all. The order changes each time, because two
+// turns in a row are cheaper for a process.
 func (p *part) takeTurns(ctx context.Context, d time.Duration, callers [][]*caller) ([]cell, error) {
 	cells := make([]cell, len(p.targets))
 	var order []int
@@ -198,8 +196,8 @@ func (p *part) takeTurns(ctx context.Context, d time.Duration, callers [][]*call
 	return cells, nil
 }
 
-// callers connects n of them to the target, beside an error those that got
-// through.
+// callers connects n of them to the target. With an error it also returns those already
+// connected.
 func (t *target) callers(ctx context.Context, n int) ([]*caller, error) {
 	requests := requestsTo(t.addr, t.credentials)
 	var callers []*caller

@@ -1,18 +1,16 @@
-// The bench command measures what vending a client token costs this service. It
-// loads the real server binary next to simpler servers, each in a process of its
-// own, against the same emulator of Dwolla, and prints tables with the CPU time per
-// request of each and says which goals are reached. It has three parts: one server
-// alone; servers with their limits and sessions in Redis and their directory in
-// PostgreSQL; and the same in front of a Dwolla that takes its time. With -many it
-// compares a million known users with a thousand instead, and with -against it
-// compares the server of another git revision with this tree's.
+// The bench command measures the cost of vending a client token. It loads the real
+// server next to simpler servers, each in its own process, against the same emulator of
+// Dwolla. It prints the CPU time per request of each and the goals. There are three
+// parts: one server alone; servers with Redis and PostgreSQL; and the same servers in
+// front of a slow Dwolla. With -many it compares a million known users with a thousand.
+// With -against it compares the server of another git revision with this tree's.
 //
-// The PostgreSQL is the one at TEST_POSTGRES_URL, in a schema of the bench's own; the
-// Redis is one that the bench starts. Without either, what needs it is left out.
+// It uses its own schema in the PostgreSQL at TEST_POSTGRES_URL, and starts its own
+// Redis. Without either, it skips the parts in need of it.
 //
-// It needs Linux (/proc), talks to 127.0.0.1 and that PostgreSQL alone, ends by
-// itself, and leaves nothing behind. Numbers of different machines cannot be compared; ratios of
-// one run can.
+// It needs Linux (/proc), talks only to 127.0.0.1 and PostgreSQL, and removes
+// everything at the end. Compare ratios of one run only, never numbers of different
+// machines.
 package main
 
 import (
@@ -43,12 +41,12 @@ type options struct {
 	duration, warmup time.Duration
 	rounds           int
 	strict           bool
-	plot, profile    string // where to, or ""
+	plot, profile    string // file, or ""
 	many             int    // 0: the whole bench
 	against          string // a git revision, or ""
 	postgres         string // the URL of a server, or ""
 
-	// For the processes that the bench starts of itself.
+	// For the processes started by the bench itself.
 	role, dwolla, accessToken, redis string
 	latency                          time.Duration
 }
@@ -90,7 +88,7 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 	case o.role != "":
 		return play(ctx, o, out)
 	}
-	logging.Disable() // go-redis tells of each try to reach a Redis that is about to start
+	logging.Disable() // go-redis logs each attempt to reach a starting Redis
 	var tags []string
 	if o.profile != "" {
 		tags = append(tags, "pprof")
@@ -150,7 +148,7 @@ func measure(ctx context.Context, s *stage, o options, progress io.Writer) (*rep
 	return r, r.measureShared(ctx, s, with, progress)
 }
 
-// measureShared runs the second part and the third.
+// measureShared runs the second and the third part.
 func (r *report) measureShared(ctx context.Context, s *stage, with *shared, progress io.Writer) error {
 	o := r.options
 	b, err := s.startBackends(ctx, 0)

@@ -6,13 +6,12 @@ import (
 	"io"
 )
 
-// few is how many bystanders there are where there are few.
+// few is the number of bystanders in the small stores.
 const few = 1_000
 
-// measureMany shows what a vend costs when there are many users: next to each
-// other, a server with few sessions and links in its Redis and its PostgreSQL, and
-// one with so many. Nothing that a vend needs is remembered by the servers: each
-// looks into both. The users who ask are the same number in both.
+// measureMany compares a server with few sessions and links in Redis and PostgreSQL
+// with one that has many. The servers cache nothing, so every vend reads both stores.
+// The number of active users is the same in both.
 func measureMany(ctx context.Context, s *stage, o options, out, progress io.Writer) error {
 	b, err := s.startBackends(ctx, 0)
 	if err != nil {
@@ -56,7 +55,7 @@ func measureMany(ctx context.Context, s *stage, o options, out, progress io.Writ
 	return nil
 }
 
-// printUse writes what the target and its Redis have used by now.
+// printUse prints the resources used so far by the target and its Redis.
 func (t *target) printUse(line func(string, ...any), with *keeper) error {
 	served, err := t.process.memory()
 	if err != nil {
@@ -66,6 +65,6 @@ func (t *target) printUse(line func(string, ...any), with *keeper) error {
 	if err != nil {
 		return err
 	}
-	line("%s: the server has had %.1f MiB at most, its Redis %.1f MiB", t.name, mebibytes(served.peak), mebibytes(kept.peak))
+	line("%s: the server used at most %.1f MiB, its Redis %.1f MiB", t.name, mebibytes(served.peak), mebibytes(kept.peak))
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// part is targets that are measured next to each other, at several loads.
+// part is a group of targets, measured side by side at several loads.
 type part struct {
 	title       string
 	targets     []*target
@@ -23,7 +23,7 @@ type part struct {
 	table
 }
 
-// measure loads all targets in turn, so many rounds.
+// measure loads all targets in turn, once per round.
 func (p *part) measure(ctx context.Context, s *stage, o options, progress io.Writer) error {
 	for round := range o.rounds {
 		for _, n := range p.connections {
@@ -41,8 +41,8 @@ func (p *part) measure(ctx context.Context, s *stage, o options, progress io.Wri
 	return nil
 }
 
-// profile writes the CPU profiles of the servers into the folder that o names, while
-// they are loaded by n connections. The channel tells when that is done.
+// profile writes the servers' CPU profiles into o.profile while n connections load
+// them. It closes the channel at the end.
 func (p *part) profile(ctx context.Context, o options, n int) <-chan error {
 	done := make(chan error, 1)
 	if o.profile == "" || n != 64 {
@@ -70,14 +70,14 @@ func (p *part) profile(ctx context.Context, o options, n int) <-chan error {
 	return done
 }
 
-// end stops the part's targets, which take memory otherwise.
+// end stops the part's targets and frees their memory.
 func (p *part) end() {
 	for _, t := range p.targets {
 		t.process.stop()
 	}
 }
 
-// alone is the first part: what one server without Redis costs.
+// alone is the first part: one server without Redis.
 func alone(ctx context.Context, s *stage, b backends, postgres string) (*part, error) {
 	servers := []recipe{b.recipeForBearer(theServer, "CUSTOMER_SOURCE=claim")}
 	if postgres != "" {
@@ -94,14 +94,14 @@ func alone(ctx context.Context, s *stage, b backends, postgres string) (*part, e
 	return &part{title: "alone", targets: targets, connections: []int{1, 16, 64}, bases: []string{theHandler}}, err
 }
 
-// shared is what the targets of the second part share.
+// shared is common to the targets of the second part.
 type shared struct {
 	redis *keeper
 	env   []string // of a server that uses all of it
 }
 
-// share makes them, or returns nil where there is no PostgreSQL or no Redis. So
-// many bystanders are in the directory.
+// share creates the stores, with the given number of bystanders in the directory. It
+// returns nil without PostgreSQL or Redis.
 func share(ctx context.Context, s *stage, postgres string, bystanders int) (*shared, error) {
 	if postgres == "" {
 		return nil, nil //nolint:nilnil // as documented
@@ -117,11 +117,11 @@ func share(ctx context.Context, s *stage, postgres string, bystanders int) (*sha
 	return &shared{redis, append(env, "REDIS_URL="+redis.url)}, nil
 }
 
-// errNoStores says that there is nothing to measure.
+// errNoStores reports missing stores.
 var errNoStores = errors.New("TEST_POSTGRES_URL is not set, or there is no redis-server")
 
-// together is the second part: replicas that share limits and sessions in Redis
-// and a directory in PostgreSQL.
+// together is the second part: replicas with limits and sessions in Redis and a
+// directory in PostgreSQL.
 func together(ctx context.Context, s *stage, b backends, with *shared) (*part, error) {
 	cookies, err := with.redis.makeSessions(ctx, b, 0)
 	if err != nil {
@@ -137,11 +137,11 @@ func together(ctx context.Context, s *stage, b backends, with *shared) (*part, e
 	return &part{title: "with Redis and PostgreSQL", targets: targets, connections: []int{1, 4, 16, 64, 256}, bases: []string{theHandler, theLooker}}, err
 }
 
-// slowDwolla is how long Dwolla takes in the third part.
+// slowDwolla is the latency of Dwolla in the third part.
 const slowDwolla = 50 * time.Millisecond
 
-// breath is how long its callers pause, so that two cores can keep up with 256 of
-// them, and all that is measured: about 1 300 calls a second.
+// breath is the pause of its callers, about 1 300 calls a second in all. Two cores can
+// keep up with 256 such callers.
 const breath = 150 * time.Millisecond
 
 // waiting is the third part: the same in front of a slow Dwolla.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The plot's measures, in pixels. Both axes are logarithmic.
+// The plot's size in pixels. Both axes are logarithmic.
 const (
 	plotWidth, plotHeight = 640.0, 360.0
 	plotLeft, plotTop     = 60.0, 20.0
@@ -33,8 +33,8 @@ func (c *chart) y(d time.Duration) float64 {
 	return plotBottom - (plotBottom-plotTop)*math.Log(float64(d)/float64(c.least))/math.Log(float64(c.most)/float64(c.least))
 }
 
-// plot draws the latency of each target, as SVG: p50 in a full line, p99 in a
-// broken one.
+// plot draws the latency of each target as SVG: p50 as a solid line, p99 as a dashed
+// one.
 func (p *part) plot() []byte {
 	c := &chart{first: p.connections[0], last: p.connections[len(p.connections)-1], least: math.MaxInt64}
 	for _, cell := range p.cells {

@@ -21,7 +21,7 @@ import (
 	"dropgate/bench/scratch"
 )
 
-// stage is all that the bench started: processes and a temporary folder.
+// stage holds everything that the bench started: processes and a temporary folder.
 type stage struct {
 	dir       string
 	self      string // the bench's own binary
@@ -33,8 +33,7 @@ type stage struct {
 	redis     []*redis.Client
 }
 
-// newStage makes the folder and builds the server into it, with its profiles or
-// without.
+// newStage creates the folder and builds the server, with or without profiles.
 func newStage(ctx context.Context, tags ...string) (*stage, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -57,7 +56,7 @@ func newStage(ctx context.Context, tags ...string) (*stage, error) {
 	return s, nil
 }
 
-// close ends what is still running, and removes the schemas and the folder.
+// close ends all processes and removes the schemas and the folder.
 func (s *stage) close() {
 	for _, client := range s.redis {
 		_ = client.Close()
@@ -74,17 +73,17 @@ func (s *stage) close() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// forgetLogs keeps the log file from growing to gigabytes.
+// forgetLogs keeps the log file small.
 func (s *stage) forgetLogs() { _ = s.logs.Truncate(0) }
 
-// process is a program that the stage started.
+// process is a program started by the stage.
 type process struct {
 	cmd  *exec.Cmd
-	stop func() // asks it to end, kills it after a while, and waits; may be called twice
+	stop func() // terminates it, kills it after a while, and waits; may be called twice
 }
 
-// start starts a program, with stdout as its standard output. It ends when ctx
-// does, at the latest.
+// start starts a program with the given standard output. It ends with ctx at the
+// latest.
 func (s *stage) start(ctx context.Context, stdout io.Writer, env []string, command ...string) (*process, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // programs of our own
@@ -97,13 +96,13 @@ func (s *stage) start(ctx context.Context, stdout io.Writer, env []string, comma
 	}
 	p := &process{cmd: cmd, stop: func() {
 		cancel()
-		_ = cmd.Wait() // how it ended was the end of ctx's doing
+		_ = cmd.Wait() // ctx ended it
 	}}
 	s.processes = append(s.processes, p)
 	return p, nil
 }
 
-// startRole starts the bench itself in a role and returns where it listens.
+// startRole starts the bench itself in a role and returns its address.
 func (s *stage) startRole(ctx context.Context, args ...string) (*process, addresses, error) { //nolint:revive // three belong together
 	var says addresses
 	reader, writer, err := os.Pipe()
@@ -112,7 +111,7 @@ func (s *stage) startRole(ctx context.Context, args ...string) (*process, addres
 	}
 	defer func() { _ = reader.Close() }()
 	p, err := s.start(ctx, writer, []string{}, append([]string{s.self, "-role"}, args...)...)
-	_ = writer.Close() // the process has its own end, so ours reads to the end of that
+	_ = writer.Close() // the process keeps its own copy
 	if err != nil {
 		return nil, says, err
 	}
@@ -122,15 +121,15 @@ func (s *stage) startRole(ctx context.Context, args ...string) (*process, addres
 	return p, says, nil
 }
 
-// backends are what every target talks to, and what its callers need.
+// backends are the servers behind every target, and the credentials of its callers.
 type backends struct {
 	addresses
 
-	accessToken string   // of the application, for the targets that do not get their own
+	accessToken string   // of the application, for targets without their own
 	bearer      []string // of the users, in their order, as lines of a header
 }
 
-// startBackends starts them. Dwolla takes so long to make a client token.
+// startBackends starts them. Dwolla takes latency for each client token.
 func (s *stage) startBackends(ctx context.Context, latency time.Duration) (backends, error) {
 	_, says, err := s.startRole(ctx, "backends", "-latency", latency.String())
 	if err != nil {
@@ -165,7 +164,7 @@ func (s *stage) startBackends(ctx context.Context, latency time.Duration) (backe
 	return b, nil
 }
 
-// freeAddr returns an address that nobody listens on, most likely until the
+// freeAddr returns an unused address. Another process could still take it before the
 // server does.
 func freeAddr(ctx context.Context) (string, error) {
 	listener, err := listen(ctx)
@@ -200,7 +199,7 @@ func do(req *http.Request) (string, error) {
 	return string(body), nil
 }
 
-// mallocs counts the allocations that each target has made so far.
+// mallocs returns the allocations of each target so far.
 func mallocs(ctx context.Context, targets []*target) ([]float64, error) {
 	var counts []float64
 	for _, t := range targets {
@@ -224,10 +223,9 @@ func mallocs(ctx context.Context, targets []*target) ([]float64, error) {
 	return counts, nil
 }
 
-// cpu is the time that a process has used since it started, in user and kernel
-// mode: the sum over its threads, in nanoseconds as the scheduler counts them;
-// /proc/PID/stat has hundredths of a second only. A thread that ends takes its
-// share with it, but Go keeps its threads.
+// cpu is the CPU time of a process since its start: the sum over its threads in
+// nanoseconds, because /proc/PID/stat counts only hundredths of a second. A thread's
+// share is lost when it ends, but Go keeps its threads.
 func (p *process) cpu() (time.Duration, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
 	if err != nil || len(files) == 0 {

@@ -22,14 +22,14 @@ import (
 	"dropgate/internal/ratelimit"
 )
 
-// keeper is a Redis of the bench's own, which writes nothing to disk.
+// keeper is a Redis of the bench, without persistence.
 type keeper struct {
 	url     string
 	client  *redis.Client
 	process *process
 }
 
-// startRedis starts a Redis. Without redis-server in the PATH it returns nil.
+// startRedis starts a Redis. Without redis-server in PATH it returns nil.
 func (s *stage) startRedis(ctx context.Context) (*keeper, error) {
 	if _, err := exec.LookPath("redis-server"); errors.Is(err, exec.ErrNotFound) {
 		return nil, nil //nolint:nilnil // as documented
@@ -59,7 +59,7 @@ func (s *stage) startRedis(ctx context.Context) (*keeper, error) {
 	}
 }
 
-// What the servers with sessions are to their identity provider. Their sessions
+// The client of the servers with sessions at their identity provider. Their sessions
 // belong to it.
 const (
 	oidcClient = "bench"
@@ -67,11 +67,11 @@ const (
 	publicURL  = "http://127.0.0.1:8080"
 )
 
-// makeSessions signs in all users for the servers of recipeForSessions, after so
-// many bystanders, who have a session, a Customer and nothing to do. It returns the
-// users' cookies, as lines of a header.
+// makeSessions signs in all users for the servers of recipeForSessions, after
+// bystanders with a session and a Customer. It returns the users' cookies as header
+// lines.
 func (k *keeper) makeSessions(ctx context.Context, b backends, bystanders int) ([]string, error) {
-	// Without a limit of its own: only the names count.
+	// Without limits: only the names matter.
 	limiter := ratelimit.New(ratelimit.Config{
 		Secret: []byte(clientSecret), Now: time.Now, Registerer: prometheus.NewRegistry(),
 	})
@@ -105,7 +105,7 @@ func (k *keeper) makeSessions(ctx context.Context, b backends, bystanders int) (
 		if err != nil {
 			return nil, err
 		}
-		// For the other handler, which has what it looks for under the id itself.
+		// For the other handler, which finds a user under the plain session id.
 		if err := k.client.Set(ctx, bareSession(id), customerID(i), time.Hour).Err(); err != nil {
 			return nil, fmt.Errorf("writing to Redis: %w", err)
 		}
@@ -132,7 +132,7 @@ func signIn(ctx context.Context, store *session.Redis, user string) (string, err
 	return id, nil
 }
 
-// sessionCookie is the server's on a PUBLIC_URL of this machine.
+// sessionCookie is the cookie's name for a PUBLIC_URL on this machine.
 const sessionCookie = "dropgate-session"
 
 func bareSession(id string) string { return "bench:" + id }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// cell is what was measured of one target at one number of connections, in all
-// rounds together.
+// cell holds the measurements of one target at one number of connections, over all
+// rounds.
 type cell struct {
 	target      string
 	connections int
@@ -26,16 +26,16 @@ func (c *cell) perSecond() float64 { return float64(len(c.latencies)) / c.took.S
 
 func (c *cell) mallocsPerRequest() float64 { return c.mallocs / float64(len(c.latencies)) }
 
-// percentile returns the smallest of the values that p percent are not above.
+// percentile returns the p-th percentile by nearest rank.
 func percentile[T cmp.Ordered](values []T, p int) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
-// table is the cells of one part, in the order of its first round.
+// table holds the cells of one part, in the order of its first round.
 type table struct{ cells []*cell }
 
-// add puts a round's cells to those of the rounds before.
+// add merges the cells of a round into those of earlier rounds.
 func (r *table) add(cells []cell) {
 	for _, c := range cells {
 		old := r.cell(c.target, c.connections)
@@ -58,9 +58,8 @@ func (r *table) cell(target string, connections int) *cell {
 	return r.cells[i]
 }
 
-// ratio is c's CPU time per request in those of another target at the same load:
-// the median over the turns, each of which is compared with the other's own a
-// moment before or after.
+// ratio is c's CPU time per request divided by another target's at the same load: the
+// median over pairs of neighboring turns.
 func (r *table) ratio(c *cell, other string) float64 {
 	var ratios []float64
 	for i, cpu := range r.cell(other, c.connections).cpu {
@@ -69,19 +68,17 @@ func (r *table) ratio(c *cell, other string) float64 {
 	return percentile(ratios, 50)
 }
 
-// slower is how much longer than another target's c's slowest requests but one
-// in a hundred take, at the same load.
+// slower is c's p99 minus another target's, at the same load.
 func (r *table) slower(c *cell, other string) time.Duration {
 	return percentile(c.latencies, 99) - percentile(r.cell(other, c.connections).latencies, 99)
 }
 
-// extraMallocs is how many more allocations c's requests made than the bare
-// handler's.
+// extraMallocs is c's allocations per request minus the bare handler's.
 func (r *table) extraMallocs(c *cell) float64 {
 	return c.mallocsPerRequest() - r.cell(theHandler, c.connections).mallocsPerRequest()
 }
 
-// print writes the table of a part.
+// print prints the table of a part.
 func (p *part) print(line func(string, ...any)) {
 	head, rule := "", ""
 	for _, base := range p.bases {
@@ -96,14 +93,14 @@ func (p *part) print(line func(string, ...any)) {
 			_, _ = fmt.Fprintf(&ratios, " %.2f | %.2f |", p.ratio(c, base),
 				float64(percentile(c.latencies, 99))/float64(percentile(p.cell(base, c.connections).latencies, 99)))
 		}
-		line("| %d | %s | %.0f | %.2f ms | %.2f ms | %.1f µs |%s %.1f | %d | 0 |", // an error would have ended the bench
+		line("| %d | %s | %.0f | %.2f ms | %.2f ms | %.1f µs |%s %.1f | %d | 0 |", // errors end the bench
 			c.connections, c.target, c.perSecond(), milliseconds(percentile(c.latencies, 50)), milliseconds(percentile(c.latencies, 99)),
 			microseconds(percentile(c.cpu, 50)), &ratios, c.mallocsPerRequest(), len(c.latencies))
 	}
 }
 
-// report is all that one run of the bench found. Without PostgreSQL or Redis
-// there is but the first part.
+// report holds all results of one run. Without PostgreSQL or Redis it has only the
+// first part.
 type report struct {
 	options                  options
 	alone, together, waiting *part
@@ -112,7 +109,7 @@ type report struct {
 	sharedMemory             int    // KiB: the most that a server had in the second part
 }
 
-// print writes the report and returns whether all goals were reached.
+// print prints the report and reports whether it met all goals.
 func (r *report) print(out io.Writer) bool {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	line("%s, %s/%s, %d CPUs; %d rounds of %s after %s of warm-up; %d users;\n"+
@@ -123,7 +120,7 @@ func (r *report) print(out io.Writer) bool {
 		theServer, mebibytes(r.memory.now), mebibytes(r.memory.peak), milliseconds(percentile(r.starts, 50)), all(r.starts))
 	goals := r.goals()
 	if r.together == nil {
-		line("\nWhat PostgreSQL and Redis cost is left out: TEST_POSTGRES_URL is not set, or there is no redis-server.")
+		line("\nSkipped: the cost of PostgreSQL and Redis, because TEST_POSTGRES_URL is not set or redis-server is missing.")
 	} else {
 		r.together.print(line)
 		r.waiting.print(line)
@@ -172,7 +169,7 @@ func (r *report) goals() []goal {
 		goal{"start to first 200", milliseconds(percentile(r.starts, 50)), 150, " ms"})
 }
 
-// sharedGoals are those of the second part and the third.
+// sharedGoals are those of the second and the third part.
 func (r *report) sharedGoals() []goal {
 	bearer, session := r.together.cell(theBearer, 64), r.together.cell(theSession, 64)
 	return []goal{
@@ -191,7 +188,7 @@ func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 func mebibytes(kibibytes int) float64 { return float64(kibibytes) / 1024 }
 
-// all returns the durations in milliseconds, for printing.
+// all formats durations in milliseconds.
 func all(durations []time.Duration) []float64 {
 	var found []float64
 	for _, d := range durations {

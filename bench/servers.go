@@ -9,11 +9,11 @@ import (
 // target is a process that vends client tokens.
 type target struct {
 	name        string
-	addr        string   // where it vends
-	metrics     string   // the URL that has mallocsMetric
+	addr        string   // of its client-tokens endpoint
+	metrics     string   // the URL of mallocsMetric
 	credentials []string // of the users, in their order, as lines of a header
 	process     *process
-	profiles    string // the address that has them, in a build for that
+	profiles    string // their address, in a build with profiles
 }
 
 // The targets' names in the tables.
@@ -27,7 +27,7 @@ const (
 	theLooker   = "bare handler with a Redis GET"
 )
 
-// recipe is what a server is started with.
+// recipe holds the settings of a server.
 type recipe struct {
 	name        string
 	credentials []string
@@ -43,7 +43,7 @@ func (b *backends) recipeForBearer(name string, env ...string) recipe {
 	)}
 }
 
-// recipeForSessions is a server for sessions that are in a Redis.
+// recipeForSessions is a server for sessions in a Redis.
 func (b *backends) recipeForSessions(name string, cookies []string, env ...string) recipe {
 	return recipe{name, cookies, append(env,
 		"AUTH_MODES=oidc",
@@ -55,8 +55,8 @@ func (b *backends) recipeForSessions(name string, cookies []string, env ...strin
 	)}
 }
 
-// startServer starts the real server, with everything on, and returns how long
-// it took from there to its first client token.
+// startServer starts the real server with every feature on. It returns the time until
+// its first client token.
 func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*target, time.Duration, error) { //nolint:revive // three belong together
 	public, err := freeAddr(ctx)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*targ
 	}
 }
 
-// startOften starts the server again and again, and returns how long each took.
+// startOften starts the server repeatedly and returns the time of each start.
 func (s *stage) startOften(ctx context.Context, b backends, like recipe) ([]time.Duration, error) {
 	var starts []time.Duration
 	for range 5 {
@@ -125,8 +125,7 @@ func (s *stage) startBare(ctx context.Context, b backends, like recipe) (*target
 	return &target{like.name, says.Target, "http://" + says.Target + "/metrics", like.credentials, p, ""}, nil
 }
 
-// startAll starts the servers, and then the bare ones, which are those with a
-// role.
+// startAll starts the servers, and then the bare ones with a role.
 func (s *stage) startAll(ctx context.Context, b backends, servers, bare []recipe) ([]*target, error) {
 	var targets []*target
 	for _, like := range servers {

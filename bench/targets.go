@@ -15,8 +15,8 @@ import (
 // halJSON is the only media type that Dwolla's API accepts in Accept.
 const halJSON = "application/vnd.dwolla.v1.hal+json"
 
-// newProxy is the first thing to compare with: a reverse proxy that replaces
-// the caller's credentials by the application's, and looks at nothing.
+// newProxy is the simplest target: a reverse proxy. It replaces the caller's
+// credentials with the application's, without any check.
 func newProxy(dwolla, accessToken string) (http.Handler, error) {
 	upstream, err := url.Parse(dwolla)
 	if err != nil {
@@ -35,14 +35,13 @@ func newProxy(dwolla, accessToken string) (http.Handler, error) {
 	return mux, nil
 }
 
-// bareHandler is the other one: what a competent person writes by hand to get a
-// token from Dwolla into a page, and nothing else. It authenticates nobody,
-// checks nothing, writes no log line and counts nothing. With sessions it looks
-// into them for who has a cookie, in the plainest way there is.
+// bareHandler is a minimal handwritten endpoint: it gets a token from Dwolla and
+// returns it. It has no authentication, checks, logs or metrics. With sessions it looks
+// the cookie up in Redis in the plainest way.
 type bareHandler struct {
 	url, authorization string
 	client             *http.Client
-	sessions           *redis.Client // nil: it looks for none
+	sessions           *redis.Client // nil: without sessions
 }
 
 func newHandler(dwolla, accessToken string, sessions *redis.Client) http.Handler {
@@ -87,7 +86,7 @@ func (h *bareHandler) clientTokens(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(given) // a caller who has gone is no error
+	_ = json.NewEncoder(w).Encode(given) // a canceled caller is not an error
 }
 
 func (h *bareHandler) signedIn(r *http.Request) bool {
@@ -125,14 +124,14 @@ func (h *bareHandler) post(r *http.Request, asked bareRequest) (bareResponse, er
 	return given, nil
 }
 
-// keepAlive returns a transport that keeps a connection for every caller, as
-// the server's own does; the default one would close all but two.
+// keepAlive returns a transport with an idle connection per caller, like the server's
+// own. The default transport keeps only two.
 func keepAlive() *http.Transport {
 	return &http.Transport{MaxIdleConns: 512, MaxIdleConnsPerHost: 512, DisableCompression: true}
 }
 
-// allocations answers in the words of the Go collector of the server's own
-// metrics, so that one reader reads both.
+// allocations answers like the Go collector in the server's own metrics, so that one
+// reader reads both.
 func allocations(w http.ResponseWriter, _ *http.Request) {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)

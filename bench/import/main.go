@@ -1,10 +1,9 @@
-// The import command of the bench measures what importing links into
-// PostgreSQL takes: a million lines of CSV, made as they are read, for a dry
-// run, for the import, and for the same import again, which changes nothing. It
-// prints the time of each, and the most memory that the process has had by then.
+// The import command of the bench measures the import of a million links into
+// PostgreSQL: a dry run, the import, and the same import again without changes. It
+// prints the time of each and the peak memory of the process.
 //
-// It works in a schema of its own on the server at TEST_POSTGRES_URL, and drops
-// it at the end. Numbers of different machines cannot be compared.
+// It works in its own schema on the server at TEST_POSTGRES_URL, and drops it at the
+// end. Never compare numbers of different machines.
 package main
 
 import (
@@ -33,7 +32,7 @@ func main() {
 	}
 }
 
-// The goals, for a million rows on two cores.
+// The goals for a million rows on two cores.
 const (
 	goalTime   = time.Minute
 	goalMemory = 100 << 20
@@ -66,7 +65,7 @@ func run(ctx context.Context, args []string, server string, out io.Writer) error
 	return nil
 }
 
-// measure prints a line for each run, and returns whether the goals are reached.
+// measure prints a line per run and reports whether it met the goals.
 func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Writer) (bool, error) {
 	database, err := customerdb.OpenPostgres(schema.URL)
 	if err != nil {
@@ -115,7 +114,7 @@ func measure(ctx context.Context, schema *scratch.Schema, rows int, out io.Write
 	return reached, nil
 }
 
-// mostMemory is the most that the process has had in memory, in bytes.
+// mostMemory is the peak resident memory of the process in bytes.
 func mostMemory() (int64, error) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

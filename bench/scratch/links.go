@@ -7,14 +7,13 @@ import (
 	"io"
 )
 
-// User is the name of one of many users. The names are spread over an index, as
-// real ones are.
+// User is the name of the i-th user. Names are spread over an index like real ones.
 func User(i int) string {
 	return fmt.Sprintf("auth0|%016x", uint64(i)*0x9e3779b97f4a7c15) //nolint:gosec // not negative
 }
 
-// Links returns a CSV with a Customer for each of the first so many users, which is
-// made as it is read.
+// Links returns a CSV with one Customer for each of the first n users. It generates the
+// rows while they are read.
 func Links(users int) io.Reader {
 	r, w := io.Pipe()
 	go func() {

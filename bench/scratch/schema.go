@@ -1,5 +1,5 @@
-// Package scratch gives a bench a place of its own on a PostgreSQL server, and many users. It
-// changes nothing else there, and takes the place away at the end.
+// Package scratch gives a bench its own PostgreSQL schema and many users. It never
+// touches other schemas, and drops its own at the end.
 package scratch
 
 import (
@@ -18,22 +18,23 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// Schema is a schema that nobody else uses. Make one with [NewSchema], and
-// [Schema.Drop] it.
+// Schema is a private schema. Create one with [NewSchema] and remove it with
+// [Schema.Drop].
 type Schema struct {
-	// URL is that of the server, with this schema in the place of all others.
+	// URL is the server's URL with this schema as the search path.
 	URL clienttoken.Secret
 
 	admin *sql.DB
 	name  string // quoted
 }
 
-// NewSchema makes a schema on the server that is at a URL such as
-// postgres://user:password@host:5432/database, whose user may make schemas.
+// NewSchema creates a schema on the server at a URL such as
+// postgres://user:password@host:5432/database. The user needs the privilege to create
+// schemas.
 func NewSchema(ctx context.Context, server string) (*Schema, error) {
 	parsed, err := url.Parse(server)
 	if err != nil {
-		return nil, errors.New("the server's URL is none") // whose text may hold the password
+		return nil, errors.New("invalid URL of the server") // hides the password
 	}
 	name := strings.ToLower("dropgate_bench_" + rand.Text())
 	query := parsed.Query()
@@ -51,9 +52,9 @@ func NewSchema(ctx context.Context, server string) (*Schema, error) {
 	return s, nil
 }
 
-// Drop removes the schema and all that is in it.
+// Drop removes the schema and its contents.
 func (s *Schema) Drop() error {
-	// Also when the bench was interrupted.
+	// Also after an interrupt.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	defer func() { _ = s.admin.Close() }()
