@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// again does something again and again until it is told to stop.
+// again repeats a call until stop is called.
 func again(every time.Duration, something func()) (stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -32,7 +32,8 @@ func again(every time.Duration, something func()) (stop func()) {
 	}
 }
 
-// TestUsersDoNotNoticeExpiringAccessTokens, however often Dwolla ends them.
+// TestUsersDoNotNoticeExpiringAccessTokens: access tokens end often, and users still
+// get client tokens.
 func TestUsersDoNotNoticeExpiringAccessTokens(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]func(*emulator.Emulator){
@@ -46,15 +47,16 @@ func TestUsersDoNotNoticeExpiringAccessTokens(t *testing.T) {
 				name:  name,
 				begin: func(w *world) { stop = again(500*time.Millisecond, func() { ends(w.dwolla.Emulator) }) },
 				end:   func(*world) { stop() },
-				// On a busy machine it may end between the two attempts of a request.
+				// On a busy machine the token may end between both attempts of a
+				// request.
 				allowed: []string{token}, rare: []string{unavailable}, seen: []string{token},
 			}.run(t)
 		})
 	}
 }
 
-// TestNoClientTokensWithoutANewAccessToken, and as long as the old one
-// lives nobody notices.
+// TestNoClientTokensWithoutANewAccessToken: while the old access token is valid, users
+// notice nothing.
 func TestNoClientTokensWithoutANewAccessToken(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]emulator.Fault{

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// answersForAll is an application that knows its users by their cookie, and the
-// Customer of each.
+// answersForAll is an application with two endpoints: it maps a cookie to a user, and a
+// user to a Customer.
 func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
 	name, asked := strings.CutPrefix(r.URL.Path, "/users/")
 	if cookie, err := r.Cookie("app"); err == nil && !asked {
@@ -28,9 +28,9 @@ func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
 	rw.WriteHeader(http.StatusNotFound)
 }
 
-// TestApplicationOutageIsUnavailable where it is the
-// one that knows who is signed in (forward), and whose Customer is whose
-// (lookup): not that of somebody who is not signed in, or has no Customer.
+// TestApplicationOutageIsUnavailable uses the application for sign-ins (forward) and
+// for Customers (lookup). An outage must not look like "not signed in" or "no
+// Customer".
 func TestApplicationOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*proxy){
@@ -58,7 +58,7 @@ func TestApplicationOutageIsUnavailable(t *testing.T) {
 				begin:  func() { begin(p) },
 				during: map[string]time.Duration{"the application is half-open": 7 * time.Second}[name],
 				end:    func() { healStore(t, p) },
-				// Two questions, of 5 s each.
+				// Two calls to the application, 5 s each.
 				allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 12 * time.Second,
 			}.run(t)
 		})

@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// sink is a named pipe for the audit trail, and its reader.
+// sink is a named pipe for the audit trail, with its reader.
 type sink struct {
 	t    *testing.T
 	path string
 
 	mu      sync.Mutex
-	reader  *os.File // nil while there is none
+	reader  *os.File // nil while closed
 	reading bool
 	lines   bytes.Buffer
 }
 
-// newSink makes a pipe with little room.
+// newSink makes a pipe with a small buffer.
 func newSink(t *testing.T) *sink {
 	t.Helper()
 	s := &sink{t: t, path: filepath.Join(t.TempDir(), "audit")}
@@ -46,7 +46,7 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-// open opens the reader, and reads.
+// open opens the pipe for reading.
 func (s *sink) open() {
 	reader, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -69,14 +69,14 @@ func (s *sink) shut() {
 	s.reader, s.reading = nil, false
 }
 
-// pauses lets the reader read no more, or again.
+// pauses stops or resumes the reader.
 func (s *sink) pauses(now bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading = !now
 }
 
-// read reads every millisecond, as long as it may.
+// read reads every millisecond, unless paused.
 func (s *sink) read(ended <-chan struct{}) {
 	buffer := make([]byte, 64<<10)
 	for {
@@ -88,7 +88,7 @@ func (s *sink) read(ended <-chan struct{}) {
 		s.mu.Lock()
 		if s.reading {
 			_ = s.reader.SetReadDeadline(time.Now().Add(time.Millisecond))
-			n, _ := s.reader.Read(buffer) // nothing there is an error, too
+			n, _ := s.reader.Read(buffer) // an empty pipe is an error, too
 			s.lines.Write(buffer[:n])
 		}
 		s.mu.Unlock()
@@ -101,7 +101,7 @@ func (s *sink) text() string {
 	return s.lines.String()
 }
 
-// auditLost demands that readiness names the audit.
+// auditLost fails the test unless /readyz names the audit trail.
 func auditLost(t *testing.T, p *process) {
 	t.Helper()
 	if status, content := p.ask(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(content, `"reason":"audit: `) {
@@ -135,14 +135,14 @@ func TestStuckAuditSinkIsAnOutageAndHeals(t *testing.T) {
 	}.run(t)
 	until(t, "the last line", 5*time.Second, func() bool { return unaudited(o.shots, to.text()) == 0 })
 
-	// SIGTERM ends the process in its limits while the sink is stuck.
+	// After SIGTERM the process ends in time, although the sink is stuck.
 	to.pauses(true)
 	vend := w.bearers(p, 1)[0]
 	until(t, "the sink is stuck again", 20*time.Second, func() bool { return vend.call(t.Context()).what() == unavailable })
 	p.end(t)
 }
 
-// unaudited is how many of the tokens that users got have no audit line.
+// unaudited counts the users' tokens without an audit line.
 func unaudited(shots []shot, lines string) int {
 	missing := 0
 	for _, s := range shots {

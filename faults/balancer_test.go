@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// balancer gives each connection to the next replica that is ready. It knows
-// nothing of HTTP, tries nothing twice, and learns from /readyz alone who is
-// ready, as the endpoints of a Kubernetes Service do.
+// balancer gives each connection to the next ready replica. It works on TCP and never
+// retries. Like the endpoints of a Kubernetes Service, it learns readiness from /readyz
+// alone.
 type balancer struct {
 	address string
 
@@ -30,18 +30,18 @@ type replica struct {
 
 	// Guarded by balancer.mu.
 	ready bool
-	told  time.Time     // when it was told to stop
-	late  time.Duration // how long after that the balancer last connected to it
+	told  time.Time     // when it got SIGTERM
+	late  time.Duration // how long after SIGTERM the balancer last connected to it
 }
 
-// The readiness probe. A no counts at once, and a probe without an answer, which
-// the machine may owe, when it is the second in a row.
+// The readiness probe. One negative answer counts at once. A missing answer may be the
+// machine's fault, so two in a row count.
 const (
 	probeEvery  = 100 * time.Millisecond
 	probeMisses = 2
 )
 
-// newBalancer starts one that has no replicas.
+// newBalancer starts a balancer without replicas.
 func newBalancer(t *testing.T) *balancer {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -79,7 +79,7 @@ func (b *balancer) add(t *testing.T, p *process) *replica {
 	return r
 }
 
-// probe follows a replica's readiness until it has ended.
+// probe polls a replica's readiness until the replica has ended.
 func (b *balancer) probe(r *replica) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Second}
 	tick := time.NewTicker(probeEvery)
@@ -102,7 +102,7 @@ func (b *balancer) probe(r *replica) {
 	b.replicas = slices.DeleteFunc(b.replicas, func(other *replica) bool { return other == r })
 }
 
-// choose is the next replica that is ready.
+// choose returns the next ready replica, or nil.
 func (b *balancer) choose() *replica {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,7 +115,7 @@ func (b *balancer) choose() *replica {
 	return nil
 }
 
-// connected notes a connection to a replica that was told to stop.
+// connected records a connection to a replica after its SIGTERM.
 func (b *balancer) connected(r *replica) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,7 +124,7 @@ func (b *balancer) connected(r *replica) {
 	}
 }
 
-// pass carries the bytes of one connection.
+// pass copies the bytes of one connection.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	defer func() { _ = client.Close() }()
 	r := b.choose()
@@ -144,5 +144,5 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 			ended <- struct{}{}
 		}()
 	}
-	<-ended // whichever side has ended: a caller of HTTP does not half-close
+	<-ended // either side: HTTP clients do not half-close
 }

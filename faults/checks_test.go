@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// TestPromise1CheckCanFail, or it would be worth nothing.
+// TestPromise1CheckCanFail feeds the check with broken promises.
 func TestPromise1CheckCanFail(t *testing.T) {
 	alice := &caller{user: user{name: "alice", customer: customerID(1)}}
 	bob := &caller{user: user{name: "bob", customer: customerID(2)}}

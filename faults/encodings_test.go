@@ -19,11 +19,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// encoding is one way to write a text, by what writes it in earnest, so that it
-// cannot agree with the search by accident.
+// encoding writes a text with real libraries, so it cannot agree with the search by
+// accident.
 type encoding func(string) string
 
-// escaping are the ways of logs, pages and URLs.
+// escaping returns the encodings of logs, pages and URLs.
 func escaping() map[string]encoding {
 	return map[string]encoding{
 		"as it is":           func(s string) string { return s },
@@ -52,7 +52,7 @@ func escaping() map[string]encoding {
 	}
 }
 
-// spelling are the ways that use other characters altogether.
+// spelling returns the encodings that replace every character.
 func spelling() map[string]encoding {
 	hexOf := func(format string) encoding { return func(s string) string { return fmt.Sprintf(format, s) } }
 	bytesOf := func(format string) encoding { return func(s string) string { return fmt.Sprintf(format, []byte(s)) } }
@@ -78,14 +78,14 @@ func spelling() map[string]encoding {
 	}
 }
 
-// encodings are all of them.
+// encodings returns all encodings.
 func encodings() map[string]encoding {
 	all := escaping()
 	maps.Copy(all, spelling())
 	return all
 }
 
-// logged is a line of the log.
+// logged encodes as a log line.
 func logged(write func(zerolog.Logger, string)) encoding {
 	return func(s string) string {
 		var out strings.Builder
@@ -94,7 +94,7 @@ func logged(write func(zerolog.Logger, string)) encoding {
 	}
 }
 
-// forPeople is a line of the log with LOG_FORMAT=console.
+// forPeople encodes as a log line with LOG_FORMAT=console.
 func forPeople(s string) string {
 	var out strings.Builder
 	log := zerolog.New(zerolog.ConsoleWriter{Out: &out})
@@ -102,7 +102,7 @@ func forPeople(s string) string {
 	return out.String()
 }
 
-// inPage is a page of HTML.
+// inPage encodes in an HTML page.
 func inPage(page string) encoding {
 	return func(s string) string {
 		var out strings.Builder
@@ -126,13 +126,13 @@ func lowerEscapes(escaped string) string {
 	return newEscapes()[0].pattern.ReplaceAllStringFunc(escaped, strings.ToLower)
 }
 
-// someSecrets are such as there are: texts with what some encoding changes, and
-// keys, which are any bytes.
+// someSecrets returns texts with characters that encodings change, and keys of random
+// bytes.
 func someSecrets() []string {
 	found := []string{
 		`its end is a backslash\`, "a?secret>with~some+/=&bytes", `of "quotes", 'these' & \n <those>`, `made of escapes: %2B\u002b&#43;&amp;\\"%25`, "\x00\x01\xff\x80\x7f\x00 \t\r\n\"\\+/=<>&'`é\u2028",
 	}
-	random := rand.New(rand.NewPCG(1, 2)) // the same ones each time
+	random := rand.New(rand.NewPCG(1, 2)) // the same keys in each run
 	for range 25 {
 		key := make([]byte, 32)
 		for i := range key {
@@ -143,8 +143,8 @@ func someSecrets() []string {
 	return found
 }
 
-// TestSweepFindsSecretsInEveryEncoding, with anything around it, and nothing
-// where a secret is not.
+// TestSweepFindsSecretsInEveryEncoding also surrounds the secret with other text. It
+// expects no hit without the secret.
 func TestSweepFindsSecretsInEveryEncoding(t *testing.T) {
 	t.Parallel()
 	for _, secret := range someSecrets() {
@@ -163,8 +163,8 @@ func TestSweepFindsSecretsInEveryEncoding(t *testing.T) {
 	}
 }
 
-// TestSweepFindsSecretsInNestedEncodings: a page of HTML in a line of
-// the log, a URL in a URL in a page, base64 in anything.
+// TestSweepFindsSecretsInNestedEncodings covers an HTML page in a log line, a URL in a
+// URL in a page, and base64 in anything.
 func TestSweepFindsSecretsInNestedEncodings(t *testing.T) {
 	t.Parallel()
 	for _, secret := range someSecrets()[:8] {
@@ -179,8 +179,7 @@ func TestSweepFindsSecretsInNestedEncodings(t *testing.T) {
 	}
 }
 
-// TestSweepFindsSecretPrefixes: what quotes a header or a cookie in a
-// log ends after so many characters.
+// TestSweepFindsSecretPrefixes: logs may truncate a quoted header or cookie.
 func TestSweepFindsSecretPrefixes(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("0123456789+/", 20)

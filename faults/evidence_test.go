@@ -12,32 +12,31 @@ import (
 	"testing"
 )
 
-// evidence is all that came out of the servers of a world.
+// evidence is all output of the servers in a world.
 type evidence struct {
 	mu        sync.Mutex
 	processes []*process
-	texts     map[string]*strings.Builder // by the place
+	texts     map[string]*strings.Builder // by place
 }
 
-// The places where what a server says to callers is kept. There is none for
-// traces, since it sends none.
+// The places of texts for callers. Traces have no place, because the server sends none.
 const (
 	anError     = "an error"
 	aPage       = "a page"
-	anAnswer    = "an answer" // any other
+	anAnswer    = "an answer" // any other answer
 	aHeader     = "a header"
 	aCookie     = "a cookie that is set"
 	toAProvider = "a redirect to the provider"
 )
 
-// of will have the output of a process looked at.
+// of adds a process, so the sweep searches its output.
 func (e *evidence) of(p *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.processes = append(e.processes, p)
 }
 
-// add keeps a text that came from a place.
+// add records a text from a place.
 func (e *evidence) add(place, text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -50,7 +49,7 @@ func (e *evidence) add(place, text string) {
 	e.texts[place].WriteString(text + "\n")
 }
 
-// answer keeps what a caller was answered, good or bad, with all of its headers.
+// answer records an answer to a caller, good or bad, with all headers.
 func (e *evidence) answer(resp *http.Response, body string) {
 	place := anAnswer
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
@@ -70,12 +69,13 @@ func (e *evidence) answer(resp *http.Response, body string) {
 	}
 }
 
-// meant says whether a secret is in a place for whoever looks there.
+// meant reports whether a secret belongs in a place, because its reader is meant to
+// have it.
 func meant(place, name string) bool {
 	switch place {
 	case anAnswer:
-		// The ID token is in the address at which a browser ends its session at the
-		// provider, and claims the nonce.
+		// The sign-out address at the provider holds the ID token. A claim of that is
+		// the nonce.
 		return slices.Contains([]string{"a client token", "a blob", "a correlationId", "an ID token", "a nonce"}, name)
 	case aCookie:
 		return strings.HasPrefix(name, "the cookie ")
@@ -86,7 +86,7 @@ func meant(place, name string) bool {
 	}
 }
 
-// asks keeps what the admin listener tells everybody.
+// asks records the public pages of the admin listener.
 func (e *evidence) asks(t *testing.T, p *process) {
 	t.Helper()
 	for _, path := range []string{"/metrics", "/readyz", "/version", "/livez"} {
@@ -95,7 +95,7 @@ func (e *evidence) asks(t *testing.T, p *process) {
 	}
 }
 
-// all is every text by its place. The processes should have ended.
+// all returns the text of each place. The processes should have ended.
 func (e *evidence) all() map[string]string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -110,8 +110,8 @@ func (e *evidence) all() map[string]string {
 	return all
 }
 
-// hits are the secrets that are where they must not be. They tell the place and
-// the secret's name, and not the secret.
+// hits lists secrets in places where they must not be. A hit has the place and the
+// secret's name, never its value.
 func (e *evidence) hits(s *secrets) (hits []string) {
 	search, all := newSearcher(s.names()), e.all()
 	for _, place := range slices.Sorted(maps.Keys(all)) {
@@ -124,7 +124,7 @@ func (e *evidence) hits(s *secrets) (hits []string) {
 	return hits
 }
 
-// keeps fails the test if one of the secrets is anywhere.
+// keeps fails the test if a secret is in a wrong place.
 func (e *evidence) keeps(t *testing.T, s *secrets) {
 	t.Helper()
 	for _, hit := range e.hits(s) {

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// flood is how many requests a server is sent, and which. They go out in batches on
-// a few connections: one request at a time would mostly measure the machine.
+// flood is a number of requests to one server. They go out in batches on a few
+// connections: single requests would mostly measure the machine.
 type flood struct {
 	requests int
 	request  func(i int) string
-	want     int // the status of nearly all answers
+	want     int // the expected status of nearly all answers
 }
 
 const (
@@ -27,8 +27,8 @@ const (
 	floodBatch       = 16
 )
 
-// run sends all of it. Nine of ten answers have to be as wanted, or nothing was
-// filled.
+// run sends all requests. Nine of ten answers must be as expected, otherwise the caches
+// are not full.
 func (f flood) run(t *testing.T, p *process, what string) {
 	t.Helper()
 	began := time.Now()
@@ -55,7 +55,7 @@ func (f flood) run(t *testing.T, p *process, what string) {
 	}
 }
 
-// send sends every floodConnections-th request, from the kth on.
+// send sends every floodConnections-th request, starting with the kth.
 func (f flood) send(address string, k int) (map[int]int, error) {
 	conn, err := net.DialTimeout("tcp", address, 10*time.Second) //nolint:noctx // bounded itself
 	if err != nil {
@@ -87,15 +87,15 @@ func (f flood) send(address string, k int) (map[int]int, error) {
 	return statuses, nil
 }
 
-// addressOf is the ith of many addresses.
+// addressOf returns the ith of many IP addresses.
 func addressOf(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
 
-// posted is a request with a body.
+// posted returns a POST request with a body.
 func posted(i int, path, headers, body string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: %d\r\n%s\r\n%s", path, addressOf(i), len(body), headers, body)
 }
 
-// vending is a request for a client token.
+// vending returns a request for a client token.
 func vending(i int, credential, body string) string {
 	return posted(i, "/client-tokens", "Content-Type: application/json\r\n"+credential+"\r\n", body)
 }

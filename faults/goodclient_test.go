@@ -17,31 +17,29 @@ import (
 	"time"
 )
 
-// The service keeps its memory, and a good client gets its answers, whatever
-// strangers do with their connections.
+// Limits that hold whatever hostile clients do with their connections.
 const (
 	mostMemory = 150 // MiB
 	fastEnough = 100 * time.Millisecond
 	goodEvery  = 50 * time.Millisecond
-	// inAStorm is for the time in which thousands connect as fast as they can, on
-	// the cores that serve them: whoever connects then stands in their queue.
+	// inAStorm is the limit while thousands of connections open at once. They share the
+	// server's cores, so a new client queues behind them.
 	inAStorm = 2 * time.Second
 )
 
-// asked is one question of the good client. At the same moment it asks the
-// control, a server of a few lines that asks Dwolla, too, and that nobody
-// attacks: what that takes is the machine's, which is shared with the attackers
-// and others, and not the service's.
+// asked is one request of the good client. At the same moment it asks the control, a
+// small proxy to the same Dwolla without attackers. The control's time is the machine's
+// share.
 type asked struct {
 	Began         time.Time
-	Kept          bool // on the connection that is kept
+	Kept          bool // on the kept-alive connection
 	Took, Control time.Duration
 	Fault         string
 }
 
-// excesses are by how much the service took longer than the control did, at the
-// same moment or at the one before or after: what stops a machine for a while
-// does not let go of all processes at once.
+// excesses returns how much longer the service took than the control. It takes the
+// slowest of three control answers: a paused machine does not resume all processes at
+// once.
 func excesses(all []asked) []time.Duration {
 	var longer []time.Duration
 	for i := range all {
@@ -54,18 +52,18 @@ func excesses(all []asked) []time.Duration {
 	return longer
 }
 
-// goodClient is the process that it is in.
+// goodClient is the process of the good client.
 type goodClient struct {
 	*helper
 
 	process *process
 }
 
-// courting is its job.
+// courting is the good client's job.
 type courting struct{ Address, Control, Request string }
 
-// startGoodClient starts one, which asks for a token every goodEvery, in turns on
-// a connection that it keeps and on a new one.
+// startGoodClient starts a client that asks for a token every goodEvery. It alternates
+// between a kept-alive connection and a new one.
 func (w *world) startGoodClient(t *testing.T, p *process) goodClient {
 	t.Helper()
 	request := asking(p.public, "Authorization: Bearer "+w.users[0].bearer)
@@ -81,7 +79,7 @@ func (w *world) startGoodClient(t *testing.T, p *process) goodClient {
 	return g
 }
 
-// beControl is the role of the server that is asked beside the service.
+// beControl is the role of the control.
 func beControl(job []byte, end <-chan struct{}, tell func(any)) error {
 	var dwolla string
 	if err := json.Unmarshal(job, &dwolla); err != nil {
@@ -146,7 +144,7 @@ func both(service, control *rawClient, request, simple string) asked {
 	return a
 }
 
-// ended ends the good client, and returns what it has seen.
+// ended ends the good client, and returns its requests.
 func (g goodClient) ended(t *testing.T) []asked {
 	t.Helper()
 	var all []asked
@@ -154,7 +152,7 @@ func (g goodClient) ended(t *testing.T) []asked {
 	return all
 }
 
-// between are the questions that were put within a time.
+// between returns the requests that began in a period.
 func between(all []asked, from, to time.Time) []asked {
 	var some []asked
 	for _, a := range all {
@@ -165,9 +163,8 @@ func between(all []asked, from, to time.Time) []asked {
 	return some
 }
 
-// judge looks at the answers that the good client got in a phase: all of them are
-// tokens, none took longer than it may beside the control, and half of them were quick
-// whatever the phase.
+// judge checks the good client's answers in a phase. All must be tokens. Compared with
+// the control, each must meet the phase's limit, and half of them fastEnough.
 func judge(t *testing.T, p *process, during string, all []asked, most time.Duration) {
 	t.Helper()
 	if len(all) < 5 {
@@ -195,15 +192,15 @@ func judge(t *testing.T, p *process, during string, all []asked, most time.Durat
 	t.Logf("during %s: %d answers to the good client, median %s, 95 %% within %s, the slowest %s on the connection that is kept and %s on new ones, "+
 		"%s by the service's own clock; the control's slowest %s, beside which the service took up to %s longer",
 		during, len(all), took[len(all)/2], took[len(all)*95/100], kept, anew, p.slowestVend(t, all[0].Began, all[last].Began), control, excess[last])
-	// Whoever shares the machine may stop the service alone for a moment: one answer in
-	// fifty has longer, and never as long as in a storm.
+	// A shared machine may pause the service alone for a moment. So one answer in fifty
+	// may take longer, but never longer than inAStorm.
 	if excess[last-len(all)/50] > most || excess[last] > inAStorm || excess[len(all)/2] > fastEnough {
 		t.Errorf("during %s the good client waits: %s longer than for the control, median %s", during, excess[last], excess[len(all)/2])
 	}
 }
 
-// slowestVend is the longest that the service took by its access lines within a
-// time, for the good client.
+// slowestVend returns the service's slowest answer to the good client in a period, by
+// its access lines.
 func (p *process) slowestVend(t *testing.T, from, to time.Time) time.Duration {
 	t.Helper()
 	var slowest float64
@@ -224,7 +221,7 @@ func (p *process) slowestVend(t *testing.T, from, to time.Time) time.Duration {
 	return time.Duration(slowest * float64(time.Millisecond))
 }
 
-// keepsItsMemory fails the test if the process ever had too much.
+// keepsItsMemory fails the test if the process ever exceeded mostMemory.
 func (p *process) keepsItsMemory(t *testing.T) {
 	t.Helper()
 	memory := p.peakMemory(t)

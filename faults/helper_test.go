@@ -15,29 +15,28 @@ import (
 	"time"
 )
 
-// helper is this test binary once more, as a process of its own. Strangers in the
-// process that measures would be measured, too: 10 000 dials in it keep its
-// scheduler and its network poller from the good client for longer than the
-// server does. Dwolla, which the server asks, is in that process as well.
+// helper runs this test binary again, as a separate process. In the measuring process,
+// 10 000 dials would occupy the scheduler and the network poller for longer than the
+// server does. That process also runs Dwolla.
 type helper struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	says  *bufio.Reader
 }
 
-// role is what a helper does: it gets its job and a channel that is closed when
-// it is to end, and tells what it has to tell.
+// role is a helper's work. It gets a job, reports through tell, and returns soon after
+// end is closed.
 type role func(job []byte, end <-chan struct{}, tell func(any)) error
 
-// helperRole is the variable that makes a process a helper.
+// helperRole is the environment variable with a helper's role.
 const helperRole = "FAULTS_HELPER"
 
 func roles() map[string]role {
 	return map[string]role{"strangers": beStrangers, "good client": beGoodClient, "control": beControl}
 }
 
-// beHelper does what this process was started for. Its job is the first line of
-// its input, and the end of that is the end of the job.
+// beHelper runs the role of this process. The first line of its input is the job. The
+// job ends with the input.
 func beHelper() int {
 	input := bufio.NewReader(os.Stdin)
 	job, err := input.ReadBytes('\n')
@@ -46,7 +45,7 @@ func beHelper() int {
 	}
 	end := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(io.Discard, input) // also when the test is killed
+		_, _ = io.Copy(io.Discard, input) // also ends when the test is killed
 		close(end)
 	}()
 	do, known := roles()[os.Getenv(helperRole)]
@@ -62,7 +61,7 @@ func beHelper() int {
 	return 0
 }
 
-// startHelper starts one. It ends with the test.
+// startHelper starts a helper. It ends with the test.
 func startHelper(t *testing.T, role string, job any, through ...string) *helper {
 	t.Helper()
 	itself, err := os.Executable()
@@ -95,7 +94,7 @@ func startHelper(t *testing.T, role string, job any, through ...string) *helper 
 	return h
 }
 
-// hears waits for what the helper tells next.
+// hears waits for the helper's next report.
 func (h *helper) hears(t *testing.T, what any) {
 	t.Helper()
 	line, err := h.says.ReadBytes('\n')
@@ -107,7 +106,7 @@ func (h *helper) hears(t *testing.T, what any) {
 	}
 }
 
-// ends tells the helper to end, and waits for what it has to tell.
+// ends ends the helper, and waits for its last report.
 func (h *helper) ends(t *testing.T, what any) {
 	t.Helper()
 	_ = h.stdin.Close()

@@ -15,7 +15,7 @@ const (
 	mostKept    = 3_000 // internal/listener: maxConnections
 )
 
-// enoughFiles fails the test where strangers cannot have so many connections.
+// enoughFiles fails the test if the process cannot open n connections.
 func enoughFiles(t *testing.T, n uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -24,14 +24,14 @@ func enoughFiles(t *testing.T, n uint64) {
 	}
 }
 
-// hostile is a server of its own, at the level at which operators run it.
+// hostile starts a server with the log level of production.
 func hostile(t *testing.T) (*world, *process) {
 	t.Helper()
 	w := newWorld(t)
 	return w, w.start(t, map[string]string{"DWOLLA_TIMEOUT": "5s", "LOG_LEVEL": "info"})
 }
 
-// slowHeader and slowBody are how requests begin that never end.
+// slowHeader and slowBody begin requests that never end.
 const slowHeader = "GET /session HTTP/1.1\r\nHost: x\r\nX-Slow: "
 
 func slowBody(credential string) string {
@@ -45,9 +45,9 @@ func TestGoodClientIsAnsweredBesideSlowClients(t *testing.T) {
 	began := time.Now()
 	headers := startStrangers(t, p, attack{Connections: 500, Say: slowHeader, Again: "x"})
 	bodies := startStrangers(t, p, attack{Connections: 300, Say: slowBody(credential), Again: "x"})
-	// Who asks and does not read fills the buffers of both sides.
+	// A client that never reads fills the buffers of both sides.
 	startStrangers(t, p, attack{Connections: 50, Say: strings.Repeat("GET /openapi.yaml HTTP/1.1\r\nHost: x\r\n\r\n", 400), Deaf: true})
-	<-time.After(13 * time.Second) // how long it lasts, and not a wait for something
+	<-time.After(13 * time.Second) // the length of the attack, not a wait
 	for what, s := range map[string]strangers{"headers": headers, "bodies": bodies} {
 		var h held
 		s.ends(t, &h)
@@ -65,10 +65,10 @@ func TestGoodClientIsAnsweredBeside10000IdleConnections(t *testing.T) {
 	w, p := hostile(t)
 	good := w.startGoodClient(t, p)
 	began := time.Now()
-	// A stranger's request makes a connection that is kept, for 120 s.
+	// After a request the server keeps the idle connection for 120 s.
 	s := startStrangers(t, p, attack{Connections: idleStrange, Say: "GET /session HTTP/1.1\r\nHost: x\r\n\r\n"})
 	opened := time.Now()
-	<-time.After(5 * time.Second) // how long it lasts, and not a wait for something
+	<-time.After(5 * time.Second) // the length of the attack, not a wait
 	ended := time.Now()
 	var h held
 	s.ends(t, &h)
@@ -76,15 +76,15 @@ func TestGoodClientIsAnsweredBeside10000IdleConnections(t *testing.T) {
 	judge(t, p, fmt.Sprintf("the opening of %d connections in %s", idleStrange, s.opened.Took), between(all, began, opened), inAStorm)
 	judge(t, p, fmt.Sprintf("%d idle connections, of which %d are kept", idleStrange, h.Open), between(all, opened, ended), fastEnough)
 	p.keepsItsMemory(t)
-	// The strangers' own connections have made room for the new ones.
+	// Idle connections of attackers have made room for new ones.
 	if h.Open < mostKept*9/10 || h.Open > mostKept {
 		t.Errorf("%d connections are open, want nearly %d", h.Open, mostKept)
 	}
 }
 
-// TestGoodClientIsAnsweredBeside5000SlowBodies: more than there is room for, of
-// strangers, whose bodies net/http waits for before it refuses them, and of a
-// user, whose bodies are read.
+// TestGoodClientIsAnsweredBeside5000SlowBodies exceeds the connection limit. Half of
+// the bodies are unauthenticated: net/http waits for them before the refusal. The
+// server reads the other half.
 func TestGoodClientIsAnsweredBeside5000SlowBodies(t *testing.T) {
 	const each = 2500
 	enoughFiles(t, each)
@@ -95,7 +95,7 @@ func TestGoodClientIsAnsweredBeside5000SlowBodies(t *testing.T) {
 		startStrangers(t, p, attack{Connections: each, Say: slowBody(credential), Again: "x"})
 	}
 	opened := time.Now()
-	<-time.After(11 * time.Second) // until the last are cut off
+	<-time.After(11 * time.Second) // until the last connection is cut off
 	all := good.ended(t)
 	judge(t, p, fmt.Sprintf("the opening of %d slow bodies in %s", 2*each, opened.Sub(began)), between(all, began, opened), inAStorm)
 	judge(t, p, "the slow bodies", between(all, opened, time.Now()), fastEnough)

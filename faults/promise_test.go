@@ -8,9 +8,8 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// broken lists where promise 1 was broken: a token that a user got and that
-// Dwolla did not make for that user's own Customer and for the action, or that
-// somebody has got before.
+// broken lists violations of promise 1. Dwolla must have made each token for that
+// user's own Customer and for the action, and each token is handed out once.
 func broken(shots []shot, vended []emulator.ClientToken) []string {
 	byToken := map[string]emulator.ClientToken{}
 	for _, token := range vended {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestBearerTokensOutliveTheProvider because its keys are known.
+// TestBearerTokensOutliveTheProvider: the server already has the provider's keys.
 func TestBearerTokensOutliveTheProvider(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*proxy){
@@ -29,8 +29,8 @@ func TestBearerTokensOutliveTheProvider(t *testing.T) {
 	}
 }
 
-// TestLateProviderIsFoundAtOnce: until then the replica is not ready, so
-// that a roll-out keeps the old ones. Nobody asks for anything meanwhile.
+// TestLateProviderIsFoundAtOnce sends no request meanwhile. Until the provider answers,
+// the replica is not ready, so a rollout keeps the old replicas.
 func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -45,7 +45,7 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	if during.what() != unavailable || during.wrong != "" {
 		t.Errorf("a user gets %s %s", during.what(), during.wrong)
 	}
-	<-time.After(5 * time.Second) // how late the provider comes, and not a wait for something
+	<-time.After(5 * time.Second) // the provider's delay, not a wait
 	w.toProvider.open(t)
 	came := time.Now()
 	until(t, "readiness", time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
@@ -63,8 +63,8 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	}
 }
 
-// TestProviderOutageStopsOnlySignIns: who is signed in goes on, who wants to
-// be is told to come again, and can.
+// TestProviderOutageStopsOnlySignIns: signed-in users continue. A sign-in fails with
+// Retry-After and succeeds later.
 func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*proxy){
@@ -77,7 +77,7 @@ func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 			w.withRedis(t, sharedRedis(t))
 			s := newSite(t, w, 2, nil)
 			callers := s.signedIn(t, 12)
-			// Its server has not learned yet where the provider's pages are.
+			// This server has not yet fetched the provider's metadata.
 			fresh := newSite(t, w, 1, nil)
 			scenario{
 				fault: name + ", for those who are signed in", world: w, callers: callers,

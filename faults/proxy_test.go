@@ -14,42 +14,41 @@ import (
 	"time"
 )
 
-// proxy stands between a server and one thing that it depends on, and spoils
-// the connections of all that go through it. It is our own and not
-// github.com/Shopify/toxiproxy: as a library that brings a router, a logger's id
-// and three retired modules into the go.mod that is the server's, too, it cannot
-// put garbage in the place of an answer, and its half-open connections come back
-// to life when the fault ends, which those of a lost firewall state never do.
+// proxy stands between a server and one dependency, and injects faults into their
+// connections.
+//
+// github.com/Shopify/toxiproxy would add its dependencies to the server's go.mod. It
+// cannot replace an answer with garbage. Its half-open connections recover after the
+// fault; after a lost firewall state they never do.
 type proxy struct {
-	address string // of the proxy itself: host and port
-	server  string // of what stands behind it
+	address string // the proxy's own host and port
+	server  string // the dependency's host and port
 
 	mu       sync.Mutex
 	listener net.Listener // nil while shut
 	links    []*link
 	fault    fault
-	pieces   int // of answers, while there was a fault
+	pieces   int // of answers during the fault
 }
 
-// fault is what a proxy does to the connections through it. The zero value is
-// none.
+// fault is the proxy's effect on its connections. The zero value has none.
 type fault struct {
 	latency time.Duration // before each piece of an answer
-	mute    bool          // half-open: everything is taken in, and nothing comes back, ever
-	missing int           // resets the connection when all but that many bytes of an answer have passed
-	garbage string        // in the place of an answer
-	every   int           // strikes every so many pieces of answers; zero: all
+	mute    bool          // half-open: accepts everything, never answers
+	missing int           // resets the connection before the last bytes of an answer, as many as this
+	garbage string        // replaces an answer
+	every   int           // affects every nth piece of answers; zero: all
 }
 
-// link is one connection through the proxy, which has two.
+// link is one connection through the proxy, with both ends.
 type link struct {
-	client, server net.Conn // server is nil in one that began mute
+	client, server net.Conn // server is nil if the connection began mute
 
 	done  chan struct{} // closed when both ends are
 	close func()
 }
 
-// newProxy opens a proxy to the server at an address, which may be set later.
+// newProxy opens a proxy to a server. Its address may be set later.
 func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
 	p := &proxy{address: ownAddress(t), server: server}
@@ -58,9 +57,8 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
-// ownAddress is one for a server that goes away and comes back: nobody else gets its
-// port meanwhile, since it is below those that Linux hands out by itself, to listeners
-// and to the other ends of connections.
+// ownAddress returns an address for a server that stops and returns. Its port is below
+// Linux's ephemeral range, so other sockets do not take it meanwhile.
 func ownAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -75,10 +73,10 @@ func ownAddress(t *testing.T) string {
 	return ""
 }
 
-// open lets connections in.
+// open accepts connections.
 func (p *proxy) open(t *testing.T) {
 	t.Helper()
-	// Not the test's context, which ends before the cleanups do.
+	// The test's context ends before the cleanups do.
 	listener, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(t.Context()), "tcp", p.address)
 	if err != nil {
 		t.Fatal(err)
@@ -97,8 +95,7 @@ func (p *proxy) open(t *testing.T) {
 	}()
 }
 
-// shut resets all connections and refuses new ones, as a server does that has
-// stopped.
+// shut resets all connections and refuses new ones, like a stopped server.
 func (p *proxy) shut() {
 	p.mu.Lock()
 	if p.listener != nil {
@@ -109,7 +106,7 @@ func (p *proxy) shut() {
 	p.cut()
 }
 
-// cut resets all connections, and lets new ones in.
+// cut resets all connections, but accepts new ones.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	links := slices.Clone(p.links)
@@ -120,14 +117,14 @@ func (p *proxy) cut() {
 	}
 }
 
-// spoil begins a fault, of connections that there are and of new ones.
+// spoil begins a fault for present and new connections.
 func (p *proxy) spoil(f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault = f
 }
 
-// leads has new connections go to another server.
+// leads sends new connections to another server.
 func (p *proxy) leads(server string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,7 +137,7 @@ func (p *proxy) to() string {
 	return p.server
 }
 
-// mend ends the fault. What was struck by it stays so.
+// mend ends the fault. Connections already affected stay so.
 func (p *proxy) mend() { p.spoil(fault{}) }
 
 func (p *proxy) now() fault {
@@ -149,8 +146,8 @@ func (p *proxy) now() fault {
 	return p.fault
 }
 
-// onRequest is the fault for the next piece of a request: one that strikes some
-// answers only does not strike it.
+// onRequest returns the fault for the next piece of a request. A fault with every set
+// never affects requests.
 func (p *proxy) onRequest() fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +157,7 @@ func (p *proxy) onRequest() fault {
 	return p.fault
 }
 
-// onAnswer is the fault for the next piece of an answer.
+// onAnswer returns the fault for the next piece of an answer.
 func (p *proxy) onAnswer() fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,7 +170,7 @@ func (p *proxy) onAnswer() fault {
 	return p.fault
 }
 
-// pass serves one connection until an end of it is closed.
+// pass serves one connection until either end closes.
 func (p *proxy) pass(client net.Conn) {
 	l := &link{client: client, done: make(chan struct{})}
 	if !p.now().mute {
@@ -204,7 +201,7 @@ func (p *proxy) pass(client net.Conn) {
 	p.pump(l, l.client, l.server, func(piece []byte) ([]byte, end) { return p.onAnswer().ofAnswer(l, piece) })
 }
 
-// keep remembers a connection, unless the proxy has been shut meanwhile.
+// keep records a connection, or resets it if the proxy is shut.
 func (p *proxy) keep(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -222,8 +219,8 @@ func (p *proxy) forget(l *link) {
 	p.links = slices.DeleteFunc(p.links, func(other *link) bool { return other == l })
 }
 
-// pump carries what is read at from to the other end. What the fault of the
-// moment makes of a piece goes there, and if it says so nothing after that.
+// pump copies from one end to the other. The function of applies the fault to each
+// piece.
 func (*proxy) pump(l *link, to, from net.Conn, of func([]byte) ([]byte, end)) {
 	buffer := make([]byte, 64<<10)
 	for {
@@ -240,7 +237,7 @@ func (*proxy) pump(l *link, to, from net.Conn, of func([]byte) ([]byte, end)) {
 			case swallows:
 				_, _ = io.Copy(io.Discard, from)
 				if from == l.server {
-					<-l.done // the client hears of nothing but by its own clock
+					<-l.done // the client has to time out by itself
 				}
 				return
 			case goesOn:
@@ -252,13 +249,13 @@ func (*proxy) pump(l *link, to, from net.Conn, of func([]byte) ([]byte, end)) {
 	}
 }
 
-// end is how a connection goes on after a piece.
+// end says how a connection continues after a piece.
 type end int
 
 const (
 	goesOn   end = iota
-	resets       // it is no more
-	swallows     // it looks alive
+	resets       // the connection is gone
+	swallows     // the connection looks alive
 )
 
 func (f fault) ofRequest(piece []byte) ([]byte, end) {
@@ -288,7 +285,7 @@ func (f fault) ofAnswer(l *link, piece []byte) ([]byte, end) {
 	return piece, goesOn
 }
 
-// reset closes a connection with a RST instead of a FIN.
+// reset closes a connection with RST instead of FIN.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
