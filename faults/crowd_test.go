@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// crowd is an application, an identity provider and Dwolla for as many users as one
-// likes. They answer at once, whoever asks.
+// crowd is an application, an identity provider and Dwolla for any number of users. It
+// answers every caller at once.
 type crowd struct {
 	*httptest.Server
 
@@ -42,7 +42,7 @@ func newCrowd(t *testing.T) *crowd {
 	return c
 }
 
-// settings are those of a server in front of the crowd.
+// settings returns the settings of a server in front of the crowd.
 func (c *crowd) settings(t *testing.T, changes map[string]string) map[string]string {
 	t.Helper()
 	settings := map[string]string{
@@ -57,10 +57,10 @@ func (c *crowd) settings(t *testing.T, changes map[string]string) map[string]str
 	return settings
 }
 
-// sign makes a token with a signature that is quickly checked.
+// sign makes a token with an Ed25519 signature, which is fast to verify.
 func (c *crowd) sign(header, claims map[string]any) string {
 	encode := func(v any) string {
-		text, _ := json.Marshal(v) // which is made of texts and numbers
+		text, _ := json.Marshal(v) // maps of texts and numbers always encode
 		return base64.RawURLEncoding.EncodeToString(text)
 	}
 	header["alg"] = "EdDSA"
@@ -68,7 +68,7 @@ func (c *crowd) sign(header, claims map[string]any) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(c.key, []byte(signed)))
 }
 
-// personal are claims as large as the service keeps them, and some that it drops.
+// personal returns claims at the service's size limit, and some it drops.
 func personal(sub string, more map[string]any) map[string]any {
 	all := map[string]any{"sub": sub, "name": strings.Repeat("n", 1000), "email": strings.Repeat("e", 1000), "groups": strings.Repeat("g", 1000)}
 	maps.Copy(all, more)
@@ -80,7 +80,7 @@ func answerJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// provides adds what an identity provider answers. A code is the nonce and the user.
+// provides adds the provider's endpoints. A code is the nonce and the user.
 func (c *crowd) provides(routes *http.ServeMux) {
 	routes.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		answerJSON(w, map[string]any{
@@ -98,20 +98,20 @@ func (c *crowd) provides(routes *http.ServeMux) {
 		now := time.Now()
 		answerJSON(w, map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": c.sign(map[string]any{"kid": "1"}, map[string]any{
 			"iss": c.URL, "aud": "dropgate-web", "nonce": nonce, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-			"sub": user, "sid": user + strings.Repeat("s", 2600), // an ID token that is as large as the service keeps it
+			"sub": user, "sid": user + strings.Repeat("s", 2600), // makes the ID token as large as the service allows
 		})})
 	})
 }
 
-// customerOf is the Customer of a user who has one.
+// customerOf returns the Customer of a user who has one.
 func customerOf(user string) string {
 	digits := user[strings.LastIndex(user, "-")+1:]
-	n, _ := strconv.Atoi(digits) // 0 for others
+	n, _ := strconv.Atoi(digits) // n is 0 for other users
 	return customerID(n)
 }
 
-// knows adds what an application answers: whose cookie it is, and whose Customer.
-// Users whose name begins with "new" have none.
+// knows adds the application's endpoints, for sign-ins and Customers. Users named
+// "new…" have no Customer.
 func (c *crowd) knows(routes *http.ServeMux) {
 	filling := strings.Repeat("x", 12_000)
 	routes.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
@@ -131,12 +131,12 @@ func (c *crowd) knows(routes *http.ServeMux) {
 	})
 }
 
-// ownersEach is how many beneficial owners a Customer of the crowd has.
+// ownersEach is the number of beneficial owners of each Customer.
 const ownersEach = 8
 
 func ownerID(customer string, i int) string { return fmt.Sprintf("%08d%s", i, customer[8:]) }
 
-// vends adds what Dwolla answers.
+// vends adds Dwolla's endpoints.
 func (c *crowd) vends(routes *http.ServeMux) {
 	routes.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
 		answerJSON(w, map[string]any{"access_token": "an-access-token", "token_type": "bearer", "expires_in": 3600})
@@ -159,13 +159,13 @@ func (c *crowd) vends(routes *http.ServeMux) {
 	})
 }
 
-// longName is a user id of 255 characters that take two bytes each, n at its end.
+// longName returns a user id of 255 two-byte characters, ending in n.
 func longName(prefix string, n int) string {
 	number := "-" + strconv.Itoa(n)
 	return prefix + strings.Repeat("é", 255-len(prefix)-len(number)) + number
 }
 
-// bearerOf is an access token of a user.
+// bearerOf returns an access token for a user.
 func (c *crowd) bearerOf(user string, life time.Duration) string {
 	now := time.Now()
 	return c.sign(map[string]any{"kid": "1"}, personal(user, map[string]any{
@@ -173,7 +173,7 @@ func (c *crowd) bearerOf(user string, life time.Duration) string {
 	}))
 }
 
-// logoutOf is a logout token, signed by the key with that name.
+// logoutOf returns a logout token, signed by the key with this kid.
 func (c *crowd) logoutOf(user, kid string, n int) string {
 	return c.sign(map[string]any{"kid": kid, "typ": "logout+jwt"}, map[string]any{
 		"iss": c.URL, "aud": "dropgate-web", "sub": user, "iat": time.Now().Unix(), "jti": fmt.Sprint(kid, "-", n), "sid": fmt.Sprint("s", n),
@@ -181,7 +181,7 @@ func (c *crowd) logoutOf(user, kid string, n int) string {
 	})
 }
 
-// signIn makes the two requests of one sign-in. It returns the status of the last.
+// signIn makes the two requests of a sign-in, and returns the last status.
 func (c *crowd) signIn(client *rawClient, user, from string) (int, error) {
 	begin, err := client.do("GET /auth/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: " + from + "\r\n\r\n")
 	if err != nil {

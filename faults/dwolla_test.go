@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// What users may see while Dwolla is at fault.
+// The answers users may get during a fault of Dwolla.
 const (
 	token       = "200"
 	unavailable = "503 Unavailable"
@@ -21,18 +21,18 @@ const (
 	unusable    = "502 UpstreamError"
 )
 
-// dwollaFault is a scenario of Dwolla's.
+// dwollaFault is a scenario with a fault of Dwolla.
 type dwollaFault struct {
 	name    string
 	begin   func(w *world)
-	end     func(w *world) // nil: mend the proxy, and behave
+	end     func(w *world) // nil: mend the proxy and clear Dwolla's faults
 	allowed []string
 	rare    []string
 	seen    []string
 	timeout time.Duration // DWOLLA_TIMEOUT; zero: 5 s
 }
 
-// run plays the scenario against a server of its own.
+// run runs the scenario with a server of its own.
 func (f dwollaFault) run(t *testing.T) outcome {
 	t.Helper()
 	w := newWorld(t)
@@ -43,7 +43,7 @@ func (f dwollaFault) run(t *testing.T) outcome {
 		begin:   func() { f.begin(w) },
 		end:     func() { w.toDwolla.mend(); w.dwolla.ClearFaults() },
 		allowed: f.allowed, rare: f.rare, seen: f.seen,
-		longest: 2*timeout + 3*time.Second, // a retry, and a busy machine
+		longest: 2*timeout + 3*time.Second, // a retry, and time for a busy machine
 	}
 	if f.end != nil {
 		s.end = func() { f.end(w) }
@@ -51,15 +51,15 @@ func (f dwollaFault) run(t *testing.T) outcome {
 	return s.run(t)
 }
 
-// spoils has the proxy before Dwolla spoil its answers.
+// spoils injects a fault in the proxy before Dwolla.
 func spoils(f fault) func(*world) { return func(w *world) { w.toDwolla.spoil(f) } }
 
-// misbehaves has Dwolla itself spoil the answers to calls for client tokens.
+// misbehaves injects a fault in Dwolla's answers to calls for client tokens.
 func misbehaves(f emulator.Fault) func(*world) {
 	return func(w *world) { w.dwolla.InjectFault(emulator.OpCreateClientToken, f) }
 }
 
-// short is a DWOLLA_TIMEOUT that ends within a scenario many times.
+// short is a DWOLLA_TIMEOUT much shorter than a scenario.
 const short = 500 * time.Millisecond
 
 func dwollaFaults() []dwollaFault {
@@ -108,7 +108,7 @@ func dwollaFaults() []dwollaFault {
 	}
 }
 
-// TestDwollaFaultsAreReportedAndHeal under load, whatever they are.
+// TestDwollaFaultsAreReportedAndHeal runs each fault of Dwolla under load.
 func TestDwollaFaultsAreReportedAndHeal(t *testing.T) {
 	t.Parallel()
 	for _, f := range dwollaFaults() {
@@ -122,7 +122,8 @@ func TestDwollaFaultsAreReportedAndHeal(t *testing.T) {
 	}
 }
 
-// TestGigabyteResponseCostsLittleMemory because it is not read to its end.
+// TestGigabyteResponseCostsLittleMemory: the server never reads a response of 1 GiB to
+// its end.
 func TestGigabyteResponseCostsLittleMemory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -141,8 +142,8 @@ func TestGigabyteResponseCostsLittleMemory(t *testing.T) {
 	}
 }
 
-// TestThrottledCallersAreAnsweredAtOnce, and Dwolla is left alone for as
-// long as it said.
+// TestThrottledCallersAreAnsweredAtOnce also counts the calls to Dwolla during its
+// Retry-After.
 func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 	t.Parallel()
 	var before int
@@ -153,7 +154,7 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 			misbehaves(emulator.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}})(w)
 		},
 		end: func(w *world) {
-			// 16 may have been under way each time that the circuit let one through.
+			// Each time the circuit lets one call through, 16 may be in progress.
 			if calls := w.dwolla.Calls(emulator.OpCreateClientToken) - before; calls > 40 {
 				t.Errorf("Dwolla was called %d times while it throttled, and for that", calls)
 			}
@@ -169,7 +170,8 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 	}
 }
 
-// naming is c, asking for a token for a new beneficial owner of its own Customer.
+// naming returns a copy of c: it asks for a token for a new beneficial owner of its own
+// Customer.
 func (w *world) naming(c *caller) *caller {
 	owner := w.dwolla.BeneficialOwner(c.user.customer)
 	naming := *c
@@ -178,8 +180,8 @@ func (w *world) naming(c *caller) *caller {
 	return &naming
 }
 
-// TestThrottleAffectsOneOperationOnly: without a Retry-After it lasts
-// for five minutes, as Dwolla says.
+// TestThrottleAffectsOneOperationOnly: without a Retry-After, a throttled operation
+// stops for five minutes, as Dwolla documents.
 func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -188,7 +190,7 @@ func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	if s := w.naming(callers[0]).call(t.Context()); s.what() != token {
 		t.Fatalf("before: %s %s", s.what(), s.wrong)
 	}
-	ofOwner := w.naming(callers[2]) // whose owners nobody has asked for yet
+	ofOwner := w.naming(callers[2]) // the owners of this Customer are not cached yet
 	w.dwolla.InjectFault(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
 	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
 	l := startLoad(t, callers)

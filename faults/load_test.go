@@ -16,35 +16,34 @@ import (
 	"time"
 )
 
-// caller asks for client tokens, one after the other, on connections of its own
-// that are kept alive.
+// caller asks for client tokens, one by one, on its own kept-alive connections.
 type caller struct {
 	user    user
-	refusal string // what it gets while all is well, as shot.what has it; empty: a token
+	refusal string // the normal answer, as shot.what formats it; empty: a token
 	client  *http.Client
 	url     string
 	header  http.Header
 	body    string
 
-	evidence *evidence // where the answers go
+	evidence *evidence // records the answers
 }
 
-// shot is one request and what came of it.
+// shot is one request and its answer.
 type shot struct {
 	caller       *caller
 	began, ended time.Time
-	status       int // 0: no answer, which is a fault always
+	status       int // 0: no answer, which is always a fault
 	code         string
 	token        string // of a 200
 	retryAfter   string
-	wrong        string // what is wrong with the answer, whatever the fault
+	wrong        string // an error in the answer, whatever the fault
 }
 
-// what is the status and the code, as tables have it.
+// what formats the status and the code for tables.
 func (s shot) what() string { return strings.TrimSpace(fmt.Sprintf("%d %s", s.status, s.code)) }
 
-// bearers are callers with bearer tokens: for each of n users one, and among
-// every four one attacker, who asks for the next user's Customer.
+// bearers returns n callers with bearer tokens, one for each user. One in four is an
+// attacker, who asks for another user's Customer.
 func (w *world) bearers(p *process, n int) []*caller {
 	var callers []*caller
 	for i := range n {
@@ -61,9 +60,9 @@ func (w *world) bearers(p *process, n int) []*caller {
 // mismatch is the answer to attackers.
 const mismatch = "403 CustomerMismatch"
 
-// asking is what user i asks for, and what that is refused with: every fourth
-// one is an attacker who names the Customer of the user before, the others name
-// their own or none.
+// asking returns user i's request body, and the refusal to expect. One in four users is
+// an attacker and names the previous user's Customer. The others name their own or
+// none.
 func (w *world) asking(i int) (body, refusal string) {
 	switch i % 4 {
 	case 3:
@@ -79,11 +78,11 @@ func (w *world) reading(customer string) string {
 	return fmt.Sprintf(`{"action":"customer.read","_links":{"customer":{"href":"http://%s/customers/%s"}}}`, w.toDwolla.address, customer)
 }
 
-// newClient is a browser's: it keeps cookies in the jar, and connections alive.
+// newClient returns a browser's client: it keeps cookies and connections.
 func newClient(jar *cookiejar.Jar) *http.Client {
 	client := &http.Client{
 		Transport: &http.Transport{},
-		Timeout:   20 * time.Second, // the server has to be done long before
+		Timeout:   20 * time.Second, // the server must answer long before
 	}
 	if jar != nil {
 		client.Jar = jar
@@ -91,7 +90,7 @@ func newClient(jar *cookiejar.Jar) *http.Client {
 	return client
 }
 
-// call asks once.
+// call sends one request.
 func (c *caller) call(ctx context.Context) (s shot) {
 	s.caller, s.began = c, time.Now()
 	defer func() { s.ended = time.Now() }()
@@ -118,7 +117,7 @@ func (c *caller) call(ctx context.Context) (s shot) {
 	return s
 }
 
-// read looks at the answer: a token, or an error in the one shape.
+// read checks the answer: a token, or an error in the one shape.
 func (s *shot) read(resp *http.Response, body []byte) {
 	var answer struct{ Token, Code, Message, RequestID string }
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -140,7 +139,7 @@ func (s *shot) read(resp *http.Response, body []byte) {
 	}
 }
 
-// load is callers that call until it is stopped.
+// load is callers in a loop, until stop.
 type load struct {
 	cancel  context.CancelFunc
 	calling sync.WaitGroup
@@ -149,11 +148,11 @@ type load struct {
 	shots []shot
 }
 
-// pace is how often each caller calls, at most.
+// pace is the minimum time between two requests of a caller.
 const pace = 75 * time.Millisecond
 
-// startLoad lets the callers call, each by a clock of its own, until the load or
-// the test is stopped.
+// startLoad starts all callers, each with its own ticker. They end with the load or the
+// test.
 func startLoad(t *testing.T, callers []*caller) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -167,7 +166,7 @@ func startLoad(t *testing.T, callers []*caller) *load {
 			tick := time.NewTicker(pace)
 			defer tick.Stop()
 			for ctx.Err() == nil {
-				s := c.call(context.WithoutCancel(ctx)) // the last one, too, is waited for
+				s := c.call(context.WithoutCancel(ctx)) // the last request may finish, too
 				l.mu.Lock()
 				l.shots = append(l.shots, s)
 				l.mu.Unlock()
@@ -181,7 +180,7 @@ func startLoad(t *testing.T, callers []*caller) *load {
 	return l
 }
 
-// soFar are the shots that have ended, in that order.
+// soFar returns the finished shots, in the order of their ends.
 func (l *load) soFar() []shot {
 	l.mu.Lock()
 	defer l.mu.Unlock()

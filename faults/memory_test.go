@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// mostWithFullCaches is how much memory a process may ever have while strangers
-	// and users fill all that it remembers (docs/security.md, "What is bounded").
+	// mostWithFullCaches limits the memory of a process with full caches
+	// (docs/security.md, "What is bounded").
 	mostWithFullCaches = 120 // MiB
-	// manyMore is more than each rate limit remembers (internal/ratelimit).
+	// manyMore exceeds the capacity of each rate limit (internal/ratelimit).
 	manyMore = 31_000
 )
 
-// TestServerStaysSmallWithFullCaches: users of all modes, and strangers, fill what
-// one process remembers.
+// TestServerStaysSmallWithFullCaches fills every cache, with users of all modes and
+// with unknown callers.
 func TestServerStaysSmallWithFullCaches(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
@@ -38,7 +38,7 @@ func TestServerStaysSmallWithFullCaches(t *testing.T) {
 	signingIn.Go(func() { c.fillSessions(t, p) })
 	c.fillWithBearers(t, p)
 	c.fillWithForwarded(t, p)
-	signingIn.Wait() // before the logout tokens that count once: sign-ins share their room
+	signingIn.Wait() // before the counted logout tokens, because both share a cache
 	c.fillWithLogouts(t, p)
 	memory := p.peakMemory(t)
 	t.Logf("with full caches: at most %d MiB", memory)
@@ -47,7 +47,8 @@ func TestServerStaysSmallWithFullCaches(t *testing.T) {
 	}
 }
 
-// fillWithBearers fills what is remembered of tokens, limits, Customers and webhooks.
+// fillWithBearers fills the caches of tokens, rate limits, Customers and webhook
+// events.
 func (c *crowd) fillWithBearers(t *testing.T, p *process) {
 	t.Helper()
 	// Half of the tokens expire while the server still gets others.
@@ -66,7 +67,7 @@ func (c *crowd) fillWithBearers(t *testing.T, p *process) {
 	}, http.StatusUnauthorized}.run(t, p, "addresses with bad webhooks")
 }
 
-// fillWithForwarded fills what is remembered of the application's users.
+// fillWithForwarded fills the cache of the application's users.
 func (c *crowd) fillWithForwarded(t *testing.T, p *process) {
 	t.Helper()
 	junk := strings.Repeat("j", 8000)
@@ -81,7 +82,7 @@ func (c *crowd) fillWithForwarded(t *testing.T, p *process) {
 	}, http.StatusTooManyRequests}.run(t, p, "cookies of a user over the limit")
 }
 
-// fillWithLogouts fills what is remembered of the provider's logout tokens.
+// fillWithLogouts fills the cache of logout tokens.
 func (c *crowd) fillWithLogouts(t *testing.T, p *process) {
 	t.Helper()
 	flood{21_000, func(i int) string {
@@ -96,8 +97,8 @@ func (c *crowd) loggingOut(i int, token string) string {
 	return posted(i, "/auth/backchannel-logout", "Content-Type: application/x-www-form-urlencoded\r\n", url.Values{"logout_token": {token}}.Encode())
 }
 
-// fillSessions signs users in until there is no room. The provider gets 50 codes in a
-// second at most, so that this takes as long as it takes.
+// fillSessions signs users in until the session store is full. The server redeems at
+// most 50 codes a second, so this takes a while.
 func (c *crowd) fillSessions(t *testing.T, p *process) {
 	t.Helper()
 	began := time.Now()

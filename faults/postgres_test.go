@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// postgresAnswers is within which PostgreSQL has to answer, and a little more.
+// postgresAnswers is PostgreSQL's timeout and a margin.
 const postgresAnswers = 10 * time.Second
 
 func postgresFaults() map[string]scenario {
@@ -21,13 +21,13 @@ func postgresFaults() map[string]scenario {
 	}
 }
 
-// TestPostgreSQLOutageIsUnavailable: not that of a user
-// without a Customer, and not a token of a Customer that is not known.
+// TestPostgreSQLOutageIsUnavailable: an outage must not look like "no Customer", and
+// must not vend for an unknown Customer.
 func TestPostgreSQLOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, s := range postgresFaults() {
-		// One after the other: a server that connects again and again costs
-		// PostgreSQL a process each time, and that is the same PostgreSQL.
+		// These run one by one: each reconnect starts a process in the shared
+		// PostgreSQL.
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.withPostgres(t)
@@ -41,7 +41,7 @@ func TestPostgreSQLOutageIsUnavailable(t *testing.T) {
 	}
 }
 
-// TestCachedLinksOutlivePostgreSQL for as long as the cache does.
+// TestCachedLinksOutlivePostgreSQL, until they expire.
 func TestCachedLinksOutlivePostgreSQL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

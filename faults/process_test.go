@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// binary is the server as users get it: the tests' race detector is not in it.
+// binary is the released server, without the tests' race detector.
 var binary struct {
 	path string
-	help string // what -help says, to know which settings there are
+	help string // the output of -help, which lists the settings
 }
 
 func TestMain(m *testing.M) {
@@ -55,7 +55,7 @@ func run(m *testing.M) int {
 	code := m.Run()
 	document := os.Getenv("FAULTS_UPDATE")
 	if code != 0 {
-		document = "" // which shows what is so when all is well
+		document = "" // a failed run must not replace the table
 	}
 	if err := theTable.write(document); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -72,16 +72,16 @@ type process struct {
 	stderr        *output
 
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when it has ended, and all of its output is here
+	exited chan struct{} // closed when it has ended and its output is complete
 }
 
-// startProcess starts the server with nothing but these settings in its
-// environment, and waits until it listens. It ends with the test.
+// startProcess starts the server with only these settings in its environment, and waits
+// until it listens. It ends with the test.
 func startProcess(t *testing.T, settings map[string]string) *process {
 	t.Helper()
 	p := &process{stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary.path)
-	p.cmd.Dir = t.TempDir() // where a core or a file of SQLite would go
+	p.cmd.Dir = t.TempDir() // for core dumps and SQLite files
 	for name, value := range settings {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -91,7 +91,7 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	}
 	p.pid = p.cmd.Process.Pid
 	go func() {
-		_ = p.cmd.Wait() // how it ended is for those who look at it
+		_ = p.cmd.Wait() // callers check the exit code
 		close(p.exited)
 	}()
 	t.Cleanup(func() { p.end(t) })
@@ -102,7 +102,7 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the server does not say that it listens")
 	}
-	said := p.stdout.String() // as JSON, or as text for people
+	said := p.stdout.String() // JSON, or the console format
 	for pattern, address := range map[string]*string{`http_addr"?[:=]"?([0-9.:]+)`: &p.public, `admin_addr"?[:=]"?([0-9.:]+)`: &p.admin} {
 		if found := regexp.MustCompile(pattern).FindStringSubmatch(said); found != nil {
 			*address = found[1]
@@ -111,8 +111,8 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	return p
 }
 
-// end stops the server by SIGTERM, and by SIGKILL when it takes too long, which
-// is a fault.
+// end stops the server by SIGTERM. If that takes too long, the test fails and SIGKILL
+// follows.
 func (p *process) end(t *testing.T) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended before
@@ -125,7 +125,7 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// running says whether the process has not ended.
+// running reports whether the process still runs.
 func (p *process) running() bool {
 	select {
 	case <-p.exited:
@@ -156,7 +156,7 @@ func (p *process) ask(t *testing.T, path string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// peakMemory is the most memory that the process ever had, in MiB.
+// peakMemory returns the process's highest memory use, in MiB.
 func (p *process) peakMemory(t *testing.T) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
@@ -176,9 +176,9 @@ func (p *process) peakMemory(t *testing.T) int {
 	return 0
 }
 
-// output collects what a process writes.
+// output collects the output of a process.
 type output struct {
-	line chan struct{} // closed with the first line that says "listening"
+	line chan struct{} // closed by the first line with "listening"
 
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -207,7 +207,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// until waits until something is so.
+// until polls a condition until it is true.
 func until(t *testing.T, what string, within time.Duration, good func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// rawClient sends bytes and reads answers. Unlike net/http's client it never
-// sends anything twice, so that a request that was cut is seen.
+// rawClient sends raw bytes and reads answers. Unlike net/http's client it never
+// retries, so a test sees a broken request.
 type rawClient struct {
 	address string
-	kept    bool // connections are used for as long as the server lets them be
+	kept    bool // reuses its connection until the server closes it
 
 	conn   net.Conn
 	r      *bufio.Reader
 	dialed int
 }
 
-// rawAnswer is what came back.
+// rawAnswer is an answer to rawClient.
 type rawAnswer struct {
 	status int
 	token  string
@@ -35,8 +35,8 @@ type rawAnswer struct {
 	closes bool
 }
 
-// do sends a request and reads its answer. It opens a connection where there is
-// none, or none any more: a client sees that before it sends.
+// do sends a request and reads its answer. It dials first if its connection is closed:
+// a client notices that before it sends.
 func (c *rawClient) do(request string) (rawAnswer, error) {
 	if c.conn != nil && c.hasEnded() {
 		c.close()
@@ -80,7 +80,7 @@ func (c *rawClient) hasEnded() bool {
 	_ = c.conn.SetReadDeadline(time.Now().Add(50 * time.Microsecond))
 	_, err := c.r.Peek(1)
 	timeout, ok := errors.AsType[net.Error](err)
-	return !ok || !timeout.Timeout() // also when there is something to read, which nobody has asked for
+	return !ok || !timeout.Timeout() // also ended: bytes without a request
 }
 
 // read reads one answer.
@@ -102,7 +102,7 @@ func (c *rawClient) read() (rawAnswer, error) {
 	return got, nil
 }
 
-// asking is a request for a token, with a credential's header lines.
+// asking returns a request for a token, with a credential's header lines.
 func asking(host, credential string) string {
 	const body = `{"action":"customer.read"}`
 	return fmt.Sprintf("POST /client-tokens HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",

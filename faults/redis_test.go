@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// redisAnswers is within which an outage of Redis has to be told: the 2 s that it
-// has to answer, and a little more.
+// redisAnswers is Redis's timeout of 2 s and a margin.
 const redisAnswers = 5 * time.Second
 
 func redisFaults() map[string]scenario {
@@ -27,8 +26,7 @@ func redisFaults() map[string]scenario {
 	}
 }
 
-// storeFaults are the faults of a proxy before a store, by the end of their
-// names.
+// spoilStore begins the fault with this name in the proxy before a store.
 func spoilStore(name string, p *proxy) {
 	switch name {
 	case "Redis is half-open", "PostgreSQL is half-open":
@@ -48,7 +46,7 @@ func spoilStore(name string, p *proxy) {
 	}
 }
 
-// healStore ends whatever spoilStore began.
+// healStore ends the fault.
 func healStore(t *testing.T, p *proxy) {
 	t.Helper()
 	p.mend()
@@ -60,8 +58,8 @@ func healStore(t *testing.T, p *proxy) {
 	}
 }
 
-// TestSessionsOutliveEveryFaultOfRedis: nobody is told that they are not signed
-// in, whoever has logged out stays so, and all go on afterwards.
+// TestSessionsOutliveEveryFaultOfRedis: no fault looks like "not signed in", users who
+// signed out stay signed out, and all others continue afterwards.
 func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 	t.Parallel()
 	for name, s := range redisFaults() {
@@ -79,7 +77,7 @@ func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 	}
 }
 
-// ownRedis is a Redis that a test may kill.
+// ownRedis is a Redis for one test, which may kill it.
 type ownRedis struct {
 	address string
 	options []string
@@ -103,7 +101,7 @@ func (r *ownRedis) kill() {
 	_ = r.cmd.Wait()
 }
 
-// newRedis starts one on a free port, that loses nothing when it is killed.
+// newRedis starts a Redis on a free port. It loses no data when killed.
 func newRedis(t *testing.T, options ...string) *ownRedis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -123,8 +121,8 @@ func newRedis(t *testing.T, options ...string) *ownRedis {
 	return r
 }
 
-// TestSessionsOutliveKilledRedis that keeps its data on disk. A logout that
-// cannot be carried out is not said to have been.
+// TestSessionsOutliveKilledRedis uses a Redis with its data on disk. A failed logout
+// must not be reported as done.
 func TestSessionsOutliveKilledRedis(t *testing.T) {
 	t.Parallel()
 	redis := newRedis(t)
@@ -151,7 +149,7 @@ func TestSessionsOutliveKilledRedis(t *testing.T) {
 	if p := s.logout(t, leaver); p.status != http.StatusOK {
 		t.Errorf("the logout afterwards: %d", p.status)
 	}
-	for range 4 { // both servers
+	for range 4 { // on both servers
 		if got := thief.call(t.Context()); got.what() != "401 Unauthenticated" {
 			t.Errorf("after the logout: %s", got.what())
 		}

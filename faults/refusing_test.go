@@ -12,15 +12,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// refusing is a Redis that answers and refuses writes.
+// refusing is a Redis that answers but refuses writes.
 type refusing struct {
 	begin, end string // commands
-	why        string // what readiness says
-	logout     int    // its status meanwhile
+	why        string // the reason in /readyz
+	logout     int    // the status of a logout during the fault
 }
 
-// TestSessionsOutliveRedisRefusingWrites: it answers, so only its answers say
-// that it refuses. Users get 503, readiness and one line in the log have the reason.
+// TestSessionsOutliveRedisRefusingWrites: users get 503. Only Redis's answers show the
+// refusal; /readyz and one log line have the reason.
 func TestSessionsOutliveRedisRefusingWrites(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]refusing{
@@ -49,7 +49,7 @@ func TestSessionsOutliveRedisRefusingWrites(t *testing.T) {
 	}
 }
 
-// do runs a command.
+// do runs a Redis command.
 func (r *ownRedis) do(t *testing.T, command string) {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: r.address})
@@ -71,7 +71,8 @@ func (r refusing) logsOut(t *testing.T, s *site, leaver *caller) {
 	}
 }
 
-// name fails the test unless each server is not ready and names what is missing, and why.
+// name fails the test unless each server is not ready and names the missing dependency,
+// with the reason.
 func (s *site) name(t *testing.T, what absent) {
 	t.Helper()
 	for _, p := range s.processes {
@@ -82,7 +83,8 @@ func (s *site) name(t *testing.T, what absent) {
 	}
 }
 
-// toldOnce fails the test unless each server gets ready and its log has one such line.
+// toldOnce fails the test unless each server becomes ready and its log has this line
+// once.
 func (s *site) toldOnce(t *testing.T, line string) {
 	t.Helper()
 	for _, p := range s.processes {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestRolloutUnderLoadFailsNoRequest: users with tokens
-// and users with sessions in Redis ask 200 times a second, on connections of
-// three kinds, while one replica after the other gives way to a new one.
+// TestRolloutUnderLoadFailsNoRequest replaces one replica after the other. Users with
+// tokens and users with sessions in Redis send 200 requests a second, on three kinds of
+// connections.
 func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -35,7 +35,7 @@ func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 		switch {
 		case i >= 38: // 10 a second, each idle for longer than a replica drains
 			client.kept, every = true, 2*time.Second
-		case i >= 19: // 95 a second on connections that are always in use
+		case i >= 19: // 95 a second on busy connections
 			client.kept = true
 		}
 		clients = append(clients, client)
@@ -43,7 +43,7 @@ func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 	}
 	began, late := time.Now(), time.Duration(0)
 	for range 10 {
-		// Kubernetes starts the new one first: maxSurge is 1.
+		// Kubernetes starts the new replica first: maxSurge is 1.
 		replicas = append(replicas, b.add(t, w.start(t, site.settings)))
 		late = max(late, b.retire(t, replicas[0]))
 		replicas = replicas[1:]
@@ -72,8 +72,8 @@ func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 	}
 }
 
-// credentials are the header lines of n users with bearer tokens and of n with
-// sessions, in turns.
+// credentials returns the header lines of n bearers and n users with sessions,
+// alternating.
 func (s *site) credentials(t *testing.T, n int) []string {
 	t.Helper()
 	at, err := url.Parse(s.URL)
@@ -96,9 +96,9 @@ func (s *site) credentials(t *testing.T, n int) []string {
 	return lines
 }
 
-// retire stops a replica as Kubernetes does, waits until it has ended by itself, and
-// returns for how long it still got connections. Those that come later than
-// SHUTDOWN_DELAY are the balancer's fault.
+// retire stops a replica like Kubernetes, and waits until it has ended by itself. It
+// returns how long the replica still got connections. Any after SHUTDOWN_DELAY are the
+// balancer's fault.
 func (b *balancer) retire(t *testing.T, r *replica) time.Duration {
 	t.Helper()
 	b.mu.Lock()
@@ -120,7 +120,7 @@ func (b *balancer) retire(t *testing.T, r *replica) time.Duration {
 	return r.late
 }
 
-// rolloutLoad is clients that ask until they are stopped.
+// rolloutLoad is clients in a loop, until they are stopped.
 type rolloutLoad struct {
 	stopped chan struct{}
 	calling sync.WaitGroup
@@ -130,7 +130,7 @@ type rolloutLoad struct {
 	faults   []string
 }
 
-// call asks at a steady rate.
+// call sends requests at a steady rate.
 func (l *rolloutLoad) call(c *rawClient, request string, every, first time.Duration) {
 	defer c.close()
 	tick := time.NewTimer(first)

@@ -13,38 +13,38 @@ import (
 	"time"
 )
 
-// scenario is a fault that comes while users ask for client tokens, and goes.
+// scenario is a temporary fault while users ask for client tokens.
 type scenario struct {
-	fault   string // for the table
+	fault   string // the row in the table
 	world   *world
 	callers []*caller
 	begin   func()
 	during  time.Duration // of the fault; zero: 3 s
 	end     func()
 
-	allowed []string      // the answers that users may get from the fault's beginning until it has healed, as shot.what has them
-	rare    []string      // those that one in twenty may get beside
-	seen    []string      // those of allowed that must be seen while the fault lasts
-	refused []string      // what those whom it is refused may get meanwhile, beside that
-	longest time.Duration // that an answer may take; zero: 8 s
-	bound   time.Duration // within which it has to heal; zero: 15 s
+	allowed []string      // users' answers until the recovery, as shot.what formats them
+	rare    []string      // further answers, at most one in twenty
+	seen    []string      // these must occur during the fault
+	refused []string      // further answers to attackers during the fault
+	longest time.Duration // the slowest answer; zero: 8 s
+	bound   time.Duration // until the recovery; zero: 15 s
 }
 
-// healed is how many tokens in a row say that a fault is over.
+// healed is the number of tokens in a row after which the fault is over.
 const healed = 20
 
-// outcome is what a scenario showed.
+// outcome is the result of a scenario.
 type outcome struct {
 	shots              []shot
-	starting           time.Time      // the fault is being made
-	began, ended       time.Time      // it lasts
-	during             map[string]int // how often users saw what
+	starting           time.Time      // the fault is being injected
+	began, ended       time.Time      // the fault lasts
+	during             map[string]int // how often users saw each answer
 	firstGood, allGood time.Duration  // after the fault's end
 	slowest            time.Duration
 	tokens             int
 }
 
-// run plays the scenario under load and checks every answer.
+// run runs the scenario under load and checks every answer.
 func (s scenario) run(t *testing.T) outcome {
 	t.Helper()
 	s.world.warm(t, s.callers[0])
@@ -57,7 +57,7 @@ func (s scenario) run(t *testing.T) outcome {
 	o := outcome{starting: time.Now()}
 	s.begin()
 	o.began = time.Now()
-	<-time.After(cmp.Or(s.during, 3*time.Second)) // how long the fault lasts, and not a wait for something
+	<-time.After(cmp.Or(s.during, 3*time.Second)) // the length of the fault, not a wait
 	o.ended = time.Now()
 	s.end()
 	bound := cmp.Or(s.bound, 15*time.Second)
@@ -69,7 +69,7 @@ func (s scenario) run(t *testing.T) outcome {
 	return o
 }
 
-// everybody is how many callers have had an answer.
+// everybody counts the callers with an answer.
 func everybody(shots []shot) int {
 	callers := map[*caller]bool{}
 	for _, s := range shots {
@@ -78,8 +78,8 @@ func everybody(shots []shot) int {
 	return len(callers)
 }
 
-// inARow is how long after a moment there had been so many tokens in a row, of
-// requests that began later, that it counts as healthy; 0: never yet.
+// inARow returns how long after a moment the service was healthy: it has handed out
+// enough tokens in a row, to later requests. 0 means not yet.
 func inARow(shots []shot, from time.Time) time.Duration {
 	row := 0
 	for _, s := range shots {
@@ -95,7 +95,7 @@ func inARow(shots []shot, from time.Time) time.Duration {
 	return 0
 }
 
-// firstToken is how long after a moment the first token was handed out.
+// firstToken returns how long after a moment the first token was handed out.
 func firstToken(shots []shot, from time.Time) time.Duration {
 	for _, s := range shots {
 		if s.status == http.StatusOK && !s.began.Before(from) {
@@ -105,7 +105,7 @@ func firstToken(shots []shot, from time.Time) time.Duration {
 	return 0
 }
 
-// check looks at every answer: when it came, and to whom.
+// check checks every answer, by its time and its caller.
 func (s scenario) check(t *testing.T, o *outcome) {
 	t.Helper()
 	o.during = map[string]int{}
@@ -134,7 +134,7 @@ func (s scenario) check(t *testing.T, o *outcome) {
 	}
 }
 
-// count counts a shot for the table.
+// count adds a shot to the table's figures.
 func (o *outcome) count(s shot) {
 	if s.token != "" {
 		o.tokens++
@@ -145,8 +145,7 @@ func (o *outcome) count(s shot) {
 	}
 }
 
-// holds fails the test where an answer is not of the right shape, or promise 1
-// was broken.
+// holds fails the test if an answer has the wrong shape or promise 1 is broken.
 func (w *world) holds(t *testing.T, shots []shot) {
 	t.Helper()
 	wrong := map[string]int{}
@@ -161,7 +160,7 @@ func (w *world) holds(t *testing.T, shots []shot) {
 	}
 }
 
-// isWell fails the test unless everybody got what they get in good times.
+// isWell fails the test unless every caller got the normal answer.
 func (w *world) isWell(t *testing.T, shots []shot) {
 	t.Helper()
 	wrong := map[string]int{}
@@ -174,7 +173,7 @@ func (w *world) isWell(t *testing.T, shots []shot) {
 	w.holds(t, shots)
 }
 
-// tell fails the test for each thing that is wrong, once.
+// tell fails the test once for each kind of error.
 func tell(t *testing.T, wrong map[string]int) {
 	t.Helper()
 	for _, what := range slices.Sorted(maps.Keys(wrong)) {
@@ -182,7 +181,7 @@ func tell(t *testing.T, wrong map[string]int) {
 	}
 }
 
-// allowedFor is what a caller may see at the time of a shot.
+// allowedFor returns the answers a caller may get at the time of a shot.
 func (s scenario) allowedFor(shot shot, o *outcome) []string {
 	healthy := shot.ended.Before(o.starting)
 	switch {
@@ -194,7 +193,7 @@ func (s scenario) allowedFor(shot shot, o *outcome) []string {
 		return []string{token}
 	case !shot.began.Before(o.began) && shot.ended.Before(o.ended):
 		return s.allowed
-	default: // partly within the fault, or while it heals
+	default: // partly during the fault, or before the recovery
 		return append([]string{token}, s.allowed...)
 	}
 }
