@@ -1,9 +1,9 @@
-// Package api holds the service's HTTP contract, openapi.yaml, and nothing else.
+// Package api embeds the service's HTTP contract, openapi.yaml. It has no other code.
 package api
 
 import _ "embed" // for OpenAPI
 
-// OpenAPI is the contract that the service serves at GET /openapi.yaml.
+// OpenAPI is the response of GET /openapi.yaml.
 //
 //go:embed openapi.yaml
 var OpenAPI []byte

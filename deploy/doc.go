@@ -1,5 +1,4 @@
-// Package deploy holds no code. Its tests read the deployment files of the
-// project (the Dockerfile, the compose file, the Kubernetes manifests) and check
-// what they promise. It is a module of its own so that what these tests need never
-// becomes a dependency of the service.
+// Package deploy has only tests. They check the promises of the Dockerfile, the
+// compose file and the Kubernetes manifests. It is a module of its own, so that the
+// service never depends on the libraries of these tests.
 package deploy

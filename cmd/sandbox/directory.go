@@ -13,13 +13,12 @@ import (
 	"dropgate/internal/app"
 )
 
-// directory makes a database in which alice and bob have their Customers. It
-// returns the part of the service's configuration that says so, and lets new
-// users create their own.
+// directory creates a database with the links of alice and bob. It returns the
+// service's settings for the database and for enrollment.
 func (b *background) directory(ctx context.Context, o options, dwolla []string) ([]string, error) {
 	folder, err := os.MkdirTemp("", "dropgate-sandbox-")
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the folder
+		return nil, err //nolint:wrapcheck // the error names the folder
 	}
 	b.closers = append(b.closers, func() error { return os.RemoveAll(folder) })
 	key := make([]byte, 32)
@@ -39,27 +38,27 @@ func (b *background) directory(ctx context.Context, o options, dwolla []string) 
 	return settings, nil
 }
 
-// printCommands prints what a newcomer can paste.
+// printCommands prints commands to paste.
 func (b *background) printCommands(out io.Writer, public, issuer string, o options) {
 	post := func(what, body string) {
 		_, _ = fmt.Fprintf(out, "\n# %s\ncurl -s -w '\\n' %s/client-tokens -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\" -H 'Content-Type: application/json' -d '%s'\n",
 			what, public, issuer, body)
 	}
-	_, _ = fmt.Fprintln(out, "\ndropgate is ready. Paste these into another terminal; Ctrl-C ends it.")
+	_, _ = fmt.Fprintln(out, "\ndropgate is ready. Paste these commands into another terminal. Ctrl-C stops it.")
 	post("alice gets a client token for her own Customer", `{"action":"customer.read"}`)
 	post("alice names bob's Customer: refused, CustomerMismatch",
 		`{"action":"customer.read","_links":{"customer":{"href":"https://api-sandbox.dwolla.com/customers/`+o.bob+`"}}}`)
-	post("an action that the policy does not allow: refused, ActionNotAllowed", `{"action":"customer.fundingsources.create"}`)
-	_, _ = fmt.Fprintf(out, "\n# who alice is, and what her page needs to know\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n", public, issuer)
+	post("an action outside of the policy: refused, ActionNotAllowed", `{"action":"customer.fundingsources.create"}`)
+	_, _ = fmt.Fprintf(out, "\n# the signed-in user, and what her page needs\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n", public, issuer)
 	if b.emulator != nil {
 		_, _ = fmt.Fprintf(out, enrollment, issuer, public, "http://"+o.emulatorAddr)
 	}
-	_, _ = fmt.Fprintf(out, "\n# sign in with a browser, as an application's users would: open\n#   %s/auth/login?return_to=/session\n\n", public)
+	_, _ = fmt.Fprintf(out, "\n# sign in with a browser: open\n#   %s/auth/login?return_to=/session\n\n", public)
 }
 
-// enrollment is what the page and the drop-in component of a new user do.
+// enrollment does the work of a new user's page and drop-in component.
 const enrollment = `
-# carol is new: she creates her Customer with a client token, and has it at once
+# carol is new: she creates her Customer with a client token, and it is linked at once
 carol="Authorization: Bearer $(curl -s '%[1]s/token?user=carol')"; json='Content-Type: application/json'
 id=$(curl -s %[2]s/session -H "$carol" | sed 's/.*"correlationId":"\([^"]*\)".*/\1/')
 token=$(curl -s %[2]s/client-tokens -H "$carol" -H "$json" -d '{"action":"customer.create"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')

@@ -1,11 +1,10 @@
-// The sandbox command runs dropgate and everything that it needs on one
-// machine: an in-memory Dwolla, a demo identity provider with three users, one of
-// them new, and the service itself. It needs no account and no configuration. With
-// DWOLLA_CLIENT_ID and DWOLLA_CLIENT_SECRET set it talks to Dwolla's own
-// sandbox in place of the emulator.
+// The sandbox command runs dropgate and its dependencies on one machine: an
+// in-memory Dwolla, a demo identity provider with three users, and the service. It
+// needs no account and no configuration. With DWOLLA_CLIENT_ID and
+// DWOLLA_CLIENT_SECRET set, it uses Dwolla's own sandbox in place of the emulator.
 //
-// It is for trying out and for tests: whoever reaches its identity provider is
-// whoever they say.
+// It is for trying out and for tests, and never for production: at its identity
+// provider, anyone can sign in as any user.
 package main
 
 import (
@@ -39,25 +38,25 @@ func main() {
 	}
 }
 
-// The emulator accepts these and no others.
+// The credentials that the emulator accepts.
 const (
 	demoClientID     = "sandbox-key"
 	demoClientSecret = "sandbox-secret"
 )
 
-// The demo users' Customers, which the emulator has and Dwolla has not.
+// The demo users' Customers, which exist only in the emulator.
 const (
 	demoAlice = "11111111-1111-4111-8111-111111111111"
 	demoBob   = "22222222-2222-4222-8222-222222222222"
 )
 
-// audience is what the demo provider's bearer tokens are for.
+// audience is the aud of the demo provider's bearer tokens.
 const audience = "dropgate"
 
-// The service as the demo provider knows it, to sign browsers in.
+// The service's client id and secret at the demo provider.
 const (
 	demoClient    = "dropgate-web"
-	demoWebSecret = "sandbox-web-secret" //nolint:gosec // opens nothing but the demo provider
+	demoWebSecret = "sandbox-web-secret" //nolint:gosec // only for the demo provider
 )
 
 // options are the command line.
@@ -71,25 +70,24 @@ type options struct {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	flags.StringVar(&o.emulatorAddr, "emulator-addr", "127.0.0.1:17188", "where the Dwolla emulator listens")
-	flags.StringVar(&o.providerAddr, "provider-addr", "127.0.0.1:17189", "where the demo identity provider listens")
-	flags.StringVar(&o.providerIssuer, "provider-issuer", "", "the provider's URL as tokens name it (default: by -provider-addr)")
-	flags.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "where dropgate listens")
-	flags.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9090", "where dropgate answers probes and metrics")
-	flags.StringVar(&o.alice, "alice", demoAlice, "the id of alice's Customer; with Dwolla's sandbox, one of yours")
-	flags.StringVar(&o.bob, "bob", demoBob, "the id of bob's Customer; with Dwolla's sandbox, another one of yours")
-	flags.BoolVar(&o.backends, "backends", false, "run the emulator and the identity provider only, for a server elsewhere")
+	flags.StringVar(&o.emulatorAddr, "emulator-addr", "127.0.0.1:17188", "address of the Dwolla emulator")
+	flags.StringVar(&o.providerAddr, "provider-addr", "127.0.0.1:17189", "address of the demo identity provider")
+	flags.StringVar(&o.providerIssuer, "provider-issuer", "", "issuer URL of the provider (default: from -provider-addr)")
+	flags.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "address of dropgate")
+	flags.StringVar(&o.adminAddr, "admin-addr", "127.0.0.1:9090", "address of dropgate's probes and metrics")
+	flags.StringVar(&o.alice, "alice", demoAlice, "id of alice's Customer; with Dwolla's sandbox, one of yours")
+	flags.StringVar(&o.bob, "bob", demoBob, "id of bob's Customer; with Dwolla's sandbox, another one of yours")
+	flags.BoolVar(&o.backends, "backends", false, "run only the emulator and the identity provider, for a server elsewhere")
 	if err := flags.Parse(args); err != nil {
-		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
+		return o, err //nolint:wrapcheck // names the flag and the fault
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("%q is no flag", flags.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	return o, nil
 }
 
-// background runs what the service stands on; it is told apart from the
-// service so that the service can be drained first.
+// background runs the dependencies. They outlive the service, which drains first.
 type background struct {
 	emulator *emulator.Emulator // nil with Dwolla's own sandbox
 	closers  []func() error
@@ -101,7 +99,7 @@ func (b *background) close() {
 	}
 }
 
-// serve answers requests at addr, which the named flag chooses.
+// serve answers requests at addr. flagName is the flag with the address.
 func (b *background) serve(ctx context.Context, addr, flagName string, h http.Handler) (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -113,10 +111,10 @@ func (b *background) serve(ctx context.Context, addr, flagName string, h http.Ha
 	return "http://" + listener.Addr().String(), nil
 }
 
-// portError tells what to do about a port that somebody else has.
+// portError adds advice to the error of a port in use.
 func portError(err error, flagName string) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: another program has that port; choose another one with %s HOST:PORT", err, flagName)
+		return fmt.Errorf("%w: another program uses this port; choose another one with %s HOST:PORT", err, flagName)
 	}
 	return err
 }
@@ -179,13 +177,13 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	}
 	b.printCommands(out, public, issuer, o)
 	if credentials(environ) != nil && (o.alice == demoAlice || o.bob == demoBob) {
-		_, _ = fmt.Fprintln(out, "Dwolla's sandbox does not know alice's and bob's made-up Customers: name two of yours with -alice and -bob.")
+		_, _ = fmt.Fprintln(out, "Dwolla's sandbox does not have alice's and bob's demo Customers: name two of yours with -alice and -bob.")
 	}
 	return service.Serve(ctx, context.WithoutCancel(ctx)) // a second signal kills
 }
 
-// dwolla starts the emulator, unless there are credentials for Dwolla's own
-// sandbox. It returns the part of the service's configuration that says so.
+// dwolla starts the emulator, unless environ has credentials for Dwolla's own
+// sandbox. It returns the service's settings for either.
 func (b *background) dwolla(ctx context.Context, o options, environ []string) ([]string, error) {
 	if own := credentials(environ); own != nil && !o.backends {
 		return own, nil
@@ -208,8 +206,7 @@ func (b *background) dwolla(ctx context.Context, o options, environ []string) ([
 	}, err
 }
 
-// credentials are the settings of environ that name an application at Dwolla,
-// or nil when there are none.
+// credentials returns the credentials of a Dwolla application in environ, or nil.
 func credentials(environ []string) []string {
 	var own []string
 	for _, variable := range environ {
@@ -222,7 +219,7 @@ func credentials(environ []string) []string {
 	return own
 }
 
-// publicURL is where a browser on this machine reaches what listens at addr.
+// publicURL is the URL of a listener for a browser on this machine.
 func publicURL(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip, parseErr := netip.ParseAddr(host); err == nil && (host == "" || parseErr == nil && ip.IsUnspecified()) {
@@ -244,7 +241,7 @@ func (b *background) provider(ctx context.Context, o options, public string) (st
 		Users: map[string]map[string]any{
 			"alice": {"name": "Alice Demo", "email": "alice@example.com", "dwolla_customer": o.alice},
 			"bob":   {"name": "Bob Demo", "email": "bob@example.com", "dwolla_customer": o.bob},
-			"carol": {"name": "Carol Demo", "email": "carol@example.com"}, // who has no Customer yet
+			"carol": {"name": "Carol Demo", "email": "carol@example.com"}, // has no Customer yet
 		},
 		Clients: []provider.Client{{
 			ID:                     demoClient,

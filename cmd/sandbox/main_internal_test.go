@@ -85,7 +85,7 @@ func TestBusyPortErrorNamesFlag(t *testing.T) {
 		}
 		args := append(freePorts(t), name, listener.Addr().String())
 		err = run(t.Context(), args, nil, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "another program has that port") {
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "another program uses this port") {
 			t.Errorf("%s busy: %v", name, err)
 		}
 		_ = listener.Close()

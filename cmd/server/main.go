@@ -1,5 +1,5 @@
-// The server command runs dropgate. It is configured by environment variables
-// alone; -help prints them.
+// The server command runs dropgate. Environment variables configure it; -help
+// prints them. It never reads a configuration file.
 package main
 
 import (
@@ -23,9 +23,9 @@ import (
 // version is set when a release is built: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
 
-// gcPercent lets the heap grow to two and a half times what is live before a
-// collection. That is only a few megabytes: with Go's default of 100 a busy service
-// collects a hundred times a second to keep itself under ten (docs/performance.md).
+// gcPercent lets the heap grow to two and a half times the live data before a
+// collection. The live data is only a few megabytes: with Go's default of 100, a
+// busy service collects a hundred times a second (docs/performance.md).
 const gcPercent = 150
 
 // memoryLimit is where the collections become as many as it takes. The runtime does
@@ -39,8 +39,8 @@ const usage = `usage: server [-help | -check | -version]
 // The exit codes.
 const (
 	exitOK     = 0
-	exitFault  = 1 // the service could not start, or had to cut requests when it stopped
-	exitConfig = 2 // the configuration or the command line is wrong; nothing has listened
+	exitFault  = 1 // the service could not start, or cut requests when it stopped
+	exitConfig = 2 // the configuration or the command line is wrong; the service never listened
 )
 
 func main() {
@@ -54,8 +54,8 @@ func main() {
 	os.Exit(run(ctx, hurry, os.Args[1:], os.Environ(), app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// signals returns a context that ends with the first signal to stop, and one
-// that ends with the second. The third kills, as without a handler.
+// signals returns a context for the first signal to stop, and one for the second.
+// The third signal kills the process.
 func signals() (ctx, hurry context.Context) {
 	ctx, first := context.WithCancel(context.Background())
 	hurry, second := context.WithCancel(context.Background())
@@ -73,7 +73,7 @@ func signals() (ctx, hurry context.Context) {
 
 func run(ctx, hurry context.Context, args, environ []string, std app.Streams) int {
 	if len(args) > 0 && args[0] == "customers" {
-		// A tool that waits for its input does not see the first signal.
+		// A command that waits for input does not see the first signal.
 		defer context.AfterFunc(hurry, func() { os.Exit(exitFault) })()
 		return customers(ctx, args[1:], environ, std)
 	}
@@ -109,10 +109,9 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 func serve(ctx, hurry context.Context, config app.Config, std app.Streams) int {
 	rotated := make(chan os.Signal, 1)
 	signal.Notify(rotated, syscall.SIGHUP)
-	// A reader of the output that goes away is a fault of one output, and not the
-	// end of the process.
+	// A closed pipe is a fault of one output. It must not end the process.
 	signal.Ignore(syscall.SIGPIPE)
-	logging.Disable() // go-redis writes its failures to standard error; the service logs them itself
+	logging.Disable() // go-redis writes errors to standard error; the service logs them itself
 	service, err := app.Open(ctx, config, version, std.Out)
 	if err == nil {
 		log.SetOutput(service.Log())
@@ -126,13 +125,13 @@ func serve(ctx, hurry context.Context, config app.Config, std app.Streams) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case !errors.Is(err, app.ErrCut): // which the log has, with the number
+	case !errors.Is(err, app.ErrCut): // the log has it, with the number
 		lastWords(std.Err, err)
 	}
 	return exitFault
 }
 
-// lastWordsWithin bounds the wait for a standard error that is stuck.
+// lastWordsWithin bounds the wait for a standard error that hangs.
 const lastWordsWithin = time.Second
 
 func lastWords(to io.Writer, err error) {
@@ -147,7 +146,7 @@ func lastWords(to io.Writer, err error) {
 	}
 }
 
-// customers runs the tools for the directory.
+// customers runs `server customers`.
 func customers(ctx context.Context, args, environ []string, std app.Streams) int {
 	err := app.Customers(ctx, args, environ, std)
 	if err == nil {

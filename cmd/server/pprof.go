@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// The bench's build of the server shows its profiles at PPROF_ADDR. No other build
-// has this file: a profile tells too much, and takes too long, for any listener
-// of a service.
-func init() { //nolint:gochecknoinits // so that no other build knows of it
+// The benchmarks' build serves profiles at PPROF_ADDR. No other build has this file:
+// a profile reveals too much and takes too long for a listener of the service.
+func init() { //nolint:gochecknoinits // keeps it out of main, and so out of other builds
 	server := &http.Server{Addr: os.Getenv("PPROF_ADDR"), ReadHeaderTimeout: time.Second}
 	go func() { _ = server.ListenAndServe() }()
 }

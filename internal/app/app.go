@@ -131,10 +131,10 @@ func (a *App) PublicAddr() string { return a.public.Addr() }
 // AdminAddr is the address of the admin listener.
 func (a *App) AdminAddr() string { return a.admin.Addr() }
 
-// Serve answers requests until ctx ends, and then drains. Readiness fails first;
-// the service still takes requests for SHUTDOWN_DELAY, so that load balancers
-// notice. Requests under way then get SHUTDOWN_TIMEOUT. When hurry ends, all of
-// that ends at once. Serve returns ErrCut if requests were cut.
+// Serve answers requests until ctx ends, and then drains. Readiness fails first.
+// For SHUTDOWN_DELAY, the service still takes requests, so that load balancers
+// notice. Requests under way then get SHUTDOWN_TIMEOUT. When hurry ends, Serve ends
+// at once. It returns ErrCut if requests were cut.
 func (a *App) Serve(ctx, hurry context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup

@@ -24,14 +24,14 @@ type pairFiles struct {
 	cert, key string
 }
 
-// pair is what was in the files.
+// pair is the content of the files.
 type pair struct {
 	tls.Certificate
 
 	sum [sha256.Size]byte
 }
 
-// pairError says which of the two files cannot be used.
+// pairError says which file cannot be used.
 type pairError struct {
 	ofKey bool
 	err   error
@@ -146,8 +146,7 @@ func (c *certificate) expiry(listener string) prometheus.Collector {
 	}, func() float64 { return float64(c.get().Leaf.NotAfter.Unix()) })
 }
 
-// certificates demands that a listener has both files or neither, and that they
-// can be used.
+// certificates demands both files of a listener or neither, and tries to load them.
 func (k checker) certificates() {
 	for prefix, files := range map[string]pairFiles{"TLS": k.publicPair(), "ADMIN_TLS": k.adminPair()} {
 		cert, key := prefix+"_CERT_FILE", prefix+"_KEY_FILE"

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// checker holds a parsed configuration, and what is wrong with it. Its methods are
-// the rules that the types of the settings do not enforce. They change nothing but
-// found, and do not read it, so they may run in any order.
+// checker holds a parsed configuration and its faults. Its methods are the rules
+// beyond the types of the settings. They change nothing but found, and do not read
+// it, so they may run in any order.
 type checker struct {
 	Config
 
@@ -31,7 +31,7 @@ func rules() []func(checker) {
 	}
 }
 
-// check adds what breaks one of the rules to f.
+// check adds the broken rules to f.
 func (f faults) check(c Config, rules ...func(checker)) {
 	k := checker{Config: c, unparsed: maps.Clone(f), found: f}
 	for _, rule := range rules {

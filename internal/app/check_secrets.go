@@ -9,8 +9,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// leastSecret is the least length of a secret that this service's operator chooses,
-// in characters.
+// leastSecret is the least length of a secret, in characters, where the operator
+// may choose it.
 const leastSecret = 16
 
 func (k checker) requiredSecret(name string, secret clienttoken.Secret) {
@@ -18,8 +18,8 @@ func (k checker) requiredSecret(name string, secret clienttoken.Secret) {
 	k.longEnough(name, secret)
 }
 
-// longEnough demands leastSecret characters of a secret that is set, and that it is
-// not [guessable].
+// longEnough demands at least leastSecret characters, not [guessable], of a secret
+// if it is set.
 func (k checker) longEnough(name string, secret clienttoken.Secret) {
 	if !secret.IsZero() && len(secret.Reveal()) < leastSecret {
 		k.fail(name, fmt.Sprintf("is shorter than %d characters", leastSecret))
@@ -46,7 +46,7 @@ func (k checker) keysNotGuessable(name string, keys clienttoken.Secret) {
 	}
 }
 
-// guessableFault names a command whose output suits every secret.
+// guessableFault names a command with output for every kind of secret.
 const guessableFault = "is easy to guess (a repeated byte or pattern, a sequence, or a placeholder): generate one with `openssl rand -base64 32`"
 
 // guessable reports whether a secret, or its value decoded from base64 or

@@ -138,8 +138,8 @@ func isToken(s string) bool {
 	return regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$").MatchString(s)
 }
 
-// identityURL demands https in production for a URL that is set. An attacker who
-// can change the keys, or the answer about who is signed in, could be any user.
+// identityURL demands https in production for a URL, if set. Otherwise an attacker
+// on the network could change the keys, or the answer, and become any user.
 func (k checker) identityURL(name, raw string) {
 	if raw == "" {
 		return
@@ -166,11 +166,11 @@ func checkPublicURL(raw string, environment clienttoken.Environment) error {
 	return nil
 }
 
-// mayHoldSecret reports whether a URL has a part in which people put passwords
-// and keys. A setting that is not a secret must not have one.
+// mayHoldSecret reports whether a URL has user info, a query or a fragment: people
+// put passwords and keys there. Only a secret setting may have them.
 func mayHoldSecret(raw string) bool { return strings.ContainsAny(raw, "@?#") }
 
-// shown is a URL for the text of a fault, which may end up in logs.
+// shown is a URL for the text of a fault. Faults may end up in logs.
 func shown(raw string) string {
 	if !mayHoldSecret(raw) {
 		return strconv.Quote(raw)

@@ -110,8 +110,8 @@ type Config struct {
 	operators  handler.Operators
 }
 
-// reserved are the names of settings that later versions will have. Setting one is
-// a fault, so that no operator relies on a limit that is not there.
+// reserved are the names of future settings. Setting one is a fault, so that no
+// operator relies on a missing limit.
 func reserved() []string {
 	return []string{
 		"POLICY_FILE",
@@ -129,8 +129,8 @@ func Load(environ []string) (Config, error) {
 	return c.unless(f)
 }
 
-// loadDirectory reads the settings that `server customers` needs: where the links
-// are, and which Customers they are about.
+// loadDirectory reads the settings of `server customers`: the database and the
+// Dwolla environment.
 func loadDirectory(environ []string) (Config, error) {
 	c, f := read(environ)
 	f.parseAPI(&c)
@@ -152,7 +152,7 @@ func (c Config) unless(f faults) (Config, error) {
 	return c, nil
 }
 
-// read fills the fields of a Config that have an environment variable.
+// read fills the fields of a Config from environment variables.
 func read(environ []string) (Config, faults) {
 	vars := env.ToMap(environ)
 	var c Config

@@ -122,8 +122,9 @@ func parseCustomers(args []string) (customersCommand, error) {
 	return c, nil
 }
 
-// checkFile demands an existing file for a command that adds no links. A mistyped
-// name would create an empty directory, whose export looks like a good backup.
+// checkFile demands an existing file for all commands but import and link. A
+// mistyped name would create an empty directory, and its export would look like a
+// good backup.
 func (c customersCommand) checkFile(config *Config) error {
 	if c.name == "import" || c.name == "link" || config.isPostgres() {
 		return nil
@@ -250,7 +251,7 @@ func (s Streams) progress(lines int) {
 	}
 }
 
-// clear returns the text that erases the progress from a terminal.
+// clear returns the text to erase the progress from a terminal.
 func (s Streams) clear() string {
 	if s.terminal() {
 		return "\r\x1b[K"

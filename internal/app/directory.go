@@ -18,8 +18,8 @@ import (
 	"dropgate/internal/handler"
 )
 
-// customerParts are the parts that know the links between users and Customers. A
-// part that the configuration does not need is nil.
+// customerParts are the parts for links between users and Customers. A part is nil
+// if the configuration does not need it.
 type customerParts struct {
 	directory  clienttoken.Directory
 	enrollment clienttoken.Enrollment
@@ -118,8 +118,9 @@ func (c Config) databaseSystem() string {
 // openWithin is how long the start waits for a database.
 const openWithin = 5 * time.Second
 
-// openDatabase opens the database and migrates its schema. If the server cannot be
-// reached, it returns both an error and a database, which must be migrated later.
+// openDatabase opens the database and migrates its schema. If the server is
+// unreachable, it returns an error and a database. The caller must migrate that one
+// later.
 func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, err error) {
 	if c.isPostgres() {
 		store, err = customerdb.OpenPostgres(c.DatabaseURL)
@@ -190,8 +191,8 @@ func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.
 	return links, nil
 }
 
-// openQuery opens the application's database. A statement that does not fit is an
-// error at once if the server answers, and for each user otherwise.
+// openQuery opens the application's database. An unfit statement is an error at
+// once if the server answers, and for each user otherwise.
 func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	c := a.config
 	var err error

@@ -13,8 +13,8 @@ var ErrCut = errors.New("requests were cut")
 
 const (
 	// idleDelays is how long a connection must be idle before the drain closes it,
-	// in SHUTDOWN_DELAYs. The close loses a request that is on its way, which gets
-	// less likely with time.
+	// in SHUTDOWN_DELAYs. Closing loses a request on its way. The longer the
+	// connection was idle, the less likely one is.
 	idleDelays = 3
 	// cutWithin is how long requests that were cut may take to write their log lines.
 	cutWithin = time.Second
@@ -56,7 +56,7 @@ func cutReason(hurry context.Context) string {
 
 // closeWhileDraining asks clients to reconnect while the service drains, so that
 // load balancers move to other replicas. Closing idle connections at once would
-// lose requests that are on their way.
+// lose requests.
 func (a *App) closeWhileDraining(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// net/http drops the Content-Length of a request with a chunked body. A

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// faults are what is wrong with a configuration, by the name of the setting. No
-// fault shows a secret.
+// faults are the faults of a configuration, by the name of the setting. They never
+// show a secret.
 type faults map[string][]string
 
 func (f faults) add(name, what string) { f[name] = append(f[name], what) }
@@ -35,7 +35,7 @@ func (f faults) sorted() []string {
 	return lines
 }
 
-// ConfigError lists everything that is wrong with a configuration.
+// ConfigError lists all faults of a configuration.
 type ConfigError struct {
 	Faults []string // "NAME: what is wrong", in the order of the settings
 }

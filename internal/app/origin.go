@@ -136,8 +136,8 @@ func browserHost(host string) (string, error) {
 	return ascii, nil
 }
 
-// checkLabels refuses a name that browsers refuse or the DNS cannot hold
-// (RFC 1035, 2.3.4).
+// checkLabels refuses a name if browsers refuse it or the DNS cannot hold it (RFC
+// 1035, 2.3.4).
 func checkLabels(name string) error {
 	if strings.Contains(name, "*") {
 		return errors.New("it has a *: list each origin")

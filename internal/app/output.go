@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/linewriter"
 )
 
-// auditToStdout is the value of AUDIT_LOG that mixes the audit trail with the log.
+// auditToStdout is the value of AUDIT_LOG for an audit trail inside the log.
 const auditToStdout = "stdout"
 
 // output is the log, and the file of the audit trail if it has one. No part of the
@@ -144,11 +144,10 @@ func (a *App) Reopen() {
 	a.begin("reopened")
 }
 
-// Log is a writer for libraries that log plain text.
+// Log is a writer for libraries with plain-text logs.
 func (a *App) Log() io.Writer { return a.log.With().Str("log", "library").Logger() }
 
-// lastLinesWithin bounds the wait for the last lines, so that an output that hangs
-// does not delay the end of the process.
+// lastLinesWithin bounds the wait for the last lines: an output may hang.
 const lastLinesWithin = time.Second
 
 func (o *output) close() {
@@ -160,7 +159,7 @@ func (o *output) close() {
 	_ = o.log.Close(ctx) // an error could only go to the log
 }
 
-// consoleWriter returns a writer that turns JSON lines into lines for people.
+// consoleWriter turns JSON lines into lines for people.
 func consoleWriter(out io.Writer) zerolog.ConsoleWriter {
 	return zerolog.ConsoleWriter{
 		Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName},

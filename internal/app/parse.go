@@ -11,8 +11,8 @@ import (
 	"dropgate/internal/keyring"
 )
 
-// parse fills the fields of c that settings are parsed into. The values of unused
-// modes are not parsed: a fault in them does not matter.
+// parse fills the typed fields of c. It skips unused modes, whose faults do not
+// matter.
 func (f faults) parse(c *Config) {
 	var err error
 	f.parseAPI(c)

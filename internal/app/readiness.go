@@ -10,14 +10,14 @@ import (
 	"dropgate/internal/handler"
 )
 
-// dependency is a system that the service uses and that may be unavailable.
+// dependency is a system behind the service.
 type dependency struct {
 	what   string
 	system string                          // "postgres", "sqlite", "redis", or "" if what is enough
 	fault  func(ctx context.Context) error // returns nil if it is available
 }
 
-// outage is a dependency that is unavailable.
+// outage is an unavailable dependency.
 type outage struct {
 	handler.Missing
 
@@ -101,7 +101,7 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 	return r
 }
 
-// outages checks all dependencies at once, and returns those that are unavailable.
+// outages checks all dependencies at once, and returns the unavailable ones.
 func outages(ctx context.Context, dependencies []dependency) []outage {
 	faults := make([]error, len(dependencies))
 	var checks sync.WaitGroup

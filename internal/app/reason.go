@@ -62,9 +62,9 @@ const (
 	notUsable            reason = "not usable"
 )
 
-// reasonOf classifies err, which is not nil. It looks for a server's answer first,
-// and at the connection last: pgx tries several addresses, and an answer says more
-// than a failed attempt.
+// reasonOf classifies a non-nil error. It looks for a server's answer first, and at
+// the connection last: pgx tries several addresses, and an answer says more than a
+// failed attempt.
 func reasonOf(err error) reason {
 	if out, ok := errors.AsType[*outputError](err); ok {
 		return reason(outputReason(out.error))

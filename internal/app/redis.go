@@ -39,7 +39,7 @@ func parseRedis(url clienttoken.Secret) (*redis.Options, error) {
 	return options, nil
 }
 
-// openRedis returns a client, which does not connect yet.
+// openRedis returns a client. It does not connect yet.
 func openRedis(options *redis.Options) *redis.Client {
 	// go-redis writes each failed connection to standard error, as text. Callers
 	// get these errors and log them.

@@ -8,8 +8,8 @@ import (
 	"dropgate/internal/auth/session"
 )
 
-// followRedis follows the sessions that other replicas end. Once Redis answers, it
-// also warns about settings that could restore ended sessions.
+// followRedis follows sessions ended by other replicas. Once Redis answers, it also
+// warns about settings that could restore ended sessions.
 func (a *App) followRedis(ctx context.Context, sessions *session.Redis) {
 	for warned := false; ctx.Err() == nil; {
 		look, cancel := context.WithTimeout(ctx, watchWithin)

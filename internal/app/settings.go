@@ -12,7 +12,7 @@ import (
 
 //go:generate go test -run ^TestConfigurationPageIsUpToDate$ . -update
 
-// settings iterates over the fields of Config that come from the environment.
+// settings iterates over the fields of Config with an environment variable.
 func settings() iter.Seq[reflect.StructField] {
 	return func(yield func(reflect.StructField) bool) {
 		for field := range reflect.TypeFor[Config]().Fields() {

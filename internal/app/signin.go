@@ -70,7 +70,7 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 	return s
 }
 
-// claims are the names of the claims that the service reads after sign-in.
+// claims returns the names of the claims to read after sign-in.
 func (c Config) claims() []string {
 	names := []string{"name", "email"}
 	if c.CustomerSource == "claim" {
@@ -80,8 +80,8 @@ func (c Config) claims() []string {
 }
 
 // openKeys returns the keys of the identity provider, which bearer and oidc share.
-// It ignores the settings of a mode that is off: they were not checked, and must
-// not decide whose keys to trust.
+// Settings of an unused mode were not checked, so they never decide whose keys to
+// trust.
 func (a *App) openKeys(registry prometheus.Registerer) *auth.KeySet {
 	issuer, url := a.config.OIDCIssuer, ""
 	if slices.Contains(a.config.AuthModes, "bearer") {
