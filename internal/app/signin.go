@@ -66,7 +66,7 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 			}))
 		}
 	}
-	s.chain = auth.NewChain(registry, modes...).Comparing(c.userIDs())
+	s.chain = auth.NewChain(registry, modes...).CompareUserIDs(c.userIDs())
 	return s
 }
 

@@ -54,8 +54,8 @@ func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
 	return c
 }
 
-// Comparing sets how all modes compare user ids, and returns c.
-func (c *Chain) Comparing(users clienttoken.UserIDs) *Chain {
+// CompareUserIDs sets how all modes compare user ids, and returns c.
+func (c *Chain) CompareUserIDs(users clienttoken.UserIDs) *Chain {
 	c.users = users
 	return c
 }

@@ -68,7 +68,7 @@ func TestChainRefusesApplicationSessionOfAnotherUser(t *testing.T) {
 				bearers.run(t)
 				chain := auth.NewChain(prometheus.NewRegistry(), bearers.bearer, w.oidc, forwardMode(app))
 				if got := verdict(chain.Authenticate(request(t.Context(), c.header), nil)); got != c.want || app.calls() != c.calls {
-					t.Errorf("%s after %d questions, want %s after %d", got, app.calls(), c.want, c.calls)
+					t.Errorf("%s after %d calls, want %s after %d", got, app.calls(), c.want, c.calls)
 				}
 				if slices.ContainsFunc(app.asked, func(r *http.Request) bool { return r.Header.Get("Authorization") != "" }) {
 					t.Error("the application was sent the token")
@@ -110,7 +110,7 @@ func TestChainComparesCanonicalUserIDs(t *testing.T) {
 	app.answers(page(text(`{"email":"ALICE@example.com"}`)))
 	first := &fakeMode{name: "first", user: "alice@example.com"}
 	chain := auth.NewChain(prometheus.NewRegistry(), first, forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = "email" })).
-		Comparing(clienttoken.UserIDsOf("email"))
+		CompareUserIDs(clienttoken.UserIDsOf("email"))
 	if _, err := chain.Authenticate(request(t.Context(), inSession(appSession)), nil); err != nil {
 		t.Error(err)
 	}
@@ -129,13 +129,13 @@ func TestChainCachesAnswersAboutOtherCredentials(t *testing.T) {
 				t.Errorf("%d of 20 passed", good)
 			}
 			if app.calls() != 1 {
-				t.Errorf("%d questions, want 1", app.calls())
+				t.Errorf("%d calls, want 1", app.calls())
 			}
 			app.answers(page(document(object{"sub": "carol"})))
 			advance(10 * time.Second)
 			_, err := chain.Authenticate(request(t.Context(), header), nil)
 			if err == nil || app.calls() != 2 {
-				t.Errorf("later, after %d questions: %v", app.calls(), err)
+				t.Errorf("later, after %d calls: %v", app.calls(), err)
 			}
 		})
 	}
@@ -201,7 +201,7 @@ func TestLimitedUserCausesNoFurtherChecks(t *testing.T) {
 			}
 		}
 		if app.calls() != 9 {
-			t.Errorf("%d questions, want 9", app.calls())
+			t.Errorf("%d calls, want 9", app.calls())
 		}
 		// The check must not charge bob.
 		bob := l.Charge("192.0.2.1")

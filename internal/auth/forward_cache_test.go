@@ -15,17 +15,17 @@ import (
 	"dropgate/internal/auth"
 )
 
-// question is one request of a test, some time after the start.
-type question struct {
+// timedRequest is one request of a test, some time after the start.
+type timedRequest struct {
 	at   time.Duration
 	want string
 	call int // calls of the application so far
 }
 
 // askAll makes the same request at each time, after the event before it.
-func askAll(t *testing.T, app *application, forward *auth.Forward, questions []question) {
+func askAll(t *testing.T, app *application, forward *auth.Forward, requests []timedRequest) {
 	t.Helper()
-	for _, q := range questions {
+	for _, q := range requests {
 		<-time.After(q.at - time.Since(midnight))
 		got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil))
 		if got != q.want || app.calls() != q.call {
@@ -36,11 +36,11 @@ func askAll(t *testing.T, app *application, forward *auth.Forward, questions []q
 
 func TestForwardCachesUserForConfiguredTime(t *testing.T) {
 	for _, c := range []struct {
-		name      string
-		cache     time.Duration
-		questions []question
+		name     string
+		cache    time.Duration
+		requests []timedRequest
 	}{
-		{"10 s", 10 * time.Second, []question{
+		{"10 s", 10 * time.Second, []timedRequest{
 			{0, aliceCookie, 1},
 			{9990 * time.Millisecond, aliceCookie, 1},
 			{10*time.Second - 1, aliceCookie, 1},
@@ -48,14 +48,14 @@ func TestForwardCachesUserForConfiguredTime(t *testing.T) {
 			{19990 * time.Millisecond, aliceCookie, 2},
 			{20 * time.Second, aliceCookie, 3},
 		}},
-		{"1 ms", time.Millisecond, []question{{0, aliceCookie, 1}, {time.Millisecond - 1, aliceCookie, 1}, {time.Millisecond, aliceCookie, 2}}},
-		{"5 min", 5 * time.Minute, []question{{0, aliceCookie, 1}, {5*time.Minute - 1, aliceCookie, 1}, {5 * time.Minute, aliceCookie, 2}}},
-		{"nothing", 0, []question{{0, aliceCookie, 1}, {0, aliceCookie, 2}, {1, aliceCookie, 3}}},
-		{"less than nothing", -time.Second, []question{{0, aliceCookie, 1}, {0, aliceCookie, 2}}},
+		{"1 ms", time.Millisecond, []timedRequest{{0, aliceCookie, 1}, {time.Millisecond - 1, aliceCookie, 1}, {time.Millisecond, aliceCookie, 2}}},
+		{"5 min", 5 * time.Minute, []timedRequest{{0, aliceCookie, 1}, {5*time.Minute - 1, aliceCookie, 1}, {5 * time.Minute, aliceCookie, 2}}},
+		{"nothing", 0, []timedRequest{{0, aliceCookie, 1}, {0, aliceCookie, 2}, {1, aliceCookie, 3}}},
+		{"less than nothing", -time.Second, []timedRequest{{0, aliceCookie, 1}, {0, aliceCookie, 2}}},
 	} {
 		runSynctest(t, c.name, func(t *testing.T) {
 			app := newApplication()
-			askAll(t, app, forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = c.cache }), c.questions)
+			askAll(t, app, forwardMode(app, func(f *auth.ForwardConfig) { f.Cache = c.cache }), c.requests)
 		})
 	}
 }
@@ -65,7 +65,7 @@ func TestForwardCacheTimeStartsWithTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		app.answers(page(after(4*time.Second, document(object{"sub": "alice"}))))
-		askAll(t, app, forwardMode(app), []question{
+		askAll(t, app, forwardMode(app), []timedRequest{
 			{0, aliceCookie, 1}, // answered at 4 s
 			{9990 * time.Millisecond, aliceCookie, 1},
 			{10 * time.Second, aliceCookie, 2},
@@ -77,9 +77,9 @@ func TestApplicationSignOutTakesEffectAfterCacheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		forward := forwardMode(app)
-		askAll(t, app, forward, []question{{0, aliceCookie, 1}})
+		askAll(t, app, forward, []timedRequest{{0, aliceCookie, 1}})
 		app.signOut()
-		askAll(t, app, forward, []question{ // use does not extend the cache time
+		askAll(t, app, forward, []timedRequest{ // use does not extend the cache time
 			{1 * time.Second, aliceCookie, 1},
 			{5 * time.Second, aliceCookie, 1},
 			{9990 * time.Millisecond, aliceCookie, 1},
@@ -87,7 +87,7 @@ func TestApplicationSignOutTakesEffectAfterCacheTime(t *testing.T) {
 			{11 * time.Second, refused, 3},
 		})
 		app.signIn()
-		askAll(t, app, forward, []question{{11 * time.Second, aliceCookie, 4}})
+		askAll(t, app, forward, []timedRequest{{11 * time.Second, aliceCookie, 4}})
 	})
 }
 
@@ -95,9 +95,9 @@ func TestOutageDoesNotExtendForwardCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApplication()
 		forward := forwardMode(app)
-		askAll(t, app, forward, []question{{0, aliceCookie, 1}})
+		askAll(t, app, forward, []timedRequest{{0, aliceCookie, 1}})
 		app.answers(page(status(http.StatusInternalServerError)))
-		askAll(t, app, forward, []question{{9 * time.Second, aliceCookie, 1}, {10 * time.Second, unavailable, 2}})
+		askAll(t, app, forward, []timedRequest{{9 * time.Second, aliceCookie, 1}, {10 * time.Second, unavailable, 2}})
 	})
 }
 
@@ -273,6 +273,6 @@ func TestAbandonedCallServesNextCaller(t *testing.T) {
 			t.Errorf("%v, want the context's own error", err)
 		}
 		advance(time.Second)
-		askAll(t, app, forward, []question{{2 * time.Second, aliceCookie, 1}})
+		askAll(t, app, forward, []timedRequest{{2 * time.Second, aliceCookie, 1}})
 	})
 }

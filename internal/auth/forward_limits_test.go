@@ -52,7 +52,7 @@ func TestForwardChargesAddressBeforeTheCall(t *testing.T) {
 			}
 		}
 		if app.calls() != 9 {
-			t.Errorf("%d questions, want 9", app.calls())
+			t.Errorf("%d calls, want 9", app.calls())
 		}
 	})
 }
@@ -82,11 +82,11 @@ func TestLimitedUserCausesNoApplicationCalls(t *testing.T) {
 			}
 		}
 		if app.calls() != 10 {
-			t.Errorf("%d questions, want 9 and the one that found the limit", app.calls())
+			t.Errorf("%d calls, want 9 plus the one that hit the limit", app.calls())
 		}
 		advance(time.Hour)
 		if _, err := charged(t, l, forward, appSession); err != nil || app.calls() != 11 {
-			t.Errorf("an hour later: %v after %d questions", err, app.calls())
+			t.Errorf("an hour later: %v after %d calls", err, app.calls())
 		}
 	})
 }
@@ -143,7 +143,7 @@ func TestForwardCircuitProbesUntilApplicationAnswers(t *testing.T) {
 				checkOutage(t, session, err)
 			}
 			if app.calls() != 20 {
-				t.Errorf("%d questions, want 20", app.calls())
+				t.Errorf("%d calls, want 20", app.calls())
 			}
 			app.signIn()
 			advance(5*time.Second + 1)
@@ -168,7 +168,7 @@ func TestOddCredentialsDoNotOpenForwardCircuit(t *testing.T) {
 			}
 			app.signIn()
 			if got := verdict(forward.Authenticate(request(t.Context(), inSession(appSession)), nil)); got != aliceCookie || app.calls() != 101 {
-				t.Errorf("%s after %d questions", got, app.calls())
+				t.Errorf("%s after %d calls", got, app.calls())
 			}
 		})
 	}

@@ -17,7 +17,7 @@ import (
 type allModes struct {
 	modes map[string]auth.Mode
 	good  map[string]http.Header
-	world *oidcHarness
+	oidc  *oidcHarness
 }
 
 func newAllModes(t *testing.T) *allModes {
@@ -32,7 +32,7 @@ func newAllModes(t *testing.T) *allModes {
 		good: map[string]http.Header{
 			"bearer": bearer(goodToken()), "oidc": b.request(http.MethodGet, "/", false).Header, "forward": inSession(appSession), "proxy": proxied(nil),
 		},
-		world: w,
+		oidc: w,
 	}
 }
 
@@ -57,7 +57,7 @@ func TestEveryModeRefusesHostileRequests(t *testing.T) {
 	rsaKey()
 	synctest.Test(t, func(t *testing.T) {
 		m := newAllModes(t)
-		b := m.world.browser(t)
+		b := m.oidc.browser(t)
 		b.begin("")
 		sid := strings.TrimPrefix(m.good["oidc"].Get("Cookie"), "__Host-dropgate-session=")
 		requests := hostileRequests(sid, b.cookies[b.logins()[0]])

@@ -267,10 +267,10 @@ func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 		var callers sync.WaitGroup
 		callers.Go(func() {
 			if _, err := w.authenticate(impatient, goodToken()); !errors.Is(err, context.Canceled) {
-				t.Errorf("who went away: %v, want context.Canceled", err)
+				t.Errorf("the cancelled caller: %v, want context.Canceled", err)
 			}
 			if since := time.Since(midnight); since != time.Second {
-				t.Errorf("who went away was held until %v", since)
+				t.Errorf("the cancelled caller waited until %v", since)
 			}
 		})
 		synctest.Wait()
