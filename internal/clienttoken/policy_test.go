@@ -195,7 +195,7 @@ func TestAllowedListsActionsAndComponents(t *testing.T) {
 		},
 		{
 			[]string{"customer.update", "customer.read"},
-			[]string{"customer.read", "customer.update"}, // in the order of Actions, whatever the policy's
+			[]string{"customer.read", "customer.update"}, // in the order of Actions, not of the policy
 			[]string{"dwolla-customer-update"},
 		},
 		{

@@ -71,7 +71,7 @@ func (d *drawnWorld) drawID(t *rapid.T, own []string, others []string, label str
 type temper int
 
 const (
-	honest  temper = iota // only spellings that mean what they say
+	honest  temper = iota // honest spellings only
 	cunning               // tricks among them
 )
 
@@ -88,7 +88,7 @@ func (d *drawnWorld) drawRequest(t *rapid.T, i int, asker temper) clienttoken.Re
 	for _, ids := range d.ownerIDs {
 		owners = append(owners, ids...)
 	}
-	slices.Sort(owners) // the order of a map must not decide what is drawn
+	slices.Sort(owners) // the order of a map must not influence the draw
 	ownID := d.customerIDs[i]
 	return clienttoken.Request{
 		Action: action,

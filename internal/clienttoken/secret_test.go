@@ -261,7 +261,7 @@ func TestSecretIsReadFromConfiguration(t *testing.T) {
 }
 
 func TestFingerprintIdentifiesWithoutRevealing(t *testing.T) {
-	for value, want := range map[string]string{ // the start of the SHA-256 that sha256sum gives
+	for value, want := range map[string]string{ // the start of sha256sum's output
 		"abc": "ba7816bf8f01cfea",
 		"":    "e3b0c44298fc1c14",
 	} {

@@ -97,7 +97,7 @@ func TestVendRefusesAnUnprovenCustomer(t *testing.T) {
 
 func TestVendEnrollsOnlyUsersWithoutCustomer(t *testing.T) {
 	w, e := enrolling(t)
-	e.theirs[alice.ID] = customer(t, nobodysID) // who has created another one
+	e.theirs[alice.ID] = customer(t, nobodysID) // alice has created another one
 	for _, id := range []string{nobodysID, bobsID} {
 		w.refuses(t, alice, clienttoken.Request{Action: "customer.read", Customer: customerHref(id)}, clienttoken.CustomerMismatch)
 	}

@@ -58,7 +58,7 @@ func TestVendRefusesBadOwnerURLBeforeDwolla(t *testing.T) {
 	named = append(named, spellings("api-sandbox.dwolla.com", "customers", alicesOwnerID)...)
 	named = append(named, spellings("api.dwolla.com", "beneficial-owners", alicesOwnerID)...)
 	for _, s := range named {
-		if s.url != "" { // an empty link is one that was not named
+		if s.url != "" { // an empty link was not named
 			w.refuses(t, alice, clienttoken.Request{
 				Action: "beneficialowners.read", BeneficialOwner: s.url,
 			}, clienttoken.CustomerMismatch)
@@ -78,7 +78,7 @@ func TestVendRefusesOwnerWithoutCustomer(t *testing.T) {
 		}, clienttoken.CustomerMismatch)
 	}
 	if len(w.directory.listed) != 0 {
-		t.Errorf("Dwolla was asked for the owners of nobody")
+		t.Errorf("Dwolla was asked for owners without a Customer")
 	}
 }
 
@@ -126,7 +126,7 @@ func TestVendReturnsOwnerListFailures(t *testing.T) {
 			vended, err := w.Vend(t.Context(), alice, req, noCause)
 			passes(t, err, want)
 			if len(w.dwolla.granted) != 0 {
-				t.Errorf("Dwolla was asked for %+v although nobody knows whose owner it is", w.dwolla.granted)
+				t.Errorf("Dwolla was asked for %+v for an owner of an unknown Customer", w.dwolla.granted)
 			}
 			if vended.Action != clienttoken.ActionBeneficialOwnersRead || vended.Customer != customer(t, alicesID) {
 				t.Errorf("the audit would see %s by %s", vended.Action, vended.Customer)

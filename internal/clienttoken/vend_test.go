@@ -22,7 +22,7 @@ func TestVendRefusesAnotherUsersCustomer(t *testing.T) {
 	named = append(named, spellings("api.dwolla.com", "customers", alicesID)...)
 	named = append(named, spellings("api-sandbox.dwolla.com", "beneficial-owners", alicesOwnerID)...)
 	for _, s := range named {
-		if s.url == "" { // an empty link is one that was not named
+		if s.url == "" { // an empty link was not named
 			continue
 		}
 		for _, action := range []string{"customer.read", "customer.create", "businessclassifications.read"} {
@@ -189,7 +189,7 @@ func TestVendRefusesUnknownActions(t *testing.T) {
 		}
 	}
 	if len(w.directory.asked) != 0 {
-		t.Error("the directory was asked for an action that nobody knows")
+		t.Error("the directory was asked for an unknown action")
 	}
 }
 

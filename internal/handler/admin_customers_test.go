@@ -145,12 +145,12 @@ func TestOperatorNeverReplacesALink(t *testing.T) {
 	a := d.ask(t, http.MethodPut, "/customers/alice", `{"customer":"`+nobodysID+`"}`)
 	a.failed(t, http.StatusConflict, "CustomerAlreadyLinked")
 	if !strings.Contains(a.problem.Message, "the user is linked to another Customer") {
-		t.Errorf("the operator is told %q", a.problem.Message)
+		t.Errorf("the operator gets %q", a.problem.Message)
 	}
 	a = d.ask(t, http.MethodPut, "/customers/carol", `{"customer":"`+bobsID+`"}`)
 	a.failed(t, http.StatusConflict, "CustomerAlreadyLinked")
 	if !strings.Contains(a.problem.Message, "the Customer is linked to another user") {
-		t.Errorf("the operator is told %q", a.problem.Message)
+		t.Errorf("the operator gets %q", a.problem.Message)
 	}
 	for user, id := range map[string]string{"alice": alicesID, "bob": bobsID} {
 		if got, err := d.store.Customer(t.Context(), user); got != id || err != nil {
@@ -315,10 +315,10 @@ func TestOperatorSeesDirectoryOutage(t *testing.T) {
 	d := newDesk(t, func(c *handler.AdminConfig) { c.Links = downLinks{} })
 	a := d.ask(t, http.MethodGet, "/customers/alice", "")
 	a.failed(t, http.StatusServiceUnavailable, "Unavailable")
-	a = d.ask(t, http.MethodPut, "/customers/carol", `{"customer":"`+nobodysID+`"}`) // which is done, all the same
+	a = d.ask(t, http.MethodPut, "/customers/carol", `{"customer":"`+nobodysID+`"}`) // still succeeds
 	if a.status != http.StatusOK || !strings.Contains(a.body, nobodysID) {
 		t.Errorf("answer %d %s", a.status, a.body)
 	}
-	a = d.ask(t, http.MethodDelete, "/customers/alice", "") // which panics: there is no such thing
+	a = d.ask(t, http.MethodDelete, "/customers/alice", "") // panics: it has no parts
 	a.failed(t, http.StatusInternalServerError, "ServerError")
 }

@@ -24,7 +24,7 @@ import (
 // paper is a directory in memory. It records its calls.
 type paper struct {
 	links map[string]clienttoken.Link
-	asked []string // users, and those that pages begin after
+	asked []string // users and page cursors
 	pages []int    // limits
 }
 

@@ -61,7 +61,7 @@ func TestDwollaFaultsHaveTheirStatusWithoutDetails(t *testing.T) {
 			}
 			w.dwolla.ClearFaults()
 			a = w.vend(t, alice, `{"action":"customer.read"}`)
-			if row.fault.Status == http.StatusTooManyRequests { // which holds, whatever Dwolla does now
+			if row.fault.Status == http.StatusTooManyRequests { // still valid, even if Dwolla now fails
 				a.failed(t, http.StatusServiceUnavailable, "Unavailable")
 				return
 			}
@@ -74,7 +74,7 @@ func TestDwollaFaultsHaveTheirStatusWithoutDetails(t *testing.T) {
 func tellsNothing(t *testing.T, body, leak string) {
 	t.Helper()
 	if strings.Contains(body, leak) || strings.Contains(body, "127.0.0.1") || strings.Contains(body, "emulator") {
-		t.Errorf("the answer tells what Dwolla said: %s", body)
+		t.Errorf("the response repeats Dwolla: %s", body)
 	}
 }
 

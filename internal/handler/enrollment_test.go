@@ -137,7 +137,7 @@ func TestPutRefusesBodiesWithoutCustomer(t *testing.T) {
 	a = w.put(t, alice, `{"href":"`+sandboxRoot+"/customers/"+alicesID+`"}`, header("Sec-Fetch-Site", "cross-site"))
 	a.refused(t, http.StatusForbidden, "CrossOriginRequest")
 	a = w.put(t, alice, `{"href":"`+sandboxRoot+"/customers/"+alicesID+`"}`, inCookie)
-	a.refused(t, http.StatusForbidden, "CrossOriginRequest") // a cookie, and nobody says where from
+	a.refused(t, http.StatusForbidden, "CrossOriginRequest") // a cookie without an origin
 }
 
 func TestLinkAttemptsAreLimitedWithRetryAfter(t *testing.T) {

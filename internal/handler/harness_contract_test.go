@@ -68,7 +68,7 @@ type contract struct {
 	server   *httptest.Server
 	provider *oidctest.Provider
 	store    *faulty
-	limit    ratelimit.Limit // of each address, of the services that start now
+	limit    ratelimit.Limit // per address, for services started from now on
 	// Services like the first one. The first cannot reach its provider, the
 	// second panics because it has no parts, and the third has used up its rate
 	// limit.

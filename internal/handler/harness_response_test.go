@@ -79,7 +79,7 @@ type answer struct {
 	access  accessLine
 	audit   line     // nil unless the route leaves one
 	calls   int      // of Dwolla's API
-	sent    []string // bodies that Dwolla got
+	sent    []string // bodies of requests to Dwolla
 }
 
 // problem is the one shape of errors.
@@ -136,7 +136,7 @@ func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 	audits, event, good := 0, "", ""
 	switch {
 	case w.sink.isBroken():
-	case len(access) == 1 && access[0].text("user") == "": // strangers leave none
+	case len(access) == 1 && access[0].text("user") == "": // unknown users leave no entry
 	case r.Method == http.MethodPost && r.URL.Path == w.base+"/client-tokens" && r.URL.RawPath == "":
 		audits, event, good = 1, "client_token", "vended"
 	case r.Method == http.MethodPut && r.URL.Path == w.base+"/session/customer" && a.status != http.StatusOK: // a change has its entry in the outbox

@@ -192,7 +192,7 @@ type wire struct {
 	cut       error
 	forged    func(real string) string // the answer of the token endpoint, from the real one
 	exchanges int                      // of codes
-	idToken   string                   // the last that was seen
+	idToken   string                   // the last one seen
 }
 
 // RoundTrip carries one request.
@@ -210,7 +210,7 @@ func (c *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		_ = r.Body.Close()
 	}
-	form, _ := url.ParseQuery(string(sent)) // whatever is no form has nothing to note
+	form, _ := url.ParseQuery(string(sent)) // only a form has values to note
 	for _, parameter := range []string{"code_verifier", "logout_token"} {
 		c.secrets.add(form.Get(parameter))
 	}

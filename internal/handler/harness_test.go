@@ -73,15 +73,15 @@ func identityProvider(tb testing.TB) *oidctest.Provider {
 
 // setup holds a test's choices. Zero values get defaults.
 type setup struct {
-	handler       handler.Config // without what the world is made of
+	handler       handler.Config // without the parts made by the world
 	policy        []string
 	directory     func(clienttoken.API) customer.Source
 	modesAfter    []auth.Mode
 	keys          http.Handler // where the identity provider's keys are
 	dwollaTimeout time.Duration
 	logLevel      zerolog.Level
-	limits        ratelimit.Config // none unless it says so
-	signIn        *signIn          // nil: nobody signs in with OpenID Connect
+	limits        ratelimit.Config // unlimited by default
+	signIn        *signIn          // nil: no mode oidc
 	// enrollment is nil unless users create their own Customers.
 	enrollment func(clienttoken.API, *dwolla.Client) clienttoken.Enrollment
 }
@@ -151,7 +151,7 @@ type world struct {
 	registry *prometheus.Registry
 	client   *http.Client
 	tokens   *secrets
-	*signIn  // only with the option of that name
+	*signIn  // only with withSignIn
 }
 
 // newWorld starts a service for tb. When tb ends, no secret may have left.

@@ -84,7 +84,7 @@ func TestBackChannelLogoutEndsSessions(t *testing.T) {
 		name  string
 		do    func() error
 		ended int
-		two   string // who the second browser is after it
+		two   string // the user of the second browser afterwards
 	}{
 		{"one session", func() error { return w.idp.EndSession(t.Context(), first) }, 1, alice},
 		{"all of a user", func() error { return w.idp.EndUser(t.Context(), alice) }, 1, nobody},

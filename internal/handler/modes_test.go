@@ -59,7 +59,7 @@ func TestSessionIsCompleteInForwardAndProxyMode(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			w := newWorld(t, policy("dwolla-customer-update"), c.option, fromSQLite(t, func(*customerdb.Database) {}))
 			a := w.get(t, nobody, "/session", c.edits...)
-			want := map[string]any{ // without expiresAt: who vouches for the user does not tell
+			want := map[string]any{ // without expiresAt: these modes do not know it
 				"user":        c.user,
 				"customer":    map[string]any{"id": alicesID, "href": w.root + "/customers/" + alicesID},
 				"environment": "sandbox",

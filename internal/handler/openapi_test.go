@@ -76,7 +76,7 @@ type exchange struct {
 	want               string // "status", "status code" or "status page"
 
 	server  *httptest.Server                // nil: the first one
-	prepare func(*testing.T, contract) with // what the request needs; may be nil
+	prepare func(*testing.T, contract) with // edits the request; may be nil
 	mishap  mishap                          // of the session store, once it is prepared
 }
 

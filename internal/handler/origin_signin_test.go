@@ -31,7 +31,7 @@ func TestUnsafeRoutesRefuseForeignOrigins(t *testing.T) {
 		site, origin  string
 		alone, shared bool // accepted where no origin is allowed, and where app is
 	}{
-		{none, none, false, false}, // but for the provider's server
+		{none, none, false, false}, // the provider's server calls this one
 		{none, "OWN", true, true},
 		{none, app, false, true},
 		{none, evil, false, false},
@@ -153,7 +153,7 @@ func TestLogoutPreflightNeedsAnAllowedOrigin(t *testing.T) {
 			a.readableBy(t, none)
 			for name := range a.header {
 				if strings.HasPrefix(name, "Access-Control") {
-					t.Errorf("a page of %s is told %s: %s", origin, name, a.header[name])
+					t.Errorf("a page of %s gets %s: %s", origin, name, a.header[name])
 				}
 			}
 		}

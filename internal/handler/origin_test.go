@@ -32,7 +32,7 @@ func TestForeignOriginsAreRefusedUnlessAllowed(t *testing.T) {
 		byHeader, byCookie     bool // vended where no origin is allowed
 		sharedHeader, sharedBy bool // and where app is
 	}{
-		{none, none, true, false, true, false}, // curl; for a cookie nobody can tell
+		{none, none, true, false, true, false}, // curl sends no origin; with a cookie that is refused
 		{none, "OWN", true, true, true, true},
 		{none, app, false, false, true, true},
 		{none, evil, false, false, false, false},
@@ -147,7 +147,7 @@ func TestPreflightNeedsAnAllowedOrigin(t *testing.T) {
 		a.readableBy(t, none)
 		for name := range a.header {
 			if strings.HasPrefix(name, "Access-Control") {
-				t.Errorf("a foreign page is told %s: %s", name, a.header[name])
+				t.Errorf("a foreign page gets %s: %s", name, a.header[name])
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func TestPanicBecomesServerError(t *testing.T) {
 		a := ask()
 		a.refused(t, http.StatusInternalServerError, "ServerError")
 		if strings.Contains(a.body, "directory") || strings.Contains(a.body, ".go") {
-			t.Errorf("the answer tells what panicked: %s", a.body)
+			t.Errorf("the response shows the panic: %s", a.body)
 		}
 		errs := slices.DeleteFunc(w.logs.since(mark, ""), func(l line) bool { return l.text("level") == "info" })
 		if len(errs) != 1 {

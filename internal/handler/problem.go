@@ -142,7 +142,7 @@ func problemOf(err error) *problem {
 	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
 		return &problem{code: clienttoken.BadRequest, message: protocolMessage(wrong.Code), reason: err.Error()}
 	}
-	if errors.Is(err, context.DeadlineExceeded) { // requestTimeout: whatever the request waits for is down
+	if errors.Is(err, context.DeadlineExceeded) { // after requestTimeout: a dependency is down
 		return &problem{
 			code:   clienttoken.Unavailable,
 			header: http.Header{"Retry-After": {retryAfterSeconds(defaultRetryAfter)}},

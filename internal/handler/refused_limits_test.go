@@ -122,7 +122,7 @@ func TestConcurrentRefusedCodesAreLimited(t *testing.T) {
 			statuses <- status
 		})
 	}
-	for n := range all - most { // those who are refused need not wait
+	for n := range all - most { // refused requests need not wait
 		if status := <-statuses; status != http.StatusTooManyRequests {
 			t.Errorf("answer %d: %d while the provider is asked about the others, want 429", n, status)
 		}

@@ -79,7 +79,7 @@ func TestForeignCustomerIsRefusedInEverySpelling(t *testing.T) {
 				a.refused(t, http.StatusForbidden, "CustomerMismatch")
 				a.audit.has(t, line{"user": alice, "customer": alicesID, "action": "customer.read"})
 				if strings.Contains(a.body, alicesID) || strings.Contains(a.body, bobsID) {
-					t.Errorf("the answer tells a Customer: %s", a.body)
+					t.Errorf("the response shows a Customer: %s", a.body)
 				}
 			}
 		})
@@ -100,7 +100,7 @@ func TestForeignBeneficialOwnerIsRefused(t *testing.T) {
 	w := newWorld(t)
 	for name, row := range map[string]struct {
 		href  string
-		asked bool // Dwolla has to be asked whose the owner is
+		asked bool // the owner's Customer must be looked up at Dwolla
 	}{
 		"bob's":             {"ROOT/beneficial-owners/BOBS", true},
 		"nobody's":          {"ROOT/beneficial-owners/" + nobodysID, true},

@@ -37,11 +37,11 @@ func TestHostileSessionCookiesAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := "oidc: "
 			if strings.HasPrefix(name, "quotes") {
-				want = "none: " // net/http does not take it for a cookie
+				want = "none: " // net/http does not parse it as a cookie
 			}
 			w.isRefused(t, cookie, want)
 			if strings.Contains(cookie, first) {
-				return // what its logout ends is another test's
+				return // another test covers its logout
 			}
 			w.logoutSpares(t, cookie, good)
 		})

@@ -78,7 +78,7 @@ func TestSessionNeedsNoOriginAndIsNeverExtended(t *testing.T) {
 	w := newWorld(t)
 	first := sessionOf(t, w.get(t, alice, "/session", inCookie))
 	token := w.token(alice)
-	for range 3 { // that no answer sets a cookie is checked with every answer
+	for range 3 { // the harness checks the missing Set-Cookie
 		a := w.get(t, nobody, "/session", header("Cookie", cookieName+"="+token))
 		if diff := cmp.Diff(first["user"], sessionOf(t, a)["user"]); diff != "" {
 			t.Error(diff)
@@ -119,7 +119,7 @@ func TestHeadMatchesGetWithoutBody(t *testing.T) {
 	if head := w.do(t, w.request(nobody, http.MethodHead, "/openapi.yaml")); size == "" || head.header.Get("Content-Length") != size {
 		t.Errorf("HEAD /openapi.yaml: %q bytes, want %q", head.header.Get("Content-Length"), size)
 	}
-	resp, err := w.client.Do(w.request(nobody, http.MethodHead, "/auth/callback")) // whose answer is a page
+	resp, err := w.client.Do(w.request(nobody, http.MethodHead, "/auth/callback")) // responds with a page
 	if err != nil {
 		t.Fatal(err)
 	}

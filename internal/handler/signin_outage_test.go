@@ -74,7 +74,7 @@ func TestSessionSurvivesStoreOutage(t *testing.T) {
 				a.unavailable(t)
 			}
 			other := w.browser(t)
-			if a := other.logout(); a.status != http.StatusOK { // without a cookie nobody asks the store
+			if a := other.logout(); a.status != http.StatusOK { // without a cookie the store is not asked
 				t.Errorf("answer %d", a.status)
 			}
 			a := w.vend(t, alice, `{"action":"customer.read"}`) // the other mode goes on
@@ -104,7 +104,7 @@ func TestSignInPageRetriesAfterStoreOutage(t *testing.T) {
 			fall(w)
 			a := b.open(address)
 			a.unavailable(t)
-			a.access.has(t, accessLine{User: alice, Mode: "oidc"}) // whom the ID token names
+			a.access.has(t, accessLine{User: alice, Mode: "oidc"}) // named by the ID token
 			again := a.page.again
 			rise(w)
 			b.isSignedIn(nobody)

@@ -56,7 +56,7 @@ func withTokens(t *testing.T, changed map[string]any) func(string) string {
 // callback.
 var failing = map[string]struct {
 	reason  string
-	known   bool // what the sign-in was begun for
+	known   bool // return_to is known
 	message string
 	back    func(t *testing.T, b *browser, address string) string
 }{
@@ -114,7 +114,7 @@ var failing = map[string]struct {
 	}},
 	"no at the provider": {"access_denied", true, "was canceled", func(t *testing.T, b *browser, _ string) string {
 		t.Helper()
-		b.http.Jar = b.w.browser(t).jar // or the provider would remember who it is
+		b.http.Jar = b.w.browser(t).jar // otherwise the provider remembers the user
 		return passProvider(t, b.http, b.begin("/a?b=c&d=(e)#f"), url.Values{"cancel": {"cancel"}}, b.w.url)
 	}},
 	"an error of the provider's": {"provider_refused", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {

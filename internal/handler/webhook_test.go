@@ -67,7 +67,7 @@ func TestRefusedWebhookGetsAnError(t *testing.T) {
 	a := tell("{}")
 	a.refused(t, http.StatusUnauthorized, "Unauthenticated")
 	if strings.Contains(a.problem.Message, "signed in") {
-		t.Errorf("Dwolla is told %q", a.problem.Message)
+		t.Errorf("the request to Dwolla is %q", a.problem.Message)
 	}
 	inbox.err = &clienttoken.Refusal{Code: clienttoken.BadRequest, Reason: "no id"}
 	a = tell("{}")
