@@ -1,30 +1,30 @@
 -- +goose Up
 
--- What Dwolla said last about a Customer. Times are Unix times in milliseconds,
--- here and below.
+-- Each Customer's last status from webhook events. All times are Unix times in
+-- milliseconds.
 CREATE TABLE dropgate_statuses (
     customer_id TEXT   NOT NULL PRIMARY KEY CHECK (customer_id = lower(customer_id)),
     status      TEXT   NOT NULL,
     changed_at  BIGINT NOT NULL -- by Dwolla's clock
 );
 
--- Which user each correlation id was handed out to.
+-- The user of each correlation id.
 CREATE TABLE dropgate_correlations (
     correlation_id TEXT   NOT NULL PRIMARY KEY,
     user_id        TEXT   NOT NULL,
     handed_out_at  BIGINT NOT NULL
 );
 
--- The queue of webhooks, and the memory of those that were used.
+-- The queue of webhook events, and settled events of the last days.
 CREATE TABLE dropgate_events (
     id          TEXT    NOT NULL PRIMARY KEY,
     topic       TEXT    NOT NULL,
-    customer_id TEXT    NOT NULL, -- '' where the event is about none
+    customer_id TEXT    NOT NULL, -- '' for an event about no Customer
     created     BIGINT  NOT NULL, -- by Dwolla's clock
     received_at BIGINT  NOT NULL,
-    due_at      BIGINT  NOT NULL, -- when to try next; a lease moves it on
+    due_at      BIGINT  NOT NULL, -- time of the next attempt; a lease delays it
     attempts    INTEGER NOT NULL DEFAULT 0,
-    settled_at  BIGINT            -- NULL while it is in the queue
+    settled_at  BIGINT            -- NULL in the queue
 );
 CREATE INDEX dropgate_events_due ON dropgate_events (due_at) WHERE settled_at IS NULL;
 CREATE INDEX dropgate_events_received ON dropgate_events (received_at);

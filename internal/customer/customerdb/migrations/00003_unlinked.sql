@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Links that were taken away. Users cannot make them again by themselves.
+-- Links an operator has removed. Users cannot enroll these pairs again.
 CREATE TABLE dropgate_unlinked (
     user_id     TEXT   NOT NULL,
     customer_id TEXT   NOT NULL,

@@ -1,7 +1,6 @@
 -- +goose Up
 
--- Changed links, from the commit of the change until the audit trail has its
--- entry. Times are Unix times in milliseconds.
+-- Link changes without audit entries yet. Times are Unix times in milliseconds.
 CREATE TABLE dropgate_audit_outbox (
     id          TEXT   NOT NULL PRIMARY KEY,
     change      TEXT   NOT NULL, -- linked or unlinked
@@ -9,7 +8,7 @@ CREATE TABLE dropgate_audit_outbox (
     customer_id TEXT   NOT NULL,
     changed_at  BIGINT NOT NULL,
     reason      TEXT   NOT NULL,
-    cause       TEXT   NOT NULL, -- a JSON object: who changed it
-    due_at      BIGINT NOT NULL  -- when to write the entry; a lease moves it on
+    cause       TEXT   NOT NULL, -- a JSON object: who made the change
+    due_at      BIGINT NOT NULL  -- time to write the entry; a lease delays it
 );
 CREATE INDEX dropgate_audit_outbox_due ON dropgate_audit_outbox (due_at, id);
