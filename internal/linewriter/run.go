@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// batch holds the lines of one write(2).
-type batch struct {
+// group holds the lines of one write(2).
+type group struct {
 	text []byte  // in the order of arrival
 	head int     // the length of the writer's own lines before them
 	must []*line // those of Append
 	ends []int   // their ends in text
-	lost uint64  // Writer.lost when the batch was gathered
+	lost uint64  // Writer.lost when the group was gathered
 }
 
 // run owns the output until the writer is closed and no line waits.
@@ -20,7 +20,7 @@ func (w *Writer) run() {
 	defer close(w.ended)
 	defer w.gather.Stop()
 	defer w.watch.Stop()
-	var b batch
+	var b group
 	for {
 		if len(b.must) > 1 {
 			// Under load, let callers add their lines first. A lone caller gains
@@ -62,7 +62,7 @@ func (w *Writer) pause() {
 
 // next gathers the waiting lines, and reports whether to write. After a failure it always
 // reports true, until the writer is closed.
-func (w *Writer) next(b *batch) bool {
+func (w *Writer) next(b *group) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	broken := w.failed != nil
@@ -97,7 +97,7 @@ func (w *Writer) next(b *batch) bool {
 
 // settle reports the results to the callers of Append. After a failure, lines written in
 // full count as accepted.
-func (w *Writer) settle(b *batch, n int, err error) {
+func (w *Writer) settle(b *group, n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.since, w.underWay, w.failed = time.Time{}, nil, err
