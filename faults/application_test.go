@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // answersForAll is an application with two endpoints: it maps a cookie to a user, and a
@@ -33,18 +35,18 @@ func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
 // Customer".
 func TestApplicationOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(*proxy){
-		"the application stops and returns":                           (*proxy).shut,
-		"the application is half-open":                                func(p *proxy) { p.spoil(fault{mute: true}) },
-		"the application's connections are reset in mid-answer":       func(p *proxy) { p.spoil(fault{missing: 5}) },
-		"the application's address has something that is not HTTP":    func(p *proxy) { p.spoil(fault{garbage: "* OK IMAP4 ready\r\n"}) },
-		"the application's address has somebody else's pages of HTML": func(p *proxy) { p.spoil(fault{garbage: somebodyElse}) },
+	for name, begin := range map[string]func(*tcpproxy.Proxy){
+		"the application stops and returns":                           (*tcpproxy.Proxy).Stop,
+		"the application is half-open":                                func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Hang: true}) },
+		"the application's connections are reset in mid-answer":       func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Truncate: 5}) },
+		"the application's address has something that is not HTTP":    func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Replace: "* OK IMAP4 ready\r\n"}) },
+		"the application's address has somebody else's pages of HTML": func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Replace: somebodyElse}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			p := w.serve(t, http.HandlerFunc(w.answersForAll))
-			at := "http://" + p.address
+			at := "http://" + p.Addr
 			server := w.start(t, map[string]string{
 				"AUTH_MODES": "forward", "AUTH_FORWARD_URL": at + "/me", "AUTH_FORWARD_CACHE": "0s",
 				"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": at + "/users/{user}", "CUSTOMER_CACHE": "0s",
@@ -57,7 +59,7 @@ func TestApplicationOutageIsUnavailable(t *testing.T) {
 				fault: name, world: w, callers: callers,
 				begin:  func() { begin(p) },
 				during: map[string]time.Duration{"the application is half-open": 7 * time.Second}[name],
-				end:    func() { healStore(t, p) },
+				end:    func() { healStore(p) },
 				// Two calls to the application, 5 s each.
 				allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 12 * time.Second,
 			}.run(t)

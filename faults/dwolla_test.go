@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dropgate/internal/dwolla/emulator"
+	"dropgate/internal/tcpproxy"
 )
 
 // The answers users may get during a fault of Dwolla.
@@ -41,7 +42,7 @@ func (f dwollaFault) run(t *testing.T) outcome {
 	s := scenario{
 		fault: f.name, world: w, callers: w.bearers(w.start(t, nil), 16),
 		begin:   func() { f.begin(w) },
-		end:     func() { w.toDwolla.mend(); w.dwolla.ClearFaults() },
+		end:     func() { w.toDwolla.Heal(); w.dwolla.ClearFaults() },
 		allowed: f.allowed, rare: f.rare, seen: f.seen,
 		longest: 2*timeout + 3*time.Second, // a retry, and time for a busy machine
 	}
@@ -52,7 +53,7 @@ func (f dwollaFault) run(t *testing.T) outcome {
 }
 
 // spoils injects a fault in the proxy before Dwolla.
-func spoils(f fault) func(*world) { return func(w *world) { w.toDwolla.spoil(f) } }
+func spoils(f tcpproxy.Fault) func(*world) { return func(w *world) { w.toDwolla.Fail(f) } }
 
 // misbehaves injects a fault in Dwolla's answers to calls for client tokens.
 func misbehaves(f emulator.Fault) func(*world) {
@@ -65,27 +66,27 @@ const short = 500 * time.Millisecond
 func dwollaFaults() []dwollaFault {
 	return []dwollaFault{
 		{
-			name: "Dwolla answers late, within the timeout", begin: spoils(fault{latency: 200 * time.Millisecond}),
+			name: "Dwolla answers late, within the timeout", begin: spoils(tcpproxy.Fault{Delay: 200 * time.Millisecond}),
 			allowed: []string{token}, seen: []string{token},
 		},
 		{
-			name: "Dwolla answers too late", begin: spoils(fault{latency: 700 * time.Millisecond}),
+			name: "Dwolla answers too late", begin: spoils(tcpproxy.Fault{Delay: 700 * time.Millisecond}),
 			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
 		},
 		{
-			name: "Dwolla is half-open", begin: spoils(fault{mute: true}),
+			name: "Dwolla is half-open", begin: spoils(tcpproxy.Fault{Hang: true}),
 			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
 		},
 		{
-			name: "Dwolla's connections are reset in the middle of a body", begin: spoils(fault{missing: 10}),
+			name: "Dwolla's connections are reset in the middle of a body", begin: spoils(tcpproxy.Fault{Truncate: 10}),
 			allowed: []string{unavailable}, seen: []string{unavailable},
 		},
 		{
-			name: "one in ten of Dwolla's answers is reset", begin: spoils(fault{missing: 10, every: 10}),
+			name: "one in ten of Dwolla's answers is reset", begin: spoils(tcpproxy.Fault{Truncate: 10, Every: 10}),
 			allowed: []string{token, unavailable}, seen: []string{token},
 		},
 		{
-			name: "Dwolla's address has something that is not HTTP", begin: spoils(fault{garbage: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
+			name: "Dwolla's address has something that is not HTTP", begin: spoils(tcpproxy.Fault{Replace: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
 			allowed: []string{unavailable, unusable}, seen: []string{unavailable},
 		},
 		{
@@ -102,7 +103,7 @@ func dwollaFaults() []dwollaFault {
 		},
 		{
 			name:    "Dwolla is down",
-			begin:   func(w *world) { w.toDwolla.shut() },
+			begin:   func(w *world) { w.toDwolla.Stop() },
 			allowed: []string{unavailable}, seen: []string{unavailable},
 		},
 	}
@@ -115,7 +116,7 @@ func TestDwollaFaultsAreReportedAndHeal(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			if f.name == "Dwolla is down" {
-				f.end = func(w *world) { w.toDwolla.open(t) }
+				f.end = func(w *world) { w.toDwolla.Start() }
 			}
 			f.run(t)
 		})
@@ -176,7 +177,7 @@ func (w *world) naming(c *caller) *caller {
 	owner := w.dwolla.BeneficialOwner(c.user.customer)
 	naming := *c
 	naming.body = fmt.Sprintf(`{"action":"beneficialowners.read","_links":{"customer":{"href":"http://%[1]s/customers/%[2]s"},`+
-		`"beneficial-owner":{"href":"http://%[1]s/beneficial-owners/%[3]s"}}}`, w.toDwolla.address, c.user.customer, owner)
+		`"beneficial-owner":{"href":"http://%[1]s/beneficial-owners/%[3]s"}}}`, w.toDwolla.Addr, c.user.customer, owner)
 	return &naming
 }
 

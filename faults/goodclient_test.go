@@ -72,7 +72,7 @@ func (w *world) startGoodClient(t *testing.T, p *process) goodClient {
 		return err == nil && got.token != ""
 	})
 	var control string
-	startHelper(t, "control", w.toDwolla.address).hears(t, &control)
+	startHelper(t, "control", w.toDwolla.Addr).hears(t, &control)
 	g := goodClient{startHelper(t, "good client", courting{p.public, control, request}), p}
 	var began time.Time
 	g.hears(t, &began)

@@ -75,7 +75,7 @@ func (w *world) asking(i int) (body, refusal string) {
 }
 
 func (w *world) reading(customer string) string {
-	return fmt.Sprintf(`{"action":"customer.read","_links":{"customer":{"href":"http://%s/customers/%s"}}}`, w.toDwolla.address, customer)
+	return fmt.Sprintf(`{"action":"customer.read","_links":{"customer":{"href":"http://%s/customers/%s"}}}`, w.toDwolla.Addr, customer)
 }
 
 // newClient returns a browser's client: it keeps cookies and connections.

@@ -35,7 +35,7 @@ func TestPostgreSQLOutageIsUnavailable(t *testing.T) {
 			s.callers = w.bearers(w.start(t, nil), 8)
 			s.refused = []string{unavailable}
 			s.begin = func() { spoilStore(name, w.toPostgres) }
-			s.end = func() { healStore(t, w.toPostgres) }
+			s.end = func() { healStore(w.toPostgres) }
 			s.run(t)
 		})
 	}
@@ -49,8 +49,8 @@ func TestCachedLinksOutlivePostgreSQL(t *testing.T) {
 	scenario{
 		fault: "PostgreSQL stops and returns, within CUSTOMER_CACHE", world: w,
 		callers: w.bearers(w.start(t, map[string]string{"CUSTOMER_CACHE": "1m"}), 16),
-		begin:   func() { w.toPostgres.shut() },
-		end:     func() { w.toPostgres.open(t) },
+		begin:   func() { w.toPostgres.Stop() },
+		end:     func() { w.toPostgres.Start() },
 		allowed: []string{token}, seen: []string{token},
 	}.run(t)
 }

@@ -6,15 +6,17 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // TestBearerTokensOutliveTheProvider: the server already has the provider's keys.
 func TestBearerTokensOutliveTheProvider(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(*proxy){
-		"the identity provider is down":      (*proxy).shut,
-		"the identity provider is half-open": func(p *proxy) { p.spoil(fault{mute: true}) },
-		"the identity provider is slow":      func(p *proxy) { p.spoil(fault{latency: 2 * time.Second}) },
+	for name, begin := range map[string]func(*tcpproxy.Proxy){
+		"the identity provider is down":      (*tcpproxy.Proxy).Stop,
+		"the identity provider is half-open": func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Hang: true}) },
+		"the identity provider is slow":      func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Delay: 2 * time.Second}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -22,7 +24,7 @@ func TestBearerTokensOutliveTheProvider(t *testing.T) {
 			scenario{
 				fault: name + ", for bearers", world: w, callers: w.bearers(w.start(t, nil), 16),
 				begin:   func() { begin(w.toProvider) },
-				end:     func() { healStore(t, w.toProvider) },
+				end:     func() { healStore(w.toProvider) },
 				allowed: []string{token}, seen: []string{token},
 			}.run(t)
 		})
@@ -34,7 +36,7 @@ func TestBearerTokensOutliveTheProvider(t *testing.T) {
 func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.toProvider.shut()
+	w.toProvider.Stop()
 	p := w.start(t, nil)
 	until(t, "readiness names the keys", 5*time.Second, func() bool {
 		status, missing := p.readiness(t)
@@ -46,7 +48,7 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 		t.Errorf("a user gets %s %s", during.what(), during.wrong)
 	}
 	<-time.After(5 * time.Second) // the provider's delay, not a wait
-	w.toProvider.open(t)
+	w.toProvider.Start()
 	came := time.Now()
 	until(t, "readiness", time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
 	first := caller.call(t.Context())
@@ -57,7 +59,7 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	theTable.add("the identity provider comes 5 s late", outcome{
 		during: map[string]int{during.what(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
 	})
-	w.toProvider.shut()
+	w.toProvider.Stop()
 	if status, _ := p.readiness(t); status != http.StatusOK {
 		t.Errorf("readiness when it goes away again: %d", status)
 	}
@@ -67,9 +69,9 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 // Retry-After and succeeds later.
 func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(*proxy){
-		"the identity provider is down":      (*proxy).shut,
-		"the identity provider is half-open": func(p *proxy) { p.spoil(fault{mute: true}) },
+	for name, begin := range map[string]func(*tcpproxy.Proxy){
+		"the identity provider is down":      (*tcpproxy.Proxy).Stop,
+		"the identity provider is half-open": func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Hang: true}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +90,7 @@ func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 						t.Errorf("a sign-in: %d, Retry-After %q", p.status, p.header.Get("Retry-After"))
 					}
 				},
-				end:     func() { healStore(t, w.toProvider) },
+				end:     func() { healStore(w.toProvider) },
 				allowed: []string{token}, seen: []string{token},
 			}.run(t)
 			until(t, "a sign-in", 15*time.Second, func() bool {

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // redisAnswers is Redis's timeout of 2 s and a margin.
@@ -27,35 +29,29 @@ func redisFaults() map[string]scenario {
 }
 
 // spoilStore begins the fault with this name in the proxy before a store.
-func spoilStore(name string, p *proxy) {
+func spoilStore(name string, p *tcpproxy.Proxy) {
 	switch name {
 	case "Redis is half-open", "PostgreSQL is half-open":
-		p.spoil(fault{mute: true})
+		p.Fail(tcpproxy.Fault{Hang: true})
 	case "Redis answers late", "PostgreSQL answers late":
-		p.spoil(fault{latency: 50 * time.Millisecond})
+		p.Fail(tcpproxy.Fault{Delay: 50 * time.Millisecond})
 	case "Redis answers too late":
-		p.spoil(fault{latency: 2500 * time.Millisecond})
+		p.Fail(tcpproxy.Fault{Delay: 2500 * time.Millisecond})
 	case "one in ten of Redis's answers is reset", "one in ten of PostgreSQL's answers is reset":
-		p.spoil(fault{missing: 3, every: 10})
+		p.Fail(tcpproxy.Fault{Truncate: 3, Every: 10})
 	case "Redis's address has something that is not Redis", "PostgreSQL's address has something that is not PostgreSQL":
-		p.spoil(fault{garbage: "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"})
+		p.Fail(tcpproxy.Fault{Replace: "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"})
 	case "Redis stops and returns", "PostgreSQL stops and returns":
-		p.shut()
+		p.Stop()
 	default:
-		p.spoil(fault{missing: 3})
+		p.Fail(tcpproxy.Fault{Truncate: 3})
 	}
 }
 
 // healStore ends the fault.
-func healStore(t *testing.T, p *proxy) {
-	t.Helper()
-	p.mend()
-	p.mu.Lock()
-	shut := p.listener == nil
-	p.mu.Unlock()
-	if shut {
-		p.open(t)
-	}
+func healStore(p *tcpproxy.Proxy) {
+	p.Heal()
+	p.Start()
 }
 
 // TestSessionsOutliveEveryFaultOfRedis: no fault looks like "not signed in", users who
@@ -71,7 +67,7 @@ func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 			s.callers = newSite(t, w, 2, nil).signedIn(t, 12)
 			s.refused = []string{unavailable}
 			s.begin = func() { spoilStore(name, w.toRedis) }
-			s.end = func() { healStore(t, w.toRedis) }
+			s.end = func() { healStore(w.toRedis) }
 			s.run(t)
 		})
 	}
@@ -107,7 +103,7 @@ func newRedis(t *testing.T, options ...string) *ownRedis {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		lacks(t, "redis-server in the PATH")
 	}
-	r := &ownRedis{address: ownAddress(t), options: append(options,
+	r := &ownRedis{address: tcpproxy.FreeAddr(t), options: append(options,
 		"--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--save", "")}
 	r.start(t)
 	t.Cleanup(r.kill)

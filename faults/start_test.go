@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // unwell is something that is there at the start, and of no use.
@@ -26,11 +28,11 @@ type unwell struct {
 
 func unwells() map[string]unwell {
 	const missing = `"missing":`
-	mute := func(of func(*world) *proxy) (begin func(*testing.T, *world), end func(*world)) {
-		return func(_ *testing.T, w *world) { of(w).spoil(fault{mute: true}) },
+	mute := func(of func(*world) *tcpproxy.Proxy) (begin func(*testing.T, *world), end func(*world)) {
+		return func(_ *testing.T, w *world) { of(w).Fail(tcpproxy.Fault{Hang: true}) },
 			func(w *world) {
-				of(w).mend()
-				of(w).cut()
+				of(w).Heal()
+				of(w).Reset()
 			}
 	}
 	all := map[string]unwell{
@@ -39,16 +41,16 @@ func unwells() map[string]unwell {
 		"the provider is mute": {what: "identity provider keys", own: true, line: "fetching the identity provider's keys failed"},
 		"Dwolla is mute":       {what: "dwolla", line: "getting an access token from Dwolla failed"},
 	}
-	for name, of := range map[string]func(*world) *proxy{
-		"PostgreSQL is mute": func(w *world) *proxy { return w.toPostgres }, "Redis is mute": func(w *world) *proxy { return w.toRedis },
-		"the provider is mute": func(w *world) *proxy { return w.toProvider }, "Dwolla is mute": func(w *world) *proxy { return w.toDwolla },
+	for name, of := range map[string]func(*world) *tcpproxy.Proxy{
+		"PostgreSQL is mute": func(w *world) *tcpproxy.Proxy { return w.toPostgres }, "Redis is mute": func(w *world) *tcpproxy.Proxy { return w.toRedis },
+		"the provider is mute": func(w *world) *tcpproxy.Proxy { return w.toProvider }, "Dwolla is mute": func(w *world) *tcpproxy.Proxy { return w.toDwolla },
 	} {
 		u := all[name]
 		u.begin, u.end = mute(of)
 		all[name] = u
 	}
-	all["another password of PostgreSQL"] = elsewhere("database", "postgres: authentication failed", func(w *world) *proxy { return w.toPostgres }, refusingPostgres)
-	all["another password of Redis"] = elsewhere("session store", "redis: authentication failed", func(w *world) *proxy { return w.toRedis }, func(t *testing.T) string {
+	all["another password of PostgreSQL"] = elsewhere("database", "postgres: authentication failed", func(w *world) *tcpproxy.Proxy { return w.toPostgres }, refusingPostgres)
+	all["another password of Redis"] = elsewhere("session store", "redis: authentication failed", func(w *world) *tcpproxy.Proxy { return w.toRedis }, func(t *testing.T) string {
 		t.Helper()
 		return newRedis(t, "--requirepass", "another-password-than-that").address
 	})
@@ -56,16 +58,16 @@ func unwells() map[string]unwell {
 }
 
 // elsewhere is a store that knows the service by another password.
-func elsewhere(what, why string, of func(*world) *proxy, server func(*testing.T) string) unwell {
+func elsewhere(what, why string, of func(*world) *tcpproxy.Proxy, server func(*testing.T) string) unwell {
 	var right string
 	return unwell{
 		what: what, own: true, why: why, line: `"missing":"` + what + `"`,
 		begin: func(t *testing.T, w *world) {
 			t.Helper()
-			right = of(w).to()
-			of(w).leads(server(t))
+			right = of(w).Server()
+			of(w).Redirect(server(t))
 		},
-		end: func(w *world) { of(w).leads(right) },
+		end: func(w *world) { of(w).Redirect(right) },
 	}
 }
 
@@ -116,7 +118,7 @@ func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 			w.withPostgres(t)
 			password := w.secret("the password of REDIS_URL")
 			w.withRedis(t, newRedis(t, "--requirepass", password).address)
-			w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.address
+			w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.Addr
 			u.begin(t, w)
 			s := newSite(t, w, 1, map[string]string{"AUTH_MODES": "bearer,oidc", "DWOLLA_TIMEOUT": "500ms"})
 			u.isMissed(t, s)

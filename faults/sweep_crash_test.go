@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // TestCrashDumpsHoldNoSecret of a busy server. SIGQUIT and SIGABRT print
@@ -27,7 +29,7 @@ func TestCrashDumpsHoldNoSecret(t *testing.T) {
 			p := w.start(t, settings)
 			callers := w.bearers(p, 8)
 			w.warm(t, callers[0])
-			w.toDwolla.spoil(fault{latency: 300 * time.Millisecond}) // so that some are under way
+			w.toDwolla.Fail(tcpproxy.Fault{Delay: 300 * time.Millisecond}) // so that some are under way
 			l := startLoad(t, callers)
 			until(t, "some calls", 10*time.Second, func() bool { return everybody(l.soFar()) == len(callers) })
 			if err := p.cmd.Process.Signal(signal); err != nil {

@@ -92,8 +92,8 @@ func (w *world) asksForPassword(t *testing.T) {
 		t.Fatal("no URL") // the error quotes the password
 	}
 	password, _ := told.User.Password()
-	behind := w.toPostgres.to()
-	w.toPostgres.leads(listener.Addr().String())
+	behind := w.toPostgres.Server()
+	w.toPostgres.Redirect(listener.Addr().String())
 	go func() {
 		for {
 			c, err := listener.Accept()

@@ -85,7 +85,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	password := w.secret("the password of REDIS_URL")
 	redis := newRedis(t, "--requirepass", password)
 	w.withRedis(t, redis.address)
-	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.address
+	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.Addr
 	first, second := w.secrets.key("the first of SESSION_KEYS"), w.secrets.key("the second of SESSION_KEYS")
 	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second})
 	callers := site.signedIn(t, 4)
@@ -106,7 +106,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	}
 	site.badLogouts(t)
 	site.badProvider(t)
-	w.toRedis.shut()
+	w.toRedis.Stop()
 	if got := callers[0].call(t.Context()).what(); got != unavailable {
 		t.Errorf("without Redis: %s", got)
 	}
@@ -114,7 +114,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	for _, p := range site.processes {
 		w.evidence.asks(t, p)
 	}
-	healStore(t, w.toRedis)
+	healStore(w.toRedis)
 	w.secrets.has(t, usedBySignIns())
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dropgate/internal/dwolla/emulator"
+	"dropgate/internal/tcpproxy"
 )
 
 // sweep drives servers whose every secret is known through all that can go well
@@ -251,7 +252,7 @@ func (s *sweep) newcomer(user string) string {
 func (s *sweep) createdWith(correlationID string) string {
 	s.t.Helper()
 	created := s.dwolla.Customer(emulator.Customer{CorrelationID: correlationID})
-	return `{"href":"http://` + s.toDwolla.address + "/customers/" + created.ID + `"}`
+	return `{"href":"http://` + s.toDwolla.Addr + "/customers/" + created.ID + `"}`
 }
 
 // badDwolla has Dwolla say what it must not, in every way that there is.
@@ -266,10 +267,10 @@ func (s *sweep) badDwolla() {
 		s.send(read)
 		end()
 	}
-	s.toDwolla.spoil(fault{garbage: s.settings["DWOLLA_CLIENT_SECRET"] + ": " + s.settings["DWOLLA_CLIENT_SECRET"] + "\r\n\r\n"})
+	s.toDwolla.Fail(tcpproxy.Fault{Replace: s.settings["DWOLLA_CLIENT_SECRET"] + ": " + s.settings["DWOLLA_CLIENT_SECRET"] + "\r\n\r\n"})
 	read.want = http.StatusServiceUnavailable
 	s.send(read)
-	s.toDwolla.mend()
+	s.toDwolla.Heal()
 	s.dwolla.ExpireAccessTokens()
 	end := s.echoing(http.StatusUnauthorized) // of /token, too
 	read.want = http.StatusBadGateway
@@ -278,9 +279,9 @@ func (s *sweep) badDwolla() {
 }
 
 func (s *sweep) outages(adminToken string) {
-	s.toPostgres.shut()
+	s.toPostgres.Stop()
 	s.send(request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.update"}`, header: bearer(s.users[9].bearer), want: http.StatusServiceUnavailable})
 	s.send(request{admin: true, method: http.MethodGet, path: "/customers", header: bearer(adminToken), want: http.StatusServiceUnavailable})
 	s.evidence.asks(s.t, s.process)
-	s.toPostgres.open(s.t)
+	s.toPostgres.Start()
 }

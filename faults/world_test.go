@@ -19,6 +19,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
+	"dropgate/internal/tcpproxy"
 )
 
 // user is one who asks for client tokens.
@@ -47,7 +48,7 @@ type world struct {
 	evidence *evidence
 
 	// What faults are given to.
-	toDwolla, toProvider, toRedis, toPostgres *proxy
+	toDwolla, toProvider, toRedis, toPostgres *tcpproxy.Proxy
 }
 
 // newWorld makes a world in which users have bearer tokens with a claim that
@@ -60,14 +61,14 @@ func newWorld(t *testing.T) *world {
 	secret := w.secret("DWOLLA_CLIENT_SECRET")
 	w.dwolla = dwollatest.New(t, emulator.Options{ClientID: key, ClientSecret: secret})
 	w.dwolla.Intercept(w.secrets.ofDwolla)
-	w.toDwolla = newProxy(t, strings.TrimPrefix(w.dwolla.URL, "http://"))
+	w.toDwolla = tcpproxy.New(t, strings.TrimPrefix(w.dwolla.URL, "http://"))
 	w.toProvider = w.serve(t, w.secrets.ofProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.provider.ServeHTTP(rw, r) // whose issuer is the address of this server's proxy
 	})))
-	issuer := "http://" + w.toProvider.address
+	issuer := "http://" + w.toProvider.Addr
 	w.peopled(t, issuer)
 	w.settings = map[string]string{
-		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.address, "DWOLLA_TIMEOUT": "5s",
+		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.Addr, "DWOLLA_TIMEOUT": "5s",
 		"DWOLLA_CLIENT_ID": key, "DWOLLA_CLIENT_SECRET": secret,
 		"ALLOWED_ACTIONS": "customer.read,customer.update,dwolla-beneficial-owners",
 		"AUTH_MODES":      "bearer", "AUTH_BEARER_ISSUER": issuer, "AUTH_BEARER_AUDIENCE": "dropgate",
@@ -84,7 +85,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // serve starts an HTTP server and a proxy to it.
-func (w *world) serve(t *testing.T, h http.Handler) *proxy {
+func (w *world) serve(t *testing.T, h http.Handler) *tcpproxy.Proxy {
 	t.Helper()
 	server := httptest.NewServer(h)
 	// What a mute proxy holds must not hold up the end.
@@ -92,7 +93,7 @@ func (w *world) serve(t *testing.T, h http.Handler) *proxy {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	return newProxy(t, server.Listener.Addr().String())
+	return tcpproxy.New(t, server.Listener.Addr().String())
 }
 
 // peopled makes the users, their Customers and the provider that signs them in.
@@ -144,8 +145,8 @@ func (w *world) withPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.toPostgres = newProxy(t, at.Host)
-	at.Host = w.toPostgres.address
+	w.toPostgres = tcpproxy.New(t, at.Host)
+	at.Host = w.toPostgres.Addr
 	// The servers at hand ask for none: it is there to be looked for afterwards.
 	at.User = url.UserPassword(at.User.Username(), w.secret("the password of DATABASE_URL"))
 	maps.Copy(w.settings, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at.String(), "CUSTOMER_CACHE": "0s"})
@@ -154,8 +155,8 @@ func (w *world) withPostgres(t *testing.T) {
 // withRedis has sessions in the Redis at a host and port.
 func (w *world) withRedis(t *testing.T, server string) {
 	t.Helper()
-	w.toRedis = newProxy(t, server)
-	maps.Copy(w.settings, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "redis://" + w.toRedis.address})
+	w.toRedis = tcpproxy.New(t, server)
+	maps.Copy(w.settings, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "redis://" + w.toRedis.Addr})
 }
 
 // sharedRedis is where the Redis to test with listens.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // missing returns the unavailable dependencies that /readyz lists.
@@ -40,7 +42,7 @@ func TestServiceNamesAndAwaitsMissingDependencies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxies := map[string]*tcpProxy{}
+			proxies := map[string]*tcpproxy.Proxy{}
 			s := startWithout(t, away, proxies)
 			until(t, "readiness names it", func() bool { _, what := s.missing(t); return slices.Equal(what, away) })
 			// A shared dependency takes no replica out of service, but a replica that
@@ -55,7 +57,7 @@ func TestServiceNamesAndAwaitsMissingDependencies(t *testing.T) {
 			shows(t, s, databasePassword, "postgres://", "redis://", "the-very-secret")
 
 			for _, what := range away {
-				proxies[what].open(t)
+				proxies[what].Start()
 			}
 			until(t, "healing", func() bool { status, what := s.missing(t); return status == http.StatusOK && len(what) == 0 })
 			answers(t, "afterwards", s.vend(t, "carol", readCustomer), http.StatusOK, "")
@@ -65,12 +67,12 @@ func TestServiceNamesAndAwaitsMissingDependencies(t *testing.T) {
 }
 
 // startWithout starts a service while some things are away.
-func startWithout(t *testing.T, away []string, proxies map[string]*tcpProxy) *service {
+func startWithout(t *testing.T, away []string, proxies map[string]*tcpproxy.Proxy) *service {
 	t.Helper()
 	w := newFixture(t)
 	settings := w.behindProxies(t, proxies)
 	for _, what := range away {
-		proxies[what].close()
+		proxies[what].Stop()
 	}
 	s := w.start(t, settings)
 	if got := s.admin(t, "/livez"); got.status != http.StatusOK {
@@ -80,10 +82,10 @@ func startWithout(t *testing.T, away []string, proxies map[string]*tcpProxy) *se
 }
 
 // behindProxies puts a gate before each thing that the service stands on.
-func (w *fixture) behindProxies(t *testing.T, proxies map[string]*tcpProxy) map[string]string {
+func (w *fixture) behindProxies(t *testing.T, proxies map[string]*tcpproxy.Proxy) map[string]string {
 	t.Helper()
 	put := func(what, at string) string {
-		g, through := newTCPProxy(t, at)
+		g, through := tcpproxy.Before(t, at)
 		proxies[what] = g
 		return through
 	}

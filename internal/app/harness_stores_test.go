@@ -5,13 +5,10 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	"io"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -95,76 +92,4 @@ func withPassword(t *testing.T, databaseURL string) string {
 	}
 	at.User = url.UserPassword(at.User.Username(), databasePassword)
 	return at.String()
-}
-
-// tcpProxy stands between the service and a server. While it is closed, the server
-// is unavailable.
-type tcpProxy struct {
-	server  string // host and port
-	address string // of the gate itself
-
-	mu       sync.Mutex
-	listener net.Listener
-	conns    []net.Conn
-}
-
-// newTCPProxy returns an open proxy to the server of a URL, and the URL of the
-// proxy.
-func newTCPProxy(t *testing.T, serverURL string) (*tcpProxy, string) {
-	t.Helper()
-	at, err := url.Parse(serverURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &tcpProxy{server: at.Host, address: "127.0.0.1:0"}
-	g.open(t)
-	t.Cleanup(g.close)
-	at.Host = g.address
-	return g, at.String()
-}
-
-func (g *tcpProxy) open(t *testing.T) {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.listener, g.address = listener, listener.Addr().String()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go g.pass(t, conn)
-		}
-	}()
-}
-
-func (g *tcpProxy) pass(t *testing.T, conn net.Conn) {
-	server, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", g.server)
-	if err != nil {
-		_ = conn.Close()
-		return
-	}
-	g.mu.Lock()
-	g.conns = append(g.conns, conn, server)
-	g.mu.Unlock()
-	go func() {
-		_, _ = io.Copy(server, conn)
-		_ = server.Close()
-	}()
-	_, _ = io.Copy(conn, server)
-	_ = conn.Close()
-}
-
-// close cuts all connections and accepts no new ones.
-func (g *tcpProxy) close() {
-	_ = g.listener.Close()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, conn := range g.conns {
-		_ = conn.Close()
-	}
-	g.conns = nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"dropgate/internal/dwolla/emulator"
+	"dropgate/internal/tcpproxy"
 )
 
 // witness collects the output of a service: error responses, the logs, the metrics
@@ -82,7 +83,7 @@ func (w *witness) enrolled(t *testing.T) (href, correlationID string) {
 // and an outage of the database.
 func TestDirectoryShowsNoSecret(t *testing.T) {
 	world := newFixture(t)
-	g, at := newTCPProxy(t, withPassword(t, postgresURL(t)))
+	g, at := tcpproxy.Before(t, withPassword(t, postgresURL(t)))
 	w := &witness{service: world.start(t, map[string]string{
 		"ALLOWED_ACTIONS": "dwolla-personal-vcr", "CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "0s", "LOG_LEVEL": "debug",
 		"ENROLLMENT_KEYS": enrollmentKey, "DWOLLA_WEBHOOK_SECRET": webhookSecret, "ADMIN_TOKEN": adminToken,
@@ -111,7 +112,7 @@ func TestDirectoryShowsNoSecret(t *testing.T) {
 		w.sees(w.operate(t, token, http.MethodGet, "/customers/nobody", ""))
 		w.sees(w.operate(t, token, http.MethodPatch, "/customers/mallory", ""))
 	}
-	g.close()
+	g.Stop()
 	if got := w.send(t, "carol", http.MethodPost, "/client-tokens", readCustomer); got.status != http.StatusServiceUnavailable {
 		t.Errorf("without the database: %d %s", got.status, got.body)
 	}
@@ -142,14 +143,14 @@ func TestLookupTokenIsNotShown(t *testing.T) {
 		}
 	}))
 	t.Cleanup(application.Close)
-	g, at := newTCPProxy(t, application.URL)
+	g, at := tcpproxy.Before(t, application.URL)
 	w := &witness{service: newFixture(t).start(t, map[string]string{
 		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": at + "/{user}", "CUSTOMER_LOOKUP_TOKEN": lookupToken, "LOG_LEVEL": "debug",
 	})}
 	for _, user := range []string{"alice", "carol", "mallory"} {
 		answers(t, user, w.send(t, user, http.MethodPost, "/client-tokens", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	}
-	g.close()
+	g.Stop()
 	answers(t, "away", w.send(t, "carol", http.MethodPost, "/client-tokens", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	w.keeps(t, map[string]string{"CUSTOMER_LOOKUP_TOKEN": lookupToken})
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dropgate/internal/tcpproxy"
 )
 
 // TestServiceStartsWhileProviderIsDown: sign-ins fail and the replica is not ready,
@@ -54,18 +56,18 @@ func TestReplicaIsReadyOnceItHasKeys(t *testing.T) {
 		"oidc":   oidc(map[string]string{"AUTH_OIDC_ISSUER": issuer, "PUBLIC_URL": "https://app.example.com"}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			provider.close()
+			provider.Stop()
 			s := w.start(t, settings)
 			until(t, "it is not ready", func() bool {
 				status, what := s.missing(t)
 				return status == http.StatusServiceUnavailable && slices.Contains(what, "identity provider keys")
 			})
-			provider.open(t)
+			provider.Start()
 			until(t, "it is ready", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
 			if name == "bearer" {
 				answers(t, "a token", s.vend(t, "alice", readCustomer), http.StatusOK, "")
 			}
-			provider.close()
+			provider.Stop()
 			if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
 				t.Errorf("readiness when the provider goes away later: %d %s", got.status, got.body)
 			}
@@ -74,7 +76,7 @@ func TestReplicaIsReadyOnceItHasKeys(t *testing.T) {
 }
 
 // lateProvider is an issuer behind a tcpProxy, with the keys of another one.
-func lateProvider(t *testing.T, keysOf string) (g *tcpProxy, issuer string) {
+func lateProvider(t *testing.T, keysOf string) (g *tcpproxy.Proxy, issuer string) {
 	t.Helper()
 	at, err := url.Parse(keysOf)
 	if err != nil {
@@ -89,6 +91,6 @@ func lateProvider(t *testing.T, keysOf string) (g *tcpProxy, issuer string) {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	g, issuer = newTCPProxy(t, server.URL)
+	g, issuer = tcpproxy.Before(t, server.URL)
 	return g, issuer
 }

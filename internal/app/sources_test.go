@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"dropgate/internal/tcpproxy"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 
 // source is an application with one link: carol has alicesCustomer.
 type source struct {
-	*tcpProxy
+	*tcpproxy.Proxy
 
 	settings map[string]string
 }
@@ -37,7 +39,7 @@ func lookupSource(t *testing.T) source {
 		}
 	}))
 	t.Cleanup(application.Close)
-	g, at := newTCPProxy(t, application.URL)
+	g, at := tcpproxy.Before(t, application.URL)
 	return source{g, map[string]string{
 		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": at + "/users/{user}/dwolla-customer", "CUSTOMER_LOOKUP_TOKEN": lookupToken,
 	}}
@@ -49,7 +51,7 @@ func querySource(t *testing.T) source {
 	at := postgresURL(t)
 	execute(t, at, `CREATE TABLE users (id text PRIMARY KEY, customer text)`,
 		`INSERT INTO users VALUES ('carol', '`+alicesCustomer+`'), ('mallory', NULL)`)
-	g, at := newTCPProxy(t, withPassword(t, at))
+	g, at := tcpproxy.Before(t, withPassword(t, at))
 	return source{g, map[string]string{
 		"CUSTOMER_SOURCE": "query", "DATABASE_URL": at, "CUSTOMER_QUERY": "SELECT id, customer FROM users WHERE id = $1",
 	}}
@@ -83,7 +85,7 @@ func TestLookupOutageRecovers(t *testing.T) {
 	for name, open := range sources() {
 		t.Run(name, func(t *testing.T) {
 			w, application := newFixture(t), open(t)
-			application.close()
+			application.Stop()
 			settings := maps.Clone(application.settings)
 			settings["CUSTOMER_CACHE"] = "0s" // so that nothing bridges the second outage
 			s := w.start(t, settings)
@@ -91,10 +93,10 @@ func TestLookupOutageRecovers(t *testing.T) {
 				for _, user := range []string{"carol", "mallory"} { // never "none"
 					answers(t, user+", "+when, s.vend(t, user, readCustomer), http.StatusServiceUnavailable, "Unavailable")
 				}
-				application.open(t)
+				application.Start()
 				until(t, "a token", func() bool { return s.vend(t, "carol", readCustomer).status == http.StatusOK })
 				answers(t, "mallory, afterwards", s.vend(t, "mallory", readCustomer), http.StatusConflict, "CustomerNotLinked")
-				application.close()
+				application.Stop()
 			}
 			shows(t, s, databasePassword, lookupToken, "postgres://")
 		})
@@ -109,7 +111,7 @@ func TestCachedLookupBridgesOutage(t *testing.T) {
 			settings["CUSTOMER_CACHE"] = "5m"
 			s := w.start(t, settings)
 			answers(t, "before", s.vend(t, "carol", readCustomer), http.StatusOK, "")
-			application.close()
+			application.Stop()
 			answers(t, "meanwhile", s.vend(t, "carol", readCustomer), http.StatusOK, "")
 			answers(t, "for somebody new", s.vend(t, "mallory", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 		})
@@ -131,12 +133,12 @@ func TestUnfitQueryFailsStart(t *testing.T) {
 // the unfit query later, and users get no token.
 func TestQueryIsCheckedAfterLateConnect(t *testing.T) {
 	w, application := newFixture(t), querySource(t)
-	application.close()
+	application.Stop()
 	settings := maps.Clone(application.settings)
 	settings["CUSTOMER_QUERY"] = "SELECT id, customer FROM people WHERE id = $1"
 	s := w.start(t, settings)
 	answers(t, "while it is away", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
-	application.open(t)
+	application.Start()
 	until(t, "the reason", func() bool {
 		return strings.Contains(s.admin(t, "/readyz").body, "postgres: CUSTOMER_QUERY does not fit")
 	})

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dropgate/internal/dwolla/emulator"
+	"dropgate/internal/tcpproxy"
 )
 
 // tellSuspended sends one webhook, always the same, as Dwolla does.
@@ -23,8 +24,8 @@ func (s *service) tellSuspended(t *testing.T, secret string) answer {
 
 func TestServiceWaitsForPostgreSQLAtStart(t *testing.T) {
 	w, direct := newFixture(t), postgresURL(t)
-	g, at := newTCPProxy(t, withPassword(t, direct))
-	g.close()
+	g, at := tcpproxy.Before(t, withPassword(t, direct))
+	g.Stop()
 	s := w.start(t, map[string]string{
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": at, "CUSTOMER_CACHE": "0s", "DWOLLA_WEBHOOK_SECRET": webhookSecret,
 	})
@@ -39,19 +40,19 @@ func TestServiceWaitsForPostgreSQLAtStart(t *testing.T) {
 	answers(t, "a webhook", s.tellSuspended(t, webhookSecret), http.StatusServiceUnavailable, "Unavailable")
 	shows(t, s, databasePassword, "postgres://")
 
-	g.open(t)
+	g.Start()
 	until(t, "readiness", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
 	answers(t, "afterwards", s.vend(t, "carol", readCustomer), http.StatusConflict, "CustomerNotLinked")
 	newTools(t, direct).good("link", "carol", alicesCustomer)
 	answers(t, "linked", s.vend(t, "carol", readCustomer), http.StatusOK, "")
 
-	g.close()
+	g.Stop()
 	answers(t, "down again", s.vend(t, "carol", readCustomer), http.StatusServiceUnavailable, "Unavailable")
 	if got := s.admin(t, "/readyz"); got.status != http.StatusServiceUnavailable {
 		t.Errorf("readyz, down again: %d %s", got.status, got.body)
 	}
 	shows(t, s, databasePassword, "postgres://")
-	g.open(t)
+	g.Start()
 	until(t, "a token", func() bool { return s.vend(t, "carol", readCustomer).status == http.StatusOK })
 	until(t, "readiness", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
 	if got := s.tellSuspended(t, webhookSecret); got.status != http.StatusOK {
@@ -79,10 +80,10 @@ func TestNewerSchemaIsRefusedAfterLateConnect(t *testing.T) {
 	w, direct := newFixture(t), postgresURL(t)
 	newTools(t, direct).good("link", "carol", alicesCustomer)
 	execute(t, direct, `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (9999, true)`)
-	g, at := newTCPProxy(t, direct)
-	g.close()
+	g, at := tcpproxy.Before(t, direct)
+	g.Stop()
 	s := w.start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at})
-	g.open(t)
+	g.Start()
 	until(t, "the reason in the log", func() bool { return strings.Contains(s.logs.String(), "run a newer binary") })
 	if got := s.admin(t, "/readyz"); got.status != http.StatusServiceUnavailable {
 		t.Errorf("readyz: %d %s", got.status, got.body)

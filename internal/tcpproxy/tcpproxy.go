@@ -86,17 +86,20 @@ func FreeAddr(tb testing.TB) string {
 	return ""
 }
 
-// Start accepts connections again after Stop.
+// Start accepts connections again after Stop. It does nothing while the proxy runs.
 func (p *Proxy) Start() {
 	p.tb.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != nil {
+		return
+	}
 	// The test's context ends before its cleanups run.
 	listener, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(p.tb.Context()), "tcp", p.Addr)
 	if err != nil {
 		p.tb.Fatal(err)
 	}
-	p.mu.Lock()
 	p.listener = listener
-	p.mu.Unlock()
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -135,6 +138,13 @@ func (p *Proxy) Redirect(server string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.server = server
+}
+
+// Server returns where new connections go.
+func (p *Proxy) Server() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server
 }
 
 // forward serves one connection until either end is closed.
