@@ -93,7 +93,7 @@ func TestExpiredAccessTokenIsRequestedWithBackOff(t *testing.T) {
 	})
 }
 
-func TestOutageAtTheStartIsProbedWithBackOff(t *testing.T) {
+func TestInitialOutageIsProbedWithBackOff(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		e.set(http.StatusServiceUnavailable, 0)
 		for range 600 {

@@ -93,8 +93,7 @@ func TestRejectedAccessTokenIsReplacedAndRetried(t *testing.T) {
 	}
 }
 
-// TestCallersShareTheNewAccessToken, who all were using the one that
-// ends, in a service that was quiet before.
+// TestCallersShareTheNewAccessToken also covers a service that was idle before.
 func TestCallersShareTheNewAccessToken(t *testing.T) {
 	const callers = 200
 	var asked atomic.Int32
@@ -145,7 +144,7 @@ func TestRefusedApplicationRetriesOnlyWithANewToken(t *testing.T) {
 	}
 }
 
-// wantSettings checks that text tells the operator what to look at.
+// wantSettings checks that text names the settings to check.
 func wantSettings(t *testing.T, text string) {
 	t.Helper()
 	for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_ENVIRONMENT"} {
@@ -155,8 +154,8 @@ func wantSettings(t *testing.T, text string) {
 	}
 }
 
-// wantConfigurationLine checks that the log is one error line which tells the
-// operator what to look at, with what Dwolla's support asks for.
+// wantConfigurationLine checks for a single error line with the settings to check
+// and Dwolla's request id.
 func (w *world) wantConfigurationLine(t *testing.T, code string) {
 	t.Helper()
 	lines := w.log.lines(t)

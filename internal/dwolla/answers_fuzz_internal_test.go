@@ -21,8 +21,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// fuzzedAnswer is one answer of Dwolla's to one operation; everything else that
-// is asked is answered well.
+// fuzzedAnswer is Dwolla's answer to one operation. All other requests succeed.
 type fuzzedAnswer struct {
 	to        operation
 	status    int
@@ -63,10 +62,9 @@ func (a *fuzzedAnswer) client(tb testing.TB) *Client {
 	return c
 }
 
-// FuzzEveryAnswer: whatever Dwolla answers to any call, with any headers: what
-// comes of it is in the answer, and is about the Customer that was asked for; or
-// it is a failure with a time to wait that is bounded, of which nothing but words
-// is quoted.
+// FuzzEveryAnswer covers all calls with any answer and headers. Each call returns
+// data of the requested Customer, or a Failure with a bounded wait and no quote
+// beyond single words.
 func FuzzEveryAnswer(f *testing.F) {
 	const owner = "07d59716-ef22-4fe6-98e8-f3190233dfb8"
 	for op, bodies := range [][]string{
@@ -108,7 +106,7 @@ func FuzzEveryAnswer(f *testing.F) {
 	})
 }
 
-// call makes the call, and checks what comes of a success.
+// call makes the call and checks a success.
 func (a *fuzzedAnswer) call(t *testing.T, c *Client) error {
 	t.Helper()
 	customer, err := clienttoken.ParseCustomerID(c.api, goodCustomer)
@@ -141,7 +139,7 @@ func (a *fuzzedAnswer) call(t *testing.T, c *Client) error {
 	return err
 }
 
-// checkCustomer checks a Customer that was read, unless there is an error.
+// checkCustomer checks a Customer read without an error.
 func (a *fuzzedAnswer) checkCustomer(t *testing.T, got clienttoken.Customer, err error) {
 	t.Helper()
 	known := a.holds(goodCustomer) && a.holds(got.CorrelationID) && a.holds(string(got.Status))
@@ -189,7 +187,7 @@ func (a *fuzzedAnswer) checkFailure(t *testing.T, err error) {
 	}
 }
 
-// checkWait: where Dwolla says how long to wait, that is what callers are told.
+// checkWait checks that callers get Dwolla's Retry-After.
 func (a *fuzzedAnswer) checkWait(t *testing.T, wait time.Duration) {
 	t.Helper()
 	if asked, err := strconv.ParseInt(a.header.Get("Retry-After"), 10, 64); err == nil && asked >= 5 && wait > 0 {
@@ -199,8 +197,8 @@ func (a *fuzzedAnswer) checkWait(t *testing.T, wait time.Duration) {
 	}
 }
 
-// quotesNothing fails t where a text is no short printable one, or has more of
-// the body than a code.
+// quotesNothing fails t if a text is long or unprintable, or quotes more of the
+// body than a code.
 func (a *fuzzedAnswer) quotesNothing(t *testing.T, what, text string) {
 	t.Helper()
 	if len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {

@@ -11,8 +11,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// TestThousandCallersFetchOneAccessToken and are all served, with the
-// default of slots and a Dwolla that is as fast as it is.
+// TestThousandCallersFetchOneAccessToken uses the default number of slots. All
+// callers are served.
 func TestThousandCallersFetchOneAccessToken(t *testing.T) {
 	withFakeDwollaConfig(t, Config{Timeout: 5 * time.Second}, func(t *testing.T, w *fakeDwolla) {
 		w.token.set(http.StatusOK, 2*time.Second)
@@ -123,8 +123,8 @@ func TestThrottledTokenEndpointWaitsForRetryAfter(t *testing.T) {
 	}
 }
 
-// TestNobodyIsKeptWaitingDuringTheBackOff: whatever the fetch came to, those who
-// come afterwards stand before an open circuit, but for refused credentials.
+// During the back-off callers fail at once, as with an open circuit. Only refused
+// credentials keep their own code.
 func TestNobodyIsKeptWaitingDuringTheBackOff(t *testing.T) {
 	for name, test := range map[string]struct {
 		status     int
@@ -191,8 +191,8 @@ func TestTokenEndpointStateFollowsBackOff(t *testing.T) {
 	})
 }
 
-// TestRunFetchesTheFirstAccessToken, and after an outage from the
-// start, which Fault tells.
+// TestRunFetchesTheFirstAccessToken also covers an outage from the start, reported
+// by Fault.
 func TestRunFetchesTheFirstAccessToken(t *testing.T) {
 	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.token.set(http.StatusInternalServerError, time.Second)

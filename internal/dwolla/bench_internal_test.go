@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// atOnce is a network and a Dwolla that cost nothing.
+// atOnce is a transport that answers without any cost.
 type atOnce struct{}
 
 func (atOnce) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -24,8 +24,8 @@ func (atOnce) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// BenchmarkCreateClientToken is what a call costs but for the network, alone and
-// from all processors at once.
+// BenchmarkCreateClientToken measures a call without the network, on one processor
+// and on all.
 func BenchmarkCreateClientToken(b *testing.B) {
 	api, err := clienttoken.NewAPI(clienttoken.Sandbox, "")
 	if err != nil {

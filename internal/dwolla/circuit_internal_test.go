@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// fail has n calls end in a fault that is not retried.
+// fail makes n calls that fail without a retry.
 func (w *fakeDwolla) fail(t *testing.T, n int) {
 	t.Helper()
 	w.always(reply{status: http.StatusNotImplemented})
@@ -128,8 +128,7 @@ func TestWhatIsAFaultAndWhatIsNone(t *testing.T) {
 	}
 }
 
-// TestTimeoutsOpenTheCircuitHoweverLongTheyTake: an outcome that the breaker files
-// under a time beyond its window would not count.
+// A timeout must count even if it is longer than the breaker's window.
 func TestTimeoutsOpenTheCircuitHoweverLongTheyTake(t *testing.T) {
 	for _, timeout := range []time.Duration{100 * time.Millisecond, 5 * time.Second, 10 * time.Second} {
 		t.Run(timeout.String(), func(t *testing.T) {
@@ -209,7 +208,8 @@ func TestThrottledProbeThrottlesTheOperation(t *testing.T) {
 	})
 }
 
-// TestAnOpenCircuitSaysNothingAboutACustomer: that would be the end of a link.
+// An open circuit must not report a Customer as unknown, because that ends the
+// link.
 func TestAnOpenCircuitSaysNothingAboutACustomer(t *testing.T) {
 	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.always(reply{status: http.StatusTooManyRequests})

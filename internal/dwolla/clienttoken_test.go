@@ -13,7 +13,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// request is what the client sent.
+// request is a request of the client.
 type request struct {
 	method, path, body string
 	header             http.Header

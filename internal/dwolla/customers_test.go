@@ -103,7 +103,7 @@ func TestOwnerIDsIgnoreLetterCase(t *testing.T) {
 	}
 }
 
-// ownerList is Dwolla's list of a Customer's owners, which are JSON objects.
+// ownerList is Dwolla's list of a Customer's owners, given as JSON objects.
 func ownerList(customerID string, owners ...string) string {
 	return `{"_links":{"self":{"href":"https://api-sandbox.dwolla.com/customers/` + customerID +
 		`/beneficial-owners"}},"_embedded":{"beneficial-owners":[` + strings.Join(owners, ",") + `]}}`
@@ -195,7 +195,7 @@ func TestOwnersAndCustomersThatAreNonsenseAreFailures(t *testing.T) {
 	}
 }
 
-// wantFault checks what is kept of Dwolla's answer.
+// wantFault checks the fields kept from Dwolla's answer.
 func wantFault(t *testing.T, e *dwolla.Error, operation string, status int, code string) {
 	t.Helper()
 	if string(e.Operation) != operation || e.Status != status || e.Code != code {

@@ -17,8 +17,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// FuzzAnswer: whatever Dwolla answers, the caller gets a token that is in the
-// answer, or a Failure that quotes nothing of it.
+// FuzzAnswer: for any answer the caller gets the token in it, or a Failure without
+// a quote.
 func FuzzAnswer(f *testing.F) {
 	for _, body := range []string{
 		`{"token":"4adF858jPeQ9RnojMHdqSD2KwsvmhO7Ti7cI5woOiBGCpH5krY"}`, `{"token":"\u0041\ud800"}`, `{"TOKEN":"a","token":"b"}`,
@@ -76,8 +76,8 @@ func checkFuzzedFailure(t *testing.T, w *world, err error) {
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// answerAnything sends what net/http's server would not: a status below 200 as
-// if it were the last word.
+// answerAnything also sends a status below 200 as the final one, unlike net/http's
+// server.
 func answerAnything(w http.ResponseWriter, status int, body []byte) {
 	if status >= 200 {
 		w.WriteHeader(status)

@@ -77,8 +77,8 @@ func (e *tokenEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// inFakeTime runs f with an access token of a thousand seconds to get, in fake
-// time. What f leaves running makes the test fail.
+// inFakeTime runs f in fake time. Access tokens last for 1000 seconds. Anything
+// left running fails the test.
 func inFakeTime(t *testing.T, f func(t *testing.T, s *accessTokens, e *tokenEndpoint)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func inFakeTime(t *testing.T, f func(t *testing.T, s *accessTokens, e *tokenEndp
 	})
 }
 
-// noLongerGood is what Dwolla says to a token that it no longer accepts.
+// noLongerGood is Dwolla's refusal of an expired access token.
 func noLongerGood() *Error {
 	return &Error{Operation: opCreateClientToken, Status: http.StatusUnauthorized, Code: "ExpiredAccessToken"}
 }
@@ -114,7 +114,7 @@ func newTokensFrom(t *testing.T, e *tokenEndpoint, log io.Writer) *accessTokens 
 	return s
 }
 
-// pass lets fake time go by, to the end of what happens then.
+// pass advances fake time and waits for everything due until then.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()

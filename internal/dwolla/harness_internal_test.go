@@ -19,7 +19,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// reply is what a scripted Dwolla does with a request.
+// reply is the fake Dwolla's reaction to a request.
 type reply struct {
 	status     int // of the answer; zero: 200
 	body       string
@@ -30,7 +30,7 @@ type reply struct {
 	panics     bool
 }
 
-// fakeDwolla is a client in fake time, and the Dwolla that it talks to.
+// fakeDwolla is a client in fake time and the Dwolla behind it.
 type fakeDwolla struct {
 	*Client
 
@@ -48,8 +48,7 @@ type fakeDwolla struct {
 
 const goodCustomer = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
 
-// withFakeDwolla runs f with a client whose Dwolla is well. The timeout is 5 s, and
-// there are 1000 slots.
+// withFakeDwolla runs f with a healthy Dwolla, a timeout of 5 s and 1000 slots.
 func withFakeDwolla(t *testing.T, f func(t *testing.T, w *fakeDwolla)) {
 	t.Helper()
 	withFakeDwollaConfig(t, Config{Timeout: 5 * time.Second, MaxConcurrent: 1000}, f)
@@ -98,7 +97,7 @@ func (w *fakeDwolla) inTurn(replies ...reply) {
 	})
 }
 
-// by has f, which runs alone, decide.
+// by makes f decide the replies. f runs once at a time.
 func (w *fakeDwolla) by(f func(r *http.Request) reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -207,7 +206,7 @@ func (w *fakeDwolla) mustVend(t *testing.T) {
 	}
 }
 
-// wantRejected checks that a call is refused at once and unsent.
+// wantRejected checks that a call fails at once without a request.
 func (w *fakeDwolla) wantRejected(t *testing.T, reason rejection, after time.Duration) {
 	t.Helper()
 	begin, before := time.Now(), len(w.calls())
@@ -262,7 +261,7 @@ func (w *fakeDwolla) samples(t *testing.T, name string) map[string]float64 {
 	return got
 }
 
-// wantSamples compares those that are not zero.
+// wantSamples compares the samples other than zero.
 func (w *fakeDwolla) wantSamples(t *testing.T, name string, want map[string]float64) {
 	t.Helper()
 	got := w.samples(t, name)
@@ -279,7 +278,7 @@ func (w *fakeDwolla) wantState(t *testing.T, op operation, want float64) {
 	}
 }
 
-// takeLog returns what has been logged since the last time.
+// takeLog returns the log lines since the last call.
 func (w *fakeDwolla) takeLog() []string {
 	lines := slices.Collect(strings.Lines(w.log.String()))
 	w.log.Reset()

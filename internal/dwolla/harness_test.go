@@ -26,13 +26,13 @@ const (
 	someCustomer = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"
 	someOwner    = "0d8a6f1c-54a0-4dc2-9a57-9b5f3c2d1e10"
 
-	// Long enough for everything that should end well, on a slow machine too.
+	// patience is enough for every success, even on a slow machine.
 	patience = 20 * time.Second
-	// Short enough to wait for where nobody answers.
+	// impatience is a short wait where no answer will come.
 	impatience = 80 * time.Millisecond
 )
 
-// setup says what differs from a client of a well-behaved emulator.
+// setup changes the client or its Dwolla.
 type setup struct {
 	timeout time.Duration    // of one attempt
 	slots   int              // for attempts under way
@@ -157,7 +157,7 @@ func (w *world) wantNoSecret(t testing.TB, where, text string) {
 	}
 }
 
-// wantFailure checks the kind of a failure, and that its text tells nothing.
+// wantFailure checks the code of a failure, and its text for secrets.
 func (w *world) wantFailure(t *testing.T, err error, code clienttoken.Code) {
 	t.Helper()
 	if failure := failureOf(t, err); failure.Code != code {
@@ -166,7 +166,7 @@ func (w *world) wantFailure(t *testing.T, err error, code clienttoken.Code) {
 	w.wantNoSecret(t, "the error", err.Error())
 }
 
-// failureOf is the *clienttoken.Failure that err wraps.
+// failureOf returns the *clienttoken.Failure in err.
 func failureOf(t *testing.T, err error) *clienttoken.Failure {
 	t.Helper()
 	failure, ok := errors.AsType[*clienttoken.Failure](err)
@@ -176,7 +176,7 @@ func failureOf(t *testing.T, err error) *clienttoken.Failure {
 	return failure
 }
 
-// fault is the *dwolla.Error that err wraps.
+// fault returns the *dwolla.Error in err.
 func fault(t *testing.T, err error) *dwolla.Error {
 	t.Helper()
 	e, ok := errors.AsType[*dwolla.Error](err)
@@ -186,7 +186,7 @@ func fault(t *testing.T, err error) *dwolla.Error {
 	return e
 }
 
-// logged is what a zerolog.Logger has written.
+// logged collects the output of a zerolog.Logger.
 type logged struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -243,8 +243,7 @@ func answers(status int, body string) http.HandlerFunc {
 	}
 }
 
-// hangs tells of each request that arrives, and lets it wait until the client
-// goes away.
+// hangs reports each request to arrived, and holds it until the client leaves.
 func hangs(arrived chan<- struct{}) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // only then does net/http notice

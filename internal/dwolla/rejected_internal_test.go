@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// rejects comes after a moment, in which others send the same access token.
+// rejects answers after a moment, while others send the same access token.
 func rejects() reply {
 	return reply{status: http.StatusUnauthorized, body: `{"code":"ExpiredAccessToken"}`, latency: 10 * time.Millisecond}
 }
@@ -25,8 +25,7 @@ func accepts(n int) func(*http.Request) reply {
 	}
 }
 
-// wantComeAgain wants the answer for an access token that was rejected: 503, and
-// nothing for the operator to mend.
+// wantComeAgain wants 503 without advice for the operator.
 func wantComeAgain(t *testing.T, errs ...error) {
 	t.Helper()
 	for _, err := range errs {
@@ -59,8 +58,8 @@ func (w *fakeDwolla) spendBudget() {
 	}
 }
 
-// TestExpiredAccessTokenCostsOneRetry of the budget, however many calls were
-// using it: all are served, also in a service that was quiet before.
+// All callers of the expired token are served, even in a service that was idle
+// before.
 func TestExpiredAccessTokenCostsOneRetry(t *testing.T) {
 	const callers = 256
 	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
@@ -135,8 +134,8 @@ func TestRejectedAccessTokensAreFetchedWithBackOff(t *testing.T) {
 	})
 }
 
-// TestExpiringAccessTokenIsReplacedAtOnce, as often as one ends that Dwolla
-// had accepted: also one with which it only refused something.
+// An accepted token can expire any number of times without back-off. A refusal of
+// the call itself also accepts the token.
 func TestExpiringAccessTokenIsReplacedAtOnce(t *testing.T) {
 	for status, want := range map[int]int{http.StatusOK: 0, http.StatusNotFound: budgetFloor} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -158,7 +157,7 @@ func TestExpiringAccessTokenIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// TestAFaultIsNoAcceptance of the access token that it was sent with.
+// A fault does not mean Dwolla accepted the access token.
 func TestAFaultIsNoAcceptance(t *testing.T) {
 	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
 		w.inTurn(rejects(), reply{status: http.StatusInternalServerError}, rejects(), reply{cut: true}, rejects(), reply{})

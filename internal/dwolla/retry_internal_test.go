@@ -117,7 +117,7 @@ func TestTheSecondAttemptComesAfterARandomPause(t *testing.T) {
 					pauses = append(pauses, at[1]-at[0])
 				}
 				slices.Sort(pauses)
-				// By chance one run in 10^9 is none of it.
+				// By chance one run in 10^9 fails here.
 				const longest = 100 * time.Millisecond
 				if pauses[5] > longest/2 || pauses[44] < longest/2 || pauses[49] > longest || len(slices.Compact(pauses)) < 40 {
 					t.Errorf("pauses of %v", pauses)
@@ -256,8 +256,7 @@ func TestCallTakesAtMostTwiceTheTimeout(t *testing.T) {
 	}
 }
 
-// TestPauseAndQueueCountTowardsTheDeadline: nothing is sent after it, and
-// nobody is told that it was.
+// Nothing is sent after the deadline, and no request is counted.
 func TestPauseAndQueueCountTowardsTheDeadline(t *testing.T) {
 	for name, test := range map[string]struct {
 		first   time.Duration // how long the first attempt takes, with its access token

@@ -13,8 +13,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// echoes answers with everything it was sent, in every place that a code is
-// not read from.
+// echoes repeats the whole request in every member not read as a code.
 func echoes(status int, code string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -69,7 +68,7 @@ func TestInvalidHeaderTokenIsNotShown(t *testing.T) {
 	w.wantCalls(t, emulator.OpCreateClientToken, 0)
 }
 
-// raw answers with these bytes, in which %s is the Authorization it was sent.
+// raw answers with these bytes. Its %s stands for the request's Authorization.
 func raw(format string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -222,8 +222,7 @@ func TestUnknownTopicMayNameACustomer(t *testing.T) {
 	}
 }
 
-// FuzzReadWebhook: nothing passes without the right signature, and what passes
-// can be used.
+// FuzzReadWebhook: only signed bodies pass, and those can be used.
 func FuzzReadWebhook(f *testing.F) {
 	f.Add(createdSignature, createdBody)
 	f.Add(strings.ToUpper(createdSignature), createdBody)

@@ -22,7 +22,7 @@ func ExampleNew() {
 	dwolla.SetStatus(customer.ID, "suspended")
 
 	dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusTooManyRequests})
-	// Check what users see while Dwolla throttles.
+	// Check the answers to users while Dwolla throttles.
 	dwolla.ClearFaults()
 
 	arrived, release := dwolla.Hold("/client-tokens", 1)

@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// direct calls an emulator without a listener: for what needs many requests.
+// direct calls an emulator without a listener, for tests with many requests.
 type direct struct {
 	*emulator.Emulator
 

@@ -109,7 +109,7 @@ func TestEveryResponseHasAFreshRequestID(t *testing.T) {
 	}
 }
 
-func TestCORSCoversTheAPIButNotTheTokenEndpoint(t *testing.T) {
+func TestCORSExcludesTheTokenEndpoint(t *testing.T) {
 	d := start(t)
 	r := d.request("", http.MethodOptions, "/customers/"+unknown, "")
 	r.Header.Del("Authorization")

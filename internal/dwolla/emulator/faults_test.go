@@ -231,7 +231,7 @@ func TestConnectionIsCutMidBody(t *testing.T) {
 	}
 }
 
-func TestHugeBodyHasItsLengthAndCostsLittleMemory(t *testing.T) {
+func TestHugeBodyCostsLittleMemory(t *testing.T) {
 	d := start(t)
 	access := d.accessToken()
 	huge := func(size int64) *http.Response {
@@ -262,7 +262,8 @@ func TestHugeBodyHasItsLengthAndCostsLittleMemory(t *testing.T) {
 		t.Errorf("%d bytes, %d allocated, %v", n, allocated, err)
 	}
 
-	// A client that leaves early ends it: else the server would not close.
+	// A client that leaves early ends the stream. Otherwise the server could not
+	// close.
 	response = huge(1 << 40)
 	if _, err = io.CopyN(io.Discard, response.Body, 1<<20); err != nil {
 		t.Error(err)

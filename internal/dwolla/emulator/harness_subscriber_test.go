@@ -168,8 +168,8 @@ func (d *dwolla) setStatus(id string, statuses ...string) {
 	}
 }
 
-// fakeTime runs f with an emulator whose webhooks go to m in fake time. What
-// runs on after Close makes the test fail.
+// fakeTime runs f in fake time with an emulator and its subscriber. Anything still
+// running after Close fails the test.
 func fakeTime(t *testing.T, f func(t *testing.T, d *dwolla, m *subscriber)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -182,7 +182,7 @@ func fakeTime(t *testing.T, f func(t *testing.T, d *dwolla, m *subscriber)) {
 	})
 }
 
-// awaitInFakeTime has no limit of its own: who waits for ever is found out.
+// awaitInFakeTime has no limit: synctest detects a deadlock.
 func (d *dwolla) awaitInFakeTime() {
 	d.t.Helper()
 	if err := d.AwaitWebhooks(d.t.Context()); err != nil {
@@ -190,7 +190,7 @@ func (d *dwolla) awaitInFakeTime() {
 	}
 }
 
-// pass lets fake time go by, to the end of what happens then.
+// pass advances fake time and waits for everything due until then.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()

@@ -55,7 +55,7 @@ func start(t *testing.T) *dwolla {
 	return startWith(t, emulator.Options{})
 }
 
-// startWith starts an emulator with a clock that stands still.
+// startWith starts an emulator with a stopped clock.
 func startWith(t *testing.T, o emulator.Options) *dwolla {
 	t.Helper()
 	c := &clock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}

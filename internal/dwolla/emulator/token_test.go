@@ -12,7 +12,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// tokenRequest is what golang.org/x/oauth2 sends with AuthStyleInHeader.
+// tokenRequest is the request of golang.org/x/oauth2 with AuthStyleInHeader.
 func (d *dwolla) tokenRequest() *http.Request {
 	d.t.Helper()
 	r, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, d.url+"/token", strings.NewReader(grant))
