@@ -15,17 +15,16 @@ import (
 )
 
 const (
-	// shortest is how long a secret must be at least to be looked for: shorter ones
-	// are found anywhere.
+	// shortest is the minimum length of a secret, in bytes. Shorter texts would occur
+	// anywhere.
 	shortest = 8
-	// enough is how many bytes of a secret, from its beginning, say that it is
-	// there: logs quote no more than so many characters of what they were given.
+	// enough is the length of a prefix that counts as a hit, in bytes. Logs may
+	// truncate what they quote.
 	enough = 32
 )
 
-// forms are the ways in which a secret may stand in a text of which the escapes
-// have been undone: as it is, as a list of bytes as fmt and encoding/json write
-// one, in hex, and in base64, also in the midst of something longer.
+// forms returns the forms of a secret after escapes are undone: as it is, as a list of
+// bytes by fmt or encoding/json, in hex, and in base64.
 func forms(secret string) []string {
 	secret = secret[:min(len(secret), enough)]
 	found := []string{secret, readable(secret)}
@@ -39,17 +38,16 @@ func forms(secret string) []string {
 		found = append(found, list, strings.ReplaceAll(list, " ", ","), strings.ReplaceAll(list, " ", ", "))
 		found = append(found, inBase64(whole)...)
 	}
-	for _, form := range slices.Clone(found) { // a query of a URL has no spaces
+	for _, form := range slices.Clone(found) { // URL queries have no spaces
 		found = append(found, strings.ReplaceAll(form, " ", "+"))
 	}
 	slices.Sort(found)
 	return slices.DeleteFunc(slices.Compact(found), func(form string) bool { return len(form) < shortest })
 }
 
-// inBase64 is a text in base64 wherever it stands in something longer. Three
-// bytes become four characters, so what stands before it can shift it in three
-// ways. The characters that hold bits of what is around it are left out; what
-// remains has no padding.
+// inBase64 returns the base64 of a text inside a longer text. Three bytes become four
+// characters, so there are three possible offsets. Characters that also encode
+// neighboring bytes are left out, and so is padding.
 func inBase64(text string) (found []string) {
 	for before := range 3 {
 		longer := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
@@ -59,8 +57,7 @@ func inBase64(text string) (found []string) {
 	return found
 }
 
-// escapes are those of URLs, those of strings in JSON, in Go and in scripts, and
-// those of HTML.
+// escapes are those of URLs, of strings (JSON, Go, scripts), and of HTML.
 type escapes [3]struct {
 	pattern *regexp.Regexp
 	undo    func(string) string
@@ -69,7 +66,7 @@ type escapes [3]struct {
 func newEscapes() escapes {
 	return escapes{
 		{regexp.MustCompile(`%[0-9A-Fa-f]{2}`), func(escape string) string {
-			b, _ := hex.DecodeString(escape[1:]) // which the pattern has seen to
+			b, _ := hex.DecodeString(escape[1:]) // the pattern guarantees hex
 			return string(b)
 		}},
 		{regexp.MustCompile(`\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[abfnrtv"'/\\])`), unquoted},
@@ -77,12 +74,11 @@ func newEscapes() escapes {
 	}
 }
 
-// mostViews is how many ways to read a text are looked at; three encodings within
-// each other need some ten.
+// mostViews limits the ways to read a text. Three nested encodings need about ten.
 const mostViews = 64
 
-// undone are a text and all that it is when escapes are undone, in every order:
-// what has been put around a secret last has to be undone first.
+// undone returns a text, and all results of undoing its escapes in any order. The
+// outermost encoding must be undone first.
 func (e escapes) undone(text string) []string {
 	views := []string{text}
 	for i := 0; i < len(views) && i < mostViews; i++ {
@@ -95,37 +91,36 @@ func (e escapes) undone(text string) []string {
 	return views
 }
 
-// unquoted is the character that an escape of a string stands for.
+// unquoted decodes one escape of a string.
 func unquoted(escape string) string {
 	if escape == `\/` || escape == `\'` {
 		return escape[1:]
 	}
 	s, err := strconv.Unquote(`"` + escape + `"`)
 	if err != nil {
-		return "\uFFFD" // half of a pair that stands for one character
+		return "\uFFFD" // half of a surrogate pair
 	}
 	return s
 }
 
-// readable is a text of bytes as JSON and HTML have it: what is no UTF-8, and the
-// byte 0, cannot be written there.
+// readable returns bytes as JSON and HTML write them. Neither can hold invalid UTF-8 or
+// the byte 0.
 func readable(text string) string {
 	return strings.ReplaceAll(string([]rune(text)), "\x00", "\uFFFD")
 }
 
-// searcher looks for many secrets at once: how many there are makes it no
-// slower.
+// searcher looks for many secrets at once. Its speed does not depend on their number.
 type searcher struct {
 	escapes
 
 	byPrefix map[uint64][]needle // by the first eight bytes
-	likely   [1 << 16]bool       // by a hash of these
+	likely   [1 << 16]bool       // by a hash of the first eight bytes
 }
 
 // needle is one form of a secret.
 type needle struct{ name, form string }
 
-// newSearcher looks for secrets, each with a name that may be told.
+// newSearcher returns a searcher for secrets, which maps each to a public name.
 func newSearcher(names map[string]string) *searcher {
 	s := &searcher{escapes: newEscapes(), byPrefix: map[uint64][]needle{}}
 	for secret, name := range names {
@@ -143,8 +138,7 @@ func newSearcher(names map[string]string) *searcher {
 
 func slot(prefix uint64) uint16 { return uint16(prefix * 0x9e3779b97f4a7c15 >> 48) }
 
-// in returns the names of the secrets that are in the text, in any form and any
-// encoding.
+// in returns the names of all secrets in a text, in any form and any encoding.
 func (s *searcher) in(text string) []string {
 	var found []string
 	for _, view := range s.undone(text) {
@@ -157,7 +151,7 @@ func (s *searcher) in(text string) []string {
 	return slices.Compact(found)
 }
 
-// literally returns the names of the secrets of which a form is in the text.
+// literally returns the names of secrets with a form in the text. It undoes no escapes.
 func (s *searcher) literally(text string) (found []string) {
 	var prefix uint64
 	for i := range len(text) {

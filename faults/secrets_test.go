@@ -17,30 +17,29 @@ import (
 	"testing"
 )
 
-// secrets are all that nobody may see but those whom they are for, by their
-// value: those that the settings hold, and those that arise. Each has a name
-// that may be told.
+// secrets holds every secret value of a test, from the settings or created during the
+// test. Each has a public name.
 type secrets struct {
 	mu     sync.Mutex
-	byName map[string]string // the names, by the values
-	used   map[string]bool   // the names of those that were in use
+	byName map[string]string // from value to name
+	used   map[string]bool   // the names of secrets in use
 
-	impostor http.HandlerFunc // answers in the place of Dwolla or the provider, unless nil
-	only     string           // at that path of the provider; empty: Dwolla
+	impostor http.HandlerFunc // answers instead of Dwolla or the provider, unless nil
+	only     string           // this path of the provider; empty: Dwolla
 }
 
 func newSecrets() *secrets {
 	return &secrets{byName: map[string]string{}, used: map[string]bool{}}
 }
 
-// invent makes up a value in which every encoding changes something.
+// invent makes a secret with characters that every encoding changes.
 func (s *secrets) invent(name string) string {
 	value := rand.Text() + "+/" + rand.Text()
 	s.know(name, value)
 	return value
 }
 
-// key makes up a key of 32 bytes, and returns it in base64.
+// key makes a random key of 32 bytes, and returns it in base64.
 func (s *secrets) key(name string) string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -48,8 +47,7 @@ func (s *secrets) key(name string) string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// know remembers a secret. Values that are too short to be told from other text
-// are no secrets.
+// know records a secret. It ignores short values, which would match other text.
 func (s *secrets) know(name, value string) {
 	if len(value) < shortest {
 		return
@@ -59,14 +57,13 @@ func (s *secrets) know(name, value string) {
 	s.byName[value] = name
 }
 
-// jwt remembers a JSON Web Token by its signature: the header and the claims alone
-// are worth nothing, and user ids, which it claims, are in the log. Of anything
-// else it remembers the whole.
+// jwt records the signature of a JSON Web Token. Header and claims alone are not
+// secret, and the log has the user id. It records any other token whole.
 func (s *secrets) jwt(name, value string) {
 	s.know(name, value[strings.LastIndexByte(value, '.')+1:])
 }
 
-// add remembers a secret that is in use.
+// add records a secret in use.
 func (s *secrets) add(name, value string) {
 	s.know(name, value)
 	s.mu.Lock()
@@ -74,8 +71,8 @@ func (s *secrets) add(name, value string) {
 	s.used[name] = true
 }
 
-// saw is called by the other side with what the server told it, or took from it
-// for good: the secrets in it are in use.
+// saw marks all secrets in a text as used. The other side calls it with text from the
+// server that it received or accepted.
 func (s *secrets) saw(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,15 +83,15 @@ func (s *secrets) saw(text string) {
 	}
 }
 
-// names are the names by the values.
+// names maps each secret to its name.
 func (s *secrets) names() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.byName)
 }
 
-// has fails the test unless secrets with all of these names were in use: that
-// nobody finds one that the server never had proves nothing.
+// has fails the test unless secrets of all these names were in use. An unused secret
+// proves nothing.
 func (s *secrets) has(t *testing.T, names []string) {
 	t.Helper()
 	known := slices.Collect(maps.Values(s.names()))
@@ -107,14 +104,14 @@ func (s *secrets) has(t *testing.T, names []string) {
 	}
 }
 
-// authorization remembers the credentials of a request.
+// authorization records the credentials of a request.
 func (s *secrets) authorization(name string, h http.Header) {
 	if _, value, found := strings.Cut(h.Get("Authorization"), " "); found {
 		s.add(name, value)
 	}
 }
 
-// ofDwolla remembers what is secret between Dwolla and the server.
+// ofDwolla records the secrets between Dwolla and the server.
 func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
@@ -134,8 +131,8 @@ func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 	})
 }
 
-// instead has somebody else answer at a path of the provider, or in the place of
-// Dwolla where it is empty.
+// instead replaces the answers at a path of the provider. If the path is empty it
+// replaces Dwolla's.
 func (s *secrets) instead(path string, h http.HandlerFunc) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +153,7 @@ func (s *secrets) at(path string) http.HandlerFunc {
 	return s.impostor
 }
 
-// answer remembers the tokens in an answer of Dwolla or of the provider.
+// answer records the tokens in an answer of Dwolla or of the provider.
 func (s *secrets) answer(body []byte) {
 	var tokens map[string]any
 	if json.Unmarshal(body, &tokens) != nil {
@@ -173,11 +170,10 @@ func (s *secrets) answer(body []byte) {
 	}
 }
 
-// ofProvider remembers what is secret between the provider, the browsers and the
-// server.
+// ofProvider records the secrets between the provider, browsers and the server.
 func (s *secrets) ofProvider(provider http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm() // what cannot be parsed is the provider's to refuse
+		_ = r.ParseForm() // the provider refuses invalid forms
 		form(r.Form, s.add)
 		s.authorization("credentials for the provider", r.Header)
 		_, password, _ := r.BasicAuth()
@@ -195,8 +191,8 @@ func (s *secrets) ofProvider(provider http.Handler) http.Handler {
 	})
 }
 
-// form has the secrets among the parameters of OpenID Connect remembered. The
-// state is one until the sign-in is over.
+// form records the secrets among OpenID Connect's parameters. The state is secret
+// during the sign-in.
 func form(values url.Values, remember func(name, value string)) {
 	for _, name := range []string{"code", "state", "nonce", "code_verifier"} {
 		remember("a "+name, values.Get(name))
@@ -211,7 +207,7 @@ func unescaped(text string) string {
 	return plain
 }
 
-// ofLogouts remembers the logout tokens that the provider sends.
+// ofLogouts records the logout tokens from the provider.
 func (s *secrets) ofLogouts(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
@@ -236,7 +232,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip implements http.RoundTripper.
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// copier keeps the beginning of an answer.
+// copier keeps the first bytes of an answer.
 type copier struct {
 	http.ResponseWriter
 
@@ -254,8 +250,7 @@ func (c *copier) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// ofCookies remembers the cookies that a browser gets, and which of them do their
-// work.
+// ofCookies records a browser's cookies, and marks the accepted ones as used.
 func (s *secrets) ofCookies(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
@@ -263,7 +258,7 @@ func (s *secrets) ofCookies(next http.RoundTripper) http.RoundTripper {
 			return nil, err
 		}
 		for _, cookie := range resp.Cookies() {
-			s.know("the cookie "+strings.TrimRight(cookie.Name, "01234567"), cookie.Value) // a sign-in's has a digit
+			s.know("the cookie "+strings.TrimRight(cookie.Name, "01234567"), cookie.Value) // the sign-in cookie's name ends in a digit
 		}
 		if resp.StatusCode < http.StatusBadRequest {
 			s.saw(r.Header.Get("Cookie"))

@@ -21,15 +21,15 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// site is servers as browsers meet them: behind a balancer that ends TLS and
-// gives each the next request.
+// site is a group of servers as browsers see them. Its balancer ends TLS and sends each
+// request to the next server.
 type site struct {
 	*httptest.Server
 
 	world     *world
-	client    provider.Client // as which the provider knows it
+	client    provider.Client // the client registered at the provider
 	processes []*process
-	settings  map[string]string // of each of them
+	settings  map[string]string // of each server
 }
 
 // newSite starts n servers that sign users in.
@@ -59,7 +59,7 @@ func newSite(t *testing.T, w *world, n int, changes map[string]string) *site {
 	return s
 }
 
-// browser is one that a person sits at.
+// browser is a user's browser.
 type browser struct {
 	*http.Client
 
@@ -84,7 +84,7 @@ func (s *site) browser(t *testing.T) browser {
 	}, s}
 }
 
-// page is what a browser ends up with.
+// page is the final answer after redirects.
 type page struct {
 	at, text string
 	status   int
@@ -117,14 +117,14 @@ func (b browser) open(t *testing.T, method, at, body string) page {
 	return p
 }
 
-// answered keeps an answer, unless it is the provider's.
+// answered records an answer, unless it is the provider's.
 func (s *site) answered(resp *http.Response, body string) {
 	if strings.HasPrefix(resp.Request.URL.String(), s.URL) {
 		s.world.evidence.answer(resp, body)
 	}
 }
 
-// signIn begins a sign-in and presses a user's button at the provider.
+// signIn begins a sign-in and chooses a user at the provider.
 func (b browser) signIn(t *testing.T, user string) page {
 	t.Helper()
 	login := b.open(t, http.MethodGet, b.site.URL+"/auth/login?return_to=/session", "")
@@ -136,7 +136,7 @@ func (b browser) signIn(t *testing.T, user string) page {
 	return b.open(t, http.MethodPost, b.site.world.settings["AUTH_BEARER_ISSUER"]+"/login", form.Encode())
 }
 
-// caller signs user i in, and has their page ask for client tokens.
+// caller signs user i in, and returns a caller for their page.
 func (s *site) caller(t *testing.T, i int) *caller {
 	t.Helper()
 	b := s.browser(t)
@@ -151,7 +151,7 @@ func (s *site) caller(t *testing.T, i int) *caller {
 	return c
 }
 
-// logout presses the button of the page that c is.
+// logout presses the sign-out button on the page of c.
 func (s *site) logout(t *testing.T, c *caller) page {
 	t.Helper()
 	return browser{c.client, s}.open(t, http.MethodPost, s.URL+"/auth/logout", "")
@@ -173,8 +173,8 @@ func (s *site) thief(t *testing.T, of *caller) *caller {
 	return &thief
 }
 
-// signedIn are callers who have signed in, one in four an attacker, and one with
-// the cookies of a session that was logged out.
+// signedIn returns n signed-in callers, one in four an attacker. It adds one with the
+// cookies of a session already logged out.
 func (s *site) signedIn(t *testing.T, n int) []*caller {
 	t.Helper()
 	var callers []*caller

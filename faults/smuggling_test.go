@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// TestBodiesAreNeverReadAsRequests sends the shapes by which requests are
-// smuggled past proxies. Each hides a good request for a token in a place that
-// somebody may take for a body, or the other way round.
+// TestBodiesAreNeverReadAsRequests sends known shapes of request smuggling. Each hides
+// a good request where a server might mistake a body for a request, or the reverse.
 func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -39,8 +38,8 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 	for name, shape := range map[string]struct {
 		send   string
 		want   []int // the statuses of the answers
-		vended int   // requests that are good and not hidden
-		lines  int   // requests that there are by RFC 9112, up to the first that is malformed
+		vended int   // good requests outside of bodies
+		lines  int   // requests by RFC 9112, before the first malformed one
 	}{
 		"two good ones":                        {good + good, []int{200, 200}, 2, 2},
 		"a good one in a refused body":         {post + length(good) + "\r\n" + good, []int{401}, 0, 1},
@@ -95,9 +94,9 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 			if n := len(w.dwolla.ClientTokens()) - vended; n != shape.vended {
 				t.Errorf("%d tokens were vended, want %d: %v", n, shape.vended, got)
 			}
-			// A request that was hidden, and refused, would leave a line all the same.
+			// A hidden request would write an access line even if refused.
 			until(t, "their lines", 5*time.Second, func() bool { return p.accessLines() >= before+shape.lines })
-			<-time.After(50 * time.Millisecond) // in which one too many would be here
+			<-time.After(50 * time.Millisecond) // time for an unexpected line
 			if n := p.accessLines() - before; n != shape.lines {
 				t.Errorf("%d requests have been answered, want %d: %v", n, shape.lines, got)
 			}
@@ -105,11 +104,11 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 	}
 }
 
-// accessLines is how many requests the service has seen.
+// accessLines counts the requests in the log.
 func (p *process) accessLines() int { return strings.Count(p.stdout.String(), `"log":"access"`) }
 
-// exchange sends bytes and returns the statuses of all that comes back until the
-// server closes the connection or says no more.
+// exchange sends bytes and returns all answers' statuses. It ends when the server
+// closes the connection or stays silent.
 func (w *world) exchange(t *testing.T, address, send string) []int {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
@@ -118,7 +117,7 @@ func (w *world) exchange(t *testing.T, address, send string) []int {
 	}
 	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	go func() { _, _ = io.WriteString(c, send) }() // it may be closed before all is sent
+	go func() { _, _ = io.WriteString(c, send) }() // the server may close early
 	var got []int
 	r := bufio.NewReader(c)
 	for {

@@ -16,14 +16,14 @@ import (
 	"dropgate/internal/tcpproxy"
 )
 
-// unwell is something that is there at the start, and of no use.
+// unwell is a dependency that is useless from the start.
 type unwell struct {
-	what  string // as /readyz has it
-	own   bool   // whether the replica is not ready without it
+	what  string // the name in /readyz
+	own   bool   // the replica is not ready without it
 	begin func(t *testing.T, w *world)
 	end   func(w *world)
-	line  string // of the log, which tells of it
-	why   string // the log and /readyz say so, unless empty
+	line  string // the log line about it
+	why   string // the reason in the log and /readyz; empty: any
 }
 
 func unwells() map[string]unwell {
@@ -57,7 +57,7 @@ func unwells() map[string]unwell {
 	return all
 }
 
-// elsewhere is a store that knows the service by another password.
+// elsewhere is a store whose password for the service has changed.
 func elsewhere(what, why string, of func(*world) *tcpproxy.Proxy, server func(*testing.T) string) unwell {
 	var right string
 	return unwell{
@@ -71,8 +71,8 @@ func elsewhere(what, why string, of func(*world) *tcpproxy.Proxy, server func(*t
 	}
 }
 
-// refusingPostgres is one that asks for a password, and refuses each. The servers
-// at hand ask for none.
+// refusingPostgres is a PostgreSQL that rejects every password. The test servers ask
+// for none.
 func refusingPostgres(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
@@ -91,7 +91,7 @@ func refusingPostgres(t *testing.T) string {
 				defer func() { _ = c.Close() }()
 				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 				for _, say := range []string{
-					message('R', "\x00\x00\x00\x03"), // a password in the clear
+					message('R', "\x00\x00\x00\x03"), // asks for a cleartext password
 					message('E', "SFATAL\x00VFATAL\x00C28P01\x00Mpassword authentication failed for user \"postgres\"\x00\x00"),
 				} {
 					if _, err := c.Read(make([]byte, 4096)); err != nil {
@@ -105,10 +105,9 @@ func refusingPostgres(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// TestUselessDependencyAtTheStartIsMissing: the process starts, says what it
-// lacks where it is asked and once in the log, gives no wrong status, and heals.
-// A wrong password is told from an outage by the reason alone: the other side may
-// be the one that is behind, in the midst of a rotation.
+// TestUselessDependencyAtTheStartIsMissing: the process starts, names what it lacks in
+// /readyz and once in the log, answers no wrong status, and recovers. A wrong password
+// counts as an outage with its own reason, because the store may be late in a rotation.
 func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 	t.Parallel()
 	for name, u := range unwells() {
@@ -138,7 +137,7 @@ func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 	}
 }
 
-// isMissed looks at what the service says and does without it.
+// isMissed checks the service without this dependency.
 func (u unwell) isMissed(t *testing.T, s *site) {
 	t.Helper()
 	p := s.processes[0]
@@ -164,7 +163,7 @@ func (u unwell) isMissed(t *testing.T, s *site) {
 	switch what := got.what(); {
 	case got.wrong != "":
 		t.Error(got.wrong)
-	case u.what == "session store" && what == token: // which a bearer needs none of
+	case u.what == "session store" && what == token: // bearers need no session store
 	case u.what == "dwolla" && what == "504 UpstreamTimeout":
 	case what != unavailable:
 		t.Errorf("a user gets %s", what)
@@ -176,7 +175,7 @@ func (u unwell) isMissed(t *testing.T, s *site) {
 	}
 }
 
-// absent is one of the things that /readyz names.
+// absent is a missing dependency in /readyz.
 type absent struct{ What, Reason string }
 
 func (p *process) readiness(t *testing.T) (status int, missing []absent) {

@@ -15,39 +15,39 @@ import (
 	"time"
 )
 
-// attack is the job of strangers: connections that they open, say something on,
-// and keep.
+// attack is the attackers' job: they open connections, send something on each, and keep
+// them.
 type attack struct {
 	Address     string
 	Connections int
 	Say         string
-	Again       string // said on each connection once a second
-	Deaf        bool   // nothing that comes back is read
+	Again       string // sent on each connection once a second
+	Deaf        bool   // never reads answers
 }
 
-// opened is what strangers tell when all of their connections have been opened.
+// opened is the attackers' report when all connections are open.
 type opened struct {
 	Took   time.Duration
 	Failed int // connections that could not be opened
 }
 
-// held is what they tell in the end.
+// held is the attackers' last report.
 type held struct {
-	Open int // connections that the server has kept so long
-	// Closed is when it had closed the last of them, since the first was opened; 0: it
-	// never has.
+	Open int // connections the server has kept open
+	// Closed is from the first opening until the server had closed the last one. 0
+	// means never.
 	Closed time.Duration
 }
 
-// strangers is the process that they are in. It gives way to others: they have
-// machines of their own, whose work is not the server's.
+// strangers is the attackers' process. It has a low priority, because real attackers
+// have machines of their own.
 type strangers struct {
 	*helper
 
 	opened opened
 }
 
-// startStrangers opens connections.
+// startStrangers starts an attack, and waits until all connections are open.
 func startStrangers(t *testing.T, p *process, a attack) strangers {
 	t.Helper()
 	a.Address = p.public
@@ -59,7 +59,7 @@ func startStrangers(t *testing.T, p *process, a attack) strangers {
 	return s
 }
 
-// beStrangers is the role.
+// beStrangers is the role of the attackers.
 func beStrangers(job []byte, end <-chan struct{}, tell func(any)) error {
 	var a attack
 	if err := json.Unmarshal(job, &a); err != nil {
@@ -90,7 +90,7 @@ func beStrangers(job []byte, end <-chan struct{}, tell func(any)) error {
 	return nil
 }
 
-// open opens the connections, some at once.
+// open opens the connections, several at once.
 func (a attack) open() (conns []*strange, failed int) {
 	conns = make([]*strange, a.Connections)
 	var failures atomic.Int64
@@ -113,17 +113,17 @@ func (a attack) open() (conns []*strange, failed int) {
 	return conns, int(failures.Load())
 }
 
-// strange is a connection of a stranger.
+// strange is an attacker's connection.
 type strange struct {
 	net.Conn
 
 	ended atomic.Bool // the server has closed it, as far as is known
 }
 
-// keep says on a connection what is to be said, and follows it to its end.
+// keep sends the attack's bytes on a connection, and follows it to its end.
 func (a attack) keep(c net.Conn) *strange {
 	kept := &strange{Conn: c}
-	_, _ = io.WriteString(c, a.Say) // it may have been closed already
+	_, _ = io.WriteString(c, a.Say) // the server may have closed it already
 	if !a.Deaf {
 		go func() {
 			_, _ = io.Copy(io.Discard, c)

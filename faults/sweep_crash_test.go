@@ -14,8 +14,8 @@ import (
 	"dropgate/internal/tcpproxy"
 )
 
-// TestCrashDumpsHoldNoSecret of a busy server. SIGQUIT and SIGABRT print
-// every goroutine, as a panic does that nobody recovers.
+// TestCrashDumpsHoldNoSecret: SIGQUIT and SIGABRT dump every goroutine of a busy
+// server, like an unrecovered panic.
 func TestCrashDumpsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, signal := range map[string]syscall.Signal{"SIGQUIT": syscall.SIGQUIT, "SIGABRT": syscall.SIGABRT} {
@@ -29,7 +29,7 @@ func TestCrashDumpsHoldNoSecret(t *testing.T) {
 			p := w.start(t, settings)
 			callers := w.bearers(p, 8)
 			w.warm(t, callers[0])
-			w.toDwolla.Fail(tcpproxy.Fault{Delay: 300 * time.Millisecond}) // so that some are under way
+			w.toDwolla.Fail(tcpproxy.Fault{Delay: 300 * time.Millisecond}) // keeps some calls in progress
 			l := startLoad(t, callers)
 			until(t, "some calls", 10*time.Second, func() bool { return everybody(l.soFar()) == len(callers) })
 			if err := p.cmd.Process.Signal(signal); err != nil {
@@ -45,7 +45,8 @@ func TestCrashDumpsHoldNoSecret(t *testing.T) {
 	}
 }
 
-// TestConfigurationErrorsHoldNoSecret, whatever is wrong with it.
+// TestConfigurationErrorsHoldNoSecret runs commands with bad configurations, and secrets
+// in them.
 func TestConfigurationErrorsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -71,7 +72,7 @@ func TestConfigurationErrorsHoldNoSecret(t *testing.T) {
 			for name, value := range settings {
 				command.Env = append(command.Env, name+"="+value)
 			}
-			said, _ := command.CombinedOutput() // it is to fail
+			said, _ := command.CombinedOutput() // the command must fail
 			if len(said) == 0 {
 				t.Errorf("%s, %s: nothing is said", name, args[0])
 			}

@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// canary is a secret that every encoding changes, which somebody lets out.
+// canary is a secret that every encoding changes.
 const canary = `a canary: "+/=&<>\` + "\u2028"
 
-// leaky is a service that lets the canary out at one of its paths.
+// leaky is a service that leaks the canary, differently on each path.
 func leaky() http.Handler {
 	mux := http.NewServeMux()
 	says := func(path string, status int, head http.Header, body string) {
@@ -48,8 +48,7 @@ func leaky() http.Handler {
 	return mux
 }
 
-// leaking is a world of which the canary is a secret, with a service that lets it
-// out and a browser before that.
+// leaking is a world whose secret is the canary, with a leaky service and a browser.
 type leaking struct {
 	*evidence
 
@@ -75,8 +74,8 @@ func newLeaking(t *testing.T) leaking {
 	return l
 }
 
-// TestSweepLooksEverywhere: the canary is let out in each place by itself, and
-// through each of those who talk to a server, and is seen there.
+// TestSweepLooksEverywhere leaks the canary in each place, and through each client and
+// dependency of a server. The sweep must find it.
 func TestSweepLooksEverywhere(t *testing.T) {
 	t.Parallel()
 	opens := func(path string) func(leaking) {
@@ -134,7 +133,7 @@ func TestSweepLooksEverywhere(t *testing.T) {
 	}
 }
 
-// TestSweepExcusesSecretsMeantForTheReader, and that in its place alone.
+// TestSweepExcusesSecretsMeantForTheReader, each in its own place only.
 func TestSweepExcusesSecretsMeantForTheReader(t *testing.T) {
 	t.Parallel()
 	places := []string{"stdout", "stderr", "/metrics", anError, aPage, aHeader, anAnswer, aCookie, toAProvider}
@@ -152,8 +151,8 @@ func TestSweepExcusesSecretsMeantForTheReader(t *testing.T) {
 	}
 }
 
-// TestServerSendsNoTraces, so that there are none to search. Who adds them adds
-// a place to the evidence.
+// TestServerSendsNoTraces keeps tracing libraries out of the binary. To add traces,
+// first add a place for them to the evidence.
 func TestServerSendsNoTraces(t *testing.T) {
 	t.Parallel()
 	info, err := buildinfo.ReadFile(binary.path)
@@ -172,8 +171,8 @@ func TestServerSendsNoTraces(t *testing.T) {
 	}
 }
 
-// TestSweepFindsRealServerOutput: what is no secret, and what the server
-// does write, is taken for one, and has to be found wherever that is.
+// TestSweepFindsRealServerOutput treats normal output of the server as secrets. The
+// sweep must find each of them in its place.
 func TestSweepFindsRealServerOutput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// usedByTheDirectory are the secrets that are in use where operators, webhooks,
-// bearers and newcomers are served.
+// usedByTheDirectory names the secrets in use while the server serves operators,
+// webhook events, bearers and new users.
 func usedByTheDirectory() []string {
 	return []string{
 		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token", "a bearer token",
@@ -28,7 +28,7 @@ func usedByTheDirectory() []string {
 	}
 }
 
-// usedByProxyAndForward are those of the modes proxy and forward, and of the
+// usedByProxyAndForward names the secrets of the modes proxy and forward, and of the
 // lookup.
 func usedByProxyAndForward() []string {
 	return []string{
@@ -37,7 +37,7 @@ func usedByProxyAndForward() []string {
 	}
 }
 
-// usedBySignIns are those of the mode oidc.
+// usedBySignIns names the secrets of the mode oidc.
 func usedBySignIns() []string {
 	return []string{
 		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token",
@@ -47,7 +47,7 @@ func usedBySignIns() []string {
 	}
 }
 
-// TestSweepKnowsEverySecretSetting: a setting is one if a file can hold it.
+// TestSweepKnowsEverySecretSetting: settings with a _FILE form are secret.
 func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	t.Parallel()
 	swept := strings.Join(slices.Concat(usedByTheDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
@@ -62,10 +62,11 @@ func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	}
 }
 
-// correlationID is a user's by a key of ENROLLMENT_KEYS (decision 10).
+// correlationID computes a user's correlationId by a key of ENROLLMENT_KEYS (decision
+// 10).
 func correlationID(key []byte, user string) string {
 	mac := hmac.New(sha256.New, key)
-	_, _ = io.WriteString(mac, "dropgate enrollment 1\x00"+user) // a hash takes everything
+	_, _ = io.WriteString(mac, "dropgate enrollment 1\x00"+user) // a hash never fails
 	return "dg1." + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)))
 }
 
@@ -78,8 +79,8 @@ func decoded(t *testing.T, text string) []byte {
 	return b
 }
 
-// asksForPassword has PostgreSQL ask for the password of DATABASE_URL, in the
-// clear, and let nobody in who does not know it. The servers at hand ask for none.
+// asksForPassword puts a cleartext password check before PostgreSQL, for the password
+// in DATABASE_URL. The test servers ask for none.
 func (w *world) asksForPassword(t *testing.T) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -108,15 +109,15 @@ func (w *world) asksForPassword(t *testing.T) {
 	}()
 }
 
-// letsIn asks at a connection, and passes it on to the server with what it began
-// with.
+// letsIn checks the password of a connection. Then it replays the client's first
+// message and passes bytes on.
 func (w *world) letsIn(c net.Conn, behind, password string) {
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	hello, err := sized(c, 0)
 	if err != nil {
 		return
 	}
-	_, _ = c.Write([]byte("R\x00\x00\x00\x08\x00\x00\x00\x03")) // a password in the clear; who is gone sends none
+	_, _ = c.Write([]byte("R\x00\x00\x00\x08\x00\x00\x00\x03")) // asks for a cleartext password; a closed connection answers none
 	said, err := sized(c, 1)
 	if err != nil || string(said[5:]) != password+"\x00" {
 		return
@@ -128,7 +129,7 @@ func (w *world) letsIn(c net.Conn, behind, password string) {
 	}
 	defer func() { _ = server.Close() }()
 	_ = c.SetDeadline(time.Time{})
-	_, _ = server.Write(hello) // if it is gone there is nothing to read either
+	_, _ = server.Write(hello) // if this fails, reading does too
 	go func() {
 		_, _ = io.Copy(server, c)
 		_ = server.Close()
@@ -136,7 +137,7 @@ func (w *world) letsIn(c net.Conn, behind, password string) {
 	_, _ = io.Copy(c, server)
 }
 
-// sized reads a message of PostgreSQL whose length stands behind so many bytes.
+// sized reads a PostgreSQL message. Its length follows after kind bytes.
 func sized(r io.Reader, kind int) ([]byte, error) {
 	head := make([]byte, kind+4)
 	if _, err := io.ReadFull(r, head); err != nil {

@@ -14,9 +14,8 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// application is what asks whose session a cookie is (forward), and knows whose
-// Customer is whose (lookup). Who asks for a user that it does not like gets back
-// what they sent.
+// application maps cookies to users (forward) and users to Customers (lookup). For an
+// unknown user it echoes the request.
 func (w *world) application(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -44,7 +43,7 @@ func (w *world) application(t *testing.T) string {
 
 const readCustomer = `{"action":"customer.read"}`
 
-// TestProxyAndForwardModesLeakNoSecret, nor that of the lookup.
+// TestProxyAndForwardModesLeakNoSecret includes the lookup.
 func TestProxyAndForwardModesLeakNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -77,8 +76,8 @@ func TestProxyAndForwardModesLeakNoSecret(t *testing.T) {
 	w.secrets.has(t, usedByProxyAndForward())
 }
 
-// TestSignInLeaksNoSecret through sign-ins that go well and wrong, each way
-// of logging out, and outages of the provider and of Redis.
+// TestSignInLeaksNoSecret covers good and failed sign-ins, each way to log out, and
+// outages of the provider and of Redis.
 func TestSignInLeaksNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -89,7 +88,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	first, second := w.secrets.key("the first of SESSION_KEYS"), w.secrets.key("the second of SESSION_KEYS")
 	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second})
 	callers := site.signedIn(t, 4)
-	w.secrets.saw(password) // this Redis keeps nobody's session who has not told it
+	w.secrets.saw(password) // this Redis works only with the password
 	for _, c := range callers {
 		if got := c.call(t.Context()).what(); c.refusal == "" && got != token {
 			t.Errorf("a token: %s", got)
@@ -118,8 +117,8 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	w.secrets.has(t, usedBySignIns())
 }
 
-// rotates shows that each of the SESSION_KEYS opens the sessions that it sealed,
-// and that without it nothing does.
+// rotates checks that each of the SESSION_KEYS opens its own sessions, and that only it
+// does.
 func (s *site) rotates(t *testing.T, first, second string) {
 	t.Helper()
 	usual := s.processes
@@ -147,7 +146,7 @@ func (s *site) rotates(t *testing.T, first, second string) {
 	s.world.secrets.saw(string(decoded(t, second)))
 }
 
-// badCallbacks are sign-ins that the provider, or somebody else, spoils.
+// badCallbacks are callbacks with errors, from the provider or an attacker.
 func (s *site) badCallbacks(t *testing.T) {
 	t.Helper()
 	b := s.browser(t)
@@ -165,7 +164,7 @@ func (s *site) badCallbacks(t *testing.T) {
 			}
 		}
 	}
-	// A sign-in that was begun here, with a code that is none.
+	// A real sign-in with an invalid code.
 	stranger := s.browser(t)
 	stranger.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	to, err := url.Parse(stranger.open(t, http.MethodGet, s.URL+"/auth/login", "").header.Get("Location"))
@@ -179,7 +178,7 @@ func (s *site) badCallbacks(t *testing.T) {
 	}
 }
 
-// badCookies are those of a session with something wrong.
+// badCookies are the cookies of a session with errors.
 func (s *site) badCookies(t *testing.T, of *caller) {
 	t.Helper()
 	for secret, name := range s.world.secrets.names() {
@@ -198,7 +197,7 @@ func (s *site) badCookies(t *testing.T, of *caller) {
 	}
 }
 
-// badLogouts are logout tokens that are not good.
+// badLogouts are invalid logout tokens.
 func (s *site) badLogouts(t *testing.T) {
 	t.Helper()
 	good, err := s.world.provider.LogoutToken("dropgate-web", userName(1), "")
@@ -218,8 +217,7 @@ func (s *site) badLogouts(t *testing.T) {
 	}
 }
 
-// badProvider refuses the client, is not there in the middle of a sign-in, and
-// talks nonsense.
+// badProvider refuses the client, fails during a sign-in, and answers garbage.
 func (s *site) badProvider(t *testing.T) {
 	t.Helper()
 	fails := func(what string) {

@@ -16,9 +16,8 @@ import (
 	"dropgate/internal/tcpproxy"
 )
 
-// sweep drives servers whose every secret is known through all that can go well
-// and wrong. What came out of them is searched when the test is over, by the
-// world.
+// sweep drives servers through all that can succeed and fail, with every secret known.
+// At the end of the test the world searches their output.
 type sweep struct {
 	*world
 
@@ -27,16 +26,15 @@ type sweep struct {
 	client  *http.Client
 }
 
-// request is one that is sent to a server.
+// request is a request to a server.
 type request struct {
 	method, path, body string
 	header             map[string]string
-	admin              bool // at the admin listener
+	admin              bool // sent to the admin listener
 	want               int
 }
 
-// send makes a request, and keeps what came back. The secrets that opened the door
-// are in use.
+// send sends a request, and records the answer. Accepted credentials count as used.
 func (s *sweep) send(r request) string {
 	s.t.Helper()
 	host := s.process.public
@@ -83,8 +81,7 @@ func sweeping(t *testing.T, w *world, changes map[string]string) *sweep {
 	}}
 }
 
-// near are values that are almost a secret, and worth as much to somebody who
-// sees them in a log.
+// near returns values almost equal to a secret. A log with one of them leaks as much.
 func (w *world) near(name, secret string) []string {
 	values := []string{secret[1:], secret + "x", strings.ToLower(secret)}
 	for _, value := range values {
@@ -93,7 +90,7 @@ func (w *world) near(name, secret string) []string {
 	return values
 }
 
-// echoing has Dwolla answer with what it was sent, credentials included.
+// echoing makes Dwolla answer with the request, including its credentials.
 func (w *world) echoing(status int) (end func()) {
 	return w.secrets.instead("", func(rw http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("Authorization")
@@ -103,8 +100,7 @@ func (w *world) echoing(status int) (end func()) {
 	})
 }
 
-// directorySettings are those of a server that has every secret of the
-// directory.
+// directorySettings returns settings with every secret of the directory.
 func directorySettings(w *world) map[string]string {
 	return map[string]string{
 		"ALLOWED_ACTIONS":       "dwolla-personal-vcr,dwolla-beneficial-owners",
@@ -114,8 +110,8 @@ func directorySettings(w *world) map[string]string {
 	}
 }
 
-// TestDirectoryAndBearerTokensLeakNoSecret through operators, enrollment,
-// webhooks, bad tokens and a Dwolla that shouts what it was told.
+// TestDirectoryAndBearerTokensLeakNoSecret covers operators, enrollment, webhook
+// events, bad tokens, and a Dwolla that echoes requests.
 func TestDirectoryAndBearerTokensLeakNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"json", "console"} {
@@ -178,7 +174,7 @@ func (s *sweep) webhooks(secret string) {
 			header: map[string]string{"X-Request-Signature-SHA-256": r.signature},
 		})
 	}
-	s.secrets.saw(secret) // the server took what it had signed, and nothing else
+	s.secrets.saw(secret) // the server accepted only what this secret signed
 }
 
 func (s *sweep) bearers(token string) {
@@ -189,7 +185,7 @@ func (s *sweep) bearers(token string) {
 	for _, bad := range append(s.near("a bearer token", token), token[:len(token)-5]) {
 		s.send(request{method: http.MethodPost, path: "/client-tokens", body: read, header: bearer(bad), want: http.StatusUnauthorized})
 	}
-	// A token where none belongs.
+	// A token in places where none belongs.
 	for _, r := range []request{
 		{method: http.MethodPost, path: "/client-tokens", body: token, want: http.StatusBadRequest},
 		{method: http.MethodPost, path: "/client-tokens", body: `{"action":"` + token + `"}`, want: http.StatusBadRequest},
@@ -203,9 +199,8 @@ func (s *sweep) bearers(token string) {
 	}
 }
 
-// enrollment has users without a Customer create one: with the correlationId that
-// they are told, by the first key, and with one that they were told before that key
-// was there.
+// enrollment creates Customers for users without one, with the correlationId of the
+// first key. One user got the correlationId before that key was added.
 func (s *sweep) enrollment(keys []string) {
 	token := s.newcomer("carol")
 	var page struct{ CorrelationID string }
@@ -220,7 +215,7 @@ func (s *sweep) enrollment(keys []string) {
 	end()
 	link.want = http.StatusOK
 	s.send(link)
-	s.secrets.saw(page.CorrelationID) // which Dwolla told the server, who took it
+	s.secrets.saw(page.CorrelationID) // the server accepted it from Dwolla
 	s.send(request{method: http.MethodPut, path: "/session/customer", body: `{"href":"` + page.CorrelationID + `"}`, header: bearer(token), want: http.StatusBadRequest})
 	s.send(request{method: http.MethodPut, path: "/session/customer", body: link.body, header: bearer(s.users[7].bearer), want: http.StatusForbidden})
 
@@ -232,10 +227,10 @@ func (s *sweep) enrollment(keys []string) {
 	older := correlationID(second, "dave")
 	s.secrets.add("a correlationId", older)
 	s.send(request{method: http.MethodPut, path: "/session/customer", body: s.createdWith(older), header: bearer(s.newcomer("dave")), want: http.StatusOK})
-	s.secrets.saw(string(second)) // nothing else proves what was made with it
+	s.secrets.saw(string(second)) // its correlationId was accepted
 }
 
-// newcomer is the bearer token of a user without a Customer.
+// newcomer returns the bearer token of a user without a Customer.
 func (s *sweep) newcomer(user string) string {
 	s.t.Helper()
 	token, err := s.provider.Token(map[string]any{
@@ -248,14 +243,14 @@ func (s *sweep) newcomer(user string) string {
 	return token
 }
 
-// createdWith names a new Customer that has a correlationId.
+// createdWith creates a Customer with a correlationId.
 func (s *sweep) createdWith(correlationID string) string {
 	s.t.Helper()
 	created := s.dwolla.Customer(emulator.Customer{CorrelationID: correlationID})
 	return `{"href":"http://` + s.toDwolla.Addr + "/customers/" + created.ID + `"}`
 }
 
-// badDwolla has Dwolla say what it must not, in every way that there is.
+// badDwolla makes Dwolla misbehave in every possible way.
 func (s *sweep) badDwolla() {
 	read := request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.read"}`, header: bearer(s.users[1].bearer)}
 	for status, want := range map[int]int{
@@ -272,7 +267,7 @@ func (s *sweep) badDwolla() {
 	s.send(read)
 	s.toDwolla.Heal()
 	s.dwolla.ExpireAccessTokens()
-	end := s.echoing(http.StatusUnauthorized) // of /token, too
+	end := s.echoing(http.StatusUnauthorized) // at /token, too
 	read.want = http.StatusBadGateway
 	s.send(read)
 	end()

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// table is what the suite found, a line for each scenario.
+// table collects the results, one row for each scenario.
 type table struct {
 	mu   sync.Mutex
 	rows []row
 }
 
-// row is a scenario's.
+// row is the result of a scenario.
 type row struct {
 	outcome
 
@@ -37,7 +37,7 @@ func (t *table) add(fault string, o outcome) {
 	t.rows = append(t.rows, row{outcome: o, fault: fault})
 }
 
-// String is the table in Markdown.
+// String formats the table in Markdown.
 func (t *table) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,8 +57,8 @@ func (t *table) String() string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// write prints the table, leaves it in report.md beside the tests, and puts it in
-// the place of the one in a document, unless that is empty.
+// write prints the table and writes it to report.md beside the tests. It also replaces
+// the table in a document, unless the path is empty.
 func (t *table) write(document string) error {
 	if len(t.rows) == 0 {
 		return nil

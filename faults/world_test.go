@@ -22,37 +22,35 @@ import (
 	"dropgate/internal/tcpproxy"
 )
 
-// user is one who asks for client tokens.
+// user is someone who asks for client tokens.
 type user struct {
 	name     string
-	customer string // the id of the user's own
-	bearer   string // a token that the provider has signed
+	customer string // the id of the user's own Customer
+	bearer   string // a bearer token by the provider
 }
 
-// users is how many there are in a world. Each has a Customer, also the
-// attackers.
+// users is the number of users in a world. Each has a Customer, also the attackers.
 const users = 40
 
 func userName(i int) string   { return fmt.Sprintf("user-%d", i) }
 func customerID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
 
-// world is what a server stands on, none of it shared with another world but the
-// servers of Redis and PostgreSQL. Its keepers write down every secret that
-// arises, and when the test is over look for them in all that has come out.
+// world is the environment of a server. Worlds share only the servers of Redis and
+// PostgreSQL. A world records every secret of its test, and finally searches all output
+// for them.
 type world struct {
 	dwolla   *dwollatest.Server
 	provider *oidctest.Provider
 	users    []user
-	settings map[string]string // of a server in this world
+	settings map[string]string // the base settings of its servers
 	secrets  *secrets
 	evidence *evidence
 
-	// What faults are given to.
+	// The proxies for fault injection.
 	toDwolla, toProvider, toRedis, toPostgres *tcpproxy.Proxy
 }
 
-// newWorld makes a world in which users have bearer tokens with a claim that
-// says which Customer is theirs.
+// newWorld makes a world whose users have bearer tokens with a Customer claim.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{secrets: newSecrets(), evidence: &evidence{}}
@@ -63,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	w.dwolla.Intercept(w.secrets.ofDwolla)
 	w.toDwolla = tcpproxy.New(t, strings.TrimPrefix(w.dwolla.URL, "http://"))
 	w.toProvider = w.serve(t, w.secrets.ofProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.provider.ServeHTTP(rw, r) // whose issuer is the address of this server's proxy
+		w.provider.ServeHTTP(rw, r) // its issuer is this server's proxy
 	})))
 	issuer := "http://" + w.toProvider.Addr
 	w.peopled(t, issuer)
@@ -75,7 +73,7 @@ func newWorld(t *testing.T) *world {
 		"CUSTOMER_SOURCE": "claim", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
 		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "10s", "LOG_LEVEL": "debug",
 	}
-	// All of a load comes from one address.
+	// All requests come from one address.
 	for _, name := range []string{"RATE_LIMIT_USER", "RATE_LIMIT_IP", "RATE_LIMIT_CREATE"} {
 		if strings.Contains(binary.help, name) {
 			w.settings[name] = "100000/1m"
@@ -88,7 +86,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) serve(t *testing.T, h http.Handler) *tcpproxy.Proxy {
 	t.Helper()
 	server := httptest.NewServer(h)
-	// What a mute proxy holds must not hold up the end.
+	// Connections held by a mute proxy must not delay the end.
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -96,7 +94,7 @@ func (w *world) serve(t *testing.T, h http.Handler) *tcpproxy.Proxy {
 	return tcpproxy.New(t, server.Listener.Addr().String())
 }
 
-// peopled makes the users, their Customers and the provider that signs them in.
+// peopled creates the users, their Customers, and the provider.
 func (w *world) peopled(t *testing.T, issuer string) {
 	t.Helper()
 	claims := map[string]map[string]any{}
@@ -115,8 +113,8 @@ func (w *world) peopled(t *testing.T, issuer string) {
 	}
 }
 
-// withPostgres has the users' Customers in a directory in PostgreSQL, in a
-// schema of its own, instead of in a claim.
+// withPostgres uses a directory in PostgreSQL instead of a claim. It has a schema of
+// its own.
 func (w *world) withPostgres(t *testing.T) {
 	t.Helper()
 	schema, err := scratch.NewSchema(t.Context(), required(t, "TEST_POSTGRES_URL"))
@@ -147,19 +145,19 @@ func (w *world) withPostgres(t *testing.T) {
 	}
 	w.toPostgres = tcpproxy.New(t, at.Host)
 	at.Host = w.toPostgres.Addr
-	// The servers at hand ask for none: it is there to be looked for afterwards.
+	// The test servers ask for no password. The sweep looks for this one.
 	at.User = url.UserPassword(at.User.Username(), w.secret("the password of DATABASE_URL"))
 	maps.Copy(w.settings, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": at.String(), "CUSTOMER_CACHE": "0s"})
 }
 
-// withRedis has sessions in the Redis at a host and port.
+// withRedis keeps sessions in the Redis at a host and port.
 func (w *world) withRedis(t *testing.T, server string) {
 	t.Helper()
 	w.toRedis = tcpproxy.New(t, server)
 	maps.Copy(w.settings, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "redis://" + w.toRedis.Addr})
 }
 
-// sharedRedis is where the Redis to test with listens.
+// sharedRedis returns the address of the test Redis.
 func sharedRedis(t *testing.T) string {
 	t.Helper()
 	at, err := url.Parse(required(t, "TEST_REDIS_URL"))
@@ -169,7 +167,7 @@ func sharedRedis(t *testing.T) string {
 	return at.Host
 }
 
-// required is what an environment variable says.
+// required returns an environment variable.
 func required(t *testing.T, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
@@ -179,8 +177,7 @@ func required(t *testing.T, name string) string {
 	return value
 }
 
-// lacks ends a test that cannot be had on this machine: it is skipped, and in CI
-// it fails.
+// lacks skips a test that this machine cannot run. In CI it fails.
 func lacks(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -189,7 +186,7 @@ func lacks(t *testing.T, what string) {
 	t.Skip("there is no " + what)
 }
 
-// secret makes one up, and remembers it.
+// secret invents and records a secret.
 func (w *world) secret(name string) string { return w.secrets.invent(name) }
 
 // start starts a server in this world, with some settings changed.
@@ -207,7 +204,7 @@ func (w *world) start(t *testing.T, changes map[string]string) *process {
 	return p
 }
 
-// warm lets a server learn the keys and get an access token.
+// warm lets a server fetch the provider's keys and an access token.
 func (w *world) warm(t *testing.T, c *caller) {
 	t.Helper()
 	until(t, "a first token", 10*time.Second, func() bool { return c.call(t.Context()).status == http.StatusOK })
