@@ -267,10 +267,10 @@ func TestCancelledCallerDoesNotEndKeyFetch(t *testing.T) {
 		var callers sync.WaitGroup
 		callers.Go(func() {
 			if _, err := w.authenticate(impatient, goodToken()); !errors.Is(err, context.Canceled) {
-				t.Errorf("the cancelled caller: %v, want context.Canceled", err)
+				t.Errorf("the canceled caller: %v, want context.Canceled", err)
 			}
 			if since := time.Since(midnight); since != time.Second {
-				t.Errorf("the cancelled caller waited until %v", since)
+				t.Errorf("the canceled caller waited until %v", since)
 			}
 		})
 		synctest.Wait()

@@ -117,7 +117,7 @@ func TestConcurrentSignInsShareOneDiscoveryFetch(t *testing.T) {
 		all.Go(func() {
 			_, err := w.oidc.Begin(b.request(http.MethodGet, "/", false).WithContext(ctx))
 			if !errors.Is(err, context.Canceled) || time.Since(midnight) != time.Second {
-				t.Errorf("the cancelled caller: %v after %v", err, time.Since(midnight))
+				t.Errorf("the canceled caller: %v after %v", err, time.Since(midnight))
 			}
 		})
 		synctest.Wait() // this caller started the fetch
