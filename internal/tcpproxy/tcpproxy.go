@@ -75,7 +75,7 @@ func Before(tb testing.TB, serverURL string) (*Proxy, string) {
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.N(10_000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.N(10_000)) //nolint:gosec // not a secret
 		listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", addr)
 		if err == nil {
 			_ = listener.Close()

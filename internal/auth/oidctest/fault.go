@@ -60,7 +60,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	d.ServeHTTP(w, r)
 	if err := r.Context().Err(); err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // as http.Transport does
 	}
 	resp := w.Result()
 	resp.Request = r

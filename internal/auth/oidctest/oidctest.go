@@ -24,7 +24,7 @@ import (
 const (
 	Audience     = "dropgate"
 	ClientID     = "dropgate-web"
-	ClientSecret = "the secret: +%/of the client" // escaping it wrongly fails the test
+	ClientSecret = "the secret: +%/of the client" //nolint:gosec // a test double's; wrong escaping fails the test
 )
 
 // Provider is a running identity provider. It is safe for concurrent use. Its

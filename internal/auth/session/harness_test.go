@@ -150,7 +150,8 @@ func newRedis(t testing.TB) *world {
 		})
 		shorten := redis.NewScript(`for _, name in ipairs(KEYS) do
 			local left = redis.call('PTTL', name)
-			if left > 0 then redis.call('PEXPIRE', name, left - tonumber(ARGV[1])) end
+			left = left - tonumber(ARGV[1])
+			redis.call('PEXPIRE', name, left)
 		end`)
 		for some := range slices.Chunk(names, 1000) {
 			if err := shorten.Run(context.Background(), w.client, some, d.Milliseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
