@@ -4,16 +4,16 @@
 #   docker build -t dropgate-sandbox --target sandbox .    the emulator and the demo identity provider, for compose
 #
 # It needs BuildKit, the default builder of Docker since 23.0. Base images are
-# pinned by tag. For builds that must not change under you, pin them by digest
-# as well ("golang:1.26@sha256:…") and let a bot move the digests.
+# pinned by tag. For reproducible builds, also pin them by digest
+# ("golang:1.26@sha256:…") and let a bot move the digests.
 
 # The compiler runs on the builder's own platform and cross-compiles:
 # no emulation when the image is for another architecture.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS source
 WORKDIR /src
-# The modules are a layer of their own: it is built again only when they change.
+# The modules are a layer of their own, rebuilt only when they change.
 COPY go.mod go.sum ./
-# --build-arg GOPROXY=https://… where the public module proxy cannot be reached.
+# Use --build-arg GOPROXY=https://… if the public module proxy is unreachable.
 ARG GOPROXY
 RUN go mod download
 COPY . .
@@ -48,7 +48,7 @@ USER 65532:65532
 EXPOSE 17188 17189
 ENTRYPOINT ["/sandbox"]
 
-# The service is the last stage, so that a plain "docker build ." makes it.
+# The service is the last stage, so that a plain "docker build ." builds it.
 FROM gcr.io/distroless/static-debian12:nonroot AS server
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -59,8 +59,8 @@ LABEL org.opencontainers.image.title="dropgate" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build-server /out/server /server
 COPY --from=source --chown=65532:65532 /data /data
-# A number and not a name: Kubernetes can verify runAsNonRoot only for numbers.
+# A number, since Kubernetes cannot verify runAsNonRoot for a name.
 USER 65532:65532
-# No HEALTHCHECK: whoever runs the container asks /livez and /readyz on 9090.
+# No HEALTHCHECK: the orchestrator probes /livez and /readyz on port 9090.
 EXPOSE 8080 9090
 ENTRYPOINT ["/server"]
