@@ -2,7 +2,6 @@ package app
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,31 +27,29 @@ func TestRulesGiveSameFaultsInAnyOrder(t *testing.T) {
 		"a lookup": {"DWOLLA_ENVIRONMENT=production", "CUSTOMER_SOURCE=lookup", "CUSTOMER_LOOKUP_URL=http://a.example/{user}", "CUSTOMER_LOOKUP_TOKEN=changeme"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			load := func(shuffle func([]func(checker))) []string {
-				c, f := read(environ)
-				f.parse(&c)
-				all := rules()
-				shuffle(all)
-				f.check(c, all...)
-				return f.sorted()
-			}
-			want := load(func([]func(checker)) {})
+			want, _ := loadShuffled(environ)
 			if len(want) < 5 {
 				t.Errorf("only %q", want)
 			}
 			for range 20 {
-				var order []int
-				got := load(func(all []func(checker)) {
-					order = rand.Perm(len(all))
-					given := slices.Clone(all)
-					for to, from := range order {
-						all[to] = given[from]
-					}
-				})
+				got, order := loadShuffled(environ)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Fatalf("rules in order %v (-want +got):\n%s", order, diff)
 				}
 			}
 		})
 	}
+}
+
+// loadShuffled returns the faults of a configuration, and the order of the rules.
+func loadShuffled(environ []string) ([]string, []int) {
+	c, f := read(environ)
+	f.parse(&c)
+	order := rand.Perm(len(rules()))
+	var shuffled []func(checker)
+	for _, i := range order {
+		shuffled = append(shuffled, rules()[i])
+	}
+	f.check(c, shuffled...)
+	return f.sorted(), order
 }

@@ -37,15 +37,15 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 func TestRequestUnderWayIsNotEvicted(t *testing.T) {
 	const withBody = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 	overBoth(t, func(t *testing.T, start starter) {
-		h, begun, release := blocking()
+		h, b := blocking()
 		f := start(t, 2, h)
 		busy := []net.Conn{f.open(t, request), f.open(t, withBody)}
-		<-begun
-		<-begun
+		<-b.begun
+		<-b.begun
 		if _, err := f.dial(t).Read(make([]byte, 1)); err == nil {
 			t.Error("a third connection is served")
 		}
-		close(release)
+		close(b.release)
 		for _, c := range busy {
 			expect(t, c, statusOK)
 		}

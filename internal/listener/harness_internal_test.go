@@ -229,13 +229,18 @@ func writeForever(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// blocking returns a handler that reads the body, reports on begun, and waits for
-// release.
-func blocking() (h http.HandlerFunc, begun, release chan struct{}) {
-	begun, release = make(chan struct{}, 8), make(chan struct{})
+// blocked are the requests of a blocking handler.
+type blocked struct {
+	begun   chan struct{} // gets an element for each request
+	release chan struct{} // closed to let the handlers return
+}
+
+// blocking returns a handler that reads the body and waits for the release.
+func blocking() (http.HandlerFunc, blocked) {
+	b := blocked{begun: make(chan struct{}, 8), release: make(chan struct{})}
 	return func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		begun <- struct{}{}
-		<-release
-	}, begun, release
+		b.begun <- struct{}{}
+		<-b.release
+	}, b
 }

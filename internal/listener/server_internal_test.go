@@ -144,15 +144,15 @@ func TestCutDoesNotCountAnsweredRequest(t *testing.T) {
 // TestCutCountsRequestAnsweredTooLate: its handler has returned, but no part of
 // the answer has arrived.
 func TestCutCountsRequestAnsweredTooLate(t *testing.T) {
-	h, begun, release := blocking()
+	h, b := blocking()
 	f := start(t, 10, h)
 	late := f.open(t, request)
-	<-begun
+	<-b.begun
 	cut := f.cut(t)
 	if _, err := late.Read(make([]byte, 1)); err == nil {
 		t.Error("the request is answered")
 	}
-	close(release)
+	close(b.release)
 	expectCut(t, cut, 1)
 }
 
@@ -165,15 +165,15 @@ func TestCutCountsRequestWhoseHandlerHangs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hang, begun, release := blocking()
+			hang, b := blocking()
 			f := start(t, 10, func(w http.ResponseWriter, r *http.Request) {
 				write(w)
 				hang(w, r)
 			})
 			f.open(t, request)
-			<-begun
+			<-b.begun
 			expectCut(t, f.cut(t), 1)
-			close(release)
+			close(b.release)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestCutCountsPartOfRequest(t *testing.T) {
 // TestPipelinedRequestIsUnderWay sends two requests at once. net/http reports no
 // state for the second one.
 func TestPipelinedRequestIsUnderWay(t *testing.T) {
-	block, begun, release := blocking()
+	block, b := blocking()
 	f := start(t, 1, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/second" {
 			block(w, r)
@@ -213,7 +213,7 @@ func TestPipelinedRequestIsUnderWay(t *testing.T) {
 	})
 	both := f.open(t, request+"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
 	expect(t, both, statusOK)
-	<-begun
+	<-b.begun
 	other := f.open(t, "")
 	_ = other.SetReadDeadline(time.Now().Add(2 * time.Second))
 	if _, err := other.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -226,6 +226,6 @@ func TestPipelinedRequestIsUnderWay(t *testing.T) {
 	if _, err := both.Read(make([]byte, 1)); err == nil {
 		t.Errorf("the second request is answered, after %q", rest)
 	}
-	close(release)
+	close(b.release)
 	expectCut(t, cut, 1)
 }
