@@ -36,11 +36,11 @@ func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
 func TestApplicationOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*tcpproxy.Proxy){
-		"the application stops and returns":                           (*tcpproxy.Proxy).Stop,
-		"the application is half-open":                                func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Hang: true}) },
-		"the application's connections are reset in mid-answer":       func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Truncate: 5}) },
-		"the application's address has something that is not HTTP":    func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Replace: "* OK IMAP4 ready\r\n"}) },
-		"the application's address has somebody else's pages of HTML": func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Replace: somebodyElse}) },
+		"the application stops and returns":                                  (*tcpproxy.Proxy).Stop,
+		"the application is half-open":                                       func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Hang: true}) },
+		"the application's connections are reset in the middle of an answer": func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Truncate: 5}) },
+		"the application's address answers in another protocol":              func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Replace: "* OK IMAP4 ready\r\n"}) },
+		"the application's address answers with another site's HTML":         func(p *tcpproxy.Proxy) { p.Fail(tcpproxy.Fault{Replace: otherPage}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,4 +67,4 @@ func TestApplicationOutageIsUnavailable(t *testing.T) {
 	}
 }
 
-const somebodyElse = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 26\r\n\r\n<html>Under maintenance.\r\n"
+const otherPage = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 26\r\n\r\n<html>Under maintenance.\r\n"

@@ -69,8 +69,8 @@ func (s *sink) shut() {
 	s.reader, s.reading = nil, false
 }
 
-// pauses stops or resumes the reader.
-func (s *sink) pauses(now bool) {
+// setPaused stops or resumes the reader.
+func (s *sink) setPaused(now bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading = !now
@@ -101,11 +101,11 @@ func (s *sink) text() string {
 	return s.lines.String()
 }
 
-// auditLost fails the test unless /readyz names the audit trail.
-func auditLost(t *testing.T, p *process) {
+// checkAuditMissing fails the test unless /readyz names the audit trail.
+func checkAuditMissing(t *testing.T, p *process) {
 	t.Helper()
 	if status, content := p.ask(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(content, `"reason":"audit: `) {
-		t.Errorf("readyz: %d %s", status, content)
+		t.Errorf("/readyz: %d %s, want 503 and the audit trail as the reason", status, content)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestBrokenAuditSinkIsAnOutageAndHeals(t *testing.T) {
 	scenario{
 		fault: "the audit sink is broken", world: w, callers: w.bearers(p, 16),
 		begin:   to.shut,
-		end:     func() { auditLost(t, p); to.open() },
+		end:     func() { checkAuditMissing(t, p); to.open() },
 		allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 4 * time.Second,
 	}.run(t)
 }
@@ -129,14 +129,14 @@ func TestStuckAuditSinkIsAnOutageAndHeals(t *testing.T) {
 	p := w.start(t, nil)
 	o := scenario{
 		fault: "the audit sink is stuck", world: w, callers: w.bearers(p, 16),
-		begin:   func() { to.pauses(true) },
-		end:     func() { auditLost(t, p); to.pauses(false) },
+		begin:   func() { to.setPaused(true) },
+		end:     func() { checkAuditMissing(t, p); to.setPaused(false) },
 		allowed: []string{token, unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 4 * time.Second,
 	}.run(t)
 	until(t, "the last line", 5*time.Second, func() bool { return unaudited(o.shots, to.text()) == 0 })
 
 	// After SIGTERM the process ends in time, although the sink is stuck.
-	to.pauses(true)
+	to.setPaused(true)
 	vend := w.bearers(p, 1)[0]
 	until(t, "the sink is stuck again", 20*time.Second, func() bool { return vend.call(t.Context()).what() == unavailable })
 	p.end(t)

@@ -34,9 +34,9 @@ func newCrowd(t *testing.T) *crowd {
 	}
 	c := &crowd{key: key}
 	routes := http.NewServeMux()
-	c.provides(routes)
-	c.knows(routes)
-	c.vends(routes)
+	c.addProvider(routes)
+	c.addApplication(routes)
+	c.addDwolla(routes)
 	c.Server = httptest.NewServer(routes)
 	t.Cleanup(c.Close)
 	return c
@@ -46,7 +46,7 @@ func newCrowd(t *testing.T) *crowd {
 func (c *crowd) settings(t *testing.T, changes map[string]string) map[string]string {
 	t.Helper()
 	settings := map[string]string{
-		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": c.URL, "DWOLLA_CLIENT_ID": "the-key", "DWOLLA_CLIENT_SECRET": newSecrets().invent("x"),
+		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": c.URL, "DWOLLA_CLIENT_ID": "the-key", "DWOLLA_CLIENT_SECRET": newSecrets().newValue("x"),
 		"ALLOWED_ACTIONS": "customer.create,customer.read,beneficialowner.documents.create",
 		"HTTP_ADDR":       "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "TRUSTED_PROXIES": "127.0.0.1",
 		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": c.URL + "/users/{user}", "CUSTOMER_CACHE": "5m",
@@ -80,8 +80,8 @@ func answerJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// provides adds the provider's endpoints. A code is the nonce and the user.
-func (c *crowd) provides(routes *http.ServeMux) {
+// addProvider adds the provider's endpoints. A code is the nonce and the user.
+func (c *crowd) addProvider(routes *http.ServeMux) {
 	routes.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		answerJSON(w, map[string]any{
 			"issuer": c.URL, "jwks_uri": c.URL + "/keys", "authorization_endpoint": c.URL + "/auth", "token_endpoint": c.URL + "/code",
@@ -110,9 +110,9 @@ func customerOf(user string) string {
 	return customerID(n)
 }
 
-// knows adds the application's endpoints, for sign-ins and Customers. Users named
+// addApplication adds the application's endpoints, for sign-ins and Customers. Users named
 // "new…" have no Customer.
-func (c *crowd) knows(routes *http.ServeMux) {
+func (c *crowd) addApplication(routes *http.ServeMux) {
 	filling := strings.Repeat("x", 12_000)
 	routes.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
 		cookie, err := r.Cookie("user")
@@ -136,8 +136,8 @@ const ownersEach = 8
 
 func ownerID(customer string, i int) string { return fmt.Sprintf("%08d%s", i, customer[8:]) }
 
-// vends adds Dwolla's endpoints.
-func (c *crowd) vends(routes *http.ServeMux) {
+// addDwolla adds Dwolla's endpoints.
+func (c *crowd) addDwolla(routes *http.ServeMux) {
 	routes.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
 		answerJSON(w, map[string]any{"access_token": "an-access-token", "token_type": "bearer", "expires_in": 3600})
 	})

@@ -60,8 +60,8 @@ func misbehaves(f emulator.Fault) func(*world) {
 	return func(w *world) { w.dwolla.InjectFault(emulator.OpCreateClientToken, f) }
 }
 
-// short is a DWOLLA_TIMEOUT much shorter than a scenario.
-const short = 500 * time.Millisecond
+// shortTimeout is a DWOLLA_TIMEOUT much shorter than a scenario.
+const shortTimeout = 500 * time.Millisecond
 
 func dwollaFaults() []dwollaFault {
 	return []dwollaFault{
@@ -71,11 +71,11 @@ func dwollaFaults() []dwollaFault {
 		},
 		{
 			name: "Dwolla answers too late", begin: spoils(tcpproxy.Fault{Delay: 700 * time.Millisecond}),
-			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
+			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: shortTimeout,
 		},
 		{
 			name: "Dwolla is half-open", begin: spoils(tcpproxy.Fault{Hang: true}),
-			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: short,
+			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: shortTimeout,
 		},
 		{
 			name: "Dwolla's connections are reset in the middle of a body", begin: spoils(tcpproxy.Fault{Truncate: 10}),
@@ -86,7 +86,7 @@ func dwollaFaults() []dwollaFault {
 			allowed: []string{token, unavailable}, seen: []string{token},
 		},
 		{
-			name: "Dwolla's address has something that is not HTTP", begin: spoils(tcpproxy.Fault{Replace: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
+			name: "Dwolla's address answers in another protocol", begin: spoils(tcpproxy.Fault{Replace: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
 			allowed: []string{unavailable, unusable}, seen: []string{unavailable},
 		},
 		{
@@ -139,7 +139,7 @@ func TestGigabyteResponseCostsLittleMemory(t *testing.T) {
 	got := p.peakMemory(t)
 	t.Logf("the server had up to %d MiB", got)
 	if got > most {
-		t.Errorf("the server had up to %d MiB, want %d at most", got, most)
+		t.Errorf("the server used up to %d MiB, want at most %d", got, most)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 		end: func(w *world) {
 			// Each time the circuit lets one call through, 16 may be in progress.
 			if calls := w.dwolla.Calls(emulator.OpCreateClientToken) - before; calls > 40 {
-				t.Errorf("Dwolla was called %d times while it throttled, and for that", calls)
+				t.Errorf("Dwolla got %d calls while it throttled, want at most 40", calls)
 			}
 			w.dwolla.ClearFaults()
 		},
@@ -165,15 +165,15 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 	}.run(t)
 	for _, s := range o.shots {
 		if s.what() == unavailable && s.retryAfter != "1" && s.retryAfter != "2" {
-			t.Errorf("Retry-After: %s, want what is left of Dwolla's 2", s.retryAfter)
+			t.Errorf("Retry-After: %s, want the rest of Dwolla's 2 s", s.retryAfter)
 			break
 		}
 	}
 }
 
-// naming returns a copy of c: it asks for a token for a new beneficial owner of its own
+// forNewOwner returns a copy of c: it asks for a token for a new beneficial owner of its own
 // Customer.
-func (w *world) naming(c *caller) *caller {
+func (w *world) forNewOwner(c *caller) *caller {
 	owner := w.dwolla.BeneficialOwner(c.user.customer)
 	naming := *c
 	naming.body = fmt.Sprintf(`{"action":"beneficialowners.read","_links":{"customer":{"href":"http://%[1]s/customers/%[2]s"},`+
@@ -187,11 +187,11 @@ func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	callers := w.bearers(w.start(t, nil), 8)
-	w.warm(t, callers[0])
-	if s := w.naming(callers[0]).call(t.Context()); s.what() != token {
-		t.Fatalf("before: %s %s", s.what(), s.wrong)
+	w.warmUp(t, callers[0])
+	if s := w.forNewOwner(callers[0]).call(t.Context()); s.what() != token {
+		t.Fatalf("answer before the fault: %s %s", s.what(), s.wrong)
 	}
-	ofOwner := w.naming(callers[2]) // the owners of this Customer are not cached yet
+	ofOwner := w.forNewOwner(callers[2]) // the owners of this Customer are not cached yet
 	w.dwolla.InjectFault(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
 	before := w.dwolla.Calls(emulator.OpListBeneficialOwners)
 	l := startLoad(t, callers)
@@ -199,12 +199,12 @@ func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	for range 20 {
 		s := ofOwner.call(t.Context())
 		if left, err := strconv.Atoi(s.retryAfter); s.what() != unavailable || s.wrong != "" || err != nil || left < 290 || left > 300 {
-			wrong[fmt.Sprintf("an owner's token: %s %s, Retry-After %q, want what is left of 5 minutes", s.what(), s.wrong, s.retryAfter)]++
+			wrong[fmt.Sprintf("an owner's token: %s %s, Retry-After %q, want the rest of 5 minutes", s.what(), s.wrong, s.retryAfter)]++
 		}
 	}
-	tell(t, wrong)
+	reportErrors(t, wrong)
 	if calls := w.dwolla.Calls(emulator.OpListBeneficialOwners) - before; calls > 2 {
-		t.Errorf("Dwolla was asked %d times for owners", calls)
+		t.Errorf("Dwolla got %d requests for owners, want at most 2", calls)
 	}
-	w.isWell(t, l.stop())
+	w.checkHealthy(t, l.stop())
 }

@@ -51,7 +51,7 @@ func (f flood) run(t *testing.T, p *process, what string) {
 	senders.Wait()
 	t.Logf("%s: %v in %s, at most %d MiB", what, got, time.Since(began).Round(time.Millisecond), p.peakMemory(t))
 	if got[f.want] < f.requests*9/10 {
-		t.Errorf("%s: %d of %d answers are %d", what, got[f.want], f.requests, f.want)
+		t.Errorf("%s: only %d of %d answers are %d", what, got[f.want], f.requests, f.want)
 	}
 }
 

@@ -51,7 +51,7 @@ func (w *world) bearers(p *process, n int) []*caller {
 			user: w.users[i], client: newClient(nil), url: "http://" + p.public + "/client-tokens",
 			header: http.Header{"Authorization": {"Bearer " + w.users[i].bearer}}, evidence: w.evidence,
 		}
-		c.body, c.refusal = w.asking(i)
+		c.body, c.refusal = w.requestOf(i)
 		callers = append(callers, c)
 	}
 	return callers
@@ -60,10 +60,10 @@ func (w *world) bearers(p *process, n int) []*caller {
 // mismatch is the answer to attackers.
 const mismatch = "403 CustomerMismatch"
 
-// asking returns user i's request body, and the refusal to expect. One in four users is
+// requestOf returns user i's request body, and the refusal to expect. One in four users is
 // an attacker and names the previous user's Customer. The others name their own or
 // none.
-func (w *world) asking(i int) (body, refusal string) {
+func (w *world) requestOf(i int) (body, refusal string) {
 	switch i % 4 {
 	case 3:
 		return w.reading(w.users[i-1].customer), mismatch
@@ -109,11 +109,11 @@ func (c *caller) call(ctx context.Context) (s shot) {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.wrong = "half an answer: " + err.Error()
+		s.wrong = "incomplete answer: " + err.Error()
 	}
 	s.status, s.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
 	s.read(resp, body)
-	c.evidence.answer(resp, string(body))
+	c.evidence.recordAnswer(resp, string(body))
 	return s
 }
 
@@ -133,7 +133,7 @@ func (s *shot) read(resp *http.Response, body []byte) {
 	case s.status == http.StatusOK && s.token == "":
 		s.wrong = "200 without a token"
 	case s.status != http.StatusOK && (s.token != "" || s.code == "" || answer.Message == "" || answer.RequestID == ""):
-		s.wrong = fmt.Sprintf("%d that is not of the error shape", s.status)
+		s.wrong = fmt.Sprintf("%d without the error shape", s.status)
 	case retry && s.retryAfter == "":
 		s.wrong = fmt.Sprintf("%d without Retry-After", s.status)
 	}

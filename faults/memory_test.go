@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// mostWithFullCaches limits the memory of a process with full caches
+	// maxWithFullCaches limits the memory of a process with full caches
 	// (docs/security.md, "What is bounded").
-	mostWithFullCaches = 120 // MiB
-	// manyMore exceeds the capacity of each rate limit (internal/ratelimit).
-	manyMore = 31_000
+	maxWithFullCaches = 120 // MiB
+	// overCapacity exceeds the capacity of each rate limit (internal/ratelimit).
+	overCapacity = 31_000
 )
 
 // TestServerStaysSmallWithFullCaches fills every cache, with users of all modes and
@@ -29,10 +29,10 @@ func TestServerStaysSmallWithFullCaches(t *testing.T) {
 	p := startProcess(t, c.settings(t, map[string]string{
 		"AUTH_MODES":         "bearer,oidc,forward",
 		"AUTH_BEARER_ISSUER": c.URL, "AUTH_BEARER_AUDIENCE": "dropgate",
-		"AUTH_OIDC_ISSUER": c.URL, "AUTH_OIDC_CLIENT_ID": "dropgate-web", "AUTH_OIDC_CLIENT_SECRET": newSecrets().invent("z"),
+		"AUTH_OIDC_ISSUER": c.URL, "AUTH_OIDC_CLIENT_ID": "dropgate-web", "AUTH_OIDC_CLIENT_SECRET": newSecrets().newValue("z"),
 		"PUBLIC_URL":       "https://app.example.com",
 		"AUTH_FORWARD_URL": c.URL + "/me", "AUTH_FORWARD_CACHE": "5m",
-		"CUSTOMER_STATUS_INTERVAL": "24h", "DWOLLA_WEBHOOK_SECRET": newSecrets().invent("y"),
+		"CUSTOMER_STATUS_INTERVAL": "24h", "DWOLLA_WEBHOOK_SECRET": newSecrets().newValue("y"),
 	}))
 	var signingIn sync.WaitGroup
 	signingIn.Go(func() { c.fillSessions(t, p) })
@@ -42,8 +42,8 @@ func TestServerStaysSmallWithFullCaches(t *testing.T) {
 	c.fillWithLogouts(t, p)
 	memory := p.peakMemory(t)
 	t.Logf("with full caches: at most %d MiB", memory)
-	if memory >= mostWithFullCaches {
-		t.Errorf("the server has had %d MiB, want less than %d", memory, mostWithFullCaches)
+	if memory >= maxWithFullCaches {
+		t.Errorf("the server used up to %d MiB, want less than %d", memory, maxWithFullCaches)
 	}
 }
 
@@ -53,7 +53,7 @@ func (c *crowd) fillWithBearers(t *testing.T, p *process) {
 	t.Helper()
 	// Half of the tokens expire while the server still gets others.
 	life := func(i int) time.Duration { return time.Duration(i%2)*time.Hour + 3*time.Second }
-	flood{manyMore, func(i int) string {
+	flood{overCapacity, func(i int) string {
 		return vending(i, "Authorization: Bearer "+c.bearerOf(longName("new", i), life(i)), `{"action":"customer.create"}`)
 	}, http.StatusOK}.run(t, p, "tokens, users and addresses, with an allowance to create each")
 	flood{3000, func(i int) string {
@@ -129,6 +129,6 @@ func (c *crowd) fillSessions(t *testing.T, p *process) {
 	browsers.Wait()
 	t.Logf("%d sessions in %s, at most %d MiB", started.Load(), time.Since(began).Round(time.Millisecond), p.peakMemory(t))
 	if !full.Load() {
-		t.Errorf("%d sign-ins have not filled the memory for sessions", started.Load())
+		t.Errorf("%d sign-ins did not fill the session store", started.Load())
 	}
 }

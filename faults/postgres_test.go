@@ -17,7 +17,7 @@ func postgresFaults() map[string]scenario {
 		"PostgreSQL answers late":                                       {allowed: []string{token}, seen: []string{token}},
 		"PostgreSQL's connections are reset in the middle of an answer": {allowed: []string{unavailable}, seen: []string{unavailable}},
 		"one in ten of PostgreSQL's answers is reset":                   {allowed: []string{token, unavailable}, seen: []string{token}},
-		"PostgreSQL's address has something that is not PostgreSQL":     {allowed: []string{unavailable}, seen: []string{unavailable}},
+		"PostgreSQL's address answers in another protocol":              {allowed: []string{unavailable}, seen: []string{unavailable}},
 	}
 }
 

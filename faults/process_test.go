@@ -28,7 +28,7 @@ var binary struct {
 
 func TestMain(m *testing.M) {
 	if os.Getenv(helperRole) != "" {
-		os.Exit(beHelper())
+		os.Exit(runHelper())
 	}
 	os.Exit(run(m))
 }
@@ -98,7 +98,7 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	select {
 	case <-p.stdout.line:
 	case <-p.exited:
-		t.Fatalf("the server has ended: %s%s", p.stdout, p.stderr)
+		t.Fatalf("the server exited early: %s%s", p.stdout, p.stderr)
 	case <-time.After(30 * time.Second):
 		t.Fatal("the server does not say that it listens")
 	}
@@ -119,7 +119,7 @@ func (p *process) end(t *testing.T) {
 	select {
 	case <-p.exited:
 	case <-time.After(20 * time.Second):
-		t.Error("the server does not stop")
+		t.Error("the server did not stop within 20 s of SIGTERM")
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 	}
@@ -214,7 +214,7 @@ func until(t *testing.T, what string, within time.Duration, good func() bool) {
 	defer tick.Stop()
 	for deadline := time.Now().Add(within); !good(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not come true within %s", what, within)
+			t.Fatalf("timed out waiting for %s after %s", what, within)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestBearerTokensOutliveTheProvider(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			scenario{
-				fault: name + ", for bearers", world: w, callers: w.bearers(w.start(t, nil), 16),
+				fault: name + ", with bearer tokens", world: w, callers: w.bearers(w.start(t, nil), 16),
 				begin:   func() { begin(w.toProvider) },
 				end:     func() { healStore(w.toProvider) },
 				allowed: []string{token}, seen: []string{token},
@@ -38,14 +38,14 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.toProvider.Stop()
 	p := w.start(t, nil)
-	until(t, "readiness names the keys", 5*time.Second, func() bool {
+	until(t, "the keys in /readyz", 5*time.Second, func() bool {
 		status, missing := p.readiness(t)
 		return status == http.StatusServiceUnavailable && len(missing) == 1 && missing[0].What == "identity provider keys"
 	})
 	caller := w.bearers(p, 1)[0]
 	during := caller.call(t.Context())
 	if during.what() != unavailable || during.wrong != "" {
-		t.Errorf("a user gets %s %s", during.what(), during.wrong)
+		t.Errorf("a user got %s %s, want 503", during.what(), during.wrong)
 	}
 	<-time.After(5 * time.Second) // the provider's delay, not a wait
 	w.toProvider.Start()
@@ -54,14 +54,14 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	first := caller.call(t.Context())
 	found := time.Since(came)
 	if first.what() != token || found > time.Second {
-		t.Errorf("%v after the provider came a user gets %s", found, first.what())
+		t.Errorf("%v after the provider's start a user got %s", found, first.what())
 	}
-	theTable.add("the identity provider comes 5 s late", outcome{
+	theTable.add("the identity provider starts 5 s late", outcome{
 		during: map[string]int{during.what(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
 	})
 	w.toProvider.Stop()
 	if status, _ := p.readiness(t); status != http.StatusOK {
-		t.Errorf("readiness when it goes away again: %d", status)
+		t.Errorf("/readyz after the provider stopped again: %d, want 200", status)
 	}
 }
 
@@ -78,16 +78,16 @@ func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 			w := newWorld(t)
 			w.withRedis(t, sharedRedis(t))
 			s := newSite(t, w, 2, nil)
-			callers := s.signedIn(t, 12)
+			callers := s.signInAll(t, 12)
 			// This server has not yet fetched the provider's metadata.
 			fresh := newSite(t, w, 1, nil)
 			scenario{
-				fault: name + ", for those who are signed in", world: w, callers: callers,
+				fault: name + ", with sessions", world: w, callers: callers,
 				begin: func() {
 					begin(w.toProvider)
 					p := fresh.browser(t).open(t, http.MethodGet, fresh.URL+"/auth/login", "")
 					if p.status != http.StatusServiceUnavailable || p.header.Get("Retry-After") == "" {
-						t.Errorf("a sign-in: %d, Retry-After %q", p.status, p.header.Get("Retry-After"))
+						t.Errorf("sign-in: %d, Retry-After %q, want 503 with Retry-After", p.status, p.header.Get("Retry-After"))
 					}
 				},
 				end:     func() { healStore(w.toProvider) },

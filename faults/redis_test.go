@@ -24,7 +24,7 @@ func redisFaults() map[string]scenario {
 		"Redis answers too late":  {allowed: []string{unavailable}, seen: []string{unavailable}, longest: redisAnswers},
 		"Redis's connections are reset in the middle of an answer": {allowed: []string{unavailable}, seen: []string{unavailable}},
 		"one in ten of Redis's answers is reset":                   {allowed: []string{token, unavailable}, seen: []string{token}},
-		"Redis's address has something that is not Redis":          {allowed: []string{unavailable}, seen: []string{unavailable}},
+		"Redis's address answers in another protocol":              {allowed: []string{unavailable}, seen: []string{unavailable}},
 	}
 }
 
@@ -39,7 +39,7 @@ func spoilStore(name string, p *tcpproxy.Proxy) {
 		p.Fail(tcpproxy.Fault{Delay: 2500 * time.Millisecond})
 	case "one in ten of Redis's answers is reset", "one in ten of PostgreSQL's answers is reset":
 		p.Fail(tcpproxy.Fault{Truncate: 3, Every: 10})
-	case "Redis's address has something that is not Redis", "PostgreSQL's address has something that is not PostgreSQL":
+	case "Redis's address answers in another protocol", "PostgreSQL's address answers in another protocol":
 		p.Fail(tcpproxy.Fault{Replace: "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"})
 	case "Redis stops and returns", "PostgreSQL stops and returns":
 		p.Stop()
@@ -64,7 +64,7 @@ func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 			w := newWorld(t)
 			w.withRedis(t, sharedRedis(t))
 			s.fault, s.world = name, w
-			s.callers = newSite(t, w, 2, nil).signedIn(t, 12)
+			s.callers = newSite(t, w, 2, nil).signInAll(t, 12)
 			s.refused = []string{unavailable}
 			s.begin = func() { spoilStore(name, w.toRedis) }
 			s.end = func() { healStore(w.toRedis) }
@@ -73,14 +73,14 @@ func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 	}
 }
 
-// ownRedis is a Redis for one test, which may kill it.
-type ownRedis struct {
+// testRedis is a Redis for one test, which may kill it.
+type testRedis struct {
 	address string
 	options []string
 	cmd     *exec.Cmd
 }
 
-func (r *ownRedis) start(t *testing.T) {
+func (r *testRedis) start(t *testing.T) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(r.address)
 	if err != nil {
@@ -92,18 +92,18 @@ func (r *ownRedis) start(t *testing.T) {
 	}
 }
 
-func (r *ownRedis) kill() {
+func (r *testRedis) kill() {
 	_ = r.cmd.Process.Kill() // it may have ended
 	_ = r.cmd.Wait()
 }
 
 // newRedis starts a Redis on a free port. It loses no data when killed.
-func newRedis(t *testing.T, options ...string) *ownRedis {
+func newRedis(t *testing.T, options ...string) *testRedis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		lacks(t, "redis-server in the PATH")
+		skipWithout(t, "redis-server in the PATH")
 	}
-	r := &ownRedis{address: tcpproxy.FreeAddr(t), options: append(options,
+	r := &testRedis{address: tcpproxy.FreeAddr(t), options: append(options,
 		"--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--save", "")}
 	r.start(t)
 	t.Cleanup(r.kill)
@@ -127,27 +127,27 @@ func TestSessionsOutliveKilledRedis(t *testing.T) {
 	s := newSite(t, w, 2, nil)
 	leaver := s.caller(t, 20)
 	scenario{
-		fault: "Redis is killed and started again", world: w, callers: s.signedIn(t, 12),
+		fault: "Redis is killed and started again", world: w, callers: s.signInAll(t, 12),
 		begin: func() {
 			redis.kill()
 			p := s.logout(t, leaver)
 			if p.status != http.StatusServiceUnavailable || p.header.Get("Retry-After") == "" {
-				t.Errorf("a logout without Redis: %d, Retry-After %q", p.status, p.header.Get("Retry-After"))
+				t.Errorf("logout without Redis: %d, Retry-After %q, want 503 with Retry-After", p.status, p.header.Get("Retry-After"))
 			}
 		},
 		end:     func() { redis.start(t) },
 		allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable},
 	}.run(t)
-	thief := s.thief(t, leaver)
+	thief := s.copyCookiesOf(t, leaver)
 	if got := leaver.call(t.Context()); got.what() != token {
-		t.Errorf("whose logout had failed is answered %s", got.what())
+		t.Errorf("after a failed logout the user got %s, want a token", got.what())
 	}
 	if p := s.logout(t, leaver); p.status != http.StatusOK {
-		t.Errorf("the logout afterwards: %d", p.status)
+		t.Errorf("logout after the recovery: %d", p.status)
 	}
 	for range 4 { // on both servers
 		if got := thief.call(t.Context()); got.what() != "401 Unauthenticated" {
-			t.Errorf("after the logout: %s", got.what())
+			t.Errorf("token request after the logout: %s", got.what())
 		}
 	}
 }

@@ -30,8 +30,8 @@ type scenario struct {
 	bound   time.Duration // until the recovery; zero: 15 s
 }
 
-// healed is the number of tokens in a row after which the fault is over.
-const healed = 20
+// healthyTokens is the number of tokens in a row after which the fault is over.
+const healthyTokens = 20
 
 // outcome is the result of a scenario.
 type outcome struct {
@@ -47,12 +47,12 @@ type outcome struct {
 // run runs the scenario under load and checks every answer.
 func (s scenario) run(t *testing.T) outcome {
 	t.Helper()
-	s.world.warm(t, s.callers[0])
+	s.world.warmUp(t, s.callers[0])
 	l := startLoad(t, s.callers)
 	warmUp := time.Now()
 	until(t, "a healthy start", 30*time.Second, func() bool {
 		shots := l.soFar()
-		return everybody(shots) == len(s.callers) && inARow(shots, warmUp) > 0
+		return countCallers(shots) == len(s.callers) && healthyAfter(shots, warmUp) > 0
 	})
 	o := outcome{starting: time.Now()}
 	s.begin()
@@ -61,16 +61,16 @@ func (s scenario) run(t *testing.T) outcome {
 	o.ended = time.Now()
 	s.end()
 	bound := cmp.Or(s.bound, 15*time.Second)
-	until(t, "the healing", bound, func() bool { return inARow(l.soFar(), o.ended) > 0 })
+	until(t, "the recovery", bound, func() bool { return healthyAfter(l.soFar(), o.ended) > 0 })
 	o.shots = l.stop()
-	o.firstGood, o.allGood = firstToken(o.shots, o.ended), inARow(o.shots, o.ended)
+	o.firstGood, o.allGood = firstToken(o.shots, o.ended), healthyAfter(o.shots, o.ended)
 	s.check(t, &o)
 	theTable.add(s.fault, o)
 	return o
 }
 
-// everybody counts the callers with an answer.
-func everybody(shots []shot) int {
+// countCallers counts the callers with an answer.
+func countCallers(shots []shot) int {
 	callers := map[*caller]bool{}
 	for _, s := range shots {
 		callers[s.caller] = true
@@ -78,9 +78,9 @@ func everybody(shots []shot) int {
 	return len(callers)
 }
 
-// inARow returns how long after a moment the service was healthy: it has handed out
+// healthyAfter returns how long after a moment the service was healthy: it has handed out
 // enough tokens in a row, to later requests. 0 means not yet.
-func inARow(shots []shot, from time.Time) time.Duration {
+func healthyAfter(shots []shot, from time.Time) time.Duration {
 	row := 0
 	for _, s := range shots {
 		if s.caller.refusal != "" || s.began.Before(from) {
@@ -88,7 +88,7 @@ func inARow(shots []shot, from time.Time) time.Duration {
 		}
 		if s.status != http.StatusOK {
 			row = 0
-		} else if row++; row == healed {
+		} else if row++; row == healthyTokens {
 			return s.ended.Sub(from)
 		}
 	}
@@ -119,17 +119,17 @@ func (s scenario) check(t *testing.T, o *outcome) {
 		}
 		o.count(shot)
 	}
-	tell(t, wrong)
+	reportErrors(t, wrong)
 	if rare > len(o.shots)/20 {
-		t.Errorf("%d of %d answers were one of %q", rare, len(o.shots), s.rare)
+		t.Errorf("%d of %d answers were among the rare ones %q, want at most one in twenty", rare, len(o.shots), s.rare)
 	}
-	s.world.holds(t, o.shots)
+	s.world.checkShots(t, o.shots)
 	if longest := cmp.Or(s.longest, 8*time.Second); o.slowest > longest {
-		t.Errorf("an answer took %s, want %s at most", o.slowest, longest)
+		t.Errorf("the slowest answer took %s, want at most %s", o.slowest, longest)
 	}
 	for _, what := range s.seen {
 		if o.during[what] == 0 {
-			t.Errorf("nobody saw %s during the fault, but %v", what, o.during)
+			t.Errorf("no user got %s during the fault; the answers were %v", what, o.during)
 		}
 	}
 }
@@ -145,8 +145,8 @@ func (o *outcome) count(s shot) {
 	}
 }
 
-// holds fails the test if an answer has the wrong shape or promise 1 is broken.
-func (w *world) holds(t *testing.T, shots []shot) {
+// checkShots fails the test if an answer has the wrong shape or promise 1 is broken.
+func (w *world) checkShots(t *testing.T, shots []shot) {
 	t.Helper()
 	wrong := map[string]int{}
 	for _, s := range shots {
@@ -154,14 +154,14 @@ func (w *world) holds(t *testing.T, shots []shot) {
 			wrong[s.wrong]++
 		}
 	}
-	tell(t, wrong)
-	for _, what := range broken(shots, w.dwolla.ClientTokens()) {
-		t.Errorf("promise 1: %s", what)
+	reportErrors(t, wrong)
+	for _, what := range brokenPromises(shots, w.dwolla.ClientTokens()) {
+		t.Errorf("promise 1 is broken: %s", what)
 	}
 }
 
-// isWell fails the test unless every caller got the normal answer.
-func (w *world) isWell(t *testing.T, shots []shot) {
+// checkHealthy fails the test unless every caller got the normal answer.
+func (w *world) checkHealthy(t *testing.T, shots []shot) {
 	t.Helper()
 	wrong := map[string]int{}
 	for _, s := range shots {
@@ -169,12 +169,12 @@ func (w *world) isWell(t *testing.T, shots []shot) {
 			wrong[fmt.Sprintf("%s: %s, want %s", s.caller.kind(), s.what(), want)]++
 		}
 	}
-	tell(t, wrong)
-	w.holds(t, shots)
+	reportErrors(t, wrong)
+	w.checkShots(t, shots)
 }
 
-// tell fails the test once for each kind of error.
-func tell(t *testing.T, wrong map[string]int) {
+// reportErrors fails the test once for each kind of error.
+func reportErrors(t *testing.T, wrong map[string]int) {
 	t.Helper()
 	for _, what := range slices.Sorted(maps.Keys(wrong)) {
 		t.Errorf("%d times: %s", wrong[what], what)

@@ -73,9 +73,9 @@ func (s *site) browser(t *testing.T) browser {
 		t.Fatal(err)
 	}
 	return browser{&http.Client{
-		Jar: jar, Transport: s.world.secrets.ofCookies(s.Client().Transport), Timeout: 40 * time.Second,
+		Jar: jar, Transport: s.world.secrets.watchCookies(s.Client().Transport), Timeout: 40 * time.Second,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
-			s.answered(r.Response, "")
+			s.recordAnswer(r.Response, "")
 			if len(via) > 10 {
 				return http.ErrUseLastResponse
 			}
@@ -113,14 +113,14 @@ func (b browser) open(t *testing.T, method, at, body string) page {
 		t.Error(err)
 	}
 	p := page{resp.Request.URL.String(), string(text), resp.StatusCode, resp.Header}
-	b.site.answered(resp, p.text)
+	b.site.recordAnswer(resp, p.text)
 	return p
 }
 
-// answered records an answer, unless it is the provider's.
-func (s *site) answered(resp *http.Response, body string) {
+// recordAnswer records an answer, unless it is the provider's.
+func (s *site) recordAnswer(resp *http.Response, body string) {
 	if strings.HasPrefix(resp.Request.URL.String(), s.URL) {
-		s.world.evidence.answer(resp, body)
+		s.world.evidence.recordAnswer(resp, body)
 	}
 }
 
@@ -141,13 +141,13 @@ func (s *site) caller(t *testing.T, i int) *caller {
 	t.Helper()
 	b := s.browser(t)
 	if p := b.signIn(t, s.world.users[i].name); p.status != http.StatusOK || p.at != s.URL+"/session" {
-		t.Fatalf("the sign-in ends with %d", p.status)
+		t.Fatalf("sign-in: %d", p.status)
 	}
 	c := &caller{
 		user: s.world.users[i], client: b.Client, url: s.URL + "/client-tokens",
 		header: http.Header{"Sec-Fetch-Site": {"same-origin"}}, evidence: s.world.evidence,
 	}
-	c.body, c.refusal = s.world.asking(i)
+	c.body, c.refusal = s.world.requestOf(i)
 	return c
 }
 
@@ -157,8 +157,8 @@ func (s *site) logout(t *testing.T, c *caller) page {
 	return browser{c.client, s}.open(t, http.MethodPost, s.URL+"/auth/logout", "")
 }
 
-// thief is a caller with a copy of another's cookies.
-func (s *site) thief(t *testing.T, of *caller) *caller {
+// copyCookiesOf returns a caller with a copy of another's cookies.
+func (s *site) copyCookiesOf(t *testing.T, of *caller) *caller {
 	t.Helper()
 	own, err := url.Parse(s.URL)
 	if err != nil {
@@ -173,19 +173,19 @@ func (s *site) thief(t *testing.T, of *caller) *caller {
 	return &thief
 }
 
-// signedIn returns n signed-in callers, one in four an attacker. It adds one with the
+// signInAll returns n signed-in callers, one in four an attacker. It adds one with the
 // cookies of a session already logged out.
-func (s *site) signedIn(t *testing.T, n int) []*caller {
+func (s *site) signInAll(t *testing.T, n int) []*caller {
 	t.Helper()
 	var callers []*caller
 	for i := range n {
 		callers = append(callers, s.caller(t, i))
 	}
 	last := s.caller(t, n)
-	ghost := s.thief(t, last)
+	ghost := s.copyCookiesOf(t, last)
 	ghost.refusal = "401 Unauthenticated"
 	if p := s.logout(t, last); p.status != http.StatusOK {
-		t.Fatalf("the logout: %d", p.status)
+		t.Fatalf("logout: %d", p.status)
 	}
 	return append(callers, ghost)
 }

@@ -21,7 +21,7 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(t, map[string]string{"DWOLLA_TIMEOUT": "5s", "LOG_LEVEL": "info"})
 	bearer := "Authorization: Bearer " + w.users[0].bearer + "\r\n"
-	good := asking("x", bearer)
+	good := tokenRequest("x", bearer)
 	answered := 0
 	until(t, "a first token", 10*time.Second, func() bool {
 		got, err := (&rawClient{address: p.public}).do(good)
@@ -30,7 +30,7 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 		}
 		return err == nil && got.token != ""
 	})
-	until(t, "their lines", 5*time.Second, func() bool { return p.accessLines() >= answered })
+	until(t, "the access lines", 5*time.Second, func() bool { return p.accessLines() >= answered })
 	const post = "POST /client-tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	length := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
 	chunk := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
@@ -89,16 +89,16 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 			vended, before := len(w.dwolla.ClientTokens()), p.accessLines()
 			got := w.exchange(t, p.public, shape.send)
 			if shape.want != nil && !slices.Equal(got, shape.want) {
-				t.Errorf("answers %v, want %v", got, shape.want)
+				t.Errorf("got statuses %v, want %v", got, shape.want)
 			}
 			if n := len(w.dwolla.ClientTokens()) - vended; n != shape.vended {
-				t.Errorf("%d tokens were vended, want %d: %v", n, shape.vended, got)
+				t.Errorf("Dwolla vended %d tokens, want %d; statuses %v", n, shape.vended, got)
 			}
 			// A hidden request would write an access line even if refused.
-			until(t, "their lines", 5*time.Second, func() bool { return p.accessLines() >= before+shape.lines })
+			until(t, "the access lines", 5*time.Second, func() bool { return p.accessLines() >= before+shape.lines })
 			<-time.After(50 * time.Millisecond) // time for an unexpected line
 			if n := p.accessLines() - before; n != shape.lines {
-				t.Errorf("%d requests have been answered, want %d: %v", n, shape.lines, got)
+				t.Errorf("the log has %d requests, want %d; statuses %v", n, shape.lines, got)
 			}
 		})
 	}
@@ -127,7 +127,7 @@ func (w *world) exchange(t *testing.T, address, send string) []int {
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		w.evidence.answer(resp, string(body))
+		w.evidence.recordAnswer(resp, string(body))
 		got = append(got, resp.StatusCode)
 		if err != nil || resp.Close {
 			return got

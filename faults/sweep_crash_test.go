@@ -23,24 +23,24 @@ func TestCrashDumpsHoldNoSecret(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.withPostgres(t)
-			w.asksForPassword(t)
+			w.requirePassword(t)
 			settings := directorySettings(w)
 			maps.Copy(settings, map[string]string{"GOTRACEBACK": "system"})
 			p := w.start(t, settings)
 			callers := w.bearers(p, 8)
-			w.warm(t, callers[0])
+			w.warmUp(t, callers[0])
 			w.toDwolla.Fail(tcpproxy.Fault{Delay: 300 * time.Millisecond}) // keeps some calls in progress
 			l := startLoad(t, callers)
-			until(t, "some calls", 10*time.Second, func() bool { return everybody(l.soFar()) == len(callers) })
+			until(t, "an answer for each caller", 10*time.Second, func() bool { return countCallers(l.soFar()) == len(callers) })
 			if err := p.cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
 			<-p.exited
 			l.stop()
 			if !strings.Contains(p.stderr.String(), "goroutine 1 ") {
-				t.Error("there is no dump")
+				t.Error("stderr has no goroutine dump")
 			}
-			w.secrets.has(t, []string{"DWOLLA_CLIENT_SECRET", "the password of DATABASE_URL", "an access token", "a client token"})
+			w.secrets.requireUsed(t, []string{"DWOLLA_CLIENT_SECRET", "the password of DATABASE_URL", "an access token", "a client token"})
 		})
 	}
 }
@@ -74,7 +74,7 @@ func TestConfigurationErrorsHoldNoSecret(t *testing.T) {
 			}
 			said, _ := command.CombinedOutput() // the command must fail
 			if len(said) == 0 {
-				t.Errorf("%s, %s: nothing is said", name, args[0])
+				t.Errorf("%s, %s: no output", name, args[0])
 			}
 			w.evidence.add("what is said of "+name, string(said))
 		}

@@ -54,11 +54,11 @@ func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	settings := regexp.MustCompile(`or (\w+)_FILE, the name of a file that holds it`).FindAllStringSubmatch(binary.help, -1)
 	for _, setting := range settings {
 		if !strings.Contains(swept, setting[1]) {
-			t.Errorf("no sweep has %s in use", setting[1])
+			t.Errorf("no sweep uses %s", setting[1])
 		}
 	}
 	if len(settings) < 9 {
-		t.Errorf("-help names %d secret settings", len(settings))
+		t.Errorf("-help names only %d secret settings, want at least 9", len(settings))
 	}
 }
 
@@ -74,14 +74,14 @@ func decoded(t *testing.T, text string) []byte {
 	t.Helper()
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		t.Fatal("no base64") // the error may quote a secret
+		t.Fatal("invalid base64") // the error may quote a secret
 	}
 	return b
 }
 
-// asksForPassword puts a cleartext password check before PostgreSQL, for the password
+// requirePassword puts a cleartext password check before PostgreSQL, for the password
 // in DATABASE_URL. The test servers ask for none.
-func (w *world) asksForPassword(t *testing.T) {
+func (w *world) requirePassword(t *testing.T) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +90,7 @@ func (w *world) asksForPassword(t *testing.T) {
 	t.Cleanup(func() { _ = listener.Close() })
 	told, err := url.Parse(w.settings["DATABASE_URL"])
 	if err != nil {
-		t.Fatal("no URL") // the error quotes the password
+		t.Fatal("DATABASE_URL is not a URL") // the error quotes the password
 	}
 	password, _ := told.User.Password()
 	behind := w.toPostgres.Server()
@@ -103,26 +103,26 @@ func (w *world) asksForPassword(t *testing.T) {
 			}
 			go func() {
 				defer func() { _ = c.Close() }()
-				w.letsIn(c, behind, password)
+				w.checkPassword(c, behind, password)
 			}()
 		}
 	}()
 }
 
-// letsIn checks the password of a connection. Then it replays the client's first
+// checkPassword checks the password of a connection. Then it replays the client's first
 // message and passes bytes on.
-func (w *world) letsIn(c net.Conn, behind, password string) {
+func (w *world) checkPassword(c net.Conn, behind, password string) {
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	hello, err := sized(c, 0)
+	hello, err := readMessage(c, 0)
 	if err != nil {
 		return
 	}
 	_, _ = c.Write([]byte("R\x00\x00\x00\x08\x00\x00\x00\x03")) // asks for a cleartext password; a closed connection answers none
-	said, err := sized(c, 1)
+	said, err := readMessage(c, 1)
 	if err != nil || string(said[5:]) != password+"\x00" {
 		return
 	}
-	w.secrets.saw(password)
+	w.secrets.markUsed(password)
 	server, err := net.Dial("tcp", behind) //nolint:noctx // to this machine
 	if err != nil {
 		return
@@ -137,8 +137,8 @@ func (w *world) letsIn(c net.Conn, behind, password string) {
 	_, _ = io.Copy(c, server)
 }
 
-// sized reads a PostgreSQL message. Its length follows after kind bytes.
-func sized(r io.Reader, kind int) ([]byte, error) {
+// readMessage reads a PostgreSQL message. Its length follows after kind bytes.
+func readMessage(r io.Reader, kind int) ([]byte, error) {
 	head := make([]byte, kind+4)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, err

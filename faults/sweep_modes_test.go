@@ -20,7 +20,7 @@ func (w *world) application(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("Authorization") + r.Header.Get("Cookie")
-		w.secrets.saw(said + unescaped(said))
+		w.secrets.markUsed(said + unescaped(said))
 		rw.Header().Set("Content-Type", "application/json")
 		switch {
 		case strings.Contains(r.URL.Path+said, "away"):
@@ -73,7 +73,7 @@ func TestProxyAndForwardModesLeakNoSecret(t *testing.T) {
 		vend(map[string]string{"X-Forwarded-User": "user-1", "X-Proxy-Secret": almost}, http.StatusUnauthorized)
 		vend(map[string]string{"X-Forwarded-User": secret + "\xff", "X-Proxy-Secret": almost}, http.StatusUnauthorized)
 	}
-	w.secrets.has(t, usedByProxyAndForward())
+	w.secrets.requireUsed(t, usedByProxyAndForward())
 }
 
 // TestSignInLeaksNoSecret covers good and failed sign-ins, each way to log out, and
@@ -85,41 +85,41 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	redis := newRedis(t, "--requirepass", password)
 	w.withRedis(t, redis.address)
 	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.Addr
-	first, second := w.secrets.key("the first of SESSION_KEYS"), w.secrets.key("the second of SESSION_KEYS")
+	first, second := w.secrets.newKey("the first of SESSION_KEYS"), w.secrets.newKey("the second of SESSION_KEYS")
 	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second})
-	callers := site.signedIn(t, 4)
-	w.secrets.saw(password) // this Redis works only with the password
+	callers := site.signInAll(t, 4)
+	w.secrets.markUsed(password) // this Redis works only with the password
 	for _, c := range callers {
 		if got := c.call(t.Context()).what(); c.refusal == "" && got != token {
-			t.Errorf("a token: %s", got)
+			t.Errorf("token request: %s", got)
 		}
 	}
-	site.rotates(t, first, second)
+	site.checkRotation(t, first, second)
 	site.badCallbacks(t)
 	site.badCookies(t, callers[0])
 	if err := w.provider.EndUser(t.Context(), callers[1].user.name); err != nil {
-		t.Error("the back-channel logout fails")
+		t.Error("the back-channel logout failed")
 	}
 	if p := site.logout(t, callers[2]); p.status != http.StatusOK {
-		t.Errorf("the logout: %d", p.status)
+		t.Errorf("logout: %d", p.status)
 	}
 	site.badLogouts(t)
 	site.badProvider(t)
 	w.toRedis.Stop()
 	if got := callers[0].call(t.Context()).what(); got != unavailable {
-		t.Errorf("without Redis: %s", got)
+		t.Errorf("token request without Redis: %s", got)
 	}
 	site.browser(t).signIn(t, userName(6))
 	for _, p := range site.processes {
-		w.evidence.asks(t, p)
+		w.evidence.recordAdminPages(t, p)
 	}
 	healStore(w.toRedis)
-	w.secrets.has(t, usedBySignIns())
+	w.secrets.requireUsed(t, usedBySignIns())
 }
 
-// rotates checks that each of the SESSION_KEYS opens its own sessions, and that only it
+// checkRotation checks that each of the SESSION_KEYS opens its own sessions, and that only it
 // does.
-func (s *site) rotates(t *testing.T, first, second string) {
+func (s *site) checkRotation(t *testing.T, first, second string) {
 	t.Helper()
 	usual := s.processes
 	defer func() { s.processes = usual }()
@@ -132,18 +132,18 @@ func (s *site) rotates(t *testing.T, first, second string) {
 		t.Helper()
 		s.processes = at
 		if got := c.call(t.Context()).what(); got != want {
-			t.Errorf("a session gets %s, want %s", got, want)
+			t.Errorf("token request with a session: %s, want %s", got, want)
 		}
 	}
 	sealed, alone := s.caller(t, 5), with(second)
 	gets(sealed, alone, "401 Unauthenticated")
 	gets(sealed, usual, token)
-	s.world.secrets.saw(string(decoded(t, first)))
+	s.world.secrets.markUsed(string(decoded(t, first)))
 	s.processes = alone
 	sealed = s.caller(t, 6)
 	gets(sealed, with(first), "401 Unauthenticated")
 	gets(sealed, usual, token)
-	s.world.secrets.saw(string(decoded(t, second)))
+	s.world.secrets.markUsed(string(decoded(t, second)))
 }
 
 // badCallbacks are callbacks with errors, from the provider or an attacker.
@@ -151,7 +151,7 @@ func (s *site) badCallbacks(t *testing.T) {
 	t.Helper()
 	b := s.browser(t)
 	if p := b.signIn(t, userName(9)); p.status != http.StatusOK {
-		t.Errorf("a sign-in: %d", p.status)
+		t.Errorf("sign-in: %d", p.status)
 	}
 	for secret, name := range s.world.secrets.names() {
 		if name == "a code" || name == "a state" {
@@ -159,7 +159,7 @@ func (s *site) badCallbacks(t *testing.T) {
 				{"code": {secret}, "state": {secret}}, {"error": {secret}, "state": {secret}, "error_description": {secret}}, {"code": {secret}},
 			} {
 				if p := b.open(t, http.MethodGet, s.URL+"/auth/callback?"+query.Encode(), ""); p.status < http.StatusBadRequest {
-					t.Errorf("a bad callback: %d", p.status)
+					t.Errorf("bad callback: %d", p.status)
 				}
 			}
 		}
@@ -169,12 +169,12 @@ func (s *site) badCallbacks(t *testing.T) {
 	stranger.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	to, err := url.Parse(stranger.open(t, http.MethodGet, s.URL+"/auth/login", "").header.Get("Location"))
 	if err != nil {
-		t.Fatal("no redirect")
+		t.Fatal("the sign-in did not redirect")
 	}
-	form(to.Query(), s.world.secrets.know)
+	secretParameters(to.Query(), s.world.secrets.addUnused)
 	callback := url.Values{"state": {to.Query().Get("state")}, "code": {s.world.secret("a code")}}
 	if p := stranger.open(t, http.MethodGet, s.URL+"/auth/callback?"+callback.Encode(), ""); p.status < http.StatusBadRequest {
-		t.Errorf("a code that is none: %d", p.status)
+		t.Errorf("callback with an invalid code: %d", p.status)
 	}
 }
 
@@ -191,7 +191,7 @@ func (s *site) badCookies(t *testing.T, of *caller) {
 			bad.header = maps.Clone(of.header)
 			bad.header["Cookie"] = []string{"__Host-dropgate-session=" + header}
 			if got := bad.call(t.Context()).what(); got != "401 Unauthenticated" {
-				t.Errorf("a bad cookie: %s", got)
+				t.Errorf("bad cookie: %s", got)
 			}
 		}
 	}
@@ -204,7 +204,7 @@ func (s *site) badLogouts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.world.secrets.jwt("a logout token", good)
+	s.world.secrets.addJWT("a logout token", good)
 	sweep := &sweep{s.world, t, s.processes[0], &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	for _, r := range []struct {
 		token string
@@ -223,7 +223,7 @@ func (s *site) badProvider(t *testing.T) {
 	fails := func(what string) {
 		t.Helper()
 		if p := s.browser(t).signIn(t, userName(8)); p.status < http.StatusBadRequest {
-			t.Errorf("%s: the sign-in ends with %d", what, p.status)
+			t.Errorf("%s: the sign-in ended with %d", what, p.status)
 		}
 	}
 	bad := s.client
@@ -231,7 +231,7 @@ func (s *site) badProvider(t *testing.T) {
 	s.world.provider.AddClient(bad)
 	fails("another client secret")
 	s.world.provider.AddClient(s.client)
-	end := s.world.secrets.instead("/oauth/token", func(rw http.ResponseWriter, r *http.Request) {
+	end := s.world.secrets.replaceAnswers("/oauth/token", func(rw http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("Authorization") + r.Form.Encode()
 		rw.Header().Set("Content-Type", "application/json")
 		rw.WriteHeader(http.StatusBadRequest)

@@ -43,7 +43,7 @@ func (s *sweep) send(r request) string {
 	}
 	req, err := http.NewRequestWithContext(s.t.Context(), r.method, "http://"+host+r.path, strings.NewReader(r.body))
 	if err != nil {
-		s.t.Fatal("a request that cannot be made") // the error may quote a secret
+		s.t.Fatal("the request is invalid") // the error may quote a secret
 	}
 	req.Header.Set("Content-Type", "application/json")
 	for name, value := range r.header {
@@ -64,10 +64,10 @@ func (s *sweep) send(r request) string {
 	}
 	if resp.StatusCode < http.StatusBadRequest {
 		for _, values := range req.Header {
-			s.secrets.saw(values[0])
+			s.secrets.markUsed(values[0])
 		}
 	}
-	s.evidence.answer(resp, string(body))
+	s.evidence.recordAnswer(resp, string(body))
 	return string(body)
 }
 
@@ -85,14 +85,14 @@ func sweeping(t *testing.T, w *world, changes map[string]string) *sweep {
 func (w *world) near(name, secret string) []string {
 	values := []string{secret[1:], secret + "x", strings.ToLower(secret)}
 	for _, value := range values {
-		w.secrets.jwt("almost "+name, value)
+		w.secrets.addJWT("almost "+name, value)
 	}
 	return values
 }
 
 // echoing makes Dwolla answer with the request, including its credentials.
 func (w *world) echoing(status int) (end func()) {
-	return w.secrets.instead("", func(rw http.ResponseWriter, r *http.Request) {
+	return w.secrets.replaceAnswers("", func(rw http.ResponseWriter, r *http.Request) {
 		said := r.Header.Get("Authorization")
 		rw.Header().Set("Content-Type", "application/vnd.dwolla.v1.hal+json")
 		rw.WriteHeader(status)
@@ -105,7 +105,7 @@ func directorySettings(w *world) map[string]string {
 	return map[string]string{
 		"ALLOWED_ACTIONS":       "dwolla-personal-vcr,dwolla-beneficial-owners",
 		"DWOLLA_WEBHOOK_SECRET": w.secret("DWOLLA_WEBHOOK_SECRET"),
-		"ENROLLMENT_KEYS":       w.secrets.key("the first of ENROLLMENT_KEYS") + "," + w.secrets.key("the second of ENROLLMENT_KEYS"),
+		"ENROLLMENT_KEYS":       w.secrets.newKey("the first of ENROLLMENT_KEYS") + "," + w.secrets.newKey("the second of ENROLLMENT_KEYS"),
 		"ADMIN_TOKEN":           w.secret("ADMIN_TOKEN"),
 	}
 }
@@ -119,7 +119,7 @@ func TestDirectoryAndBearerTokensLeakNoSecret(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.withPostgres(t)
-			w.asksForPassword(t)
+			w.requirePassword(t)
 			settings := directorySettings(w)
 			maps.Copy(settings, map[string]string{"LOG_FORMAT": format})
 			s := sweeping(t, w, settings)
@@ -129,7 +129,7 @@ func TestDirectoryAndBearerTokensLeakNoSecret(t *testing.T) {
 			s.enrollment(strings.Split(settings["ENROLLMENT_KEYS"], ","))
 			s.badDwolla()
 			s.outages(settings["ADMIN_TOKEN"])
-			w.secrets.has(t, usedByTheDirectory())
+			w.secrets.requireUsed(t, usedByTheDirectory())
 		})
 	}
 }
@@ -158,7 +158,7 @@ func bearer(token string) map[string]string {
 func (s *sweep) webhooks(secret string) {
 	body := `{"id":"event-1","topic":"customer_suspended","resourceId":"` + customerID(5) + `","created":"2999-01-01T00:00:00.000Z"}`
 	signed := emulator.Sign(secret, body)
-	s.secrets.know("a webhook's signature", signed)
+	s.secrets.addUnused("a webhook's signature", signed)
 	for _, r := range []struct {
 		signature string
 		body      string
@@ -174,14 +174,14 @@ func (s *sweep) webhooks(secret string) {
 			header: map[string]string{"X-Request-Signature-SHA-256": r.signature},
 		})
 	}
-	s.secrets.saw(secret) // the server accepted only what this secret signed
+	s.secrets.markUsed(secret) // the server accepted only what this secret signed
 }
 
 func (s *sweep) bearers(token string) {
 	read := `{"action":"customer.read"}`
 	s.send(request{method: http.MethodPost, path: "/client-tokens", body: read, header: bearer(token), want: http.StatusOK})
 	s.send(request{method: http.MethodGet, path: "/session", header: bearer(token), want: http.StatusOK})
-	s.secrets.jwt("almost a bearer token", token[:len(token)-5])
+	s.secrets.addJWT("almost a bearer token", token[:len(token)-5])
 	for _, bad := range append(s.near("a bearer token", token), token[:len(token)-5]) {
 		s.send(request{method: http.MethodPost, path: "/client-tokens", body: read, header: bearer(bad), want: http.StatusUnauthorized})
 	}
@@ -207,7 +207,7 @@ func (s *sweep) enrollment(keys []string) {
 	if err := json.Unmarshal([]byte(s.send(request{method: http.MethodGet, path: "/session", header: bearer(token), want: http.StatusOK})), &page); err != nil {
 		s.t.Fatal(err)
 	}
-	s.secrets.know("a correlationId", page.CorrelationID)
+	s.secrets.addUnused("a correlationId", page.CorrelationID)
 	s.send(request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.create"}`, header: bearer(token), want: http.StatusOK})
 	link := request{method: http.MethodPut, path: "/session/customer", body: s.createdWith(page.CorrelationID), header: bearer(token), want: http.StatusBadGateway}
 	end := s.echoing(http.StatusBadRequest)
@@ -215,19 +215,19 @@ func (s *sweep) enrollment(keys []string) {
 	end()
 	link.want = http.StatusOK
 	s.send(link)
-	s.secrets.saw(page.CorrelationID) // the server accepted it from Dwolla
+	s.secrets.markUsed(page.CorrelationID) // the server accepted it from Dwolla
 	s.send(request{method: http.MethodPut, path: "/session/customer", body: `{"href":"` + page.CorrelationID + `"}`, header: bearer(token), want: http.StatusBadRequest})
 	s.send(request{method: http.MethodPut, path: "/session/customer", body: link.body, header: bearer(s.users[7].bearer), want: http.StatusForbidden})
 
 	first, second := decoded(s.t, keys[0]), decoded(s.t, keys[1])
 	if correlationID(first, "carol") != page.CorrelationID {
-		s.t.Error("the correlationId is not made with the first key")
+		s.t.Error("the correlationId does not use the first key")
 	}
-	s.secrets.saw(string(first))
+	s.secrets.markUsed(string(first))
 	older := correlationID(second, "dave")
 	s.secrets.add("a correlationId", older)
 	s.send(request{method: http.MethodPut, path: "/session/customer", body: s.createdWith(older), header: bearer(s.newcomer("dave")), want: http.StatusOK})
-	s.secrets.saw(string(second)) // its correlationId was accepted
+	s.secrets.markUsed(string(second)) // its correlationId was accepted
 }
 
 // newcomer returns the bearer token of a user without a Customer.
@@ -239,7 +239,7 @@ func (s *sweep) newcomer(user string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.secrets.jwt("a bearer token", token)
+	s.secrets.addJWT("a bearer token", token)
 	return token
 }
 
@@ -277,6 +277,6 @@ func (s *sweep) outages(adminToken string) {
 	s.toPostgres.Stop()
 	s.send(request{method: http.MethodPost, path: "/client-tokens", body: `{"action":"customer.update"}`, header: bearer(s.users[9].bearer), want: http.StatusServiceUnavailable})
 	s.send(request{admin: true, method: http.MethodGet, path: "/customers", header: bearer(adminToken), want: http.StatusServiceUnavailable})
-	s.evidence.asks(s.t, s.process)
+	s.evidence.recordAdminPages(s.t, s.process)
 	s.toPostgres.Start()
 }

@@ -29,7 +29,7 @@ type row struct {
 
 var theTable table
 
-const head = "| fault | what users saw during it | slowest answer | first token after | all tokens after | tokens checked |\n"
+const tableHead = "| fault | what users saw during it | slowest answer | first token after | all tokens after | tokens checked |\n"
 
 func (t *table) add(fault string, o outcome) {
 	t.mu.Lock()
@@ -43,7 +43,7 @@ func (t *table) String() string {
 	defer t.mu.Unlock()
 	slices.SortFunc(t.rows, func(a, b row) int { return cmp.Compare(a.fault, b.fault) })
 	var text strings.Builder
-	text.WriteString(head + "| --- | --- | ---: | ---: | ---: | ---: |\n")
+	text.WriteString(tableHead + "| --- | --- | ---: | ---: | ---: | ---: |\n")
 	for _, r := range t.rows {
 		var seen []string
 		for _, what := range slices.Sorted(maps.Keys(r.during)) {
@@ -75,7 +75,7 @@ func (t *table) write(document string) error {
 	if err != nil {
 		return fmt.Errorf("FAULTS_UPDATE: %w", err)
 	}
-	before, rest, found := strings.Cut(string(old), head)
+	before, rest, found := strings.Cut(string(old), tableHead)
 	if !found {
 		return errors.New("FAULTS_UPDATE: the document has no table to replace")
 	}

@@ -16,8 +16,8 @@ import (
 	"dropgate/internal/tcpproxy"
 )
 
-// unwell is a dependency that is useless from the start.
-type unwell struct {
+// brokenDependency is a dependency that is useless from the start.
+type brokenDependency struct {
 	what  string // the name in /readyz
 	own   bool   // the replica is not ready without it
 	begin func(t *testing.T, w *world)
@@ -26,7 +26,7 @@ type unwell struct {
 	why   string // the reason in the log and /readyz; empty: any
 }
 
-func unwells() map[string]unwell {
+func brokenDependencies() map[string]brokenDependency {
 	const missing = `"missing":`
 	mute := func(of func(*world) *tcpproxy.Proxy) (begin func(*testing.T, *world), end func(*world)) {
 		return func(_ *testing.T, w *world) { of(w).Fail(tcpproxy.Fault{Hang: true}) },
@@ -35,7 +35,7 @@ func unwells() map[string]unwell {
 				of(w).Reset()
 			}
 	}
-	all := map[string]unwell{
+	all := map[string]brokenDependency{
 		"PostgreSQL is mute":   {what: "database", own: true, line: missing + `"database"`},
 		"Redis is mute":        {what: "session store", own: true, line: missing + `"session store"`},
 		"the provider is mute": {what: "identity provider keys", own: true, line: "fetching the identity provider's keys failed"},
@@ -49,18 +49,18 @@ func unwells() map[string]unwell {
 		u.begin, u.end = mute(of)
 		all[name] = u
 	}
-	all["another password of PostgreSQL"] = elsewhere("database", "postgres: authentication failed", func(w *world) *tcpproxy.Proxy { return w.toPostgres }, refusingPostgres)
-	all["another password of Redis"] = elsewhere("session store", "redis: authentication failed", func(w *world) *tcpproxy.Proxy { return w.toRedis }, func(t *testing.T) string {
+	all["another password of PostgreSQL"] = changedPassword("database", "postgres: authentication failed", func(w *world) *tcpproxy.Proxy { return w.toPostgres }, refusingPostgres)
+	all["another password of Redis"] = changedPassword("session store", "redis: authentication failed", func(w *world) *tcpproxy.Proxy { return w.toRedis }, func(t *testing.T) string {
 		t.Helper()
 		return newRedis(t, "--requirepass", "another-password-than-that").address
 	})
 	return all
 }
 
-// elsewhere is a store whose password for the service has changed.
-func elsewhere(what, why string, of func(*world) *tcpproxy.Proxy, server func(*testing.T) string) unwell {
+// changedPassword is a store whose password for the service has changed.
+func changedPassword(what, why string, of func(*world) *tcpproxy.Proxy, server func(*testing.T) string) brokenDependency {
 	var right string
-	return unwell{
+	return brokenDependency{
 		what: what, own: true, why: why, line: `"missing":"` + what + `"`,
 		begin: func(t *testing.T, w *world) {
 			t.Helper()
@@ -110,7 +110,7 @@ func refusingPostgres(t *testing.T) string {
 // counts as an outage with its own reason, because the store may be late in a rotation.
 func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 	t.Parallel()
-	for name, u := range unwells() {
+	for name, u := range brokenDependencies() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -120,43 +120,43 @@ func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 			w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.Addr
 			u.begin(t, w)
 			s := newSite(t, w, 1, map[string]string{"AUTH_MODES": "bearer,oidc", "DWOLLA_TIMEOUT": "500ms"})
-			u.isMissed(t, s)
+			u.checkMissing(t, s)
 			u.end(w)
 			p := s.processes[0]
-			until(t, "healing", 45*time.Second, func() bool {
+			until(t, "recovery", 45*time.Second, func() bool {
 				status, missing := p.readiness(t)
 				return status == http.StatusOK && len(missing) == 0 && w.bearers(p, 1)[0].call(t.Context()).what() == token
 			})
 			if got := s.browser(t).signIn(t, userName(1)); got.status != http.StatusOK {
-				t.Errorf("a sign-in afterwards: %d %s", got.status, got.text)
+				t.Errorf("sign-in after the recovery: %d %s", got.status, got.text)
 			}
 			if n := strings.Count(p.stdout.String(), u.line); n != 1 {
-				t.Errorf("the log says %d times that it is missing", n)
+				t.Errorf("the log names the missing dependency %d times, want once", n)
 			}
 		})
 	}
 }
 
-// isMissed checks the service without this dependency.
-func (u unwell) isMissed(t *testing.T, s *site) {
+// checkMissing checks the service without this dependency.
+func (u brokenDependency) checkMissing(t *testing.T, s *site) {
 	t.Helper()
 	p := s.processes[0]
-	until(t, "naming it", 20*time.Second, func() bool {
+	until(t, "the dependency's name in /readyz", 20*time.Second, func() bool {
 		_, missing := p.readiness(t)
-		return slices.ContainsFunc(missing, func(m absent) bool { return m.What == u.what && strings.Contains(m.Reason, u.why) })
+		return slices.ContainsFunc(missing, func(m missingDependency) bool { return m.What == u.what && strings.Contains(m.Reason, u.why) })
 	})
 	status, missing := p.readiness(t)
 	if (status == http.StatusServiceUnavailable) != u.own || len(missing) != 1 {
-		t.Errorf("/readyz: %d %v", status, missing)
+		t.Errorf("/readyz: %d, missing %v", status, missing)
 	}
 	if status, _ := p.ask(t, "/livez"); status != http.StatusOK {
 		t.Errorf("/livez: %d", status)
 	}
-	s.world.evidence.asks(t, p)
+	s.world.evidence.recordAdminPages(t, p)
 	until(t, "a line in the log", 10*time.Second, func() bool { return strings.Contains(p.stdout.String(), u.line) })
 	for line := range strings.Lines(p.stdout.String()) {
 		if strings.Contains(line, u.line) && !strings.Contains(line, u.why) {
-			t.Errorf("the log does not say why: %s", line)
+			t.Errorf("the log line lacks the reason: %s", line)
 		}
 	}
 	got := s.world.bearers(p, 1)[0].call(t.Context())
@@ -166,22 +166,22 @@ func (u unwell) isMissed(t *testing.T, s *site) {
 	case u.what == "session store" && what == token: // bearers need no session store
 	case u.what == "dwolla" && what == "504 UpstreamTimeout":
 	case what != unavailable:
-		t.Errorf("a user gets %s", what)
+		t.Errorf("a user got %s, want 503", what)
 	}
 	if u.what == "session store" {
 		if got := s.browser(t).signIn(t, userName(2)); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-			t.Errorf("a sign-in: %d %s", got.status, got.text)
+			t.Errorf("sign-in: %d %s, want 503 with Retry-After", got.status, got.text)
 		}
 	}
 }
 
-// absent is a missing dependency in /readyz.
-type absent struct{ What, Reason string }
+// missingDependency is a missing dependency in /readyz.
+type missingDependency struct{ What, Reason string }
 
-func (p *process) readiness(t *testing.T) (status int, missing []absent) {
+func (p *process) readiness(t *testing.T) (status int, missing []missingDependency) {
 	t.Helper()
 	status, text := p.ask(t, "/readyz")
-	var said struct{ Missing []absent }
+	var said struct{ Missing []missingDependency }
 	if err := json.Unmarshal([]byte(text), &said); err != nil {
 		t.Fatalf("/readyz: %v", err)
 	}

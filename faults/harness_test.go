@@ -54,17 +54,17 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{secrets: newSecrets(), evidence: &evidence{}}
-	t.Cleanup(func() { w.evidence.keeps(t, w.secrets) }) // after everything else
+	t.Cleanup(func() { w.evidence.checkNoSecret(t, w.secrets) }) // after everything else
 	const key = "the-key"
 	secret := w.secret("DWOLLA_CLIENT_SECRET")
 	w.dwolla = dwollatest.New(t, emulator.Options{ClientID: key, ClientSecret: secret})
-	w.dwolla.Intercept(w.secrets.ofDwolla)
+	w.dwolla.Intercept(w.secrets.watchDwolla)
 	w.toDwolla = tcpproxy.New(t, strings.TrimPrefix(w.dwolla.URL, "http://"))
-	w.toProvider = w.serve(t, w.secrets.ofProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.toProvider = w.serve(t, w.secrets.watchProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.provider.ServeHTTP(rw, r) // its issuer is this server's proxy
 	})))
 	issuer := "http://" + w.toProvider.Addr
-	w.peopled(t, issuer)
+	w.addUsers(t, issuer)
 	w.settings = map[string]string{
 		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://" + w.toDwolla.Addr, "DWOLLA_TIMEOUT": "5s",
 		"DWOLLA_CLIENT_ID": key, "DWOLLA_CLIENT_SECRET": secret,
@@ -94,8 +94,8 @@ func (w *world) serve(t *testing.T, h http.Handler) *tcpproxy.Proxy {
 	return tcpproxy.New(t, server.Listener.Addr().String())
 }
 
-// peopled creates the users, their Customers, and the provider.
-func (w *world) peopled(t *testing.T, issuer string) {
+// addUsers creates the users, their Customers, and the provider.
+func (w *world) addUsers(t *testing.T, issuer string) {
 	t.Helper()
 	claims := map[string]map[string]any{}
 	for i := range users {
@@ -105,11 +105,11 @@ func (w *world) peopled(t *testing.T, issuer string) {
 		w.users = append(w.users, user{name: name, customer: id})
 	}
 	w.provider = oidctest.New(t, provider.Options{
-		Issuer: issuer, Users: claims, Transport: w.secrets.ofLogouts(http.DefaultTransport),
+		Issuer: issuer, Users: claims, Transport: w.secrets.watchLogouts(http.DefaultTransport),
 	})
 	for i := range w.users {
 		w.users[i].bearer = w.provider.Bearer(w.users[i].name)
-		w.secrets.jwt("a bearer token", w.users[i].bearer)
+		w.secrets.addJWT("a bearer token", w.users[i].bearer)
 	}
 }
 
@@ -117,7 +117,7 @@ func (w *world) peopled(t *testing.T, issuer string) {
 // its own.
 func (w *world) withPostgres(t *testing.T) {
 	t.Helper()
-	schema, err := scratch.NewSchema(t.Context(), required(t, "TEST_POSTGRES_URL"))
+	schema, err := scratch.NewSchema(t.Context(), requireEnv(t, "TEST_POSTGRES_URL"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,34 +160,34 @@ func (w *world) withRedis(t *testing.T, server string) {
 // sharedRedis returns the address of the test Redis.
 func sharedRedis(t *testing.T) string {
 	t.Helper()
-	at, err := url.Parse(required(t, "TEST_REDIS_URL"))
+	at, err := url.Parse(requireEnv(t, "TEST_REDIS_URL"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return at.Host
 }
 
-// required returns an environment variable.
-func required(t *testing.T, name string) string {
+// requireEnv returns an environment variable.
+func requireEnv(t *testing.T, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
 	if value == "" {
-		lacks(t, name)
+		skipWithout(t, name)
 	}
 	return value
 }
 
-// lacks skips a test that this machine cannot run. In CI it fails.
-func lacks(t *testing.T, what string) {
+// skipWithout skips a test that this machine cannot run. In CI it fails.
+func skipWithout(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatal("there is no " + what)
+		t.Fatal("this machine lacks " + what)
 	}
-	t.Skip("there is no " + what)
+	t.Skip("this machine lacks " + what)
 }
 
 // secret invents and records a secret.
-func (w *world) secret(name string) string { return w.secrets.invent(name) }
+func (w *world) secret(name string) string { return w.secrets.newValue(name) }
 
 // start starts a server in this world, with some settings changed.
 func (w *world) start(t *testing.T, changes map[string]string) *process {
@@ -195,17 +195,17 @@ func (w *world) start(t *testing.T, changes map[string]string) *process {
 	settings := maps.Clone(w.settings)
 	maps.Copy(settings, changes)
 	p := startProcess(t, settings)
-	w.evidence.of(p)
+	w.evidence.addProcess(p)
 	t.Cleanup(func() {
 		if p.running() {
-			w.evidence.asks(t, p)
+			w.evidence.recordAdminPages(t, p)
 		}
 	})
 	return p
 }
 
-// warm lets a server fetch the provider's keys and an access token.
-func (w *world) warm(t *testing.T, c *caller) {
+// warmUp lets a server fetch the provider's keys and an access token.
+func (w *world) warmUp(t *testing.T, c *caller) {
 	t.Helper()
 	until(t, "a first token", 10*time.Second, func() bool { return c.call(t.Context()).status == http.StatusOK })
 }

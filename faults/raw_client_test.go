@@ -92,7 +92,7 @@ func (c *rawClient) read() (rawAnswer, error) {
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return rawAnswer{}, fmt.Errorf("half an answer: %w", err)
+		return rawAnswer{}, fmt.Errorf("incomplete answer: %w", err)
 	}
 	got := rawAnswer{status: resp.StatusCode, text: string(text), header: resp.Header, closes: resp.Close}
 	var answer struct{ Token string }
@@ -102,8 +102,8 @@ func (c *rawClient) read() (rawAnswer, error) {
 	return got, nil
 }
 
-// asking returns a request for a token, with a credential's header lines.
-func asking(host, credential string) string {
+// tokenRequest returns a request for a token, with a credential's header lines.
+func tokenRequest(host, credential string) string {
 	const body = `{"action":"customer.read"}`
 	return fmt.Sprintf("POST /client-tokens HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
 		host, len(body), strings.TrimSpace(credential)+"\r\n", body)

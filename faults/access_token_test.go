@@ -10,8 +10,8 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// again repeats a call until stop is called.
-func again(every time.Duration, something func()) (stop func()) {
+// repeat repeats a call until stop is called.
+func repeat(every time.Duration, something func()) (stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -45,7 +45,7 @@ func TestUsersDoNotNoticeExpiringAccessTokens(t *testing.T) {
 			var stop func()
 			dwollaFault{
 				name:  name,
-				begin: func(w *world) { stop = again(500*time.Millisecond, func() { ends(w.dwolla.Emulator) }) },
+				begin: func(w *world) { stop = repeat(500*time.Millisecond, func() { ends(w.dwolla.Emulator) }) },
 				end:   func(*world) { stop() },
 				// On a busy machine the token may end between both attempts of a
 				// request.
@@ -60,9 +60,9 @@ func TestUsersDoNotNoticeExpiringAccessTokens(t *testing.T) {
 func TestNoClientTokensWithoutANewAccessToken(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]emulator.Fault{
-		"fails":              {Status: http.StatusInternalServerError},
-		"has its answer cut": {CutMidBody: true},
-		"hangs":              {Latency: time.Hour},
+		"fails":                {Status: http.StatusInternalServerError},
+		"sends half an answer": {CutMidBody: true},
+		"hangs":                {Latency: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +72,7 @@ func TestNoClientTokensWithoutANewAccessToken(t *testing.T) {
 					w.dwolla.InjectFault(emulator.OpToken, fault)
 					w.dwolla.ExpireAccessTokens()
 				},
-				allowed: []string{unavailable, timedOut}, timeout: short,
+				allowed: []string{unavailable, timedOut}, timeout: shortTimeout,
 			}.run(t)
 		})
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// refusing is a Redis that answers but refuses writes.
-type refusing struct {
+// refusedWrites is a Redis that answers but refuses writes.
+type refusedWrites struct {
 	begin, end string // commands
 	why        string // the reason in /readyz
 	logout     int    // the status of a logout during the fault
@@ -23,7 +23,7 @@ type refusing struct {
 // refusal; /readyz and one log line have the reason.
 func TestSessionsOutliveRedisRefusingWrites(t *testing.T) {
 	t.Parallel()
-	for name, r := range map[string]refusing{
+	for name, r := range map[string]refusedWrites{
 		"Redis becomes read-only": {"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "redis: read-only", http.StatusServiceUnavailable},
 		// A logout needs no memory.
 		"Redis is full": {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "redis: out of memory", http.StatusOK},
@@ -36,21 +36,21 @@ func TestSessionsOutliveRedisRefusingWrites(t *testing.T) {
 			s := newSite(t, w, 2, nil)
 			leaver := s.caller(t, 20)
 			scenario{
-				fault: name, world: w, callers: s.signedIn(t, 12), during: 8 * time.Second,
+				fault: name, world: w, callers: s.signInAll(t, 12), during: 8 * time.Second,
 				begin:   func() { server.do(t, r.begin); r.logsOut(t, s, leaver) },
-				end:     func() { s.name(t, absent{"session store", r.why}); server.do(t, r.end) },
+				end:     func() { s.checkMissing(t, missingDependency{"session store", r.why}); server.do(t, r.end) },
 				allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable},
 			}.run(t)
-			s.toldOnce(t, `"missing":"session store"`)
+			s.checkLoggedOnce(t, `"missing":"session store"`)
 			if p := s.logout(t, leaver); p.status != http.StatusOK {
-				t.Errorf("the logout afterwards: %d", p.status)
+				t.Errorf("logout after the recovery: %d", p.status)
 			}
 		})
 	}
 }
 
 // do runs a Redis command.
-func (r *ownRedis) do(t *testing.T, command string) {
+func (r *testRedis) do(t *testing.T, command string) {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: r.address})
 	defer func() { _ = client.Close() }()
@@ -63,17 +63,17 @@ func (r *ownRedis) do(t *testing.T, command string) {
 	}
 }
 
-func (r refusing) logsOut(t *testing.T, s *site, leaver *caller) {
+func (r refusedWrites) logsOut(t *testing.T, s *site, leaver *caller) {
 	t.Helper()
 	p := s.logout(t, leaver)
 	if p.status != r.logout || (p.status != http.StatusOK) != (p.header.Get("Retry-After") != "") {
-		t.Errorf("a logout: %d, Retry-After %q, want %d", p.status, p.header.Get("Retry-After"), r.logout)
+		t.Errorf("logout during the fault: %d, Retry-After %q, want %d", p.status, p.header.Get("Retry-After"), r.logout)
 	}
 }
 
-// name fails the test unless each server is not ready and names the missing dependency,
+// checkMissing fails the test unless each server is not ready and names the missing dependency,
 // with the reason.
-func (s *site) name(t *testing.T, what absent) {
+func (s *site) checkMissing(t *testing.T, what missingDependency) {
 	t.Helper()
 	for _, p := range s.processes {
 		status, missing := p.readiness(t)
@@ -83,14 +83,14 @@ func (s *site) name(t *testing.T, what absent) {
 	}
 }
 
-// toldOnce fails the test unless each server becomes ready and its log has this line
+// checkLoggedOnce fails the test unless each server becomes ready and its log has this line
 // once.
-func (s *site) toldOnce(t *testing.T, line string) {
+func (s *site) checkLoggedOnce(t *testing.T, line string) {
 	t.Helper()
 	for _, p := range s.processes {
 		until(t, "readiness", 10*time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
 		if n := strings.Count(p.stdout.String(), line); n != 1 {
-			t.Errorf("the log has %d lines with %s", n, line)
+			t.Errorf("the log has %d lines with %s, want 1", n, line)
 		}
 	}
 }

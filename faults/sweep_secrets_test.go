@@ -32,24 +32,24 @@ func newSecrets() *secrets {
 	return &secrets{byName: map[string]string{}, used: map[string]bool{}}
 }
 
-// invent makes a secret with characters that every encoding changes.
-func (s *secrets) invent(name string) string {
+// newValue makes a secret with characters that every encoding changes.
+func (s *secrets) newValue(name string) string {
 	value := rand.Text() + "+/" + rand.Text()
-	s.know(name, value)
+	s.addUnused(name, value)
 	return value
 }
 
-// key makes a random key of 32 bytes, and returns it in base64.
-func (s *secrets) key(name string) string {
+// newKey makes a random key of 32 bytes, and returns it in base64.
+func (s *secrets) newKey(name string) string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	s.know(name, string(key))
+	s.addUnused(name, string(key))
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// know records a secret. It ignores short values, which would match other text.
-func (s *secrets) know(name, value string) {
-	if len(value) < shortest {
+// addUnused records a secret. It ignores short values, which would match other text.
+func (s *secrets) addUnused(name, value string) {
+	if len(value) < minSecret {
 		return
 	}
 	s.mu.Lock()
@@ -57,23 +57,23 @@ func (s *secrets) know(name, value string) {
 	s.byName[value] = name
 }
 
-// jwt records the signature of a JSON Web Token. Header and claims alone are not
+// addJWT records the signature of a JSON Web Token. Header and claims alone are not
 // secret, and the log has the user id. It records any other token whole.
-func (s *secrets) jwt(name, value string) {
-	s.know(name, value[strings.LastIndexByte(value, '.')+1:])
+func (s *secrets) addJWT(name, value string) {
+	s.addUnused(name, value[strings.LastIndexByte(value, '.')+1:])
 }
 
 // add records a secret in use.
 func (s *secrets) add(name, value string) {
-	s.know(name, value)
+	s.addUnused(name, value)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used[name] = true
 }
 
-// saw marks all secrets in a text as used. The other side calls it with text from the
+// markUsed marks all secrets in a text as used. The other side calls it with text from the
 // server that it received or accepted.
-func (s *secrets) saw(text string) {
+func (s *secrets) markUsed(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for value, name := range s.byName {
@@ -90,36 +90,36 @@ func (s *secrets) names() map[string]string {
 	return maps.Clone(s.byName)
 }
 
-// has fails the test unless secrets of all these names were in use. An unused secret
+// requireUsed fails the test unless secrets of all these names were in use. An unused secret
 // proves nothing.
-func (s *secrets) has(t *testing.T, names []string) {
+func (s *secrets) requireUsed(t *testing.T, names []string) {
 	t.Helper()
 	known := slices.Collect(maps.Values(s.names()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
 		if !slices.Contains(known, name) || !s.used[name] {
-			t.Errorf("%s was not in use", name)
+			t.Errorf("%s was never used", name)
 		}
 	}
 }
 
-// authorization records the credentials of a request.
-func (s *secrets) authorization(name string, h http.Header) {
+// addCredentials records the credentials of a request.
+func (s *secrets) addCredentials(name string, h http.Header) {
 	if _, value, found := strings.Cut(h.Get("Authorization"), " "); found {
 		s.add(name, value)
 	}
 }
 
-// ofDwolla records the secrets between Dwolla and the server.
-func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
+// watchDwolla records the secrets between Dwolla and the server.
+func (s *secrets) watchDwolla(dwolla http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
-			s.authorization("the Basic credentials for /token", r.Header)
+			s.addCredentials("the Basic credentials for /token", r.Header)
 			_, password, _ := r.BasicAuth()
-			s.saw(password + " " + unescaped(password)) // RFC 6749, section 2.3.1
+			s.markUsed(password + " " + unescaped(password)) // RFC 6749, section 2.3.1
 		} else {
-			s.authorization("an access token", r.Header)
+			s.addCredentials("an access token", r.Header)
 		}
 		if impostor := s.at(""); impostor != nil {
 			impostor(w, r)
@@ -127,13 +127,13 @@ func (s *secrets) ofDwolla(dwolla http.Handler) http.Handler {
 		}
 		copied := &copier{ResponseWriter: w}
 		dwolla.ServeHTTP(copied, r)
-		s.answer(copied.body.Bytes())
+		s.addTokens(copied.body.Bytes())
 	})
 }
 
-// instead replaces the answers at a path of the provider. If the path is empty it
+// replaceAnswers replaces the answers at a path of the provider. If the path is empty it
 // replaces Dwolla's.
-func (s *secrets) instead(path string, h http.HandlerFunc) (end func()) {
+func (s *secrets) replaceAnswers(path string, h http.HandlerFunc) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.impostor, s.only = h, path
@@ -153,8 +153,8 @@ func (s *secrets) at(path string) http.HandlerFunc {
 	return s.impostor
 }
 
-// answer records the tokens in an answer of Dwolla or of the provider.
-func (s *secrets) answer(body []byte) {
+// addTokens records the tokens in an answer of Dwolla or of the provider.
+func (s *secrets) addTokens(body []byte) {
 	var tokens map[string]any
 	if json.Unmarshal(body, &tokens) != nil {
 		return
@@ -165,35 +165,35 @@ func (s *secrets) answer(body []byte) {
 		}
 	}
 	if value, ok := tokens["id_token"].(string); ok {
-		s.jwt("an ID token", value)
-		s.saw(value)
+		s.addJWT("an ID token", value)
+		s.markUsed(value)
 	}
 }
 
-// ofProvider records the secrets between the provider, browsers and the server.
-func (s *secrets) ofProvider(provider http.Handler) http.Handler {
+// watchProvider records the secrets between the provider, browsers and the server.
+func (s *secrets) watchProvider(provider http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm() // the provider refuses invalid forms
-		form(r.Form, s.add)
-		s.authorization("credentials for the provider", r.Header)
+		secretParameters(r.Form, s.add)
+		s.addCredentials("credentials for the provider", r.Header)
 		_, password, _ := r.BasicAuth()
-		s.saw(unescaped(password))
+		s.markUsed(unescaped(password))
 		if impostor := s.at(r.URL.Path); impostor != nil {
 			impostor(w, r)
 			return
 		}
 		copied := &copier{ResponseWriter: w}
 		provider.ServeHTTP(copied, r)
-		s.answer(copied.body.Bytes())
+		s.addTokens(copied.body.Bytes())
 		if to, err := url.Parse(w.Header().Get("Location")); err == nil {
-			form(to.Query(), s.know)
+			secretParameters(to.Query(), s.addUnused)
 		}
 	})
 }
 
-// form records the secrets among OpenID Connect's parameters. The state is secret
+// secretParameters records the secrets among OpenID Connect's parameters. The state is secret
 // during the sign-in.
-func form(values url.Values, remember func(name, value string)) {
+func secretParameters(values url.Values, remember func(name, value string)) {
 	for _, name := range []string{"code", "state", "nonce", "code_verifier"} {
 		remember("a "+name, values.Get(name))
 	}
@@ -207,21 +207,21 @@ func unescaped(text string) string {
 	return plain
 }
 
-// ofLogouts records the logout tokens from the provider.
-func (s *secrets) ofLogouts(next http.RoundTripper) http.RoundTripper {
+// watchLogouts records the logout tokens from the provider.
+func (s *secrets) watchLogouts(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
 		}
 		if values, err := url.ParseQuery(string(body)); err == nil {
-			s.jwt("a logout token", values.Get("logout_token"))
+			s.addJWT("a logout token", values.Get("logout_token"))
 		}
 		r = r.Clone(r.Context())
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		resp, err := next.RoundTrip(r)
 		if err == nil && resp.StatusCode == http.StatusOK {
-			s.saw(string(body))
+			s.markUsed(string(body))
 		}
 		return resp, err
 	})
@@ -250,18 +250,18 @@ func (c *copier) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// ofCookies records a browser's cookies, and marks the accepted ones as used.
-func (s *secrets) ofCookies(next http.RoundTripper) http.RoundTripper {
+// watchCookies records a browser's cookies, and marks the accepted ones as used.
+func (s *secrets) watchCookies(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
 		if err != nil {
 			return nil, err
 		}
 		for _, cookie := range resp.Cookies() {
-			s.know("the cookie "+strings.TrimRight(cookie.Name, "01234567"), cookie.Value) // the sign-in cookie's name ends in a digit
+			s.addUnused("the cookie "+strings.TrimRight(cookie.Name, "01234567"), cookie.Value) // the sign-in cookie's name ends in a digit
 		}
 		if resp.StatusCode < http.StatusBadRequest {
-			s.saw(r.Header.Get("Cookie"))
+			s.markUsed(r.Header.Get("Cookie"))
 		}
 		return resp, nil
 	})

@@ -23,8 +23,8 @@ import (
 // accident.
 type encoding func(string) string
 
-// escaping returns the encodings of logs, pages and URLs.
-func escaping() map[string]encoding {
+// escapingEncodings returns the encodings of logs, pages and URLs.
+func escapingEncodings() map[string]encoding {
 	return map[string]encoding{
 		"as it is":           func(s string) string { return s },
 		"zerolog":            logged(func(log zerolog.Logger, s string) { log.Info().Str("reason", s).Send() }),
@@ -52,8 +52,8 @@ func escaping() map[string]encoding {
 	}
 }
 
-// spelling returns the encodings that replace every character.
-func spelling() map[string]encoding {
+// respellingEncodings returns the encodings that replace every character.
+func respellingEncodings() map[string]encoding {
 	hexOf := func(format string) encoding { return func(s string) string { return fmt.Sprintf(format, s) } }
 	bytesOf := func(format string) encoding { return func(s string) string { return fmt.Sprintf(format, []byte(s)) } }
 	base64Of := func(e *base64.Encoding) encoding {
@@ -80,8 +80,8 @@ func spelling() map[string]encoding {
 
 // encodings returns all encodings.
 func encodings() map[string]encoding {
-	all := escaping()
-	maps.Copy(all, spelling())
+	all := escapingEncodings()
+	maps.Copy(all, respellingEncodings())
 	return all
 }
 
@@ -153,13 +153,13 @@ func TestSweepFindsSecretsInEveryEncoding(t *testing.T) {
 			for _, around := range [][2]string{{"", ""}, {"x", "z"}, {"xy", "yz"}, {"xyz", ""}, {"user:", "@host"}, {"Bearer ", ", "}} {
 				with, without := search.in(encode(around[0]+secret+around[1])), search.in(encode(around[0]+secret[2:]+around[1]))
 				if !slices.Equal(with, []string{"the secret"}) || len(without) > 0 {
-					t.Errorf("%s of %q, between %q: found %q, and without its beginning %q", name, secret, around, with, without)
+					t.Errorf("%s of %q, between %q: found %q, and %q for a truncated secret", name, secret, around, with, without)
 				}
 			}
 		}
 	}
 	if got := newSearcher(map[string]string{"one-secret": "one", "another-secret": "another"}).in("one-secretanother-secret"); len(got) != 2 {
-		t.Errorf("two at once: %q", got)
+		t.Errorf("two secrets in one text: %q", got)
 	}
 }
 
@@ -170,9 +170,9 @@ func TestSweepFindsSecretsInNestedEncodings(t *testing.T) {
 	for _, secret := range someSecrets()[:8] {
 		search := newSearcher(map[string]string{secret: "the secret"})
 		for inner, first := range encodings() {
-			for outer, second := range escaping() {
+			for outer, second := range escapingEncodings() {
 				if got := search.in(second(first("x" + secret + "z"))); len(got) != 1 {
-					t.Errorf("%s in %s: %q is not found", inner, outer, secret)
+					t.Errorf("%s in %s: the search missed %q", inner, outer, secret)
 				}
 			}
 		}
@@ -186,7 +186,7 @@ func TestSweepFindsSecretPrefixes(t *testing.T) {
 	search := newSearcher(map[string]string{secret: "the secret"})
 	for name, encode := range encodings() {
 		if got := search.in(encode("Bearer " + secret[:40])); len(got) != 1 {
-			t.Errorf("%s: the beginning is not found", name)
+			t.Errorf("%s: the search missed the prefix", name)
 		}
 	}
 }

@@ -65,9 +65,9 @@ func newLeaking(t *testing.T) leaking {
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "http://")
 	l := leaking{evidence: &evidence{}, secrets: newSecrets(), process: &process{public: host, admin: host, stdout: newOutput(), stderr: newOutput()}}
-	l.secrets.know("the canary", canary)
+	l.secrets.addUnused("the canary", canary)
 	w := &world{secrets: l.secrets, evidence: l.evidence}
-	l.of(l.process)
+	l.addProcess(l.process)
 	l.browser = (&site{Server: server, world: w}).browser(t)
 	l.sweep = &sweep{w, t, l.process, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	l.caller = &caller{client: server.Client(), header: http.Header{}, evidence: l.evidence}
@@ -99,11 +99,11 @@ func TestSweepLooksEverywhere(t *testing.T) {
 		want []string
 	}{
 		"nowhere":                  {func(leaking) {}, nil},
-		"the log":                  {writes(stdout, escaping()["zerolog"]), []string{"stdout"}},
-		"the log for people":       {writes(stdout, escaping()["zerolog, console"]), []string{"stdout"}},
+		"the log":                  {writes(stdout, escapingEncodings()["zerolog"]), []string{"stdout"}},
+		"the log for people":       {writes(stdout, escapingEncodings()["zerolog, console"]), []string{"stdout"}},
 		"a panic":                  {writes(stderr, func(s string) string { return fmt.Sprintf("panic: %v [recovered]\n\ngoroutine 1 [running]:", s) }), []string{"stderr"}},
-		"a panic with an error":    {writes(stderr, escaping()["%q"]), []string{"stderr"}},
-		"the admin listener":       {func(l leaking) { l.asks(t, l.process) }, []string{"/livez", "/metrics", "/readyz", "/version"}},
+		"a panic with an error":    {writes(stderr, escapingEncodings()["%q"]), []string{"stderr"}},
+		"the admin listener":       {func(l leaking) { l.recordAdminPages(t, l.process) }, []string{"/livez", "/metrics", "/readyz", "/version"}},
 		"an error, sent":           {sends("/error", http.StatusBadGateway), []string{anError}},
 		"an error, called":         {calls("/error"), []string{anError}},
 		"an error, to a browser":   {opens("/error"), []string{anError}},
@@ -127,7 +127,7 @@ func TestSweepLooksEverywhere(t *testing.T) {
 				want = append(want, place+" shows the canary")
 			}
 			if got := l.hits(l.secrets); !slices.Equal(got, want) {
-				t.Errorf("the sweep says %q, want %q", got, want)
+				t.Errorf("the sweep found %q, want %q", got, want)
 			}
 		})
 	}
@@ -144,8 +144,8 @@ func TestSweepExcusesSecretsMeantForTheReader(t *testing.T) {
 		"DWOLLA_CLIENT_SECRET": nil, "the password of REDIS_URL": nil,
 	} {
 		for _, place := range places {
-			if got := meant(place, name); got != slices.Contains(excused, place) {
-				t.Errorf("that %s shows %s is excused: %t", place, name, got)
+			if got := allowedIn(place, name); got != slices.Contains(excused, place) {
+				t.Errorf("allowedIn(%q, %q) = %t", place, name, got)
 			}
 		}
 	}
@@ -162,12 +162,12 @@ func TestServerSendsNoTraces(t *testing.T) {
 	for _, module := range info.Deps {
 		for _, tracer := range []string{"opentelemetry", "opentracing", "jaeger", "zipkin", "datadog", "sentry"} {
 			if strings.Contains(strings.ToLower(module.Path), tracer) {
-				t.Errorf("the server has %s in it, and no sweep looks at its traces", module.Path)
+				t.Errorf("the server depends on %s, but the sweep searches no traces", module.Path)
 			}
 		}
 	}
 	if len(info.Deps) == 0 {
-		t.Error("the binary does not tell what it is made of")
+		t.Error("the binary lists no modules")
 	}
 }
 
@@ -184,7 +184,7 @@ func TestSweepFindsRealServerOutput(t *testing.T) {
 	s := &sweep{w, t, site.processes[0], &http.Client{}}
 	marks := newSecrets()
 	mark := func(name, value string) string {
-		marks.know(name, value)
+		marks.addUnused(name, value)
 		return value
 	}
 	as := func(user, id string) map[string]string {
@@ -195,7 +195,7 @@ func TestSweepFindsRealServerOutput(t *testing.T) {
 	id := func(name, pattern, answer string) string {
 		found := regexp.MustCompile(pattern).FindStringSubmatch(answer)
 		if found == nil {
-			t.Fatalf("%s is not in the answer", name)
+			t.Fatalf("the answer lacks %s", name)
 		}
 		return mark(name, found[1])
 	}
@@ -209,14 +209,14 @@ func TestSweepFindsRealServerOutput(t *testing.T) {
 	})
 	mark("a label", "customer.read")
 	mark("a function", "net/http.(*conn).serve")
-	w.evidence.asks(t, s.process)
+	w.evidence.recordAdminPages(t, s.process)
 	if err := s.process.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-s.process.exited:
 	case <-time.After(20 * time.Second):
-		t.Fatal("the server does not end")
+		t.Fatal("the server did not exit after SIGQUIT")
 	}
 	got := w.evidence.hits(marks)
 	for _, want := range []string{
@@ -225,7 +225,7 @@ func TestSweepFindsRealServerOutput(t *testing.T) {
 		"an answer shows a user",
 	} {
 		if !slices.Contains(got, want) {
-			t.Errorf("it is not found that %s, but %q", want, got)
+			t.Errorf("the sweep missed %q; it found %q", want, got)
 		}
 	}
 }

@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// shortest is the minimum length of a secret, in bytes. Shorter texts would occur
+	// minSecret is the minimum length of a secret, in bytes. Shorter texts would occur
 	// anywhere.
-	shortest = 8
-	// enough is the length of a prefix that counts as a hit, in bytes. Logs may
+	minSecret = 8
+	// minPrefix is the length of a prefix that counts as a hit, in bytes. Logs may
 	// truncate what they quote.
-	enough = 32
+	minPrefix = 32
 )
 
 // forms returns the forms of a secret after escapes are undone: as it is, as a list of
 // bytes by fmt or encoding/json, in hex, and in base64.
 func forms(secret string) []string {
-	secret = secret[:min(len(secret), enough)]
+	secret = secret[:min(len(secret), minPrefix)]
 	found := []string{secret, readable(secret)}
 	for _, whole := range []string{secret, url.QueryEscape(secret)} {
 		for _, format := range []string{"%x", "%X", "% x", "% X"} {
@@ -36,19 +36,19 @@ func forms(secret string) []string {
 		found = append(found, goes[len("[]byte{"):len(goes)-1])
 		list := strings.Trim(fmt.Sprintf("%d", []byte(whole)), "[]") // 97 98
 		found = append(found, list, strings.ReplaceAll(list, " ", ","), strings.ReplaceAll(list, " ", ", "))
-		found = append(found, inBase64(whole)...)
+		found = append(found, base64Forms(whole)...)
 	}
 	for _, form := range slices.Clone(found) { // URL queries have no spaces
 		found = append(found, strings.ReplaceAll(form, " ", "+"))
 	}
 	slices.Sort(found)
-	return slices.DeleteFunc(slices.Compact(found), func(form string) bool { return len(form) < shortest })
+	return slices.DeleteFunc(slices.Compact(found), func(form string) bool { return len(form) < minSecret })
 }
 
-// inBase64 returns the base64 of a text inside a longer text. Three bytes become four
+// base64Forms returns the base64 of a text inside a longer text. Three bytes become four
 // characters, so there are three possible offsets. Characters that also encode
 // neighboring bytes are left out, and so is padding.
-func inBase64(text string) (found []string) {
+func base64Forms(text string) (found []string) {
 	for before := range 3 {
 		longer := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
 		core := longer[(before*8+5)/6 : (before+len(text))*8/6]
@@ -74,14 +74,14 @@ func newEscapes() escapes {
 	}
 }
 
-// mostViews limits the ways to read a text. Three nested encodings need about ten.
-const mostViews = 64
+// maxViews limits the ways to read a text. Three nested encodings need about ten.
+const maxViews = 64
 
-// undone returns a text, and all results of undoing its escapes in any order. The
+// unescapedViews returns a text, and all results of undoing its escapes in any order. The
 // outermost encoding must be undone first.
-func (e escapes) undone(text string) []string {
+func (e escapes) unescapedViews(text string) []string {
 	views := []string{text}
-	for i := 0; i < len(views) && i < mostViews; i++ {
+	for i := 0; i < len(views) && i < maxViews; i++ {
 		for _, escape := range e {
 			if next := escape.pattern.ReplaceAllStringFunc(views[i], escape.undo); !slices.Contains(views, next) {
 				views = append(views, next)
@@ -126,7 +126,7 @@ func newSearcher(names map[string]string) *searcher {
 	for secret, name := range names {
 		for _, form := range forms(secret) {
 			var prefix uint64
-			for i := range shortest {
+			for i := range minSecret {
 				prefix = prefix<<8 | uint64(form[i])
 			}
 			s.byPrefix[prefix] = append(s.byPrefix[prefix], needle{name, form})
@@ -141,7 +141,7 @@ func slot(prefix uint64) uint16 { return uint16(prefix * 0x9e3779b97f4a7c15 >> 4
 // in returns the names of all secrets in a text, in any form and any encoding.
 func (s *searcher) in(text string) []string {
 	var found []string
-	for _, view := range s.undone(text) {
+	for _, view := range s.unescapedViews(text) {
 		found = append(found, s.literally(view)...)
 		if clean := readable(view); clean != view {
 			found = append(found, s.literally(clean)...)
@@ -156,11 +156,11 @@ func (s *searcher) literally(text string) (found []string) {
 	var prefix uint64
 	for i := range len(text) {
 		prefix = prefix<<8 | uint64(text[i])
-		if i < shortest-1 || !s.likely[slot(prefix)] {
+		if i < minSecret-1 || !s.likely[slot(prefix)] {
 			continue
 		}
 		for _, n := range s.byPrefix[prefix] {
-			if strings.HasPrefix(text[i-shortest+1:], n.form) && !slices.Contains(found, n.name) {
+			if strings.HasPrefix(text[i-minSecret+1:], n.form) && !slices.Contains(found, n.name) {
 				found = append(found, n.name)
 			}
 		}

@@ -29,8 +29,8 @@ const (
 	toAProvider = "a redirect to the provider"
 )
 
-// of adds a process, so the sweep searches its output.
-func (e *evidence) of(p *process) {
+// addProcess adds a process, so the sweep searches its output.
+func (e *evidence) addProcess(p *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.processes = append(e.processes, p)
@@ -49,8 +49,8 @@ func (e *evidence) add(place, text string) {
 	e.texts[place].WriteString(text + "\n")
 }
 
-// answer records an answer to a caller, good or bad, with all headers.
-func (e *evidence) answer(resp *http.Response, body string) {
+// recordAnswer records an answer to a caller, good or bad, with all headers.
+func (e *evidence) recordAnswer(resp *http.Response, body string) {
 	place := anAnswer
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		place = aPage
@@ -69,9 +69,9 @@ func (e *evidence) answer(resp *http.Response, body string) {
 	}
 }
 
-// meant reports whether a secret belongs in a place, because its reader is meant to
+// allowedIn reports whether a secret belongs in a place, because its reader is meant to
 // have it.
-func meant(place, name string) bool {
+func allowedIn(place, name string) bool {
 	switch place {
 	case anAnswer:
 		// The sign-out address at the provider holds the ID token. A claim of that is
@@ -86,8 +86,8 @@ func meant(place, name string) bool {
 	}
 }
 
-// asks records the public pages of the admin listener.
-func (e *evidence) asks(t *testing.T, p *process) {
+// recordAdminPages records the public pages of the admin listener.
+func (e *evidence) recordAdminPages(t *testing.T, p *process) {
 	t.Helper()
 	for _, path := range []string{"/metrics", "/readyz", "/version", "/livez"} {
 		_, body := p.ask(t, path)
@@ -116,7 +116,7 @@ func (e *evidence) hits(s *secrets) (hits []string) {
 	search, all := newSearcher(s.names()), e.all()
 	for _, place := range slices.Sorted(maps.Keys(all)) {
 		for _, name := range search.in(all[place]) {
-			if !meant(place, name) {
+			if !allowedIn(place, name) {
 				hits = append(hits, fmt.Sprintf("%s shows %s", place, name))
 			}
 		}
@@ -124,13 +124,13 @@ func (e *evidence) hits(s *secrets) (hits []string) {
 	return hits
 }
 
-// keeps fails the test if a secret is in a wrong place.
-func (e *evidence) keeps(t *testing.T, s *secrets) {
+// checkNoSecret fails the test if a secret is in a wrong place.
+func (e *evidence) checkNoSecret(t *testing.T, s *secrets) {
 	t.Helper()
 	for _, hit := range e.hits(s) {
 		t.Error(hit)
 	}
 	if len(e.processes) > 0 && !strings.Contains(e.all()["stdout"], "listening") {
-		t.Error("no server has written anything: there is nothing to look at")
+		t.Error("no server wrote a log: the sweep has nothing to search")
 	}
 }

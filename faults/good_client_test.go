@@ -19,18 +19,18 @@ import (
 
 // Limits that hold whatever hostile clients do with their connections.
 const (
-	mostMemory = 150 // MiB
-	fastEnough = 100 * time.Millisecond
-	goodEvery  = 50 * time.Millisecond
-	// inAStorm is the limit while thousands of connections open at once. They share the
+	maxMemory = 150 // MiB
+	calmLimit = 100 * time.Millisecond
+	goodEvery = 50 * time.Millisecond
+	// stormLimit is the limit while thousands of connections open at once. They share the
 	// server's cores, so a new client queues behind them.
-	inAStorm = 2 * time.Second
+	stormLimit = 2 * time.Second
 )
 
-// asked is one request of the good client. At the same moment it asks the control, a
+// goodClientRequest is one request of the good client. At the same moment it asks the control, a
 // small proxy to the same Dwolla without attackers. The control's time is the machine's
 // share.
-type asked struct {
+type goodClientRequest struct {
 	Began         time.Time
 	Kept          bool // on the kept-alive connection
 	Took, Control time.Duration
@@ -40,7 +40,7 @@ type asked struct {
 // excesses returns how much longer the service took than the control. It takes the
 // slowest of three control answers: a paused machine does not resume all processes at
 // once.
-func excesses(all []asked) []time.Duration {
+func excesses(all []goodClientRequest) []time.Duration {
 	var longer []time.Duration
 	for i := range all {
 		var control time.Duration
@@ -59,28 +59,28 @@ type goodClient struct {
 	process *process
 }
 
-// courting is the good client's job.
-type courting struct{ Address, Control, Request string }
+// goodClientJob is the good client's job.
+type goodClientJob struct{ Address, Control, Request string }
 
 // startGoodClient starts a client that asks for a token every goodEvery. It alternates
 // between a kept-alive connection and a new one.
 func (w *world) startGoodClient(t *testing.T, p *process) goodClient {
 	t.Helper()
-	request := asking(p.public, "Authorization: Bearer "+w.users[0].bearer)
+	request := tokenRequest(p.public, "Authorization: Bearer "+w.users[0].bearer)
 	until(t, "a first token", 10*time.Second, func() bool {
 		got, err := (&rawClient{address: p.public}).do(request)
 		return err == nil && got.token != ""
 	})
 	var control string
-	startHelper(t, "control", w.toDwolla.Addr).hears(t, &control)
-	g := goodClient{startHelper(t, "good client", courting{p.public, control, request}), p}
+	startHelper(t, "control", w.toDwolla.Addr).receive(t, &control)
+	g := goodClient{startHelper(t, "good client", goodClientJob{p.public, control, request}), p}
 	var began time.Time
-	g.hears(t, &began)
+	g.receive(t, &began)
 	return g
 }
 
-// beControl is the role of the control.
-func beControl(job []byte, end <-chan struct{}, tell func(any)) error {
+// runControl is the role of the control.
+func runControl(job []byte, end <-chan struct{}, tell func(any)) error {
 	var dwolla string
 	if err := json.Unmarshal(job, &dwolla); err != nil {
 		return fmt.Errorf("the job: %w", err)
@@ -98,9 +98,9 @@ func beControl(job []byte, end <-chan struct{}, tell func(any)) error {
 	return nil
 }
 
-// beGoodClient is the role of the good client.
-func beGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
-	var c courting
+// runGoodClient is the role of the good client.
+func runGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
+	var c goodClientJob
 	if err := json.Unmarshal(job, &c); err != nil {
 		return fmt.Errorf("the job: %w", err)
 	}
@@ -108,11 +108,11 @@ func beGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
 	services := []*rawClient{{address: c.Address, kept: true}, {address: c.Address}}
 	controls := []*rawClient{{address: c.Control, kept: true}, {address: c.Control}}
 	tell(time.Now())
-	var all []asked
+	var all []goodClientRequest
 	tick := time.NewTicker(goodEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		a := both(services[n%2], controls[n%2], c.Request, simple)
+		a := askBoth(services[n%2], controls[n%2], c.Request, simple)
 		a.Kept = n%2 == 0
 		all = append(all, a)
 		select {
@@ -124,9 +124,9 @@ func beGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
 	}
 }
 
-// both asks the service and the control at once.
-func both(service, control *rawClient, request, simple string) asked {
-	a := asked{Began: time.Now()}
+// askBoth asks the service and the control at once.
+func askBoth(service, control *rawClient, request, simple string) goodClientRequest {
+	a := goodClientRequest{Began: time.Now()}
 	var asking sync.WaitGroup
 	asking.Go(func() {
 		if _, err := control.do(simple); err != nil {
@@ -144,17 +144,17 @@ func both(service, control *rawClient, request, simple string) asked {
 	return a
 }
 
-// ended ends the good client, and returns its requests.
-func (g goodClient) ended(t *testing.T) []asked {
+// answers ends the good client, and returns its requests.
+func (g goodClient) answers(t *testing.T) []goodClientRequest {
 	t.Helper()
-	var all []asked
-	g.ends(t, &all)
+	var all []goodClientRequest
+	g.finish(t, &all)
 	return all
 }
 
-// between returns the requests that began in a period.
-func between(all []asked, from, to time.Time) []asked {
-	var some []asked
+// requestsBetween returns the requests that began in a period.
+func requestsBetween(all []goodClientRequest, from, to time.Time) []goodClientRequest {
+	var some []goodClientRequest
 	for _, a := range all {
 		if !a.Began.Before(from) && a.Began.Before(to) {
 			some = append(some, a)
@@ -163,12 +163,12 @@ func between(all []asked, from, to time.Time) []asked {
 	return some
 }
 
-// judge checks the good client's answers in a phase. All must be tokens. Compared with
-// the control, each must meet the phase's limit, and half of them fastEnough.
-func judge(t *testing.T, p *process, during string, all []asked, most time.Duration) {
+// checkAnswers checks the good client's answers in a phase. All must be tokens. Compared with
+// the control, each must meet the phase's limit, and half of them calmLimit.
+func checkAnswers(t *testing.T, p *process, during string, all []goodClientRequest, most time.Duration) {
 	t.Helper()
 	if len(all) < 5 {
-		t.Fatalf("during %s there were %d questions", during, len(all))
+		t.Fatalf("the good client made only %[2]d requests during %[1]s", during, len(all))
 	}
 	var kept, anew, control time.Duration
 	var took []time.Duration
@@ -184,7 +184,7 @@ func judge(t *testing.T, p *process, during string, all []asked, most time.Durat
 		}
 		control, took = max(control, a.Control), append(took, a.Took)
 	}
-	tell(t, wrong)
+	reportErrors(t, wrong)
 	excess := excesses(all)
 	slices.Sort(took)
 	slices.Sort(excess)
@@ -193,9 +193,9 @@ func judge(t *testing.T, p *process, during string, all []asked, most time.Durat
 		"%s by the service's own clock; the control's slowest %s, beside which the service took up to %s longer",
 		during, len(all), took[len(all)/2], took[len(all)*95/100], kept, anew, p.slowestVend(t, all[0].Began, all[last].Began), control, excess[last])
 	// A shared machine may pause the service alone for a moment. So one answer in fifty
-	// may take longer, but never longer than inAStorm.
-	if excess[last-len(all)/50] > most || excess[last] > inAStorm || excess[len(all)/2] > fastEnough {
-		t.Errorf("during %s the good client waits: %s longer than for the control, median %s", during, excess[last], excess[len(all)/2])
+	// may take longer, but never longer than stormLimit.
+	if excess[last-len(all)/50] > most || excess[last] > stormLimit || excess[len(all)/2] > calmLimit {
+		t.Errorf("the good client waited too long during %s: up to %s longer than for the control, median %s longer", during, excess[last], excess[len(all)/2])
 	}
 }
 
@@ -212,7 +212,7 @@ func (p *process) slowestVend(t *testing.T, from, to time.Time) time.Duration {
 			Duration float64 `json:"duration_ms"`
 		}
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			t.Fatalf("a line that is no JSON: %v", err)
+			t.Fatalf("a log line is not JSON: %v", err)
 		}
 		if l.Log == "access" && l.User == userName(0) && !l.Time.Before(from) && l.Time.Before(to.Add(time.Second)) {
 			slowest = max(slowest, l.Duration)
@@ -221,12 +221,12 @@ func (p *process) slowestVend(t *testing.T, from, to time.Time) time.Duration {
 	return time.Duration(slowest * float64(time.Millisecond))
 }
 
-// keepsItsMemory fails the test if the process ever exceeded mostMemory.
-func (p *process) keepsItsMemory(t *testing.T) {
+// checkMemory fails the test if the process ever exceeded maxMemory.
+func (p *process) checkMemory(t *testing.T) {
 	t.Helper()
 	memory := p.peakMemory(t)
 	t.Logf("memory: at most %d MiB", memory)
-	if memory >= mostMemory {
-		t.Errorf("the server has had %d MiB", memory)
+	if memory >= maxMemory {
+		t.Errorf("the server used up to %d MiB", memory)
 	}
 }

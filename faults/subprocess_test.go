@@ -32,12 +32,12 @@ type role func(job []byte, end <-chan struct{}, tell func(any)) error
 const helperRole = "FAULTS_HELPER"
 
 func roles() map[string]role {
-	return map[string]role{"strangers": beStrangers, "good client": beGoodClient, "control": beControl}
+	return map[string]role{"attackers": runAttackers, "good client": runGoodClient, "control": runControl}
 }
 
-// beHelper runs the role of this process. The first line of its input is the job. The
+// runHelper runs the role of this process. The first line of its input is the job. The
 // job ends with the input.
-func beHelper() int {
+func runHelper() int {
 	input := bufio.NewReader(os.Stdin)
 	job, err := input.ReadBytes('\n')
 	if err != nil {
@@ -50,7 +50,7 @@ func beHelper() int {
 	}()
 	do, known := roles()[os.Getenv(helperRole)]
 	if !known {
-		err = errors.New("no such role")
+		err = errors.New("unknown role")
 	} else {
 		err = do(job, end, func(what any) { _ = json.NewEncoder(os.Stdout).Encode(what) })
 	}
@@ -94,21 +94,21 @@ func startHelper(t *testing.T, role string, job any, through ...string) *helper 
 	return h
 }
 
-// hears waits for the helper's next report.
-func (h *helper) hears(t *testing.T, what any) {
+// receive waits for the helper's next report.
+func (h *helper) receive(t *testing.T, what any) {
 	t.Helper()
 	line, err := h.says.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, what)
 	}
 	if err != nil {
-		t.Fatalf("a helper: %q %v", line, err)
+		t.Fatalf("report of a helper: %q, error %v", line, err)
 	}
 }
 
-// ends ends the helper, and waits for its last report.
-func (h *helper) ends(t *testing.T, what any) {
+// finish ends the helper, and waits for its last report.
+func (h *helper) finish(t *testing.T, what any) {
 	t.Helper()
 	_ = h.stdin.Close()
-	h.hears(t, what)
+	h.receive(t, what)
 }

@@ -39,28 +39,28 @@ type held struct {
 	Closed time.Duration
 }
 
-// strangers is the attackers' process. It has a low priority, because real attackers
+// attackers is the attackers' process. It has a low priority, because real attackers
 // have machines of their own.
-type strangers struct {
+type attackers struct {
 	*helper
 
 	opened opened
 }
 
-// startStrangers starts an attack, and waits until all connections are open.
-func startStrangers(t *testing.T, p *process, a attack) strangers {
+// startAttack starts an attack, and waits until all connections are open.
+func startAttack(t *testing.T, p *process, a attack) attackers {
 	t.Helper()
 	a.Address = p.public
-	s := strangers{helper: startHelper(t, "strangers", a, "nice", "-n", "10")}
-	s.hears(t, &s.opened)
+	s := attackers{helper: startHelper(t, "attackers", a, "nice", "-n", "10")}
+	s.receive(t, &s.opened)
 	if s.opened.Failed > 0 {
-		t.Errorf("%d of %d connections could not be opened", s.opened.Failed, a.Connections)
+		t.Errorf("%d of %d connections failed to open", s.opened.Failed, a.Connections)
 	}
 	return s
 }
 
-// beStrangers is the role of the attackers.
-func beStrangers(job []byte, end <-chan struct{}, tell func(any)) error {
+// runAttackers is the role of the attackers.
+func runAttackers(job []byte, end <-chan struct{}, tell func(any)) error {
 	var a attack
 	if err := json.Unmarshal(job, &a); err != nil {
 		return fmt.Errorf("the job: %w", err)
@@ -77,7 +77,7 @@ func beStrangers(job []byte, end <-chan struct{}, tell func(any)) error {
 			ended = true
 		case <-tick.C:
 		}
-		conns = slices.DeleteFunc(conns, func(c *strange) bool {
+		conns = slices.DeleteFunc(conns, func(c *attackConn) bool {
 			_, err := io.WriteString(c, a.Again)
 			return err != nil || c.ended.Load()
 		})
@@ -91,8 +91,8 @@ func beStrangers(job []byte, end <-chan struct{}, tell func(any)) error {
 }
 
 // open opens the connections, several at once.
-func (a attack) open() (conns []*strange, failed int) {
-	conns = make([]*strange, a.Connections)
+func (a attack) open() (conns []*attackConn, failed int) {
+	conns = make([]*attackConn, a.Connections)
 	var failures atomic.Int64
 	var opening sync.WaitGroup
 	const atOnce = 8
@@ -109,20 +109,20 @@ func (a attack) open() (conns []*strange, failed int) {
 		})
 	}
 	opening.Wait()
-	conns = slices.DeleteFunc(conns, func(c *strange) bool { return c == nil })
+	conns = slices.DeleteFunc(conns, func(c *attackConn) bool { return c == nil })
 	return conns, int(failures.Load())
 }
 
-// strange is an attacker's connection.
-type strange struct {
+// attackConn is an attacker's connection.
+type attackConn struct {
 	net.Conn
 
 	ended atomic.Bool // the server has closed it, as far as is known
 }
 
 // keep sends the attack's bytes on a connection, and follows it to its end.
-func (a attack) keep(c net.Conn) *strange {
-	kept := &strange{Conn: c}
+func (a attack) keep(c net.Conn) *attackConn {
+	kept := &attackConn{Conn: c}
 	_, _ = io.WriteString(c, a.Say) // the server may have closed it already
 	if !a.Deaf {
 		go func() {
