@@ -116,7 +116,7 @@ func (w *fixture) behindProxies(t *testing.T, proxies map[string]*tcpproxy.Proxy
 func (s *service) tellsOnce(t *testing.T, away []string) {
 	t.Helper()
 	lines := map[string][2]string{
-		"dwolla":                 {"getting an access token from Dwolla failed", "Dwolla gives access tokens again"},
+		"dwolla":                 {"getting an access token from Dwolla failed", "Dwolla issues access tokens again"},
 		"identity provider keys": {"fetching the identity provider's keys failed", "the identity provider answers again"},
 		"database":               {`"missing":"database"`, `"found":"database"`},
 		"session store":          {`"missing":"session store"`, `"found":"session store"`},

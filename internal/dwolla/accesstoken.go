@@ -288,7 +288,7 @@ func (s *accessTokens) failed(fault *Error) {
 		Dur("retry_in_ms", pause)
 	switch {
 	case fault.accessTokenRejected():
-		event.Msg("Dwolla rejects the access tokens that it gives")
+		event.Msg("Dwolla rejects its own access tokens")
 	case fault.Status == http.StatusUnauthorized:
 		event.Msg("Dwolla does not accept DWOLLA_CLIENT_ID and DWOLLA_CLIENT_SECRET in this DWOLLA_ENVIRONMENT")
 	default:
@@ -300,7 +300,7 @@ func (s *accessTokens) failed(fault *Error) {
 // recovered ends the series of failures. The caller holds mu.
 func (s *accessTokens) recovered() {
 	if s.failures > 0 {
-		s.log.Info().Msg("Dwolla gives access tokens again")
+		s.log.Info().Msg("Dwolla issues access tokens again")
 	}
 	s.failures = 0
 }

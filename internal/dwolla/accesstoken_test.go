@@ -262,7 +262,7 @@ func TestFaultsOfTheTokenEndpointAreFailures(t *testing.T) {
 				t.Errorf("operation %s", e.Operation)
 			}
 			wantNothingOf(t, "MARKER", err)
-			wantNothingOf(t, "told to misbehave", err)
+			wantNothingOf(t, "an injected fault", err)
 			w.wantCalls(t, emulator.OpCreateClientToken, 0)
 			if lines := w.log.lines(t); len(lines) != 1 || lines[0]["level"] != "error" || strings.Contains(w.log.String(), "MARKER") {
 				t.Errorf("logged %v", lines)

@@ -97,7 +97,7 @@ type circuit struct {
 }
 
 // errInconclusive makes the breaker ignore an attempt.
-var errInconclusive = errors.New("nothing to learn from")
+var errInconclusive = errors.New("inconclusive attempt")
 
 // newCircuit returns a closed circuit. timeout bounds one attempt. It extends the
 // window, because the breaker counts an outcome at the start of its attempt and
@@ -133,7 +133,7 @@ func (c *circuit) changed(_ string, from, to gobreaker.State) {
 			level = zerolog.DebugLevel // do not repeat the warning every five seconds
 		}
 		c.log.WithLevel(level).Str("operation", string(c.operation)).Dur("open_for_ms", openFor).AnErr("error", fault).
-			Msg("half of the calls to Dwolla fail: the circuit is open, and probes")
+			Msg("half of the calls to Dwolla fail: the circuit is open")
 	case gobreaker.StateClosed:
 		c.log.Info().Str("operation", string(c.operation)).Msg("Dwolla answers again: the circuit is closed")
 	case gobreaker.StateHalfOpen:
@@ -237,7 +237,7 @@ func (p passage) leaveThrottle(v verdict) {
 	}
 	c.mu.Unlock()
 	if closes {
-		c.log.Info().Str("operation", string(c.operation)).Msg("Dwolla throttles this operation no longer: the circuit is closed")
+		c.log.Info().Str("operation", string(c.operation)).Msg("Dwolla no longer throttles this operation: the circuit is closed")
 	}
 }
 

@@ -80,7 +80,7 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 	gaugeState(c.Registerer, opToken, client.tokens.state)
 	gauge(c.Registerer, prometheus.GaugeOpts{
 		Name: "dropgate_dwolla_in_flight",
-		Help: "Requests to Dwolla under way, those for an access token apart.",
+		Help: "Requests to Dwolla in progress, without requests for an access token.",
 	}, func() float64 { return float64(client.bulkhead.Taken()) })
 	return client
 }

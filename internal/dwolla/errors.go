@@ -45,14 +45,14 @@ func (e *Error) Unwrap() error { return e.Err }
 
 var (
 	errTooLarge   = errors.New("the answer is larger than 1 MiB")
-	errNonsense   = errors.New("a success that cannot be used")
-	errNoToken    = errors.New("a success without a token")
-	errUnreadable = errors.New("reading the answer: not the JSON that it should be")
+	errNonsense   = errors.New("unusable successful answer")
+	errNoToken    = errors.New("successful answer without a token")
+	errUnreadable = errors.New("the answer is not the expected JSON")
 	errClosed     = errors.New("the client is closed")
 	// These replace errors that would quote Dwolla's answer.
-	errNoOwnerID     = errors.New("a beneficial owner whose id is no UUID")
-	errOtherOwners   = errors.New("a list of beneficial owners whose self link does not name this Customer")
-	errOtherCustomer = errors.New("another Customer than the one asked for, or none")
+	errNoOwnerID     = errors.New("a beneficial owner's id is not a UUID")
+	errOtherOwners   = errors.New("the self link of the beneficial owners does not name this Customer")
+	errOtherCustomer = errors.New("the answer does not name the requested Customer")
 )
 
 // Retry-After without one from Dwolla. Its throttle "persists for five minutes"

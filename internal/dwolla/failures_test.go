@@ -75,7 +75,7 @@ func TestEveryRefusalHasItsCodeAndRetryAfter(t *testing.T) {
 			if want := fmt.Sprintf("dwolla create_client_token: status %d %s", test.status, test.code); !strings.Contains(err.Error(), strings.TrimSpace(want)) {
 				t.Errorf("%q is not in %v", want, err)
 			}
-			wantNothingOf(t, "told to misbehave", err)
+			wantNothingOf(t, "an injected fault", err)
 		})
 	}
 }

@@ -37,24 +37,24 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_dwolla_requests_total",
-			Help: "Requests to Dwolla by operation and HTTP status, or timeout, canceled or error where there was no answer.",
+			Help: "Requests to Dwolla by operation and HTTP status, or timeout, canceled or error without an answer.",
 		}, []string{"operation", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "dropgate_dwolla_request_duration_seconds",
-			Help:    "Time from sending a request to Dwolla to the end of its answer.",
+			Help:    "Time from sending a request to Dwolla until the end of its answer.",
 			Buckets: []float64{.01, .025, .05, .1, .2, .35, .5, .75, 1, 2.5, 5, 10},
 		}, []string{"operation"}),
 		expiry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dropgate_dwolla_access_token_expiry_timestamp_seconds",
-			Help: "When the application's access token at Dwolla expires, in Unix time; 0 before the first.",
+			Help: "Unix time when the application's access token expires; 0 before the first token.",
 		}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_dwolla_retries_total",
-			Help: "Calls of Dwolla that were made a second time, by operation and what the first attempt came to.",
+			Help: "Calls of Dwolla that were retried, by operation and outcome of the first attempt.",
 		}, []string{"operation", "reason"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_dwolla_rejected_total",
-			Help: "Calls, and with the reason retry_budget second attempts, that were not sent to Dwolla.",
+			Help: "Calls not sent to Dwolla, by reason; with retry_budget, retries not sent.",
 		}, []string{"reason"}),
 	}
 	for _, reason := range rejections() {
@@ -79,7 +79,7 @@ func gauge(r prometheus.Registerer, opts prometheus.GaugeOpts, value func() floa
 func gaugeState(r prometheus.Registerer, op operation, state func() float64) {
 	gauge(r, prometheus.GaugeOpts{
 		Name:        "dropgate_dwolla_circuit_state",
-		Help:        "Whether calls of this operation are sent to Dwolla: 0 all of them, 1 one at a time as a probe, 2 none.",
+		Help:        "Circuit of this operation: 0 closed, 1 half-open (one probe at a time), 2 open.",
 		ConstLabels: prometheus.Labels{"operation": string(op)},
 	}, state)
 }

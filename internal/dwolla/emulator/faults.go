@@ -122,7 +122,7 @@ func (f Fault) refuse(w http.ResponseWriter, op Operation) {
 		w.WriteHeader(status)
 		return
 	}
-	a := refuseAs(status, orElse(f.Code, codeOf(status)), "The emulator was told to misbehave.")
+	a := refuseAs(status, orElse(f.Code, codeOf(status)), "The emulator answers with an injected fault.")
 	switch {
 	case op != OpToken:
 	case status == http.StatusUnauthorized:

@@ -121,7 +121,7 @@ func (p *webhookSender) await(ctx context.Context) error {
 	defer p.mu.Unlock()
 	for len(p.open) > 0 {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("emulator: %d webhooks are on their way: %w", len(p.open), err)
+			return fmt.Errorf("emulator: %d webhooks are pending: %w", len(p.open), err)
 		}
 		p.changed.Wait()
 	}
@@ -190,9 +190,9 @@ func (p *webhookSender) redeliver(id string) error {
 	case !known:
 		return fmt.Errorf("emulator: no event %q was sent", id)
 	case p.address == "":
-		return fmt.Errorf("emulator: nobody is subscribed to event %s", id)
+		return fmt.Errorf("emulator: no subscriber for event %s", id)
 	case p.full():
-		return fmt.Errorf("emulator: %d webhooks are on their way already", maxWebhooks)
+		return fmt.Errorf("emulator: %d webhooks are already pending", maxWebhooks)
 	}
 	p.wait(&delivery{webhook: w}, 0)
 	return nil
