@@ -14,6 +14,15 @@ import (
 	"dropgate/internal/httpbody"
 )
 
+func get(t *testing.T, client *http.Client, url string) (*http.Response, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.Do(r)
+}
+
 func TestBufferReportsCutBodies(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/cut" {
@@ -24,7 +33,7 @@ func TestBufferReportsCutBodies(t *testing.T) {
 	defer server.Close()
 	client := &http.Client{Transport: httpbody.Buffer(http.DefaultTransport, 4)}
 
-	resp, err := client.Get(server.URL + "/whole")
+	resp, err := get(t, client, server.URL+"/whole")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +43,7 @@ func TestBufferReportsCutBodies(t *testing.T) {
 	}
 
 	client.Transport = httpbody.Buffer(http.DefaultTransport, 1_000)
-	if resp, err := client.Get(server.URL + "/cut"); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if resp, err := get(t, client, server.URL+"/cut"); !errors.Is(err, io.ErrUnexpectedEOF) {
 		if resp != nil {
 			_ = resp.Body.Close()
 		}
@@ -43,13 +52,13 @@ func TestBufferReportsCutBodies(t *testing.T) {
 }
 
 func TestRedactErrorKeepsConnectionErrorsOnly(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
 	_ = listener.Close()
-	_, refused := net.Dial("tcp", address)
+	_, refused := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	for _, kept := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, refused} {
 		wrapped := fmt.Errorf("asking: %w", kept)
 		if got := httpbody.RedactError(wrapped); !errors.Is(got, wrapped) {
@@ -59,7 +68,7 @@ func TestRedactErrorKeepsConnectionErrorsOnly(t *testing.T) {
 }
 
 func TestRedactErrorHidesMalformedResponses(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +82,7 @@ func TestRedactErrorHidesMalformedResponses(t *testing.T) {
 		_, _ = io.WriteString(connection, "a-secret\r\n\r\n")
 		_ = connection.Close()
 	}()
-	resp, err := http.Get("http://" + listener.Addr().String())
+	resp, err := get(t, http.DefaultClient, "http://"+listener.Addr().String())
 	if err == nil {
 		_ = resp.Body.Close()
 	}

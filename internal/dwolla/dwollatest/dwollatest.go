@@ -18,7 +18,7 @@ import (
 // Defaults for the options, and the secret of [Server.SendWebhooks].
 const (
 	ClientID      = "the key"
-	ClientSecret  = "the secret: +%/ü of the application" // escaping it wrongly fails the test
+	ClientSecret  = "the secret: +%/ü of the application" //nolint:gosec // made up; escaping it wrongly fails the test
 	WebhookSecret = "the-very-secret-of-the-webhooks"
 )
 
