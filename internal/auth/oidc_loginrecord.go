@@ -34,11 +34,14 @@ type loginRecord struct {
 
 const (
 	loginLife = 10 * time.Minute
-	maxLogins = 5 // per browser
+	maxLogins = 5 // sign-ins under way per browser; at most loginSlots
 	// loginSlots bounds the cookie names, even if sign-ins start concurrently.
 	// This many cookies fit into the headers of a request. The state determines
 	// the slot.
 	loginSlots = 8
+
+	// Does not compile if maxLogins exceeds loginSlots: avoidSlots needs a free one.
+	_ = uint(loginSlots - maxLogins)
 )
 
 func newLoginRecord(returnTo string) loginRecord {

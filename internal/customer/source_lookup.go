@@ -118,8 +118,8 @@ func statusFault(status int) error {
 
 // Remedies for the operator.
 const (
-	remedyShape = `CUSTOMER_LOOKUP_URL must answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, as application/json`
-	remedyPage  = "the 404 of CUSTOMER_LOOKUP_URL is not JSON, so it may come from a proxy or a wrong path: for a user without a Customer the application must answer application/json"
+	remedyShape = `CUSTOMER_LOOKUP_URL must answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, with a JSON Content-Type`
+	remedyPage  = "the 404 of CUSTOMER_LOOKUP_URL is not JSON, so it may come from a proxy or a wrong path: for a user without a Customer the application must answer with a JSON Content-Type"
 )
 
 // read reads an answer with status 200 or 404. Only JSON counts as "none": another
@@ -132,7 +132,7 @@ func (l *Lookup) read(resp *http.Response) (clienttoken.CustomerURL, error) {
 	missing := resp.StatusCode == http.StatusNotFound
 	read := namedCustomer
 	if missing {
-		read = contradiction
+		read = customerIn404
 	}
 	named, err := read(text)
 	switch {
@@ -172,9 +172,9 @@ func namedCustomer(text []byte) (string, error) {
 	return answer.named()
 }
 
-// contradiction returns the Customer in the body of a 404, or "" for none. The body
+// customerIn404 returns the Customer in the body of a 404, or "" for none. The body
 // may be any JSON value, or empty.
-func contradiction(text []byte) (string, error) {
+func customerIn404(text []byte) (string, error) {
 	if len(text) > maxLookup {
 		return "", errShape
 	}

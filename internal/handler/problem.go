@@ -117,7 +117,7 @@ func problemOf(err error) *problem {
 	}
 	if refusal, ok := errors.AsType[*clienttoken.Refusal](err); ok {
 		p := &problem{code: refusal.Code, reason: refusal.Reason}
-		if refusal.Code == clienttoken.TooManyRequests {
+		if refusal.Code == clienttoken.TooManyRequests { // too many attempts to link
 			p.header = http.Header{"Retry-After": {retryAfterSeconds(refusal.RetryAfter)}}
 		}
 		return p
@@ -182,7 +182,8 @@ func retryAfterSeconds(d time.Duration) string {
 }
 
 // limitHeader names the exceeded limit and when to try again, in Retry-After and
-// the fields of draft-ietf-httpapi-ratelimit-headers-10.
+// the fields of draft-ietf-httpapi-ratelimit-headers-10. The middleware cors exposes
+// these fields to pages of other origins.
 func limitHeader(e *ratelimit.ExceededError) http.Header {
 	window := int64(math.Ceil(e.Limit.Window.Seconds()))
 	return http.Header{

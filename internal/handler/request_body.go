@@ -93,7 +93,7 @@ func newValidator() *validator.Validate {
 	return v
 }
 
-// decode reads a body of exactly one JSON object.
+// decode reads a body of exactly one JSON object, for all routes with a JSON body.
 func decode[T any](w http.ResponseWriter, r *http.Request) (*T, error) {
 	if reason := contentTypeFault(r.Header); reason != "" {
 		return nil, &problem{code: unsupportedMediaType, reason: reason}
@@ -109,7 +109,8 @@ func decode[T any](w http.ResponseWriter, r *http.Request) (*T, error) {
 	return request, nil
 }
 
-// readClientTokenRequest reads the body of POST /client-tokens, word for word.
+// readClientTokenRequest reads the body of POST /client-tokens. It keeps all values
+// unchanged.
 func (h *handler) readClientTokenRequest(w http.ResponseWriter, r *http.Request) (clienttoken.Request, error) {
 	request, err := decode[clientTokenRequest](w, r)
 	if err != nil {

@@ -99,22 +99,6 @@ func TestVendAcceptsEverySpellingOfTheCustomer(t *testing.T) {
 	}
 }
 
-func TestVendAcceptsBothMediaTypes(t *testing.T) {
-	w := newWorld(t)
-	for _, media := range []string{
-		"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8",
-		"Application/JSON", "application/vnd.dwolla.v1.hal+json",
-	} {
-		a := w.vend(t, alice, `{"action":"customer.update"}`, header("Content-Type", media), header("Accept", "application/json"))
-		a.vended(t, w.filled(sentUpdate))
-		if got := a.header.Get("Content-Type"); got != "application/json" {
-			t.Errorf("%s: the answer is of type %q", media, got)
-		}
-	}
-	a := w.vend(t, alice, `{"action":"customer.update"}`, header("Content-Encoding", "identity"))
-	a.vended(t, w.filled(sentUpdate))
-}
-
 func TestVendAcceptsExactly64KiB(t *testing.T) {
 	w := newWorld(t)
 	content := `{"action":"customer.read","padding":"`
