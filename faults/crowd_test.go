@@ -110,8 +110,8 @@ func customerOf(user string) string {
 	return customerID(n)
 }
 
-// addApplication adds the application's endpoints, for sign-ins and Customers. Users named
-// "new…" have no Customer.
+// addApplication adds the application's endpoints, for sign-ins and Customers. Users
+// named "new…" have no Customer.
 func (c *crowd) addApplication(routes *http.ServeMux) {
 	filling := strings.Repeat("x", 12_000)
 	routes.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {

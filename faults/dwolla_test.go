@@ -171,8 +171,8 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 	}
 }
 
-// forNewOwner returns a copy of c: it asks for a token for a new beneficial owner of its own
-// Customer.
+// forNewOwner returns a copy of c: it asks for a token for a new beneficial owner of
+// its own Customer.
 func (w *world) forNewOwner(c *caller) *caller {
 	owner := w.dwolla.BeneficialOwner(c.user.customer)
 	naming := *c

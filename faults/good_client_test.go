@@ -27,9 +27,9 @@ const (
 	stormLimit = 2 * time.Second
 )
 
-// goodClientRequest is one request of the good client. At the same moment it asks the control, a
-// small proxy to the same Dwolla without attackers. The control's time is the machine's
-// share.
+// goodClientRequest is one request of the good client. At the same moment it asks the
+// control, a small proxy to the same Dwolla without attackers. The control's time is
+// the machine's share.
 type goodClientRequest struct {
 	Began         time.Time
 	Kept          bool // on the kept-alive connection
@@ -163,8 +163,9 @@ func requestsBetween(all []goodClientRequest, from, to time.Time) []goodClientRe
 	return some
 }
 
-// checkAnswers checks the good client's answers in a phase. All must be tokens. Compared with
-// the control, each must meet the phase's limit, and half of them calmLimit.
+// checkAnswers checks the good client's answers in a phase. All must be tokens.
+// Compared with the control, each must meet the phase's limit, and half of them
+// calmLimit.
 func checkAnswers(t *testing.T, p *process, during string, all []goodClientRequest, most time.Duration) {
 	t.Helper()
 	if len(all) < 5 {

@@ -60,8 +60,8 @@ func (w *world) bearers(p *process, n int) []*caller {
 // mismatch is the answer to attackers.
 const mismatch = "403 CustomerMismatch"
 
-// requestOf returns user i's request body, and the refusal to expect. One in four users is
-// an attacker and names the previous user's Customer. The others name their own or
+// requestOf returns user i's request body, and the refusal to expect. One in four users
+// is an attacker and names the previous user's Customer. The others name their own or
 // none.
 func (w *world) requestOf(i int) (body, refusal string) {
 	switch i % 4 {

@@ -100,7 +100,7 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	case <-p.exited:
 		t.Fatalf("the server exited early: %s%s", p.stdout, p.stderr)
 	case <-time.After(30 * time.Second):
-		t.Fatal("the server does not say that it listens")
+		t.Fatal("the server did not log its start within 30 s")
 	}
 	said := p.stdout.String() // JSON, or the console format
 	for pattern, address := range map[string]*string{`http_addr"?[:=]"?([0-9.:]+)`: &p.public, `admin_addr"?[:=]"?([0-9.:]+)`: &p.admin} {

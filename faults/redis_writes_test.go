@@ -71,8 +71,8 @@ func (r refusedWrites) logsOut(t *testing.T, s *site, leaver *caller) {
 	}
 }
 
-// checkMissing fails the test unless each server is not ready and names the missing dependency,
-// with the reason.
+// checkMissing fails the test unless each server is not ready and names the missing
+// dependency, with the reason.
 func (s *site) checkMissing(t *testing.T, what missingDependency) {
 	t.Helper()
 	for _, p := range s.processes {
@@ -83,8 +83,8 @@ func (s *site) checkMissing(t *testing.T, what missingDependency) {
 	}
 }
 
-// checkLoggedOnce fails the test unless each server becomes ready and its log has this line
-// once.
+// checkLoggedOnce fails the test unless each server becomes ready and its log has this
+// line once.
 func (s *site) checkLoggedOnce(t *testing.T, line string) {
 	t.Helper()
 	for _, p := range s.processes {

@@ -51,7 +51,7 @@ func usedBySignIns() []string {
 func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	t.Parallel()
 	swept := strings.Join(slices.Concat(usedByTheDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
-	settings := regexp.MustCompile(`or (\w+)_FILE, the name of a file that holds it`).FindAllStringSubmatch(binary.help, -1)
+	settings := regexp.MustCompile(`Or name a file that holds it: (\w+)_FILE`).FindAllStringSubmatch(binary.help, -1)
 	for _, setting := range settings {
 		if !strings.Contains(swept, setting[1]) {
 			t.Errorf("no sweep uses %s", setting[1])

@@ -117,8 +117,8 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	w.secrets.requireUsed(t, usedBySignIns())
 }
 
-// checkRotation checks that each of the SESSION_KEYS opens its own sessions, and that only it
-// does.
+// checkRotation checks that each of the SESSION_KEYS opens its own sessions, and that
+// only it does.
 func (s *site) checkRotation(t *testing.T, first, second string) {
 	t.Helper()
 	usual := s.processes

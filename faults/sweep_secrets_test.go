@@ -71,8 +71,8 @@ func (s *secrets) add(name, value string) {
 	s.used[name] = true
 }
 
-// markUsed marks all secrets in a text as used. The other side calls it with text from the
-// server that it received or accepted.
+// markUsed marks all secrets in a text as used. The other side calls it with text from
+// the server that it received or accepted.
 func (s *secrets) markUsed(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +90,8 @@ func (s *secrets) names() map[string]string {
 	return maps.Clone(s.byName)
 }
 
-// requireUsed fails the test unless secrets of all these names were in use. An unused secret
-// proves nothing.
+// requireUsed fails the test unless secrets of all these names were in use. An unused
+// secret proves nothing.
 func (s *secrets) requireUsed(t *testing.T, names []string) {
 	t.Helper()
 	known := slices.Collect(maps.Values(s.names()))
@@ -191,8 +191,8 @@ func (s *secrets) watchProvider(provider http.Handler) http.Handler {
 	})
 }
 
-// secretParameters records the secrets among OpenID Connect's parameters. The state is secret
-// during the sign-in.
+// secretParameters records the secrets among OpenID Connect's parameters. The state is
+// secret during the sign-in.
 func secretParameters(values url.Values, remember func(name, value string)) {
 	for _, name := range []string{"code", "state", "nonce", "code_verifier"} {
 		remember("a "+name, values.Get(name))
