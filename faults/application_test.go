@@ -12,9 +12,9 @@ import (
 	"dropgate/internal/tcpproxy"
 )
 
-// answersForAll is an application with two endpoints: it maps a cookie to a user, and a
+// serveApplication is an application with two endpoints: it maps a cookie to a user, and a
 // user to a Customer.
-func (w *world) answersForAll(rw http.ResponseWriter, r *http.Request) {
+func (w *world) serveApplication(rw http.ResponseWriter, r *http.Request) {
 	name, asked := strings.CutPrefix(r.URL.Path, "/users/")
 	if cookie, err := r.Cookie("app"); err == nil && !asked {
 		name = cookie.Value
@@ -45,7 +45,7 @@ func TestApplicationOutageIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			p := w.serve(t, http.HandlerFunc(w.answersForAll))
+			p := w.serve(t, http.HandlerFunc(w.serveApplication))
 			at := "http://" + p.Addr
 			server := w.start(t, map[string]string{
 				"AUTH_MODES": "forward", "AUTH_FORWARD_URL": at + "/me", "AUTH_FORWARD_CACHE": "0s",

@@ -42,7 +42,7 @@ type held struct {
 // attackers is the attackers' process. It has a low priority, because real attackers
 // have machines of their own.
 type attackers struct {
-	*helper
+	*subprocess
 
 	opened opened
 }
@@ -51,7 +51,7 @@ type attackers struct {
 func startAttack(t *testing.T, p *process, a attack) attackers {
 	t.Helper()
 	a.Address = p.public
-	s := attackers{helper: startHelper(t, "attackers", a, "nice", "-n", "10")}
+	s := attackers{subprocess: startSubprocess(t, "attackers", a, "nice", "-n", "10")}
 	s.receive(t, &s.opened)
 	if s.opened.Failed > 0 {
 		t.Errorf("%d of %d connections failed to open", s.opened.Failed, a.Connections)
@@ -60,14 +60,14 @@ func startAttack(t *testing.T, p *process, a attack) attackers {
 }
 
 // runAttackers is the role of the attackers.
-func runAttackers(job []byte, end <-chan struct{}, tell func(any)) error {
+func runAttackers(job []byte, end <-chan struct{}, report func(any)) error {
 	var a attack
 	if err := json.Unmarshal(job, &a); err != nil {
 		return fmt.Errorf("the job: %w", err)
 	}
 	began := time.Now()
 	conns, failed := a.open()
-	tell(opened{time.Since(began), failed})
+	report(opened{time.Since(began), failed})
 	var h held
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -86,7 +86,7 @@ func runAttackers(job []byte, end <-chan struct{}, tell func(any)) error {
 		}
 	}
 	h.Open = len(conns)
-	tell(h)
+	report(h)
 	return nil
 }
 

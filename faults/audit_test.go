@@ -104,7 +104,7 @@ func (s *sink) text() string {
 // checkAuditMissing fails the test unless /readyz names the audit trail.
 func checkAuditMissing(t *testing.T, p *process) {
 	t.Helper()
-	if status, content := p.ask(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(content, `"reason":"audit: `) {
+	if status, content := p.getAdmin(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(content, `"reason":"audit: `) {
 		t.Errorf("/readyz: %d %s, want 503 and the audit trail as the reason", status, content)
 	}
 }
@@ -133,13 +133,13 @@ func TestStuckAuditSinkIsAnOutageAndHeals(t *testing.T) {
 		end:     func() { checkAuditMissing(t, p); to.setPaused(false) },
 		allowed: []string{token, unavailable}, seen: []string{unavailable}, refused: []string{unavailable}, longest: 4 * time.Second,
 	}.run(t)
-	until(t, "the last line", 5*time.Second, func() bool { return unaudited(o.shots, to.text()) == 0 })
+	waitFor(t, "the last line", 5*time.Second, func() bool { return unaudited(o.shots, to.text()) == 0 })
 
 	// After SIGTERM the process ends in time, although the sink is stuck.
 	to.setPaused(true)
 	vend := w.bearers(p, 1)[0]
-	until(t, "the sink is stuck again", 20*time.Second, func() bool { return vend.call(t.Context()).what() == unavailable })
-	p.end(t)
+	waitFor(t, "the sink is stuck again", 20*time.Second, func() bool { return vend.call(t.Context()).summary() == unavailable })
+	p.stop(t)
 }
 
 // unaudited counts the users' tokens without an audit line.

@@ -29,9 +29,9 @@ type replica struct {
 	*process
 
 	// Guarded by balancer.mu.
-	ready bool
-	told  time.Time     // when it got SIGTERM
-	late  time.Duration // how long after SIGTERM the balancer last connected to it
+	ready       bool
+	stoppedAt   time.Time     // when it got SIGTERM
+	lastConnect time.Duration // how long after SIGTERM the balancer last connected to it
 }
 
 // The readiness probe. One negative answer counts at once. A missing answer may be the
@@ -71,7 +71,7 @@ func (b *balancer) add(t *testing.T, p *process) *replica {
 	b.replicas = append(b.replicas, r)
 	b.mu.Unlock()
 	go b.probe(r)
-	until(t, "readiness", 10*time.Second, func() bool {
+	waitFor(t, "readiness", 10*time.Second, func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return r.ready
@@ -119,8 +119,8 @@ func (b *balancer) choose() *replica {
 func (b *balancer) connected(r *replica) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !r.told.IsZero() {
-		r.late = time.Since(r.told)
+	if !r.stoppedAt.IsZero() {
+		r.lastConnect = time.Since(r.stoppedAt)
 	}
 }
 

@@ -68,8 +68,8 @@ func (c *crowd) sign(header, claims map[string]any) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(c.key, []byte(signed)))
 }
 
-// personal returns claims at the service's size limit, and some it drops.
-func personal(sub string, more map[string]any) map[string]any {
+// largeClaims returns claims at the service's size limit, and some it drops.
+func largeClaims(sub string, more map[string]any) map[string]any {
 	all := map[string]any{"sub": sub, "name": strings.Repeat("n", 1000), "email": strings.Repeat("e", 1000), "groups": strings.Repeat("g", 1000)}
 	maps.Copy(all, more)
 	return all
@@ -120,7 +120,7 @@ func (c *crowd) addApplication(routes *http.ServeMux) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		answerJSON(w, personal(cookie.Value, map[string]any{"filling": filling}))
+		answerJSON(w, largeClaims(cookie.Value, map[string]any{"filling": filling}))
 	})
 	routes.HandleFunc("GET /users/{user}", func(w http.ResponseWriter, r *http.Request) {
 		if user := r.PathValue("user"); strings.HasPrefix(user, "new") {
@@ -168,7 +168,7 @@ func longName(prefix string, n int) string {
 // bearerOf returns an access token for a user.
 func (c *crowd) bearerOf(user string, life time.Duration) string {
 	now := time.Now()
-	return c.sign(map[string]any{"kid": "1"}, personal(user, map[string]any{
+	return c.sign(map[string]any{"kid": "1"}, largeClaims(user, map[string]any{
 		"iss": c.URL, "aud": "dropgate", "iat": now.Unix(), "exp": now.Add(life).Unix(),
 	}))
 }

@@ -52,11 +52,11 @@ func (f dwollaFault) run(t *testing.T) outcome {
 	return s.run(t)
 }
 
-// spoils injects a fault in the proxy before Dwolla.
-func spoils(f tcpproxy.Fault) func(*world) { return func(w *world) { w.toDwolla.Fail(f) } }
+// failProxy injects a fault in the proxy before Dwolla.
+func failProxy(f tcpproxy.Fault) func(*world) { return func(w *world) { w.toDwolla.Fail(f) } }
 
-// misbehaves injects a fault in Dwolla's answers to calls for client tokens.
-func misbehaves(f emulator.Fault) func(*world) {
+// failDwolla injects a fault in Dwolla's answers to calls for client tokens.
+func failDwolla(f emulator.Fault) func(*world) {
 	return func(w *world) { w.dwolla.InjectFault(emulator.OpCreateClientToken, f) }
 }
 
@@ -66,39 +66,39 @@ const shortTimeout = 500 * time.Millisecond
 func dwollaFaults() []dwollaFault {
 	return []dwollaFault{
 		{
-			name: "Dwolla answers late, within the timeout", begin: spoils(tcpproxy.Fault{Delay: 200 * time.Millisecond}),
+			name: "Dwolla answers late, within the timeout", begin: failProxy(tcpproxy.Fault{Delay: 200 * time.Millisecond}),
 			allowed: []string{token}, seen: []string{token},
 		},
 		{
-			name: "Dwolla answers too late", begin: spoils(tcpproxy.Fault{Delay: 700 * time.Millisecond}),
+			name: "Dwolla answers too late", begin: failProxy(tcpproxy.Fault{Delay: 700 * time.Millisecond}),
 			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: shortTimeout,
 		},
 		{
-			name: "Dwolla is half-open", begin: spoils(tcpproxy.Fault{Hang: true}),
+			name: "Dwolla is half-open", begin: failProxy(tcpproxy.Fault{Hang: true}),
 			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: shortTimeout,
 		},
 		{
-			name: "Dwolla's connections are reset in the middle of a body", begin: spoils(tcpproxy.Fault{Truncate: 10}),
+			name: "Dwolla's connections are reset in the middle of a body", begin: failProxy(tcpproxy.Fault{Truncate: 10}),
 			allowed: []string{unavailable}, seen: []string{unavailable},
 		},
 		{
-			name: "one in ten of Dwolla's answers is reset", begin: spoils(tcpproxy.Fault{Truncate: 10, Every: 10}),
+			name: "one in ten of Dwolla's answers is reset", begin: failProxy(tcpproxy.Fault{Truncate: 10, Every: 10}),
 			allowed: []string{token, unavailable}, seen: []string{token},
 		},
 		{
-			name: "Dwolla's address answers in another protocol", begin: spoils(tcpproxy.Fault{Replace: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
+			name: "Dwolla's address answers in another protocol", begin: failProxy(tcpproxy.Fault{Replace: "\x16\x03\x01 220 smtp ready\r\n\r\n"}),
 			allowed: []string{unavailable, unusable}, seen: []string{unavailable},
 		},
 		{
-			name: "Dwolla answers 200 with a page of HTML", begin: misbehaves(emulator.Fault{Body: "<html><body>Service temporarily unavailable</body></html>"}),
+			name: "Dwolla answers 200 with a page of HTML", begin: failDwolla(emulator.Fault{Body: "<html><body>Service temporarily unavailable</body></html>"}),
 			allowed: []string{unusable, unavailable}, seen: []string{unusable},
 		},
 		{
-			name: "Dwolla answers 200 with half a body", begin: misbehaves(emulator.Fault{CutMidBody: true}),
+			name: "Dwolla answers 200 with half a body", begin: failDwolla(emulator.Fault{CutMidBody: true}),
 			allowed: []string{unavailable}, seen: []string{unavailable},
 		},
 		{
-			name: "Dwolla answers 500", begin: misbehaves(emulator.Fault{Status: http.StatusInternalServerError}),
+			name: "Dwolla answers 500", begin: failDwolla(emulator.Fault{Status: http.StatusInternalServerError}),
 			allowed: []string{unavailable}, seen: []string{unavailable},
 		},
 		{
@@ -131,7 +131,7 @@ func TestGigabyteResponseCostsLittleMemory(t *testing.T) {
 	p := w.start(t, nil)
 	scenario{
 		fault: "Dwolla answers with 1 GiB", world: w, callers: w.bearers(p, 8),
-		begin:   func() { misbehaves(emulator.Fault{HugeBody: 1 << 30})(w) },
+		begin:   func() { failDwolla(emulator.Fault{HugeBody: 1 << 30})(w) },
 		end:     w.dwolla.ClearFaults,
 		allowed: []string{unusable, unavailable}, seen: []string{unusable},
 	}.run(t)
@@ -152,7 +152,7 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 		name: "Dwolla throttles, with Retry-After: 2",
 		begin: func(w *world) {
 			before = w.dwolla.Calls(emulator.OpCreateClientToken)
-			misbehaves(emulator.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}})(w)
+			failDwolla(emulator.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}})(w)
 		},
 		end: func(w *world) {
 			// Each time the circuit lets one call through, 16 may be in progress.
@@ -164,7 +164,7 @@ func TestThrottledCallersAreAnsweredAtOnce(t *testing.T) {
 		allowed: []string{unavailable}, seen: []string{unavailable},
 	}.run(t)
 	for _, s := range o.shots {
-		if s.what() == unavailable && s.retryAfter != "1" && s.retryAfter != "2" {
+		if s.summary() == unavailable && s.retryAfter != "1" && s.retryAfter != "2" {
 			t.Errorf("Retry-After: %s, want the rest of Dwolla's 2 s", s.retryAfter)
 			break
 		}
@@ -188,8 +188,8 @@ func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	w := newWorld(t)
 	callers := w.bearers(w.start(t, nil), 8)
 	w.warmUp(t, callers[0])
-	if s := w.forNewOwner(callers[0]).call(t.Context()); s.what() != token {
-		t.Fatalf("answer before the fault: %s %s", s.what(), s.wrong)
+	if s := w.forNewOwner(callers[0]).call(t.Context()); s.summary() != token {
+		t.Fatalf("answer before the fault: %s %s", s.summary(), s.defect)
 	}
 	ofOwner := w.forNewOwner(callers[2]) // the owners of this Customer are not cached yet
 	w.dwolla.InjectFault(emulator.OpListBeneficialOwners, emulator.Fault{Status: http.StatusTooManyRequests})
@@ -198,8 +198,8 @@ func TestThrottleAffectsOneOperationOnly(t *testing.T) {
 	wrong := map[string]int{}
 	for range 20 {
 		s := ofOwner.call(t.Context())
-		if left, err := strconv.Atoi(s.retryAfter); s.what() != unavailable || s.wrong != "" || err != nil || left < 290 || left > 300 {
-			wrong[fmt.Sprintf("an owner's token: %s %s, Retry-After %q, want the rest of 5 minutes", s.what(), s.wrong, s.retryAfter)]++
+		if left, err := strconv.Atoi(s.retryAfter); s.summary() != unavailable || s.defect != "" || err != nil || left < 290 || left > 300 {
+			wrong[fmt.Sprintf("an owner's token: %s %s, Retry-After %q, want the rest of 5 minutes", s.summary(), s.defect, s.retryAfter)]++
 		}
 	}
 	reportErrors(t, wrong)

@@ -90,12 +90,12 @@ func (f flood) send(address string, k int) (map[int]int, error) {
 // addressOf returns the ith of many IP addresses.
 func addressOf(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
 
-// posted returns a POST request with a body.
-func posted(i int, path, headers, body string) string {
+// postRequest returns a POST request with a body.
+func postRequest(i int, path, headers, body string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: %d\r\n%s\r\n%s", path, addressOf(i), len(body), headers, body)
 }
 
-// vending returns a request for a client token.
-func vending(i int, credential, body string) string {
-	return posted(i, "/client-tokens", "Content-Type: application/json\r\n"+credential+"\r\n", body)
+// vendRequest returns a request for a client token.
+func vendRequest(i int, credential, body string) string {
+	return postRequest(i, "/client-tokens", "Content-Type: application/json\r\n"+credential+"\r\n", body)
 }

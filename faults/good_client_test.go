@@ -54,7 +54,7 @@ func excesses(all []goodClientRequest) []time.Duration {
 
 // goodClient is the process of the good client.
 type goodClient struct {
-	*helper
+	*subprocess
 
 	process *process
 }
@@ -67,20 +67,20 @@ type goodClientJob struct{ Address, Control, Request string }
 func (w *world) startGoodClient(t *testing.T, p *process) goodClient {
 	t.Helper()
 	request := tokenRequest(p.public, "Authorization: Bearer "+w.users[0].bearer)
-	until(t, "a first token", 10*time.Second, func() bool {
+	waitFor(t, "a first token", 10*time.Second, func() bool {
 		got, err := (&rawClient{address: p.public}).do(request)
 		return err == nil && got.token != ""
 	})
 	var control string
-	startHelper(t, "control", w.toDwolla.Addr).receive(t, &control)
-	g := goodClient{startHelper(t, "good client", goodClientJob{p.public, control, request}), p}
+	startSubprocess(t, "control", w.toDwolla.Addr).receive(t, &control)
+	g := goodClient{startSubprocess(t, "good client", goodClientJob{p.public, control, request}), p}
 	var began time.Time
 	g.receive(t, &began)
 	return g
 }
 
 // runControl is the role of the control.
-func runControl(job []byte, end <-chan struct{}, tell func(any)) error {
+func runControl(job []byte, end <-chan struct{}, report func(any)) error {
 	var dwolla string
 	if err := json.Unmarshal(job, &dwolla); err != nil {
 		return fmt.Errorf("the job: %w", err)
@@ -89,7 +89,7 @@ func runControl(job []byte, end <-chan struct{}, tell func(any)) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	tell(listener.Addr().String())
+	report(listener.Addr().String())
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: dwolla})
 	}}}
@@ -99,15 +99,15 @@ func runControl(job []byte, end <-chan struct{}, tell func(any)) error {
 }
 
 // runGoodClient is the role of the good client.
-func runGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
+func runGoodClient(job []byte, end <-chan struct{}, report func(any)) error {
 	var c goodClientJob
 	if err := json.Unmarshal(job, &c); err != nil {
 		return fmt.Errorf("the job: %w", err)
 	}
 	const simple = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-	services := []*rawClient{{address: c.Address, kept: true}, {address: c.Address}}
-	controls := []*rawClient{{address: c.Control, kept: true}, {address: c.Control}}
-	tell(time.Now())
+	services := []*rawClient{{address: c.Address, keepAlive: true}, {address: c.Address}}
+	controls := []*rawClient{{address: c.Control, keepAlive: true}, {address: c.Control}}
+	report(time.Now())
 	var all []goodClientRequest
 	tick := time.NewTicker(goodEvery)
 	defer tick.Stop()
@@ -118,7 +118,7 @@ func runGoodClient(job []byte, end <-chan struct{}, tell func(any)) error {
 		select {
 		case <-tick.C:
 		case <-end:
-			tell(all)
+			report(all)
 			return nil
 		}
 	}

@@ -207,5 +207,5 @@ func (w *world) start(t *testing.T, changes map[string]string) *process {
 // warmUp lets a server fetch the provider's keys and an access token.
 func (w *world) warmUp(t *testing.T, c *caller) {
 	t.Helper()
-	until(t, "a first token", 10*time.Second, func() bool { return c.call(t.Context()).status == http.StatusOK })
+	waitFor(t, "a first token", 10*time.Second, func() bool { return c.call(t.Context()).status == http.StatusOK })
 }

@@ -19,7 +19,7 @@ import (
 // caller asks for client tokens, one by one, on its own kept-alive connections.
 type caller struct {
 	user    user
-	refusal string // the normal answer, as shot.what formats it; empty: a token
+	refusal string // the normal answer, as shot.summary formats it; empty: a token
 	client  *http.Client
 	url     string
 	header  http.Header
@@ -36,11 +36,11 @@ type shot struct {
 	code         string
 	token        string // of a 200
 	retryAfter   string
-	wrong        string // an error in the answer, whatever the fault
+	defect       string // an error in the answer, whatever the fault
 }
 
-// what formats the status and the code for tables.
-func (s shot) what() string { return strings.TrimSpace(fmt.Sprintf("%d %s", s.status, s.code)) }
+// summary formats the status and the code for tables.
+func (s shot) summary() string { return strings.TrimSpace(fmt.Sprintf("%d %s", s.status, s.code)) }
 
 // bearers returns n callers with bearer tokens, one for each user. One in four is an
 // attacker, who asks for another user's Customer.
@@ -96,20 +96,20 @@ func (c *caller) call(ctx context.Context) (s shot) {
 	defer func() { s.ended = time.Now() }()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(c.body))
 	if err != nil {
-		s.wrong = err.Error()
+		s.defect = err.Error()
 		return s
 	}
 	r.Header = c.header.Clone()
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := c.client.Do(r)
 	if err != nil {
-		s.wrong = "no answer: " + err.Error()
+		s.defect = "no answer: " + err.Error()
 		return s
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.wrong = "incomplete answer: " + err.Error()
+		s.defect = "incomplete answer: " + err.Error()
 	}
 	s.status, s.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
 	s.read(resp, body)
@@ -121,7 +121,7 @@ func (c *caller) call(ctx context.Context) (s shot) {
 func (s *shot) read(resp *http.Response, body []byte) {
 	var answer struct{ Token, Code, Message, RequestID string }
 	if err := json.Unmarshal(body, &answer); err != nil {
-		s.wrong = "not JSON"
+		s.defect = "not JSON"
 		return
 	}
 	s.token, s.code = answer.Token, answer.Code
@@ -129,13 +129,13 @@ func (s *shot) read(resp *http.Response, body []byte) {
 	retry := s.status == http.StatusServiceUnavailable || s.status == http.StatusTooManyRequests
 	switch {
 	case !isJSON || resp.Header.Get("Cache-Control") != "no-store":
-		s.wrong = fmt.Sprintf("%d with Content-Type %q, Cache-Control %q", s.status, resp.Header.Get("Content-Type"), resp.Header.Get("Cache-Control"))
+		s.defect = fmt.Sprintf("%d with Content-Type %q, Cache-Control %q", s.status, resp.Header.Get("Content-Type"), resp.Header.Get("Cache-Control"))
 	case s.status == http.StatusOK && s.token == "":
-		s.wrong = "200 without a token"
+		s.defect = "200 without a token"
 	case s.status != http.StatusOK && (s.token != "" || s.code == "" || answer.Message == "" || answer.RequestID == ""):
-		s.wrong = fmt.Sprintf("%d without the error shape", s.status)
+		s.defect = fmt.Sprintf("%d without the error shape", s.status)
 	case retry && s.retryAfter == "":
-		s.wrong = fmt.Sprintf("%d without Retry-After", s.status)
+		s.defect = fmt.Sprintf("%d without Retry-After", s.status)
 	}
 }
 

@@ -54,16 +54,16 @@ func (c *crowd) fillWithBearers(t *testing.T, p *process) {
 	// Half of the tokens expire while the server still gets others.
 	life := func(i int) time.Duration { return time.Duration(i%2)*time.Hour + 3*time.Second }
 	flood{overCapacity, func(i int) string {
-		return vending(i, "Authorization: Bearer "+c.bearerOf(longName("new", i), life(i)), `{"action":"customer.create"}`)
+		return vendRequest(i, "Authorization: Bearer "+c.bearerOf(longName("new", i), life(i)), `{"action":"customer.create"}`)
 	}, http.StatusOK}.run(t, p, "tokens, users and addresses, with an allowance to create each")
 	flood{3000, func(i int) string {
 		name := longName("user", i)
 		owner := c.URL + "/beneficial-owners/" + ownerID(customerOf(name), i%ownersEach)
-		return vending(i, "Authorization: Bearer "+c.bearerOf(name, time.Hour),
+		return vendRequest(i, "Authorization: Bearer "+c.bearerOf(name, time.Hour),
 			`{"action":"beneficialowner.documents.create","_links":{"beneficial-owner":{"href":"`+owner+`"}}}`)
 	}, http.StatusOK}.run(t, p, "Customers, two statuses of each, and owners")
 	flood{6000, func(i int) string {
-		return posted(i, "/webhooks/dwolla", "X-Request-Signature-SHA-256: none\r\n", "{}")
+		return postRequest(i, "/webhooks/dwolla", "X-Request-Signature-SHA-256: none\r\n", "{}")
 	}, http.StatusUnauthorized}.run(t, p, "addresses with bad webhooks")
 }
 
@@ -75,10 +75,10 @@ func (c *crowd) fillWithForwarded(t *testing.T, p *process) {
 		return fmt.Sprintf("Sec-Fetch-Site: same-origin\r\nCookie: user=%s; junk=%d%s", user, i, junk)
 	}
 	flood{4000, func(i int) string {
-		return vending(i, cookie(fmt.Sprintf("user-%d", i), i), `{"action":"nonsense"}`)
+		return vendRequest(i, cookie(fmt.Sprintf("user-%d", i), i), `{"action":"nonsense"}`)
 	}, http.StatusForbidden}.run(t, p, "answers of 15 KB about users")
 	flood{4000, func(i int) string {
-		return vending(i, cookie("user-1", i), `{"action":"customer.read"}`)
+		return vendRequest(i, cookie("user-1", i), `{"action":"customer.read"}`)
 	}, http.StatusTooManyRequests}.run(t, p, "cookies of a user over the limit")
 }
 
@@ -86,15 +86,15 @@ func (c *crowd) fillWithForwarded(t *testing.T, p *process) {
 func (c *crowd) fillWithLogouts(t *testing.T, p *process) {
 	t.Helper()
 	flood{21_000, func(i int) string {
-		return c.loggingOut(i, c.logoutOf("nobody", "1", i))
+		return c.logoutRequest(i, c.logoutOf("nobody", "1", i))
 	}, http.StatusOK}.run(t, p, "logout tokens that count once, and logouts")
 	flood{1500, func(i int) string {
-		return c.loggingOut(i, c.logoutOf(strings.Repeat("k", 250), "unknown", i))
+		return c.logoutRequest(i, c.logoutOf(strings.Repeat("k", 250), "unknown", i))
 	}, http.StatusServiceUnavailable}.run(t, p, "logout tokens that wait for their key")
 }
 
-func (c *crowd) loggingOut(i int, token string) string {
-	return posted(i, "/auth/backchannel-logout", "Content-Type: application/x-www-form-urlencoded\r\n", url.Values{"logout_token": {token}}.Encode())
+func (c *crowd) logoutRequest(i int, token string) string {
+	return postRequest(i, "/auth/backchannel-logout", "Content-Type: application/x-www-form-urlencoded\r\n", url.Values{"logout_token": {token}}.Encode())
 }
 
 // fillSessions signs users in until the session store is full. The server redeems at
@@ -108,7 +108,7 @@ func (c *crowd) fillSessions(t *testing.T, p *process) {
 	var browsers sync.WaitGroup
 	for range floodConnections {
 		browsers.Go(func() {
-			client := &rawClient{address: p.public, kept: true}
+			client := &rawClient{address: p.public, keepAlive: true}
 			defer client.close()
 			for i := next.Add(1); i < enough && !full.Load(); i = next.Add(1) {
 				status, err := c.signIn(client, fmt.Sprintf("user-%d", i), addressOf(int(i)))

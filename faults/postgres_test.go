@@ -34,7 +34,7 @@ func TestPostgreSQLOutageIsUnavailable(t *testing.T) {
 			s.fault, s.world = name, w
 			s.callers = w.bearers(w.start(t, nil), 8)
 			s.refused = []string{unavailable}
-			s.begin = func() { spoilStore(name, w.toPostgres) }
+			s.begin = func() { failStore(name, w.toPostgres) }
 			s.end = func() { healStore(w.toPostgres) }
 			s.run(t)
 		})

@@ -27,8 +27,8 @@ var binary struct {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(helperRole) != "" {
-		os.Exit(runHelper())
+	if os.Getenv(roleVariable) != "" {
+		os.Exit(runSubprocess())
 	}
 	os.Exit(run(m))
 }
@@ -42,8 +42,8 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary.path = filepath.Join(dir, "server")
 	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary.path, "dropgate/cmd/server")
-	if said, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, said)
+	if printed, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, printed)
 		return 1
 	}
 	help, err := exec.CommandContext(context.Background(), binary.path, "-help").Output()
@@ -57,7 +57,7 @@ func run(m *testing.M) int {
 	if code != 0 {
 		document = "" // a failed run must not replace the table
 	}
-	if err := theTable.write(document); err != nil {
+	if err := results.write(document); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -94,7 +94,7 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 		_ = p.cmd.Wait() // callers check the exit code
 		close(p.exited)
 	}()
-	t.Cleanup(func() { p.end(t) })
+	t.Cleanup(func() { p.stop(t) })
 	select {
 	case <-p.stdout.line:
 	case <-p.exited:
@@ -102,18 +102,18 @@ func startProcess(t *testing.T, settings map[string]string) *process {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the server did not log its start within 30 s")
 	}
-	said := p.stdout.String() // JSON, or the console format
+	printed := p.stdout.String() // JSON, or the console format
 	for pattern, address := range map[string]*string{`http_addr"?[:=]"?([0-9.:]+)`: &p.public, `admin_addr"?[:=]"?([0-9.:]+)`: &p.admin} {
-		if found := regexp.MustCompile(pattern).FindStringSubmatch(said); found != nil {
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(printed); found != nil {
 			*address = found[1]
 		}
 	}
 	return p
 }
 
-// end stops the server by SIGTERM. If that takes too long, the test fails and SIGKILL
+// stop stops the server by SIGTERM. If that takes too long, the test fails and SIGKILL
 // follows.
-func (p *process) end(t *testing.T) {
+func (p *process) stop(t *testing.T) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended before
 	select {
@@ -135,8 +135,8 @@ func (p *process) running() bool {
 	}
 }
 
-// ask gets a page of the admin listener.
-func (p *process) ask(t *testing.T, path string) (int, string) {
+// getAdmin gets a page of the admin listener.
+func (p *process) getAdmin(t *testing.T, path string) (int, string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, "http://"+p.admin+path, http.NoBody)
@@ -207,8 +207,8 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// until polls a condition until it is true.
-func until(t *testing.T, what string, within time.Duration, good func() bool) {
+// waitFor polls a condition until it is true.
+func waitFor(t *testing.T, what string, within time.Duration, good func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -38,26 +38,26 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.toProvider.Stop()
 	p := w.start(t, nil)
-	until(t, "the keys in /readyz", 5*time.Second, func() bool {
+	waitFor(t, "the keys in /readyz", 5*time.Second, func() bool {
 		status, missing := p.readiness(t)
 		return status == http.StatusServiceUnavailable && len(missing) == 1 && missing[0].What == "identity provider keys"
 	})
 	caller := w.bearers(p, 1)[0]
 	during := caller.call(t.Context())
-	if during.what() != unavailable || during.wrong != "" {
-		t.Errorf("a user got %s %s, want 503", during.what(), during.wrong)
+	if during.summary() != unavailable || during.defect != "" {
+		t.Errorf("a user got %s %s, want 503", during.summary(), during.defect)
 	}
 	<-time.After(5 * time.Second) // the provider's delay, not a wait
 	w.toProvider.Start()
 	came := time.Now()
-	until(t, "readiness", time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
+	waitFor(t, "readiness", time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
 	first := caller.call(t.Context())
 	found := time.Since(came)
-	if first.what() != token || found > time.Second {
-		t.Errorf("%v after the provider's start a user got %s", found, first.what())
+	if first.summary() != token || found > time.Second {
+		t.Errorf("%v after the provider's start a user got %s", found, first.summary())
 	}
-	theTable.add("the identity provider starts 5 s late", outcome{
-		during: map[string]int{during.what(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
+	results.add("the identity provider starts 5 s late", outcome{
+		during: map[string]int{during.summary(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
 	})
 	w.toProvider.Stop()
 	if status, _ := p.readiness(t); status != http.StatusOK {
@@ -93,7 +93,7 @@ func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 				end:     func() { healStore(w.toProvider) },
 				allowed: []string{token}, seen: []string{token},
 			}.run(t)
-			until(t, "a sign-in", 15*time.Second, func() bool {
+			waitFor(t, "a sign-in", 15*time.Second, func() bool {
 				return fresh.browser(t).signIn(t, userName(30)).status == http.StatusOK
 			})
 		})

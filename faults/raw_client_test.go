@@ -18,8 +18,8 @@ import (
 // rawClient sends raw bytes and reads answers. Unlike net/http's client it never
 // retries, so a test sees a broken request.
 type rawClient struct {
-	address string
-	kept    bool // reuses its connection until the server closes it
+	address   string
+	keepAlive bool // reuses its connection until the server closes it
 
 	conn   net.Conn
 	r      *bufio.Reader
@@ -52,7 +52,7 @@ func (c *rawClient) do(request string) (rawAnswer, error) {
 		return rawAnswer{}, fmt.Errorf("sending: %w", err)
 	}
 	got, err := c.read()
-	if err != nil || got.closes || !c.kept {
+	if err != nil || got.closes || !c.keepAlive {
 		c.close()
 	}
 	return got, err

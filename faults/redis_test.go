@@ -28,8 +28,8 @@ func redisFaults() map[string]scenario {
 	}
 }
 
-// spoilStore begins the fault with this name in the proxy before a store.
-func spoilStore(name string, p *tcpproxy.Proxy) {
+// failStore begins the fault with this name in the proxy before a store.
+func failStore(name string, p *tcpproxy.Proxy) {
 	switch name {
 	case "Redis is half-open", "PostgreSQL is half-open":
 		p.Fail(tcpproxy.Fault{Hang: true})
@@ -66,7 +66,7 @@ func TestSessionsOutliveEveryFaultOfRedis(t *testing.T) {
 			s.fault, s.world = name, w
 			s.callers = newSite(t, w, 2, nil).signInAll(t, 12)
 			s.refused = []string{unavailable}
-			s.begin = func() { spoilStore(name, w.toRedis) }
+			s.begin = func() { failStore(name, w.toRedis) }
 			s.end = func() { healStore(w.toRedis) }
 			s.run(t)
 		})
@@ -107,7 +107,7 @@ func newRedis(t *testing.T, options ...string) *testRedis {
 		"--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--save", "")}
 	r.start(t)
 	t.Cleanup(r.kill)
-	until(t, "a Redis of our own", 10*time.Second, func() bool {
+	waitFor(t, "a Redis of our own", 10*time.Second, func() bool {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", r.address)
 		if err == nil {
 			_ = conn.Close()
@@ -139,15 +139,15 @@ func TestSessionsOutliveKilledRedis(t *testing.T) {
 		allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable},
 	}.run(t)
 	thief := s.copyCookiesOf(t, leaver)
-	if got := leaver.call(t.Context()); got.what() != token {
-		t.Errorf("after a failed logout the user got %s, want a token", got.what())
+	if got := leaver.call(t.Context()); got.summary() != token {
+		t.Errorf("after a failed logout the user got %s, want a token", got.summary())
 	}
 	if p := s.logout(t, leaver); p.status != http.StatusOK {
 		t.Errorf("logout after the recovery: %d", p.status)
 	}
 	for range 4 { // on both servers
-		if got := thief.call(t.Context()); got.what() != "401 Unauthenticated" {
-			t.Errorf("token request after the logout: %s", got.what())
+		if got := thief.call(t.Context()); got.summary() != "401 Unauthenticated" {
+			t.Errorf("token request after the logout: %s", got.summary())
 		}
 	}
 }

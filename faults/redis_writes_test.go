@@ -15,7 +15,7 @@ import (
 // refusedWrites is a Redis that answers but refuses writes.
 type refusedWrites struct {
 	begin, end string // commands
-	why        string // the reason in /readyz
+	reason     string // the reason in /readyz
 	logout     int    // the status of a logout during the fault
 }
 
@@ -38,7 +38,7 @@ func TestSessionsOutliveRedisRefusingWrites(t *testing.T) {
 			scenario{
 				fault: name, world: w, callers: s.signInAll(t, 12), during: 8 * time.Second,
 				begin:   func() { server.do(t, r.begin); r.logsOut(t, s, leaver) },
-				end:     func() { s.checkMissing(t, missingDependency{"session store", r.why}); server.do(t, r.end) },
+				end:     func() { s.checkMissing(t, missingDependency{"session store", r.reason}); server.do(t, r.end) },
 				allowed: []string{unavailable}, seen: []string{unavailable}, refused: []string{unavailable},
 			}.run(t)
 			s.checkLoggedOnce(t, `"missing":"session store"`)
@@ -88,7 +88,7 @@ func (s *site) checkMissing(t *testing.T, what missingDependency) {
 func (s *site) checkLoggedOnce(t *testing.T, line string) {
 	t.Helper()
 	for _, p := range s.processes {
-		until(t, "readiness", 10*time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
+		waitFor(t, "readiness", 10*time.Second, func() bool { status, _ := p.readiness(t); return status == http.StatusOK })
 		if n := strings.Count(p.stdout.String(), line); n != 1 {
 			t.Errorf("the log has %d lines with %s, want 1", n, line)
 		}

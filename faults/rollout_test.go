@@ -34,9 +34,9 @@ func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 		client, every := &rawClient{address: b.address}, 200*time.Millisecond
 		switch {
 		case i >= 38: // 10 a second, each idle for longer than a replica drains
-			client.kept, every = true, 2*time.Second
+			client.keepAlive, every = true, 2*time.Second
 		case i >= 19: // 95 a second on busy connections
-			client.kept = true
+			client.keepAlive = true
 		}
 		clients = append(clients, client)
 		l.calling.Go(func() { l.call(client, request, every, time.Duration(i)*every/58) })
@@ -102,7 +102,7 @@ func (s *site) credentials(t *testing.T, n int) []string {
 func (b *balancer) retire(t *testing.T, r *replica) time.Duration {
 	t.Helper()
 	b.mu.Lock()
-	r.told = time.Now()
+	r.stoppedAt = time.Now()
 	b.mu.Unlock()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func (b *balancer) retire(t *testing.T, r *replica) time.Duration {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return r.late
+	return r.lastConnect
 }
 
 // rolloutLoad is clients in a loop, until they are stopped.
@@ -142,7 +142,7 @@ func (l *rolloutLoad) call(c *rawClient, request string, every, first time.Durat
 			return
 		}
 		got, err := c.do(request)
-		l.count(got, err, fmt.Sprintf("kept %v, every %s", c.kept, every))
+		l.count(got, err, fmt.Sprintf("kept %v, every %s", c.keepAlive, every))
 		due = due.Add(every)
 		tick.Reset(time.Until(due))
 	}

@@ -22,12 +22,12 @@ type scenario struct {
 	during  time.Duration // of the fault; zero: 3 s
 	end     func()
 
-	allowed []string      // users' answers until the recovery, as shot.what formats them
-	rare    []string      // further answers, at most one in twenty
-	seen    []string      // these must occur during the fault
-	refused []string      // further answers to attackers during the fault
-	longest time.Duration // the slowest answer; zero: 8 s
-	bound   time.Duration // until the recovery; zero: 15 s
+	allowed  []string      // users' answers until the recovery, as shot.summary formats them
+	rare     []string      // further answers, at most one in twenty
+	seen     []string      // these must occur during the fault
+	refused  []string      // further answers to attackers during the fault
+	longest  time.Duration // the slowest answer; zero: 8 s
+	recovery time.Duration // until the recovery; zero: 15 s
 }
 
 // healthyTokens is the number of tokens in a row after which the fault is over.
@@ -50,7 +50,7 @@ func (s scenario) run(t *testing.T) outcome {
 	s.world.warmUp(t, s.callers[0])
 	l := startLoad(t, s.callers)
 	warmUp := time.Now()
-	until(t, "a healthy start", 30*time.Second, func() bool {
+	waitFor(t, "a healthy start", 30*time.Second, func() bool {
 		shots := l.soFar()
 		return countCallers(shots) == len(s.callers) && healthyAfter(shots, warmUp) > 0
 	})
@@ -60,12 +60,12 @@ func (s scenario) run(t *testing.T) outcome {
 	<-time.After(cmp.Or(s.during, 3*time.Second)) // the length of the fault, not a wait
 	o.ended = time.Now()
 	s.end()
-	bound := cmp.Or(s.bound, 15*time.Second)
-	until(t, "the recovery", bound, func() bool { return healthyAfter(l.soFar(), o.ended) > 0 })
+	bound := cmp.Or(s.recovery, 15*time.Second)
+	waitFor(t, "the recovery", bound, func() bool { return healthyAfter(l.soFar(), o.ended) > 0 })
 	o.shots = l.stop()
 	o.firstGood, o.allGood = firstToken(o.shots, o.ended), healthyAfter(o.shots, o.ended)
 	s.check(t, &o)
-	theTable.add(s.fault, o)
+	results.add(s.fault, o)
 	return o
 }
 
@@ -112,10 +112,10 @@ func (s scenario) check(t *testing.T, o *outcome) {
 	wrong, rare := map[string]int{}, 0
 	for _, shot := range o.shots {
 		allowed := s.allowedFor(shot, o)
-		if slices.Contains(s.rare, shot.what()) {
+		if slices.Contains(s.rare, shot.summary()) {
 			rare++
-		} else if !slices.Contains(allowed, shot.what()) {
-			wrong[fmt.Sprintf("%s, %s: %s, want %s", shot.caller.kind(), o.phase(shot), shot.what(), strings.Join(allowed, " or "))]++
+		} else if !slices.Contains(allowed, shot.summary()) {
+			wrong[fmt.Sprintf("%s, %s: %s, want %s", shot.caller.kind(), o.phase(shot), shot.summary(), strings.Join(allowed, " or "))]++
 		}
 		o.count(shot)
 	}
@@ -141,7 +141,7 @@ func (o *outcome) count(s shot) {
 	}
 	o.slowest = max(o.slowest, s.ended.Sub(s.began))
 	if s.caller.refusal == "" && !s.began.Before(o.began) && s.began.Before(o.ended) {
-		o.during[s.what()]++
+		o.during[s.summary()]++
 	}
 }
 
@@ -150,8 +150,8 @@ func (w *world) checkShots(t *testing.T, shots []shot) {
 	t.Helper()
 	wrong := map[string]int{}
 	for _, s := range shots {
-		if s.wrong != "" {
-			wrong[s.wrong]++
+		if s.defect != "" {
+			wrong[s.defect]++
 		}
 	}
 	reportErrors(t, wrong)
@@ -165,8 +165,8 @@ func (w *world) checkHealthy(t *testing.T, shots []shot) {
 	t.Helper()
 	wrong := map[string]int{}
 	for _, s := range shots {
-		if want := cmp.Or(s.caller.refusal, token); s.what() != want {
-			wrong[fmt.Sprintf("%s: %s, want %s", s.caller.kind(), s.what(), want)]++
+		if want := cmp.Or(s.caller.refusal, token); s.summary() != want {
+			wrong[fmt.Sprintf("%s: %s, want %s", s.caller.kind(), s.summary(), want)]++
 		}
 	}
 	reportErrors(t, wrong)

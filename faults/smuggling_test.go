@@ -23,14 +23,14 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 	bearer := "Authorization: Bearer " + w.users[0].bearer + "\r\n"
 	good := tokenRequest("x", bearer)
 	answered := 0
-	until(t, "a first token", 10*time.Second, func() bool {
+	waitFor(t, "a first token", 10*time.Second, func() bool {
 		got, err := (&rawClient{address: p.public}).do(good)
 		if err == nil {
 			answered++
 		}
 		return err == nil && got.token != ""
 	})
-	until(t, "the access lines", 5*time.Second, func() bool { return p.accessLines() >= answered })
+	waitFor(t, "the access lines", 5*time.Second, func() bool { return p.accessLines() >= answered })
 	const post = "POST /client-tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	length := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
 	chunk := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
@@ -95,7 +95,7 @@ func TestBodiesAreNeverReadAsRequests(t *testing.T) {
 				t.Errorf("Dwolla vended %d tokens, want %d; statuses %v", n, shape.vended, got)
 			}
 			// A hidden request would write an access line even if refused.
-			until(t, "the access lines", 5*time.Second, func() bool { return p.accessLines() >= before+shape.lines })
+			waitFor(t, "the access lines", 5*time.Second, func() bool { return p.accessLines() >= before+shape.lines })
 			<-time.After(50 * time.Millisecond) // time for an unexpected line
 			if n := p.accessLines() - before; n != shape.lines {
 				t.Errorf("the log has %d requests, want %d; statuses %v", n, shape.lines, got)

@@ -18,12 +18,12 @@ import (
 
 // brokenDependency is a dependency that is useless from the start.
 type brokenDependency struct {
-	what  string // the name in /readyz
-	own   bool   // the replica is not ready without it
-	begin func(t *testing.T, w *world)
-	end   func(w *world)
-	line  string // the log line about it
-	why   string // the reason in the log and /readyz; empty: any
+	name     string // the name in /readyz
+	required bool   // the replica is not ready without it
+	begin    func(t *testing.T, w *world)
+	end      func(w *world)
+	logLine  string // the log line about it
+	reason   string // the reason in the log and /readyz; empty: any
 }
 
 func brokenDependencies() map[string]brokenDependency {
@@ -36,10 +36,10 @@ func brokenDependencies() map[string]brokenDependency {
 			}
 	}
 	all := map[string]brokenDependency{
-		"PostgreSQL is mute":   {what: "database", own: true, line: missing + `"database"`},
-		"Redis is mute":        {what: "session store", own: true, line: missing + `"session store"`},
-		"the provider is mute": {what: "identity provider keys", own: true, line: "fetching the identity provider's keys failed"},
-		"Dwolla is mute":       {what: "dwolla", line: "getting an access token from Dwolla failed"},
+		"PostgreSQL is mute":   {name: "database", required: true, logLine: missing + `"database"`},
+		"Redis is mute":        {name: "session store", required: true, logLine: missing + `"session store"`},
+		"the provider is mute": {name: "identity provider keys", required: true, logLine: "fetching the identity provider's keys failed"},
+		"Dwolla is mute":       {name: "dwolla", logLine: "getting an access token from Dwolla failed"},
 	}
 	for name, of := range map[string]func(*world) *tcpproxy.Proxy{
 		"PostgreSQL is mute": func(w *world) *tcpproxy.Proxy { return w.toPostgres }, "Redis is mute": func(w *world) *tcpproxy.Proxy { return w.toRedis },
@@ -61,7 +61,7 @@ func brokenDependencies() map[string]brokenDependency {
 func changedPassword(what, why string, of func(*world) *tcpproxy.Proxy, server func(*testing.T) string) brokenDependency {
 	var right string
 	return brokenDependency{
-		what: what, own: true, why: why, line: `"missing":"` + what + `"`,
+		name: what, required: true, reason: why, logLine: `"missing":"` + what + `"`,
 		begin: func(t *testing.T, w *world) {
 			t.Helper()
 			right = of(w).Server()
@@ -123,14 +123,14 @@ func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 			u.checkMissing(t, s)
 			u.end(w)
 			p := s.processes[0]
-			until(t, "recovery", 45*time.Second, func() bool {
+			waitFor(t, "recovery", 45*time.Second, func() bool {
 				status, missing := p.readiness(t)
-				return status == http.StatusOK && len(missing) == 0 && w.bearers(p, 1)[0].call(t.Context()).what() == token
+				return status == http.StatusOK && len(missing) == 0 && w.bearers(p, 1)[0].call(t.Context()).summary() == token
 			})
 			if got := s.browser(t).signIn(t, userName(1)); got.status != http.StatusOK {
 				t.Errorf("sign-in after the recovery: %d %s", got.status, got.text)
 			}
-			if n := strings.Count(p.stdout.String(), u.line); n != 1 {
+			if n := strings.Count(p.stdout.String(), u.logLine); n != 1 {
 				t.Errorf("the log names the missing dependency %d times, want once", n)
 			}
 		})
@@ -141,34 +141,34 @@ func TestUselessDependencyAtTheStartIsMissing(t *testing.T) {
 func (u brokenDependency) checkMissing(t *testing.T, s *site) {
 	t.Helper()
 	p := s.processes[0]
-	until(t, "the dependency's name in /readyz", 20*time.Second, func() bool {
+	waitFor(t, "the dependency's name in /readyz", 20*time.Second, func() bool {
 		_, missing := p.readiness(t)
-		return slices.ContainsFunc(missing, func(m missingDependency) bool { return m.What == u.what && strings.Contains(m.Reason, u.why) })
+		return slices.ContainsFunc(missing, func(m missingDependency) bool { return m.What == u.name && strings.Contains(m.Reason, u.reason) })
 	})
 	status, missing := p.readiness(t)
-	if (status == http.StatusServiceUnavailable) != u.own || len(missing) != 1 {
+	if (status == http.StatusServiceUnavailable) != u.required || len(missing) != 1 {
 		t.Errorf("/readyz: %d, missing %v", status, missing)
 	}
-	if status, _ := p.ask(t, "/livez"); status != http.StatusOK {
+	if status, _ := p.getAdmin(t, "/livez"); status != http.StatusOK {
 		t.Errorf("/livez: %d", status)
 	}
 	s.world.evidence.recordAdminPages(t, p)
-	until(t, "a line in the log", 10*time.Second, func() bool { return strings.Contains(p.stdout.String(), u.line) })
+	waitFor(t, "a line in the log", 10*time.Second, func() bool { return strings.Contains(p.stdout.String(), u.logLine) })
 	for line := range strings.Lines(p.stdout.String()) {
-		if strings.Contains(line, u.line) && !strings.Contains(line, u.why) {
+		if strings.Contains(line, u.logLine) && !strings.Contains(line, u.reason) {
 			t.Errorf("the log line lacks the reason: %s", line)
 		}
 	}
 	got := s.world.bearers(p, 1)[0].call(t.Context())
-	switch what := got.what(); {
-	case got.wrong != "":
-		t.Error(got.wrong)
-	case u.what == "session store" && what == token: // bearers need no session store
-	case u.what == "dwolla" && what == "504 UpstreamTimeout":
+	switch what := got.summary(); {
+	case got.defect != "":
+		t.Error(got.defect)
+	case u.name == "session store" && what == token: // bearers need no session store
+	case u.name == "dwolla" && what == "504 UpstreamTimeout":
 	case what != unavailable:
 		t.Errorf("a user got %s, want 503", what)
 	}
-	if u.what == "session store" {
+	if u.name == "session store" {
 		if got := s.browser(t).signIn(t, userName(2)); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 			t.Errorf("sign-in: %d %s, want 503 with Retry-After", got.status, got.text)
 		}
@@ -180,10 +180,10 @@ type missingDependency struct{ What, Reason string }
 
 func (p *process) readiness(t *testing.T) (status int, missing []missingDependency) {
 	t.Helper()
-	status, text := p.ask(t, "/readyz")
-	var said struct{ Missing []missingDependency }
-	if err := json.Unmarshal([]byte(text), &said); err != nil {
+	status, text := p.getAdmin(t, "/readyz")
+	var answer struct{ Missing []missingDependency }
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
 		t.Fatalf("/readyz: %v", err)
 	}
-	return status, said.Missing
+	return status, answer.Missing
 }

@@ -15,29 +15,29 @@ import (
 	"time"
 )
 
-// helper runs this test binary again, as a separate process. In the measuring process,
+// subprocess runs this test binary again, as a separate process. In the measuring process,
 // 10 000 dials would occupy the scheduler and the network poller for longer than the
 // server does. That process also runs Dwolla.
-type helper struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	says  *bufio.Reader
+type subprocess struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
 }
 
-// role is a helper's work. It gets a job, reports through tell, and returns soon after
+// role is a subprocess's work. It gets a job, sends reports, and returns soon after
 // end is closed.
-type role func(job []byte, end <-chan struct{}, tell func(any)) error
+type role func(job []byte, end <-chan struct{}, report func(any)) error
 
-// helperRole is the environment variable with a helper's role.
-const helperRole = "FAULTS_HELPER"
+// roleVariable is the environment variable with a subprocess's role.
+const roleVariable = "FAULTS_ROLE"
 
 func roles() map[string]role {
 	return map[string]role{"attackers": runAttackers, "good client": runGoodClient, "control": runControl}
 }
 
-// runHelper runs the role of this process. The first line of its input is the job. The
+// runSubprocess runs the role of this process. The first line of its input is the job. The
 // job ends with the input.
-func runHelper() int {
+func runSubprocess() int {
 	input := bufio.NewReader(os.Stdin)
 	job, err := input.ReadBytes('\n')
 	if err != nil {
@@ -48,7 +48,7 @@ func runHelper() int {
 		_, _ = io.Copy(io.Discard, input) // also ends when the test is killed
 		close(end)
 	}()
-	do, known := roles()[os.Getenv(helperRole)]
+	do, known := roles()[os.Getenv(roleVariable)]
 	if !known {
 		err = errors.New("unknown role")
 	} else {
@@ -61,16 +61,16 @@ func runHelper() int {
 	return 0
 }
 
-// startHelper starts a helper. It ends with the test.
-func startHelper(t *testing.T, role string, job any, through ...string) *helper {
+// startSubprocess starts a subprocess. It ends with the test.
+func startSubprocess(t *testing.T, role string, job any, through ...string) *subprocess {
 	t.Helper()
 	itself, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	command := append(through, itself)
-	h := &helper{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)}
-	h.cmd.Env, h.cmd.Stderr = append(os.Environ(), helperRole+"="+role), os.Stderr
+	h := &subprocess{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)}
+	h.cmd.Env, h.cmd.Stderr = append(os.Environ(), roleVariable+"="+role), os.Stderr
 	stdout, err := h.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func startHelper(t *testing.T, role string, job any, through ...string) *helper 
 	if h.stdin, err = h.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	h.says = bufio.NewReader(stdout)
+	h.stdout = bufio.NewReader(stdout)
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -94,20 +94,20 @@ func startHelper(t *testing.T, role string, job any, through ...string) *helper 
 	return h
 }
 
-// receive waits for the helper's next report.
-func (h *helper) receive(t *testing.T, what any) {
+// receive waits for the subprocess's next report.
+func (h *subprocess) receive(t *testing.T, what any) {
 	t.Helper()
-	line, err := h.says.ReadBytes('\n')
+	line, err := h.stdout.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, what)
 	}
 	if err != nil {
-		t.Fatalf("report of a helper: %q, error %v", line, err)
+		t.Fatalf("report of a subprocess: %q, error %v", line, err)
 	}
 }
 
-// finish ends the helper, and waits for its last report.
-func (h *helper) finish(t *testing.T, what any) {
+// finish ends the subprocess, and waits for its last report.
+func (h *subprocess) finish(t *testing.T, what any) {
 	t.Helper()
 	_ = h.stdin.Close()
 	h.receive(t, what)

@@ -31,7 +31,7 @@ func TestCrashDumpsHoldNoSecret(t *testing.T) {
 			w.warmUp(t, callers[0])
 			w.toDwolla.Fail(tcpproxy.Fault{Delay: 300 * time.Millisecond}) // keeps some calls in progress
 			l := startLoad(t, callers)
-			until(t, "an answer for each caller", 10*time.Second, func() bool { return countCallers(l.soFar()) == len(callers) })
+			waitFor(t, "an answer for each caller", 10*time.Second, func() bool { return countCallers(l.soFar()) == len(callers) })
 			if err := p.cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
@@ -72,11 +72,11 @@ func TestConfigurationErrorsHoldNoSecret(t *testing.T) {
 			for name, value := range settings {
 				command.Env = append(command.Env, name+"="+value)
 			}
-			said, _ := command.CombinedOutput() // the command must fail
-			if len(said) == 0 {
+			printed, _ := command.CombinedOutput() // the command must fail
+			if len(printed) == 0 {
 				t.Errorf("%s, %s: no output", name, args[0])
 			}
-			w.evidence.add("what is said of "+name, string(said))
+			w.evidence.add("what is printed of "+name, string(printed))
 		}
 	}
 }

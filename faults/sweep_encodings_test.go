@@ -27,18 +27,18 @@ type encoding func(string) string
 func escapingEncodings() map[string]encoding {
 	return map[string]encoding{
 		"as it is":           func(s string) string { return s },
-		"zerolog":            logged(func(log zerolog.Logger, s string) { log.Info().Str("reason", s).Send() }),
-		"zerolog, bytes":     logged(func(log zerolog.Logger, s string) { log.Info().Bytes("stack", []byte(s)).Send() }),
-		"zerolog, an error":  logged(func(log zerolog.Logger, s string) { log.Info().Err(errors.New(s)).Msg(s) }),
-		"zerolog, anything":  logged(func(log zerolog.Logger, s string) { log.Info().Any("values", []string{s}).Send() }),
-		"zerolog, console":   forPeople,
-		"JSON":               func(s string) string { return asJSON(map[string]string{"message": s}) },
-		"HTML, text":         inPage(`<p>{{.}}</p>`),
-		"HTML, an attribute": inPage(`<p title="{{.}}">`),
-		"HTML, unquoted":     inPage(`<p title={{.}}>`),
-		"HTML, a link":       inPage(`<a href="/auth/login?return_to={{.}}">`),
-		"HTML, a script":     inPage(`<script>x = {{.}}</script>`),
-		"HTML, its strings":  inPage(`<script>x = "{{.}}"</script>`),
+		"zerolog":            logLine(func(log zerolog.Logger, s string) { log.Info().Str("reason", s).Send() }),
+		"zerolog, bytes":     logLine(func(log zerolog.Logger, s string) { log.Info().Bytes("stack", []byte(s)).Send() }),
+		"zerolog, an error":  logLine(func(log zerolog.Logger, s string) { log.Info().Err(errors.New(s)).Msg(s) }),
+		"zerolog, anything":  logLine(func(log zerolog.Logger, s string) { log.Info().Any("values", []string{s}).Send() }),
+		"zerolog, console":   consoleLine,
+		"JSON":               func(s string) string { return jsonText(map[string]string{"message": s}) },
+		"HTML, text":         htmlPage(`<p>{{.}}</p>`),
+		"HTML, an attribute": htmlPage(`<p title="{{.}}">`),
+		"HTML, unquoted":     htmlPage(`<p title={{.}}>`),
+		"HTML, a link":       htmlPage(`<a href="/auth/login?return_to={{.}}">`),
+		"HTML, a script":     htmlPage(`<script>x = {{.}}</script>`),
+		"HTML, its strings":  htmlPage(`<script>x = "{{.}}"</script>`),
 		"%q":                 func(s string) string { return fmt.Sprintf("%q", s) },
 		"%+q":                func(s string) string { return fmt.Sprintf("%+q", s) },
 		"%#v":                func(s string) string { return fmt.Sprintf("%#v", struct{ secret string }{s}) },
@@ -65,10 +65,10 @@ func respellingEncodings() map[string]encoding {
 		"base64, URL":          base64Of(base64.URLEncoding),
 		"base64, raw, URL":     base64Of(base64.RawURLEncoding),
 		"base64 of an escaped": func(s string) string { return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s))) },
-		"JSON, bytes":          func(s string) string { return asJSON([]byte(s)) },
-		"JSON, an array":       func(s string) string { return asJSON([64]byte([]byte(s + strings.Repeat("x", 64))[:64])) },
-		"zerolog, hex":         logged(func(log zerolog.Logger, s string) { log.Info().Hex("key", []byte(s)).Send() }),
-		"zerolog, bytes in it": logged(func(log zerolog.Logger, s string) { log.Info().Any("key", struct{ Key []byte }{[]byte(s)}).Send() }),
+		"JSON, bytes":          func(s string) string { return jsonText([]byte(s)) },
+		"JSON, an array":       func(s string) string { return jsonText([64]byte([]byte(s + strings.Repeat("x", 64))[:64])) },
+		"zerolog, hex":         logLine(func(log zerolog.Logger, s string) { log.Info().Hex("key", []byte(s)).Send() }),
+		"zerolog, bytes in it": logLine(func(log zerolog.Logger, s string) { log.Info().Any("key", struct{ Key []byte }{[]byte(s)}).Send() }),
 		"hex":                  func(s string) string { return hex.EncodeToString([]byte(s)) },
 		"%x":                   hexOf("%x"), "%X": hexOf("%X"), "% x": hexOf("% x"), "% X": hexOf("% X"), "%#x": hexOf("%#x"),
 		"%v of bytes": bytesOf("%v"), "%d of bytes": bytesOf("%d"), "%#v of bytes": bytesOf("%#v"),
@@ -85,8 +85,8 @@ func encodings() map[string]encoding {
 	return all
 }
 
-// logged encodes as a log line.
-func logged(write func(zerolog.Logger, string)) encoding {
+// logLine encodes as a log line.
+func logLine(write func(zerolog.Logger, string)) encoding {
 	return func(s string) string {
 		var out strings.Builder
 		write(zerolog.New(&out), s)
@@ -94,16 +94,16 @@ func logged(write func(zerolog.Logger, string)) encoding {
 	}
 }
 
-// forPeople encodes as a log line with LOG_FORMAT=console.
-func forPeople(s string) string {
+// consoleLine encodes as a log line with LOG_FORMAT=console.
+func consoleLine(s string) string {
 	var out strings.Builder
 	log := zerolog.New(zerolog.ConsoleWriter{Out: &out})
 	log.Info().Str("reason", s).Msg(s)
 	return out.String()
 }
 
-// inPage encodes in an HTML page.
-func inPage(page string) encoding {
+// htmlPage encodes in an HTML page.
+func htmlPage(page string) encoding {
 	return func(s string) string {
 		var out strings.Builder
 		if err := template.Must(template.New("").Parse(page)).Execute(&out, s); err != nil {
@@ -113,7 +113,7 @@ func inPage(page string) encoding {
 	}
 }
 
-func asJSON(v any) string {
+func jsonText(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err.Error()

@@ -21,12 +21,12 @@ type evidence struct {
 
 // The places of texts for callers. Traces have no place, because the server sends none.
 const (
-	anError     = "an error"
-	aPage       = "a page"
-	anAnswer    = "an answer" // any other answer
-	aHeader     = "a header"
-	aCookie     = "a cookie that is set"
-	toAProvider = "a redirect to the provider"
+	placeError    = "an error"
+	placePage     = "a page"
+	placeAnswer   = "an answer" // any other answer
+	placeHeader   = "a header"
+	placeCookie   = "a cookie that is set"
+	placeRedirect = "a redirect to the provider"
 )
 
 // addProcess adds a process, so the sweep searches its output.
@@ -51,19 +51,19 @@ func (e *evidence) add(place, text string) {
 
 // recordAnswer records an answer to a caller, good or bad, with all headers.
 func (e *evidence) recordAnswer(resp *http.Response, body string) {
-	place := anAnswer
+	place := placeAnswer
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
-		place = aPage
+		place = placePage
 	} else if resp.StatusCode >= http.StatusBadRequest {
-		place = anError
+		place = placeError
 	}
 	e.add(place, body)
 	for name, values := range resp.Header {
-		place := aHeader
+		place := placeHeader
 		if name == "Set-Cookie" {
-			place = aCookie
+			place = placeCookie
 		} else if to, err := resp.Location(); name == "Location" && err == nil && to.Query().Has("code_challenge") {
-			place = toAProvider
+			place = placeRedirect
 		}
 		e.add(place, name+": "+strings.Join(values, "\n"))
 	}
@@ -73,13 +73,13 @@ func (e *evidence) recordAnswer(resp *http.Response, body string) {
 // have it.
 func allowedIn(place, name string) bool {
 	switch place {
-	case anAnswer:
+	case placeAnswer:
 		// The sign-out address at the provider holds the ID token. A claim of that is
 		// the nonce.
 		return slices.Contains([]string{"a client token", "a blob", "a correlationId", "an ID token", "a nonce"}, name)
-	case aCookie:
+	case placeCookie:
 		return strings.HasPrefix(name, "the cookie ")
-	case toAProvider:
+	case placeRedirect:
 		return name == "a state" || name == "a nonce"
 	default:
 		return false
@@ -90,7 +90,7 @@ func allowedIn(place, name string) bool {
 func (e *evidence) recordAdminPages(t *testing.T, p *process) {
 	t.Helper()
 	for _, path := range []string{"/metrics", "/readyz", "/version", "/livez"} {
-		_, body := p.ask(t, path)
+		_, body := p.getAdmin(t, path)
 		e.add(path, body)
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// usedByTheDirectory names the secrets in use while the server serves operators,
+// usedByDirectory names the secrets in use while the server serves operators,
 // webhook events, bearers and new users.
-func usedByTheDirectory() []string {
+func usedByDirectory() []string {
 	return []string{
 		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token", "a bearer token",
 		"the password of DATABASE_URL", "ADMIN_TOKEN", "DWOLLA_WEBHOOK_SECRET", "a webhook's signature",
@@ -50,7 +50,7 @@ func usedBySignIns() []string {
 // TestSweepKnowsEverySecretSetting: settings with a _FILE form are secret.
 func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	t.Parallel()
-	swept := strings.Join(slices.Concat(usedByTheDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
+	swept := strings.Join(slices.Concat(usedByDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
 	settings := regexp.MustCompile(`Or name a file that holds it: (\w+)_FILE`).FindAllStringSubmatch(binary.help, -1)
 	for _, setting := range settings {
 		if !strings.Contains(swept, setting[1]) {
@@ -88,11 +88,11 @@ func (w *world) requirePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	told, err := url.Parse(w.settings["DATABASE_URL"])
+	databaseURL, err := url.Parse(w.settings["DATABASE_URL"])
 	if err != nil {
 		t.Fatal("DATABASE_URL is not a URL") // the error quotes the password
 	}
-	password, _ := told.User.Password()
+	password, _ := databaseURL.User.Password()
 	behind := w.toPostgres.Server()
 	w.toPostgres.Redirect(listener.Addr().String())
 	go func() {
@@ -118,8 +118,8 @@ func (w *world) checkPassword(c net.Conn, behind, password string) {
 		return
 	}
 	_, _ = c.Write([]byte("R\x00\x00\x00\x08\x00\x00\x00\x03")) // asks for a cleartext password; a closed connection answers none
-	said, err := readMessage(c, 1)
-	if err != nil || string(said[5:]) != password+"\x00" {
+	reply, err := readMessage(c, 1)
+	if err != nil || string(reply[5:]) != password+"\x00" {
 		return
 	}
 	w.secrets.markUsed(password)

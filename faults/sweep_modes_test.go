@@ -14,23 +14,23 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// application maps cookies to users (forward) and users to Customers (lookup). For an
+// echoingApplication maps cookies to users (forward) and users to Customers (lookup). For an
 // unknown user it echoes the request.
-func (w *world) application(t *testing.T) string {
+func (w *world) echoingApplication(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		said := r.Header.Get("Authorization") + r.Header.Get("Cookie")
-		w.secrets.markUsed(said + unescaped(said))
+		credentials := r.Header.Get("Authorization") + r.Header.Get("Cookie")
+		w.secrets.markUsed(credentials + unescaped(credentials))
 		rw.Header().Set("Content-Type", "application/json")
 		switch {
-		case strings.Contains(r.URL.Path+said, "away"):
+		case strings.Contains(r.URL.Path+credentials, "away"):
 			rw.WriteHeader(http.StatusInternalServerError)
-			_, _ = rw.Write([]byte(said))
-		case strings.Contains(r.URL.Path+said, "elsewhere"):
-			rw.Header().Set("Location", "/"+url.PathEscape(said))
+			_, _ = rw.Write([]byte(credentials))
+		case strings.Contains(r.URL.Path+credentials, "elsewhere"):
+			rw.Header().Set("Location", "/"+url.PathEscape(credentials))
 			rw.WriteHeader(http.StatusFound)
-		case strings.Contains(r.URL.Path+said, "nonsense"):
-			_, _ = rw.Write([]byte(`{"customer":"` + said + `","sub":{"` + said + `":1}}`))
+		case strings.Contains(r.URL.Path+credentials, "nonsense"):
+			_, _ = rw.Write([]byte(`{"customer":"` + credentials + `","sub":{"` + credentials + `":1}}`))
 		case strings.HasPrefix(r.URL.Path, "/users/"):
 			_, _ = rw.Write([]byte(`{"customer":"` + customerID(1) + `"}`))
 		default:
@@ -47,7 +47,7 @@ const readCustomer = `{"action":"customer.read"}`
 func TestProxyAndForwardModesLeakNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	application := w.application(t)
+	application := w.echoingApplication(t)
 	secret := w.secret("AUTH_PROXY_SECRET")
 	s := sweeping(t, w, map[string]string{
 		"AUTH_MODES": "proxy,forward", "AUTH_PROXY_SECRET": secret, "TRUSTED_PROXIES": "127.0.0.1/32", "AUTH_FORWARD_URL": application + "/me",
@@ -90,7 +90,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	callers := site.signInAll(t, 4)
 	w.secrets.markUsed(password) // this Redis works only with the password
 	for _, c := range callers {
-		if got := c.call(t.Context()).what(); c.refusal == "" && got != token {
+		if got := c.call(t.Context()).summary(); c.refusal == "" && got != token {
 			t.Errorf("token request: %s", got)
 		}
 	}
@@ -106,7 +106,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	site.badLogouts(t)
 	site.badProvider(t)
 	w.toRedis.Stop()
-	if got := callers[0].call(t.Context()).what(); got != unavailable {
+	if got := callers[0].call(t.Context()).summary(); got != unavailable {
 		t.Errorf("token request without Redis: %s", got)
 	}
 	site.browser(t).signIn(t, userName(6))
@@ -131,7 +131,7 @@ func (s *site) checkRotation(t *testing.T, first, second string) {
 	gets := func(c *caller, at []*process, want string) {
 		t.Helper()
 		s.processes = at
-		if got := c.call(t.Context()).what(); got != want {
+		if got := c.call(t.Context()).summary(); got != want {
 			t.Errorf("token request with a session: %s, want %s", got, want)
 		}
 	}
@@ -190,7 +190,7 @@ func (s *site) badCookies(t *testing.T, of *caller) {
 			bad.client = s.browser(t).Client
 			bad.header = maps.Clone(of.header)
 			bad.header["Cookie"] = []string{"__Host-dropgate-session=" + header}
-			if got := bad.call(t.Context()).what(); got != "401 Unauthenticated" {
+			if got := bad.call(t.Context()).summary(); got != "401 Unauthenticated" {
 				t.Errorf("bad cookie: %s", got)
 			}
 		}
@@ -232,11 +232,11 @@ func (s *site) badProvider(t *testing.T) {
 	fails("another client secret")
 	s.world.provider.AddClient(s.client)
 	end := s.world.secrets.replaceAnswers("/oauth/token", func(rw http.ResponseWriter, r *http.Request) {
-		said := r.Header.Get("Authorization") + r.Form.Encode()
+		credentials := r.Header.Get("Authorization") + r.Form.Encode()
 		rw.Header().Set("Content-Type", "application/json")
 		rw.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(rw).Encode(map[string]string{"error": said, "error_description": said})
+		_ = json.NewEncoder(rw).Encode(map[string]string{"error": credentials, "error_description": credentials})
 	})
-	fails("a provider that repeats what it was told")
+	fails("a provider that echoes the request")
 	end()
 }

@@ -31,7 +31,7 @@ func leaky() http.Handler {
 			_, _ = fmt.Fprint(w, body)
 		})
 	}
-	html, quoted := template.HTMLEscapeString(canary), asJSON(canary)
+	html, quoted := template.HTMLEscapeString(canary), jsonText(canary)
 	for _, path := range []string{"/metrics", "/readyz", "/version", "/livez"} {
 		says(path, http.StatusOK, nil, "x{label="+quoted+"} 1")
 	}
@@ -104,19 +104,19 @@ func TestSweepLooksEverywhere(t *testing.T) {
 		"a panic":                  {writes(stderr, func(s string) string { return fmt.Sprintf("panic: %v [recovered]\n\ngoroutine 1 [running]:", s) }), []string{"stderr"}},
 		"a panic with an error":    {writes(stderr, escapingEncodings()["%q"]), []string{"stderr"}},
 		"the admin listener":       {func(l leaking) { l.recordAdminPages(t, l.process) }, []string{"/livez", "/metrics", "/readyz", "/version"}},
-		"an error, sent":           {sends("/error", http.StatusBadGateway), []string{anError}},
-		"an error, called":         {calls("/error"), []string{anError}},
-		"an error, to a browser":   {opens("/error"), []string{anError}},
-		"a good answer, sent":      {sends("/answer", http.StatusOK), []string{anAnswer}},
-		"a good answer, called":    {calls("/answer"), []string{anAnswer}},
-		"a page":                   {opens("/page"), []string{aPage}},
-		"a header, sent":           {sends("/header", http.StatusOK), []string{aHeader}},
-		"a header, called":         {calls("/header"), []string{aHeader}},
-		"a header, to a browser":   {opens("/header"), []string{aHeader}},
-		"a cookie":                 {opens("/cookie"), []string{aCookie}},
-		"a redirect, not followed": {sends("/redirect", http.StatusSeeOther), []string{aHeader}},
-		"a redirect, followed":     {opens("/redirect"), []string{aHeader}},
-		"a redirect to a provider": {opens("/login"), []string{toAProvider}},
+		"an error, sent":           {sends("/error", http.StatusBadGateway), []string{placeError}},
+		"an error, called":         {calls("/error"), []string{placeError}},
+		"an error, to a browser":   {opens("/error"), []string{placeError}},
+		"a good answer, sent":      {sends("/answer", http.StatusOK), []string{placeAnswer}},
+		"a good answer, called":    {calls("/answer"), []string{placeAnswer}},
+		"a page":                   {opens("/page"), []string{placePage}},
+		"a header, sent":           {sends("/header", http.StatusOK), []string{placeHeader}},
+		"a header, called":         {calls("/header"), []string{placeHeader}},
+		"a header, to a browser":   {opens("/header"), []string{placeHeader}},
+		"a cookie":                 {opens("/cookie"), []string{placeCookie}},
+		"a redirect, not followed": {sends("/redirect", http.StatusSeeOther), []string{placeHeader}},
+		"a redirect, followed":     {opens("/redirect"), []string{placeHeader}},
+		"a redirect to a provider": {opens("/login"), []string{placeRedirect}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,10 +136,10 @@ func TestSweepLooksEverywhere(t *testing.T) {
 // TestSweepExcusesSecretsMeantForTheReader, each in its own place only.
 func TestSweepExcusesSecretsMeantForTheReader(t *testing.T) {
 	t.Parallel()
-	places := []string{"stdout", "stderr", "/metrics", anError, aPage, aHeader, anAnswer, aCookie, toAProvider}
+	places := []string{"stdout", "stderr", "/metrics", placeError, placePage, placeHeader, placeAnswer, placeCookie, placeRedirect}
 	for name, excused := range map[string][]string{
-		"a client token": {anAnswer}, "a correlationId": {anAnswer}, "an ID token": {anAnswer}, "a blob": {anAnswer},
-		"the cookie x": {aCookie}, "a state": {toAProvider}, "a nonce": {anAnswer, toAProvider},
+		"a client token": {placeAnswer}, "a correlationId": {placeAnswer}, "an ID token": {placeAnswer}, "a blob": {placeAnswer},
+		"the cookie x": {placeCookie}, "a state": {placeRedirect}, "a nonce": {placeAnswer, placeRedirect},
 		"a code": nil, "a code_verifier": nil, "an access token": nil, "a bearer token": nil, "a logout token": nil,
 		"DWOLLA_CLIENT_SECRET": nil, "the password of REDIS_URL": nil,
 	} {
@@ -203,7 +203,7 @@ func TestSweepFindsRealServerOutput(t *testing.T) {
 		s.send(request{method: http.MethodPost, path: "/client-tokens", body: readCustomer, header: as(user, proxys), want: http.StatusConflict}))
 	page := id("a page's id", `Request: <code>(\w+)</code>`, s.send(request{method: http.MethodGet, path: "/auth/callback", want: http.StatusBadRequest}))
 	s.send(request{method: http.MethodGet, path: "/session", header: as(user, proxys), want: http.StatusOK})
-	until(t, "the access lines", 20*time.Second, func() bool {
+	waitFor(t, "the access lines", 20*time.Second, func() bool {
 		log := s.process.stdout.String()
 		return strings.Contains(log, failed) && strings.Contains(log, page)
 	})

@@ -32,8 +32,8 @@ func forms(secret string) []string {
 		for _, format := range []string{"%x", "%X", "% x", "% X"} {
 			found = append(found, fmt.Sprintf(format, whole))
 		}
-		goes := fmt.Sprintf("%#v", []byte(whole)) // []byte{0x61, 0x62}
-		found = append(found, goes[len("[]byte{"):len(goes)-1])
+		goSyntax := fmt.Sprintf("%#v", []byte(whole)) // []byte{0x61, 0x62}
+		found = append(found, goSyntax[len("[]byte{"):len(goSyntax)-1])
 		list := strings.Trim(fmt.Sprintf("%d", []byte(whole)), "[]") // 97 98
 		found = append(found, list, strings.ReplaceAll(list, " ", ","), strings.ReplaceAll(list, " ", ", "))
 		found = append(found, base64Forms(whole)...)

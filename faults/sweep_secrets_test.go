@@ -24,8 +24,8 @@ type secrets struct {
 	byName map[string]string // from value to name
 	used   map[string]bool   // the names of secrets in use
 
-	impostor http.HandlerFunc // answers instead of Dwolla or the provider, unless nil
-	only     string           // this path of the provider; empty: Dwolla
+	impostor     http.HandlerFunc // answers instead of Dwolla or the provider, unless nil
+	impostorPath string           // this path of the provider; empty: Dwolla
 }
 
 func newSecrets() *secrets {
@@ -136,7 +136,7 @@ func (s *secrets) watchDwolla(dwolla http.Handler) http.Handler {
 func (s *secrets) replaceAnswers(path string, h http.HandlerFunc) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.impostor, s.only = h, path
+	s.impostor, s.impostorPath = h, path
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -147,7 +147,7 @@ func (s *secrets) replaceAnswers(path string, h http.HandlerFunc) (end func()) {
 func (s *secrets) at(path string) http.HandlerFunc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if path != s.only {
+	if path != s.impostorPath {
 		return nil
 	}
 	return s.impostor

@@ -93,10 +93,10 @@ func (w *world) near(name, secret string) []string {
 // echoing makes Dwolla answer with the request, including its credentials.
 func (w *world) echoing(status int) (end func()) {
 	return w.secrets.replaceAnswers("", func(rw http.ResponseWriter, r *http.Request) {
-		said := r.Header.Get("Authorization")
+		sent := r.Header.Get("Authorization")
 		rw.Header().Set("Content-Type", "application/vnd.dwolla.v1.hal+json")
 		rw.WriteHeader(status)
-		_, _ = fmt.Fprintf(rw, `{"code":%q,"message":%q,"error":%q,"error_description":%q}`, said, said, said, said)
+		_, _ = fmt.Fprintf(rw, `{"code":%q,"message":%q,"error":%q,"error_description":%q}`, sent, sent, sent, sent)
 	})
 }
 
@@ -129,7 +129,7 @@ func TestDirectoryAndBearerTokensLeakNoSecret(t *testing.T) {
 			s.enrollment(strings.Split(settings["ENROLLMENT_KEYS"], ","))
 			s.badDwolla()
 			s.outages(settings["ADMIN_TOKEN"])
-			w.secrets.requireUsed(t, usedByTheDirectory())
+			w.secrets.requireUsed(t, usedByDirectory())
 		})
 	}
 }

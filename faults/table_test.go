@@ -27,7 +27,7 @@ type row struct {
 	fault string
 }
 
-var theTable table
+var results table
 
 const tableHead = "| fault | what users saw during it | slowest answer | first token after | all tokens after | tokens checked |\n"
 
