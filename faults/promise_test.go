@@ -52,19 +52,19 @@ func TestPromise1CheckCanFail(t *testing.T) {
 		{Token: "b", Action: "customer.read", CustomerID: customerID(2)},
 		{Token: "m", Action: "customer.read", CustomerID: customerID(3)},
 		{Token: "update", Action: "customer.update", CustomerID: customerID(1)},
-		{Token: "nobody's", Action: "customer.read"},
+		{Token: "without a Customer", Action: "customer.read"},
 	}
 	for name, test := range map[string]struct {
 		shots []shot
 		want  int
 	}{
-		"each got their own":         {[]shot{{caller: alice, token: "a"}, {caller: bob, token: "b"}, {caller: mallory, status: 403}}, 0},
+		"each got their own token":   {[]shot{{caller: alice, token: "a"}, {caller: bob, token: "b"}, {caller: mallory, status: 403}}, 0},
 		"another's Customer":         {[]shot{{caller: alice, token: "b"}}, 1},
-		"swapped":                    {[]shot{{caller: alice, token: "b"}, {caller: bob, token: "a"}}, 2},
-		"no Customer":                {[]shot{{caller: alice, token: "nobody's"}}, 1},
+		"swapped tokens":             {[]shot{{caller: alice, token: "b"}, {caller: bob, token: "a"}}, 2},
+		"no Customer":                {[]shot{{caller: alice, token: "without a Customer"}}, 1},
 		"another action":             {[]shot{{caller: alice, token: "update"}}, 1},
 		"not Dwolla's":               {[]shot{{caller: alice, token: "made up"}}, 1},
-		"the same one twice":         {[]shot{{caller: alice, token: "a"}, {caller: alice, token: "a"}}, 1},
+		"the same token twice":       {[]shot{{caller: alice, token: "a"}, {caller: alice, token: "a"}}, 1},
 		"the attacker got his own":   {[]shot{{caller: mallory, token: "m"}}, 1},
 		"the attacker got another's": {[]shot{{caller: mallory, token: "b"}}, 1},
 	} {

@@ -100,7 +100,7 @@ func TestSweepLooksEverywhere(t *testing.T) {
 	}{
 		"nowhere":                  {func(leaking) {}, nil},
 		"the log":                  {writes(stdout, escapingEncodings()["zerolog"]), []string{"stdout"}},
-		"the log for people":       {writes(stdout, escapingEncodings()["zerolog, console"]), []string{"stdout"}},
+		"the console log":          {writes(stdout, escapingEncodings()["zerolog, console"]), []string{"stdout"}},
 		"a panic":                  {writes(stderr, func(s string) string { return fmt.Sprintf("panic: %v [recovered]\n\ngoroutine 1 [running]:", s) }), []string{"stderr"}},
 		"a panic with an error":    {writes(stderr, escapingEncodings()["%q"]), []string{"stderr"}},
 		"the admin listener":       {func(l leaking) { l.recordAdminPages(t, l.process) }, []string{"/livez", "/metrics", "/readyz", "/version"}},
