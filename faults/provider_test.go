@@ -79,13 +79,13 @@ func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 			w.withRedis(t, sharedRedis(t))
 			s := newSite(t, w, 2, nil)
 			callers := s.signInAll(t, 12)
-			// This server has not yet fetched the provider's metadata.
-			fresh := newSite(t, w, 1, nil)
+			signingIn := s.browser(t)
+			callback := signingIn.authorize(t, userName(30))
 			scenario{
 				fault: name + ", with sessions", world: w, callers: callers,
 				begin: func() {
 					begin(w.toProvider)
-					p := fresh.browser(t).open(t, http.MethodGet, fresh.URL+"/auth/login", "")
+					p := signingIn.open(t, http.MethodGet, callback, "")
 					if p.status != http.StatusServiceUnavailable || p.header.Get("Retry-After") == "" {
 						t.Errorf("sign-in: %d, Retry-After %q, want 503 with Retry-After", p.status, p.header.Get("Retry-After"))
 					}
@@ -94,7 +94,7 @@ func TestProviderOutageStopsOnlySignIns(t *testing.T) {
 				allowed: []string{token}, seen: []string{token},
 			}.run(t)
 			waitFor(t, "a sign-in", 15*time.Second, func() bool {
-				return fresh.browser(t).signIn(t, userName(30)).status == http.StatusOK
+				return s.browser(t).signIn(t, userName(30)).status == http.StatusOK
 			})
 		})
 	}

@@ -124,6 +124,23 @@ func (s *site) recordAnswer(resp *http.Response, body string) {
 	}
 }
 
+// authorize begins a sign-in, chooses a user at the provider, and returns the URL of
+// the callback that comes next.
+func (b browser) authorize(t *testing.T, user string) string {
+	t.Helper()
+	follow, callback := b.CheckRedirect, ""
+	b.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if r.URL.Path == "/auth/callback" {
+			callback = r.URL.String()
+			return http.ErrUseLastResponse
+		}
+		return follow(r, via)
+	}
+	defer func() { b.CheckRedirect = follow }()
+	b.signIn(t, user)
+	return callback
+}
+
 // signIn begins a sign-in and chooses a user at the provider.
 func (b browser) signIn(t *testing.T, user string) page {
 	t.Helper()

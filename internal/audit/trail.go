@@ -153,8 +153,9 @@ func write(logger *zerolog.Logger, e *Entry) {
 func AppendTime(to []byte, t time.Time) []byte {
 	t = t.UTC()
 	to = t.AppendFormat(to, time.RFC3339)
+	const digits = "0123456789"
 	ms := t.Nanosecond() / int(time.Millisecond)
-	return append(to[:len(to)-len("Z")], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
+	return append(to[:len(to)-len("Z")], '.', digits[ms/100], digits[ms/10%10], digits[ms%10], 'Z')
 }
 
 // maxUserAgent is in bytes. Browsers send about 150.
