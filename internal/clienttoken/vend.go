@@ -90,17 +90,10 @@ type Vendor struct {
 // that forbids it. cause is called for an enrollment only.
 func (v *Vendor) Vend(ctx context.Context, user User, req Request, cause func() Cause) (*Vended, error) {
 	vended := &Vended{}
-	action, err := ParseAction(req.Action)
-	if err != nil {
-		return vended, refuse(ActionNotAllowed, "%v", err)
-	}
+	action, err := v.allowedAction(ctx, user, req.Action)
 	vended.Action = action
-	allowed, err := v.allowed(ctx, user)
 	if err != nil {
 		return vended, err
-	}
-	if !allowed.Allows(action) {
-		return vended, refuse(ActionNotAllowed, "%s does not allow %s", allowed.Rule, action)
 	}
 	watch := v.watch(user)
 	defer watch.End()
@@ -113,15 +106,44 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request, cause func() 
 	if err != nil {
 		return vended, err
 	}
-	token, err := v.create(ctx, user, grant)
+	if action == ActionCustomerCreate {
+		if err := v.expectCreation(ctx, user); err != nil {
+			return vended, err
+		}
+	}
+	token, err := v.Dwolla.CreateClientToken(ctx, grant)
 	if err != nil {
-		return vended, err
+		return vended, fmt.Errorf("creating a client token: %w", err)
+	}
+	// A token for customer.create counts once Dwolla has made it, so that a failed
+	// attempt is free. If the allowance is then used up, the token is dropped.
+	if action == ActionCustomerCreate && v.Creations != nil {
+		if err := v.Creations.PayCreate(ctx, user.ID); err != nil {
+			return vended, err
+		}
 	}
 	if err := checkChanges(own.URL, grant, watch.Learnt(own.URL, grant.BeneficialOwner)); err != nil {
 		return vended, err
 	}
 	vended.Token = token
 	return vended, nil
+}
+
+// allowedAction returns the named action if the policy allows it. Beside a refusal
+// by the policy it also returns the action.
+func (v *Vendor) allowedAction(ctx context.Context, user User, name string) (Action, error) {
+	action, err := ParseAction(name)
+	if err != nil {
+		return "", refuse(ActionNotAllowed, "%v", err)
+	}
+	allowed, err := v.allowed(ctx, user)
+	if err != nil {
+		return action, err
+	}
+	if !allowed.Allows(action) {
+		return action, refuse(ActionNotAllowed, "%s does not allow %s", allowed.Rule, action)
+	}
+	return action, nil
 }
 
 func (v *Vendor) allowed(ctx context.Context, user User) (Allowed, error) {
@@ -180,31 +202,20 @@ func (v *Vendor) beneficialOwner(ctx context.Context, customer CustomerURL, href
 	return named, nil
 }
 
-// create asks Dwolla for the token. A token for customer.create counts against
-// the user's allowance once Dwolla has made it, so a failed attempt is free. If
-// the allowance is then used up, the token is dropped.
-func (v *Vendor) create(ctx context.Context, user User, grant Grant) (Token, error) {
-	creates := grant.Action == ActionCustomerCreate
-	if creates && v.Creations != nil {
+// expectCreation prepares for a new Customer: it refuses a user without allowance,
+// and lets enrollment recognize the Customer.
+func (v *Vendor) expectCreation(ctx context.Context, user User) error {
+	if v.Creations != nil {
 		if err := v.Creations.CheckCreate(user.ID); err != nil {
-			return Token{}, err
+			return err
 		}
 	}
-	if creates && v.Enrollment != nil {
+	if v.Enrollment != nil {
 		if err := v.Enrollment.Expect(ctx, user); err != nil {
-			return Token{}, fmt.Errorf("expecting a new Customer: %w", err)
+			return fmt.Errorf("expecting a new Customer: %w", err)
 		}
 	}
-	token, err := v.Dwolla.CreateClientToken(ctx, grant)
-	if err != nil {
-		return Token{}, fmt.Errorf("creating a client token: %w", err)
-	}
-	if creates && v.Creations != nil {
-		if err := v.Creations.PayCreate(ctx, user.ID); err != nil {
-			return Token{}, err
-		}
-	}
-	return token, nil
+	return nil
 }
 
 func refuse(code Code, format string, args ...any) *Refusal {

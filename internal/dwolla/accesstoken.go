@@ -33,7 +33,7 @@ type accessToken struct {
 // Callers without a valid token share a single flight. The fetch has a context of
 // its own, so a caller who leaves does not fail the others.
 type accessTokens struct {
-	fetch   func() (accessToken, *Error)
+	fetch   func() (*accessToken, *Error)
 	jitter  func(most time.Duration) time.Duration
 	log     zerolog.Logger
 	metrics *metrics
@@ -45,7 +45,7 @@ type accessTokens struct {
 	rejected atomic.Int64       // consecutive tokens Dwolla rejected without accepting one
 
 	mu       sync.Mutex
-	current  accessToken
+	current  *accessToken         // expired if there is none
 	timer    *time.Timer          // renews in the background; nil once closed
 	failures int                  // in a row
 	logged   string               // the last fault logged as an error
@@ -72,7 +72,7 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &accessTokens{jitter: upTo, log: c.Logger, metrics: m, cancel: cancel}
+	s := &accessTokens{current: &accessToken{}, jitter: upTo, log: c.Logger, metrics: m, cancel: cancel}
 	s.timer = time.AfterFunc(longestLife, func() { s.flight.DoChan("", s.renewed) })
 	s.timer.Stop()
 	credentials := &clientcredentials.Config{
@@ -81,7 +81,7 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 		TokenURL:     c.API.Root() + "/token",
 		AuthStyle:    oauth2.AuthStyleInHeader, // documented by Dwolla; detection would cost a failed request
 	}
-	s.fetch = func() (accessToken, *Error) {
+	s.fetch = func() (*accessToken, *Error) {
 		ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, h), c.Timeout)
 		defer cancel()
 		start := time.Now()
@@ -89,14 +89,14 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 		fault := tokenFault(ctx, err)
 		m.observe(opToken, time.Since(start), fault)
 		if fault != nil {
-			return accessToken{}, fault
+			return nil, fault
 		}
 		life := assumedLife
 		// clientcredentials fills in Expiry, and leaves ExpiresIn zero.
 		if left := time.Until(token.Expiry); left > 0 {
 			life = min(left, longestLife)
 		}
-		return accessToken{
+		return &accessToken{
 			secret:  clienttoken.NewSecret(token.AccessToken),
 			renew:   start.Add(life / 5 * 4),
 			expires: start.Add(life),
@@ -142,7 +142,7 @@ func (s *accessTokens) close() {
 }
 
 // getBefore is get with a deadline.
-func (s *accessTokens) getBefore(ctx context.Context, deadline time.Time) (accessToken, error) {
+func (s *accessTokens) getBefore(ctx context.Context, deadline time.Time) (*accessToken, error) {
 	s.mu.Lock()
 	token := s.current
 	s.mu.Unlock()
@@ -156,7 +156,7 @@ func (s *accessTokens) getBefore(ctx context.Context, deadline time.Time) (acces
 
 // get returns a valid token, and waits for one until ctx ends. The error is a
 // *clienttoken.Failure or ctx's.
-func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
+func (s *accessTokens) get(ctx context.Context) (*accessToken, error) {
 	s.mu.Lock()
 	token, retryAt, failure := s.current, s.retryAt, s.failure
 	s.mu.Unlock()
@@ -166,14 +166,14 @@ func (s *accessTokens) get(ctx context.Context) (accessToken, error) {
 	}
 	if left := retryAt.Sub(now); left > 0 {
 		s.metrics.reject(noAccessToken)
-		return accessToken{}, later(failure, left)
+		return nil, later(failure, left)
 	}
 	select {
 	case result := <-s.flight.DoChan("", s.renewed):
-		token, _ := result.Val.(accessToken) // always one
+		token, _ := result.Val.(*accessToken) // always one
 		return token, result.Err
 	case <-ctx.Done():
-		return accessToken{}, callersOwn(ctx)
+		return nil, callersOwn(ctx)
 	}
 }
 
@@ -204,13 +204,13 @@ const mostRejected = 2
 // discard forgets a rejected token, and reports whether this caller was the first
 // to do so. After mostRejected rejections /token backs off, or each call would
 // fetch a token.
-func (s *accessTokens) discard(token accessToken, fault *Error) bool {
+func (s *accessTokens) discard(token *accessToken, fault *Error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != token {
 		return false
 	}
-	s.current = accessToken{}
+	s.current = &accessToken{}
 	if s.rejected.Add(1) > mostRejected && s.timer != nil {
 		s.failed(fault)
 	}
@@ -242,11 +242,11 @@ func (s *accessTokens) renewed() (any, error) {
 	s.mu.Unlock()
 	switch now := time.Now(); {
 	case closed:
-		return accessToken{}, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errClosed}
+		return nil, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errClosed}
 	case now.Before(old.renew), now.Before(retryAt) && now.Before(old.expires):
 		return old, nil
 	case now.Before(retryAt):
-		return accessToken{}, later(failure, time.Until(retryAt))
+		return nil, later(failure, time.Until(retryAt))
 	}
 	token, fault := s.fetch()
 
@@ -262,13 +262,13 @@ func (s *accessTokens) renewed() (any, error) {
 		return token, nil
 	}
 	if s.timer == nil { // closed during the fetch
-		return accessToken{}, fault.failure()
+		return nil, fault.failure()
 	}
 	s.failed(fault)
 	if time.Now().Before(s.current.expires) {
 		return s.current, nil
 	}
-	return accessToken{}, s.failure
+	return nil, s.failure
 }
 
 // failed records and logs a fault, and starts the back-off. The caller holds mu.

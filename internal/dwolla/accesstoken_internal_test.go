@@ -241,7 +241,7 @@ func TestLateCallerKeepsYoungToken(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, s *accessTokens, e *tokenEndpoint) {
 		wantToken(t, s, "at-1")
 		got, err := s.renewed() // one that saw no token, and came after the fetch
-		if token, ok := got.(accessToken); err != nil || !ok || token.secret.Reveal() != "at-1" {
+		if token, ok := got.(*accessToken); err != nil || !ok || token.secret.Reveal() != "at-1" {
 			t.Errorf("got %v, %v", got, err)
 		}
 		wantAsked(t, e, 0)
@@ -266,7 +266,7 @@ func TestLateCallerGetsOldTokenDuringFailedRenewal(t *testing.T) {
 		e.set(http.StatusInternalServerError, 0)
 		pass(800*time.Second + 500*time.Millisecond)
 		got, err := s.renewed()
-		if token, ok := got.(accessToken); err != nil || !ok || token.secret.Reveal() != "at-1" {
+		if token, ok := got.(*accessToken); err != nil || !ok || token.secret.Reveal() != "at-1" {
 			t.Errorf("got %v, %v", got, err)
 		}
 		wantAsked(t, e, seconds(0, 800)...)

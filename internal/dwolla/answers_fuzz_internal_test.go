@@ -57,7 +57,7 @@ func (a *fuzzedAnswer) client(tb testing.TB) *Client {
 	}, a)
 	c.jitter = func(time.Duration) time.Duration { return 0 }
 	if later := time.Now().Add(time.Hour); a.to != opToken {
-		c.tokens.current = accessToken{secret: clienttoken.NewSecret("the-access-token"), renew: later, expires: later}
+		c.tokens.current = &accessToken{secret: clienttoken.NewSecret("the-access-token"), renew: later, expires: later}
 	}
 	return c
 }

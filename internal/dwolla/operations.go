@@ -15,9 +15,9 @@ import (
 // /client-tokens. The error is a *clienttoken.Failure that wraps an *Error, or
 // context.Canceled when the caller has gone.
 func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant) (clienttoken.Token, error) {
-	body, err := json.Marshal(newWireGrant(grant))
+	body, err := marshalGrant(grant)
 	if err != nil {
-		return clienttoken.Token{}, fmt.Errorf("writing the request: %w", err)
+		return clienttoken.Token{}, err
 	}
 	// A retry is harmless after a lost answer: an unused client token expires.
 	var token clienttoken.Token
@@ -53,11 +53,15 @@ type wireLinks struct {
 	Customer        link `json:"customer,omitzero"`
 }
 
-func newWireGrant(grant clienttoken.Grant) wireGrant {
-	return wireGrant{grant.Action, wireLinks{
+func marshalGrant(grant clienttoken.Grant) ([]byte, error) {
+	body, err := json.Marshal(wireGrant{grant.Action, wireLinks{
 		BeneficialOwner: link{grant.BeneficialOwner.String()},
 		Customer:        link{grant.Customer.String()},
-	}}
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("writing the request: %w", err)
+	}
+	return body, nil
 }
 
 // GetCustomer reads a Customer: GET /customers/{id}. It returns

@@ -94,10 +94,7 @@ const requestTimeout = 25 * time.Second
 func (h *handler) withRequestLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		log := &requestLog{
-			requestID: rand.Text(), proxyRequestID: h.proxyRequestID(r), clientIP: h.clientIP(r), userAgent: r.UserAgent(),
-		}
-		log.charge = h.Limits.Charge(log.clientIP)
+		log := h.newRequestLog(r)
 		w.Header().Set("X-Request-Id", log.requestID)
 		h.metrics.inFlight.Inc()
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -111,6 +108,14 @@ func (h *handler) withRequestLog(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(answer, r)
 	})
+}
+
+func (h *handler) newRequestLog(r *http.Request) *requestLog {
+	log := &requestLog{
+		requestID: rand.Text(), proxyRequestID: h.proxyRequestID(r), clientIP: h.clientIP(r), userAgent: r.UserAgent(),
+	}
+	log.charge = h.Limits.Charge(log.clientIP)
+	return log
 }
 
 func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, took time.Duration) {

@@ -32,10 +32,15 @@ func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.writeEntry(r); err != nil { // the token is dropped
+	return h.handOut(w, r, vended.Token)
+}
+
+// handOut writes the token, unless the audit sink refuses its entry.
+func (h *handler) handOut(w http.ResponseWriter, r *http.Request, token clienttoken.Token) error {
+	if err := h.writeEntry(r); err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: vended.Token.Reveal()})
+	return writeJSON(w, http.StatusOK, clientTokenResponse{Token: token.Reveal()})
 }
 
 // signedIn returns the session of the request. It charges the rate limits first,
