@@ -118,8 +118,8 @@ func statusFault(status int) error {
 
 // Remedies for the operator.
 const (
-	remedyShape = `CUSTOMER_LOOKUP_URL must answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, with a JSON Content-Type`
-	remedyPage  = "the 404 of CUSTOMER_LOOKUP_URL is not JSON, so it may come from a proxy or a wrong path: for a user without a Customer the application must answer with a JSON Content-Type"
+	remedyShape = `CUSTOMER_LOOKUP_URL must answer {"customer": "the id or URL of a Customer"}, or for none 404, null or {"customer": null}, as application/json or another JSON type`
+	remedyPage  = "the 404 of CUSTOMER_LOOKUP_URL is not JSON, so it may come from a proxy or a wrong path: for a user without a Customer the application must answer application/json or another JSON type"
 )
 
 // read reads an answer with status 200 or 404. Only JSON counts as "none": another
