@@ -44,7 +44,7 @@ func play(ctx context.Context, o options, out io.Writer) error {
 	case "handler":
 		return playHandler(ctx, o, out)
 	default:
-		return fmt.Errorf("%q is no role", o.role)
+		return fmt.Errorf("%q is not a role", o.role)
 	}
 }
 

@@ -118,7 +118,7 @@ func share(ctx context.Context, s *stage, postgres string, bystanders int) (*sha
 }
 
 // errNoStores reports missing stores.
-var errNoStores = errors.New("TEST_POSTGRES_URL is not set, or there is no redis-server")
+var errNoStores = errors.New("TEST_POSTGRES_URL is not set, or redis-server is missing")
 
 // together is the second part: replicas with limits and sessions in Redis and a
 // directory in PostgreSQL.

@@ -78,7 +78,7 @@ func (m *manifest) add(object runtime.Object) error {
 		m.networkPolicy = object
 	case *corev1.Namespace, *networkingv1.Ingress:
 	default:
-		return fmt.Errorf("nobody checks a %T", object)
+		return fmt.Errorf("no check exists for a %T", object)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (k checker) sessions() {
 	k.within("SESSION_IDLE_TIMEOUT", k.SessionIdle, time.Minute, 24*time.Hour)
 	k.within("SESSION_LIFETIME", k.SessionLifetime, 5*time.Minute, 30*24*time.Hour)
 	if k.sameSite == http.SameSiteNoneMode && !strings.HasPrefix(k.PublicURL, "https://") {
-		k.fail("SESSION_SAMESITE", "is none, which browsers accept only over https, but PUBLIC_URL is not https")
+		k.fail("SESSION_SAMESITE", "cannot be none: browsers accept that over https only, and PUBLIC_URL is not https")
 	}
 }
 

@@ -112,7 +112,7 @@ func TestLoadNamesEachFault(t *testing.T) {
 		"SESSION_IDLE_TIMEOUT: 10s is not between 1m0s and 24h0m0s":                              oidc(map[string]string{"SESSION_IDLE_TIMEOUT": "10s"}),
 		"SESSION_LIFETIME: 1000h0m0s is not between 5m0s and 720h0m0s":                           oidc(map[string]string{"SESSION_LIFETIME": "1000h"}),
 		`SESSION_SAMESITE: must be strict, lax or none`:                                          oidc(map[string]string{"SESSION_SAMESITE": "Strict"}),
-		"SESSION_SAMESITE: is none, which browsers accept only over https, .*":                   oidc(map[string]string{"SESSION_SAMESITE": "none", "PUBLIC_URL": "http://localhost:8080"}),
+		"SESSION_SAMESITE: cannot be none: browsers accept that over https only, .*":             oidc(map[string]string{"SESSION_SAMESITE": "none", "PUBLIC_URL": "http://localhost:8080"}),
 		"AUTH_FORWARD_URL: is required":                                                          {"AUTH_MODES": "bearer,forward"},
 		`AUTH_FORWARD_URL: "/me" is not an absolute URL .*`:                                      {"AUTH_MODES": "forward", "AUTH_FORWARD_URL": "/me"},
 		`AUTH_FORWARD_URL: "http://app/me" is not https`:                                         {"AUTH_MODES": "forward", "AUTH_FORWARD_URL": "http://app/me", "DWOLLA_ENVIRONMENT": "production"},

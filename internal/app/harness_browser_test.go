@@ -209,7 +209,7 @@ func (b browser) token(body string) string {
 func (b browser) owns(href string) {
 	b.t.Helper()
 	if info := b.session(); info.Customer == nil || info.Customer.Href != href || info.CorrelationID != "" {
-		b.t.Errorf("the page is told %+v, want %s", info, href)
+		b.t.Errorf("the page got %+v, want %s", info, href)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestForwardModeSignsIn(t *testing.T) {
 		status int
 	}{
 		"signed in":                        {map[string]string{"Cookie": "app=alices", "Sec-Fetch-Site": "same-origin"}, http.StatusOK},
-		"caused by nobody knows whom":      {map[string]string{"Cookie": "app=alices"}, http.StatusForbidden},
+		"unknown initiator":                {map[string]string{"Cookie": "app=alices"}, http.StatusForbidden},
 		"caused by another site":           {map[string]string{"Cookie": "app=alices", "Sec-Fetch-Site": "cross-site"}, http.StatusForbidden},
 		"not signed in":                    {map[string]string{"Cookie": "app=other", "Sec-Fetch-Site": "same-origin"}, http.StatusUnauthorized},
 		"no cookie":                        {nil, http.StatusUnauthorized},

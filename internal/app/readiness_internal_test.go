@@ -143,8 +143,8 @@ func TestReadinessNamesOwnDependenciesFirst(t *testing.T) {
 // Redis, and bearer tokens need no session.
 func TestRedisWithoutSessionsDoesNotAffectReadiness(t *testing.T) {
 	for name, change := range map[string]func(*App){
-		"only for the rate limits": func(a *App) { a.config.SessionStore = "memory" },
-		"nobody signs in here":     func(a *App) { a.signIn.oidc = nil },
+		"only for the rate limits":       func(a *App) { a.config.SessionStore = "memory" },
+		"no sign-in with OpenID Connect": func(a *App) { a.signIn.oidc = nil },
 	} {
 		var logs bytes.Buffer
 		p := &puppet{}
@@ -175,7 +175,7 @@ func TestOutageAndRecoveryAreLogged(t *testing.T) {
 			synctest.Wait()
 			text := logs.String()
 			if got := [2]int{strings.Count(text, missing), strings.Count(text, found)}; got != c.want {
-				t.Errorf("after change %d: %d lines that it is missing and %d that it is found, want %v:\n%s", i, got[0], got[1], c.want, text)
+				t.Errorf("after change %d: %d lines of outages and %d of recoveries, want %v:\n%s", i, got[0], got[1], c.want, text)
 			}
 			time.Sleep(time.Minute) // of the bubble's time
 			synctest.Wait()
@@ -194,7 +194,7 @@ func TestOutageAndRecoveryAreLogged(t *testing.T) {
 		cancel()
 		<-ended
 		if after := logs.String(); after != before {
-			t.Errorf("the end of the service is told as an outage: %s", after)
+			t.Errorf("the end of the service was logged as an outage: %s", after)
 		}
 	})
 }

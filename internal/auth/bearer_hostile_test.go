@@ -38,7 +38,7 @@ func TestBearerAcceptsOnlySignedCompactTokens(t *testing.T) {
 		{"a space in a part", bearer(p[0] + "." + p[1] + "." + p[2][:9] + " " + p[2][9:]), refused},
 		{"two tokens", bearer(goodToken() + " " + goodToken()), refused},
 		{"two tokens with a comma", bearer(goodToken() + "," + goodToken()), refused},
-		{"a header that is no object", bearer(signText(rsaKey(), "RS256", `["RS256"]`, asJSON(claims(nil)))), refused},
+		{"a header that is not an object", bearer(signText(rsaKey(), "RS256", `["RS256"]`, asJSON(claims(nil)))), refused},
 		{"a header null", bearer(signText(rsaKey(), "RS256", `null`, asJSON(claims(nil)))), refused},
 		{"a header with alg twice", bearer(signText(rsaKey(), "RS256", `{"alg":"none","alg":"RS256","kid":"rsa"}`, asJSON(claims(nil)))), refused},
 		{"claims null", bearer(sign(rsaKey(), header(nil), `null`)), refused},

@@ -201,7 +201,7 @@ func TestForwardSharesConcurrentCalls(t *testing.T) {
 		calls  int
 	}{
 		{"equal", after(time.Second, document(object{"sub": "alice"})), func(int) string { return appSession }, func(int) string { return aliceCookie }, 1},
-		{"equal, of nobody", after(time.Second, status(http.StatusUnauthorized)), func(int) string { return appSession }, func(int) string { return refused }, 1},
+		{"equal, without a user", after(time.Second, status(http.StatusUnauthorized)), func(int) string { return appSession }, func(int) string { return refused }, 1},
 		{"equal, in an outage", after(time.Hour, nil), func(int) string { return appSession }, func(int) string { return unavailable }, 1},
 		{
 			"different", echo, func(n int) string { return fmt.Sprint("sid=", n) },

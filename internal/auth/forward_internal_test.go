@@ -39,7 +39,7 @@ func TestForwardCacheStaysWithinItsByteLimit(t *testing.T) {
 	}
 	code, sub = http.StatusOK, ""
 	ask(0)
-	remembered(0, "after answers that name nobody")
+	remembered(0, "after answers without a user")
 	sub = "alice"
 	ask(0)
 	ask(0)

@@ -45,7 +45,7 @@ func FuzzCallback(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query, cookies string) {
 		if strings.Contains(query, state) {
-			t.Skip("which nobody else knows")
+			t.Skip("secret of this process")
 		}
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, origin+"/dropgate/auth/callback", http.NoBody)
 		r.URL.RawQuery, r.Header["Cookie"] = query, []string{cookies}

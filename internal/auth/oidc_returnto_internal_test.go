@@ -262,7 +262,7 @@ func TestReturnToRefusalGivesReason(t *testing.T) {
 func TestReturnToAgreesWithNodeURLParser(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("there is no node")
+		t.Skip("node is missing")
 	}
 	targets := ownAndAllowed()
 	var references []string

@@ -23,7 +23,7 @@ func FuzzSessionCookie(f *testing.F) {
 	id := strings.Repeat("An-id_of", 5) + "A-k"
 	key, ok := session.KeyOf(id)
 	if !ok {
-		f.Fatal("the id is none")
+		f.Fatal("invalid session id")
 	}
 	start := func(tb testing.TB, w *oidcHarness) {
 		tb.Helper()

@@ -99,7 +99,7 @@ func TestNewAPIRefusesMoreThanARoot(t *testing.T) {
 		"only slashes":                  "/",
 		"a path":                        "/dwolla",
 		"longer than any URL":           "https://gateway.bank.example/" + strings.Repeat("a", 3<<10),
-		"port that is no number":        "https://gateway.bank.example:https",
+		"port that is not a number":     "https://gateway.bank.example:https",
 		"brackets that stay open":       "https://[::1",
 		"character that no host has":    "https://gateway^bank.example",
 		"brackets in the middle":        "https://gateway[1].bank.example",

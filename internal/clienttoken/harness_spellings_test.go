@@ -104,7 +104,7 @@ func hostTricks(host, path string) []spelling {
 		{"default port", "https://" + host + ":443" + path},
 		{"other port", "https://" + host + ":8443" + path},
 		{"empty port", "https://" + host + ":" + path},
-		{"port that is none", "https://" + host + ":x" + path},
+		{"invalid port", "https://" + host + ":x" + path},
 		{"user info names the host", "https://" + host + "@evil" + path},
 		{"user info names the host, with a port", "https://" + host + ":443@evil.example" + path},
 		{"user info", "https://user@" + host + path},

@@ -120,7 +120,7 @@ func checkVerdicts(t *testing.T, p clienttoken.FixedPolicy, verdicts []verdict) 
 func TestPolicyAllowsNothingByDefault(t *testing.T) {
 	refused, err := clienttoken.ParsePolicy([]string{"customer.read", "customer.reed"})
 	if err == nil {
-		t.Fatal("customer.reed is no fault")
+		t.Fatal("customer.reed was accepted")
 	}
 	for name, p := range map[string]clienttoken.FixedPolicy{"the zero Policy": {}, "a Policy beside an error": refused} {
 		for _, a := range clienttoken.Actions() {

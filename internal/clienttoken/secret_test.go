@@ -181,7 +181,7 @@ func TestSecretLogsAsAMask(t *testing.T) {
 	for name, s := range secrets() {
 		stringer, ok := s.(fmt.Stringer)
 		if !ok {
-			t.Fatalf("%s is no Stringer", name)
+			t.Fatalf("%s is not a Stringer", name)
 		}
 		for how, log := range map[string]func(*zerolog.Event) *zerolog.Event{
 			"Interface": func(e *zerolog.Event) *zerolog.Event { return e.Interface("a", s) },

@@ -61,7 +61,7 @@ var lowerCaseUUID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-
 func checkCanonical(t *testing.T, api clienttoken.API, c clienttoken.CustomerURL) {
 	t.Helper()
 	if !lowerCaseUUID.MatchString(c.ID()) {
-		t.Errorf("the id %q is no lower-case UUID", c.ID())
+		t.Errorf("the id %q is not a lower-case UUID", c.ID())
 	}
 	if want := api.Root() + "/customers/" + c.ID(); c.String() != want {
 		t.Errorf("canonical form %q, want %q", c, want)

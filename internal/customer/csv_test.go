@@ -46,7 +46,7 @@ func newImport(tb testing.TB) (customer.CSVImport, *imported) {
 		API: sandbox(tb),
 		Bad: func(line int, reason error) {
 			if _, told := got.Bad[line]; told {
-				tb.Errorf("line %d is told twice", line)
+				tb.Errorf("line %d was reported twice", line)
 			}
 			got.Bad[line] = reason.Error()
 		},
@@ -243,7 +243,7 @@ func progressIsReported(t *testing.T, open func() *customerdb.Database) {
 	}
 	got, err := run.Run(t.Context(), open(), strings.NewReader(manyLines(2500)))
 	if err != nil || got != last || calls < 2 {
-		t.Errorf("told %+v in the end, after %d calls, and returned %+v (error %v)", last, calls, got, err)
+		t.Errorf("reported %+v in the end, after %d calls, and returned %+v (error %v)", last, calls, got, err)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestWebhookIsAbandonedAfterFourDays(t *testing.T) {
 	i.settle(t)
 	i.counted(t, "dropgate_webhooks_processed_total", "customer_activated", "abandoned", 1)
 	if !strings.Contains(i.logs.String(), `"level":"error"`) || !strings.Contains(i.logs.String(), customerA) {
-		t.Errorf("the operator is not told:\n%s", i.logs.String())
+		t.Errorf("the log lacks the fault:\n%s", i.logs.String())
 	}
 }
 
@@ -131,7 +131,7 @@ func TestRestartsLoseAndRepeatNoEvents(t *testing.T) {
 	linked := slices.Concat(first.linked, second.linked)
 	slices.Sort(linked)
 	if len(slices.Compact(linked)) != len(linked) {
-		t.Errorf("told twice of a link: %v", linked)
+		t.Errorf("reported a link twice: %v", linked)
 	}
 }
 

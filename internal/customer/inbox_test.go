@@ -36,7 +36,7 @@ func TestNewCustomerIsLinkedByItsCorrelationID(t *testing.T) {
 	wantCustomer(t, e.store, "ann", url.ID())
 	e.wantStatus(t, url.ID(), "document")
 	if want := []string{news.ID + " ann"}; !slices.Equal(i.linked, want) {
-		t.Errorf("told of the links %v, want %v", i.linked, want)
+		t.Errorf("reported the links %v, want %v", i.linked, want)
 	}
 	if !slices.Contains(i.changed, "ann "+url.ID()) {
 		t.Errorf("what changed: %v", i.changed)
@@ -74,7 +74,7 @@ func TestUnmatchedNewCustomerIsNotLinked(t *testing.T) {
 		wantCustomer(t, e.store, user, "")
 	}
 	if len(i.linked) != 0 {
-		t.Errorf("told of the links %v", i.linked)
+		t.Errorf("reported the links %v", i.linked)
 	}
 	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "unmatched", 6)
 }
@@ -95,7 +95,7 @@ func TestNewCustomerReplacesNoLink(t *testing.T) {
 	wantCustomer(t, e.store, "carol", bobs.ID())
 	i.counted(t, "dropgate_webhooks_processed_total", "customer_created", "conflict", 2)
 	if len(i.linked) != 2 { // by an operator
-		t.Errorf("told of the links %v", i.linked)
+		t.Errorf("reported the links %v", i.linked)
 	}
 }
 

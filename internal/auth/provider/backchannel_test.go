@@ -40,13 +40,13 @@ func TestEndUserNotifiesEachClientOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if token.Subject != "alice" || token.SessionID != "" {
-			t.Errorf("told %+v, want alice and no session", token)
+			t.Errorf("notified of %+v, want alice and no session", token)
 		}
 		told[token.Audience[0]] = true
 	}
 	w.noLogoutToken()
 	if !told["first"] || !told["second"] {
-		t.Errorf("told: %v, want both", told)
+		t.Errorf("notified: %v, want both", told)
 	}
 	if w.isSignedIn(desk) || w.isSignedIn(phone) {
 		t.Error("alice is still signed in")

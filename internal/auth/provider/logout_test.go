@@ -40,7 +40,7 @@ func (w *world) logoutToken(client string) *oidc.LogoutToken {
 		}
 		return token
 	default: // ending a session waits for the clients
-		w.t.Fatal("the application was not told")
+		w.t.Fatal("the application got no logout token")
 		return nil
 	}
 }
@@ -50,7 +50,7 @@ func (w *world) noLogoutToken() {
 	w.t.Helper()
 	select {
 	case raw := <-w.received:
-		w.t.Errorf("the application was told %s", raw)
+		w.t.Errorf("the application got %s", raw)
 	default:
 	}
 }
@@ -73,7 +73,7 @@ func TestEndSessionReturnsAndNotifiesTheClient(t *testing.T) {
 				t.Errorf("ended at %s (%d %s)", at.url, at.status, at.body)
 			}
 			if told := w.logoutToken("first"); told.Subject != "alice" || told.SessionID != who.SID || told.TokenID == "" {
-				t.Errorf("told %+v, want alice and session %q", told, who.SID)
+				t.Errorf("got %+v, want alice and session %q", told, who.SID)
 			}
 		})
 	}
@@ -131,7 +131,7 @@ func TestEndSessionWithoutAURIShowsAPage(t *testing.T) {
 			who := w.redeem("first", w.signIn(b, "first", "alice"))
 			b.open(w.endSession(query...)).shows(signedOut)
 			if told := w.logoutToken("first"); told.SessionID != who.SID {
-				t.Errorf("told of %q, want %q", told.SessionID, who.SID)
+				t.Errorf("got %q, want %q", told.SessionID, who.SID)
 			}
 			if w.isSignedIn(b) {
 				t.Error("the browser is still signed in")
@@ -147,7 +147,7 @@ func TestAnotherUsersHintKeepsTheSession(t *testing.T) {
 	w.redeem("first", w.signIn(b, "first", "alice"))
 	b.open(w.endSession("id_token_hint", who.raw)).shows(signedOut)
 	if told := w.logoutToken("first"); told.Subject != "bob" {
-		t.Errorf("told of %s", told.Subject)
+		t.Errorf("got %s", told.Subject)
 	}
 	w.noLogoutToken()
 	if !w.isSignedIn(b) {

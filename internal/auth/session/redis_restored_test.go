@@ -40,7 +40,7 @@ func startServer(t *testing.T, args ...string) *server {
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") == "true" {
 		t.Fatal("CI has to test with a redis-server")
 	} else if err != nil {
-		t.Skip("there is no redis-server")
+		t.Skip("redis-server is missing")
 	}
 	s := &server{t: t, dir: t.TempDir(), addr: tcpproxy.FreeAddr(t), args: args}
 	s.client = redis.NewClient(&redis.Options{Addr: s.addr, DialerRetries: 1, MaxRetries: -1})

@@ -205,7 +205,7 @@ func onlyWinner(t *testing.T, errs []error, lost error) int {
 		}
 	}
 	if winner < 0 {
-		t.Fatal("nobody won")
+		t.Fatal("no caller won")
 	}
 	return winner
 }

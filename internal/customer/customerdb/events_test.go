@@ -164,7 +164,7 @@ func resultsAreAtomic(t *testing.T, open func() *customerdb.Database) {
 	wantNext(t, d, at(60), "e")
 	effect := customerdb.EventResult{CustomerID: "no id", UserID: "bob"}
 	if err := d.Settle(t.Context(), "e", effect, at(1)); err == nil {
-		t.Error("what is no Customer was linked")
+		t.Error("an event about no Customer made a link")
 	}
 	wantQueue(t, d, customerdb.EventBacklog{Depth: 1, Oldest: at(0)})
 	// An existing equal link is not a conflict.

@@ -114,7 +114,7 @@ func (p postgres) blocked(t *testing.T) {
 	for waiting := 0; waiting == 0; {
 		if err := server.QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity
 			WHERE application_name = $1 AND wait_event_type = 'Lock'`, p.Name).Scan(&waiting); err != nil {
-			t.Fatalf("nobody waits for a lock: %v", err)
+			t.Fatalf("no query waits for a lock: %v", err)
 		}
 	}
 }
