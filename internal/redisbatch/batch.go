@@ -77,6 +77,9 @@ func (s *Script) Run(ctx context.Context, call Call) ([]any, error) {
 	if len(call.Keys) != s.config.Keys || len(call.Args) != s.config.Args {
 		panic(fmt.Sprintf("a call with %d keys and %d arguments", len(call.Keys), len(call.Args)))
 	}
+	if err := ctx.Err(); err != nil { // a canceled caller changes nothing
+		return nil, err //nolint:wrapcheck // the caller's own error, unchanged
+	}
 	s.mu.Lock()
 	b, i := s.join(call)
 	if !s.busy {

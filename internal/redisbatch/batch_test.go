@@ -138,6 +138,19 @@ func TestARoundTripIsBounded(t *testing.T) {
 	})
 }
 
+func TestAnEarlyCancellationMakesNoRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := echo(f).Run(ctx, redisbatch.Call{Keys: []string{"a"}})
+		synctest.Wait()
+		if !errors.Is(err, context.Canceled) || len(f.roundTrips()) != 0 {
+			t.Errorf("error %v after round trips %v", err, f.roundTrips())
+		}
+	})
+}
+
 func TestACancelledCallerDoesNotAffectOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
