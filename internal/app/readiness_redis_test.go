@@ -140,7 +140,7 @@ func TestReadinessNamesUnsupportedRedis(t *testing.T) {
 				})
 			}
 			s := newSite(t, 1, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "redis://127.0.0.1:" + port + c.path}).replicas[0]
-			until(t, c.reason, func() bool { return s.whyMissing(t)["session store"] == c.reason })
+			until(t, c.reason, func() bool { return whyMissing(t, s.admin(t, "/readyz").body)["session store"] == c.reason })
 		})
 	}
 }
