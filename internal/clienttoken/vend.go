@@ -97,36 +97,51 @@ func (v *Vendor) Vend(ctx context.Context, user User, req Request, cause func() 
 	}
 	watch := v.watch(user)
 	defer watch.End()
-	own, err := v.ownCustomer(ctx, user, req.Customer, enrolling{watch, cause})
-	vended.Customer, vended.Enrolled = own.URL, own.Enrolled
+	grant, err := v.decide(ctx, user, req, enrolling{watch, cause}, vended)
 	if err != nil {
 		return vended, err
 	}
-	grant, err := v.grant(ctx, own.Customer, action, req)
+	token, err := v.create(ctx, user, grant)
 	if err != nil {
 		return vended, err
 	}
-	if action == ActionCustomerCreate {
-		if err := v.expectCreation(ctx, user); err != nil {
-			return vended, err
-		}
-	}
-	token, err := v.Dwolla.CreateClientToken(ctx, grant)
-	if err != nil {
-		return vended, fmt.Errorf("creating a client token: %w", err)
-	}
-	// A token for customer.create counts once Dwolla has made it, so that a failed
-	// attempt is free. If the allowance is then used up, the token is dropped.
-	if action == ActionCustomerCreate && v.Creations != nil {
-		if err := v.Creations.PayCreate(ctx, user.ID); err != nil {
-			return vended, err
-		}
-	}
-	if err := checkChanges(own.URL, grant, watch.Learnt(own.URL, grant.BeneficialOwner)); err != nil {
+	if err := checkChanges(vended.Customer, grant, watch.Learnt(vended.Customer, grant.BeneficialOwner)); err != nil {
 		return vended, err
 	}
 	vended.Token = token
 	return vended, nil
+}
+
+// decide checks the request of a user for vended.Action, which the policy allows. It
+// puts the user's Customer into vended.
+func (v *Vendor) decide(ctx context.Context, user User, req Request, by enrolling, vended *Vended) (Grant, error) {
+	own, err := v.ownCustomer(ctx, user, req.Customer, by)
+	vended.Customer, vended.Enrolled = own.URL, own.Enrolled
+	if err != nil {
+		return Grant{}, err
+	}
+	return v.grant(ctx, own.Customer, vended.Action, req)
+}
+
+// create has Dwolla make the token. A token for customer.create counts once Dwolla
+// has made it, so that a failed attempt is free. If the allowance is then used up,
+// the token is dropped.
+func (v *Vendor) create(ctx context.Context, user User, grant Grant) (Token, error) {
+	if grant.Action == ActionCustomerCreate {
+		if err := v.expectCreation(ctx, user); err != nil {
+			return Token{}, err
+		}
+	}
+	token, err := v.Dwolla.CreateClientToken(ctx, grant)
+	if err != nil {
+		return Token{}, fmt.Errorf("creating a client token: %w", err)
+	}
+	if grant.Action == ActionCustomerCreate && v.Creations != nil {
+		if err := v.Creations.PayCreate(ctx, user.ID); err != nil {
+			return Token{}, err
+		}
+	}
+	return token, nil
 }
 
 // allowedAction returns the named action if the policy allows it. Beside a refusal

@@ -3,7 +3,6 @@ package handler
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -18,15 +17,21 @@ import (
 // It leaves Strict-Transport-Security to the TLS proxy, because that header applies
 // to the whole host.
 func securityHeaders(next http.Handler) http.Handler {
-	always := http.Header{
-		"Cache-Control":                {"no-store"},
-		"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
-		"Cross-Origin-Resource-Policy": {"same-origin"},
-		"Referrer-Policy":              {"no-referrer"},
-		"X-Content-Type-Options":       {"nosniff"},
+	always := []struct {
+		name  string
+		value []string
+	}{
+		{"Cache-Control", []string{"no-store"}},
+		{"Content-Security-Policy", []string{"default-src 'none'; frame-ancestors 'none'"}},
+		{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
+		{"Referrer-Policy", []string{"no-referrer"}},
+		{"X-Content-Type-Options", []string{"nosniff"}},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		maps.Copy(w.Header(), always)
+		header := w.Header()
+		for i := range always {
+			header[always[i].name] = always[i].value
+		}
 		next.ServeHTTP(w, r)
 	})
 }
