@@ -38,6 +38,17 @@ test-faults: ## the server, its stores and Dwolla with faults between them (abou
 	FAULTS_UPDATE="$(if $(UPDATE),$(CURDIR)/docs/faults.md)" \
 		go test -tags faults -count=1 -timeout 5m -parallel 6 ./faults
 
+# One build of the sandbox serves all files of tests. Two files at a time: each
+# runs a Chromium and a sandbox.
+.PHONY: test-browser
+test-browser: browser/node_modules/.package-lock.json ## the components and the demo page in Chromium (needs Node 20 and Chromium)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	go build -o "$$folder/sandbox" ./cmd/sandbox && cd browser && SANDBOX="$$folder/sandbox" npm test
+
+browser/node_modules/.package-lock.json: browser/package-lock.json
+	cd browser && npm ci --no-audit --no-fund
+	touch $@
+
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
 	go vet -tags faults,soak ./...
@@ -92,7 +103,7 @@ vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.d
 	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 .PHONY: check
-check: lint test test-soak fuzz-short test-faults ## what CI runs
+check: lint test test-soak fuzz-short test-faults test-browser ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.

@@ -1,0 +1,179 @@
+// The harness of the browser tests: one sandbox and one Chromium for each file,
+// one browser context for each test. It never reaches a host outside of this
+// machine, and never downloads a browser.
+import { accessSync, constants, mkdirSync } from "node:fs";
+import { basename, delimiter, join } from "node:path";
+import { after, before, test as nodeTest } from "node:test";
+
+import { start } from "./sandbox.js";
+
+const screenshots = new URL("screenshots/", import.meta.url).pathname;
+// Waiting ends when the condition holds. The limit is only for a busy machine.
+const patience = 60_000;
+const testPatience = 240_000;
+
+const playwright = await import("playwright-core").catch(() => null);
+const chromium = process.env.CHROMIUM || onPath("chromium") || onPath("chromium-browser") || onPath("google-chrome");
+
+function onPath(name) {
+  return (process.env.PATH ?? "")
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find((file) => {
+      try {
+        accessSync(file, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+// missing names what this machine lacks, or is undefined.
+function missing() {
+  if (!playwright) return "playwright-core is not installed: run `npm ci` in browser/";
+  if (!chromium) return "there is no Chromium: install it, or set CHROMIUM to its path";
+  return undefined;
+}
+
+// browserSuite prepares the tests of one file. Its options:
+//   args, env  further flags and variables of the sandbox (see sandbox.js)
+//   hosts      hosts, such as 127.0.0.1:1234, that pages may also reach
+//   context    options of every browser context (see Playwright's newContext)
+// Call its test(name, body). body receives a fixture, described at `fixture`.
+export function browserSuite({ args, env, hosts = [], context: contextOptions = {} } = {}) {
+  const lacking = missing();
+  const ci = process.env.CI === "true";
+  const shared = {};
+
+  before(async () => {
+    if (lacking) return;
+    shared.sandbox = await start({ args, env });
+    shared.browser = await playwright.chromium.launch({
+      executablePath: chromium,
+      // No name but these resolves, so that no request can leave the machine.
+      args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"],
+    });
+  });
+  after(async () => {
+    await shared.browser?.close();
+    await shared.sandbox?.stop();
+  });
+
+  function test(name, body, options = {}) {
+    nodeTest(name, { timeout: testPatience, ...options, skip: !ci && lacking }, async (t) => {
+      if (lacking) throw new Error(lacking);
+      const context = await shared.browser.newContext({
+        baseURL: shared.sandbox.url,
+        reducedMotion: "reduce",
+        ...contextOptions,
+        ...options.context,
+      });
+      context.setDefaultTimeout(patience);
+      const watch = watchContext(context, shared.sandbox, hosts);
+      try {
+        await body(await fixture({ t, context, watch, ...shared }));
+        watch.check();
+      } catch (error) {
+        await explain(t, context, shared.sandbox, watch);
+        throw error;
+      } finally {
+        await context.close();
+      }
+    });
+  }
+  return { test };
+}
+
+// fixture is what a test receives:
+//   t, context, sandbox, browser
+//   page               a first tab
+//   expectConsole(re)  announces console errors; re is matched with "TEXT URL"
+//   allowHost(host)    announces requests to a host
+//   faults()           what would fail this test so far
+//   requests           every request so far (Playwright's Request)
+//   consoleLines       every console message so far
+//   shot(name, page?)  takes a screenshot
+//   signIn(user, {page, returnTo}?)  signs in at the demo provider
+async function fixture({ t, context, sandbox, browser, watch }) {
+  const page = await context.newPage();
+  return {
+    t,
+    context,
+    sandbox,
+    browser,
+    page,
+    requests: watch.requests,
+    consoleLines: watch.consoleLines,
+    expectConsole: (pattern) => watch.announced.push(pattern),
+    allowHost: (host) => watch.hosts.add(host),
+    faults: watch.unannounced,
+    shot: (name, shown = page) => shoot(shown, name),
+    signIn: (user, options = {}) => signIn(options.page ?? page, sandbox, user, options.returnTo),
+  };
+}
+
+// watchContext collects what the pages of a context do. check fails on an
+// unannounced console error, a page error, or a request to a foreign host.
+function watchContext(context, sandbox, hosts) {
+  const faults = [];
+  const requests = [];
+  const consoleLines = [];
+  const announced = [];
+  const own = [sandbox.url, sandbox.emulator, sandbox.issuer].map((url) => new URL(url).host);
+  const allowed = new Set([...own, ...hosts]);
+  context.on("console", (message) => {
+    const line = `${message.text()} ${message.location().url}`;
+    consoleLines.push(line);
+    if (message.type() === "error") faults.push(`console error: ${line}`);
+  });
+  context.on("weberror", (error) => faults.push(`page error: ${error.error()?.stack}`));
+  const visit = (address) => {
+    const url = new URL(address);
+    if (url.host && !allowed.has(url.host)) faults.push(`request to another host: ${address}`);
+  };
+  context.on("request", (request) => {
+    requests.push(request);
+    visit(request.url());
+  });
+  context.on("page", (page) => page.on("websocket", (socket) => visit(socket.url())));
+  const unannounced = () => faults.filter((fault) => !announced.some((pattern) => pattern.test(fault)));
+  const check = () => {
+    const found = unannounced();
+    if (found.length > 0) throw new Error(found.join("\n"));
+  };
+  return { check, unannounced, announced, requests, consoleLines, hosts: allowed };
+}
+
+// explain adds to a failed test what its pages and the sandbox did last.
+async function explain(t, context, sandbox, watch) {
+  for (const [i, page] of context.pages().entries()) {
+    t.diagnostic(`tab ${i + 1} was at ${page.url()}`);
+    await shoot(page, `failed ${t.name} ${i + 1}`).catch((error) => t.diagnostic(`no screenshot: ${error}`));
+  }
+  for (const fault of watch.unannounced()) t.diagnostic(fault);
+  t.diagnostic(`the sandbox's log ends with:\n${sandbox.log().split("\n").slice(-12).join("\n")}`);
+}
+
+// poll waits until condition() holds, and fails with what() at the limit. Prefer
+// Playwright's own waiting where a page shows the condition.
+export async function poll(condition, what) {
+  const end = Date.now() + patience;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`it did not happen in time: ${what()}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+async function shoot(page, name) {
+  mkdirSync(screenshots, { recursive: true });
+  const file = `${basename(process.argv[1], ".test.js")}-${name}`.replace(/[^A-Za-z0-9]+/g, "-");
+  await page.screenshot({ path: join(screenshots, `${file}.png`), fullPage: true });
+}
+
+// signIn signs in at the demo provider and waits until the browser is back.
+async function signIn(page, sandbox, user, returnTo = "/") {
+  await page.goto(`${sandbox.service}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
+  await page.getByRole("button", { name: user }).click();
+  await page.waitForURL(new URL(returnTo, sandbox.url).href);
+}
