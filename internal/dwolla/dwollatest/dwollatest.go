@@ -110,6 +110,17 @@ func (s *Server) BeneficialOwner(customerID string) string {
 	return id
 }
 
+// FundingSource adds a funding source to a Customer, as
+// [emulator.Emulator.AddFundingSource] does.
+func (s *Server) FundingSource(customerID string, f emulator.FundingSource) emulator.FundingSource {
+	s.tb.Helper()
+	added, err := s.AddFundingSource(customerID, f)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return added
+}
+
 // SetStatus changes a Customer's status, and sends the webhook for it.
 func (s *Server) SetStatus(customerID, status string) {
 	s.tb.Helper()

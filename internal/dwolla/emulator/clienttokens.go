@@ -124,7 +124,7 @@ func (e *Emulator) link(token *ClientToken, c call, request clientTokenRequest) 
 	if href := request.Links.BeneficialOwner.Href; href != "" {
 		id, ok := c.linked(href, ownersPath)
 		o, exists := e.owners[id]
-		if !ok || !exists || token.CustomerID != "" && o.customerID != token.CustomerID {
+		if !ok || !exists || token.CustomerID != "" && o.CustomerID != token.CustomerID {
 			return []fieldError{{Code: "Invalid", Message: "Beneficial owner invalid.", Path: ownerPath}}
 		}
 		token.BeneficialOwnerID = id

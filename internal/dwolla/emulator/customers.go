@@ -16,17 +16,33 @@ type Customer struct {
 	Status                         string // unverified, retry, kba, document, verified, suspended or deactivated
 	CorrelationID                  string // "": none
 	Created                        time.Time
+	Phone                          string
+	Address                        Address // of a personal or business Customer
+
+	// The rest is for a business Customer.
+
+	BusinessName           string
+	DoingBusinessAs        string
+	BusinessType           string // llc, corporation, partnership or soleProprietorship
+	BusinessClassification string // id of an industry classification
+	Website                string
+	Controller             Controller
+	Certification          string // of the beneficial ownership: uncertified, recertify or certified
 }
 
 // AddCustomer adds a Customer and returns it as stored. Empty fields get defaults: a
 // new ID, a made-up name and email, the type unverified, the usual status for the
-// type, and the present time. The ID is lower-cased. A duplicate ID or
-// CorrelationID, or an invalid value, is an error. It sends no webhook.
+// type, and the present time. A business also gets a made-up name, Controller and
+// so on. The ID is lower-cased. A duplicate ID or CorrelationID, or an invalid
+// value, is an error. It sends no webhook.
 func (e *Emulator) AddCustomer(c Customer) (Customer, error) {
 	c.ID = strings.ToLower(orElse(c.ID, newUUID()))
 	c.FirstName = orElse(c.FirstName, "Jane")
 	c.LastName = orElse(c.LastName, "Merchant")
 	c.Email = orElse(c.Email, "jane@example.com")
+	if c.Type == "business" {
+		c = c.withBusinessDefaults()
+	}
 	if !isUUID(c.ID) {
 		return Customer{}, fmt.Errorf("emulator: Customer id %q is not a UUID", c.ID)
 	}

@@ -16,7 +16,7 @@ func TestACustomerIsCreatedReadAndUpdated(t *testing.T) {
 		`{"firstName":"Ada","lastName":"Byron","email":"ada@example.com","correlationId":"dg1.abc","ssn":"1234"}`)
 	location := got.header.Get("Location")
 	id, ok := strings.CutPrefix(location, d.url+"/customers/")
-	if got.status != http.StatusCreated || !ok {
+	if got.status != http.StatusCreated || !ok || len(got.body) != 0 || got.header.Get("Content-Type") != "" {
 		t.Fatalf("status %d, Location %q: %s", got.status, location, got.body)
 	}
 	want := map[string]any{
@@ -107,6 +107,8 @@ func TestAddCustomerKeepsValidValuesOnly(t *testing.T) {
 	given := emulator.Customer{
 		ID: "707177C3-BF15-4E7E-B37C-55C3898D9BF4", FirstName: "Ada", LastName: "Byron", Email: "ada@example.com",
 		Type: "business", Status: "verified", CorrelationID: "c-1", Created: d.clock.Now(),
+		BusinessName: "Ada's Engines", BusinessType: "corporation", BusinessClassification: unknown, Certification: "certified",
+		Controller: emulator.Controller{FirstName: "Charles", LastName: "Babbage", Title: "CEO"},
 	}
 	want := given
 	want.ID = "707177c3-bf15-4e7e-b37c-55c3898d9bf4"

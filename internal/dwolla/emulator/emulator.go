@@ -66,19 +66,21 @@ type Emulator struct {
 
 	// mu guards the fields below. It is never held while reading a request or
 	// writing an answer.
-	mu             sync.Mutex
-	calls          map[Operation]int
-	faults         map[Operation]Fault
-	accessTokens   *boundedMap[time.Time] // expiry by token
-	clientTokens   *boundedMap[*ClientToken]
-	answered       *boundedMap[answered] // by Idempotency-Key
-	customers      map[string]Customer
-	correlationIDs map[string]string // Customer ids by correlationId
-	owners         map[string]owner
-	ownersOf       map[string][]string // owner ids by Customer id, in order of creation
-	accountID      string              // the application's own account, named in webhooks
-	lastEvent      time.Time
-	root           string // URL of the latest request's host, for links in webhooks
+	mu               sync.Mutex
+	calls            map[Operation]int
+	faults           map[Operation]Fault
+	accessTokens     *boundedMap[time.Time] // expiry by token
+	clientTokens     *boundedMap[*ClientToken]
+	answered         *boundedMap[answered] // by Idempotency-Key
+	customers        map[string]Customer
+	correlationIDs   map[string]string // Customer ids by correlationId
+	owners           map[string]BeneficialOwner
+	ownersOf         map[string][]string // owner ids by Customer id, in order of creation
+	fundingSources   map[string]FundingSource
+	fundingSourcesOf map[string][]string // funding source ids by Customer id, in order of creation
+	accountID        string              // the application's own account, named in webhooks
+	lastEvent        time.Time
+	root             string // URL of the latest request's host, for links in webhooks
 }
 
 // New returns an emulator without Customers, tokens or faults.
@@ -90,19 +92,21 @@ func New(o Options) *Emulator {
 		o.Now = time.Now
 	}
 	e := &Emulator{
-		options:        o,
-		calls:          map[Operation]int{},
-		faults:         map[Operation]Fault{},
-		accessTokens:   newBoundedMap[time.Time](maxAccessTokens),
-		clientTokens:   newBoundedMap[*ClientToken](maxClientTokens),
-		answered:       newBoundedMap[answered](maxIdempotencyKeys),
-		customers:      map[string]Customer{},
-		correlationIDs: map[string]string{},
-		owners:         map[string]owner{},
-		ownersOf:       map[string][]string{},
-		webhooks:       newWebhookSender(o),
-		accountID:      newUUID(),
-		root:           "https://" + sandboxHost,
+		options:          o,
+		calls:            map[Operation]int{},
+		faults:           map[Operation]Fault{},
+		accessTokens:     newBoundedMap[time.Time](maxAccessTokens),
+		clientTokens:     newBoundedMap[*ClientToken](maxClientTokens),
+		answered:         newBoundedMap[answered](maxIdempotencyKeys),
+		customers:        map[string]Customer{},
+		correlationIDs:   map[string]string{},
+		owners:           map[string]BeneficialOwner{},
+		ownersOf:         map[string][]string{},
+		fundingSources:   map[string]FundingSource{},
+		fundingSourcesOf: map[string][]string{},
+		webhooks:         newWebhookSender(o),
+		accountID:        newUUID(),
+		root:             "https://" + sandboxHost,
 	}
 	e.routes = e.table()
 	return e
@@ -136,7 +140,7 @@ type call struct {
 
 func (e *Emulator) table() map[string]map[string]endpoint {
 	pathID := func(id string) string { return id }
-	ownersCustomer := func(id string) string { return e.owners[id].customerID }
+	ownersCustomer := func(id string) string { return e.owners[id].CustomerID }
 	return map[string]map[string]endpoint{
 		tokenPath: {
 			http.MethodPost: {op: OpToken, serve: e.token},
@@ -161,24 +165,23 @@ func (e *Emulator) table() map[string]map[string]endpoint {
 	}
 }
 
-// pattern splits a path into the key of the route table and the {id} in it.
+// pattern splits a path into the key of the route table and the {id} in it. Every
+// second segment of Dwolla's paths is an id.
 func pattern(path string) (string, string) {
-	for _, collection := range []string{customersPath, ownersPath} {
-		rest, ok := strings.CutPrefix(path, collection)
-		if !ok {
-			continue
-		}
-		id, sub, nested := strings.Cut(rest, "/")
-		switch {
-		case id == "":
-			return path, ""
-		case nested:
-			return collection + "{id}/" + sub, strings.ToLower(id)
-		default:
-			return collection + "{id}", strings.ToLower(id)
-		}
+	first := strings.IndexByte(path[min(1, len(path)):], '/') + 1
+	if first == 0 {
+		return path, ""
 	}
-	return path, ""
+	collection, rest := path[:first+1], path[first+1:]
+	id, sub, nested := strings.Cut(rest, "/")
+	switch {
+	case id == "":
+		return path, ""
+	case nested:
+		return collection + "{id}/" + sub, strings.ToLower(id)
+	default:
+		return collection + "{id}", strings.ToLower(id)
+	}
 }
 
 // ServeHTTP answers like Dwolla, or with an injected fault.
@@ -194,10 +197,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Expose-Headers", "Location, X-Request-Id")
 	}
 	switch {
+	case browsers && r.Method == http.MethodOptions:
+		preflight(w, r)
 	case !known:
 		write(w, refuse(http.StatusNotFound, "The requested resource was not found."))
-	case browsers && r.Method == http.MethodOptions:
-		preflight(w, r, methodsOf(methods))
 	case !allowed:
 		w.Header().Set("Allow", methodsOf(methods))
 		write(w, refuse(http.StatusMethodNotAllowed, "The method is not allowed here."))
@@ -234,14 +237,14 @@ func (e *Emulator) Calls(op Operation) int {
 	return e.calls[op]
 }
 
-// preflight allows any origin and all requested headers. Dwolla's own list of
-// headers is not documented.
-func preflight(w http.ResponseWriter, r *http.Request, methods string) {
+// preflight lets a page of any origin send any request, so that the page can read
+// the answer, a 404 or 405 included. Dwolla's own list of headers is not documented.
+func preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Methods", methods)
-	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
-		h.Set("Access-Control-Allow-Headers", asked)
-	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+	// The wildcard would not include Authorization.
+	h.Set("Access-Control-Allow-Headers",
+		orElse(r.Header.Get("Access-Control-Request-Headers"), "Accept, Authorization, Content-Type, Idempotency-Key"))
 	h.Add("Vary", "Access-Control-Request-Headers")
 	w.WriteHeader(http.StatusNoContent)
 }

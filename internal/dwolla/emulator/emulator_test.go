@@ -111,17 +111,19 @@ func TestEveryResponseHasAFreshRequestID(t *testing.T) {
 
 func TestCORSExcludesTheTokenEndpoint(t *testing.T) {
 	d := start(t)
-	r := d.request("", http.MethodOptions, "/customers/"+unknown, "")
-	r.Header.Del("Authorization")
-	r.Header.Set("Origin", "https://shop.example")
-	r.Header.Set("Access-Control-Request-Method", "POST")
-	r.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
-	got := d.send(r)
-	if got.status != http.StatusNoContent || len(got.body) != 0 ||
-		got.header.Get("Access-Control-Allow-Origin") != "*" ||
-		got.header.Get("Access-Control-Allow-Methods") != "GET, POST" ||
-		got.header.Get("Access-Control-Allow-Headers") != "authorization,content-type" {
-		t.Errorf("preflight: %d %v", got.status, got.header)
+	for _, path := range []string{"/customers/" + unknown, "/client-tokens", "/nowhere", "/nowhere/x/y", "/"} {
+		r := d.request("", http.MethodOptions, path, "")
+		r.Header.Del("Authorization")
+		r.Header.Set("Origin", "https://shop.example")
+		r.Header.Set("Access-Control-Request-Method", "DELETE")
+		r.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
+		got := d.send(r)
+		if got.status != http.StatusNoContent || len(got.body) != 0 ||
+			got.header.Get("Access-Control-Allow-Origin") != "*" ||
+			got.header.Get("Access-Control-Allow-Methods") != "GET, POST, PUT, PATCH, DELETE" ||
+			got.header.Get("Access-Control-Allow-Headers") != "authorization,content-type" {
+			t.Errorf("preflight of %s: %d %v", path, got.status, got.header)
+		}
 	}
 	for _, path := range []string{"/nowhere", "/customers", "/customers/" + unknown} {
 		got := d.call("x", http.MethodPost, path, "{}")

@@ -1,14 +1,20 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 )
 
-// owner is a beneficial owner. Responses do not name its Customer.
-type owner struct {
-	id, customerID, firstName, lastName string
+// BeneficialOwner is a beneficial owner of a business Customer.
+type BeneficialOwner struct {
+	ID, CustomerID, FirstName, LastName string
+	VerificationStatus                  string // verified, document or incomplete
+	Address                             Address
+	Created                             time.Time
 }
 
 // ownerResource is a beneficial owner on the wire.
@@ -32,29 +38,53 @@ type ownerList struct {
 // AddBeneficialOwner adds an owner with a made-up name to a Customer of any type,
 // and returns the owner's id.
 func (e *Emulator) AddBeneficialOwner(customerID string) (string, error) {
-	o := owner{id: newUUID(), customerID: strings.ToLower(customerID), firstName: "Joe", lastName: "Owner"}
+	o, err := e.AddOwner(customerID, BeneficialOwner{})
+	return o.ID, err
+}
+
+// AddOwner adds a beneficial owner to a Customer of any type and returns it as
+// stored. Empty fields get defaults: a new ID, a made-up name and address, the
+// status verified, and the present time. It sends no webhook.
+func (e *Emulator) AddOwner(customerID string, o BeneficialOwner) (BeneficialOwner, error) {
+	o.ID = strings.ToLower(orElse(o.ID, newUUID()))
+	o.CustomerID = strings.ToLower(customerID)
+	o.FirstName = orElse(o.FirstName, "Joe")
+	o.LastName = orElse(o.LastName, "Owner")
+	o.VerificationStatus = orElse(o.VerificationStatus, "verified")
+	o.Address = cmp.Or(o.Address, Address{Address1: "2 Main Street", City: "Des Moines", State: "IA", PostalCode: "50309", Country: "US"})
+	if o.Created.IsZero() {
+		o.Created = e.options.Now()
+	}
+	if !isUUID(o.ID) || !slices.Contains(ownerStatuses(), o.VerificationStatus) {
+		return BeneficialOwner{}, fmt.Errorf("emulator: beneficial owner id %q or status %q is invalid", o.ID, o.VerificationStatus)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, exists := e.customers[o.customerID]; !exists {
-		return "", fmt.Errorf("emulator: no Customer %q", o.customerID)
+	if _, exists := e.customers[o.CustomerID]; !exists {
+		return BeneficialOwner{}, fmt.Errorf("emulator: no Customer %q", o.CustomerID)
+	}
+	if _, taken := e.owners[o.ID]; taken {
+		return BeneficialOwner{}, fmt.Errorf("emulator: beneficial owner id %s is taken", o.ID)
 	}
 	e.keepOwner(o)
-	return o.id, nil
+	return o, nil
 }
+
+func ownerStatuses() []string { return []string{"verified", "document", "incomplete"} }
 
 // keepOwner stores a new owner. The caller holds the lock.
-func (e *Emulator) keepOwner(o owner) {
-	e.owners[o.id] = o
-	e.ownersOf[o.customerID] = append(e.ownersOf[o.customerID], o.id)
+func (e *Emulator) keepOwner(o BeneficialOwner) {
+	e.owners[o.ID] = o
+	e.ownersOf[o.CustomerID] = append(e.ownersOf[o.CustomerID], o.ID)
 }
 
-func (c call) ownerResource(o owner) ownerResource {
+func (c call) ownerResource(o BeneficialOwner) ownerResource {
 	return ownerResource{
-		Links:              selfLinks{Self: link{Href: c.url(ownersPath + o.id), Type: halJSON, ResourceType: "beneficial-owner"}},
-		ID:                 o.id,
-		FirstName:          o.firstName,
-		LastName:           o.lastName,
-		VerificationStatus: "incomplete",
+		Links:              selfLinks{Self: link{Href: c.url(ownersPath + o.ID), Type: halJSON, ResourceType: "beneficial-owner"}},
+		ID:                 o.ID,
+		FirstName:          o.FirstName,
+		LastName:           o.LastName,
+		VerificationStatus: o.VerificationStatus,
 	}
 }
 
@@ -92,9 +122,12 @@ func (e *Emulator) createOwner(c call) answer {
 	if _, exists := e.customers[c.id]; !exists {
 		return noCustomer()
 	}
-	o := owner{id: newUUID(), customerID: c.id, firstName: form.FirstName, lastName: form.LastName}
+	o := BeneficialOwner{
+		ID: newUUID(), CustomerID: c.id, FirstName: form.FirstName, LastName: form.LastName,
+		VerificationStatus: "verified", Created: e.options.Now(),
+	}
 	e.keepOwner(o)
-	return created(c.url(ownersPath + o.id))
+	return created(c.url(ownersPath + o.ID))
 }
 
 func (e *Emulator) readOwner(c call) answer {

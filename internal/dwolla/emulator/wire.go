@@ -22,7 +22,7 @@ type answer struct {
 	status int
 	header map[string]string // beside Content-Type
 	media  string            // "": halJSON
-	body   any
+	body   any               // nil: an empty body without a Content-Type
 }
 
 // problem is Dwolla's error body.
@@ -55,17 +55,18 @@ type selfLinks struct {
 }
 
 func write(w http.ResponseWriter, a answer) {
+	for name, value := range a.header {
+		w.Header().Set(name, value)
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
 	body, err := json.Marshal(a.body)
 	if err != nil { // no body of ours can fail to encode
 		a.status, body = http.StatusInternalServerError, []byte(`{"code":"ServerError"}`)
 	}
-	if a.media == "" {
-		a.media = halJSON
-	}
-	w.Header().Set("Content-Type", a.media)
-	for name, value := range a.header {
-		w.Header().Set(name, value)
-	}
+	w.Header().Set("Content-Type", orElse(a.media, halJSON))
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // the client is gone
 }
@@ -89,7 +90,7 @@ func invalid(errs ...fieldError) answer {
 }
 
 func created(location string) answer {
-	return answer{status: http.StatusCreated, header: map[string]string{"Location": location}, body: struct{}{}}
+	return answer{status: http.StatusCreated, header: map[string]string{"Location": location}}
 }
 
 // codeOf is Dwolla's usual code for a status. Dwolla's table lacks 413 and 415.

@@ -1,0 +1,33 @@
+package emulator
+
+import "cmp"
+
+// Controller is the person who controls a business. The zero value means none.
+type Controller struct {
+	FirstName, LastName, Title string
+	Address                    Address
+}
+
+// Address is a postal address. Country is empty in an address of a Customer.
+type Address struct {
+	Address1, Address2, Address3, City string
+	State                              string // or province or region
+	PostalCode, Country                string
+}
+
+// withBusinessDefaults fills in what a seeded business does not name.
+func (c Customer) withBusinessDefaults() Customer {
+	c.BusinessName = orElse(c.BusinessName, "Jane's Bakery")
+	c.BusinessType = orElse(c.BusinessType, "llc")
+	c.BusinessClassification = orElse(c.BusinessClassification, "9ed3f66f-7d6f-11e3-803f-5404a6144203")
+	c.Certification = orElse(c.Certification, "uncertified")
+	if c.BusinessType != "soleProprietorship" {
+		c.Controller = cmp.Or(c.Controller, Controller{
+			FirstName: "John", LastName: "Controller", Title: "CEO",
+			Address: Address{
+				Address1: "1 Main Street", City: "Des Moines", State: "IA", PostalCode: "50309", Country: "US",
+			},
+		})
+	}
+	return c
+}
