@@ -53,6 +53,9 @@ func (b *browser) keep(cookies []*http.Cookie) {
 // provider. The latter lacks Strict cookies.
 func (b *browser) request(method, target string, crossSite bool) *http.Request { //nolint:revive // a property of the request
 	r := httptest.NewRequestWithContext(b.t.Context(), method, b.origin+target, http.NoBody)
+	if r.Header.Set("Sec-Fetch-Site", "same-origin"); crossSite {
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.cookies)) {
 		c := b.cookies[name]
 		if ends, ok := b.ends[name]; ok && !time.Now().Before(ends) || crossSite && c.SameSite == http.SameSiteStrictMode {

@@ -113,14 +113,15 @@ func NewOIDC(c OIDCConfig) *OIDC {
 func (o *OIDC) Name() string { return oidcName }
 
 // Authenticate finds the session of the request's cookie. GET and HEAD do not
-// extend the session, so that polling pages do not keep it alive.
+// extend the session, so that polling pages do not keep it alive. Nor does a request
+// that names no origin: it is refused later, and must have no effect.
 func (o *OIDC) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	key, err := o.cookies.session(r)
 	if err != nil {
 		return Session{}, err
 	}
 	effect := session.Extend
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || !NamesOrigin(r) {
 		effect = session.Peek
 	}
 	s, err := o.config.Sessions.Find(r.Context(), key, effect, charge)

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"net/http"
 	"time"
 
 	"dropgate/internal/clienttoken"
@@ -28,6 +29,12 @@ func (s Session) Over() bool {
 // Ended returns the rejection for a session that is over.
 func (s Session) Ended() *Rejection {
 	return &Rejection{Mode: s.Mode, Reason: "the sign-in ended while the request was under way"}
+}
+
+// NamesOrigin reports whether a header tells which page caused the request. Browsers
+// since 2023 send one with every unsafe request.
+func NamesOrigin(r *http.Request) bool {
+	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
 }
 
 // bytes returns the memory held by the session.

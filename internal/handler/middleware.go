@@ -142,7 +142,7 @@ func (h *handler) checkOrigin(r *http.Request) error {
 // requireOrigin refuses an unsafe request with a cookie if no header names its
 // origin. Browsers add cookies by themselves, so another site may have caused it.
 func (h *handler) requireOrigin(r *http.Request) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !auth.NamesOrigin(r) {
 		return &problem{code: crossOriginRequest, reason: "a cookie without Origin or Sec-Fetch-Site"}
 	}
 	return nil

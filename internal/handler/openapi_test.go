@@ -122,6 +122,13 @@ func exchanges() []exchange {
 		{user: "", method: http.MethodGet, path: "/session", want: "401 Unauthenticated"},
 		{user: "panic", method: http.MethodGet, path: "/session", want: "500 ServerError"},
 		{user: "down", method: http.MethodGet, path: "/session", want: "503 Unavailable"},
+		{user: "alice", method: http.MethodPost, path: "/session", want: "200"},
+		{user: "nobody", method: http.MethodPost, path: "/session", want: "200"},
+		{user: "alice", method: http.MethodPost, path: "/session", body: `{"action":"customer.read"}`, want: "400 BadRequest"},
+		{user: "", method: http.MethodPost, path: "/session", want: "401 Unauthenticated"},
+		{user: "alice", method: http.MethodPost, path: "/session", header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, want: "403 CrossOriginRequest"},
+		{user: "panic", method: http.MethodPost, path: "/session", want: "500 ServerError"},
+		{user: "down", method: http.MethodPost, path: "/session", want: "503 Unavailable"},
 		{user: "", method: http.MethodGet, path: "/openapi.yaml", want: "200"},
 		{user: "", method: http.MethodGet, path: "/openapi.yaml", header: asImage(), want: "403 CrossOriginRequest"},
 	}

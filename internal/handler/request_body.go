@@ -163,6 +163,20 @@ func contentTypeFault(header http.Header) string {
 	return ""
 }
 
+// requireEmptyBody refuses a request with a body. It reads at most one byte.
+func requireEmptyBody(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	switch _, err := io.ReadFull(r.Body, make([]byte, 1)); {
+	case errors.Is(err, io.EOF): // chunked, and empty
+		return nil
+	case err != nil:
+		return readProblem(err)
+	}
+	return &problem{code: clienttoken.BadRequest, message: "The request body must be empty.", reason: "a body where none belongs"}
+}
+
 // readProblem is the error for an incomplete body.
 func readProblem(err error) *problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

@@ -104,6 +104,7 @@ func New(c Config) (http.Handler, error) {
 
 	r.With(auditedAs(audit.ClientToken), h.sameOrigin).Post(c.BasePath+"/client-tokens", h.serve(h.vend))
 	r.With(h.sameOrigin).Get(c.BasePath+"/session", h.serve(h.session))
+	r.With(h.sameOrigin).Post(c.BasePath+"/session", h.serve(h.keepAlive))
 	if c.Vendor.Enrollment != nil {
 		r.With(auditedAs(audit.Link), h.sameOrigin).Put(c.BasePath+"/session/customer", h.serve(h.linkCustomer))
 	}

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -36,7 +37,7 @@ func newSessionCustomer(c clienttoken.Customer) *sessionCustomer {
 }
 
 // session is GET /session: the user, and the setup of the page's drop-in
-// components. It never extends the session.
+// components. Authentication extends no session for GET.
 func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 	session, err := h.signedIn(r)
 	if err != nil {
@@ -65,6 +66,16 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 		answer.ExpiresAt = &expires
 	}
 	return writeJSON(w, http.StatusOK, answer)
+}
+
+// keepAlive is POST /session: the response of GET /session, after the session's idle
+// time has started again. A body would mean that the page wants something else, such
+// as a client token, so it is refused before it has an effect.
+func (h *handler) keepAlive(w http.ResponseWriter, r *http.Request) error {
+	if err := requireEmptyBody(r); err != nil {
+		return cmp.Or(requestLogOf(r).charge.Pay(r.Context(), ""), err)
+	}
+	return h.session(w, r)
 }
 
 // linkCustomer is PUT /session/customer: a page links the Customer that a drop-in

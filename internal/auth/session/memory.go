@@ -133,9 +133,15 @@ func (m *Memory) add(key Key, k *memorySession) {
 	m.bytes += k.bytes()
 }
 
-// Find implements Store.
-func (m *Memory) Find(_ context.Context, key Key, touch Touch, _ *ratelimit.Charge) (Stored, error) {
-	found, ok := m.lookup(key, touch)
+// Find implements Store. It pays the charge before it extends a session.
+func (m *Memory) Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error) {
+	found, ok := m.lookup(key, Peek)
+	if ok && touch == Extend {
+		if err := charge.Pay(ctx, found.user.ID); err != nil {
+			return found.stored(), err
+		}
+		found, ok = m.lookup(key, Extend)
+	}
 	if !ok {
 		return Stored{}, ErrNone
 	}

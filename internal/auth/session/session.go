@@ -122,8 +122,8 @@ type Store interface {
 	// error is ErrUsed or ErrLoggedOut; then no session has ended. Logouts are
 	// remembered for half an hour.
 	Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error)
-	// Find returns a session, or ErrNone. Redis pays the charge in the same round
-	// trip, unless it is nil. With an *ratelimit.ExceededError the session is not
+	// Find returns a session, or ErrNone. It pays the charge before it extends a
+	// session, Redis in the same round trip, unless the charge is nil. With an *ratelimit.ExceededError the session is not
 	// touched, and is returned if its user is known.
 	Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error)
 	// End ends the selected sessions and returns them. A session selected by Key
