@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -65,6 +66,7 @@ type options struct {
 	providerIssuer                                  string
 	alice, bob                                      string
 	backends                                        bool
+	settings                                        []string
 }
 
 func parse(args []string) (options, error) {
@@ -78,6 +80,13 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.alice, "alice", demoAlice, "id of alice's Customer; with Dwolla's sandbox, one of yours")
 	flags.StringVar(&o.bob, "bob", demoBob, "id of bob's Customer; with Dwolla's sandbox, another one of yours")
 	flags.BoolVar(&o.backends, "backends", false, "run only the emulator and the identity provider, for a server elsewhere")
+	flags.Func("env", "a further setting of dropgate, `NAME=VALUE`; may be given several times", func(setting string) error {
+		if !strings.Contains(setting, "=") {
+			return errors.New("is not NAME=VALUE")
+		}
+		o.settings = append(o.settings, setting)
+		return nil
+	})
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // names the flag and the fault
 	}
@@ -148,21 +157,21 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		return err
 	}
 	secret := rand.Text()
-	config, err := app.Load(append(append(dwolla, directory...),
-		"DWOLLA_WEBHOOK_SECRET="+secret,
+	config, err := app.Load(slices.Concat(dwolla, directory, []string{
+		"DWOLLA_WEBHOOK_SECRET=" + secret,
 		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-document-upload,dwolla-personal-vcr",
-		"HTTP_ADDR="+o.httpAddr,
-		"ADMIN_ADDR="+o.adminAddr,
-		"PUBLIC_URL="+public,
+		"HTTP_ADDR=" + o.httpAddr,
+		"ADMIN_ADDR=" + o.adminAddr,
+		"PUBLIC_URL=" + public,
 		"AUTH_MODES=bearer,oidc",
-		"AUTH_BEARER_ISSUER="+issuer,
-		"AUTH_BEARER_AUDIENCE="+audience,
-		"AUTH_OIDC_ISSUER="+issuer,
-		"AUTH_OIDC_CLIENT_ID="+demoClient,
-		"AUTH_OIDC_CLIENT_SECRET="+demoWebSecret,
+		"AUTH_BEARER_ISSUER=" + issuer,
+		"AUTH_BEARER_AUDIENCE=" + audience,
+		"AUTH_OIDC_ISSUER=" + issuer,
+		"AUTH_OIDC_CLIENT_ID=" + demoClient,
+		"AUTH_OIDC_CLIENT_SECRET=" + demoWebSecret,
 		"LOG_FORMAT=console",
 		"SHUTDOWN_DELAY=0s",
-	))
+	}, o.settings))
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,19 @@ func TestOwnCredentialsReplaceEmulator(t *testing.T) {
 	}
 }
 
+func TestFurtherSettingsReachTheService(t *testing.T) {
+	for setting, want := range map[string]string{
+		"SESSION_LIFETIME=eternal": "SESSION_LIFETIME", // replaces nothing, and the service refuses it
+		"HTTP_ADDR=nowhere":        "HTTP_ADDR",        // replaces the sandbox's own
+		"SESSION_LIFETIME":         "NAME=VALUE",
+	} {
+		err := run(t.Context(), append(freePorts(t), "-env", setting), nil, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("-env %s: %v, want an error with %s", setting, err, want)
+		}
+	}
+}
+
 // visit opens a URL. It returns the final URL and the content.
 func visit(t *testing.T, browser *http.Client, method, at string, form url.Values) (*url.URL, string) {
 	t.Helper()
