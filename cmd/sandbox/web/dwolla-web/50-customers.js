@@ -1,0 +1,114 @@
+// Creating an unverified or receive-only Customer, and upgrading one.
+
+// known returns the members that the page already gave to a creating element.
+const known = ({ ipAddress, correlationId }) => ({ ipAddress, correlationId });
+
+class CustomerCreate extends DropIn {
+  static identities = ["type"];
+  static needs = ({ type }) => (type === "receive-only" ? ["terms", "privacy"] : []);
+
+  async run(flow) {
+    const receiveOnly = flow.options.type === "receive-only";
+    const page = new Page({
+      heading: receiveOnly ? "Receive payments" : "Create your account",
+      intro: "Dwolla moves the money for this application and needs to know who you are.",
+      fields: [
+        nameFields(flow.options),
+        emailField(flow.options),
+        flow.options.isBusiness ? businessNameField(flow.options) : null,
+        agreement(flow.options),
+      ],
+      submit: { id: "dwolla-customer-create-submit", value: "Agree and Continue" },
+    });
+    await flow.fill(page, (values) => createCustomer(flow, {
+      ...person(values),
+      businessName: values.businessNameInput ?? flow.options.businessName,
+      type: receiveOnly ? "receive-only" : "unverified",
+    }));
+    this.finish(flow, "success", "Your account has been created.");
+  }
+}
+
+const businessNameField = (values) =>
+  textField("businessNameInput", "Business name", { autocomplete: "organization", value: values.businessName });
+
+const person = (values) => ({
+  firstName: values.firstNameInput,
+  lastName: values.lastNameInput,
+  email: values.emailInput,
+});
+
+const address = ({ address1, address2, city, state, postalCode }) => ({ address1, address2, city, state, postalCode });
+
+// createCustomer names no link, because there is no Customer yet. The options are the
+// element's present ones: the page may have added the correlationId in the meantime.
+async function createCustomer(flow, json) {
+  const { location } = await flow.call({
+    action: "customer.create",
+    links: null,
+    method: "POST",
+    path: "/customers",
+    json: { ...json, ...known(flow.element.options()) },
+  });
+  return location;
+}
+
+async function updateCustomer(flow, json) {
+  const { ipAddress } = flow.element.options();
+  const { body } = await flow.call({
+    action: "customer.update",
+    method: "POST",
+    path: customerPath(flow.customerId),
+    json: { ...json, ipAddress },
+  });
+  return body ?? {};
+}
+
+class CustomerUpdate extends DropIn {
+  async run(flow) {
+    const customer = await flow.readCustomer();
+    if (customer.type !== "unverified" || customer.status !== "unverified") {
+      this.finish(flow, "info", upgradeText(customer));
+      return;
+    }
+    const page = new Page({
+      heading: "Verify your identity",
+      intro: "Federal law requires these details before you can send money.",
+      fields: personFields({ ...customer, ...present(flow.options) }, flow.options, 4),
+      submit: { id: "dwolla-customer-update-submit", value: "Agree and Continue" },
+    });
+    const updated = await flow.fill(page, (values) => updateCustomer(flow, verifiedPerson(values)));
+    this.finish(flow, "success", updatedText(updated.status));
+  }
+}
+
+// present drops the options that the page left out.
+function present(options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function upgradeText({ type, status }) {
+  if (status === "suspended" || status === "deactivated") return `This account is ${status}.`;
+  return type === "receive-only" ? "This account can only receive payments." : "This account does not need an upgrade.";
+}
+
+function updatedText(status) {
+  if (status === "document") return "Your details have been saved. A document is needed next.";
+  if (status === "retry") return "Your details have been saved, but could not be verified yet.";
+  return "Your account has been upgraded.";
+}
+
+const personFields = (values, options, digits) => [
+  group("About you", nameFields(values), emailField(values)),
+  group("Home address", addressFields(values)),
+  group("Identity", row(birthField("dateOfBirth", { autocomplete: "bday" }), ssnField("ssn", digits))),
+  agreement(options),
+];
+
+const verifiedPerson = (values) => ({
+  ...person(values),
+  ...address(values),
+  type: "personal",
+  dateOfBirth: values.dateOfBirth,
+  ssn: values.ssn,
+});

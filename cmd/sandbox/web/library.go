@@ -1,0 +1,36 @@
+// Package web holds the files that the sandbox serves to browsers. It never decides
+// who gets them, and the server does not import it.
+package web
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+)
+
+//go:embed dwolla-web/*.js
+var library embed.FS
+
+//go:embed dwolla.css
+var styles []byte
+
+// Library returns the stand-in for dwolla-web.js: the files of dwolla-web/ in the
+// order of their names, inside one function.
+func Library() ([]byte, error) {
+	names, err := fs.Glob(library, "dwolla-web/*.js")
+	if err != nil {
+		return nil, fmt.Errorf("listing the files of dwolla-web.js: %w", err)
+	}
+	script := []byte("// A stand-in for Dwolla's dwolla-web.js, for the sandbox only.\n(() => {\n\"use strict\";\n")
+	for _, name := range names {
+		part, err := library.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading a part of dwolla-web.js: %w", err)
+		}
+		script = append(append(script, '\n'), part...)
+	}
+	return append(script, "\n})();\n"...), nil
+}
+
+// LibraryStyles returns the style sheet for the stand-in's elements.
+func LibraryStyles() []byte { return styles }
