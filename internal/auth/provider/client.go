@@ -2,6 +2,7 @@ package provider
 
 import (
 	"crypto/subtle"
+	"net/url"
 	"slices"
 	"time"
 
@@ -25,6 +26,30 @@ type Client struct {
 // when the client has none.
 func (c Client) hasSecret(secret string) bool {
 	return !c.Secret.IsZero() && subtle.ConstantTimeCompare([]byte(secret), []byte(c.Secret.Reveal())) == 1
+}
+
+// hasPage reports whether page has the origin of one of the redirect URIs.
+func (c Client) hasPage(page *url.URL) bool {
+	return slices.ContainsFunc(c.RedirectURIs, func(uri string) bool {
+		at, err := url.Parse(uri)
+		return err == nil && at.Scheme == page.Scheme && at.Host == page.Host
+	})
+}
+
+// hasPage reports whether page is an absolute URL at the origin of a client.
+func (s *storage) hasPage(page string) bool {
+	at, err := url.Parse(page)
+	if err != nil || at.Host == "" || at.User != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.clients {
+		if c.hasPage(at) {
+			return true
+		}
+	}
+	return false
 }
 
 // registration adapts a Client to op.Client.

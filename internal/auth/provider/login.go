@@ -2,9 +2,7 @@ package provider
 
 import (
 	"bytes"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -76,7 +74,7 @@ func (p *Provider) serveLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	p.show(w, "login", map[string]any{
 		"ID": asked.id, "Client": asked.ClientID, "Issuer": p.options.Issuer,
-		"Users": slices.Sorted(maps.Keys(p.options.Users)),
+		"Users": p.users.names(),
 	})
 }
 
@@ -92,24 +90,46 @@ func (p *Provider) serveSignIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user := r.PostFormValue("user")
-	if err := p.checkUser(user); err != nil {
+	if _, err := p.claimsOf(user); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	// Another user's session in this browser is kept until it expires: EndUser
-	// still needs its list of clients.
-	in, ok := p.sessionOf(r)
-	if ok && in.user == user {
-		in, ok = p.store.renewSession(in.sid)
-	} else {
-		ok = false
+	p.proceed(w, r, asked, p.signIn(w, r, user))
+}
+
+// signIn signs the browser in as user, who exists. Another user's session in this
+// browser is kept until it expires: EndUser still needs its list of clients.
+func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, user string) session {
+	if in, ok := p.sessionOf(r); ok && in.user == user {
+		if in, ok = p.store.renewSession(in.sid); ok {
+			return in
+		}
 	}
-	if !ok {
-		var cookie string
-		cookie, in = p.store.beginSession(user)
-		p.setCookie(w, cookie)
+	cookie, in := p.store.beginSession(user)
+	p.setCookie(w, cookie)
+	return in
+}
+
+// serveLoginAs signs the browser in without the login page, and goes to a page of
+// a client, which then finds a session. Pages of other sites may not do this.
+func (p *Provider) serveLoginAs(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		http.Error(w, "a page of another site may not sign a browser in", http.StatusForbidden)
+		return
 	}
-	p.proceed(w, r, asked, in)
+	then := r.FormValue("then")
+	if !p.store.hasPage(then) {
+		http.Error(w, "then is not a page of a client", http.StatusBadRequest)
+		return
+	}
+	user := r.FormValue("user")
+	if _, err := p.claimsOf(user); err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	p.signIn(w, r, user)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, then, http.StatusSeeOther) //nolint:gosec // hasPage has checked the origin
 }
 
 // proceed returns the answered request to op, which issues the code.

@@ -30,7 +30,7 @@ const (
 // client a logout token with sub and no sid (OpenID Connect Back-Channel Logout
 // 1.0). The error joins the failed requests; the sessions here end in any case.
 func (p *Provider) EndUser(ctx context.Context, user string) error {
-	if err := p.checkUser(user); err != nil {
+	if _, err := p.claimsOf(user); err != nil {
 		return err
 	}
 	return p.notify(ctx, p.store.endUser(user), user, "")
@@ -138,7 +138,7 @@ func (p *Provider) serveSignedOut(w http.ResponseWriter, _ *http.Request) {
 
 func (p *Provider) serveLogoutUser(w http.ResponseWriter, r *http.Request) {
 	user := r.FormValue("user")
-	if err := p.checkUser(user); err != nil {
+	if _, err := p.claimsOf(user); err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}

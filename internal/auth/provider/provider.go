@@ -19,6 +19,7 @@
 // Routes for developers:
 //
 //	GET  /token?user=NAME                   a bearer token for that user, as text
+//	GET  /login-as?user=NAME&then=URL       signs that user in, and goes to a client's page
 //	POST /logout-user?user=NAME             signs that user out everywhere
 //	POST /rotate                            replaces the key
 package provider
@@ -50,6 +51,7 @@ type Options struct {
 type Provider struct {
 	options  Options
 	keys     *signingKeys
+	users    *users
 	store    *storage
 	protocol *op.Provider
 	pages    *template.Template
@@ -67,7 +69,8 @@ func New(o Options) (*Provider, error) {
 	} else if err := keys.rotate(); err != nil {
 		return nil, err
 	}
-	p := &Provider{options: o, keys: keys, store: newStorage(o, keys)}
+	known := newUsers(o.Users)
+	p := &Provider{options: o, keys: keys, users: known, store: newStorage(o, keys, known)}
 	for _, c := range o.Clients {
 		p.AddClient(c)
 	}
@@ -106,6 +109,7 @@ func (p *Provider) routes() http.Handler {
 	mux.HandleFunc("POST /end_session", p.serveEndSession)
 	mux.HandleFunc("GET "+signedOutPath, p.serveSignedOut)
 	mux.HandleFunc("GET /token", p.serveToken)
+	mux.HandleFunc("GET /login-as", p.serveLoginAs)
 
 	// Pages of other origins must not post these forms.
 	sameOrigin := http.NewCrossOriginProtection()
@@ -123,6 +127,12 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler
 // AddClient registers a client, or replaces the one with the same ID.
 func (p *Provider) AddClient(c Client) { p.store.addClient(c) }
 
+// AddUser adds a user with these claims. A name that is taken, and too many users,
+// are errors.
+func (p *Provider) AddUser(name string, claims map[string]any) error {
+	return p.users.add(name, claims)
+}
+
 // Rotate replaces the key. The new key signs and is published from now on.
 func (p *Provider) Rotate() error { return p.keys.rotate() }
 
@@ -136,7 +146,8 @@ func (p *Provider) Token(claims map[string]any) (string, error) {
 
 // TokenFor signs a bearer token for one of the users. An unknown user is an error.
 func (p *Provider) TokenFor(user string) (string, error) {
-	if err := p.checkUser(user); err != nil {
+	known, err := p.claimsOf(user)
+	if err != nil {
 		return "", err
 	}
 	now := time.Now()
@@ -147,15 +158,16 @@ func (p *Provider) TokenFor(user string) (string, error) {
 		"iat": now.Unix(),
 		"exp": now.Add(p.options.Life).Unix(),
 	}
-	maps.Copy(claims, p.options.Users[user])
+	maps.Copy(claims, known)
 	return p.Token(claims)
 }
 
-func (p *Provider) checkUser(user string) error {
-	if _, known := p.options.Users[user]; !known {
-		return fmt.Errorf("there is no user %.100q", user)
+func (p *Provider) claimsOf(user string) (map[string]any, error) {
+	claims, known := p.users.of(user)
+	if !known {
+		return nil, fmt.Errorf("there is no user %.100q", user)
 	}
-	return nil
+	return claims, nil
 }
 
 func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,7 @@ type storage struct {
 
 	options Options
 	keys    *signingKeys
+	users   *users
 
 	mu       sync.Mutex
 	clients  map[string]Client       // by ID
@@ -33,10 +34,11 @@ type storage struct {
 	sessions expiring[storedSession] // by sid
 }
 
-func newStorage(o Options, keys *signingKeys) *storage {
+func newStorage(o Options, keys *signingKeys, known *users) *storage {
 	return &storage{
 		options:  o,
 		keys:     keys,
+		users:    known,
 		clients:  map[string]Client{},
 		requests: newExpiring[request](requestLife),
 		codes:    newExpiring[request](codeLife),
@@ -224,7 +226,8 @@ func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, t
 
 func (s *storage) setClaims(info *oidc.UserInfo, user string) {
 	info.Subject = user // op does not set sub
-	for name, value := range s.options.Users[user] {
+	claims, _ := s.users.of(user)
+	for name, value := range claims {
 		info.AppendClaims(name, value)
 	}
 }
