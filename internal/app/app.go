@@ -94,7 +94,7 @@ func (a *App) open(ctx context.Context, version string) error {
 	public, err := handler.New(handler.Config{
 		Now: time.Now, BasePath: c.BasePath, Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
-			API: c.api, Policy: c.policy, Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.notifier,
+			API: c.api, Policy: c.actionRules(), Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.notifier,
 		},
 		Auth:           a.signIn.chain,
 		OIDC:           a.signIn.oidc,

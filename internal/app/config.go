@@ -99,6 +99,10 @@ type Config struct {
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"How long the service still takes requests after SIGTERM, while readiness already fails: 0s to 5m."`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"How long requests under way may take after that, 1s to 5m."`
 
+	// Policy replaces ALLOWED_ACTIONS if it is not nil. No setting fills it: it is
+	// for programs that embed the service, such as the sandbox.
+	Policy clienttoken.Policy
+
 	// Load parses these from the fields above.
 	api        clienttoken.API
 	policy     clienttoken.Policy
@@ -143,6 +147,14 @@ func loadDirectory(environ []string) (Config, error) {
 
 // userIDs says how the application's user ids are compared.
 func (c Config) userIDs() clienttoken.UserIDs { return clienttoken.UserIDsOf(c.UserClaim) }
+
+// actionRules returns the rules about actions.
+func (c Config) actionRules() clienttoken.Policy {
+	if c.Policy != nil {
+		return c.Policy
+	}
+	return c.policy
+}
 
 // unless returns the configuration, or a *ConfigError if it has faults.
 func (c Config) unless(f faults) (Config, error) {
