@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"dropgate/cmd/sandbox/web"
+)
+
+// basePath is where the front has the service.
+const basePath = "/dropgate"
+
+// maxDemoBody bounds what a page sends to the demo, in bytes.
+const maxDemoBody = 4 << 10
+
+// front answers a browser: the demo page and its API, the stand-in for Dwolla's
+// library, and the service behind a reverse proxy.
+type front struct {
+	public    string // its own origin
+	service   string // host:port of the service
+	issuer    string // of the demo provider
+	apiRoot   string // of Dwolla's API, for the library
+	dwollaWeb string // URL of Dwolla's library; empty: the stand-in
+	personas  []persona
+	policy    *policySwitch
+}
+
+// handler returns the routes.
+func (f *front) handler() (http.Handler, error) {
+	files := web.Page()
+	page, err := f.page(files)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(basePath+"/", f.proxy())
+	demo := http.NewServeMux()
+	demo.HandleFunc("GET /{$}", f.servePage(page))
+	demo.HandleFunc("GET /demo/{file}", serveAsset(files))
+	demo.HandleFunc("GET /dwolla-web.js", f.serveLibrary)
+	demo.HandleFunc("GET /demo/dwolla.css", serveLibraryStyles)
+	demo.HandleFunc("GET /demo/sign-in", f.serveSignIn)
+	demo.HandleFunc("/", serveNothing)
+	mux.Handle("/", f.guard(http.MaxBytesHandler(demo, maxDemoBody)))
+	return mux, nil
+}
+
+// proxy forwards requests to the service, as a load balancer would.
+func (f *front) proxy() http.Handler {
+	service := &url.URL{Scheme: "http", Host: f.service}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(service)
+			r.Out.Host = r.In.Host
+			r.SetXForwarded()
+			r.Out.Header.Del("X-Request-Id") // the service believes this proxy
+		},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, DisableCompression: true},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			refuse(w, http.StatusBadGateway, "UpstreamError", "dropgate does not answer.")
+		},
+	}
+}
+
+// guard answers only for the front's own host name, since any other may be a DNS
+// name that an attacker points at this machine, and only its own pages: the demo
+// shows data of all demo users.
+func (f *front) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-store")
+		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		switch {
+		case "http://"+r.Host != f.public:
+			refuse(w, http.StatusMisdirectedRequest, "MisdirectedRequest", "The demo is at "+f.public+"/ only.")
+		case !f.ownPage(r):
+			refuse(w, http.StatusForbidden, "CrossOriginRequest", "Only pages of "+f.public+" may ask for this.")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// ownPage reports whether a page of the front made the request, or a person, or a
+// program other than a browser. Everyone may link to the page itself.
+func (f *front) ownPage(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" && origin != f.public {
+		return false
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return true
+	}
+	return r.Method == http.MethodGet && r.URL.Path == "/" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+// page renders the demo page once: nothing in it depends on the request.
+func (f *front) page(files fs.FS) ([]byte, error) {
+	parsed, err := template.ParseFS(files, "index.html")
+	if err != nil {
+		return nil, fmt.Errorf("the demo page: %w", err)
+	}
+	var out bytes.Buffer
+	err = parsed.Execute(&out, map[string]any{"Personas": f.personas, "DwollaWeb": f.libraryURL()})
+	if err != nil {
+		return nil, fmt.Errorf("the demo page: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (f *front) libraryURL() string {
+	if f.dwollaWeb != "" {
+		return f.dwollaWeb
+	}
+	return "/dwolla-web.js"
+}
+
+// contentPolicy allows the page its own files, the library, Dwolla's API and the
+// way to the provider and back.
+func (f *front) contentPolicy() string {
+	script := "'self'"
+	if at, err := url.Parse(f.dwollaWeb); err == nil && f.dwollaWeb != "" {
+		script += " " + at.Scheme + "://" + at.Host
+	}
+	return strings.Join([]string{
+		"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'",
+		"script-src " + script,
+		"style-src 'self'",
+		"img-src 'self'",
+		"connect-src 'self' " + f.apiRoot,
+		"form-action 'self' " + f.issuer,
+	}, "; ")
+}
+
+func (f *front) servePage(page []byte) http.HandlerFunc {
+	policy := f.contentPolicy()
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(page)
+	}
+}
+
+// serveLibrary serves the stand-in, with a first line that says where Dwolla's API
+// is.
+func (f *front) serveLibrary(w http.ResponseWriter, _ *http.Request) {
+	settings, _ := json.Marshal(map[string]any{"root": f.apiRoot, "linksOnly": false}) // never fails
+	w.Header().Set("Content-Type", scriptType)
+	_, _ = fmt.Fprintf(w, "globalThis.dwollaStandIn=%s;\n%s", settings, web.Library())
+}
+
+const (
+	scriptType = "text/javascript; charset=utf-8"
+	styleType  = "text/css; charset=utf-8"
+)
+
+// serveLibraryStyles serves the style sheet of the stand-in's elements.
+func serveLibraryStyles(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", styleType)
+	_, _ = w.Write(web.LibraryStyles())
+}
+
+// serveAsset serves the page's scripts and style sheets.
+func serveAsset(files fs.FS) http.HandlerFunc {
+	kinds := map[string]string{".css": styleType, ".js": scriptType}
+	return func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("file")
+		kind, known := kinds[path.Ext(name)]
+		content, err := fs.ReadFile(files, name)
+		if err != nil || !known {
+			serveNothing(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(content)
+	}
+}
+
+// serveSignIn signs the browser in as a demo user, in one step, and brings it back
+// to a tab of the page.
+func (f *front) serveSignIn(w http.ResponseWriter, r *http.Request) {
+	page := "/"
+	if tab := r.FormValue("tab"); tab != "" {
+		page += "?" + url.Values{"tab": {tab}}.Encode()
+	}
+	then := f.public + basePath + "/auth/login?" + url.Values{"return_to": {page}}.Encode()
+	target := f.issuer + "/login-as?" + url.Values{"user": {r.FormValue("user")}, "then": {then}}.Encode()
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+func serveNothing(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, http.StatusNotFound, "NotFound", "There is nothing here.")
+}
+
+// refuse writes an error of the demo in the shape of dropgate's own.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	respond(w, status, map[string]string{"code": code, "message": message})
+}
+
+func respond(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the browser has gone away
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/dwolla/emulator"
+)
+
+// The credentials that the emulator accepts.
+const (
+	demoClientID     = "sandbox-key"
+	demoClientSecret = "sandbox-secret"
+)
+
+// audience is the aud of the demo provider's bearer tokens.
+const audience = "dropgate"
+
+// The service's client id and secret at the demo provider.
+const (
+	demoClient    = "dropgate-web"
+	demoWebSecret = "sandbox-web-secret" //nolint:gosec // only for the demo provider
+)
+
+// sandboxAPI is the root of Dwolla's API for its sandbox.
+const sandboxAPI = "https://api-sandbox.dwolla.com"
+
+// background runs the dependencies. They outlive the service, which drains first.
+type background struct {
+	options  options
+	personas []persona
+	emulator *emulator.Emulator // nil with Dwolla's own sandbox
+	provider *provider.Provider
+	apiRoot  string // of Dwolla's API
+	issuer   string // of the provider
+	closers  []func() error
+}
+
+func (b *background) close() {
+	for _, c := range b.closers {
+		_ = c()
+	}
+}
+
+// listen opens addr. flagName is the flag with the address.
+func listen(ctx context.Context, addr, flagName string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, portError(err, flagName)
+	}
+	return listener, nil
+}
+
+// serve answers requests.
+func (b *background) serve(listener net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	b.closers = append(b.closers, server.Close)
+}
+
+// portError adds advice to the error of a port in use.
+func portError(err error, flagName string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another program uses this port; choose another one with %s HOST:PORT", err, flagName)
+	}
+	return err
+}
+
+// dwolla starts the emulator, unless environ has credentials for Dwolla's own
+// sandbox. It returns the service's settings for either.
+func (b *background) dwolla(ctx context.Context, environ []string) ([]string, error) {
+	if own := credentials(environ); own != nil {
+		b.apiRoot = sandboxAPI
+		return own, nil
+	}
+	if err := b.startEmulator(ctx); err != nil {
+		return nil, err
+	}
+	return []string{
+		"DWOLLA_CLIENT_ID=" + demoClientID,
+		"DWOLLA_CLIENT_SECRET=" + demoClientSecret,
+		"DWOLLA_BASE_URL=" + b.apiRoot,
+	}, nil
+}
+
+// startEmulator starts the emulator with the personas' Customers.
+func (b *background) startEmulator(ctx context.Context) error {
+	b.emulator = emulator.New(emulator.Options{ClientID: demoClientID, ClientSecret: demoClientSecret})
+	b.closers = append(b.closers, func() error { b.emulator.Close(); return nil })
+	if err := addPersonas(b.emulator, b.personas); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, b.options.emulatorAddr, "-emulator-addr")
+	if err != nil {
+		return err
+	}
+	b.apiRoot = publicURL(listener.Addr().String())
+	b.serve(listener, b.emulator)
+	return nil
+}
+
+// credentials returns the credentials of a Dwolla application in environ, or nil.
+func credentials(environ []string) []string {
+	var own []string
+	for _, variable := range environ {
+		for _, name := range []string{"DWOLLA_CLIENT_ID=", "DWOLLA_CLIENT_SECRET=", "DWOLLA_CLIENT_SECRET_FILE="} {
+			if value, found := strings.CutPrefix(variable, name); found && value != "" {
+				own = append(own, variable)
+			}
+		}
+	}
+	return own
+}
+
+// startProvider starts the demo identity provider for the service at public.
+func (b *background) startProvider(ctx context.Context, public string) error {
+	listener, err := listen(ctx, b.options.providerAddr, "-provider-addr")
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, listener.Close)
+	b.issuer = b.options.providerIssuer
+	if b.issuer == "" {
+		b.issuer = publicURL(listener.Addr().String())
+	}
+	users := map[string]map[string]any{}
+	for _, p := range b.personas {
+		users[p.User] = p.claims()
+	}
+	b.provider, err = provider.New(provider.Options{
+		Issuer:   b.issuer,
+		Audience: audience,
+		Users:    users,
+		Clients: []provider.Client{{
+			ID:                     demoClient,
+			Secret:                 clienttoken.NewSecret(demoWebSecret),
+			RedirectURIs:           []string{public + basePath + "/auth/callback"},
+			PostLogoutRedirectURIs: []string{public + "/"},
+			BackChannelLogoutURI:   public + basePath + "/auth/backchannel-logout",
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	b.serve(listener, b.provider)
+	return nil
+}
+
+// settings are the service's, apart from those for Dwolla and the directory.
+// webhooks is the secret of the webhooks.
+func (b *background) settings(public, webhooks string) []string {
+	return []string{
+		"DWOLLA_WEBHOOK_SECRET=" + webhooks,
+		"ALLOWED_ACTIONS=customer.read", // config.Policy replaces it
+		"HTTP_ADDR=127.0.0.1:0",
+		"ADMIN_ADDR=" + b.options.adminAddr,
+		"PUBLIC_URL=" + public,
+		"BASE_PATH=" + basePath,
+		"TRUSTED_PROXIES=127.0.0.1,::1",
+		"AUTH_MODES=bearer,oidc",
+		"AUTH_BEARER_ISSUER=" + b.issuer,
+		"AUTH_BEARER_AUDIENCE=" + audience,
+		"AUTH_OIDC_ISSUER=" + b.issuer,
+		"AUTH_OIDC_CLIENT_ID=" + demoClient,
+		"AUTH_OIDC_CLIENT_SECRET=" + demoWebSecret,
+		"RATE_LIMIT_USER=600/1m",
+		"RATE_LIMIT_IP=3000/1m",
+		"RATE_LIMIT_CREATE=50/1h",
+		"LOG_FORMAT=console",
+		"SHUTDOWN_DELAY=0s",
+	}
+}

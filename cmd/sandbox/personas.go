@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"dropgate/internal/dwolla/emulator"
+)
+
+// The demo users' Customers, which exist only in the emulator.
+const (
+	demoAlice = "11111111-1111-4111-8111-111111111111"
+	demoBob   = "22222222-2222-4222-8222-222222222222"
+	demoDave  = "44444444-4444-4444-8444-444444444444"
+	demoErin  = "55555555-5555-4555-8555-555555555555"
+
+	demoAlicesBalance = "a1111111-1111-4111-8111-111111111111"
+	demoAlicesBank    = "a2222222-2222-4222-8222-222222222222"
+)
+
+// persona is a demo user.
+type persona struct {
+	User        string `json:"user"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Customer    string `json:"customer,omitempty"` // id of the Customer at the start; empty: none
+
+	policy policyName        // at the start
+	seed   emulator.Customer // at the emulator, apart from the id
+	funds  []emulator.FundingSource
+	owners []emulator.BeneficialOwner
+}
+
+// demoPersonas returns the demo users. With Dwolla's own sandbox, only alice and bob
+// have a Customer, because the others' exist only in the emulator.
+func demoPersonas(o options, emulated bool) []persona {
+	all := []persona{
+		{
+			User: "alice", Name: "Alice Demo", Customer: o.alice, policy: policyAll,
+			Description: "Verified personal Customer with a bank and a balance. Every component is allowed.",
+			seed:        emulator.Customer{Type: "personal", Status: "verified"},
+			funds: []emulator.FundingSource{
+				{ID: demoAlicesBalance, Type: "balance", Balance: "1250.00"},
+				{ID: demoAlicesBank, Type: "bank", Name: "Alice's checking", Status: "verified"},
+			},
+		},
+		{
+			User: "bob", Name: "Bob Demo", Customer: o.bob, policy: policyReadOnly,
+			Description: "Verified business Customer whose beneficial owners are not certified yet. Starts with the read-only policy.",
+			seed:        emulator.Customer{Type: "business", Status: "verified", BusinessName: "Bob's Bakery LLC", Certification: "uncertified"},
+			funds:       []emulator.FundingSource{{Type: "bank", Name: "Bakery checking", Status: "verified"}},
+			owners:      []emulator.BeneficialOwner{{FirstName: "Bob", LastName: "Demo"}, {FirstName: "Beatrix", LastName: "Baker"}},
+		},
+		{
+			User: "carol", Name: "Carol Demo", policy: policyAll,
+			Description: "New: she has no Customer and creates one.",
+		},
+		{
+			User: "dave", Name: "Dave Demo", Customer: demoDave, policy: policyAll,
+			Description: "Unverified Customer. He can upgrade to a verified one.",
+			seed:        emulator.Customer{Type: "unverified", Status: "unverified"},
+		},
+		{
+			User: "erin", Name: "Erin Demo", Customer: demoErin, policy: policyAll,
+			Description: "Personal Customer in status document: Dwolla wants to see her passport.",
+			seed:        emulator.Customer{Type: "personal", Status: "document"},
+		},
+	}
+	for i := range all {
+		if !emulated && all[i].seed.Status != "" && all[i].User != "alice" && all[i].User != "bob" {
+			all[i].Customer = ""
+			all[i].Description = "Has no Customer at Dwolla's sandbox."
+		}
+	}
+	return all
+}
+
+func (p persona) email() string { return p.User + "@example.com" }
+
+// claims are those of the persona at the demo provider.
+func (p persona) claims() map[string]any {
+	claims := map[string]any{"name": p.Name, "email": p.email()}
+	if p.Customer != "" {
+		claims["dwolla_customer"] = p.Customer
+	}
+	return claims
+}
+
+// addPersonas gives the personas their Customers.
+func addPersonas(dwolla *emulator.Emulator, personas []persona) error {
+	for _, p := range personas {
+		if p.Customer == "" {
+			continue
+		}
+		if err := p.addTo(dwolla); err != nil {
+			return fmt.Errorf("%s's Customer: %w", p.User, err)
+		}
+	}
+	return nil
+}
+
+func (p persona) addTo(dwolla *emulator.Emulator) error {
+	c := p.seed
+	c.ID, c.FirstName, c.LastName, c.Email = p.Customer, p.firstName(), "Demo", p.email()
+	_, err := dwolla.AddCustomer(c)
+	for _, f := range p.funds {
+		if err == nil {
+			_, err = dwolla.AddFundingSource(p.Customer, f)
+		}
+	}
+	for _, o := range p.owners {
+		if err == nil {
+			_, err = dwolla.AddOwner(p.Customer, o)
+		}
+	}
+	return err //nolint:wrapcheck // addPersonas names the user
+}
+
+func (p persona) firstName() string {
+	first, _, _ := strings.Cut(p.Name, " ")
+	return first
+}
