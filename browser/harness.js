@@ -5,6 +5,7 @@ import { accessSync, constants, mkdirSync } from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import { after, before, test as nodeTest } from "node:test";
 
+import { findLeaks } from "./leaks.js";
 import { start } from "./sandbox.js";
 
 const screenshots = new URL("screenshots/", import.meta.url).pathname;
@@ -73,6 +74,7 @@ export function browserSuite({ args, env, hosts = [], context: contextOptions = 
       const watch = watchContext(context, shared.sandbox, hosts);
       try {
         await body(await fixture({ t, context, watch, ...shared }));
+        watch.faults.push(...(await findLeaks({ context, ...watch })));
         watch.check();
       } catch (error) {
         await explain(t, context, shared.sandbox, watch);
@@ -88,11 +90,14 @@ export function browserSuite({ args, env, hosts = [], context: contextOptions = 
 // fixture is what a test receives:
 //   t, context, sandbox, browser
 //   page               a first tab
+//   show(html, page?)  shows a page of the sandbox's own origin with this body
 //   expectConsole(re)  announces console errors; re is matched with "TEXT URL"
 //   allowHost(host)    announces requests to a host
 //   faults()           what would fail this test so far
+//   leaks()            secrets that the pages keep, as a sentence each
 //   requests           every request so far (Playwright's Request)
 //   consoleLines       every console message so far
+//   asked()            "ACTION STATUS" of every request for a client token so far
 //   shot(name, page?)  takes a screenshot
 //   signIn(user, {page, returnTo}?)  signs in at the demo provider
 async function fixture({ t, context, sandbox, browser, watch }) {
@@ -103,13 +108,19 @@ async function fixture({ t, context, sandbox, browser, watch }) {
     sandbox,
     browser,
     page,
+    show: (html, shown = page) => show(shown, sandbox, html),
     requests: watch.requests,
+    asked: () => asked(watch.requests),
     consoleLines: watch.consoleLines,
     expectConsole: (pattern) => watch.announced.push(pattern),
     allowHost: (host) => watch.hosts.add(host),
     faults: watch.unannounced,
+    leaks: () => findLeaks({ context, ...watch }),
     shot: (name, shown = page) => shoot(shown, name),
-    signIn: (user, options = {}) => signIn(options.page ?? page, sandbox, user, options.returnTo),
+    signIn: async (user, options = {}) => {
+      await signIn(options.page ?? page, sandbox, user, options.returnTo);
+      watch.cookiesSeen.push(...(await context.cookies()));
+    },
   };
 }
 
@@ -119,6 +130,7 @@ function watchContext(context, sandbox, hosts) {
   const faults = [];
   const requests = [];
   const consoleLines = [];
+  const cookiesSeen = [];
   const announced = [];
   const own = [sandbox.url, sandbox.emulator, sandbox.issuer].map((url) => new URL(url).host);
   const allowed = new Set([...own, ...hosts]);
@@ -142,7 +154,7 @@ function watchContext(context, sandbox, hosts) {
     const found = unannounced();
     if (found.length > 0) throw new Error(found.join("\n"));
   };
-  return { check, unannounced, announced, requests, consoleLines, hosts: allowed };
+  return { check, unannounced, faults, announced, requests, consoleLines, cookiesSeen, hosts: allowed };
 }
 
 // explain adds to a failed test what its pages and the sandbox did last.
@@ -163,6 +175,22 @@ export async function poll(condition, what) {
     if (Date.now() > end) throw new Error(`it did not happen in time: ${what()}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
+}
+
+// show serves the page from the test, so that a test has its page beside its checks.
+async function show(page, sandbox, html) {
+  const at = `${sandbox.url}/test-page`;
+  const body = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Test</title>\n${html}</html>`;
+  await page.unroute(at);
+  await page.route(at, (route) => route.fulfill({ contentType: "text/html; charset=utf-8", body }));
+  await page.goto(at);
+}
+
+async function asked(requests) {
+  const vends = requests.filter((request) => request.method() === "POST" && request.url().endsWith("/client-tokens"));
+  return Promise.all(
+    vends.map(async (request) => `${request.postDataJSON().action} ${(await request.response())?.status() ?? "none"}`),
+  );
 }
 
 async function shoot(page, name) {

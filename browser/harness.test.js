@@ -55,3 +55,32 @@ test("the harness keeps requests on this machine", async ({ browser, page, expec
   assert.ok(browser.version());
   await assert.rejects(page.goto("http://example.com/"), /ERR_NAME_NOT_RESOLVED/);
 });
+
+const places = {
+  DOM: (secret) => document.body.setAttribute("data-kept", secret),
+  "DOM, in a shadow root": (secret) =>
+    document.body.appendChild(document.createElement("p")).attachShadow({ mode: "open" }).append(secret),
+  "DOM, in a field": (secret) => (document.body.appendChild(document.createElement("input")).value = secret),
+  localStorage: (secret) => localStorage.setItem("kept", secret),
+  sessionStorage: (secret) => sessionStorage.setItem("kept", secret),
+  console: (secret) => console.log(secret),
+  URL: (secret) => history.replaceState(null, "", `#${secret}`),
+};
+
+for (const [place, keep] of Object.entries(places)) {
+  test(`the harness notices a secret in the ${place}`, async ({ show, page, context, leaks, expectConsole }) => {
+    expectConsole(/is in the console: (ABCD|c2Vz)/);
+    await show("<p>Nothing yet</p>");
+    assert.deepEqual(await leaks(), []);
+    const token = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQR";
+    await page.evaluate(keep, token);
+    assert.match((await leaks()).join(), /client token or access token is in/);
+    const cookie = "c2Vzc2lvbg-cookie";
+    await page.reload();
+    await page.evaluate(() => (localStorage.clear(), sessionStorage.clear(), history.replaceState(null, "", "#")));
+    await context.addCookies([{ name: "dropgate-session", value: cookie, url: page.url() }]);
+    await page.evaluate(keep, cookie);
+    assert.match((await leaks()).join(), /session cookie is in/);
+    await page.close(); // the secrets are gone with it, apart from the console
+  });
+}
