@@ -21,7 +21,7 @@ func documents(t *testing.T) map[string]string {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && path != "." && strings.HasPrefix(entry.Name(), ".") {
+		if skipped(path, entry) {
 			return fs.SkipDir
 		}
 		if filepath.Ext(path) != ".md" {
@@ -35,6 +35,12 @@ func documents(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// skipped reports whether a folder holds files of others: a hidden one, or packages
+// from npm.
+func skipped(path string, entry fs.DirEntry) bool {
+	return entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules")
 }
 
 // linksOf returns the links of a document to this repository, as "file#heading"
