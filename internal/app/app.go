@@ -104,6 +104,8 @@ func (a *App) open(ctx context.Context, version string) error {
 		ProxyHeader:    c.ProxyHeader,
 		Limits:         limits,
 		OpenAPI:        api.OpenAPI,
+		Script:         api.Script,
+		ScriptTypes:    api.ScriptTypes,
 		Audit:          a.trail,
 		Logger:         a.log,
 		Registerer:     registry,

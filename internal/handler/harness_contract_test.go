@@ -87,6 +87,7 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 func newContract(t *testing.T) contract {
 	t.Helper()
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/javascript", openapi3filter.PlainBodyDecoder)
 	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +169,7 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 		Limits: ratelimit.New(ratelimit.Config{
 			IP: c.limit, Now: time.Now, Logger: zerolog.Nop(), Registerer: registry,
 		}),
-		OpenAPI:    api.OpenAPI,
+		OpenAPI: api.OpenAPI, Script: api.Script, ScriptTypes: api.ScriptTypes,
 		Logger:     zerolog.Nop(),
 		Registerer: registry,
 	})

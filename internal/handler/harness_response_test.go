@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -120,7 +121,7 @@ func (w *world) do(tb rapid.TB, r *http.Request) answer {
 	a.hasSecurityHeaders(tb)
 	if strings.HasPrefix(a.access.Route, w.base+"/auth/") {
 		a.isOfASignIn(tb, w)
-	} else if got := a.header["Set-Cookie"]; got != nil || a.header["Location"] != nil || a.status/100 == 3 {
+	} else if got := a.header["Set-Cookie"]; got != nil || a.header["Location"] != nil || a.status/100 == 3 && a.status != http.StatusNotModified {
 		tb.Errorf("%s %s: %d, Set-Cookie %q, Location %q", r.Method, r.URL.Path, a.status, got, a.header["Location"])
 	}
 	a.hasTheOneShape(tb, r)
@@ -185,6 +186,9 @@ func (a *answer) hasSecurityHeaders(tb rapid.TB) {
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Referrer-Policy":              "no-referrer",
 		"X-Content-Type-Options":       "nosniff",
+	}
+	if scriptFiles["/"+path.Base(a.access.Route)] != "" && a.status < http.StatusBadRequest {
+		want["Cache-Control"], want["Cross-Origin-Resource-Policy"] = "no-cache", "cross-origin"
 	}
 	got := map[string]string{}
 	for name := range want {

@@ -252,7 +252,7 @@ func (w *world) wired(s setup) handler.Config {
 	s.limits.Now, s.limits.Logger, s.limits.Registerer = func() time.Time { return began }, logger, w.registry
 	c.Now, c.Limits = s.limits.Now, ratelimit.New(s.limits)
 	c.Vendor.Creations = c.Limits
-	c.OpenAPI = api.OpenAPI
+	c.OpenAPI, c.Script, c.ScriptTypes = api.OpenAPI, api.Script, api.ScriptTypes
 	c.Logger = logger
 	c.Registerer = w.registry
 	return c

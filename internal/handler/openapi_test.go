@@ -129,6 +129,12 @@ func exchanges() []exchange {
 		{user: "alice", method: http.MethodPost, path: "/session", header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, want: "403 CrossOriginRequest"},
 		{user: "panic", method: http.MethodPost, path: "/session", want: "500 ServerError"},
 		{user: "down", method: http.MethodPost, path: "/session", want: "503 Unavailable"},
+		{user: "", method: http.MethodGet, path: "/dropgate.js", want: "200"},
+		{user: "", method: http.MethodGet, path: "/dropgate.js", header: http.Header{"If-None-Match": {"*"}}, want: "304"},
+		{user: "", method: http.MethodGet, path: "/dropgate.mjs", want: "200"},
+		{user: "", method: http.MethodGet, path: "/dropgate.mjs", header: http.Header{"If-None-Match": {"*"}}, want: "304"},
+		{user: "", method: http.MethodGet, path: "/dropgate.d.ts", want: "200"},
+		{user: "", method: http.MethodGet, path: "/dropgate.d.ts", header: http.Header{"If-None-Match": {"*"}}, want: "304"},
 		{user: "", method: http.MethodGet, path: "/openapi.yaml", want: "200"},
 		{user: "", method: http.MethodGet, path: "/openapi.yaml", header: asImage(), want: "403 CrossOriginRequest"},
 	}

@@ -51,6 +51,8 @@ type Config struct {
 	ProxyHeader string
 	Limits      *ratelimit.Limiter // nil: no rate limits
 	OpenAPI     []byte             // the body of GET /openapi.yaml
+	Script      []byte             // the body of GET /dropgate.js
+	ScriptTypes []byte             // the body of GET /dropgate.d.ts
 	Now         func() time.Time
 	Audit       audit.Trail
 	Logger      zerolog.Logger
@@ -117,6 +119,9 @@ func New(c Config) (http.Handler, error) {
 	if c.Webhooks != nil {
 		r.With(h.sameOrigin).Post(c.BasePath+"/webhooks/dwolla", h.serve(h.webhook))
 	}
+	r.Get(c.BasePath+"/dropgate.js", h.script())
+	r.Get(c.BasePath+"/dropgate.mjs", h.scriptModule())
+	r.Get(c.BasePath+"/dropgate.d.ts", h.scriptTypes())
 	r.With(h.sameOriginOrNavigation, h.chargeAddress).Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	return r, nil
 }
