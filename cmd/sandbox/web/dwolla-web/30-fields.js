@@ -30,10 +30,10 @@ function textField(name, label, { hint, optional, ...attributes } = {}) {
 }
 
 // selectField is a select with a label. Options are [value, text].
-function selectField(name, label, options, { hint, optional, value, empty = "Select", ...attributes } = {}) {
+function selectField(name, label, options, { hint, optional, empty = "Select", ...attributes } = {}) {
   const control = h("select", { id: name, name, class: "dwolla-input", ...attributes });
   control.append(h("option", { value: "" }, empty));
-  for (const [key, text] of options) control.append(h("option", { value: key, selected: key === value }, text));
+  for (const [value, text] of options) control.append(h("option", { value }, text));
   return field(control, label, { hint, optional });
 }
 
@@ -84,43 +84,112 @@ function countries() {
   return [["US", "United States"], ...others.sort((a, b) => a[1].localeCompare(b[1]))];
 }
 
-const nameFields = (values) =>
+const nameFields = () =>
   row(
-    textField("firstNameInput", "First name", { autocomplete: "given-name", maxlength: 50, value: values.firstName }),
-    textField("lastNameInput", "Last name", { autocomplete: "family-name", maxlength: 50, value: values.lastName }),
+    textField("firstNameInput", "First name", { autocomplete: "given-name", maxlength: 50 }),
+    textField("lastNameInput", "Last name", { autocomplete: "family-name", maxlength: 50 }),
   );
 
-const emailField = (values) =>
-  textField("emailInput", "Email", { type: "email", autocomplete: "email", value: values.email });
-
-const stateField = (name, value, autocomplete = "address-level1") =>
-  selectField(name, "State", states, { value, autocomplete, empty: "Select a state" });
+const emailField = () => textField("emailInput", "Email", { type: "email", autocomplete: "email" });
 
 // addressFields are those of a person or a business in the United States.
-const addressFields = (values) => [
-  textField("address1", "Address", { autocomplete: "address-line1", maxlength: 50, value: values.address1 }),
-  textField("address2", "Apartment, suite or floor", {
-    optional: true,
-    autocomplete: "address-line2",
-    maxlength: 50,
-    value: values.address2,
-  }),
+const addressFields = () => [
+  textField("address1", "Address", { autocomplete: "address-line1", maxlength: 50 }),
+  textField("address2", "Apartment, suite or floor", { optional: true, autocomplete: "address-line2", maxlength: 50 }),
   row(
-    textField("city", "City", { autocomplete: "address-level2", value: values.city }),
-    stateField("state", values.state),
-    postalCodeField("postalCode", values.postalCode, { autocomplete: "postal-code" }),
+    textField("city", "City", { autocomplete: "address-level2" }),
+    stateField("state", { autocomplete: "address-level1" }),
+    zipField("postalCode", { autocomplete: "postal-code" }),
   ),
 ];
 
-const postalCodeField = (name, value, attributes) =>
+const stateField = (name, attributes) =>
+  selectField(name, "State", states, attributes);
+
+const zipField = (name, attributes) =>
   textField(name, "ZIP code", {
     inputmode: "numeric",
     pattern: "\\d{5}(-?\\d{4})?",
     title: "Five digits, or nine",
     maxlength: 10,
-    value,
     ...attributes,
   });
+
+// homeFields are the address and the identity of a person in any country: an owner or a
+// controller of a business. The suffix ends the fields' names, as Dwolla's do.
+function homeFields(suffix, digits) {
+  const off = { autocomplete: "off" };
+  const country = selectField(`country${suffix}`, "Country", countries(), { ...off, empty: "Select a country" });
+  const local = h("div", {});
+  const proof = h("div", {});
+  const paint = () => {
+    const code = country.querySelector("select").value;
+    local.replaceChildren(regionFields(suffix, code));
+    proof.replaceChildren(proofFields(suffix, code, digits));
+  };
+  country.addEventListener("change", paint);
+  paint();
+  return [
+    group(
+      "Home address",
+      textField(`address1${suffix}`, "Address", off),
+      row(
+        textField(`address2${suffix}`, "Apt. or suite", { optional: true, ...off }),
+        textField(`address3${suffix}`, "Address line 3", { optional: true, ...off }),
+      ),
+      row(textField(`city${suffix}`, "City", off), country),
+      local,
+    ),
+    group("Identity", birthField(`dateOfBirth${suffix}`, off), proof),
+  ];
+}
+
+// atHome reports whether people of a country have a Social Security number. No choice yet
+// counts as the United States.
+const atHome = (country) => country === "" || country === undefined || country === "US";
+
+function regionFields(suffix, country) {
+  const off = { autocomplete: "off" };
+  if (atHome(country)) return row(stateField(`state${suffix}`, off), zipField(`postalCode${suffix}`, off));
+  return row(
+    textField(`state${suffix}`, "State, province or region", off),
+    textField(`postalCode${suffix}`, "Postal code", { optional: true, ...off }),
+  );
+}
+
+function proofFields(suffix, country, digits) {
+  if (atHome(country)) return ssnField(`ssn${suffix}`, digits);
+  return row(
+    textField(`passportNumber${suffix}`, "Passport number", { autocomplete: "off" }),
+    selectField(`passportCountry${suffix}`, "Passport of", countries(), { autocomplete: "off", empty: "Select a country" }),
+  );
+}
+
+// homeOf turns the values of homeFields into Dwolla's members.
+function homeOf(values, suffix) {
+  const value = (name) => values[name + suffix];
+  const passport = { number: value("passportNumber"), country: value("passportCountry") };
+  return {
+    dateOfBirth: value("dateOfBirth"),
+    ...(atHome(value("country")) ? { ssn: value("ssn") } : { passport }),
+    address: {
+      address1: value("address1"),
+      address2: value("address2"),
+      address3: value("address3"),
+      city: value("city"),
+      country: value("country"),
+      stateProvinceRegion: value("state"),
+      postalCode: value("postalCode"),
+    },
+  };
+}
+
+// homeValues is the way back, for a form that is filled again.
+function homeValues(address = {}, suffix) {
+  const { stateProvinceRegion, ...others } = address;
+  const members = { country: undefined, ...others, state: stateProvinceRegion };
+  return Object.fromEntries(Object.entries(members).map(([name, value]) => [name + suffix, value]));
+}
 
 // birthField accepts adults, as Dwolla does.
 function birthField(name, attributes = {}) {
@@ -133,13 +202,13 @@ function birthField(name, attributes = {}) {
 // ssnField asks for the last four digits at first, and for all nine in a retry.
 function ssnField(name, digits) {
   const nine = digits === 9;
-  return textField(name, nine ? "Social Security number" : "Last four digits of the Social Security number", {
+  return textField(name, nine ? "Social Security number" : "SSN, last four digits", {
     autocomplete: "off",
     inputmode: "numeric",
     pattern: nine ? "\\d{3}-?\\d{2}-?\\d{4}" : "\\d{4}",
     title: nine ? "Nine digits" : "Four digits",
     maxlength: nine ? 11 : 4,
-    hint: nine ? "All nine digits." : null,
+    hint: nine ? "All nine digits are needed." : null,
   });
 }
 

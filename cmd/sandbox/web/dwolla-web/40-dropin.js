@@ -87,6 +87,27 @@ class Flow {
     }
   }
 
+  // fillAll shows pages one after another, with a way back, until `send` accepts all
+  // their values. A maker builds its page from the values so far.
+  async fillAll(makers, values, send) {
+    for (let i = 0; ; ) {
+      const page = makers[i](values);
+      for (;;) {
+        const answer = await this.ask(page);
+        for (const name of page.names()) delete values[name];
+        Object.assign(values, answer.values);
+        if (answer.choice === "back") i--;
+        else if (i < makers.length - 1) i++;
+        else {
+          const sent = await this.attempt(() => send(values));
+          if (sent !== undefined) return sent;
+          continue; // the same page again, with the message
+        }
+        break;
+      }
+    }
+  }
+
   // fill shows a page until `send` accepts its values, and returns what `send` did.
   async fill(page, send) {
     for (;;) {
@@ -104,11 +125,21 @@ function tellFault(fault) {
 }
 
 const base = new CSSStyleSheet();
-base.replaceSync(":host{display:block}:host([hidden]),[hidden]{display:none!important}");
+base.replaceSync(":host{display:block}:host([hidden]){display:none}.dwolla-unstyled{visibility:hidden}");
+
+// All options of all elements, in Dwolla's spelling. Attributes ignore case.
+const strings = [
+  "customerId", "ownerId", "fundingSourceId", "clientAccountId", "type", "firstName", "lastName", "email", "ipAddress",
+  "correlationId", "businessName", "terms", "privacy", "website", "amount",
+];
+const flags = ["isBusiness", "hideDBAField", "initiateMicroDeposits", "hideZeroBalance"];
+const secrets = ["token", "blob"]; // kept out of the DOM when set as properties
+const readLate = ["correlationid", "ipaddress", "initiatemicrodeposits"]; // when a form is sent
 
 // DropIn is the base class. A subclass has `run(flow)`, its steps; `needs(options)`, the
 // options without which it cannot work; and `identities`, those that start another flow.
 class DropIn extends HTMLElement {
+  static observedAttributes = [...strings, ...flags].map((name) => name.toLowerCase());
   static identities = ["customerId"];
   static needs = () => ["customerId"];
 
@@ -140,7 +171,7 @@ class DropIn extends HTMLElement {
   }
 
   secret(name) {
-    return this.#secrets[name] ?? this.getAttribute(name);
+    return this.#secrets[name] ?? this.getAttribute(name) ?? undefined;
   }
 
   keepSecret(name, value) {
@@ -328,14 +359,24 @@ class DropIn extends HTMLElement {
     if (styles === "") this.#link.remove();
     else if (this.#link.getAttribute("href") !== styles || !this.#link.isConnected) {
       this.#link.setAttribute("href", styles);
+      this.#hideUnstyled();
       this.shadowRoot.prepend(this.#link);
     }
+  }
+
+  // #hideUnstyled keeps bare controls from flashing up before their style sheet arrives.
+  #hideUnstyled() {
+    const show = () => this.#container.classList.remove("dwolla-unstyled");
+    this.#container.classList.add("dwolla-unstyled");
+    this.#link.onload = show;
+    this.#link.onerror = show;
+    setTimeout(show, standIn.grace);
   }
 }
 
 // Page is one form, with buttons. `buttons` are further choices beside the submit.
 class Page {
-  constructor({ heading, intro, fields = [], submit, buttons = [] }) {
+  constructor({ heading, intro, fields = [], values = {}, submit, buttons = [] }) {
     this.answer = null;
     this.touched = false;
     this.heading = h("h2", { class: "dwolla-heading", tabindex: -1 }, heading);
@@ -351,6 +392,23 @@ class Page {
       const choice = event.target.dataset?.choice;
       if (choice) this.answer?.({ choice, id: event.target.dataset.id, values: this.values() });
     });
+    this.#fill(values);
+  }
+
+  // #fill sets fields by name, in the order of `values`. A select may replace the fields
+  // after it when it changes.
+  #fill(values) {
+    for (const [name, value] of Object.entries(values)) {
+      const control = this.node.elements.namedItem(name);
+      if (!control || value === undefined || value === null || control.type === "file") continue;
+      if (control.type === "checkbox") control.checked = value === "true";
+      else control.value = value;
+      control.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  }
+
+  names() {
+    return [...this.node.elements].map((control) => control.name).filter(Boolean);
   }
 
   // values returns the trimmed fields by name. Files stay as they are, and empty ones are
@@ -373,9 +431,9 @@ class Page {
 
   // markInvalid marks the field that an error's path such as /controller/ssn names.
   markInvalid(path) {
-    const name = path.split("/").pop();
-    if (name === "") return;
-    const control = [...this.node.elements].find((one) => one.name && fieldName(one.name) === name);
+    const member = path.split("/").pop();
+    const names = [member, otherNames[member]].filter(Boolean);
+    const control = [...this.node.elements].find((one) => one.name && names.includes(fieldName(one.name)));
     if (!control) return;
     control.setAttribute("aria-invalid", "true");
     describe(control, "dwolla-error-message");
@@ -400,6 +458,8 @@ function describe(control, ...ids) {
 // fieldName removes what the names of our fields add to Dwolla's.
 const fieldName = (name) => name.replace(/(Input)?(Controller|BO)?$/, "");
 
+const otherNames = { stateProvinceRegion: "state", businessName: "legalBusinessName", number: "passportNumber" };
+
 function paragraphs(intro) {
   return [intro ?? []].flat().map((text) => h("p", { class: "dwolla-intro" }, text));
 }
@@ -408,51 +468,42 @@ function tryAgain() {
   return new Page({ heading: "This did not work", submit: { id: "dwolla-try-again", value: "Try again" } });
 }
 
-// All options of all elements, in Dwolla's spelling. Attributes ignore case.
-const strings = [
-  "customerId", "ownerId", "fundingSourceId", "clientAccountId", "type", "firstName", "lastName", "email", "ipAddress",
-  "correlationId", "businessName", "terms", "privacy", "website", "amount",
-];
-const flags = ["isBusiness", "hideDBAField", "initiateMicroDeposits", "hideZeroBalance"];
-const secrets = ["token", "blob"]; // kept out of the DOM when set as properties
-const readLate = ["correlationid", "ipaddress", "initiatemicrodeposits"]; // when a form is sent
-
+// reflectOptions gives the elements a property for each option. Strings and flags are
+// attributes at the same time.
 function reflectOptions(prototype) {
+  const define = (name, get, set) => Object.defineProperty(prototype, name, { configurable: true, enumerable: true, get, set });
   for (const name of strings) {
-    Object.defineProperty(prototype, name, {
-      configurable: true,
-      enumerable: true,
-      get() {
+    define(
+      name,
+      function () {
         return this.getAttribute(name) ?? undefined;
       },
-      set(value) {
+      function (value) {
         if (value === undefined || value === null) this.removeAttribute(name);
         else this.setAttribute(name, String(value));
       },
-    });
+    );
   }
   for (const name of flags) {
-    Object.defineProperty(prototype, name, {
-      configurable: true,
-      enumerable: true,
-      get() {
+    define(
+      name,
+      function () {
         return this.hasAttribute(name);
       },
-      set(value) {
+      function (value) {
         this.toggleAttribute(name, Boolean(value));
       },
-    });
+    );
   }
   for (const name of secrets) {
-    Object.defineProperty(prototype, name, {
-      configurable: true,
-      enumerable: true,
-      get() {
-        return this.secret(name) ?? undefined;
+    define(
+      name,
+      function () {
+        return this.secret(name);
       },
-      set(value) {
+      function (value) {
         this.keepSecret(name, value);
       },
-    });
+    );
   }
 }

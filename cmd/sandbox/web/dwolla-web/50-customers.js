@@ -13,11 +13,12 @@ class CustomerCreate extends DropIn {
       heading: receiveOnly ? "Receive payments" : "Create your account",
       intro: "Dwolla moves the money for this application and needs to know who you are.",
       fields: [
-        nameFields(flow.options),
-        emailField(flow.options),
-        flow.options.isBusiness ? businessNameField(flow.options) : null,
+        nameFields(),
+        emailField(),
+        flow.options.isBusiness ? textField("businessNameInput", "Business name", { autocomplete: "organization" }) : null,
         agreement(flow.options),
       ],
+      values: { ...personValues(flow.options), businessNameInput: flow.options.businessName },
       submit: { id: "dwolla-customer-create-submit", value: "Agree and Continue" },
     });
     await flow.fill(page, (values) => createCustomer(flow, {
@@ -29,9 +30,6 @@ class CustomerCreate extends DropIn {
   }
 }
 
-const businessNameField = (values) =>
-  textField("businessNameInput", "Business name", { autocomplete: "organization", value: values.businessName });
-
 const person = (values) => ({
   firstName: values.firstNameInput,
   lastName: values.lastNameInput,
@@ -40,8 +38,16 @@ const person = (values) => ({
 
 const address = ({ address1, address2, city, state, postalCode }) => ({ address1, address2, city, state, postalCode });
 
-// createCustomer names no link, because there is no Customer yet. The options are the
-// element's present ones: the page may have added the correlationId in the meantime.
+// personValues is the way back from a Customer, or the page's attributes, to the fields.
+const personValues = (customer) => ({
+  firstNameInput: customer.firstName,
+  lastNameInput: customer.lastName,
+  emailInput: customer.email,
+  ...address(customer),
+});
+
+// createCustomer names no link, because there is no Customer yet. It reads the options
+// again: the page may have added the correlationId in the meantime.
 async function createCustomer(flow, json) {
   const { location } = await flow.call({
     action: "customer.create",
@@ -50,9 +56,11 @@ async function createCustomer(flow, json) {
     path: "/customers",
     json: { ...json, ...known(flow.element.options()) },
   });
-  return location;
+  flow.customerId = idOf(location);
+  return flow.customerId;
 }
 
+// updateCustomer returns the changed Customer.
 async function updateCustomer(flow, json) {
   const { ipAddress } = flow.element.options();
   const { body } = await flow.call({
@@ -74,7 +82,8 @@ class CustomerUpdate extends DropIn {
     const page = new Page({
       heading: "Verify your identity",
       intro: "Federal law requires these details before you can send money.",
-      fields: personFields({ ...customer, ...present(flow.options) }, flow.options, 4),
+      fields: personFields(flow.options, 4),
+      values: { ...personValues(customer), ...present(personValues(flow.options)) },
       submit: { id: "dwolla-customer-update-submit", value: "Agree and Continue" },
     });
     const updated = await flow.fill(page, (values) => updateCustomer(flow, verifiedPerson(values)));
@@ -82,9 +91,9 @@ class CustomerUpdate extends DropIn {
   }
 }
 
-// present drops the options that the page left out.
-function present(options) {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+// present drops what is not there.
+function present(values) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
 function upgradeText({ type, status }) {
@@ -98,9 +107,9 @@ function updatedText(status) {
   return "Your account has been upgraded.";
 }
 
-const personFields = (values, options, digits) => [
-  group("About you", nameFields(values), emailField(values)),
-  group("Home address", addressFields(values)),
+const personFields = (options, digits) => [
+  group("About you", nameFields(), emailField()),
+  group("Home address", addressFields()),
   group("Identity", row(birthField("dateOfBirth", { autocomplete: "bday" }), ssnField("ssn", digits))),
   agreement(options),
 ];

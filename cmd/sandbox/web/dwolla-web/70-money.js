@@ -116,3 +116,81 @@ function money(value, currency = "USD") {
   if (!Number.isFinite(number)) return String(value);
   return new Intl.NumberFormat("en-US", { style: "currency", currency }).format(number);
 }
+
+class MicroDepositsVerify extends DropIn {
+  static identities = ["customerId", "fundingSourceId"];
+  static needs = () => ["customerId", "fundingSourceId"];
+
+  async run(flow) {
+    const id = flow.options.fundingSourceId;
+    const source = (await readFundingSources(flow)).find((one) => one.id === id);
+    if (!source) throw new Fault("This account does not have the bank account that the page names.");
+    if (!source._links?.["verify-micro-deposits"]) {
+      this.finish(flow, "info", source.status === "verified" ? "This bank account is verified already." : "The two deposits have not arrived yet. They take one or two business days.");
+      return;
+    }
+    await flow.fill(amountsPage(source), (values) =>
+      flow.call({
+        action: "customer.microdeposits.verify",
+        resource: "micro-deposits",
+        method: "POST",
+        path: `${fundingSourcePath(id)}/micro-deposits`,
+        json: { amount1: cents(values.amount1), amount2: cents(values.amount2) },
+      }),
+    );
+    this.finish(flow, "success", "Your bank account is verified.");
+  }
+}
+
+function amountsPage({ name, bankName }) {
+  const amount = (id, label) =>
+    textField(id, label, {
+      autocomplete: "off",
+      inputmode: "decimal",
+      pattern: "0?\\.\\d{2}",
+      title: "An amount below one dollar, such as 0.03",
+      maxlength: 4,
+      placeholder: "0.00",
+    });
+  return new Page({
+    heading: "Verify your bank account",
+    intro: `Dwolla has sent two small deposits to ${[name, bankName].filter(Boolean).join(", ")}. Enter their amounts in either order.`,
+    fields: [row(amount("amount1", "First deposit in dollars"), amount("amount2", "Second deposit in dollars"))],
+    submit: { id: "dwolla-micro-deposits-verify-submit", value: "Verify" },
+  });
+}
+
+const cents = (text) => ({ value: text.replace(/^\./, "0."), currency: "USD" });
+
+// PayIn lists the banks. How Dwolla's library sends the transfer is not public, so the
+// stand-in ends there.
+class PayIn extends DropIn {
+  async run(flow) {
+    const banks = (await readFundingSources(flow)).filter(({ type }) => type === "bank");
+    const amount = flow.options.amount;
+    const note = h("p", { class: "dwolla-info" }, "The transfer itself is not part of this stand-in. No money moves here.");
+    const choices = banks.map(({ id, name }) => radioField("fundingSource", id, name));
+    const list = h("fieldset", { class: "dwolla-choices" }, h("legend", {}, "Your bank accounts"), choices);
+    const none = h("p", { class: "dwolla-empty" }, "No bank account has been added.");
+    this.fillContent(
+      flow,
+      h("h2", { class: "dwolla-heading" }, amount ? `Pay ${money(amount)}` : "Pay"),
+      choices.length > 0 ? list : none,
+      note,
+    );
+  }
+}
+
+// AccountOpening makes no call, because Dwolla has not published any.
+class AccountOpening extends DropIn {
+  static identities = ["clientAccountId"];
+  static needs = () => ["clientAccountId"];
+
+  async run(flow) {
+    this.fillContent(
+      flow,
+      h("h2", { class: "dwolla-heading" }, "Open an account"),
+      h("p", { class: "dwolla-info" }, "Account opening is not part of this stand-in. Dwolla's own library has it."),
+    );
+  }
+}

@@ -3,13 +3,17 @@
 const elements = {
   "dwolla-customer-create": CustomerCreate,
   "dwolla-customer-update": CustomerUpdate,
+  "dwolla-personal-vcr": PersonalVCR,
+  "dwolla-business-vcr": BusinessVCR,
+  "dwolla-beneficial-owners": BeneficialOwners,
+  "dwolla-document-upload": DocumentUpload,
   "dwolla-funding-source-create": FundingSourceCreate,
+  "dwolla-micro-deposits-verify": MicroDepositsVerify,
   "dwolla-balance-display": BalanceDisplay,
+  "dwolla-payin": PayIn,
+  "dwolla-account-opening": AccountOpening,
 };
 
 reflectOptions(DropIn.prototype);
-for (const name of Object.keys(elements)) {
-  elements[name].observedAttributes = [...strings, ...flags].map((option) => option.toLowerCase());
-}
 globalThis.dwolla = { configure };
 for (const [name, element] of Object.entries(elements)) customElements.define(name, element);
