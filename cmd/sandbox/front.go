@@ -43,10 +43,11 @@ func (f *front) handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(basePath+"/", f.proxy())
+	// Pages of other origins load the library, as they load Dwolla's. It holds no data.
+	mux.HandleFunc("GET /dwolla-web.js", f.serveLibrary)
 	demo := http.NewServeMux()
 	demo.HandleFunc("GET /{$}", f.servePage(page))
 	demo.HandleFunc("GET /demo/{file}", serveAsset(files))
-	demo.HandleFunc("GET /dwolla-web.js", f.serveLibrary)
 	demo.HandleFunc("GET /demo/dwolla.css", serveLibraryStyles)
 	demo.HandleFunc("GET /demo/sign-in", f.serveSignIn)
 	demo.HandleFunc("/", serveNothing)
@@ -157,6 +158,8 @@ func (f *front) servePage(page []byte) http.HandlerFunc {
 // is.
 func (f *front) serveLibrary(w http.ResponseWriter, _ *http.Request) {
 	settings, _ := json.Marshal(map[string]any{"root": f.apiRoot, "linksOnly": false}) // never fails
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", scriptType)
 	_, _ = fmt.Fprintf(w, "globalThis.dwollaStandIn=%s;\n%s", settings, web.Library())
 }
