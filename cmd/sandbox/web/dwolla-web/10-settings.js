@@ -4,12 +4,14 @@
 //   root       the API, without a slash at the end
 //   linksOnly  true sends `links` alone to the token function, as versions before 2.2.0 did
 //   timeout    the time limit of a token or an API call, in milliseconds
-//   grace      how long an element waits for the page to configure it, in milliseconds
+//   grace      how long an element waits for a missing attribute, in milliseconds
+//   patience   how long it waits for dwolla.configure
 const standIn = {
   root: "https://api-sandbox.dwolla.com",
   linksOnly: false,
   timeout: 15_000,
   grace: 2_000,
+  patience: 10_000,
   ...globalThis.dwollaStandIn,
 };
 

@@ -103,8 +103,7 @@ const addressFields = () => [
   ),
 ];
 
-const stateField = (name, attributes) =>
-  selectField(name, "State", states, attributes);
+const stateField = (name, attributes) => selectField(name, "State", states, attributes);
 
 const zipField = (name, attributes) =>
   textField(name, "ZIP code", {

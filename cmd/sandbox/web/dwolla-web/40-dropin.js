@@ -255,7 +255,7 @@ class DropIn extends HTMLElement {
       this.#container.classList.remove("dwolla-loading");
       this.message("error", missing);
       tellError(missing);
-    }, standIn.grace);
+    }, settings === null ? standIn.patience : standIn.grace);
   }
 
   // #missing says what the element still waits for, or "".

@@ -55,7 +55,7 @@ function bankPage() {
   });
   return new Page({
     heading: "Add a bank account",
-    intro: "Your bank's name appears on no statement. The name below is yours to choose.",
+    intro: "Enter the numbers of a checking or savings account in the United States.",
     fields: [
       row(
         routing,
