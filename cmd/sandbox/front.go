@@ -19,6 +19,9 @@ import (
 // basePath is where the front has the service.
 const basePath = "/dropgate"
 
+// libraryPath is where the stand-in for Dwolla's library is.
+const libraryPath = "/dwolla-web.js"
+
 // maxDemoBody bounds what a page sends to the demo, in bytes.
 const maxDemoBody = 4 << 10
 
@@ -30,29 +33,43 @@ type front struct {
 	issuer    string // of the demo provider
 	apiRoot   string // of Dwolla's API, for the library
 	dwollaWeb string // URL of Dwolla's library; empty: the stand-in
-	personas  []persona
-	policy    *policySwitch
+	demo      *demo
 }
 
-// handler returns the routes.
+// handler returns the routes. The service is below its path whatever the host, as
+// it is behind any load balancer.
 func (f *front) handler() (http.Handler, error) {
 	files := web.Page()
 	page, err := f.page(files)
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle(basePath+"/", f.proxy())
-	// Pages of other origins load the library, as they load Dwolla's. It holds no data.
-	mux.HandleFunc("GET /dwolla-web.js", f.serveLibrary)
-	demo := http.NewServeMux()
-	demo.HandleFunc("GET /{$}", f.servePage(page))
-	demo.HandleFunc("GET /demo/{file}", serveAsset(files))
-	demo.HandleFunc("GET /demo/dwolla.css", serveLibraryStyles)
-	demo.HandleFunc("GET /demo/sign-in", f.serveSignIn)
-	demo.HandleFunc("/", serveNothing)
-	mux.Handle("/", f.guard(http.MaxBytesHandler(demo, maxDemoBody)))
-	return mux, nil
+	stranger, err := f.strangersPages(files)
+	if err != nil {
+		return nil, err
+	}
+	own := http.NewServeMux()
+	own.HandleFunc("GET /{$}", f.servePage(page))
+	own.HandleFunc("GET /demo/{file}", serveAsset(files))
+	own.HandleFunc("GET /demo/dwolla.css", serveLibraryStyles)
+	own.HandleFunc("GET /demo/sign-in", f.serveSignIn)
+	own.HandleFunc("/", serveNothing)
+	f.demo.register(own)
+	guarded := f.guard(http.MaxBytesHandler(own, maxDemoBody))
+	service := f.proxy()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, basePath+"/"):
+			service.ServeHTTP(w, r)
+		case r.URL.Path == libraryPath:
+			// Pages of other origins load the library, as they load Dwolla's. It holds no data.
+			f.serveLibrary(w, r)
+		case "http://"+r.Host == strangerOf(f.public):
+			stranger.ServeHTTP(w, r)
+		default:
+			guarded.ServeHTTP(w, r)
+		}
+	}), nil
 }
 
 // proxy forwards requests to the service, as a load balancer would.
@@ -114,7 +131,7 @@ func (f *front) page(files fs.FS) ([]byte, error) {
 		return nil, fmt.Errorf("the demo page: %w", err)
 	}
 	var out bytes.Buffer
-	err = parsed.Execute(&out, map[string]any{"Personas": f.personas, "DwollaWeb": f.libraryURL()})
+	err = parsed.Execute(&out, map[string]any{"Personas": f.demo.roster.list(), "DwollaWeb": f.libraryURL()})
 	if err != nil {
 		return nil, fmt.Errorf("the demo page: %w", err)
 	}
@@ -125,7 +142,7 @@ func (f *front) libraryURL() string {
 	if f.dwollaWeb != "" {
 		return f.dwollaWeb
 	}
-	return "/dwolla-web.js"
+	return libraryPath
 }
 
 // contentPolicy allows the page its own files, the library, Dwolla's API and the
@@ -198,9 +215,14 @@ func (f *front) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	if tab := r.FormValue("tab"); tab != "" {
 		page += "?" + url.Values{"tab": {tab}}.Encode()
 	}
-	then := f.public + basePath + "/auth/login?" + url.Values{"return_to": {page}}.Encode()
-	target := f.issuer + "/login-as?" + url.Values{"user": {r.FormValue("user")}, "then": {then}}.Encode()
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	http.Redirect(w, r, signInURL(f.issuer, f.public+basePath, r.FormValue("user"), page), http.StatusSeeOther)
+}
+
+// signInURL signs a browser in at the provider, then at the service, and ends at
+// the page returnTo.
+func signInURL(issuer, service, user, returnTo string) string {
+	then := service + "/auth/login?" + url.Values{"return_to": {returnTo}}.Encode()
+	return issuer + "/login-as?" + url.Values{"user": {user}, "then": {then}}.Encode()
 }
 
 func serveNothing(w http.ResponseWriter, _ *http.Request) {

@@ -26,6 +26,7 @@ import (
 	"syscall"
 
 	"dropgate/internal/app"
+	"dropgate/internal/clienttoken"
 )
 
 func main() {
@@ -97,20 +98,28 @@ func (b *background) runAll(ctx context.Context, environ []string, out io.Writer
 	if err != nil {
 		return err
 	}
-	secret := rand.Text()
-	config, err := app.Load(slices.Concat(dwolla, directory, b.settings(public, secret), b.options.settings))
+	secrets := secrets{webhooks: rand.Text(), admin: clienttoken.NewSecret(rand.Text() + rand.Text())}
+	config, err := app.Load(slices.Concat(dwolla, directory, b.settings(public, secrets), b.options.settings,
+		[]string{"LOG_FORMAT=json"})) // the inspector reads it, and prints it for people
 	if err != nil {
 		return err
 	}
+	people := &roster{personas: b.personas}
 	policy := newPolicySwitch(b.personas)
 	config.Policy = policy
-	service, err := app.Open(ctx, config, "sandbox", out)
+	log := newInspector(app.ConsoleWriter(out), func(user string) clienttoken.Allowed { return policy.of(user).allowed() })
+	service, err := app.Open(ctx, config, "sandbox", log)
 	if err != nil {
 		return portError(err, "-admin-addr")
 	}
 	f := &front{
-		public: public, service: service.PublicAddr(), issuer: b.issuer, apiRoot: b.apiRoot,
-		dwollaWeb: b.options.dwollaWeb, personas: b.personas, policy: policy,
+		public: public, service: service.PublicAddr(), issuer: b.issuer, apiRoot: b.apiRoot, dwollaWeb: b.options.dwollaWeb,
+		demo: &demo{
+			roster: people, policy: policy, hub: log.hub, provider: b.provider,
+			faults:  &faults{emulator: b.emulator},
+			attacks: &attacks{service: public + basePath, issuer: b.issuer, stranger: strangerOf(public)},
+			entries: directoryReader{admin: service.AdminAddr(), token: secrets.admin},
+		},
 	}
 	pages, err := f.handler()
 	if err != nil {
@@ -118,7 +127,7 @@ func (b *background) runAll(ctx context.Context, environ []string, out io.Writer
 	}
 	b.serve(door, pages)
 	if b.emulator != nil {
-		if err := b.emulator.Subscribe(public+basePath+"/webhooks/dwolla", secret); err != nil {
+		if err := b.emulator.Subscribe(public+basePath+"/webhooks/dwolla", secrets.webhooks); err != nil {
 			return err
 		}
 	}

@@ -154,11 +154,17 @@ func (b *background) startProvider(ctx context.Context, public string) error {
 	return nil
 }
 
+// secrets are those that the parts share, new for each run.
+type secrets struct {
+	webhooks string
+	admin    clienttoken.Secret // for the directory
+}
+
 // settings are the service's, apart from those for Dwolla and the directory.
-// webhooks is the secret of the webhooks.
-func (b *background) settings(public, webhooks string) []string {
+func (b *background) settings(public string, s secrets) []string {
 	return []string{
-		"DWOLLA_WEBHOOK_SECRET=" + webhooks,
+		"DWOLLA_WEBHOOK_SECRET=" + s.webhooks,
+		"ADMIN_TOKEN=" + sandboxOperator + ":ro:" + s.admin.Reveal(),
 		"ALLOWED_ACTIONS=customer.read", // config.Policy replaces it
 		"HTTP_ADDR=127.0.0.1:0",
 		"ADMIN_ADDR=" + b.options.adminAddr,
@@ -174,7 +180,7 @@ func (b *background) settings(public, webhooks string) []string {
 		"RATE_LIMIT_USER=600/1m",
 		"RATE_LIMIT_IP=3000/1m",
 		"RATE_LIMIT_CREATE=50/1h",
-		"LOG_FORMAT=console",
+		"LOG_FORMAT=json", // the inspector reads it, and prints it for people,
 		"SHUTDOWN_DELAY=0s",
 	}
 }

@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
+	"dropgate/internal/auth/provider"
 	"dropgate/internal/dwolla/emulator"
 )
 
@@ -119,4 +123,45 @@ func (p persona) addTo(dwolla *emulator.Emulator) error {
 func (p persona) firstName() string {
 	first, _, _ := strings.Cut(p.Name, " ")
 	return first
+}
+
+// maxNewUsers bounds the users that the page makes.
+const maxNewUsers = 50
+
+// roster is the list of demo users. It is safe for concurrent use.
+type roster struct {
+	mu       sync.RWMutex
+	personas []persona
+	made     int
+}
+
+// list returns the demo users. The caller may change the slice.
+func (r *roster) list() []persona {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.personas)
+}
+
+func (r *roster) has(user string) bool {
+	return slices.ContainsFunc(r.list(), func(p persona) bool { return p.User == user })
+}
+
+// add makes a user without a Customer, known to the provider.
+func (r *roster) add(to *provider.Provider) (persona, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.made >= maxNewUsers {
+		return persona{}, fmt.Errorf("there are %d new users; restart the sandbox to make more", maxNewUsers)
+	}
+	number := strconv.Itoa(r.made + 1)
+	p := persona{
+		User: "user-" + number, Name: "New User " + number, policy: policyAll,
+		Description: "Made by you. Has no Customer yet.",
+	}
+	if err := to.AddUser(p.User, p.claims()); err != nil {
+		return persona{}, fmt.Errorf("the demo provider: %w", err)
+	}
+	r.made++
+	r.personas = append(r.personas, p)
+	return p, nil
 }

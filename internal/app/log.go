@@ -14,7 +14,7 @@ import (
 // since the precision of zerolog's own is a global variable.
 func newLogger(c Config, out io.Writer) zerolog.Logger {
 	if c.LogFormat == "console" {
-		out = quiet{consoleWriter(out)}
+		out = quiet{ConsoleWriter(out)}
 	}
 	level, err := zerolog.ParseLevel(c.LogLevel)
 	if err != nil {

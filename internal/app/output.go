@@ -76,7 +76,7 @@ type consoleSink struct{ *linewriter.Writer }
 // Append implements audit.Sink.
 func (s consoleSink) Append(ctx context.Context, line []byte) error {
 	var shown lineBuffer
-	if _, err := consoleWriter(&shown).Write(line); err != nil {
+	if _, err := ConsoleWriter(&shown).Write(line); err != nil {
 		return fmt.Errorf("formatting for the console: %w", err)
 	}
 	return s.Writer.Append(ctx, shown)
@@ -159,8 +159,8 @@ func (o *output) close() {
 	_ = o.log.Close(ctx) // an error could only go to the log
 }
 
-// consoleWriter turns JSON lines into lines for people.
-func consoleWriter(out io.Writer) zerolog.ConsoleWriter {
+// ConsoleWriter turns JSON lines of the log into lines for people.
+func ConsoleWriter(out io.Writer) zerolog.ConsoleWriter {
 	return zerolog.ConsoleWriter{
 		Out: out, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName},
 		FormatPrepare: func(members map[string]any) error {

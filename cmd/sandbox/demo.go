@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"dropgate/internal/auth/provider"
+	"dropgate/internal/clienttoken"
+)
+
+// demo is the API of the demo page. Only the page may use it: see [front].
+type demo struct {
+	roster   *roster
+	policy   *policySwitch
+	faults   *faults
+	attacks  *attacks
+	hub      *hub
+	provider *provider.Provider
+	entries  directoryReader
+}
+
+func (d *demo) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /demo/state", d.serveState)
+	mux.Handle("GET /demo/events", d.hub)
+	mux.HandleFunc("POST /demo/policy", d.servePolicy)
+	mux.HandleFunc("POST /demo/fault", d.serveFault)
+	mux.HandleFunc("POST /demo/new-user", d.serveNewUser)
+	mux.HandleFunc("POST /demo/attack/{name}", d.attacks.serve)
+}
+
+// state is what the page shows about a user and the sandbox.
+type state struct {
+	User     string               `json:"user,omitempty"`
+	Personas []persona            `json:"personas"`
+	Policy   policyName           `json:"policy,omitempty"`
+	Rule     string               `json:"rule,omitempty"`
+	Allowed  []clienttoken.Action `json:"allowed"`
+	Entry    json.RawMessage      `json:"entry"` // of the directory; null: the user has no Customer
+	Fault    faultName            `json:"fault"`
+	Faults   []faultName          `json:"faults"` // empty with Dwolla's own sandbox
+}
+
+func (d *demo) serveState(w http.ResponseWriter, r *http.Request) {
+	s := state{
+		Personas: d.roster.list(), Allowed: []clienttoken.Action{}, Entry: json.RawMessage("null"),
+		Fault: d.faults.now(), Faults: d.faults.choices(),
+	}
+	if user := r.FormValue("user"); d.roster.has(user) {
+		allowed := d.policy.of(user).allowed()
+		s.User, s.Policy, s.Rule, s.Allowed = user, d.policy.of(user), allowed.Rule, allowed.Actions()
+		entry, err := d.entries.read(r.Context(), user)
+		if err != nil {
+			refuse(w, http.StatusBadGateway, "UpstreamError", "The directory does not answer: "+err.Error())
+			return
+		}
+		s.Entry = entry
+	}
+	respond(w, http.StatusOK, s)
+}
+
+func (d *demo) servePolicy(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		User   string     `json:"user"`
+		Policy policyName `json:"policy"`
+	}
+	if !decode(w, r, &asked) {
+		return
+	}
+	if err := d.policy.set(asked.User, asked.Policy); err != nil {
+		refuse(w, http.StatusBadRequest, "BadRequest", err.Error())
+		return
+	}
+	respond(w, http.StatusOK, asked)
+}
+
+func (d *demo) serveFault(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Fault faultName `json:"fault"`
+	}
+	if !decode(w, r, &asked) {
+		return
+	}
+	if err := d.faults.set(asked.Fault); err != nil {
+		refuse(w, http.StatusBadRequest, "BadRequest", err.Error())
+		return
+	}
+	respond(w, http.StatusOK, asked)
+}
+
+// serveNewUser makes a user without a Customer.
+func (d *demo) serveNewUser(w http.ResponseWriter, _ *http.Request) {
+	made, err := d.roster.add(d.provider)
+	if err != nil {
+		refuse(w, http.StatusTooManyRequests, "TooManyRequests", err.Error())
+		return
+	}
+	d.policy.add(made.User)
+	respond(w, http.StatusCreated, made)
+}
+
+// decode reads a small JSON object, or writes an error.
+func decode(w http.ResponseWriter, r *http.Request, into any) bool {
+	if r.Header.Get("Content-Type") != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, "UnsupportedMediaType", "Send application/json.")
+		return false
+	}
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		refuse(w, http.StatusBadRequest, "BadRequest", "The body is not the JSON object that belongs here.")
+		return false
+	}
+	return true
+}
+
+// directoryReader reads the service's directory as an operator would.
+type directoryReader struct {
+	admin string // host:port of the admin listener
+	token clienttoken.Secret
+}
+
+// read returns the directory's entry for a user, or null.
+func (d directoryReader) read(ctx context.Context, user string) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	at := "http://" + d.admin + "/customers/" + url.PathEscape(user)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("asking the directory: %w", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+d.token.Reveal())
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("asking the directory: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var entry json.RawMessage
+	switch resp.StatusCode {
+	case http.StatusOK:
+		err = json.NewDecoder(resp.Body).Decode(&entry)
+	case http.StatusNotFound:
+		entry = json.RawMessage("null")
+	default:
+		err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return entry, err
+}

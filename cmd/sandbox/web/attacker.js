@@ -1,0 +1,2 @@
+// The attacker does not wait for a click.
+document.querySelector("form").submit();
