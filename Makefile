@@ -43,7 +43,7 @@ test-faults: ## the server, its stores and Dwolla with faults between them (abou
 .PHONY: test-browser
 test-browser: browser/node_modules/.package-lock.json ## the components and the demo page in Chromium (needs Node 20 and Chromium)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	go build -o "$$folder/sandbox" ./cmd/sandbox && cd browser && SANDBOX="$$folder/sandbox" npm test
+	go build -o "$$folder/sandbox" ./cmd/sandbox && cd browser && SANDBOX="$$folder/sandbox" npm test --silent
 
 browser/node_modules/.package-lock.json: browser/package-lock.json
 	cd browser && npm ci --no-audit --no-fund

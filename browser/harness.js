@@ -38,18 +38,18 @@ function missing() {
 }
 
 // browserSuite prepares the tests of one file. Its options:
-//   args, env  further flags and variables of the sandbox (see sandbox.js)
-//   hosts      hosts, such as 127.0.0.1:1234, that pages may also reach
-//   context    options of every browser context (see Playwright's newContext)
+//   args, providerHost  for the sandbox (see sandbox.js)
+//   hosts    hosts, such as 127.0.0.1:1234, that pages may also reach
+//   context  options of every browser context (see Playwright's newContext)
 // Call its test(name, body). body receives a fixture, described at `fixture`.
-export function browserSuite({ args, env, hosts = [], context: contextOptions = {} } = {}) {
+export function browserSuite({ args, providerHost, hosts = [], context: contextOptions = {} } = {}) {
   const lacking = missing();
   const ci = process.env.CI === "true";
   const shared = {};
 
   before(async () => {
     if (lacking) return;
-    shared.sandbox = await start({ args, env });
+    shared.sandbox = await start({ args, providerHost });
     shared.browser = await playwright.chromium.launch({
       executablePath: chromium,
       // No name but these resolves, so that no request can leave the machine.
@@ -98,8 +98,12 @@ export function browserSuite({ args, env, hosts = [], context: contextOptions = 
 //   requests           every request so far (Playwright's Request)
 //   consoleLines       every console message so far
 //   asked()            "ACTION STATUS" of every request for a client token so far
+//   audit()            the audit entries of the service so far
+//   newUser()          makes a user without a Customer
+//   setPolicy(user, policy), setFault(fault)  turn the sandbox's switches
 //   shot(name, page?)  takes a screenshot
-//   signIn(user, {page, returnTo}?)  signs in at the demo provider
+//   signIn(user)       gives the context a session, and returns GET /session's answer
+//   signInByHand(user, page?)  presses the button on the provider's login page
 async function fixture({ t, context, sandbox, browser, watch }) {
   const page = await context.newPage();
   return {
@@ -111,16 +115,22 @@ async function fixture({ t, context, sandbox, browser, watch }) {
     show: (html, shown = page) => show(shown, sandbox, html),
     requests: watch.requests,
     asked: () => asked(watch.requests),
+    audit: () => audit(sandbox.log()),
+    newUser: () => demo(sandbox, "new-user").then(({ user }) => user),
+    setPolicy: (user, policy) => demo(sandbox, "policy", { user, policy }),
+    setFault: (fault) => demo(sandbox, "fault", { fault }),
     consoleLines: watch.consoleLines,
     expectConsole: (pattern) => watch.announced.push(pattern),
     allowHost: (host) => watch.hosts.add(host),
     faults: watch.unannounced,
     leaks: () => findLeaks({ context, ...watch }),
     shot: (name, shown = page) => shoot(shown, name),
-    signIn: async (user, options = {}) => {
-      await signIn(options.page ?? page, sandbox, user, options.returnTo);
+    signIn: async (user) => {
+      const session = await signIn(context, sandbox, user);
       watch.cookiesSeen.push(...(await context.cookies()));
+      return session;
     },
+    signInByHand: (user, tab = page) => signInByHand(tab, user),
   };
 }
 
@@ -131,7 +141,7 @@ function watchContext(context, sandbox, hosts) {
   const requests = [];
   const consoleLines = [];
   const cookiesSeen = [];
-  const announced = [];
+  const announced = [/status of 404 .*\/favicon\.ico$/]; // browsers ask for it by themselves
   const own = [sandbox.url, sandbox.emulator, sandbox.issuer].map((url) => new URL(url).host);
   const allowed = new Set([...own, ...hosts]);
   context.on("console", (message) => {
@@ -181,6 +191,8 @@ export async function poll(condition, what) {
 async function show(page, sandbox, html) {
   const at = `${sandbox.url}/test-page`;
   const body = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Test</title>\n${html}</html>`;
+  // Chromium does not know that this page comes from the machine that it calls.
+  await page.context().grantPermissions(["local-network-access"], { origin: sandbox.url });
   await page.unroute(at);
   await page.route(at, (route) => route.fulfill({ contentType: "text/html; charset=utf-8", body }));
   await page.goto(at);
@@ -193,15 +205,45 @@ async function asked(requests) {
   );
 }
 
+// audit reads the audit entries in the sandbox's log.
+function audit(log) {
+  const lines = log.split("\n").filter((line) => line.startsWith("audit "));
+  return lines.map((line) =>
+    Object.fromEntries([...line.matchAll(/ ([a-z0-9_]+)=("(?:[^"\\]|\\.)*"|\S*)/g)].map(([, name, value]) => [name, value])),
+  );
+}
+
+// demo uses the API of the demo page.
+async function demo(sandbox, what, body = {}) {
+  const answer = await fetch(`${sandbox.url}/demo/${what}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`${what}: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
 async function shoot(page, name) {
   mkdirSync(screenshots, { recursive: true });
   const file = `${basename(process.argv[1], ".test.js")}-${name}`.replace(/[^A-Za-z0-9]+/g, "-");
   await page.screenshot({ path: join(screenshots, `${file}.png`), fullPage: true });
 }
 
-// signIn signs in at the demo provider and waits until the browser is back.
-async function signIn(page, sandbox, user, returnTo = "/") {
-  await page.goto(`${sandbox.service}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
-  await page.getByRole("button", { name: user }).click();
-  await page.waitForURL(new URL(returnTo, sandbox.url).href);
+// signIn gives the context a session without showing a page.
+async function signIn(context, sandbox, user) {
+  const login = `${sandbox.service}/auth/login?return_to=/`;
+  const query = new URLSearchParams({ user, then: login });
+  let answer = await context.request.get(`${sandbox.issuer}/login-as?${query}`);
+  // The callback answers with a page that loads it again.
+  if (new URL(answer.url()).pathname.endsWith("/auth/callback")) answer = await context.request.get(answer.url());
+  const session = await context.request.get(`${sandbox.service}/session`);
+  if (!session.ok()) throw new Error(`${user} is not signed in: ${answer.status()} from ${answer.url()}`);
+  return session.json();
+}
+
+// signInByHand signs a tab in as a person does, from wherever the provider shows its
+// login page.
+async function signInByHand(page, user) {
+  await page.getByRole("button", { name: `Sign in as ${user}` }).click();
 }

@@ -41,22 +41,22 @@ export async function freePorts(count) {
   return ports;
 }
 
-// start runs the sandbox and waits until it is ready. args are further flags, or
-// a function of the ports that returns them; env are further variables.
-export async function start({ args = [], env = {} } = {}) {
+// start runs the sandbox and waits until it is ready. args are further flags;
+// providerHost is the provider's name for browsers, such as localhost.
+export async function start({ args = [], providerHost = "127.0.0.1" } = {}) {
   const { program, remove } = await command();
   try {
     for (let attempt = 1; ; attempt++) {
       const [emulator, provider, http, admin] = await freePorts(4);
       const ports = { emulator, provider, http, admin };
-      const running = run(program, [...flags(ports), ...(typeof args === "function" ? args(ports) : args)], env);
+      const at = addresses(ports, providerHost);
+      const running = run(program, [...flags(ports), "-provider-issuer", at.issuer, ...args]);
       if (await running.ready) {
         const stop = async () => {
           await running.stop();
           await remove();
         };
-        const at = addresses(ports);
-        return { ...at, service: await serviceAt(at.url), log: running.log, stop };
+        return { ...at, log: running.log, stop };
       }
       await running.stop();
       // Another process can take a port before the sandbox does.
@@ -77,20 +77,15 @@ function flags({ emulator, provider, http, admin }) {
   ]);
 }
 
-function addresses({ emulator, provider, http, admin }) {
-  const at = (port) => `http://127.0.0.1:${port}`;
-  return { url: at(http), emulator: at(emulator), issuer: at(provider), admin: at(admin) };
-}
-
-// serviceAt finds the service: below /dropgate, or at the root.
-async function serviceAt(url) {
-  const below = await fetch(`${url}/dropgate/openapi.yaml`);
-  return below.ok ? `${url}/dropgate` : url;
+function addresses({ emulator, provider, http, admin }, providerHost) {
+  const at = (port, host = "127.0.0.1") => `http://${host}:${port}`;
+  const url = at(http);
+  return { url, service: `${url}/dropgate`, emulator: at(emulator), issuer: at(provider, providerHost), admin: at(admin) };
 }
 
 // run starts the program. ready is false if it ended before it was ready.
-function run(program, args, env) {
-  const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+function run(program, args) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   const lines = [];
   let announceReady;

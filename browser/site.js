@@ -3,15 +3,16 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { after } from "node:test";
 
-// site serves pages, by path: HTML, {type, body}, or a function of the request that
-// returns either. hostname may be localhost, which is another site than 127.0.0.1.
+// site serves pages, by path: HTML, {type, body, status, headers}, or a function of the
+// request that returns either. hostname may be localhost, which is another site than 127.0.0.1.
 export async function site(hostname = "127.0.0.1") {
   const pages = {};
   const server = createServer(async (request, response) => {
     const page = pages[new URL(request.url, "http://site").pathname];
     const answer = typeof page === "function" ? await page(request) : page;
-    const { type = "text/html; charset=utf-8", body = answer, status = answer === undefined ? 404 : 200 } = answer ?? {};
-    response.writeHead(status, { "Content-Type": type, "Cache-Control": "no-store" });
+    const { type = "text/html; charset=utf-8", body, status = 200, headers = {} } =
+      typeof answer === "string" ? { body: answer } : (answer ?? { status: 404 });
+    response.writeHead(status, { "Content-Type": type, "Cache-Control": "no-store", ...headers });
     response.end(body);
   });
   server.listen(0, "127.0.0.1");
