@@ -19,15 +19,22 @@ type Address struct {
 func (c Customer) withBusinessDefaults() Customer {
 	c.BusinessName = orElse(c.BusinessName, "Jane's Bakery")
 	c.BusinessType = orElse(c.BusinessType, "llc")
-	c.BusinessClassification = orElse(c.BusinessClassification, "9ed3f66f-7d6f-11e3-803f-5404a6144203")
-	c.Certification = orElse(c.Certification, "uncertified")
-	if c.BusinessType != "soleProprietorship" {
-		c.Controller = cmp.Or(c.Controller, Controller{
-			FirstName: "John", LastName: "Controller", Title: "CEO",
-			Address: Address{
-				Address1: "1 Main Street", City: "Des Moines", State: "IA", PostalCode: "50309", Country: "US",
-			},
-		})
+	c.BusinessClassification = orElse(c.BusinessClassification, defaultIndustry)
+	if !c.hasController() {
+		return c
 	}
+	c.Certification = orElse(c.Certification, "uncertified")
+	c.Controller = cmp.Or(c.Controller, Controller{
+		FirstName: "John", LastName: "Controller", Title: "CEO",
+		Address: Address{
+			Address1: "1 Main Street", City: "Des Moines", State: "IA", PostalCode: "50309", Country: "US",
+		},
+	})
 	return c
+}
+
+// hasController reports whether the Customer is a business with a Controller and
+// beneficial owners. A sole proprietorship has neither.
+func (c Customer) hasController() bool {
+	return c.Type == "business" && c.BusinessType != soleProprietorship
 }

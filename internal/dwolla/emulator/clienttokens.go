@@ -10,6 +10,7 @@ const (
 	clientTokenLife     = time.Hour
 	actionCreate        = "customer.create"
 	actionTransfersSend = "customer.transfers.send"
+	actionDeleteOwner   = "beneficialowners.delete"
 )
 
 // ClientToken is a vended client token.
@@ -49,17 +50,21 @@ func (e *Emulator) ClientTokens() []ClientToken {
 }
 
 // allows reports whether the token is valid for the endpoint and the id in the path.
-func (t *ClientToken) allows(endpoint endpoint, id string) bool {
-	if endpoint.action == "" || t.Action != endpoint.action {
+func (t *ClientToken) allows(endpoint endpoint, c call) bool {
+	action := t.Action
+	if action == "beneficialowner.delete" {
+		action = actionDeleteOwner
+	}
+	if required := endpoint.requiredAction(c); required == "" || action != required {
 		return false
 	}
 	if t.CustomerID == "" && t.BeneficialOwnerID != "" {
-		return endpoint.op == OpReadBeneficialOwner && t.BeneficialOwnerID == id
+		return endpoint.owner && t.BeneficialOwnerID == c.id
 	}
-	if endpoint.customer != nil && endpoint.customer(id) != t.CustomerID {
+	if endpoint.customer != nil && endpoint.customer(c.id) != t.CustomerID {
 		return false
 	}
-	return endpoint.op != OpReadBeneficialOwner || t.BeneficialOwnerID == "" || t.BeneficialOwnerID == id
+	return !endpoint.owner || t.BeneficialOwnerID == "" || t.BeneficialOwnerID == c.id
 }
 
 type clientTokenRequest struct {
@@ -133,7 +138,7 @@ func (e *Emulator) link(token *ClientToken, c call, request clientTokenRequest) 
 }
 
 // checkPayIn checks the format of a pay-in's members. The emulator has no funding
-// sources, so it accepts any well-formed one.
+// sources of the application, so it accepts any well-formed destination.
 func (c call) checkPayIn(request clientTokenRequest) []fieldError {
 	var errs []fieldError
 	destination := request.Links.Destination.Href
@@ -176,7 +181,7 @@ func knownAction(action string) bool {
 		"customer.microdeposits.create", "customer.microdeposits.verify",
 		actionTransfersSend,
 		"beneficialowners.create", "beneficialowners.read", "beneficialowners.update",
-		"beneficialowners.delete", "beneficialowner.delete",
+		actionDeleteOwner, "beneficialowner.delete",
 		"beneficialowner.documents.create",
 		"beneficialownership.read", "beneficialownership.certify",
 		"businessclassifications.read":

@@ -19,8 +19,11 @@ func TestACustomerIsCreatedReadAndUpdated(t *testing.T) {
 	if got.status != http.StatusCreated || !ok || len(got.body) != 0 || got.header.Get("Content-Type") != "" {
 		t.Fatalf("status %d, Location %q: %s", got.status, location, got.body)
 	}
+	link := func(href, resource string) map[string]any {
+		return map[string]any{"href": href, "type": hal, "resource-type": resource}
+	}
 	want := map[string]any{
-		"_links": map[string]any{"self": map[string]any{"href": location, "type": hal, "resource-type": "customer"}},
+		"_links": map[string]any{"self": link(location, "customer"), "funding-sources": link(location+"/funding-sources", "funding-source")},
 		"id":     id, "firstName": "Ada", "lastName": "Byron", "email": "ada@example.com", "correlationId": "dg1.abc",
 		"type": "unverified", "status": "unverified", "created": "2026-05-01T12:00:00.000Z",
 	}
@@ -30,10 +33,11 @@ func TestACustomerIsCreatedReadAndUpdated(t *testing.T) {
 		t.Error(diff)
 	}
 
-	want["lastName"], want["type"], want["status"] = "Lovelace", "personal", "document"
+	want["lastName"], want["type"], want["status"] = "Lovelace", "personal", "verified"
+	want["address1"], want["city"], want["state"], want["postalCode"] = "99-99 33rd St", "Some City", "NY", "11101"
 	var updated map[string]any
 	d.call(d.vend("customer.update", id), http.MethodPost, "/customers/"+id,
-		`{"lastName":"Lovelace","type":"personal","correlationId":"dg1.abc"}`).decode(t, http.StatusOK, &updated)
+		personal("Ada").with("lastName", "Lovelace").with("correlationId", "dg1.abc").String()).decode(t, http.StatusOK, &updated)
 	if diff := cmp.Diff(want, updated); diff != "" {
 		t.Error(diff)
 	}
@@ -46,26 +50,31 @@ func TestCustomerRules(t *testing.T) {
 	verified := "/customers/" + d.customer(emulator.Customer{Type: "personal", CorrelationID: "mine"}).ID
 	create := func(more string) string { return `{"firstName":"A","lastName":"B","email":"a@b.co"` + more + `}` }
 	tests := map[string]struct{ path, body, problem string }{
-		"minimal":                            {"/customers", create(""), ""},
-		"every correlationId webhookRequest": {"/customers", create(`,"correlationId":"az09-._` + strings.Repeat("a", 248) + `"`), ""},
-		"receive-only":                       {"/customers", create(`,"type":"receive-only"`), ""},
-		"business":                           {"/customers", create(`,"type":"business"`), ""},
-		"not JSON":                           {"/customers", "x", "BadRequest"},
-		"no first name":                      {"/customers", `{"lastName":"B","email":"a@b.co"}`, "Required /firstName"},
-		"no last name":                       {"/customers", `{"firstName":"A","email":"a@b.co"}`, "Required /lastName"},
-		"no email":                           {"/customers", `{"firstName":"A","lastName":"B"}`, "Required /email"},
-		"email with a name":                  {"/customers", `{"firstName":"A","lastName":"B","email":"A <a@b.co>"}`, "InvalidFormat /email"},
-		"unknown type":                       {"/customers", create(`,"type":"vip"`), "Invalid /type"},
-		"correlationId taken":                {"/customers", create(`,"correlationId":"taken"`), "Duplicate /correlationId"},
-		"correlationId in upper case":        {"/customers", create(`,"correlationId":"Taken"`), "InvalidFormat /correlationId"},
-		"correlationId with space":           {"/customers", create(`,"correlationId":"a b"`), "InvalidFormat /correlationId"},
-		"correlationId too long":             {"/customers", create(`,"correlationId":"` + strings.Repeat("a", 256) + `"`), "InvalidFormat /correlationId"},
-		"update of nothing":                  {verified, `{}`, ""},
-		"update is not JSON":                 {verified, "x", "BadRequest"},
-		"update with a bad email":            {verified, `{"email":"x"}`, "InvalidFormat /email"},
-		"another correlationId":              {verified, `{"correlationId":"other"}`, "ReadOnly /correlationId"},
-		"another status":                     {verified, `{"status":"deactivated"}`, "NotAllowed /status"},
-		"downgrade":                          {verified, `{"type":"unverified"}`, "NotAllowed /type"},
+		"minimal":                         {"/customers", create(""), ""},
+		"every letter of a correlationId": {"/customers", create(`,"correlationId":"az09-._` + strings.Repeat("a", 248) + `"`), ""},
+		"receive-only":                    {"/customers", create(`,"type":"receive-only"`), ""},
+		"personal":                        {"/customers", personal("Ada").String(), ""},
+		"business":                        {"/customers", business("John", "Jane Corp").String(), ""},
+		"sole proprietorship":             {"/customers", soleProprietor("Ada").String(), ""},
+		"not JSON":                        {"/customers", "x", "BadRequest"},
+		"no first name":                   {"/customers", `{"lastName":"B","email":"a@b.co"}`, "Required /firstName"},
+		"no last name":                    {"/customers", `{"firstName":"A","email":"a@b.co"}`, "Required /lastName"},
+		"no email":                        {"/customers", `{"firstName":"A","lastName":"B"}`, "Required /email"},
+		"email with a name":               {"/customers", `{"firstName":"A","lastName":"B","email":"A <a@b.co>"}`, "InvalidFormat /email"},
+		"unknown type":                    {"/customers", create(`,"type":"vip"`), "Invalid /type"},
+		"correlationId taken":             {"/customers", create(`,"correlationId":"taken"`), "Duplicate /correlationId"},
+		"correlationId in upper case":     {"/customers", create(`,"correlationId":"Taken"`), "InvalidFormat /correlationId"},
+		"correlationId with space":        {"/customers", create(`,"correlationId":"a b"`), "InvalidFormat /correlationId"},
+		"correlationId too long":          {"/customers", create(`,"correlationId":"` + strings.Repeat("a", 256) + `"`), "InvalidFormat /correlationId"},
+		"update of nothing":               {verified, `{}`, ""},
+		"update is not JSON":              {verified, "x", "BadRequest"},
+		"update with a bad email":         {verified, `{"email":"x"}`, "InvalidFormat /email"},
+		"another correlationId":           {verified, `{"correlationId":"other"}`, "ReadOnly /correlationId"},
+		"another status":                  {verified, `{"status":"deactivated"}`, "NotAllowed /status"},
+		"another name":                    {verified, `{"firstName":"Eve"}`, "NotAllowed /firstName"},
+		"another address":                 {verified, `{"address1":"1 Elm Street","postalCode":"50309"}`, ""},
+		"address with a bad postal code":  {verified, `{"postalCode":"x"}`, "Invalid /postalCode"},
+		"downgrade":                       {verified, `{"type":"unverified"}`, "NotAllowed /type"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -107,6 +116,7 @@ func TestAddCustomerKeepsValidValuesOnly(t *testing.T) {
 	given := emulator.Customer{
 		ID: "707177C3-BF15-4E7E-B37C-55C3898D9BF4", FirstName: "Ada", LastName: "Byron", Email: "ada@example.com",
 		Type: "business", Status: "verified", CorrelationID: "c-1", Created: d.clock.Now(),
+		Address:      emulator.Address{Address1: "1 Elm Street", City: "Des Moines", State: "IA", PostalCode: "50309"},
 		BusinessName: "Ada's Engines", BusinessType: "corporation", BusinessClassification: unknown, Certification: "certified",
 		Controller: emulator.Controller{FirstName: "Charles", LastName: "Babbage", Title: "CEO"},
 	}
@@ -168,12 +178,12 @@ func TestOwnersAreListedByCustomerInOrder(t *testing.T) {
 		t.Error("an owner of nobody is no error")
 	}
 	path := "/customers/" + id + "/beneficial-owners"
-	answer := d.call(d.vend("beneficialowners.create", id), http.MethodPost, path, `{"firstName":"A","lastName":"B"}`)
+	answer := d.call(d.vend("beneficialowners.create", id), http.MethodPost, path, owner("A").String())
 	made, ok := strings.CutPrefix(answer.header.Get("Location"), d.url+"/beneficial-owners/")
 	if answer.status != http.StatusCreated || !ok {
 		t.Fatalf("%d %v", answer.status, answer.header)
 	}
-	d.call(d.accessToken(), http.MethodPost, path, `{"firstName":"A"}`).wantProblem(t, 400, "Required /lastName")
+	d.call(d.accessToken(), http.MethodPost, path, owner("A").with("lastName", nil).String()).wantProblem(t, 400, "Required /lastName")
 
 	var list, empty ownerList
 	d.call(d.vend("beneficialowners.read", id), http.MethodGet, path, "").decode(t, http.StatusOK, &list)

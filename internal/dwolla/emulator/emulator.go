@@ -3,8 +3,6 @@ package emulator
 import (
 	"io"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -15,22 +13,6 @@ const (
 	maxAccessTokens    = 1_000
 	maxClientTokens    = 100_000
 	maxIdempotencyKeys = 10_000
-	maxBody            = 1 << 20
-)
-
-// Operation names one operation of the API.
-type Operation string
-
-// The operations, for [Emulator.Calls] and [Emulator.InjectFault].
-const (
-	OpToken                 Operation = "token"                   // POST /token
-	OpCreateClientToken     Operation = "create_client_token"     // POST /client-tokens
-	OpCreateCustomer        Operation = "create_customer"         // POST /customers
-	OpReadCustomer          Operation = "read_customer"           // GET /customers/{id}
-	OpUpdateCustomer        Operation = "update_customer"         // POST /customers/{id}
-	OpListBeneficialOwners  Operation = "list_beneficial_owners"  // GET /customers/{id}/beneficial-owners
-	OpCreateBeneficialOwner Operation = "create_beneficial_owner" // POST /customers/{id}/beneficial-owners
-	OpReadBeneficialOwner   Operation = "read_beneficial_owner"   // GET /beneficial-owners/{id}
 )
 
 // Options configures [New].
@@ -61,7 +43,7 @@ type Options struct {
 // concurrent use.
 type Emulator struct {
 	options  Options
-	routes   map[string]map[string]endpoint // path pattern, then HTTP method
+	routes   map[string]methods // by path pattern
 	webhooks *webhookSender
 
 	// mu guards the fields below. It is never held while reading a request or
@@ -77,7 +59,10 @@ type Emulator struct {
 	owners           map[string]BeneficialOwner
 	ownersOf         map[string][]string // owner ids by Customer id, in order of creation
 	fundingSources   map[string]FundingSource
-	fundingSourcesOf map[string][]string // funding source ids by Customer id, in order of creation
+	fundingSourcesOf map[string][]string      // funding source ids by Customer id, in order of creation
+	microDeposits    map[string]microDeposits // by funding source id
+	documents        map[string]Document
+	documentsOf      map[string][]string // document ids by Customer or owner id, in order of creation
 	accountID        string              // the application's own account, named in webhooks
 	lastEvent        time.Time
 	root             string // URL of the latest request's host, for links in webhooks
@@ -104,84 +89,15 @@ func New(o Options) *Emulator {
 		ownersOf:         map[string][]string{},
 		fundingSources:   map[string]FundingSource{},
 		fundingSourcesOf: map[string][]string{},
+		microDeposits:    map[string]microDeposits{},
+		documents:        map[string]Document{},
+		documentsOf:      map[string][]string{},
 		webhooks:         newWebhookSender(o),
 		accountID:        newUUID(),
 		root:             "https://" + sandboxHost,
 	}
 	e.routes = e.table()
 	return e
-}
-
-const (
-	tokenPath       = "/token"
-	customersPath   = "/customers/"
-	ownersPath      = "/beneficial-owners/"
-	ownersOfPattern = "/customers/{id}/beneficial-owners"
-)
-
-// endpoint serves one method of one path.
-type endpoint struct {
-	op    Operation
-	serve func(call) answer
-	// action is required of a client token. If empty, no client token is
-	// accepted.
-	action string
-	// customer returns the Customer id required of a client token, given the
-	// {id} of the path. nil accepts any. It is called with the lock held.
-	customer func(id string) string
-}
-
-// call is one request to an endpoint, its body already read.
-type call struct {
-	request *http.Request
-	id      string // the {id} of the path, in lower case
-	body    []byte
-}
-
-func (e *Emulator) table() map[string]map[string]endpoint {
-	pathID := func(id string) string { return id }
-	ownersCustomer := func(id string) string { return e.owners[id].CustomerID }
-	return map[string]map[string]endpoint{
-		tokenPath: {
-			http.MethodPost: {op: OpToken, serve: e.token},
-		},
-		"/client-tokens": {
-			http.MethodPost: {op: OpCreateClientToken, serve: e.createClientToken},
-		},
-		"/customers": {
-			http.MethodPost: {op: OpCreateCustomer, serve: e.createCustomer, action: "customer.create"},
-		},
-		"/customers/{id}": {
-			http.MethodGet:  {op: OpReadCustomer, serve: e.readCustomer, action: "customer.read", customer: pathID},
-			http.MethodPost: {op: OpUpdateCustomer, serve: e.updateCustomer, action: "customer.update", customer: pathID},
-		},
-		ownersOfPattern: {
-			http.MethodGet:  {op: OpListBeneficialOwners, serve: e.listOwners, action: "beneficialowners.read", customer: pathID},
-			http.MethodPost: {op: OpCreateBeneficialOwner, serve: e.createOwner, action: "beneficialowners.create", customer: pathID},
-		},
-		"/beneficial-owners/{id}": {
-			http.MethodGet: {op: OpReadBeneficialOwner, serve: e.readOwner, action: "beneficialowners.read", customer: ownersCustomer},
-		},
-	}
-}
-
-// pattern splits a path into the key of the route table and the {id} in it. Every
-// second segment of Dwolla's paths is an id.
-func pattern(path string) (string, string) {
-	first := strings.IndexByte(path[min(1, len(path)):], '/') + 1
-	if first == 0 {
-		return path, ""
-	}
-	collection, rest := path[:first+1], path[first+1:]
-	id, sub, nested := strings.Cut(rest, "/")
-	switch {
-	case id == "":
-		return path, ""
-	case nested:
-		return collection + "{id}/" + sub, strings.ToLower(id)
-	default:
-		return collection + "{id}", strings.ToLower(id)
-	}
 }
 
 // ServeHTTP answers like Dwolla, or with an injected fault.
@@ -202,7 +118,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !known:
 		write(w, refuse(http.StatusNotFound, "The requested resource was not found."))
 	case !allowed:
-		w.Header().Set("Allow", methodsOf(methods))
+		w.Header().Set("Allow", methods.String())
 		write(w, refuse(http.StatusMethodNotAllowed, "The method is not allowed here."))
 	default:
 		e.serve(w, r, id, endpoint)
@@ -212,7 +128,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endpoint endpoint) {
 	fault := e.count(endpoint.op, rootOf(r))
 	// Read the body first: until then net/http does not notice a client leaving.
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, endpoint.maxBody()+1))
 	if fault.spoil(w, r, endpoint.op) {
 		return
 	}
@@ -220,13 +136,20 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endp
 	switch {
 	case err != nil:
 		write(w, refuse(http.StatusBadRequest, "The request body could not be read."))
-	case len(body) > maxBody:
-		write(w, refuse(http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB."))
+	case int64(len(body)) > endpoint.maxBody():
+		write(w, tooLarge(endpoint))
 	case endpoint.op == OpToken:
 		write(w, endpoint.serve(c)) // /token checks its own credentials
 	default:
 		write(w, e.admit(endpoint, c))
 	}
+}
+
+func tooLarge(endpoint endpoint) answer {
+	if endpoint.form {
+		return refuseAs(http.StatusRequestEntityTooLarge, "FileTooLarge", "Document requests are limited to 10 MiB.")
+	}
+	return refuse(http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB.")
 }
 
 // Calls counts the requests for op, including refused and faulty ones. Requests
@@ -247,13 +170,4 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 		orElse(r.Header.Get("Access-Control-Request-Headers"), "Accept, Authorization, Content-Type, Idempotency-Key"))
 	h.Add("Vary", "Access-Control-Request-Headers")
 	w.WriteHeader(http.StatusNoContent)
-}
-
-func methodsOf(endpoints map[string]endpoint) string {
-	names := make([]string, 0, len(endpoints))
-	for name := range endpoints {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }

@@ -59,7 +59,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/", 404, "NotFound", ""},
 		{"GET", "/customers/", 404, "NotFound", ""},
 		{"GET", "/customers/" + id + "/", 404, "NotFound", ""},
-		{"GET", "/customers/" + id + "/documents", 404, "NotFound", ""},
+		{"GET", "/customers/" + id + "/transfers", 404, "NotFound", ""},
 		{"GET", "/customers/" + unknown, 404, "NotFound", ""},
 		{"POST", "/customers/" + unknown, 404, "NotFound", ""},
 		{"GET", "/customers/" + unknown + "/beneficial-owners", 404, "NotFound", ""},
@@ -69,7 +69,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/token", 405, "MethodNotAllowed", "POST"},
 		{"OPTIONS", "/token", 405, "MethodNotAllowed", "POST"},
 		{"DELETE", "/customers/" + id, 405, "MethodNotAllowed", "GET, POST"},
-		{"PUT", "/beneficial-owners/x", 405, "MethodNotAllowed", "GET"},
+		{"PUT", "/beneficial-owners/x", 405, "MethodNotAllowed", "DELETE, GET, POST"},
 	}
 	token := d.accessToken()
 	for _, test := range tests {

@@ -1,10 +1,18 @@
 package emulator
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+)
+
+const (
+	testBank = "SANDBOX TEST BANK"
+	// maxFundingSources is the bound for each Customer, removed ones included.
+	maxFundingSources = 50
 )
 
 // FundingSource is a bank account or the balance of a Customer.
@@ -16,8 +24,10 @@ type FundingSource struct {
 	BankAccountType string // checking, savings, general-ledger or loan; "" for a balance
 	BankName        string // "" for a balance
 	Balance         string // in dollars, such as 10.00; "" for a bank
-	Removed         bool
-	Created         time.Time
+	// Fingerprint is equal for equal account numbers, which are not kept.
+	Fingerprint string
+	Removed     bool
+	Created     time.Time
 }
 
 // AddFundingSource adds a funding source to a Customer and returns it as stored.
@@ -61,7 +71,8 @@ func (f FundingSource) withDefaults() FundingSource {
 	}
 	f.Name = orElse(f.Name, "Jane's checking")
 	f.BankAccountType = orElse(f.BankAccountType, "checking")
-	f.BankName = orElse(f.BankName, "SANDBOX TEST BANK")
+	f.BankName = orElse(f.BankName, testBank)
+	f.Fingerprint = orElse(f.Fingerprint, fingerprint(f.ID, ""))
 	return f
 }
 
@@ -80,6 +91,12 @@ func (f FundingSource) check() error {
 	default:
 		return nil
 	}
+}
+
+// fingerprint is the digest of a bank account.
+func fingerprint(routingNumber, accountNumber string) string {
+	digest := sha256.Sum256([]byte(routingNumber + " " + accountNumber))
+	return hex.EncodeToString(digest[:])
 }
 
 func bankAccountTypes() []string { return []string{"checking", "savings", "general-ledger", "loan"} }

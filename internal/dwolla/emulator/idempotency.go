@@ -26,7 +26,7 @@ func (e *Emulator) once(c call, op Operation, create func() answer) answer {
 		return create()
 	}
 	// The digest bounds the memory of long keys.
-	digest := sha256.Sum256([]byte(string(op) + " " + header))
+	digest := sha256.Sum256([]byte(string(op) + " " + c.id + " " + header))
 	key, body := string(digest[:]), sha256.Sum256(c.body)
 	if earlier, ok := e.answered.get(key); ok && now.Sub(earlier.at) < idempotencyLife {
 		if earlier.body != body {

@@ -3,11 +3,13 @@ package emulator
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 )
+
+// maxOwners is Dwolla's bound for a Customer: each one owns a quarter at least.
+const maxOwners = 4
 
 // BeneficialOwner is a beneficial owner of a business Customer.
 type BeneficialOwner struct {
@@ -15,24 +17,6 @@ type BeneficialOwner struct {
 	VerificationStatus                  string // verified, document or incomplete
 	Address                             Address
 	Created                             time.Time
-}
-
-// ownerResource is a beneficial owner on the wire.
-type ownerResource struct {
-	Links              selfLinks `json:"_links"`
-	ID                 string    `json:"id"`
-	FirstName          string    `json:"firstName"`
-	LastName           string    `json:"lastName"`
-	VerificationStatus string    `json:"verificationStatus"`
-}
-
-// ownerList is the answer of GET /customers/{id}/beneficial-owners.
-type ownerList struct {
-	Links    selfLinks `json:"_links"`
-	Embedded struct {
-		Owners []ownerResource `json:"beneficial-owners"`
-	} `json:"_embedded"`
-	Total int `json:"total"`
 }
 
 // AddBeneficialOwner adds an owner with a made-up name to a Customer of any type,
@@ -43,14 +27,14 @@ func (e *Emulator) AddBeneficialOwner(customerID string) (string, error) {
 }
 
 // AddOwner adds a beneficial owner to a Customer of any type and returns it as
-// stored. Empty fields get defaults: a new ID, a made-up name and address, the
-// status verified, and the present time. It sends no webhook.
+// stored. Empty fields get defaults: a new ID, a made-up name and address, the status
+// that Dwolla's sandbox gives the name, and the present time. It sends no webhook.
 func (e *Emulator) AddOwner(customerID string, o BeneficialOwner) (BeneficialOwner, error) {
 	o.ID = strings.ToLower(orElse(o.ID, newUUID()))
 	o.CustomerID = strings.ToLower(customerID)
 	o.FirstName = orElse(o.FirstName, "Joe")
 	o.LastName = orElse(o.LastName, "Owner")
-	o.VerificationStatus = orElse(o.VerificationStatus, "verified")
+	o.VerificationStatus = orElse(o.VerificationStatus, verifyOwner(o.FirstName))
 	o.Address = cmp.Or(o.Address, Address{Address1: "2 Main Street", City: "Des Moines", State: "IA", PostalCode: "50309", Country: "US"})
 	if o.Created.IsZero() {
 		o.Created = e.options.Now()
@@ -70,72 +54,46 @@ func (e *Emulator) AddOwner(customerID string, o BeneficialOwner) (BeneficialOwn
 	return o, nil
 }
 
+// SetOwnerStatus changes the verification status of a beneficial owner, like a review
+// at Dwolla, and sends the webhook. Setting the present status does nothing.
+func (e *Emulator) SetOwnerStatus(id, status string) error {
+	if !slices.Contains(ownerStatuses(), status) {
+		return fmt.Errorf("emulator: unknown status %q of a beneficial owner", status)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o, exists := e.owners[strings.ToLower(id)]
+	if !exists {
+		return fmt.Errorf("emulator: no beneficial owner %q", id)
+	}
+	e.setOwnerStatus(o, status)
+	return nil
+}
+
+// setOwnerStatus stores an owner with a status, and sends the webhook for a change.
+// The caller holds the lock, here and below.
+func (e *Emulator) setOwnerStatus(o BeneficialOwner, status string) {
+	if o.VerificationStatus != status {
+		e.sendEventAbout(ownerTopic(status), o.CustomerID, ownersPath+o.ID)
+	}
+	o.VerificationStatus = status
+	e.owners[o.ID] = o
+}
+
 func ownerStatuses() []string { return []string{"verified", "document", "incomplete"} }
 
-// keepOwner stores a new owner. The caller holds the lock.
+// keepOwner stores a new owner.
 func (e *Emulator) keepOwner(o BeneficialOwner) {
 	e.owners[o.ID] = o
 	e.ownersOf[o.CustomerID] = append(e.ownersOf[o.CustomerID], o.ID)
 }
 
-func (c call) ownerResource(o BeneficialOwner) ownerResource {
-	return ownerResource{
-		Links:              selfLinks{Self: link{Href: c.url(ownersPath + o.ID), Type: halJSON, ResourceType: "beneficial-owner"}},
-		ID:                 o.ID,
-		FirstName:          o.FirstName,
-		LastName:           o.LastName,
-		VerificationStatus: o.VerificationStatus,
+// forgetOwner removes an owner and its documents.
+func (e *Emulator) forgetOwner(o BeneficialOwner) {
+	for _, id := range e.documentsOf[o.ID] {
+		delete(e.documents, id)
 	}
-}
-
-func (e *Emulator) listOwners(c call) answer {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, exists := e.customers[c.id]; !exists {
-		return noCustomer()
-	}
-	ids := e.ownersOf[c.id]
-	list := ownerList{
-		Links: selfLinks{Self: link{Href: c.url(customersPath + c.id + "/beneficial-owners"), Type: halJSON, ResourceType: "beneficial-owner"}},
-		Total: len(ids),
-	}
-	list.Embedded.Owners = make([]ownerResource, 0, len(ids))
-	for _, id := range ids {
-		list.Embedded.Owners = append(list.Embedded.Owners, c.ownerResource(e.owners[id]))
-	}
-	return answer{status: http.StatusOK, body: list}
-}
-
-func (e *Emulator) createOwner(c call) answer {
-	var form struct {
-		FirstName string `json:"firstName"`
-		LastName  string `json:"lastName"`
-	}
-	if !c.decode(&form) {
-		return notJSON()
-	}
-	if errs := checkNames(form.FirstName, form.LastName); errs != nil {
-		return invalid(errs...)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, exists := e.customers[c.id]; !exists {
-		return noCustomer()
-	}
-	o := BeneficialOwner{
-		ID: newUUID(), CustomerID: c.id, FirstName: form.FirstName, LastName: form.LastName,
-		VerificationStatus: "verified", Created: e.options.Now(),
-	}
-	e.keepOwner(o)
-	return created(c.url(ownersPath + o.ID))
-}
-
-func (e *Emulator) readOwner(c call) answer {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	o, exists := e.owners[c.id]
-	if !exists {
-		return refuse(http.StatusNotFound, "The beneficial owner was not found.")
-	}
-	return answer{status: http.StatusOK, body: c.ownerResource(o)}
+	delete(e.documentsOf, o.ID)
+	delete(e.owners, o.ID)
+	e.ownersOf[o.CustomerID] = slices.DeleteFunc(e.ownersOf[o.CustomerID], func(id string) bool { return id == o.ID })
 }

@@ -109,15 +109,28 @@ func (e *Emulator) admit(endpoint endpoint, c call) answer {
 	if !acceptsDwolla(c.request) {
 		return refuse(http.StatusNotAcceptable, "The Accept header must be "+halJSON+".")
 	}
-	if c.request.Method == http.MethodPost {
-		if media := mediaType(c.request.Header.Get("Content-Type")); media != plainJSON && media != halJSON {
-			return refuse(http.StatusUnsupportedMediaType, "The Content-Type must be "+halJSON+" or "+plainJSON+".")
-		}
+	if refusal, ok := endpoint.reads(c); !ok {
+		return refusal
 	}
 	if refusal, ok := e.authorize(endpoint, c); !ok {
 		return refusal
 	}
 	return endpoint.serve(c)
+}
+
+// reads reports whether the endpoint reads the media type of a POST.
+func (p endpoint) reads(c call) (answer, bool) {
+	media := mediaType(c.request.Header.Get("Content-Type"))
+	switch {
+	case c.request.Method != http.MethodPost:
+	case p.form && media != "multipart/form-data":
+		return refuse(http.StatusUnsupportedMediaType, "The Content-Type must be multipart/form-data."), false
+	case p.form, media == plainJSON, media == halJSON:
+	case p.op == OpMicroDeposits && len(c.body) == 0 && media == "": // to start them takes no body
+	default:
+		return refuse(http.StatusUnsupportedMediaType, "The Content-Type must be "+halJSON+" or "+plainJSON+"."), false
+	}
+	return answer{}, true
 }
 
 // authorize checks the bearer token. An access token may call everything, a client
@@ -140,7 +153,7 @@ func (e *Emulator) authorize(endpoint endpoint, c call) (answer, bool) {
 		return refuse(http.StatusUnauthorized, "Invalid access token."), false
 	case now.Sub(token.Created) >= clientTokenLife:
 		return expiredToken(), false
-	case !token.allows(endpoint, c.id):
+	case !token.allows(endpoint, c):
 		return refuse(http.StatusForbidden, "The client token is not for this."), false
 	}
 	token.Used = true

@@ -9,18 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
-)
-
-// The topics sent by the emulator.
-const (
-	topicCreated        = "customer_created"
-	topicVerified       = "customer_verified"
-	topicRetry          = "customer_reverification_needed"
-	topicDocumentNeeded = "customer_verification_document_needed"
-	topicSuspended      = "customer_suspended"
-	topicDeactivated    = "customer_deactivated"
-	topicActivated      = "customer_activated"
 )
 
 // Webhook is an event for the subscriber, delivered or pending.
@@ -28,14 +18,15 @@ type Webhook struct {
 	ID         string // the event's
 	Topic      string
 	CustomerID string
+	ResourceID string    // the Customer's, or that of the owner, document or funding source
 	Created    time.Time // in milliseconds, unique for each event
 	Body       string    // the signed bytes
 	Attempts   int       // number of attempts so far
 	Delivered  bool      // an attempt was answered with 2xx
 }
 
-// Subscribe sends a signed webhook to address for every later event: a Customer
-// created through the API, or a change of status. A new address replaces the old
+// Subscribe sends a signed webhook to address for every later event: something
+// created, changed or removed through the API, or a change of status. A new address replaces the old
 // one and gets its pending webhooks. An empty address ends the subscription and
 // drops pending webhooks. The address must be an absolute http or https URL, and
 // the secret must not be empty.
@@ -100,6 +91,12 @@ type eventLinks struct {
 // sendEvent sends the subscriber an event about a Customer. The caller holds the
 // lock, so events are created in the order of the changes.
 func (e *Emulator) sendEvent(topic, customerID string) {
+	e.sendEventAbout(topic, customerID, customersPath+customerID)
+}
+
+// sendEventAbout sends an event about a resource of a Customer, given the resource's
+// path.
+func (e *Emulator) sendEventAbout(topic, customerID, path string) {
 	if topic == "" || !e.webhooks.subscribed() {
 		return
 	}
@@ -110,14 +107,16 @@ func (e *Emulator) sendEvent(topic, customerID string) {
 		created = e.lastEvent.Add(time.Millisecond)
 	}
 	e.lastEvent = created
-	customer := link{Href: e.root + customersPath + customerID}
-	w := Webhook{ID: newUUID(), Topic: topic, CustomerID: customerID, Created: created}
+	w := Webhook{
+		ID: newUUID(), Topic: topic, CustomerID: customerID, Created: created,
+		ResourceID: path[strings.LastIndexByte(path, '/')+1:],
+	}
 	body, err := json.Marshal(eventBody{
-		ID: w.ID, ResourceID: customerID, Topic: topic, Created: wireTime(created),
+		ID: w.ID, ResourceID: w.ResourceID, Topic: topic, Created: wireTime(created),
 		Links: eventLinks{
 			Account:  link{Href: e.root + "/accounts/" + e.accountID},
-			Customer: customer,
-			Resource: customer,
+			Customer: link{Href: e.root + customersPath + customerID},
+			Resource: link{Href: e.root + path},
 			Self:     link{Href: e.root + "/events/" + w.ID},
 		},
 	})
@@ -126,28 +125,6 @@ func (e *Emulator) sendEvent(topic, customerID string) {
 	}
 	w.Body = string(body)
 	e.webhooks.post(w)
-}
-
-// topicOf is the topic for a change of status, or "" if Dwolla documents none.
-func topicOf(from, to string) string {
-	switch {
-	case from == to:
-		return ""
-	case to == "suspended":
-		return topicSuspended
-	case to == "deactivated":
-		return topicDeactivated
-	case from == "suspended" || from == "deactivated":
-		return topicActivated
-	case to == "verified":
-		return topicVerified
-	case to == "retry":
-		return topicRetry
-	case to == "document":
-		return topicDocumentNeeded
-	default:
-		return ""
-	}
 }
 
 func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

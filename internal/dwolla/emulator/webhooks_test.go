@@ -40,7 +40,7 @@ func TestCreationSendsAWebhook(t *testing.T) {
 			id := strings.TrimPrefix(location, d.url+"/customers/")
 			d.wantCreatedBody(mail.body, read[0].ID, id)
 			want := []emulator.Webhook{{
-				ID: read[0].ID, Topic: "customer_created", CustomerID: id, Created: d.clock.Now(), Body: mail.body, Attempts: 1, Delivered: true,
+				ID: read[0].ID, Topic: "customer_created", CustomerID: id, ResourceID: id, Created: d.clock.Now(), Body: mail.body, Attempts: 1, Delivered: true,
 			}}
 			if diff := cmp.Diff(want, d.Webhooks()); diff != "" {
 				t.Error(diff)
@@ -87,7 +87,8 @@ func TestStatusChangeHasItsTopic(t *testing.T) {
 		"revived":           {[]string{"deactivated", "unverified"}, []string{"customer_activated"}},
 		"revived to prove":  {[]string{"suspended", "document"}, []string{"customer_activated"}},
 		"from bad to worse": {[]string{"suspended", "deactivated"}, []string{"customer_deactivated"}},
-		"without a topic":   {[]string{"retry", "kba", "unverified"}, nil},
+		"kba":               {[]string{"retry", "kba"}, []string{"customer_kba_verification_needed"}},
+		"without a topic":   {[]string{"kba", "unverified"}, nil},
 		"no change":         {[]string{"suspended", "suspended", "suspended"}, nil},
 	}
 	for name, test := range tests {
@@ -109,11 +110,11 @@ func TestStatusChangeHasItsTopic(t *testing.T) {
 	}
 }
 
-func TestUpgradeAsksForADocument(t *testing.T) {
+func TestUpgradeSendsTheStatusesWebhook(t *testing.T) {
 	d := start(t)
 	m := d.subscribe()
 	id := d.customer(emulator.Customer{}).ID
-	for _, body := range []string{`{"firstName":"Eve"}`, `{"type":"personal"}`} {
+	for _, body := range []string{`{"firstName":"Eve"}`, personal("document").String()} {
 		if got := d.call(d.accessToken(), http.MethodPost, "/customers/"+id, body); got.status != http.StatusOK {
 			t.Fatal(got.status)
 		}

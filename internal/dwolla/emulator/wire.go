@@ -54,6 +54,9 @@ type selfLinks struct {
 	Self link `json:"self"`
 }
 
+// links are a resource's links by relation.
+type links map[string]link
+
 func write(w http.ResponseWriter, a answer) {
 	for name, value := range a.header {
 		w.Header().Set(name, value)
@@ -131,6 +134,11 @@ func notJSON() answer {
 
 // url is the absolute URL of a resource, on the host of the request.
 func (c call) url(path string) string { return rootOf(c.request) + path }
+
+// link is a link to a resource of this emulator.
+func (c call) link(path, resourceType string) link {
+	return link{Href: c.url(path), Type: halJSON, ResourceType: resourceType}
+}
 
 func rootOf(r *http.Request) string {
 	if r.TLS != nil {

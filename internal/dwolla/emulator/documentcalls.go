@@ -1,0 +1,110 @@
+package emulator
+
+import "net/http"
+
+type documentResource struct {
+	Links              selfLinks       `json:"_links"`
+	ID                 string          `json:"id"`
+	Status             string          `json:"status"`
+	Type               string          `json:"type"`
+	Created            string          `json:"created"`
+	VerificationStatus string          `json:"documentVerificationStatus"`
+	FailureReason      string          `json:"failureReason,omitempty"`
+	AllFailureReasons  []failureReason `json:"allFailureReasons,omitempty"`
+}
+
+type failureReason struct {
+	Reason      string `json:"reason"`
+	Description string `json:"description"`
+}
+
+func (c call) documentResource(d Document) documentResource {
+	r := documentResource{
+		Links: selfLinks{Self: c.link(documentsPath+d.ID, "document")},
+		ID:    d.ID, Status: "reviewed", Type: d.Type, Created: wireTime(d.Created), VerificationStatus: d.Status,
+	}
+	if d.Status == "pending" {
+		r.Status = "pending"
+	}
+	if d.FailureReason != "" {
+		r.FailureReason = d.FailureReason
+		r.AllFailureReasons = []failureReason{{Reason: d.FailureReason, Description: "The document was rejected."}}
+	}
+	return r
+}
+
+func (e *Emulator) readDocument(c call) answer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	d, exists := e.documents[c.id]
+	if !exists {
+		return refuse(http.StatusNotFound, "The document was not found.")
+	}
+	return answer{status: http.StatusOK, body: c.documentResource(d)}
+}
+
+func (e *Emulator) listCustomerDocuments(c call) answer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, exists := e.customers[c.id]; !exists {
+		return noCustomer()
+	}
+	return e.listDocuments(c, customersPath)
+}
+
+func (e *Emulator) listOwnerDocuments(c call) answer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, exists := e.owners[c.id]; !exists {
+		return noOwner()
+	}
+	return e.listDocuments(c, ownersPath)
+}
+
+// listDocuments lists the documents of the {id} of the path. The caller holds the
+// lock.
+func (e *Emulator) listDocuments(c call, collection string) answer {
+	var list struct {
+		Links    selfLinks `json:"_links"`
+		Embedded struct {
+			Documents []documentResource `json:"documents"`
+		} `json:"_embedded"`
+		Total int `json:"total"`
+	}
+	list.Links.Self = c.link(collection+c.id+"/documents", "document")
+	list.Embedded.Documents = []documentResource{}
+	for _, id := range e.documentsOf[c.id] {
+		list.Embedded.Documents = append(list.Embedded.Documents, c.documentResource(e.documents[id]))
+	}
+	list.Total = len(list.Embedded.Documents)
+	return answer{status: http.StatusOK, body: list}
+}
+
+// documentTopics are the topics about a document.
+type documentTopics struct{ uploaded, approved, failed string }
+
+func (d Document) topics() documentTopics {
+	if d.OwnerID != "" {
+		return documentTopics{topicOwnerDocumentUploaded, topicOwnerDocumentApproved, topicOwnerDocumentFailed}
+	}
+	return documentTopics{topicDocumentUploaded, topicDocumentApproved, topicDocumentFailed}
+}
+
+// review ends the review of a document. The caller holds the lock.
+func (e *Emulator) review(d Document, failureReason string) {
+	d.FailureReason, d.Status = failureReason, "rejected"
+	if failureReason == "" {
+		d.Status = "accepted"
+	}
+	e.documents[d.ID] = d
+	if d.Status == "rejected" {
+		e.sendEventAbout(d.topics().failed, d.CustomerID, documentsPath+d.ID)
+		return
+	}
+	e.sendEventAbout(d.topics().approved, d.CustomerID, documentsPath+d.ID)
+	if o, exists := e.owners[d.OwnerID]; exists {
+		e.setOwnerStatus(o, "verified")
+		return
+	}
+	e.accept(d)
+}
