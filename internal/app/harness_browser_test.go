@@ -219,7 +219,7 @@ func (b browser) createCustomer(correlationID string) (href string) {
 	b.t.Helper()
 	token := b.token(`{"action":"customer.create"}`)
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.site.fixture.settings["DWOLLA_BASE_URL"]+"/customers",
-		strings.NewReader(`{"firstName":"Carol","lastName":"New","email":"carol@example.com","type":"personal","correlationId":"`+correlationID+`"}`))
+		strings.NewReader(`{"firstName":"Carol","lastName":"New","email":"carol@example.com","type":"unverified","correlationId":"`+correlationID+`"}`))
 	if err != nil {
 		b.t.Fatal(err)
 	}
