@@ -49,6 +49,6 @@ const enrollment = `
 carol="Authorization: Bearer $(curl -s '%[1]s/token?user=carol')"; json='Content-Type: application/json'
 id=$(curl -s %[2]s/session -H "$carol" | sed 's/.*"correlationId":"\([^"]*\)".*/\1/')
 token=$(curl -s %[2]s/client-tokens -H "$carol" -H "$json" -d '{"action":"customer.create"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
-url=$(curl -si %[3]s/customers -H "Authorization: Bearer $token" -H 'Accept: application/vnd.dwolla.v1.hal+json' -H "$json" -d "{\"firstName\":\"Carol\",\"lastName\":\"Demo\",\"email\":\"carol@example.com\",\"type\":\"personal\",\"correlationId\":\"$id\"}" | tr -d '\r' | sed -n 's/^Location: //p')
+url=$(curl -si %[3]s/customers -H "Authorization: Bearer $token" -H 'Accept: application/vnd.dwolla.v1.hal+json' -H "$json" -d "{\"firstName\":\"Carol\",\"lastName\":\"Demo\",\"email\":\"carol@example.com\",\"type\":\"unverified\",\"correlationId\":\"$id\"}" | tr -d '\r' | sed -n 's/^Location: //p')
 curl -s -w '\n' %[2]s/client-tokens -H "$carol" -H "$json" -d "{\"action\":\"customer.read\",\"_links\":{\"customer\":{\"href\":\"$url\"}}}"
 `
