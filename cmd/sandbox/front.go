@@ -19,8 +19,11 @@ import (
 // basePath is where the front has the service.
 const basePath = "/dropgate"
 
-// libraryPath is where the stand-in for Dwolla's library is.
-const libraryPath = "/dwolla-web.js"
+// The stand-in for Dwolla's library, and its style sheet.
+const (
+	libraryPath       = "/dwolla-web.js"
+	libraryStylesPath = "/demo/dwolla.css"
+)
 
 // maxDemoBody bounds what a page sends to the demo, in bytes.
 const maxDemoBody = 4 << 10
@@ -51,7 +54,7 @@ func (f *front) handler() (http.Handler, error) {
 	own := http.NewServeMux()
 	own.HandleFunc("GET /{$}", f.servePage(page))
 	own.HandleFunc("GET /demo/{file}", serveAsset(files))
-	own.HandleFunc("GET /demo/dwolla.css", serveLibraryStyles)
+	own.HandleFunc("GET "+libraryStylesPath, serveLibraryStyles)
 	own.HandleFunc("GET /demo/sign-in", f.serveSignIn)
 	own.HandleFunc("/", serveNothing)
 	f.demo.register(own)
@@ -131,7 +134,12 @@ func (f *front) page(files fs.FS) ([]byte, error) {
 		return nil, fmt.Errorf("the demo page: %w", err)
 	}
 	var out bytes.Buffer
-	err = parsed.Execute(&out, map[string]any{"Personas": f.demo.roster.list(), "DwollaWeb": f.libraryURL()})
+	head := integration(f.libraryURL(), libraryStylesPath)
+	err = parsed.Execute(&out, map[string]any{
+		"Head": template.HTML(head), "HeadCode": head, //nolint:gosec // the operator chose the URL in it
+		"Tabs": tabs(), "Personas": f.demo.roster.list(), "Faults": f.demo.faults.choices(),
+		"APIRoot": f.apiRoot, "Stranger": strangerOf(f.public) + attackerPath, "StandIn": f.dwollaWeb == "",
+	})
 	if err != nil {
 		return nil, fmt.Errorf("the demo page: %w", err)
 	}
@@ -194,7 +202,7 @@ func serveLibraryStyles(w http.ResponseWriter, _ *http.Request) {
 
 // serveAsset serves the page's scripts and style sheets.
 func serveAsset(files fs.FS) http.HandlerFunc {
-	kinds := map[string]string{".css": styleType, ".js": scriptType}
+	kinds := map[string]string{".css": styleType, ".js": scriptType, ".svg": "image/svg+xml"}
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("file")
 		kind, known := kinds[path.Ext(name)]

@@ -20,6 +20,7 @@ const (
 
 	demoAlicesBalance = "a1111111-1111-4111-8111-111111111111"
 	demoAlicesBank    = "a2222222-2222-4222-8222-222222222222"
+	demoAlicesNewBank = "a3333333-3333-4333-8333-333333333333"
 )
 
 // persona is a demo user.
@@ -46,6 +47,7 @@ func demoPersonas(o options, emulated bool) []persona {
 			funds: []emulator.FundingSource{
 				{ID: demoAlicesBalance, Type: "balance", Balance: "1250.00"},
 				{ID: demoAlicesBank, Type: "bank", Name: "Alice's checking", Status: "verified"},
+				{ID: demoAlicesNewBank, Type: "bank", Name: "Alice's savings", Status: "unverified", BankAccountType: "savings"},
 			},
 		},
 		{

@@ -2,7 +2,7 @@ package web
 
 import "embed"
 
-//go:embed index.html demo.css demo.js attacker.html attacker.js
+//go:embed index.html demo.css demo.js icon.svg attacker.html attacker.js
 var page embed.FS
 
 // Page returns the demo page, a template of html/template, and its assets.
