@@ -183,7 +183,10 @@ func (t *target) signIn(ctx context.Context, user string) (string, error) {
 	if id == nil {
 		return "", fmt.Errorf("no login page, but %.200s", page)
 	}
-	page, _, err = fetch(ctx, client, at.ResolveReference(&url.URL{Path: "/login"}).String(), url.Values{"id": {id[1]}, "user": {user}})
+	page, at, err = fetch(ctx, client, at.ResolveReference(&url.URL{Path: "/login"}).String(), url.Values{"id": {id[1]}, "user": {user}})
+	if err == nil && strings.Contains(page, `http-equiv="refresh"`) { // not in old revisions
+		page, _, err = fetch(ctx, client, at.String(), nil)
+	}
 	if err != nil {
 		return "", err
 	}

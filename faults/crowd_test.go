@@ -181,7 +181,7 @@ func (c *crowd) logoutOf(user, kid string, n int) string {
 	})
 }
 
-// signIn makes the two requests of a sign-in, and returns the last status.
+// signIn makes the three requests of a sign-in, and returns the last status.
 func (c *crowd) signIn(client *rawClient, user, from string) (int, error) {
 	begin, err := client.do("GET /auth/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: " + from + "\r\n\r\n")
 	if err != nil {
@@ -191,8 +191,14 @@ func (c *crowd) signIn(client *rawClient, user, from string) (int, error) {
 	if err != nil || len(begin.header["Set-Cookie"]) == 0 {
 		return begin.status, err
 	}
-	cookie, _, _ := strings.Cut(begin.header["Set-Cookie"][0], ";")
 	query := url.Values{"state": {at.Query().Get("state")}, "code": {at.Query().Get("nonce") + "." + user}}
-	end, err := client.do(fmt.Sprintf("GET /auth/callback?%s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nCookie: %s\r\n\r\n", query.Encode(), from, cookie))
+	callback := func(cookies []string) (rawAnswer, error) {
+		cookie, _, _ := strings.Cut(cookies[0], ";")
+		return client.do(fmt.Sprintf("GET /auth/callback?%s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nCookie: %s\r\n\r\n", query.Encode(), from, cookie))
+	}
+	end, err := callback(begin.header["Set-Cookie"])
+	if cookies := end.header["Set-Cookie"]; err == nil && end.status == http.StatusOK && len(cookies) > 0 { // the page loads the URL again
+		end, err = callback(cookies)
+	}
 	return end.status, err
 }

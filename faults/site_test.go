@@ -73,7 +73,7 @@ func (s *site) browser(t *testing.T) browser {
 		t.Fatal(err)
 	}
 	return browser{&http.Client{
-		Jar: jar, Transport: s.world.secrets.watchCookies(s.Client().Transport), Timeout: 40 * time.Second,
+		Jar: jar, Transport: oidctest.Refreshing(s.world.secrets.watchCookies(s.Client().Transport)), Timeout: 40 * time.Second,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			s.recordAnswer(r.Response, "")
 			if len(via) > 10 {

@@ -150,7 +150,7 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := &http.Client{Jar: jar}
+	browser := &http.Client{Jar: jar, Transport: oidctest.Refreshing(nil)}
 	open := func(method, at string, form url.Values) (*url.URL, string) {
 		t.Helper()
 		return visit(t, browser, method, at, form)

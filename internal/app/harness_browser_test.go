@@ -69,7 +69,7 @@ func (s *site) browser(t *testing.T) browser {
 		t.Fatal(err)
 	}
 	client := *s.Client()
-	client.Jar = jar
+	client.Jar, client.Transport = jar, oidctest.Refreshing(client.Transport)
 	return browser{&client, t, s}
 }
 

@@ -77,11 +77,28 @@ func (b *browser) begin(returnTo string) *url.URL {
 	return must(url.Parse(login.URL))
 }
 
-// callback returns from the provider.
+// callback returns from the provider, and loads the callback again if the page asks.
 func (b *browser) callback(query url.Values) (auth.Login, error) {
 	b.t.Helper()
-	return b.complete(b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true))
+	login, err := b.complete(b.request(http.MethodGet, callbackOf(query), true))
+	if login.LoadAgain {
+		return b.complete(b.request(http.MethodGet, callbackOf(query), false))
+	}
+	return login, err
 }
+
+// landed returns from the provider, and returns the request by which the page loads
+// the callback again.
+func (b *browser) landed(query url.Values) *http.Request {
+	b.t.Helper()
+	login, err := b.complete(b.request(http.MethodGet, callbackOf(query), true))
+	if !login.LoadAgain || err != nil {
+		b.t.Fatalf("back from the provider: %+v (%v)", login, err)
+	}
+	return b.request(http.MethodGet, callbackOf(query), false)
+}
+
+func callbackOf(query url.Values) string { return "/dropgate/auth/callback?" + query.Encode() }
 
 func (b *browser) complete(r *http.Request) (auth.Login, error) {
 	b.t.Helper()

@@ -217,7 +217,7 @@ func TestCancelledCallbackMayBeRepeated(t *testing.T) {
 		query := w.op.authorize(b.begin(""))
 		ctx, cancel := context.WithCancel(t.Context())
 		w.idp.serve(tokenAt, func(http.ResponseWriter, *http.Request) { cancel() })
-		_, err := b.complete(b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true).WithContext(ctx))
+		_, err := b.complete(b.landed(query).WithContext(ctx))
 		if !errors.Is(err, context.Canceled) || len(b.logins()) != 1 {
 			t.Errorf("%v (a %T), cookies %q", err, err, b.logins())
 		}

@@ -65,7 +65,7 @@ func TestExchangesAreBoundedOverall(t *testing.T) {
 					b := w.browser(t)
 					query := w.op.authorize(b.begin(""))
 					query.Set("code", "junk")
-					_, _ = w.oidc.Complete(b.request(http.MethodGet, "/dropgate/auth/callback?"+query.Encode(), true))
+					_, _ = b.callback(query)
 				}()
 			}
 			advance(time.Second)

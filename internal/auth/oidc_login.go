@@ -43,6 +43,9 @@ type Login struct {
 	// if unknown.
 	ReturnTo string
 	User     string // the id of the signed-in user; empty until then
+	// LoadAgain is true if the browser must load the callback again, from a page of
+	// ours. The sign-in is not complete, and the login has only cookies and ReturnTo.
+	LoadAgain bool
 	// Named is the user id in a good ID token, even if the sign-in failed.
 	Named string
 
@@ -100,11 +103,16 @@ func (o *OIDC) client(provider providerMetadata) *oauth2.Config {
 	}
 }
 
-// Complete completes a sign-in, for GET /auth/callback. The error is a
-// *ProtocolError, a *clienttoken.Failure during an outage of the provider or the
-// session store, or that of the request's context.
+// Complete completes a sign-in, for GET /auth/callback. The first call of each
+// sign-in only sets LoadAgain: browsers send no Strict cookie on the way back from
+// a provider on another site (docs/decisions/0021). The error is a *ProtocolError, a
+// *clienttoken.Failure during an outage of the provider or the session store, or
+// that of the request's context.
 func (o *OIDC) Complete(r *http.Request) (Login, error) {
 	login, err := o.complete(r)
+	if login.LoadAgain {
+		return login, err
+	}
 	return login, o.counted(err)
 }
 
@@ -119,9 +127,15 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
+	if !record.Returned {
+		return o.askToLoadAgain(record)
+	}
 	login := Login{ReturnTo: record.ReturnTo}
 	if login.URL, err = o.targets.url(record.ReturnTo); err != nil { // the configuration changed meanwhile
 		return login, &ProtocolError{"return_to", err.Error()}
+	}
+	if key, err := o.cookies.session(r); err == nil {
+		record.Replaces = key[:] // newer than that of Begin, or unknown to it
 	}
 	s, err := o.redeem(r.Context(), query, record)
 	if err == nil {
@@ -139,6 +153,17 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 		login.Cookies = append(login.Cookies, o.cookies.deletedLogin(o.loginCookieName(record.State)))
 	}
 	return login, err
+}
+
+// askToLoadAgain notes in the cookie that the browser has returned.
+func (o *OIDC) askToLoadAgain(record loginRecord) (Login, error) {
+	record.Returned = true
+	name := o.loginCookieName(record.State)
+	value, err := o.seal(name, record)
+	if err != nil {
+		return Login{ReturnTo: record.ReturnTo}, err
+	}
+	return Login{ReturnTo: record.ReturnTo, LoadAgain: true, Cookies: []*http.Cookie{o.cookies.newLogin(name, value)}}, nil
 }
 
 // pendingLogin returns the record of the sign-in with this state. Only the

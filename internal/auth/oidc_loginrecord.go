@@ -30,6 +30,7 @@ type loginRecord struct {
 	ReturnTo string    `json:"return_to"`
 	Began    time.Time `json:"began"`
 	Replaces []byte    `json:"replaces"` // the key of the browser's previous session, or nil
+	Returned bool      `json:"returned"` // the browser has loaded the callback once
 }
 
 const (

@@ -30,7 +30,7 @@ func oidcSealingWith(secret string) *OIDC {
 func TestLoginRecordSurvivesSealing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, record := oidcSealingWith("secret"), newLoginRecord("/page?a=b")
-		record.Replaces = bytes.Repeat([]byte{1}, 32)
+		record.Replaces, record.Returned = bytes.Repeat([]byte{1}, 32), true
 		value, err := o.seal("name", record)
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +124,7 @@ func TestSealedGarbageIsNotLoginRecord(t *testing.T) {
 // A record must fit into a 4 KiB cookie, and all cookies into 16 KiB of headers.
 func TestLargestLoginRecordFitsIntoCookie(t *testing.T) {
 	o, record := oidcSealingWith("secret"), newLoginRecord(strings.Repeat("&", maxReturnTo))
-	record.Replaces = bytes.Repeat([]byte{255}, 32)
+	record.Replaces, record.Returned = bytes.Repeat([]byte{255}, 32), true
 	value, err := o.seal("name", record)
 	if err != nil || len(value) > 4000 {
 		t.Errorf("%d bytes (%v)", len(value), err)

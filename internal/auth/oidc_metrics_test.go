@@ -56,7 +56,7 @@ func TestOIDCCountsSignInsAndSessions(t *testing.T) {
 		_, _ = b.callback(url.Values{"state": {"x"}})
 		_, _ = b.callback(nil)
 		query := w.op.authorize(b.begin(""))
-		_, _ = w.oidc.Complete(canceled(b.request(http.MethodGet, "/?"+query.Encode(), true)))
+		_, _ = w.oidc.Complete(canceled(b.landed(query))) // the landing is not counted
 		w.store.failOn("start")
 		_, _ = b.callback(query)
 		want := `

@@ -261,7 +261,7 @@ func TestConcurrentReplaysStartOneSession(t *testing.T) {
 	withOIDC(t, func(t *testing.T, w *oidcHarness) {
 		w.op.acceptsCodesTwice()
 		b := w.browser(t)
-		r := b.request(http.MethodGet, "/dropgate/auth/callback?"+w.op.authorize(b.begin("")).Encode(), true)
+		r := b.landed(w.op.authorize(b.begin("")))
 		results := make(chan error, 50)
 		for range cap(results) {
 			go func() {

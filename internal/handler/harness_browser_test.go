@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,11 +49,17 @@ func (w *world) signedIn(t testing.TB, user string) *browser {
 func (b *browser) send(r *http.Request) answer {
 	b.t.Helper()
 	for _, cookie := range b.jar.Cookies(r.URL) {
-		r.AddCookie(cookie)
+		if cookie.Name != sessionCookie || !isForeignNavigation(r) { // it is Strict
+			r.AddCookie(cookie)
+		}
 	}
 	a := b.w.do(b.t, r)
 	b.jar.SetCookies(r.URL, (&http.Response{Header: a.header}).Cookies())
 	return a
+}
+
+func isForeignNavigation(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }
 
 // asPerson returns the headers of a browser opening a page.
@@ -62,8 +69,19 @@ func asPerson(r *http.Request) {
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
 }
 
-// open opens an address of the service: a path under the base path, or a URL.
+// open opens an address of the service: a path under the base path, or a URL. It
+// loads a page again that asks for it.
 func (b *browser) open(address string, edits ...with) answer {
+	b.t.Helper()
+	a := b.follow(address, edits...)
+	if oidctest.LoadsAgain(a.body) {
+		a = b.follow(address, append(slices.Clone(edits), header("Sec-Fetch-Site", "same-origin"))...)
+	}
+	return a
+}
+
+// follow opens an address by a link of another site, and loads no page again.
+func (b *browser) follow(address string, edits ...with) answer {
 	b.t.Helper()
 	r := b.w.request(nobody, http.MethodGet, "", append([]with{asPerson}, edits...)...)
 	if !strings.HasPrefix(address, b.w.url) {
@@ -247,7 +265,10 @@ const sessionCookie = "dropgate-session"
 // secrets.
 func (a *answer) isOfASignIn(tb rapid.TB, w *world) {
 	tb.Helper()
-	if strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
+	switch isPage := strings.HasPrefix(a.header.Get("Content-Type"), "text/html"); {
+	case isPage && a.status == http.StatusOK:
+		a.isTheLandingPage(tb)
+	case isPage:
 		a.page = readPage(tb, a)
 	}
 	a.setsCookiesSafely(tb, w)
@@ -283,6 +304,36 @@ func (a *answer) setsCookiesSafely(tb rapid.TB, w *world) {
 	}
 }
 
+// isTheLandingPage fails tb unless a is the page that loads itself again. It has
+// nothing of the request.
+func (a *answer) isTheLandingPage(tb rapid.TB) {
+	tb.Helper()
+	if a.body != pageHead("Signing in")+`<meta http-equiv="refresh" content="0">
+<main>
+<h1>Signing in</h1>
+<p><a href="">Continue</a></p>
+</main>
+</html>
+` {
+		tb.Errorf("the page is %s", a.body)
+	}
+	if got := a.header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+		tb.Errorf("the page is of type %q", got)
+	}
+}
+
+// pageHead is the beginning of every page. It takes the browser's colors, dark or
+// light.
+func pageHead(title string) string {
+	return `<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>` + title + `</title>
+`
+}
+
 // page is an error for people.
 type page struct {
 	message, again, reason, requestID string
@@ -291,10 +342,9 @@ type page struct {
 // readPage parses an error page, and fails on unexpected content.
 func readPage(tb rapid.TB, a *answer) *page {
 	tb.Helper()
-	parts := regexp.MustCompile(`^<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n` +
-		`<meta name="viewport" content="width=device-width">\n<title>Sign-in failed</title>\n<h1>Sign-in failed</h1>\n` +
+	parts := regexp.MustCompile(`^` + regexp.QuoteMeta(pageHead("Sign-in failed")) + `<main>\n<h1>Sign-in failed</h1>\n` +
 		`<p>([^<>"]+)</p>\n<p><a href="([^<>"]+)">Try again</a></p>\n` +
-		`<p>Reason: <code>([A-Za-z_]+)</code><br>Request: <code>([^<>"]+)</code></p>\n</html>\n$`).FindStringSubmatch(a.body)
+		`<p>Reason: <code>([A-Za-z_]+)</code><br>Request: <code>([^<>"]+)</code></p>\n</main>\n</html>\n$`).FindStringSubmatch(a.body)
 	if parts == nil {
 		tb.Fatalf("the page is %s", a.body)
 	}

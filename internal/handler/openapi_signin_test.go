@@ -33,8 +33,21 @@ func (n byHost) RoundTrip(r *http.Request) (*http.Response, error) {
 	return n.c.server.Client().Transport.RoundTrip(r)
 }
 
-// open opens an address of the service, and returns where the visitor is sent.
+// open opens an address of the service, and returns where the visitor is sent. A
+// page that loads itself again is loaded again.
 func (c contract) open(t *testing.T, visitor *http.Client, address string) string {
+	t.Helper()
+	resp := c.visit(t, visitor, address)
+	if resp.StatusCode == http.StatusOK {
+		resp = c.visit(t, visitor, address)
+	}
+	if resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s: answer %s", address, resp.Status)
+	}
+	return resp.Header.Get("Location")
+}
+
+func (c contract) visit(t *testing.T, visitor *http.Client, address string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
 	if err != nil {
@@ -45,18 +58,36 @@ func (c contract) open(t *testing.T, visitor *http.Client, address string) strin
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusSeeOther {
-		t.Fatalf("%s: answer %s", address, resp.Status)
-	}
-	return resp.Header.Get("Location")
+	return resp
 }
 
-// backFromProvider prepares the callback of a good sign-in.
+// backFromProvider prepares the first callback of a good sign-in.
 func backFromProvider(t *testing.T, c contract) with {
 	t.Helper()
 	visitor := c.visitor(t)
+	return c.callback(visitor, c.passProvider(t, visitor))
+}
+
+// landed prepares the callback that the page of the first one loads.
+func landed(t *testing.T, c contract) with {
+	t.Helper()
+	visitor := c.visitor(t)
+	back := c.passProvider(t, visitor)
+	if resp := c.visit(t, visitor, back); resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: answer %s", back, resp.Status)
+	}
+	return c.callback(visitor, back)
+}
+
+// passProvider begins a sign-in and returns the address of its callback.
+func (c contract) passProvider(t *testing.T, visitor *http.Client) string {
+	t.Helper()
 	provider := c.open(t, visitor, c.server.URL+"/auth/login")
-	back := passProvider(t, visitor, provider, url.Values{"user": {"alice"}}, c.server.URL)
+	return passProvider(t, visitor, provider, url.Values{"user": {"alice"}}, c.server.URL)
+}
+
+// callback is the edit of a request to the callback, with the visitor's cookies.
+func (c contract) callback(visitor *http.Client, back string) with {
 	return func(r *http.Request) {
 		_, r.URL.RawQuery, _ = strings.Cut(back, "?")
 		for _, cookie := range visitor.Jar.Cookies(r.URL) {
@@ -69,8 +100,7 @@ func backFromProvider(t *testing.T, c contract) with {
 func withSession(t *testing.T, c contract) with {
 	t.Helper()
 	visitor := c.visitor(t)
-	provider := c.open(t, visitor, c.server.URL+"/auth/login")
-	c.open(t, visitor, passProvider(t, visitor, provider, url.Values{"user": {"alice"}}, c.server.URL))
+	c.open(t, visitor, c.passProvider(t, visitor))
 	return func(r *http.Request) {
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 		for _, cookie := range visitor.Jar.Cookies(r.URL) {
@@ -150,13 +180,14 @@ func signInExchanges(c contract) []exchange {
 		{method: get, path: login, server: c.alone, want: "503 Unavailable"},
 		{method: get, path: login, server: c.alone, header: html, want: "503 page"},
 
-		{method: get, path: callback, prepare: backFromProvider, want: "303"},
+		{method: get, path: callback, prepare: backFromProvider, want: "200"},
+		{method: get, path: callback, prepare: landed, want: "303"},
 		{method: get, path: callback, want: "400 page"},
 		{method: get, path: callback, header: asImage(), want: "403 CrossOriginRequest"},
 		{method: get, path: callback + "?state=x&error=access_denied", header: html, want: "400 page"},
-		{method: get, path: callback, prepare: backFromProvider, mishap: panics, want: "500 ServerError"},
-		{method: get, path: callback, prepare: backFromProvider, mishap: oddly, want: "500 page"},
-		{method: get, path: callback, prepare: backFromProvider, mishap: down, want: "503 page"},
+		{method: get, path: callback, prepare: landed, mishap: panics, want: "500 ServerError"},
+		{method: get, path: callback, prepare: landed, mishap: oddly, want: "500 page"},
+		{method: get, path: callback, prepare: landed, mishap: down, want: "503 page"},
 
 		{
 			method: post, path: "/webhooks/dwolla", server: c.hammered, prepare: manyBadWebhooks, want: "429 TooManyRequests",

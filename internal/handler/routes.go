@@ -64,7 +64,7 @@ type handler struct {
 
 	protection *http.CrossOriginProtection
 	validate   *validator.Validate
-	errorPage  *template.Template
+	pages      *template.Template
 	metrics    *metrics
 
 	notices   *ratelimit.Failures // limits bad webhooks and logout tokens
@@ -89,7 +89,7 @@ func New(c Config) (http.Handler, error) {
 		Config:     c,
 		protection: http.NewCrossOriginProtection(),
 		validate:   newValidator(),
-		errorPage:  newErrorPage(),
+		pages:      newPages(),
 		metrics:    newMetrics(c.Registerer),
 		notices:    ratelimit.NewFailures(ratelimit.Limit{N: badNotices, Window: time.Minute}, c.Now),
 		callbacks:  ratelimit.NewFailures(ratelimit.Limit{N: badCallbacks, Window: time.Minute}, c.Now),

@@ -2,10 +2,8 @@ package handler
 
 import (
 	"errors"
-	"html/template"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"dropgate/internal/auth"
@@ -28,8 +26,8 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// callback is GET /auth/callback: the browser returns from the provider. A person
-// sees the response, so errors are pages.
+// callback is GET /auth/callback: the browser returns from the provider, and loads
+// the URL again. A person sees the response, so errors are pages.
 func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	log := requestLogOf(r)
 	log.mode = h.OIDC.Name()
@@ -40,6 +38,11 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		login, err = h.completeSignIn(r)
 		log.user = login.Named
+	}
+	if err == nil && login.LoadAgain {
+		setCookies(w, login.Cookies)
+		h.writePage(w, http.StatusOK, landingPage, nil)
+		return nil
 	}
 	if err == nil {
 		if err = h.writeEntry(r); err != nil {
@@ -141,44 +144,4 @@ func (h *handler) backChannelLogout(w http.ResponseWriter, r *http.Request) erro
 		Msg("the identity provider signed a user out")
 	w.WriteHeader(http.StatusOK)
 	return nil
-}
-
-// errorPage is the page for a failed sign-in.
-type errorPage struct {
-	Message, Reason, RequestID string
-	Again                      string // the URL to sign in again
-}
-
-func newErrorPage() *template.Template {
-	return template.Must(template.New("error").Parse(`<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Sign-in failed</title>
-<h1>Sign-in failed</h1>
-<p>{{.Message}}</p>
-<p><a href="{{.Again}}">Try again</a></p>
-<p>Reason: <code>{{.Reason}}</code><br>Request: <code>{{.RequestID}}</code></p>
-</html>
-`))
-}
-
-// failPage is fail with an HTML page.
-func (h *handler) failPage(w http.ResponseWriter, r *http.Request, err error, returnTo string) {
-	p := h.recordError(w, r, err)
-	page := errorPage{
-		Message:   p.message,
-		Reason:    string(p.code),
-		RequestID: requestLogOf(r).requestID,
-		Again:     h.BasePath + "/auth/login",
-	}
-	if wrong, ok := errors.AsType[*auth.ProtocolError](err); ok {
-		page.Reason = wrong.Code
-	}
-	if returnTo != "" {
-		page.Again += "?" + url.Values{"return_to": {returnTo}}.Encode()
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(p.status)
-	_ = h.errorPage.Execute(w, page) // fails only if the browser disconnected
 }

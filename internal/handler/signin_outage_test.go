@@ -145,6 +145,7 @@ func TestDisconnectedCallerEndsNoSession(t *testing.T) {
 	b := w.browser(t)
 	b.signIn(alice, "")
 	replacing := b.back(b.begin("/x"), alice)
+	b.follow(replacing)
 	_, query, _ := strings.Cut(replacing, "?")
 	old := &http.Cookie{Name: sessionCookie, Value: b.session()}
 	token := w.logoutToken(t, alice)

@@ -124,6 +124,9 @@ func (p *Provider) SignOut(user string) {
 // the body. The browser needs a cookie jar.
 func (p *Provider) SignIn(browser *http.Client, at, user string) *http.Response {
 	p.tb.Helper()
+	following := *browser
+	following.Transport = Refreshing(browser.Transport)
+	browser = &following
 	resp := p.send(browser, http.MethodGet, at, nil)
 	page, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()

@@ -61,6 +61,36 @@ func TestSignInReturnsToTheService(t *testing.T) {
 	}
 }
 
+func TestSignInFollowsAPageThatLoadsAgain(t *testing.T) {
+	p := oidctest.New(t, provider.Options{Users: users()})
+	visits := 0
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if visits++; visits == 1 {
+			http.SetCookie(w, &http.Cookie{Name: "landed", Value: "1"})
+			_, _ = io.WriteString(w, `<!DOCTYPE html><meta http-equiv="refresh" content="0">`)
+			return
+		}
+		if _, err := r.Cookie("landed"); err != nil || !r.URL.Query().Has("code") {
+			t.Errorf("the page was loaded again as %s, with the cookies %v", r.URL, r.Cookies())
+		}
+	}))
+	t.Cleanup(service.Close)
+	client := oidctest.Client(service.URL)
+	p.AddClient(client)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := url.Values{
+		"client_id": {oidctest.ClientID}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": client.RedirectURIs,
+	}
+	resp := p.SignIn(&http.Client{Jar: jar}, p.Issuer+"/authorize?"+query.Encode(), "alice")
+	if _ = resp.Body.Close(); visits != 2 || resp.StatusCode != http.StatusOK {
+		t.Errorf("%d visits, at last %s", visits, resp.Status)
+	}
+}
+
 func TestFaultsLastUntilHealed(t *testing.T) {
 	p := oidctest.New(t, provider.Options{})
 	p.Fail(http.StatusBadGateway)
