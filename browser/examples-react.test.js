@@ -33,18 +33,19 @@ async function serve(sandbox) {
   });
 }
 
-async function signIn(page, user) {
+async function open({ page, sandbox, signInByHand }, user) {
+  await serve(sandbox);
   await page.goto(`${server.origin}/`);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("button", { name: user }).click();
+  await signInByHand(user);
   await page.waitForURL(`${server.origin}/`);
   await page.getByText("Signed in as").waitFor();
 }
 
-test("the React example creates a Customer and links it", async ({ page, sandbox, shot, expectConsole }) => {
+test("the React example creates a Customer and links it", async (fixture) => {
+  const { page, shot, expectConsole } = fixture;
   expectConsole(/status of 401 .*\/dropgate\/session$/); // before the sign-in
-  await serve(sandbox);
-  await signIn(page, "carol");
+  await open(fixture, "carol");
   const linked = page.evaluate(() => new Promise((resolve) => window.dropgate.on("linked", resolve)));
   const creating = page.locator("dwolla-personal-vcr");
   await send(creating, { firstNameInput: "document" }); // Dwolla's sandbox then wants a document
@@ -60,10 +61,10 @@ test("the React example creates a Customer and links it", async ({ page, sandbox
   assert.equal(session.customer.id, customer.id);
 });
 
-test("the React example shows why a request was refused", async ({ page, sandbox, expectConsole }) => {
+test("the React example shows why a request was refused", async (fixture) => {
+  const { page, expectConsole } = fixture;
   expectConsole(/status of 40[13] /);
-  await serve(sandbox);
-  await signIn(page, "alice");
+  await open(fixture, "alice");
   await page.locator("dwolla-balance-display").waitFor();
   await page.evaluate(() => {
     const foreign = document.createElement("dwolla-balance-display");
