@@ -189,3 +189,42 @@ func TestBrowserReachesWildcardAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyEmulatorRunsNothingElse(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	reader, writer := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, append(freePorts(), "-only", "emulator"), nil, writer)
+		_ = writer.Close()
+	}()
+	var printed strings.Builder
+	lines := bufio.NewScanner(reader)
+	for lines.Scan() {
+		printed.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "erin: ") { // the last line
+			stop()
+		}
+	}
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if got := printed.String(); !strings.Contains(got, "grant_type=client_credentials") || strings.Contains(got, "dropgate is ready") {
+		t.Errorf("printed %s", got)
+	}
+}
+
+func TestUnfitFlagsAreRefused(t *testing.T) {
+	for want, args := range map[string][]string{
+		"-only":                  {"-only", "server"},
+		"exclude each other":     {"-only", "emulator", "-backends"},
+		"-dwolla-web":            {"-dwolla-web", "dwolla-web.js"},
+		"unexpected argument":    {"emulator"},
+		"not a URL such as http": {"-dwolla-web", "javascript://x"},
+	} {
+		if err := run(t.Context(), append(freePorts(), args...), nil, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want an error with %q", args, err, want)
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dropgate/internal/clienttoken"
+)
+
+// inspected returns an inspector, a function that writes a line of its log, and its
+// events from now on.
+func inspected(t *testing.T) (*inspector, func(format string, args ...any), chan event) {
+	t.Helper()
+	i := newInspector(&bytes.Buffer{}, func(string) clienttoken.Allowed { return clienttoken.NewAllowed("a rule") })
+	write := func(format string, args ...any) {
+		t.Helper()
+		if _, err := fmt.Fprintf(i, format+"\n", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return i, write, i.hub.subscribe(0)
+}
+
+const (
+	anEntry  = `{"log":"audit","event":"client_token","request_id":"%s","mode":"oidc","user":"alice","outcome":"vended"}`
+	anAccess = `{"log":"access","request_id":"%s","status":200,"duration_ms":1.5,"method":"POST","route":"/client-tokens","code":""}`
+)
+
+// next returns the next event, which must be there.
+func next(t *testing.T, events chan event) string {
+	t.Helper()
+	select {
+	case e := <-events:
+		return e.kind + " " + string(e.data)
+	default:
+		t.Fatal("there is no event")
+		return ""
+	}
+}
+
+func TestEntryCarriesItsRequestsOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, write, events := inspected(t)
+		write(anEntry, "one")
+		if len(events) != 0 {
+			t.Error("the entry did not wait for its access line")
+		}
+		write(anAccess, "one")
+		got := next(t, events)
+		for _, want := range []string{"audit {", `"status":200`, `"duration_ms":1.5`, `"rule":"a rule"`} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s lacks %s", got, want)
+			}
+		}
+		write(anEntry, "one") // such as a changed link, written later
+		if got := next(t, events); !strings.Contains(got, `"status":200`) {
+			t.Errorf("the late entry is %s", got)
+		}
+	})
+}
+
+func TestEntryWaitsAtMostASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, write, events := inspected(t)
+		write(anEntry, "one")
+		<-time.After(joinWithin + 1)
+		synctest.Wait()
+		if got := next(t, events); strings.Contains(got, "status") {
+			t.Errorf("the entry is %s", got)
+		}
+		write(anAccess, "one")
+		if len(events) != 0 {
+			t.Error("the entry came twice")
+		}
+	})
+}
+
+func TestWaitingEntriesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, write, events := inspected(t)
+		for n := range maxWaiting + 1 {
+			write(anEntry, fmt.Sprint("request ", n))
+		}
+		if got := next(t, events); !strings.Contains(got, "request 0") || len(i.waiting) != maxWaiting {
+			t.Errorf("%d entries wait, and the first event is %s", len(i.waiting), got)
+		}
+		for n := range 2 * maxAnswered {
+			write(anAccess, fmt.Sprint("other ", n))
+		}
+		if len(i.answered) != maxAnswered {
+			t.Errorf("%d access lines are kept", len(i.answered))
+		}
+		<-time.After(joinWithin + 1)
+	})
+}
+
+func TestInspectorShowsRefusalsOfStrangers(t *testing.T) {
+	for line, want := range map[string]bool{
+		`{"log":"access","request_id":"1","method":"POST","code":"CrossOriginRequest"}`:     true,
+		`{"log":"access","request_id":"1","method":"POST","code":"Unauthenticated"}`:        true,
+		`{"log":"access","request_id":"1","method":"GET","code":"Unauthenticated"}`:         false, // a page asks who is signed in
+		`{"log":"access","request_id":"1","method":"GET","code":"NotFound","mode":"admin"}`: false,
+		`{"log":"access","request_id":"1","method":"GET","code":""}`:                        false,
+		`{"log":"audit","event":"directory","operator":"sandbox","outcome":"read"}`:         false, // the page's own
+		`{"log":"audit","event":"trail","outcome":"opened"}`:                                false,
+		`{"log":"audit","event":"link","mode":"webhook","request_id":"2"}`:                  true, // has no access line
+		`{"level":"info","message":"listening"}`:                                            false,
+		`not JSON`:                                                                          false,
+	} {
+		_, write, events := inspected(t)
+		write("%s", line)
+		if got := len(events) == 1; got != want {
+			t.Errorf("%s is shown: %v, want %v", line, got, want)
+		}
+	}
+}
+
+func TestInspectorReadsLinesInPieces(t *testing.T) {
+	var console bytes.Buffer
+	i := newInspector(&console, func(string) clienttoken.Allowed { return clienttoken.Allowed{} })
+	lines := fmt.Sprintf(anEntry+"\n"+anAccess+"\n", "one", "one")
+	for at := range lines {
+		if n, err := i.Write([]byte(lines[at : at+1])); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if console.String() != lines {
+		t.Errorf("the console got %q, want %q", &console, lines)
+	}
+	if got := next(t, i.hub.subscribe(0)); !strings.Contains(got, `"status":200`) {
+		t.Errorf("the event is %s", got)
+	}
+	if _, err := i.Write(bytes.Repeat([]byte("x"), maxLogLine+1)); err != nil || len(i.rest) != 0 {
+		t.Errorf("an endless line is kept: %d bytes, %v", len(i.rest), err)
+	}
+}
+
+// broken is an output that fails.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestBrokenConsoleFailsTheLog(t *testing.T) {
+	i := newInspector(broken{}, func(string) clienttoken.Allowed { return clienttoken.Allowed{} })
+	if _, err := i.Write([]byte("{}\n")); err == nil {
+		t.Error("the service believes that its audit trail is written")
+	}
+}
+
+func TestNewPageGetsTheLastHundred(t *testing.T) {
+	h := newHub()
+	for n := range maxRecent + 7 {
+		h.publish("audit", fmt.Appendf(nil, "%d", n))
+	}
+	for seen, want := range map[int]int{0: maxRecent, maxRecent: 7, maxRecent + 7: 0, 1_000_000: maxRecent} {
+		if got := len(h.subscribe(seen)); got != want {
+			t.Errorf("after event %d a page gets %d events, want %d", seen, got, want)
+		}
+	}
+}
+
+func TestSlowPageLosesItsSubscription(t *testing.T) {
+	h := newHub()
+	slow := h.subscribe(0)
+	for range cap(slow) + 1 {
+		h.publish("audit", []byte("{}"))
+	}
+	if len(h.subscribers) != 0 {
+		t.Error("the slow page is still subscribed")
+	}
+	h.unsubscribe(slow) // closes nothing twice
+}
+
+func TestSubscriptionsAreBounded(t *testing.T) {
+	h := newHub()
+	for range maxSubscribers {
+		h.subscribe(0)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/demo/events", http.NoBody))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("one page too many gets %d", w.Code)
+	}
+}
+
+func TestStreamEndsWithItsPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		h.publish("audit", []byte(`{"n":1}`))
+		h.publish("access", []byte(`{"n":2}`))
+		ctx, leave := context.WithCancel(t.Context())
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/demo/events", http.NoBody)
+		r.Header.Set("Last-Event-ID", "1")
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			h.ServeHTTP(w, r)
+		}()
+		<-time.After(heartbeat + 1)
+		synctest.Wait()
+		leave()
+		<-ended
+		if got := w.Body.String(); got != "retry: 1000\n\nid: 2\nevent: access\ndata: {\"n\":2}\n\n:\n\n" || !w.Flushed {
+			t.Errorf("the stream was %q", got)
+		}
+		if len(h.subscribers) != 0 {
+			t.Error("the page is still subscribed")
+		}
+	})
+}
