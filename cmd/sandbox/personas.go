@@ -42,7 +42,7 @@ func demoPersonas(o options, emulated bool) []persona {
 	all := []persona{
 		{
 			User: "alice", Name: "Alice Demo", Customer: o.alice, policy: policyAll,
-			Description: "Verified personal Customer with a bank and a balance. Every component is allowed.",
+			Description: "Verified personal Customer with a bank and a balance.",
 			seed:        emulator.Customer{Type: "personal", Status: "verified"},
 			funds: []emulator.FundingSource{
 				{ID: demoAlicesBalance, Type: "balance", Balance: "1250.00"},
@@ -52,23 +52,23 @@ func demoPersonas(o options, emulated bool) []persona {
 		},
 		{
 			User: "bob", Name: "Bob Demo", Customer: o.bob, policy: policyReadOnly,
-			Description: "Verified business Customer whose beneficial owners are not certified yet. Starts with the read-only policy.",
+			Description: "Verified business, owners not certified. May only read at first.",
 			seed:        emulator.Customer{Type: "business", Status: "verified", BusinessName: "Bob's Bakery LLC", Certification: "uncertified"},
 			funds:       []emulator.FundingSource{{Type: "bank", Name: "Bakery checking", Status: "verified"}},
 			owners:      []emulator.BeneficialOwner{{FirstName: "Bob", LastName: "Demo"}, {FirstName: "Beatrix", LastName: "Baker"}},
 		},
 		{
 			User: "carol", Name: "Carol Demo", policy: policyAll,
-			Description: "New: she has no Customer and creates one.",
+			Description: "New here: has no Customer yet, and creates one.",
 		},
 		{
 			User: "dave", Name: "Dave Demo", Customer: demoDave, policy: policyAll,
-			Description: "Unverified Customer. He can upgrade to a verified one.",
+			Description: "Unverified Customer, can upgrade to a verified one.",
 			seed:        emulator.Customer{Type: "unverified", Status: "unverified"},
 		},
 		{
 			User: "erin", Name: "Erin Demo", Customer: demoErin, policy: policyAll,
-			Description: "Personal Customer in status document: Dwolla wants to see her passport.",
+			Description: "Personal Customer. Dwolla wants to see a document.",
 			seed:        emulator.Customer{Type: "personal", Status: "document"},
 		},
 	}
@@ -112,6 +112,9 @@ func (p persona) addTo(dwolla *emulator.Emulator) error {
 	for _, f := range p.funds {
 		if err == nil {
 			_, err = dwolla.AddFundingSource(p.Customer, f)
+		}
+		if err == nil && f.Status == "unverified" {
+			err = dwolla.StartMicroDeposits(f.ID)
 		}
 	}
 	for _, o := range p.owners {

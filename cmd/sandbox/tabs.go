@@ -51,7 +51,7 @@ func tabs() []tab {
 		{
 			ID: "personal-vcr", Title: "Personal verified", Suits: newUser,
 			About:  "Creates a personal verified Customer. Dwolla may ask again, or for a document, within the same component.",
-			Tip:    "The last names retry, document and verified steer the verification, as in Dwolla's sandbox.",
+			Tip:    "The first names retry, document and suspended steer the verification, as in Dwolla's sandbox.",
 			Markup: `<dwolla-personal-vcr` + legal + `></dwolla-personal-vcr>`,
 		},
 		{
@@ -81,7 +81,7 @@ func tabs() []tab {
 		{
 			ID: "micro-deposits-verify", Title: "Verify a bank", Suits: "alice",
 			About:  "Asks for the amounts of the two small deposits.",
-			Tip:    "0.03 and 0.09 are right. Dwolla gives up after three wrong attempts.",
+			Tip:    "Any two amounts below 0.10 are right, except 0.09 twice. Dwolla gives up after three wrong attempts.",
 			Markup: "<dwolla-micro-deposits-verify\n  fundingSourceId=\"" + demoAlicesNewBank + "\"></dwolla-micro-deposits-verify>",
 		},
 		{

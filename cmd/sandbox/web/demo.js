@@ -76,14 +76,18 @@ function mount() {
   else live.replaceChildren(make("p", { class: "signed-out" }, "Choose a user above to see the component."));
 }
 
-// fit says whether the signed-in user can finish the tab.
+// fits reports whether the signed-in user can finish a tab.
+function fits({ dataset: { suits } }) {
+  return suits === "new" ? Boolean(session && !session.customer) : session?.user.id === suits;
+}
+
+// fit says who can finish a tab.
 function fit(panel) {
   const { suits } = chosen().dataset;
-  const user = session?.user.id;
-  const fits = suits === "new" ? Boolean(session && !session.customer) : user === suits;
+  for (const tab of tabs) tab.dataset.fits = fits(tab);
   const who = suits === "new" ? "a user without a Customer" : suits;
-  panel.querySelector(".fit").dataset.fits = fits;
-  panel.querySelector(".fit-text").textContent = fits ? `Fits ${user}, who is signed in.` : `Fits ${who}.`;
+  panel.querySelector(".fit").dataset.fits = fits(chosen());
+  panel.querySelector(".fit-text").textContent = fits(chosen()) ? `Fits ${session.user.id}, who is signed in.` : `Fits ${who}.`;
 }
 
 const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
@@ -125,7 +129,7 @@ function row(name, value) {
 
 function showSession() {
   const user = session?.user;
-  $("who").replaceChildren(...(user ? ["Signed in as ", make("b", {}, user.id)] : ["Signed out"]));
+  $("who").replaceChildren(...(user ? [make("span", {}, "Signed in as "), make("b", {}, user.id)] : ["Signed out"]));
   $("sign-out").hidden = !user;
   for (const link of document.querySelectorAll("[data-persona]")) {
     if (link.dataset.persona === user?.id) link.setAttribute("aria-current", "true");
@@ -171,14 +175,16 @@ function addPersona(user, description) {
   $("new-user").closest("li").before(make("li", {}, link));
 }
 
-// refresh reads the session and the state again.
-async function refresh() {
-  session = await dropgate.session({ refresh: true });
+// load reads the session and the state.
+async function load(options) {
+  session = await dropgate.session(options);
   state = await demo("GET", `state?${new URLSearchParams({ user: session?.user.id ?? "" })}`);
   showState();
   showSession();
   fit(panelOf(chosen()));
 }
+
+const refresh = () => load({ refresh: true });
 
 async function makeUser() {
   const { user } = await demo("POST", "new-user");
@@ -218,15 +224,22 @@ const plainWords = {
   "library-missing": "Dwolla’s library has not arrived.",
 };
 
+const maxEvents = 4;
 const goodNews = ["success", "linked", "ready"];
 
 function learn(name, detail) {
-  const facts = Object.entries(detail ?? {}).filter(([, value]) => value !== null && ["string", "number"].includes(typeof value));
+  const facts = Object.entries(detail ?? {}).filter(([, value]) => value && ["string", "number"].includes(typeof value));
   const good = goodNews.includes(name);
-  $("page-event").replaceChildren(
-    make("p", { class: "event", "data-mood": good ? "good" : "bad" }, make("code", {}, `dropgate:${name}`), " ", plainWords[name]),
-    make("dl", {}, ...facts.map(([key, value]) => row(key, make("code", {}, String(value))))),
+  $("page-event").prepend(
+    make(
+      "li",
+      { class: "event", "data-mood": good ? "good" : "bad", "data-event": name },
+      make("p", {}, make("code", {}, `dropgate:${name}`), " ", plainWords[name]),
+      make("dl", {}, ...facts.map(([key, value]) => row(key, make("code", {}, String(value))))),
+    ),
   );
+  while ($("page-event").children.length > maxEvents) $("page-event").lastElementChild.remove();
+  $("page-event-empty").hidden = true;
   say(plainWords[name], good ? "good" : "bad");
 }
 
@@ -238,6 +251,15 @@ const waiting = new Set(); // of attacks for what the inspector shows
 function cell(...lines) {
   const [first, ...rest] = lines.filter(Boolean);
   return make("td", {}, first ?? "", ...rest.map((line) => make("small", {}, line)));
+}
+
+// breakable lets a long name wrap after its dots and slashes.
+const breakable = (name) => name.split(/(?<=[./])/).flatMap((part) => [part, make("wbr")]);
+
+// why names the rule that allowed a token, or says why there is none.
+function why({ reason, outcome, rule, mode, changed_at: changedAt }) {
+  if (reason) return make("span", { class: "why", title: reason }, reason);
+  return (outcome === "vended" && rule) || (changedAt && `by ${mode}`);
 }
 
 const good = ["vended", "linked", "unlinked", "signed_in", "signed_out", "read"];
@@ -252,13 +274,13 @@ function inspect({ type, data }) {
   const line = make(
     "tr",
     { "data-outcome": outcome, "data-action": entry.action || undefined },
-    cell(make("b", {}, what), who, new Date(entry.time).toLocaleTimeString()),
+    cell(make("b", {}, ...breakable(what)), who, new Date(entry.time).toLocaleTimeString()),
+    cell(make("span", { class: "badge", "data-mood": good.includes(outcome) ? "good" : "bad" }, outcome), why(entry)),
     cell(
-      make("span", { class: "badge", "data-mood": good.includes(outcome) ? "good" : "bad" }, outcome),
-      entry.reason || (entry.outcome === "vended" ? entry.rule : "") || (entry.changed_at ? `by ${entry.mode}` : ""),
+      entry.status ? String(entry.status) : "—",
+      took,
+      entry.dwolla_request_id && make("code", { title: `Dwolla’s request id: ${entry.dwolla_request_id}` }, short(entry.dwolla_request_id)),
     ),
-    cell(entry.status ? String(entry.status) : "—", took),
-    cell(entry.dwolla_request_id ? make("code", { title: entry.dwolla_request_id }, short(entry.dwolla_request_id)) : "—"),
   );
   const body = $("inspector").tBodies[0];
   body.prepend(line);
@@ -396,6 +418,6 @@ function wire() {
 
 wire();
 listen();
-await refresh().catch((fault) => say(`The sandbox does not answer: ${fault.message}`, "bad"));
+await load().catch((fault) => say(`The sandbox does not answer: ${fault.message}`, "bad"));
 choose($(`tab-${new URL(location).searchParams.get("tab")}`) ?? tabs[0]);
 say(session ? `Signed in as ${session.user.id}.` : "Choose a user to begin.");
