@@ -108,8 +108,8 @@ const stateField = (name, attributes) => selectField(name, "State", states, attr
 const zipField = (name, attributes) =>
   textField(name, "ZIP code", {
     inputmode: "numeric",
-    pattern: "\\d{5}(-?\\d{4})?",
-    title: "Five digits, or nine",
+    pattern: "\\d{5}(-\\d{4})?",
+    title: "Five digits, such as 50309",
     maxlength: 10,
     ...attributes,
   });

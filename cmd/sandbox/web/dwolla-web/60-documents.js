@@ -78,7 +78,9 @@ class DocumentUpload extends DropIn {
   async #customer(flow) {
     const customer = await flow.readCustomer();
     const documents = await readDocuments(flow);
-    if (documents.some(({ status }) => status === "pending")) {
+    const pending = documents.filter(({ status }) => status === "pending").length;
+    const wanted = customer._links?.["verify-controller-and-business-with-document"] ? 2 : 1;
+    if (pending >= wanted) {
       this.finish(flow, "info", "Your document is in review, which takes one or two business days.");
       return null;
     }
@@ -86,8 +88,8 @@ class DocumentUpload extends DropIn {
       this.finish(flow, "info", "No document is needed at the moment.");
       return null;
     }
-    const failed = documents.find(({ failureReason }) => failureReason);
-    if (failed) this.message("info", `The last document was not accepted: ${rejection(failed)}`);
+    const failed = documents.findLast(({ failureReason }) => failureReason);
+    if (failed && pending === 0) this.message("info", `The last document was not accepted: ${rejection(failed)}`);
     return documentTarget(flow, customer);
   }
 

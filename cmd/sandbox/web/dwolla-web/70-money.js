@@ -126,7 +126,7 @@ class MicroDepositsVerify extends DropIn {
     const source = (await readFundingSources(flow)).find((one) => one.id === id);
     if (!source) throw new Fault("This account does not have the bank account that the page names.");
     if (!source._links?.["verify-micro-deposits"]) {
-      this.finish(flow, "info", source.status === "verified" ? "This bank account is verified already." : "The two deposits have not arrived yet. They take one or two business days.");
+      this.finish(flow, "info", depositsText(source));
       return;
     }
     await flow.fill(amountsPage(source), (values) =>
@@ -140,6 +140,13 @@ class MicroDepositsVerify extends DropIn {
     );
     this.finish(flow, "success", "Your bank account is verified.");
   }
+}
+
+function depositsText({ status, _links }) {
+  if (status === "verified") return "This bank account is verified already.";
+  if (_links?.["failed-verification-micro-deposits"]) return "There were too many attempts. Please add the bank account again.";
+  if (_links?.["initiate-micro-deposits"]) return "The two small deposits have not been started yet.";
+  return "The two small deposits have not arrived yet. They take one or two business days.";
 }
 
 function amountsPage({ name, bankName }) {
