@@ -1,18 +1,19 @@
 // The page's settings, and the client tokens that it supplies.
 
-// standIn holds the sandbox's own settings, set by the line in front of this script:
-//   root       the API, without a slash at the end
-//   linksOnly  true sends `links` alone to the token function, as versions before 2.2.0 did
-//   timeout    the time limit of a token or an API call, in milliseconds
-//   grace      how long an element waits for a missing attribute, in milliseconds
-//   patience   how long it waits for dwolla.configure
+// standIn holds the sandbox's own settings. The line in front of this script may set them,
+// and data-attributes of its tag, such as data-links-only or data-timeout, win.
+const tag = document.currentScript?.dataset ?? {};
 const standIn = {
-  root: "https://api-sandbox.dwolla.com",
-  linksOnly: false,
-  timeout: 15_000,
-  grace: 2_000,
-  patience: 10_000,
+  root: "https://api-sandbox.dwolla.com", // the API, without a slash at the end
   ...globalThis.dwollaStandIn,
+};
+// Versions before 2.2.0 gave the token function `links` alone.
+const linksOnly = "linksOnly" in tag || standIn.linksOnly === true;
+// Time limits, in milliseconds.
+const limits = {
+  timeout: Number(tag.timeout ?? 35_000), // of a token or an API call
+  grace: Number(tag.grace ?? 2_000), // until an element asks for a missing attribute
+  patience: Number(tag.patience ?? 10_000), // until it asks for dwolla.configure
 };
 
 const texts = {
@@ -39,7 +40,7 @@ function configure(options) {
 function settingsFault() {
   if (settings === null) return "This page has not called dwolla.configure.";
   if (settings.environment === "production") {
-    return "This is a stand-in for Dwolla's library. It works only with the environment “sandbox”.";
+    return "This is a stand-in for Dwolla's library. It works only with the environment \"sandbox\".";
   }
   return "";
 }
@@ -65,7 +66,7 @@ function callPage(callback, value) {
 async function fetchToken(action, links) {
   const request = { action, links };
   try {
-    const answer = await within(standIn.timeout, (signal) => {
+    const answer = await within(limits.timeout, (signal) => {
       if (typeof settings.token === "function") return settings.token(tokenArgument(request));
       return postForToken(request, signal);
     });
@@ -78,7 +79,7 @@ async function fetchToken(action, links) {
 
 function tokenArgument({ action, links }) {
   if (links === null) return { action };
-  return standIn.linksOnly ? { action, links } : { action, links, _links: links };
+  return linksOnly ? { action, links } : { action, links, _links: links };
 }
 
 async function postForToken({ action, links }, signal) {

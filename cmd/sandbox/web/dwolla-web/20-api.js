@@ -16,7 +16,7 @@ class Refusal extends Error {
 async function callDwolla(request, token) {
   const headers = { Accept: hal, Authorization: `Bearer ${token}` };
   if (request.json) headers["Content-Type"] = hal;
-  const { response, body } = await within(standIn.timeout, async (signal) => {
+  const { response, body } = await within(limits.timeout, async (signal) => {
     const response = await fetch(standIn.root + request.path, {
       method: request.method ?? "GET",
       credentials: "omit",

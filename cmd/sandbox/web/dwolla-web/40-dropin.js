@@ -255,7 +255,7 @@ class DropIn extends HTMLElement {
       this.#container.classList.remove("dwolla-loading");
       this.message("error", missing);
       tellError(missing);
-    }, settings === null ? standIn.patience : standIn.grace);
+    }, settings === null ? limits.patience : limits.grace);
   }
 
   // #missing says what the element still waits for, or "".
@@ -370,7 +370,7 @@ class DropIn extends HTMLElement {
     this.#container.classList.add("dwolla-unstyled");
     this.#link.onload = show;
     this.#link.onerror = show;
-    setTimeout(show, standIn.grace);
+    setTimeout(show, limits.grace);
   }
 }
 

@@ -14,6 +14,9 @@ const elements = {
   "dwolla-account-opening": AccountOpening,
 };
 
-reflectOptions(DropIn.prototype);
-globalThis.dwolla = { configure };
-for (const [name, element] of Object.entries(elements)) customElements.define(name, element);
+// A page may load this script twice. The first one stays.
+if (!customElements.get("dwolla-customer-create")) {
+  reflectOptions(DropIn.prototype);
+  globalThis.dwolla = { configure };
+  for (const [name, element] of Object.entries(elements)) customElements.define(name, element);
+}
