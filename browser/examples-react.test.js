@@ -27,6 +27,7 @@ async function serve(sandbox) {
   Object.assign(server.pages, {
     "/": page.replaceAll("http://127.0.0.1:8080", sandbox.url),
     "/page.css": { type: "text/css", body: await file("page.css") },
+    "/components.css": { type: "text/css", body: await file("components.css") },
     "/bundle.js": { type: "text/javascript", body: outputFiles[0].text },
     "/favicon.ico": { type: "image/x-icon", body: "" },
   });
