@@ -213,6 +213,24 @@ test("a moved element keeps what was typed", async (fixture) => {
   assert.equal(await page.inputValue("#emailInput"), "kept@example.com");
 });
 
+test("an element asks once, whatever sets its attributes", async (fixture) => {
+  const { page } = fixture;
+  const application = await library(fixture, "");
+  const [first, second] = [await application.post("/customers", unverified("First")), await application.post("/customers", unverified("Second"))];
+  await put(page, "dwolla-customer-update", { email: "a@example.com", customerId: first });
+  await page.locator("#ssn").waitFor();
+  await page.locator("dwolla-customer-update").evaluate((element, id) => {
+    const { parentNode } = element;
+    element.remove();
+    element.customerId = id;
+    parentNode.append(element);
+    element.terms = "/terms";
+    element.correlationId = "own";
+  }, second);
+  await page.waitForFunction(() => document.querySelector("dwolla-customer-update").shadowRoot.querySelector("#firstNameInput")?.value === "Second");
+  assert.deepEqual(await askedFor(page), ["customer.read", "customer.read"]);
+});
+
 test("late prefill leaves typed fields alone", async (fixture) => {
   const { page } = fixture;
   await library(fixture, "<dwolla-customer-create></dwolla-customer-create>");

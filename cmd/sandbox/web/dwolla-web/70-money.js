@@ -102,11 +102,11 @@ class BalanceDisplay extends DropIn {
     }
     const { value, currency } = balances[0];
     if (this.hasAttribute("hideZeroBalance") && Number(value) === 0) {
-      this.fillContent(flow);
+      this.showNodes(flow);
       return;
     }
     const amount = h("p", { id: "dwolla-balance", class: "dwolla-balance" }, money(value, currency));
-    this.fillContent(flow, h("h2", { class: "dwolla-balance-heading" }, "Balance"), amount);
+    this.showNodes(flow, h("h2", { class: "dwolla-balance-heading" }, "Balance"), amount);
   }
 }
 
@@ -179,7 +179,7 @@ class PayIn extends DropIn {
     const choices = banks.map(({ id, name }) => radioField("fundingSource", id, name));
     const list = h("fieldset", { class: "dwolla-choices" }, h("legend", {}, "Your bank accounts"), choices);
     const none = h("p", { class: "dwolla-empty" }, "No bank account has been added.");
-    this.fillContent(
+    this.showNodes(
       flow,
       h("h2", { class: "dwolla-heading" }, amount ? `Pay ${money(amount)}` : "Pay"),
       choices.length > 0 ? list : none,
@@ -194,7 +194,7 @@ class AccountOpening extends DropIn {
   static needs = () => ["clientAccountId"];
 
   async run(flow) {
-    this.fillContent(
+    this.showNodes(
       flow,
       h("h2", { class: "dwolla-heading" }, "Open an account"),
       h("p", { class: "dwolla-info" }, "Account opening is not part of this stand-in. Dwolla's own library has it."),
