@@ -80,7 +80,7 @@ func (a *attacks) replayCookie(ctx context.Context) ([]step, error) {
 	}
 	browser := attacker{&http.Client{Jar: jar, Transport: a.transport}}
 	login := signInURL(a.issuer, a.service, "alice", basePath+"/session")
-	if _, err := browser.do(ctx, "Alice signs in", http.MethodGet, login); err != nil {
+	if err := browser.signIn(ctx, login); err != nil {
 		return nil, err
 	}
 	at := slices.IndexFunc(jar.Cookies(home), func(c *http.Cookie) bool { return strings.HasSuffix(c.Name, "dropgate-session") })
@@ -117,6 +117,25 @@ func (a *attacks) forgeWebhook(ctx context.Context) ([]step, error) {
 
 // attacker is a browser or program in the attacker's hands.
 type attacker struct{ http *http.Client }
+
+// signIn follows a sign-in to the service's callback. That answers with a page that
+// loads its own URL again.
+func (a attacker) signIn(ctx context.Context, at string) error {
+	for range 2 {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
+		if err != nil {
+			return fmt.Errorf("signing in: %w", err)
+		}
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		resp, err := a.http.Do(r)
+		if err != nil {
+			return fmt.Errorf("signing in: %w", err)
+		}
+		_ = resp.Body.Close()
+		at = resp.Request.URL.String()
+	}
+	return nil
+}
 
 // do sends a request as a page of the application would. A POST asks for a token.
 func (a attacker) do(ctx context.Context, what, method, target string, cookies ...*http.Cookie) (step, error) {

@@ -146,7 +146,7 @@ function showSession() {
       {},
       row("User", `${user.name ?? user.id} (${user.id})`),
       row("Customer", customer ? make("code", {}, customer.id) : "none yet"),
-      row("Status", customer ? customer.status ?? "not reported yet" : undefined),
+      row("Status", customer ? customer.status ?? "unknown until a webhook reports it" : undefined),
       ...(correlationId ? [row("correlationId", make("code", {}, correlationId))] : []),
       row("Ends", expiresAt ? new Date(expiresAt).toLocaleTimeString() : undefined),
     ),
@@ -290,9 +290,10 @@ function inspect({ type, data }) {
 
 let stream = null;
 
-// listen opens the stream. A hidden page closes it: browsers allow few connections.
+// listen opens the stream. A hidden page closes it, since browsers allow few
+// connections, unless an attack waits for its trace.
 function listen() {
-  if (document.hidden) {
+  if (document.hidden && waiting.size === 0) {
     stream?.close();
     stream = null;
     return;
@@ -309,13 +310,15 @@ function listen() {
   for (const type of ["audit", "access"]) stream.addEventListener(type, inspect);
 }
 
-// seen waits for an entry in the inspector.
+// seen waits for a new entry in the inspector.
 function seen(condition, milliseconds) {
+  const since = Date.now();
   return new Promise((resolve) => {
-    const check = (entry) => condition(entry) && end(entry);
+    const check = (entry) => Date.parse(entry.time) >= since && condition(entry) && end(entry);
     const end = (entry) => {
       clearTimeout(timer);
       waiting.delete(check);
+      listen();
       resolve(entry);
     };
     const timer = setTimeout(end, milliseconds, null);
@@ -372,7 +375,10 @@ const attacks = {
 
 async function attack(name) {
   $("attack-result").replaceChildren(make("p", { class: "empty" }, "Attacking …"));
-  const { steps, refused } = await attacks[name]();
+  const { steps, refused } = await attacks[name]().catch((fault) => ({
+    steps: [{ what: "The attack did not get through", status: 0, message: fault.message }],
+    refused: false,
+  }));
   $("attack-result").replaceChildren(
     make("p", { class: "verdict", "data-mood": refused ? "good" : "bad" }, refused ? "Refused" : "Not refused"),
     make(
