@@ -5,7 +5,7 @@
 
 	const options = {}, filled = new WeakSet();
 	let known = null; // the session
-	let reading, skew, warnedOf, expiryTimer, libraryTimer, started, leaving;
+	let reading, skew, warnedOf, expiryTimer, started, leaving;
 
 	const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 	const url = (path) => new URL((options.base ?? api.base).replace(/\/?$/, "/") + path, location.href).href;
@@ -24,24 +24,26 @@
 		const address = url(path), { getAccessToken } = options;
 		for (let n = 1; ; n++) {
 			const headers = body ? { "Content-Type": "application/json" } : {}, signal = AbortSignal.timeout(30000);
-			if (getAccessToken) headers.Authorization = "Bearer " + (await getAccessToken());
-			let response, data;
+			let response, data, reason;
 			try {
+				if (getAccessToken) headers.Authorization = "Bearer " + (await getAccessToken());
 				response = await fetch(address, {
-					method, headers, body: JSON.stringify(body), signal, redirect: "error",
+					method, headers, body: JSON.stringify(body), signal, redirect: "error", cache: "no-store",
 					keepalive: method === "PUT", credentials: getAccessToken ? "omit" : "include",
 				});
 				data = await response.json();
-			} catch {}
+			} catch (error) {
+				reason = error;
+			}
 			const status = response?.status, header = (name) => response?.headers.get(name);
 			skew = Date.parse(header("Date")) - Date.now() || 0;
 			if (response?.ok && data && (!member || data[member])) return data;
 			if (status === 401 && method === "GET") return null;
 			const [code, what] = signal.aborted ? ["Timeout", "did not answer in 30 seconds"]
-				: status ? ["InvalidResponse", `answered ${status} without the right JSON`] : ["NetworkError", "is unreachable or does not allow this origin"];
+				: status ? ["InvalidResponse", `answered ${status} without our JSON`] : ["NetworkError", `cannot be reached: ${reason}`];
 			const fault = {
 				code, message: `${address} ${what}.`, ...data, ...body,
-				requestId: header("X-Request-Id"), retryAfter: Number(header("Retry-After")),
+				requestId: header("X-Request-Id"), retryAfter: Number(header("Retry-After")) || 0,
 			};
 			if (n < tries && (code === "NetworkError" || [429, 503, 504].includes(status))) {
 				await wait(1000 * Math.min(fault.retryAfter || n, 5));
@@ -155,10 +157,9 @@
 	}
 
 	function setUpLibrary() {
-		clearTimeout(libraryTimer);
 		const { environment, styles } = options;
 		if (globalThis.dwolla?.configure) dwolla.configure({ environment, styles, token, success, error });
-		else libraryTimer = setTimeout(setUpLibrary, 100);
+		else setTimeout(setUpLibrary, 100);
 	}
 
 	// configure lets the library begin once the elements have their ids.
