@@ -49,6 +49,15 @@ browser/node_modules/.package-lock.json: browser/package-lock.json
 	cd browser && npm ci --no-audit --no-fund
 	touch $@
 
+.PHONY: test-sdk
+test-sdk: browser/sdk/node_modules/.package-lock.json ## Dwolla's own SDK for TypeScript against the emulator (needs Node 20)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	go build -o "$$folder/sandbox" ./cmd/sandbox && cd browser/sdk && SANDBOX="$$folder/sandbox" npm test --silent
+
+browser/sdk/node_modules/.package-lock.json: browser/sdk/package-lock.json
+	cd browser/sdk && npm ci --no-audit --no-fund
+	touch $@
+
 .PHONY: test-proxies
 test-proxies: ## the configurations of examples/proxies; needs nginx, haproxy and caddy
 	go test -tags proxies -count=1 ./examples/proxies
@@ -107,7 +116,7 @@ vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.d
 	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 .PHONY: check
-check: lint test test-soak fuzz-short test-faults test-browser ## what CI runs
+check: lint test test-soak fuzz-short test-faults test-browser test-sdk ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.

@@ -1,5 +1,5 @@
-// Package emulator is an in-memory Dwolla API over HTTP. It covers access tokens,
-// client tokens, Customers, beneficial owners and signed webhooks. Tests,
+// Package emulator is an in-memory Dwolla API over HTTP. It covers what dropgate and
+// the drop-in components call, except transfers, and sends signed webhooks. Tests,
 // benchmarks and the sandbox use it in place of api-sandbox.dwolla.com.
 //
 // It enforces the rules that Dwolla documents, so a client that passes here sends
