@@ -5,6 +5,8 @@
 //
 // and the exports of the ES module, imported from any URL that ends in /dropgate.mjs.
 //
+// It needs a browser of 2022 or later (AbortSignal.timeout, ?? and ||=).
+//
 // The script never puts a token into a URL, a log or a store. In sessionStorage it
 // keeps only the time of its last redirect to the sign-in, against endless redirects.
 
@@ -84,7 +86,7 @@ declare namespace Dropgate {
 
   /** The details of the events. Each event is a CustomEvent on document with the prefix "dropgate:". */
   interface Events {
-    /** GET /session has answered for the first time: the session, or null if nobody is signed in. */
+    /** GET /session has answered after configure: the session, or null if nobody is signed in. */
     ready: Session | null;
     /**
      * A component, a client token or another request needs a sign-in. preventDefault()

@@ -174,7 +174,7 @@
 			setTimeout(() => globalThis.dwolla?.configure || emit("library-missing", { after: 10 }), 10000);
 		}
 		place(elementsIn(document));
-		await Promise.race([session().then((session) => emit("ready", session), () => {}), wait(3000)]);
+		await Promise.race([session().then((session) => emit("ready", session), () => {}), wait(1500)]);
 		setUpLibrary();
 	}
 
