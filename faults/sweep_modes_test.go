@@ -173,7 +173,11 @@ func (s *site) badCallbacks(t *testing.T) {
 	}
 	secretParameters(to.Query(), s.world.secrets.addUnused)
 	callback := url.Values{"state": {to.Query().Get("state")}, "code": {s.world.secret("a code")}}
-	if p := stranger.open(t, http.MethodGet, s.URL+"/auth/callback?"+callback.Encode(), ""); p.status < http.StatusBadRequest {
+	at := s.URL + "/auth/callback?" + callback.Encode()
+	if p := stranger.open(t, http.MethodGet, at, ""); p.status != http.StatusSeeOther {
+		t.Errorf("first callback with an invalid code: %d", p.status)
+	}
+	if p := stranger.open(t, http.MethodGet, at, ""); p.status < http.StatusBadRequest {
 		t.Errorf("callback with an invalid code: %d", p.status)
 	}
 }

@@ -37,17 +37,18 @@ func (n byHost) RoundTrip(r *http.Request) (*http.Response, error) {
 // page that loads itself again is loaded again.
 func (c contract) open(t *testing.T, visitor *http.Client, address string) string {
 	t.Helper()
-	resp := c.visit(t, visitor, address)
-	if resp.StatusCode == http.StatusOK {
-		resp = c.visit(t, visitor, address)
+	status, next := c.visit(t, visitor, address)
+	if status == http.StatusOK {
+		status, next = c.visit(t, visitor, address)
 	}
-	if resp.StatusCode != http.StatusSeeOther {
-		t.Fatalf("%s: answer %s", address, resp.Status)
+	if status != http.StatusSeeOther {
+		t.Fatalf("%s: answer %d", address, status)
 	}
-	return resp.Header.Get("Location")
+	return next
 }
 
-func (c contract) visit(t *testing.T, visitor *http.Client, address string) *http.Response {
+// visit opens an address. It returns the status and where the visitor is sent.
+func (c contract) visit(t *testing.T, visitor *http.Client, address string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
 	if err != nil {
@@ -58,7 +59,7 @@ func (c contract) visit(t *testing.T, visitor *http.Client, address string) *htt
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	return resp
+	return resp.StatusCode, resp.Header.Get("Location")
 }
 
 // backFromProvider prepares the first callback of a good sign-in.
@@ -73,8 +74,8 @@ func landed(t *testing.T, c contract) with {
 	t.Helper()
 	visitor := c.visitor(t)
 	back := c.passProvider(t, visitor)
-	if resp := c.visit(t, visitor, back); resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: answer %s", back, resp.Status)
+	if status, _ := c.visit(t, visitor, back); status != http.StatusOK {
+		t.Fatalf("%s: answer %d", back, status)
 	}
 	return c.callback(visitor, back)
 }

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"cmp"
 	"net/http"
 	"time"
 
@@ -72,10 +71,14 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
 // time has started again. A body would mean that the page wants something else, such
 // as a client token, so it is refused before it has an effect.
 func (h *handler) keepAlive(w http.ResponseWriter, r *http.Request) error {
-	if err := requireEmptyBody(r); err != nil {
-		return cmp.Or(requestLogOf(r).charge.Pay(r.Context(), ""), err)
+	fault := requireEmptyBody(r)
+	if fault == nil {
+		return h.session(w, r)
 	}
-	return h.session(w, r)
+	if err := requestLogOf(r).charge.Pay(r.Context(), ""); err != nil {
+		return err
+	}
+	return fault
 }
 
 // linkCustomer is PUT /session/customer: a page links the Customer that a drop-in

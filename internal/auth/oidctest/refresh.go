@@ -37,7 +37,7 @@ func (t refreshing) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp.Body = io.NopCloser(bytes.NewReader(page))
 	if LoadsAgain(string(page)) {
 		resp.StatusCode, resp.Status = http.StatusSeeOther, "303 See Other"
-		resp.Header.Set("Location", r.URL.String())
+		resp.Header.Set("Location", "#") // the same URL, whose query stays out of this header
 	}
 	return resp, nil
 }
