@@ -65,7 +65,7 @@ func (f *faults) now() faultName {
 
 func (f *faults) set(name faultName) error {
 	if f.emulator == nil {
-		return errors.New("Dwolla's own sandbox has no faults to switch on") //nolint:staticcheck,revive // a sentence for the page
+		return errors.New("Dwolla's own sandbox has no faults to switch on") //nolint:staticcheck // a sentence for the page
 	}
 	if !slices.Contains(f.choices(), name) {
 		return fmt.Errorf("the fault is none of %v", f.choices())

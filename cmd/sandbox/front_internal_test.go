@@ -17,7 +17,7 @@ func lonelyFront(t *testing.T, dwollaWeb string) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	people := demoPersonas(options{alice: demoAlice, bob: demoBob}, true)
+	people := demoPersonas(options{alice: demoAlice, bob: demoBob})
 	f := &front{
 		public: "http://127.0.0.1:8080", service: "127.0.0.1:1", issuer: "http://127.0.0.1:17189",
 		apiRoot: "http://127.0.0.1:17188", dwollaWeb: dwollaWeb,
@@ -32,8 +32,9 @@ func lonelyFront(t *testing.T, dwollaWeb string) http.Handler {
 	return h
 }
 
-func visitFront(h http.Handler, method, target string, headers map[string]string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, http.NoBody)
+func visitFront(t *testing.T, h http.Handler, target string, headers map[string]string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
 	for name, value := range headers {
 		r.Header.Set(name, value)
 	}
@@ -58,21 +59,21 @@ func TestDemoRefusesForeignHostsAndPages(t *testing.T) {
 			"page of a neighbor": {own, map[string]string{"Sec-Fetch-Site": "same-site"}, http.StatusForbidden},
 			"page of another":    {own, map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, http.StatusForbidden},
 		} {
-			if got := visitFront(h, http.MethodGet, c.at+path, c.headers); got.Code != c.want {
+			if got := visitFront(t, h, c.at+path, c.headers); got.Code != c.want {
 				t.Errorf("%s, %s: %d %s, want %d", path, name, got.Code, got.Body, c.want)
 			}
 		}
 	}
-	if got := visitFront(h, http.MethodGet, own+"/", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}); got.Code != http.StatusOK {
+	if got := visitFront(t, h, own+"/", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}); got.Code != http.StatusOK {
 		t.Errorf("a link to the page: %d", got.Code)
 	}
-	if got := visitFront(h, http.MethodGet, own+"/", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}); got.Code != http.StatusForbidden {
+	if got := visitFront(t, h, own+"/", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}); got.Code != http.StatusForbidden {
 		t.Errorf("a frame around the page: %d", got.Code)
 	}
 }
 
 func TestPageAllowsNoInlineCode(t *testing.T) {
-	got := visitFront(lonelyFront(t, ""), http.MethodGet, "http://127.0.0.1:8080/", nil)
+	got := visitFront(t, lonelyFront(t, ""), "http://127.0.0.1:8080/", nil)
 	policy := got.Header().Get("Content-Security-Policy")
 	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
 		!strings.Contains(policy, "script-src 'self';") || !strings.Contains(policy, "connect-src 'self' http://127.0.0.1:17188;") {
@@ -86,7 +87,7 @@ func TestPageAllowsNoInlineCode(t *testing.T) {
 }
 
 func TestPageShowsTheMarkupItUses(t *testing.T) {
-	page := visitFront(lonelyFront(t, ""), http.MethodGet, "http://127.0.0.1:8080/", nil).Body.String()
+	page := visitFront(t, lonelyFront(t, ""), "http://127.0.0.1:8080/", nil).Body.String()
 	escape := strings.NewReplacer("<", "&lt;", ">", "&gt;", `"`, "&#34;")
 	shown := tabs()
 	if len(shown) != 11 {
@@ -108,7 +109,7 @@ func TestPageShowsTheMarkupItUses(t *testing.T) {
 
 func TestDwollaWebReplacesTheStandIn(t *testing.T) {
 	const library = "https://cdn.example/v3.0.0/dwolla-web.js"
-	got := visitFront(lonelyFront(t, library), http.MethodGet, "http://127.0.0.1:8080/", nil)
+	got := visitFront(t, lonelyFront(t, library), "http://127.0.0.1:8080/", nil)
 	if policy := got.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self' https://cdn.example;") {
 		t.Errorf("the policy is %q", policy)
 	}
@@ -118,7 +119,7 @@ func TestDwollaWebReplacesTheStandIn(t *testing.T) {
 }
 
 func TestStandInLearnsWhereTheAPIIs(t *testing.T) {
-	got := visitFront(lonelyFront(t, ""), http.MethodGet, "http://127.0.0.1:8080/dwolla-web.js", nil)
+	got := visitFront(t, lonelyFront(t, ""), "http://127.0.0.1:8080/dwolla-web.js", nil)
 	first, rest, _ := strings.Cut(got.Body.String(), "\n")
 	if first != `globalThis.dwollaStandIn={"linksOnly":false,"root":"http://127.0.0.1:17188"};` || !strings.Contains(rest, "customElements.define") {
 		t.Errorf("the library begins with %q", first)
@@ -127,21 +128,21 @@ func TestStandInLearnsWhereTheAPIIs(t *testing.T) {
 
 func TestLocalhostIsAnotherSite(t *testing.T) {
 	h := lonelyFront(t, "")
-	got := visitFront(h, http.MethodGet, "http://localhost:8080/", nil)
+	got := visitFront(t, h, "http://localhost:8080/", nil)
 	if got.Code != http.StatusSeeOther || got.Header().Get("Location") != "http://127.0.0.1:8080/" {
 		t.Errorf("localhost leads to %d %s", got.Code, got.Header().Get("Location"))
 	}
-	if got := visitFront(h, http.MethodGet, "http://localhost:8080/demo/state", nil); got.Code != http.StatusNotFound {
+	if got := visitFront(t, h, "http://localhost:8080/demo/state", nil); got.Code != http.StatusNotFound {
 		t.Errorf("localhost has the demo's API: %d", got.Code)
 	}
-	attack := visitFront(h, http.MethodGet, "http://localhost:8080/attacker", nil)
+	attack := visitFront(t, h, "http://localhost:8080/attacker", nil)
 	if !strings.Contains(attack.Body.String(), `action="http://127.0.0.1:8080/dropgate/client-tokens"`) {
 		t.Errorf("the attacker's page is %s", attack.Body)
 	}
 }
 
 func TestAbsentServiceIsBadGateway(t *testing.T) {
-	got := visitFront(lonelyFront(t, ""), http.MethodGet, "http://127.0.0.1:8080/dropgate/session", nil)
+	got := visitFront(t, lonelyFront(t, ""), "http://127.0.0.1:8080/dropgate/session", nil)
 	if got.Code != http.StatusBadGateway || !strings.Contains(got.Body.String(), `"code":"UpstreamError"`) {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
@@ -153,7 +154,7 @@ func TestFrontForwardsAddressAndHost(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen, host = r.Header, r.Host }))
 	t.Cleanup(service.Close)
 	f := &front{service: strings.TrimPrefix(service.URL, "http://")}
-	visitFront(f.proxy(), http.MethodGet, "http://127.0.0.1:8080/dropgate/session", map[string]string{
+	visitFront(t, f.proxy(), "http://127.0.0.1:8080/dropgate/session", map[string]string{
 		"X-Forwarded-For": "203.0.113.7", "X-Request-Id": "made-up",
 	})
 	if host != "127.0.0.1:8080" || seen.Get("X-Forwarded-For") != "192.0.2.1" || seen.Get("X-Request-Id") != "" {
@@ -162,7 +163,7 @@ func TestFrontForwardsAddressAndHost(t *testing.T) {
 }
 
 func TestSignInComesBackToTheTab(t *testing.T) {
-	got := visitFront(lonelyFront(t, ""), http.MethodGet, "http://127.0.0.1:8080/demo/sign-in?user=alice&tab=payin", nil)
+	got := visitFront(t, lonelyFront(t, ""), "http://127.0.0.1:8080/demo/sign-in?user=alice&tab=payin", nil)
 	at, err := url.Parse(got.Header().Get("Location"))
 	if err != nil || at.Host != "127.0.0.1:17189" || at.Query().Get("user") != "alice" {
 		t.Fatalf("the sign-in goes to %s", at)

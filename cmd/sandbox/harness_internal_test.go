@@ -21,12 +21,12 @@ type sandbox struct {
 }
 
 // startSandbox runs the whole sandbox until the test ends.
-func startSandbox(t *testing.T, args ...string) sandbox {
+func startSandbox(t *testing.T) sandbox {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, append(freePorts(), args...), nil, writer) }()
+	go func() { done <- run(ctx, freePorts(), nil, writer) }()
 	s := sandbox{t: t, client: &http.Client{}}
 	addresses := regexp.MustCompile(`Open (http://\S+)/ in|curl -s '(http://\S+)/token\?`)
 	lines := bufio.NewScanner(reader)
@@ -108,34 +108,6 @@ func (s sandbox) bearer(user string) string {
 		s.t.Fatalf("a token for %s: %d %s %v", user, resp.StatusCode, token, err)
 	}
 	return strings.TrimSpace(string(token))
-}
-
-// get returns the status, the headers and the body of a page.
-func (s sandbox) get(path string, headers ...string) (*http.Response, string) {
-	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.public+path, http.NoBody)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, header := range headers {
-		name, value, _ := strings.Cut(header, ": ")
-		if name == "Host" {
-			r.Host = value
-		} else {
-			r.Header.Set(name, value)
-		}
-	}
-	once := &http.Client{Transport: s.client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := once.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return resp, string(body)
 }
 
 // until polls until a condition holds. The limit is only for a busy machine.

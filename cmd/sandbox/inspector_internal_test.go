@@ -15,18 +15,26 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// inspected returns an inspector, a function that writes a line of its log, and its
-// events from now on.
-func inspected(t *testing.T) (*inspector, func(format string, args ...any), chan event) {
+// inspection is an inspector and what a page gets from it.
+type inspection struct {
+	*inspector
+
+	t      *testing.T
+	events chan event
+}
+
+func inspected(t *testing.T) inspection {
 	t.Helper()
 	i := newInspector(&bytes.Buffer{}, func(string) clienttoken.Allowed { return clienttoken.NewAllowed("a rule") })
-	write := func(format string, args ...any) {
-		t.Helper()
-		if _, err := fmt.Fprintf(i, format+"\n", args...); err != nil {
-			t.Fatal(err)
-		}
+	return inspection{inspector: i, t: t, events: i.hub.subscribe(0)}
+}
+
+// log writes a line of the log.
+func (i inspection) log(format string, args ...any) {
+	i.t.Helper()
+	if _, err := fmt.Fprintf(i, format+"\n", args...); err != nil {
+		i.t.Fatal(err)
 	}
-	return i, write, i.hub.subscribe(0)
 }
 
 const (
@@ -48,20 +56,20 @@ func next(t *testing.T, events chan event) string {
 
 func TestEntryCarriesItsRequestsOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, write, events := inspected(t)
-		write(anEntry, "one")
-		if len(events) != 0 {
+		i := inspected(t)
+		i.log(anEntry, "one")
+		if len(i.events) != 0 {
 			t.Error("the entry did not wait for its access line")
 		}
-		write(anAccess, "one")
-		got := next(t, events)
+		i.log(anAccess, "one")
+		got := next(t, i.events)
 		for _, want := range []string{"audit {", `"status":200`, `"duration_ms":1.5`, `"rule":"a rule"`} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s lacks %s", got, want)
 			}
 		}
-		write(anEntry, "one") // such as a changed link, written later
-		if got := next(t, events); !strings.Contains(got, `"status":200`) {
+		i.log(anEntry, "one") // such as a changed link, written later
+		if got := next(t, i.events); !strings.Contains(got, `"status":200`) {
 			t.Errorf("the late entry is %s", got)
 		}
 	})
@@ -69,15 +77,15 @@ func TestEntryCarriesItsRequestsOutcome(t *testing.T) {
 
 func TestEntryWaitsAtMostASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, write, events := inspected(t)
-		write(anEntry, "one")
+		i := inspected(t)
+		i.log(anEntry, "one")
 		<-time.After(joinWithin + 1)
 		synctest.Wait()
-		if got := next(t, events); strings.Contains(got, "status") {
+		if got := next(t, i.events); strings.Contains(got, "status") {
 			t.Errorf("the entry is %s", got)
 		}
-		write(anAccess, "one")
-		if len(events) != 0 {
+		i.log(anAccess, "one")
+		if len(i.events) != 0 {
 			t.Error("the entry came twice")
 		}
 	})
@@ -85,15 +93,15 @@ func TestEntryWaitsAtMostASecond(t *testing.T) {
 
 func TestWaitingEntriesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, write, events := inspected(t)
+		i := inspected(t)
 		for n := range maxWaiting + 1 {
-			write(anEntry, fmt.Sprint("request ", n))
+			i.log(anEntry, fmt.Sprint("request ", n))
 		}
-		if got := next(t, events); !strings.Contains(got, "request 0") || len(i.waiting) != maxWaiting {
+		if got := next(t, i.events); !strings.Contains(got, "request 0") || len(i.waiting) != maxWaiting {
 			t.Errorf("%d entries wait, and the first event is %s", len(i.waiting), got)
 		}
 		for n := range 2 * maxAnswered {
-			write(anAccess, fmt.Sprint("other ", n))
+			i.log(anAccess, fmt.Sprint("other ", n))
 		}
 		if len(i.answered) != maxAnswered {
 			t.Errorf("%d access lines are kept", len(i.answered))
@@ -115,9 +123,9 @@ func TestInspectorShowsRefusalsOfStrangers(t *testing.T) {
 		`{"level":"info","message":"listening"}`:                                            false,
 		`not JSON`:                                                                          false,
 	} {
-		_, write, events := inspected(t)
-		write("%s", line)
-		if got := len(events) == 1; got != want {
+		i := inspected(t)
+		i.log("%s", line)
+		if got := len(i.events) == 1; got != want {
 			t.Errorf("%s is shown: %v, want %v", line, got, want)
 		}
 	}
@@ -185,7 +193,7 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 		h.subscribe(0)
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/demo/events", http.NoBody))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/demo/events", http.NoBody))
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("one page too many gets %d", w.Code)
 	}

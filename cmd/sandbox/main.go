@@ -45,7 +45,7 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	} else if err != nil {
 		return err
 	}
-	b := background{options: o, personas: demoPersonas(o, o.backends || o.only != "" || credentials(environ) == nil)}
+	b := background{options: o, personas: demoPersonas(o)}
 	defer b.close()
 	switch {
 	case o.only == onlyEmulator:
@@ -84,6 +84,9 @@ func (b *background) runAll(ctx context.Context, environ []string, out io.Writer
 	dwolla, err := b.dwolla(ctx, environ)
 	if err != nil {
 		return err
+	}
+	if b.emulator == nil {
+		b.personas = atDwolla(b.personas)
 	}
 	door, err := listen(ctx, b.options.httpAddr, "-http-addr")
 	if err != nil {

@@ -36,10 +36,9 @@ type persona struct {
 	owners []emulator.BeneficialOwner
 }
 
-// demoPersonas returns the demo users. With Dwolla's own sandbox, only alice and bob
-// have a Customer, because the others' exist only in the emulator.
-func demoPersonas(o options, emulated bool) []persona {
-	all := []persona{
+// demoPersonas returns the demo users, with their Customers at the emulator.
+func demoPersonas(o options) []persona {
+	return []persona{
 		{
 			User: "alice", Name: "Alice Demo", Customer: o.alice, policy: policyAll,
 			Description: "Verified personal Customer with a bank and a balance.",
@@ -72,10 +71,14 @@ func demoPersonas(o options, emulated bool) []persona {
 			seed:        emulator.Customer{Type: "personal", Status: "document"},
 		},
 	}
-	for i := range all {
-		if !emulated && all[i].seed.Status != "" && all[i].User != "alice" && all[i].User != "bob" {
-			all[i].Customer = ""
-			all[i].Description = "Has no Customer at Dwolla's sandbox."
+}
+
+// atDwolla returns the demo users for Dwolla's own sandbox. Only alice and bob have a
+// Customer there, because the others' exist only in the emulator.
+func atDwolla(all []persona) []persona {
+	for i, p := range all {
+		if p.Customer != "" && p.User != "alice" && p.User != "bob" {
+			all[i].Customer, all[i].Description = "", "Has no Customer at Dwolla's sandbox."
 		}
 	}
 	return all
@@ -122,7 +125,7 @@ func (p persona) addTo(dwolla *emulator.Emulator) error {
 			_, err = dwolla.AddOwner(p.Customer, o)
 		}
 	}
-	return err //nolint:wrapcheck // addPersonas names the user
+	return err
 }
 
 func (p persona) firstName() string {

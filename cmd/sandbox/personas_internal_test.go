@@ -11,7 +11,7 @@ import (
 func TestPersonasFitTheEmulator(t *testing.T) {
 	dwolla := emulator.New(emulator.Options{})
 	t.Cleanup(dwolla.Close)
-	people := demoPersonas(options{alice: demoAlice, bob: demoBob}, true)
+	people := demoPersonas(options{alice: demoAlice, bob: demoBob})
 	if err := addPersonas(dwolla, people); err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestPersonasFitTheEmulator(t *testing.T) {
 }
 
 func TestTabsSuitKnownUsers(t *testing.T) {
-	r := roster{personas: demoPersonas(options{}, true)}
+	r := roster{personas: demoPersonas(options{})}
 	for _, tab := range tabs() {
 		if tab.Suits != newUser && !r.has(tab.Suits) {
 			t.Errorf("the tab %s suits %s, who does not exist", tab.ID, tab.Suits)
@@ -38,7 +38,7 @@ func TestTabsSuitKnownUsers(t *testing.T) {
 }
 
 func TestDwollasSandboxHasNoDemoCustomers(t *testing.T) {
-	for _, p := range demoPersonas(options{alice: "mine", bob: "also mine"}, false) {
+	for _, p := range atDwolla(demoPersonas(options{alice: "mine", bob: "also mine"})) {
 		if own := p.User == "alice" || p.User == "bob"; own != (p.Customer != "") {
 			t.Errorf("%s has the Customer %q", p.User, p.Customer)
 		}
@@ -63,7 +63,7 @@ func TestNoPolicyLetsMoneyMove(t *testing.T) {
 }
 
 func TestUnknownUserMayDoNothing(t *testing.T) {
-	s := newPolicySwitch(demoPersonas(options{}, true))
+	s := newPolicySwitch(demoPersonas(options{}))
 	allowed, err := s.For(t.Context(), clienttoken.User{ID: "mallory"})
 	if err != nil || len(allowed.Actions()) != 0 {
 		t.Errorf("mallory may do %v, %v", allowed.Actions(), err)

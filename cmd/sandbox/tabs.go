@@ -34,7 +34,9 @@ const legal = `
   privacy="https://example.com/privacy"`
 
 // tabs returns one tab for each drop-in component.
-func tabs() []tab {
+func tabs() []tab { return append(customerTabs(), moneyTabs()...) }
+
+func customerTabs() []tab {
 	return []tab{
 		{
 			ID: "customer-create", Title: "Create a Customer", Suits: newUser,
@@ -72,6 +74,11 @@ func tabs() []tab {
 			Tip:    "Any small PNG, JPEG or PDF will do. It stays in the memory of the emulator.",
 			Markup: `<dwolla-document-upload></dwolla-document-upload>`,
 		},
+	}
+}
+
+func moneyTabs() []tab {
+	return []tab{
 		{
 			ID: "funding-source-create", Title: "Add a bank", Suits: "alice",
 			About:  "Adds a bank account, and starts the two small deposits that verify it.",
