@@ -108,8 +108,13 @@ func (s *site) startService(t *testing.T) string {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- service.Serve(ctx, ctx) }()
-	t.Cleanup(func() { stop(); <-ended })
+	go func() { ended <- service.Serve(ctx, context.WithoutCancel(ctx)) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	return service.PublicAddr()
 }
 
@@ -316,7 +321,7 @@ type logs struct {
 func (l *logs) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.buf.Write(p) //nolint:wrapcheck // a bytes.Buffer never fails
+	return l.buf.Write(p)
 }
 
 func (l *logs) String() string {
