@@ -42,18 +42,41 @@ const home = { address1: "1 Main Street", city: "Des Moines", postalCode: "50309
 // verified returns a personal Customer. The first name may be one of the magic names of
 // Dwolla's sandbox.
 export const verified = (firstName = "Vera") => ({
-  ...{ firstName, lastName: "Test", email: "vera@example.com", type: "personal", state: "IA", ...home },
-  ...{ dateOfBirth: "1980-01-02", ssn: "1234" },
+  firstName,
+  lastName: "Test",
+  email: "vera@example.com",
+  type: "personal",
+  ...home,
+  state: "IA",
+  dateOfBirth: "1980-01-02",
+  ssn: "1234",
 });
 
-export const unverified = (firstName = "Una") => ({ firstName, lastName: "Test", email: "una@example.com", type: "unverified" });
+export const unverified = (firstName = "Una") => ({
+  firstName,
+  lastName: "Test",
+  email: "una@example.com",
+  type: "unverified",
+});
 
 // company returns a business with a controller.
 export const company = (industry) => ({
-  ...{ firstName: "Bob", lastName: "Test", email: "bob@example.com", type: "business", state: "IA", ...home },
-  ...{ businessName: "Bob LLC", businessType: "llc", businessClassification: industry, ein: "12-3456789" },
+  firstName: "Bob",
+  lastName: "Test",
+  email: "bob@example.com",
+  type: "business",
+  ...home,
+  state: "IA",
+  businessName: "Bob LLC",
+  businessType: "llc",
+  businessClassification: industry,
+  ein: "12-3456789",
   controller: {
-    ...{ firstName: "Carl", lastName: "Test", title: "CEO", dateOfBirth: "1970-05-06", ssn: "1234" },
+    firstName: "Carl",
+    lastName: "Test",
+    title: "CEO",
+    dateOfBirth: "1970-05-06",
+    ssn: "1234",
     address: { ...home, stateProvinceRegion: "IA", country: "US" },
   },
 });

@@ -6,6 +6,8 @@ const usual = {
   firstName: "Nina",
   lastName: "Newman",
   businessName: "Newman Bakery",
+  legalBusinessName: "Newman Bakery",
+  title: "Owner",
   doingBusinessAs: "Newman",
   ein: "12-3456789",
   phone: "5555550100",
@@ -44,14 +46,15 @@ export async function fill(element, values = {}) {
   const form = element.locator("form");
   await form.waitFor();
   for (const control of await form.locator("input, select").all()) {
-    const { id, type, required, empty, first } = await control.evaluate((node) => ({
+    const { id, type, required, empty, first, maxLength } = await control.evaluate((node) => ({
       id: node.id,
+      maxLength: node.maxLength,
       type: node.type,
       required: node.required,
       empty: node.value === "",
       first: [...(node.options ?? [])].find((option) => option.value)?.value,
     }));
-    const value = values[id] ?? (empty ? usualFor(id) : undefined);
+    const value = values[id] ?? (empty ? usualFor(id, maxLength) : undefined);
     if (type === "checkbox" && required) await control.check();
     else if (type === "radio" && values[id]) await control.check();
     else if (type === "file") await control.setInputFiles(value ?? picture);
@@ -60,8 +63,9 @@ export async function fill(element, values = {}) {
   }
 }
 
-function usualFor(id) {
+function usualFor(id, maxLength) {
   const member = id.replace(/(Input)?(Controller|BO)?$/, "");
+  if (member === "ssn" && maxLength > 4) return "123-45-6789";
   return member === "email" ? `nina${++mails}@example.com` : usual[member];
 }
 

@@ -1,9 +1,9 @@
 // Components inside of React 19 and Vue 3, which create elements late, set properties
 // in place of attributes, and move elements.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 
-import { bundle } from "./bundle.js";
+import { buildSync } from "esbuild";
+
 import { browserSuite } from "./harness.js";
 import { application, errorOf, event } from "./page.js";
 
@@ -13,30 +13,42 @@ const dave = "44444444-4444-4444-8444-444444444444";
 const bob = "22222222-2222-4222-8222-222222222222";
 const script = (source) => `<script>${source.replaceAll("</script", "<\\/script")}</script>`;
 
+// bundle packs modules of npm into a script for a page.
+function bundle(contents) {
+  const { outputFiles } = buildSync({
+    stdin: { contents, resolveDir: import.meta.dirname },
+    define: { "process.env.NODE_ENV": '"production"', __VUE_OPTIONS_API__: "false", __VUE_PROD_DEVTOOLS__: "false" },
+    bundle: true,
+    write: false,
+  });
+  return script(outputFiles[0].text);
+}
+
 // Each framework shows one component for the properties in a button's reach: at first
 // only what dropgate.js fills in, then another user's Customer, then nothing.
 const frameworks = {
   "React 19": () =>
-    script(bundle({ React: "react", ReactDOM: "react-dom/client" })) +
-    script(`
+    bundle(`
+      import { createElement, useState } from "react";
+      import { createRoot } from "react-dom/client";
       function Page() {
-        const [shown, show] = React.useState({});
-        const button = (name, props) => React.createElement("button", { onClick: () => show(props) }, name);
-        return React.createElement("div", null,
+        const [shown, show] = useState({});
+        const button = (name, props) => createElement("button", { onClick: () => show(props) }, name);
+        return createElement("div", null,
           button("Another", { customerId: "${bob}" }), button("Mine", { customerId: "${dave}" }), button("Nothing", null),
-          shown && React.createElement("dwolla-customer-update", shown));
+          shown && createElement("dwolla-customer-update", shown));
       }
-      ReactDOM.createRoot(document.querySelector("#app")).render(React.createElement(Page));`),
+      createRoot(document.querySelector("#app")).render(createElement(Page));`),
   "Vue 3": () =>
-    script(readFileSync(new URL("node_modules/vue/dist/vue.global.prod.js", import.meta.url), "utf8")) +
-    script(`
-      Vue.createApp({
+    bundle(`
+      import { createApp, h, ref } from "vue";
+      createApp({
         setup() {
-          const shown = Vue.ref({});
-          const button = (name, props) => Vue.h("button", { onClick: () => (shown.value = props) }, name);
-          return () => Vue.h("div", [
+          const shown = ref({});
+          const button = (name, props) => h("button", { onClick: () => (shown.value = props) }, name);
+          return () => h("div", [
             button("Another", { customerId: "${bob}" }), button("Mine", { customerId: "${dave}" }), button("Nothing", null),
-            shown.value && Vue.h("dwolla-customer-update", shown.value)]);
+            shown.value && h("dwolla-customer-update", shown.value)]);
         },
       }).mount("#app");`),
 };

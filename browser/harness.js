@@ -11,7 +11,7 @@ import { start } from "./sandbox.js";
 const screenshots = new URL("screenshots/", import.meta.url).pathname;
 // Waiting ends when the condition holds. The limit is only for a busy machine.
 const patience = 60_000;
-const testPatience = 240_000;
+const testPatience = 300_000;
 
 const playwright = await import("playwright-core").catch(() => null);
 const chromium = process.env.CHROMIUM || onPath("chromium") || onPath("chromium-browser") || onPath("google-chrome");
@@ -174,16 +174,17 @@ async function explain(t, context, sandbox, watch) {
     await shoot(page, `failed ${t.name} ${i + 1}`).catch((error) => t.diagnostic(`no screenshot: ${error}`));
   }
   for (const fault of watch.unannounced()) t.diagnostic(fault);
-  t.diagnostic(`the sandbox's log ends with:\n${sandbox.log().split("\n").slice(-12).join("\n")}`);
+  const lines = sandbox.log().split("\n").filter((line) => /^(info|warn|error|audit) /.test(line));
+  t.diagnostic(`the service's log ends with:\n${lines.slice(-8).join("\n")}`);
 }
 
 // poll waits until condition() holds, and fails with what() at the limit. Prefer
 // Playwright's own waiting where a page shows the condition.
-export async function poll(condition, what) {
-  const end = Date.now() + patience;
+export async function poll(condition, what, { every = 25, within = patience } = {}) {
+  const end = Date.now() + within;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`it did not happen in time: ${what()}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
 }
 
@@ -226,6 +227,7 @@ async function demo(sandbox, what, body = {}) {
 
 async function shoot(page, name) {
   mkdirSync(screenshots, { recursive: true });
+  await page.evaluate(() => scrollTo(0, 0)); // or what sticks to the top covers the middle
   const file = `${basename(process.argv[1], ".test.js")}-${name}`.replace(/[^A-Za-z0-9]+/g, "-");
   await page.screenshot({ path: join(screenshots, `${file}.png`), fullPage: true });
 }

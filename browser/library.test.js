@@ -67,7 +67,9 @@ const focused = (page) =>
 async function accessible(page, what) {
   await page.evaluate(`if (!globalThis.axe) { ${axe} }`);
   const { violations } = await page.evaluate(() => globalThis.axe.run());
-  const found = violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`));
+  const found = violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`),
+  );
   assert.deepEqual(found, [], what);
 }
 
@@ -79,7 +81,11 @@ async function held(page, url, method) {
     else await route.continue();
   });
   return {
-    arrived: () => poll(() => routes.length > 0, () => `no ${method} ${url}`),
+    arrived: () =>
+      poll(
+        () => routes.length > 0,
+        () => `no ${method} ${url}`,
+      ),
     count: () => routes.length,
     release: () => Promise.all(routes.map((route) => route.continue())),
   };
@@ -158,7 +164,10 @@ for (const [what, answer] of Object.entries({
     good = true;
     fixture.expectConsole(/status of 500 .*\/tokens$/);
     await page.locator("#dwolla-try-again").click();
-    await poll(async () => (await told(page)).length === 2, () => "the second try is not told");
+    await poll(
+      async () => (await told(page)).length === 2,
+      () => "the second try is not told",
+    );
     assert.deepEqual(await told(page), [tokenSentence, tokenSentence]);
   });
 }
@@ -166,7 +175,10 @@ for (const [what, answer] of Object.entries({
 test("answers about an earlier Customer are dropped", async (fixture) => {
   const { page, sandbox } = fixture;
   const application = await dwolla(sandbox.emulator);
-  const [first, second] = [await application.post("/customers", unverified("First")), await application.post("/customers", unverified("Second"))];
+  const [first, second] = [
+    await application.post("/customers", unverified("First")),
+    await application.post("/customers", unverified("Second")),
+  ];
   const reading = await held(page, `**/customers/${first}`, "GET");
   await library(fixture, `<dwolla-customer-update customerId="${first}"></dwolla-customer-update>`);
   await reading.arrived();
@@ -196,7 +208,10 @@ test("a write is told after its element has gone", async (fixture) => {
   assert.match(await submit.getAttribute("class"), /dwolla-loading/);
   await page.evaluate(() => (globalThis.gone = document.querySelector("dwolla-customer-create")).remove());
   await writing.release();
-  await poll(async () => (await told(page)).length > 0, () => "success was not called");
+  await poll(
+    async () => (await told(page)).length > 0,
+    () => "success was not called",
+  );
   assert.equal(writing.count(), 1);
   const [event] = await told(page);
   assert.equal(event.resource, "customers");
@@ -216,7 +231,10 @@ test("a moved element keeps what was typed", async (fixture) => {
 test("an element asks once, whatever sets its attributes", async (fixture) => {
   const { page } = fixture;
   const application = await library(fixture, "");
-  const [first, second] = [await application.post("/customers", unverified("First")), await application.post("/customers", unverified("Second"))];
+  const [first, second] = [
+    await application.post("/customers", unverified("First")),
+    await application.post("/customers", unverified("Second")),
+  ];
   await put(page, "dwolla-customer-update", { email: "a@example.com", customerId: first });
   await page.locator("#ssn").waitFor();
   await page.locator("dwolla-customer-update").evaluate((element, id) => {
@@ -227,7 +245,10 @@ test("an element asks once, whatever sets its attributes", async (fixture) => {
     element.terms = "/terms";
     element.correlationId = "own";
   }, second);
-  await page.waitForFunction(() => document.querySelector("dwolla-customer-update").shadowRoot.querySelector("#firstNameInput")?.value === "Second");
+  await page.waitForFunction(
+    () =>
+      document.querySelector("dwolla-customer-update").shadowRoot.querySelector("#firstNameInput")?.value === "Second",
+  );
   assert.deepEqual(await askedFor(page), ["customer.read", "customer.read"]);
 });
 
@@ -236,7 +257,9 @@ test("late prefill leaves typed fields alone", async (fixture) => {
   await library(fixture, "<dwolla-customer-create></dwolla-customer-create>");
   const create = page.locator("dwolla-customer-create");
   await page.locator("#emailInput").waitFor();
-  await create.evaluate((element) => Object.assign(element, { email: "filled@example.com", isBusiness: true, businessName: "Shop" }));
+  await create.evaluate((element) =>
+    Object.assign(element, { email: "filled@example.com", isBusiness: true, businessName: "Shop" }),
+  );
   await page.locator("#businessNameInput").waitFor();
   assert.equal(await page.inputValue("#emailInput"), "filled@example.com");
   await page.locator("#firstNameInput").fill("Typed");
@@ -254,7 +277,8 @@ test("late prefill leaves typed fields alone", async (fixture) => {
 test("a created Customer's id does not restart its element", async (fixture) => {
   const { page } = fixture;
   await library(fixture, "<dwolla-personal-vcr></dwolla-personal-vcr>", {
-    options: 'success: (event) => (told.push(event), document.querySelector("dwolla-personal-vcr").customerId = event.response.location.split("/").pop()),',
+    options:
+      'success: (event) => (told.push(event), document.querySelector("dwolla-personal-vcr").customerId = event.response.location.split("/").pop()),',
   });
   await send(page.locator("dwolla-personal-vcr"));
   await success(page).getByText("You are verified.").waitFor();
@@ -269,7 +293,10 @@ test("configure may come late and again", async (fixture) => {
   await page.locator("#emailInput").waitFor();
   assert.equal(await link.getAttribute("href"), "/demo/dwolla.css");
   await page.evaluate(() => globalThis.dwolla.configure({ environment: "sandbox" }));
-  await poll(async () => (await link.count()) === 0, () => "the style sheet stays");
+  await poll(
+    async () => (await link.count()) === 0,
+    () => "the style sheet stays",
+  );
   await page.evaluate(() => globalThis.dwolla.configure({ environment: "production" }));
   await put(page, "dwolla-customer-create");
   await error(page).getByText("stand-in").waitFor();
@@ -297,7 +324,10 @@ test("secrets set as properties stay out of the DOM", async (fixture) => {
   await library(fixture, "<dwolla-payin></dwolla-payin>");
   const payin = page.locator("dwolla-payin");
   await payin.evaluate((element) => Object.assign(element, { token: "made by the backend", blob: "also" }));
-  assert.deepEqual(await payin.evaluate((element) => [element.outerHTML, element.token]), ["<dwolla-payin></dwolla-payin>", "made by the backend"]);
+  assert.deepEqual(await payin.evaluate((element) => [element.outerHTML, element.token]), [
+    "<dwolla-payin></dwolla-payin>",
+    "made by the backend",
+  ]);
 });
 
 test("a retry leads to a document, and then to its review", async (fixture) => {
@@ -324,7 +354,12 @@ test("a retry leads to a document, and then to its review", async (fixture) => {
   const results = await told(page);
   assert.deepEqual(
     results.map(({ resource, response }) => [resource, response.code ?? "done"]),
-    [["customers", "done"], ["customers", "done"], ["documents", "InvalidFileType"], ["documents", "done"]],
+    [
+      ["customers", "done"],
+      ["customers", "done"],
+      ["documents", "InvalidFileType"],
+      ["documents", "done"],
+    ],
   );
   const id = results[0].response.location.split("/").pop();
   await put(page, "dwolla-document-upload", { customerId: id });
@@ -406,7 +441,8 @@ test("owners are corrected, proven, deleted and certified", async (fixture) => {
   await success(page).getByText("are certified").waitFor();
   const asked = await askedFor(page);
   assert.deepEqual(asked.slice(0, 3), ["beneficialownership.read", "customer.read", "beneficialowners.read"]);
-  for (const part of ["s.update", "s.delete", ".documents.create", "s.create"]) assert.ok(asked.includes(`beneficialowner${part}`), part);
+  for (const part of ["s.update", "s.delete", ".documents.create", "s.create"])
+    assert.ok(asked.includes(`beneficialowner${part}`), part);
   assert.equal(asked.at(-1), "beneficialownership.certify");
   assert.equal((await application.get(`/customers/${customerId}/beneficial-ownership`)).status, "certified");
 });

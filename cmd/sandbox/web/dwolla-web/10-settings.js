@@ -2,18 +2,18 @@
 
 // standIn holds the sandbox's own settings. The line in front of this script may set them,
 // and data-attributes of its tag, such as data-links-only or data-timeout, win.
-const tag = document.currentScript?.dataset ?? {};
+const script = document.currentScript?.dataset ?? {};
 const standIn = {
   root: "https://api-sandbox.dwolla.com", // the API, without a slash at the end
   ...globalThis.dwollaStandIn,
 };
 // Versions before 2.2.0 gave the token function `links` alone.
-const linksOnly = "linksOnly" in tag || standIn.linksOnly === true;
+const linksOnly = "linksOnly" in script || standIn.linksOnly === true;
 // Time limits, in milliseconds.
 const limits = {
-  timeout: Number(tag.timeout ?? 35_000), // of a token or an API call
-  grace: Number(tag.grace ?? 2_000), // until an element asks for a missing attribute
-  patience: Number(tag.patience ?? 10_000), // until it asks for dwolla.configure
+  timeout: Number(script.timeout ?? 35_000), // of a token or an API call
+  grace: Number(script.grace ?? 2_000), // until an element asks for a missing attribute
+  patience: Number(script.patience ?? 10_000), // until it asks for dwolla.configure
 };
 
 const texts = {
@@ -40,7 +40,7 @@ function configure(options) {
 function settingsFault() {
   if (settings === null) return "This page has not called dwolla.configure.";
   if (settings.environment === "production") {
-    return "This is a stand-in for Dwolla's library. It works only with the environment \"sandbox\".";
+    return 'This is a stand-in for Dwolla\'s library. It works only with the environment "sandbox".';
   }
   return "";
 }

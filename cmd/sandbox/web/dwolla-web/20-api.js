@@ -5,10 +5,10 @@ const hal = "application/vnd.dwolla.v1.hal+json";
 // Refusal is an error that Dwolla answered. The page learns of it through `success`.
 class Refusal extends Error {
   constructor(problem) {
-    const fields = problem._embedded?.errors ?? [];
-    super(fields[0]?.message || problem.message || texts.refused);
+    const errors = problem._embedded?.errors ?? [];
+    super(errors[0]?.message || problem.message || texts.refused);
     this.problem = problem;
-    this.paths = fields.map((field) => String(field.path ?? ""));
+    this.paths = errors.map(({ path }) => String(path ?? ""));
   }
 }
 
@@ -17,7 +17,7 @@ async function callDwolla(request, token) {
   const headers = { Accept: hal, Authorization: `Bearer ${token}` };
   if (request.json) headers["Content-Type"] = hal;
   const { response, body } = await within(limits.timeout, async (signal) => {
-    const response = await fetch(standIn.root + request.path, {
+    const answer = await fetch(standIn.root + request.path, {
       method: request.method ?? "GET",
       credentials: "omit",
       cache: "no-store",
@@ -25,7 +25,7 @@ async function callDwolla(request, token) {
       body: request.json ? JSON.stringify(request.json) : request.form,
       signal,
     });
-    return { response, body: parse(await response.text()) };
+    return { response: answer, body: parse(await answer.text()) };
   }).catch(() => {
     throw new Fault(texts.network);
   });

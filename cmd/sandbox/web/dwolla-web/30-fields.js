@@ -160,7 +160,10 @@ function proofFields(suffix, country, digits) {
   if (atHome(country)) return ssnField(`ssn${suffix}`, digits);
   return row(
     textField(`passportNumber${suffix}`, "Passport number", { autocomplete: "off" }),
-    selectField(`passportCountry${suffix}`, "Passport of", countries(), { autocomplete: "off", empty: "Select a country" }),
+    selectField(`passportCountry${suffix}`, "Passport of", countries(), {
+      autocomplete: "off",
+      empty: "Select a country",
+    }),
   );
 }
 

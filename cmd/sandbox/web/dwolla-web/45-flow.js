@@ -90,7 +90,7 @@ class Flow {
   // fillAll shows pages one after another, with a way back, until `send` accepts all
   // their values. A maker builds its page from the values so far.
   async fillAll(makers, values, send) {
-    for (let i = 0; ; ) {
+    for (let i = 0; ;) {
       const page = makers[i](values);
       for (;;) {
         const answer = await this.ask(page);

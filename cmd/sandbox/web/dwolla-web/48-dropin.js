@@ -5,8 +5,21 @@ base.replaceSync(":host{display:block}:host([hidden]){display:none}.dwolla-unsty
 
 // All options of all elements, in Dwolla's spelling. Attributes ignore case.
 const strings = [
-  "customerId", "ownerId", "fundingSourceId", "clientAccountId", "type", "firstName", "lastName", "email", "ipAddress",
-  "correlationId", "businessName", "terms", "privacy", "website", "amount",
+  "customerId",
+  "ownerId",
+  "fundingSourceId",
+  "clientAccountId",
+  "type",
+  "firstName",
+  "lastName",
+  "email",
+  "ipAddress",
+  "correlationId",
+  "businessName",
+  "terms",
+  "privacy",
+  "website",
+  "amount",
 ];
 const flags = ["isBusiness", "hideDBAField", "initiateMicroDeposits", "hideZeroBalance"];
 const secrets = ["token", "blob"]; // kept out of the DOM when set as properties
@@ -136,11 +149,14 @@ class DropIn extends HTMLElement {
       return;
     }
     this.busy();
-    this.#timer = setTimeout(() => {
-      this.#idle();
-      this.message("error", missing);
-      tellError(missing);
-    }, settings === null ? limits.patience : limits.grace);
+    this.#timer = setTimeout(
+      () => {
+        this.#idle();
+        this.message("error", missing);
+        tellError(missing);
+      },
+      settings === null ? limits.patience : limits.grace,
+    );
   }
 
   // #missing says what the element still waits for, or "".
@@ -211,7 +227,11 @@ class DropIn extends HTMLElement {
     const id = `dwolla-${kind}`;
     const live = kind === "error" ? this.#errors : this.#notes;
     const old = this.shadowRoot.getElementById(id);
-    const box = h("div", { id, class: id, tabindex: -1 }, h("p", { id: `${id}-message`, class: `${id}-message` }, text));
+    const box = h(
+      "div",
+      { id, class: id, tabindex: -1 },
+      h("p", { id: `${id}-message`, class: `${id}-message` }, text),
+    );
     if (old) old.replaceWith(box);
     else live.append(box);
     return box;
@@ -260,7 +280,8 @@ class DropIn extends HTMLElement {
 // reflectOptions gives the elements a property for each option. Strings and flags are
 // attributes at the same time.
 function reflectOptions(prototype) {
-  const define = (name, get, set) => Object.defineProperty(prototype, name, { configurable: true, enumerable: true, get, set });
+  const define = (name, get, set) =>
+    Object.defineProperty(prototype, name, { configurable: true, enumerable: true, get, set });
   for (const name of strings) {
     define(
       name,

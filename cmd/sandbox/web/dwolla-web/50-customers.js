@@ -15,17 +15,21 @@ class CustomerCreate extends DropIn {
       fields: [
         nameFields(),
         emailField(),
-        flow.options.isBusiness ? textField("businessNameInput", "Business name", { autocomplete: "organization" }) : null,
+        flow.options.isBusiness
+          ? textField("businessNameInput", "Business name", { autocomplete: "organization" })
+          : null,
         agreement(flow.options),
       ],
       values: { ...personValues(flow.options), businessNameInput: flow.options.businessName },
       submit: { id: "dwolla-customer-create-submit", value: "Agree and Continue" },
     });
-    await flow.fill(page, (values) => createCustomer(flow, {
-      ...person(values),
-      businessName: values.businessNameInput ?? flow.options.businessName,
-      type: receiveOnly ? "receive-only" : "unverified",
-    }));
+    await flow.fill(page, (values) =>
+      createCustomer(flow, {
+        ...person(values),
+        businessName: values.businessNameInput ?? flow.options.businessName,
+        type: receiveOnly ? "receive-only" : "unverified",
+      }),
+    );
     this.finish(flow, "success", "Your account has been created.");
   }
 }

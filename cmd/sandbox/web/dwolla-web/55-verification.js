@@ -32,7 +32,8 @@ class VerifiedCustomer extends DropIn {
 }
 
 function outcome({ status }, flow) {
-  if (status === "verified") return flow.started ? ["success", "You are verified."] : ["info", "This account is verified already."];
+  if (status === "verified")
+    return flow.started ? ["success", "You are verified."] : ["info", "This account is verified already."];
   if (status === "kba") return ["info", "Dwolla asks further questions, which are not part of this stand-in."];
   return ["info", `This account is ${status}.`];
 }
@@ -61,7 +62,11 @@ class BusinessVCR extends VerifiedCustomer {
   async fill(flow, customer, digits, send) {
     const classes = await readClassifications(flow);
     const values = { ...present(businessValues(flow.options, classes)), ...present(businessValues(customer, classes)) };
-    const pages = [initialPage, (so) => businessPage(so, classes, flow.options), (so) => controllerPage(so, digits, flow.options)];
+    const pages = [
+      initialPage,
+      (so) => businessPage(so, classes, flow.options),
+      (so) => controllerPage(so, digits, flow.options),
+    ];
     return flow.fillAll(pages, values, (all) => send(verifiedBusiness(all)));
   }
 }
@@ -117,7 +122,11 @@ function businessPage(values, classes, options) {
         title: "Nine digits, such as 00-0000000",
         maxlength: 10,
       }),
-      sole ? null : checkField("companyController", "I control this company, for example as its chief executive.", { required: false }),
+      sole
+        ? null
+        : checkField("companyController", "I control this company, for example as its chief executive.", {
+            required: false,
+          }),
     ],
     values,
     submit: { id: "dwolla-business-info-submit", value: "Continue" },

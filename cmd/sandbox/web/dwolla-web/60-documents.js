@@ -11,7 +11,10 @@ const documentTypes = [
 
 // needsDocument judges by the status, and by the links with which Dwolla asks for one.
 function needsDocument({ status, _links }) {
-  return status === "document" || Object.keys(_links ?? {}).some((name) => /^verify-.*with-document$|^document-form$/.test(name));
+  return (
+    status === "document" ||
+    Object.keys(_links ?? {}).some((name) => /^verify-.*with-document$|^document-form$/.test(name))
+  );
 }
 
 // A target says whose document it is and which call takes it.
@@ -54,7 +57,8 @@ function fileFault(file) {
   return file.size > largestFile ? "This file is larger than 10 MB." : "";
 }
 
-const uploadDocument = (flow, target) => flow.fill(documentPage(target), (values) => sendDocument(flow, target, values));
+const uploadDocument = (flow, target) =>
+  flow.fill(documentPage(target), (values) => sendDocument(flow, target, values));
 
 // sendDocument leaves the Content-Type to the browser, which adds the boundary.
 function sendDocument(flow, { action, links, path }, { documentType, file }) {

@@ -2,7 +2,11 @@
 
 class BeneficialOwners extends DropIn {
   async run(flow) {
-    const ownership = await flow.read({ action: "beneficialownership.read", resource: "beneficial-ownership", path: ownershipPath(flow) });
+    const ownership = await flow.read({
+      action: "beneficialownership.read",
+      resource: "beneficial-ownership",
+      path: ownershipPath(flow),
+    });
     const customer = await flow.readCustomer();
     const owners = await readOwners(flow);
     if (ownership.status === "certified") {
@@ -23,7 +27,9 @@ class BeneficialOwners extends DropIn {
       heading: "Certify that there are no owners",
       fields: [
         checkField("certifyControllersNoOwners", "No person owns 25% or more of the company.", { id: "hasOwners" }),
-        checkField("certifyCorrectNoOwners", "To the best of my knowledge, all that I have entered is correct.", { id: "noOwners" }),
+        checkField("certifyCorrectNoOwners", "To the best of my knowledge, all that I have entered is correct.", {
+          id: "noOwners",
+        }),
       ],
       submit: { id: "noOwners-certify-submit", value: "Certify" },
     });
@@ -32,9 +38,9 @@ class BeneficialOwners extends DropIn {
 
   // #certifyOwners shows the list, and leads to a form for one owner and back, until the
   // user certifies.
-  async #certifyOwners(flow, known) {
-    let owners = known;
-    for (let page = ownersPage(owners); ; ) {
+  async #certifyOwners(flow, present) {
+    let owners = present;
+    for (let page = ownersPage(owners); ;) {
       const { choice, id } = await flow.ask(page);
       if (choice === "submit") {
         if ((await flow.attempt(() => certify(flow))) !== undefined) return;
@@ -103,7 +109,11 @@ function ownersPage(owners) {
         : h("ul", { class: "dwolla-owners" }, owners.map(ownerItem)),
       h("div", { class: "dwolla-buttons" }, button("Add Owner", { id: "add-owner-document", "data-choice": "add" })),
       ready
-        ? checkField("certifyCorrectHasOwners", "These are all the owners, and to the best of my knowledge all that I have entered is correct.", { id: "hasOwners" })
+        ? checkField(
+            "certifyCorrectHasOwners",
+            "These are all the owners, and to the best of my knowledge all that I have entered is correct.",
+            { id: "hasOwners" },
+          )
         : null,
     ],
     submit: ready ? { id: "hasOwners-certify-submit", value: "Certify" } : undefined,
@@ -113,8 +123,17 @@ function ownersPage(owners) {
 function ownerItem({ id, firstName, lastName, verificationStatus }) {
   const name = `${firstName} ${lastName}`;
   const act = (choice, value) =>
-    button(value, { "data-choice": choice, "data-id": id, "aria-label": `${value} ${name}`, class: "dwolla-button dwolla-small" });
-  const badge = h("span", { class: `dwolla-badge dwolla-${verificationStatus}` }, statusTexts[verificationStatus] ?? verificationStatus);
+    button(value, {
+      "data-choice": choice,
+      "data-id": id,
+      "aria-label": `${value} ${name}`,
+      class: "dwolla-button dwolla-small",
+    });
+  const badge = h(
+    "span",
+    { class: `dwolla-badge dwolla-${verificationStatus}` },
+    statusTexts[verificationStatus] ?? verificationStatus,
+  );
   return h(
     "li",
     {},
@@ -175,7 +194,9 @@ const ownerForms = {
   delete: (flow, owner) => ({
     page: new Page({
       heading: "Delete an owner",
-      fields: [checkField("deleteOwners", `Delete ${owner.firstName} ${owner.lastName} from the owners of the business.`)],
+      fields: [
+        checkField("deleteOwners", `Delete ${owner.firstName} ${owner.lastName} from the owners of the business.`),
+      ],
       submit: { id: "delete-owner-submit", value: "Confirm" },
       buttons: [cancel()],
     }),

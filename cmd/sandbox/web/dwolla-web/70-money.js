@@ -2,7 +2,7 @@
 
 class FundingSourceCreate extends DropIn {
   async run(flow) {
-    const location = await flow.fill(bankPage(), async (values) => {
+    const id = await flow.fill(bankPage(), async (values) => {
       const { location } = await flow.call({
         action: "customer.fundingsources.create",
         resource: "funding-sources",
@@ -16,7 +16,7 @@ class FundingSourceCreate extends DropIn {
       this.finish(flow, "success", "Your bank account has been added.");
       return;
     }
-    await this.#startMicroDeposits(flow, location);
+    await this.#startMicroDeposits(flow, id);
     this.finish(flow, "success", "Your bank account has been added. Two small deposits are on their way to it.");
   }
 
@@ -68,7 +68,15 @@ function bankPage() {
         }),
       ),
       row(
-        selectField("bankAccountType", "Account type", [["checking", "Checking"], ["savings", "Savings"]], {}),
+        selectField(
+          "bankAccountType",
+          "Account type",
+          [
+            ["checking", "Checking"],
+            ["savings", "Savings"],
+          ],
+          {},
+        ),
         textField("name", "Name of this account", { autocomplete: "off", maxlength: 50 }),
       ),
     ],
@@ -144,7 +152,8 @@ class MicroDepositsVerify extends DropIn {
 
 function depositsText({ status, _links }) {
   if (status === "verified") return "This bank account is verified already.";
-  if (_links?.["failed-verification-micro-deposits"]) return "There were too many attempts. Please add the bank account again.";
+  if (_links?.["failed-verification-micro-deposits"])
+    return "There were too many attempts. Please add the bank account again.";
   if (_links?.["initiate-micro-deposits"]) return "The two small deposits have not been started yet.";
   return "The two small deposits have not arrived yet. They take one or two business days.";
 }
@@ -175,7 +184,11 @@ class PayIn extends DropIn {
   async run(flow) {
     const banks = (await readFundingSources(flow)).filter(({ type }) => type === "bank");
     const amount = flow.options.amount;
-    const note = h("p", { class: "dwolla-info" }, "The transfer itself is not part of this stand-in. No money moves here.");
+    const note = h(
+      "p",
+      { class: "dwolla-info" },
+      "The transfer itself is not part of this stand-in. No money moves here.",
+    );
     const choices = banks.map(({ id, name }) => radioField("fundingSource", id, name));
     const list = h("fieldset", { class: "dwolla-choices" }, h("legend", {}, "Your bank accounts"), choices);
     const none = h("p", { class: "dwolla-empty" }, "No bank account has been added.");
