@@ -117,6 +117,16 @@ test("the Vue application shows the balance of its user", async (fixture) => {
   await isAlices(page.locator("dwolla-balance-display"));
 });
 
+test("an application with its own sign-in sends users there", async (fixture) => {
+  const { page, sandbox, expectConsole } = fixture;
+  expectConsole(/status of (401|404) .*\/(session|login)$/);
+  const tag = '<script src="/dropgate/dropgate.js" data-environment="sandbox" data-sign-in="event"></script>';
+  const script = sample("Server-rendered pages", "signin-required");
+  await serve(fixture, `${library}${tag}<script>${script}</script><dwolla-balance-display></dwolla-balance-display>`);
+  await page.goto("/page");
+  await page.waitForURL(`${sandbox.url}/login`);
+});
+
 test("the Express route knows the user before it renders", async ({ sandbox, signIn, context }) => {
   const code = sample("Server-rendered pages", "app.get").replace("http://10.42.7.20:8080", sandbox.url);
   const visit = async (cookie) => {
