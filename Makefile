@@ -38,8 +38,8 @@ test-faults: ## the server, its stores and Dwolla with faults between them (abou
 	FAULTS_UPDATE="$(if $(UPDATE),$(CURDIR)/docs/faults.md)" \
 		go test -tags faults -count=1 -timeout 5m -parallel 6 ./faults
 
-# One build of the sandbox serves all files of tests. Two files at a time: each
-# runs a Chromium and a sandbox.
+# One build of the sandbox serves all files of tests. npm test runs three files at a
+# time, each with a Chromium and a sandbox.
 .PHONY: test-browser
 test-browser: browser/node_modules/.package-lock.json ## the components and the demo page in Chromium (needs Node 20 and Chromium)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

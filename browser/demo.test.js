@@ -11,7 +11,11 @@ const refusedByService = /status of (401|403|409) .*\/dropgate\/(client-tokens|s
 
 test("a visitor signs in by a click and comes back to the tab", async ({ page, sandbox, shot, expectConsole }) => {
   expectConsole(/status of 401 .*\/dropgate\/session$/);
-  await page.goto(`${sandbox.url}/?tab=balance-display`);
+  const answer = await page.goto(`${sandbox.url}/?tab=balance-display`);
+  // The harness fails every test whose page violates this policy.
+  const policy = answer.headers()["content-security-policy"];
+  assert.match(policy, /^default-src 'none';/);
+  assert.doesNotMatch(policy, /unsafe-|\*|data:/);
   await page.getByText("Choose a user above").waitFor();
   await shot("nobody is signed in");
   await page.locator("[data-persona=alice]").click();
