@@ -249,6 +249,8 @@ test("an element asks once, whatever sets its attributes", async (fixture) => {
     () =>
       document.querySelector("dwolla-customer-update").shadowRoot.querySelector("#firstNameInput")?.value === "Second",
   );
+  await page.locator("dwolla-customer-update").evaluate((element) => (element.correlationId = "later"));
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 50))); // for a request that should not be
   assert.deepEqual(await askedFor(page), ["customer.read", "customer.read"]);
 });
 
