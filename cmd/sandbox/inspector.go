@@ -58,7 +58,7 @@ func newInspector(console io.Writer, policy func(string) clienttoken.Allowed) *i
 }
 
 // Write implements io.Writer. The service calls it from one goroutine, with one
-// line, several, or part of one.
+// line, several, or part of one. Pages see only lines that the console has accepted.
 func (i *inspector) Write(p []byte) (int, error) {
 	i.rest = append(i.rest, p...)
 	for {
@@ -66,12 +66,12 @@ func (i *inspector) Write(p []byte) (int, error) {
 		if !whole {
 			break
 		}
-		i.read(line)
-		_, err := i.console.Write(append(bytes.Clone(line), '\n'))
-		i.rest = append(i.rest[:0], rest...)
-		if err != nil {
-			return 0, err //nolint:wrapcheck // the service names the output
+		if _, err := i.console.Write(append(bytes.Clone(line), '\n')); err != nil {
+			i.rest = nil                                     // the service repeats what is not counted here
+			return max(0, len(p)-len(rest)-len(line)-1), err //nolint:wrapcheck // the service names the output
 		}
+		i.read(line)
+		i.rest = append(i.rest[:0], rest...)
 	}
 	if len(i.rest) > maxLogLine {
 		i.rest = nil

@@ -151,15 +151,32 @@ func TestInspectorReadsLinesInPieces(t *testing.T) {
 	}
 }
 
-// broken is an output that fails.
-type broken struct{}
+// full is an output that has room for a number of lines.
+type full struct{ room int }
 
-func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+func (f *full) Write(line []byte) (int, error) {
+	if f.room == 0 {
+		return 0, errors.New("no space left")
+	}
+	f.room--
+	return len(line), nil
+}
 
 func TestBrokenConsoleFailsTheLog(t *testing.T) {
-	i := newInspector(broken{}, func(string) clienttoken.Allowed { return clienttoken.Allowed{} })
-	if _, err := i.Write([]byte("{}\n")); err == nil {
-		t.Error("the service believes that its audit trail is written")
+	console := &full{room: 1}
+	i := newInspector(console, func(string) clienttoken.Allowed { return clienttoken.Allowed{} })
+	lines := []byte(`{"log":"audit","event":"link","mode":"command","user":"one"}` + "\n" +
+		`{"log":"audit","event":"link","mode":"command","user":"two"}` + "\n")
+	n, err := i.Write(lines)
+	if n != len(lines)/2 || err == nil {
+		t.Errorf("the service learns that %d of %d bytes are written: %v", n, len(lines), err)
+	}
+	if i.hub.last != 1 {
+		t.Errorf("the page sees %d entries, but the console accepted one", i.hub.last)
+	}
+	console.room = 1
+	if n, err := i.Write(lines[n:]); n != len(lines)/2 || err != nil || i.hub.last != 2 {
+		t.Errorf("after the repair: %d bytes, %v, %d entries", n, err, i.hub.last)
 	}
 }
 

@@ -227,6 +227,18 @@ const plainWords = {
 const maxEvents = 4;
 const goodNews = ["success", "linked", "ready"];
 
+// stay returns a button that extends the session.
+function stay(keepAlive) {
+  const button = make("button", { type: "button" }, "Stay signed in");
+  const extend = async () => {
+    await keepAlive();
+    await refresh();
+    say("The session goes on.", "good");
+  };
+  button.addEventListener("click", guarded(extend));
+  return button;
+}
+
 function learn(name, detail) {
   const facts = Object.entries(detail ?? {}).filter(([, value]) => value && ["string", "number"].includes(typeof value));
   const good = goodNews.includes(name);
@@ -236,6 +248,7 @@ function learn(name, detail) {
       { class: "event", "data-mood": good ? "good" : "bad", "data-event": name },
       make("p", {}, make("code", {}, `dropgate:${name}`), " ", plainWords[name]),
       make("dl", {}, ...facts.map(([key, value]) => row(key, make("code", {}, String(value))))),
+      detail?.keepAlive ? stay(detail.keepAlive) : "",
     ),
   );
   while ($("page-event").children.length > maxEvents) $("page-event").lastElementChild.remove();
