@@ -18,31 +18,52 @@ export async function findLeaks({ context, requests, consoleLines, cookiesSeen }
   for (const line of consoleLines) look(`the console: ${line}`, line);
   for (const page of context.pages()) {
     for (const frame of page.frames()) {
-      const seen = await frame.evaluate(readPage).catch((error) => ({ unreadable: String(error) }));
+      const seen = await read(frame);
       for (const [where, text] of Object.entries(seen)) look(`the ${where} of ${frame.url()}`, text);
     }
   }
   return leaks;
 }
 
+// read returns the texts of a frame, also of one that is just loading another page.
+async function read(frame) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await frame.evaluate(readPage);
+    } catch (error) {
+      if (frame.isDetached() || frame.page().isClosed()) return {};
+      if (attempt === 5) throw error;
+      await frame.waitForLoadState();
+    }
+  }
+}
+
 // readPage runs in the page. It returns the DOM with open shadow roots and the
 // fields' values, and the storage.
 function readPage() {
   const texts = [];
-  const read = (root) => {
+  const readRoot = (root) => {
     texts.push(root.innerHTML ?? root.documentElement.outerHTML);
     for (const element of root.querySelectorAll("*")) {
       if (typeof element.value === "string") texts.push(element.value);
-      if (element.shadowRoot) read(element.shadowRoot);
+      if (element.shadowRoot) readRoot(element.shadowRoot);
     }
   };
-  read(document);
+  readRoot(document);
+  // A page without an origin, such as about:blank, has no storage and no cookies.
+  const own = (get) => {
+    try {
+      return get();
+    } catch {
+      return "";
+    }
+  };
   const stored = (storage) => JSON.stringify(Object.entries(storage));
   return {
     DOM: texts.join("\n"),
-    localStorage: stored(localStorage),
-    sessionStorage: stored(sessionStorage),
-    cookies: document.cookie,
+    localStorage: own(() => stored(localStorage)),
+    sessionStorage: own(() => stored(sessionStorage)),
+    cookies: own(() => document.cookie),
     URL: location.href,
     name: String(globalThis.name),
     history: JSON.stringify(history.state) ?? "",
