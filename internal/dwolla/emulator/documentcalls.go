@@ -79,32 +79,3 @@ func (e *Emulator) listDocuments(c call, collection string) answer {
 	list.Total = len(list.Embedded.Documents)
 	return answer{status: http.StatusOK, body: list}
 }
-
-// documentTopics are the topics about a document.
-type documentTopics struct{ uploaded, approved, failed string }
-
-func (d Document) topics() documentTopics {
-	if d.OwnerID != "" {
-		return documentTopics{topicOwnerDocumentUploaded, topicOwnerDocumentApproved, topicOwnerDocumentFailed}
-	}
-	return documentTopics{topicDocumentUploaded, topicDocumentApproved, topicDocumentFailed}
-}
-
-// review ends the review of a document. The caller holds the lock.
-func (e *Emulator) review(d Document, failureReason string) {
-	d.FailureReason, d.Status = failureReason, "rejected"
-	if failureReason == "" {
-		d.Status = "accepted"
-	}
-	e.documents[d.ID] = d
-	if d.Status == "rejected" {
-		e.sendEventAbout(d.topics().failed, d.CustomerID, documentsPath+d.ID)
-		return
-	}
-	e.sendEventAbout(d.topics().approved, d.CustomerID, documentsPath+d.ID)
-	if o, exists := e.owners[d.OwnerID]; exists {
-		e.setOwnerStatus(o, "verified")
-		return
-	}
-	e.accept(d)
-}

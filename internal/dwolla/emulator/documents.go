@@ -52,20 +52,6 @@ func (e *Emulator) Documents(customerID string) []Document {
 	return all
 }
 
-// ReviewDocument accepts a pending document, or rejects it for the reason if that is
-// not empty. It then changes the status of its Customer or owner, and sends the
-// webhooks.
-func (e *Emulator) ReviewDocument(id, failureReason string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	d, exists := e.documents[strings.ToLower(id)]
-	if !exists || d.Status != "pending" {
-		return fmt.Errorf("emulator: no pending document %q", id)
-	}
-	e.review(d, failureReason)
-	return nil
-}
-
 // upload is the form of a document.
 type upload struct {
 	documentType, fileName string
@@ -200,14 +186,4 @@ func (e *Emulator) checkDocuments(c call, d Document) (answer, bool) {
 		return tooManyResources("Max of four files upload allowed. Please wait for Dwolla to manually check the documents."), false
 	}
 	return answer{}, true
-}
-
-// reviewSample reviews the samples of Dwolla's sandbox at once, by their names.
-func (e *Emulator) reviewSample(d Document) {
-	switch {
-	case strings.HasPrefix(d.FileName, "test-document-upload-success"):
-		e.review(d, "")
-	case strings.HasPrefix(d.FileName, "test-document-upload-fail"):
-		e.review(d, "ScanNotReadable")
-	}
 }

@@ -61,30 +61,6 @@ func (c Customer) verifyAgain() Customer {
 // verifiable reports whether Dwolla verifies Customers of the type.
 func (c Customer) verifiable() bool { return c.Type == "personal" || c.Type == "business" }
 
-// accept verifies the Customer if the accepted document was the last one needed. The
-// caller holds the lock.
-func (e *Emulator) accept(d Document) {
-	customer := e.customers[d.CustomerID]
-	if customer.Status != "document" {
-		return
-	}
-	proven := needsController
-	if d.Type == "other" {
-		proven = needsBusiness
-	}
-	switch customer.DocumentNeeded {
-	case "", proven:
-		customer.DocumentNeeded, customer.Status = "", "verified"
-		e.sendEvent(topicVerified, customer.ID)
-	case needsBoth:
-		customer.DocumentNeeded = needsController
-		if proven == needsController {
-			customer.DocumentNeeded = needsBusiness
-		}
-	}
-	e.customers[customer.ID] = customer
-}
-
 // verifyOwner decides the status of an owner whose data has just arrived, by its
 // magic name.
 func verifyOwner(firstName string) string {
