@@ -204,7 +204,9 @@ test("the warning comes two minutes ahead", async (fixture) => {
   await pass(page, 2 * minutes);
   await eventOf(page, "session-expiring");
   assert.equal(service.counted("GET session"), 2, "it did not read the session again");
-  await pass(page, minutes);
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await poll(() => service.counted("GET session") === 3, () => "a third look");
+  await page.evaluate(() => dropgate.session());
   assert.equal((await eventsOf(page, "session-expiring")).length, 1);
 });
 
