@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 
 import { send } from "./forms.js";
 import { browserSuite, poll } from "./harness.js";
-import { application, errorOf, event, seen, successOf } from "./page.js";
+import { application, errorOf, event, pauseClock, seen, successOf } from "./page.js";
 
 const { test } = browserSuite();
 
@@ -113,7 +113,7 @@ for (const [what, { answer, code, fault, after = 0 }] of Object.entries(endpoint
 
 test("a library that arrives late works then", async ({ page, show, signIn, sandbox }) => {
   await signIn("dave");
-  await controlClock(page);
+  await pauseClock(page);
   await show(application("<dwolla-customer-update></dwolla-customer-update>", { library: "" }));
   await event(page, "ready");
   assert.deepEqual((await seen(page)).filter(({ name }) => name === "library-missing"), []);
@@ -127,7 +127,7 @@ test("a library that arrives late works then", async ({ page, show, signIn, sand
 test("a library that never arrives is reported once", async ({ page, show, signIn, expectConsole }) => {
   expectConsole(/ERR_FAILED .*\/dwolla-web\.js$/);
   await signIn("alice");
-  await controlClock(page);
+  await pauseClock(page);
   await page.route("**/dwolla-web.js", (route) => route.abort());
   await show(application("<dwolla-balance-display></dwolla-balance-display>"));
   await event(page, "ready");

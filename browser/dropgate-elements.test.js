@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 
 import { alice, carol, faultyService, json, problem } from "./faultyservice.js";
 import { browserSuite, poll } from "./harness.js";
+import { pauseClock } from "./page.js";
 import { eventOf, eventsOf, script, watchEvents } from "./watchevents.js";
 
 const { test } = browserSuite();
@@ -44,7 +45,7 @@ for (const [when, html] of Object.entries({
 
 test("a library that is late is missed once, and set up then", async (fixture) => {
   const { page } = fixture;
-  await page.clock.install();
+  await pauseClock(page);
   await open(fixture);
   await eventOf(page, "ready");
   await page.clock.runFor(9000);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 
 import { alice, carol, disconnect, faultyService, hang, json, problem } from "./faultyservice.js";
 import { browserSuite, poll } from "./harness.js";
+import { pauseClock } from "./page.js";
 import { eventOf, eventsOf, script, tokenOf, watchEvents } from "./watchevents.js";
 
 const { test } = browserSuite();
@@ -91,7 +92,7 @@ test("a second attempt that succeeds stays silent", async (fixture) => {
 test("the wait for a second attempt is at most five seconds", async (fixture) => {
   const { page } = fixture;
   await open(fixture);
-  await page.clock.install();
+  await pauseClock(page);
   service.answers("POST client-tokens", problem(503, "Unavailable", { "Retry-After": "3600" }));
   const first = page.waitForResponse("**/client-tokens");
   const token = tokenOf(page);

@@ -54,3 +54,11 @@ export const errorOf = (element) => element.locator("#dwolla-error-message");
 
 // successOf is the message that a component shows to the user at the end.
 export const successOf = (element) => element.locator("#dwolla-success-message");
+
+// pauseClock stops the page's clock. Only the test moves it, with page.clock.runFor, so
+// that a busy machine fires no timer.
+export async function pauseClock(page) {
+  const now = Date.now();
+  await page.clock.install({ time: now });
+  await page.clock.pauseAt(now + 1000);
+}
