@@ -19,7 +19,6 @@ run: ## the service, an emulated Dwolla and an identity provider on this machine
 test: ## every test, with the race detector
 	go test -race -shuffle=on -timeout 20m ./...
 	cd deploy && go test -race -shuffle=on ./...
-	cd conformance && go test -shuffle=on ./...
 
 .PHONY: test-quick
 test-quick: ## the packages with changes since BASE (default HEAD), without the race detector
@@ -62,6 +61,11 @@ browser/sdk/node_modules/.package-lock.json: browser/sdk/package-lock.json
 .PHONY: test-proxies
 test-proxies: ## the configurations of examples/proxies; needs nginx, haproxy and caddy
 	go test -tags proxies -count=1 ./examples/proxies
+
+# A module of its own, because the validator brings many dependencies.
+.PHONY: test-conformance
+test-conformance: ## the emulator and the client against Dwolla's OpenAPI description (see docs/emulator.md)
+	cd conformance && go test -count=1 ./...
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
