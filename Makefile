@@ -122,7 +122,7 @@ vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.d
 	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 .PHONY: check
-check: lint test test-soak fuzz-short test-faults test-browser test-sdk ## what CI runs
+check: lint test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.
