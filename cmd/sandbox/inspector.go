@@ -68,7 +68,7 @@ func (i *inspector) Write(p []byte) (int, error) {
 		}
 		if _, err := i.console.Write(append(bytes.Clone(line), '\n')); err != nil {
 			i.rest = nil                                     // the service repeats what is not counted here
-			return max(0, len(p)-len(rest)-len(line)-1), err //nolint:wrapcheck // the service names the output
+			return max(0, len(p)-len(rest)-len(line)-1), err
 		}
 		i.read(line)
 		i.rest = append(i.rest[:0], rest...)
