@@ -67,7 +67,7 @@ func (i *inspector) Write(p []byte) (int, error) {
 			break
 		}
 		if _, err := i.console.Write(append(bytes.Clone(line), '\n')); err != nil {
-			i.rest = nil                                     // the service repeats what is not counted here
+			i.rest = nil // the service repeats what is not counted here
 			return max(0, len(p)-len(rest)-len(line)-1), err
 		}
 		i.read(line)
