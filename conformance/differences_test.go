@@ -1,6 +1,8 @@
 package conformance_test
 
 import (
+	"encoding/json"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,6 +82,16 @@ func (j *judge) expects(op string, p place, fault string) bool {
 		}
 	}
 	return expected
+}
+
+// tokenIn returns the client token in an answer.
+func tokenIn(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var got struct{ Token string }
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	return got.Token
 }
 
 // wantAllSeen fails for a known difference that has gone.

@@ -225,12 +225,8 @@ func (c *caller) clientTokens() {
 	c.refused(c.post("/client-tokens", object{"action": "customer.delete", "_links": links}), http.StatusBadRequest)
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, c.post("/client-tokens", object{"action": "customer.create"}))
-	var got struct{ Token string }
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-		c.t.Fatal(err)
-	}
 	access := c.token
-	c.token = got.Token
+	c.token = tokenIn(c.t, w)
 	c.refused(c.post("/client-tokens", object{"action": "customer.create"}), http.StatusForbidden)
 	c.token = access
 }
