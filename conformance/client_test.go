@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 )
 
 // listener keeps all exchanges of a server.
