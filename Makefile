@@ -16,9 +16,9 @@ run: ## the service, an emulated Dwolla and an identity provider on this machine
 	go run ./cmd/sandbox
 
 .PHONY: test
-test: ## every test, with the race detector
+test: ## every test, the service's with the race detector
 	go test -race -shuffle=on -timeout 20m ./...
-	cd deploy && go test -race -shuffle=on ./...
+	cd deploy && go test -shuffle=on ./...
 
 .PHONY: test-quick
 test-quick: ## the packages with changes since BASE (default HEAD), without the race detector
@@ -103,14 +103,14 @@ fuzz: ## every fuzz target for FUZZTIME
 	done
 
 # `go test -fuzz` compiles every dependency anew, with counters for coverage:
-# minutes for SQLite alone. A binary without them takes what `make test` has
-# compiled, and changes the seeds blindly. A number of inputs, not a time, since
+# minutes for SQLite alone. A binary without them takes what is compiled already,
+# and changes the seeds blindly. A number of inputs, not a time, since
 # a time that ends on a busy machine fails the round.
 .PHONY: fuzz-short
-fuzz-short: ## every fuzz target for FUZZCOUNT inputs, as CI does (one to three minutes after make test)
+fuzz-short: ## every fuzz target for FUZZCOUNT inputs, as CI does (about a minute)
 	@set -e; binary=$$(mktemp); seen=$$(mktemp -d); trap 'rm -rf "$$binary" "$$seen"' EXIT; \
 	for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n 1 dirname | sort -u); do \
-		go test -race -c -o "$$binary" "./$$dir"; \
+		go test -c -o "$$binary" "./$$dir"; \
 		for target in $$(cd "$$dir" && "$$binary" -test.list '^Fuzz'); do \
 			echo "$$dir $$target"; \
 			(cd "$$dir" && "$$binary" -test.run '^$$' -test.fuzz "^$$target$$" -test.fuzztime $(FUZZCOUNT)x \
