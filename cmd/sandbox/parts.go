@@ -182,5 +182,6 @@ func (b *background) settings(public string, s secrets) []string {
 		"RATE_LIMIT_CREATE=50/1h",
 		"LOG_FORMAT=json", // the inspector reads it, and prints it for people,
 		"SHUTDOWN_DELAY=0s",
+		"DWOLLA_TIMEOUT=3s", // shorter than the fault slow
 	}
 }
