@@ -81,7 +81,7 @@ func TestTheClientFollowsTheDescription(t *testing.T) {
 	j.wantAllSeen()
 }
 
-// makeEveryCall calls all methods of the client that call Dwolla.
+// makeEveryCall makes the client call every operation of Dwolla.
 func makeEveryCall(t *testing.T, client *dwolla.Client, api clienttoken.API, server *dwollatest.Server) {
 	t.Helper()
 	id := server.Customer(emulator.Customer{Type: "business"}).ID

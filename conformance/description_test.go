@@ -148,13 +148,13 @@ func (x exchange) fresh() *http.Request {
 	return r
 }
 
-// requestFaults are what the description finds wrong with the request.
+// requestFaults are the request's deviations from the description.
 func (d *description) requestFaults(x exchange) []string {
 	_, errs := d.validator.ValidateHttpRequestSync(x.fresh())
 	return texts(errs)
 }
 
-// answerFaults are what the description finds wrong with the answer.
+// answerFaults are the answer's deviations from the description.
 func (d *description) answerFaults(x exchange) []string {
 	response := x.answer.Result()
 	defer func() { _ = response.Body.Close() }()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// difference is a known one between the description and what is sent.
+// difference is a known deviation from the description.
 type difference struct {
 	operation string // "": any
 	where     string // request, or the answer's status

@@ -23,7 +23,7 @@ const (
 
 type object = map[string]any
 
-// caller calls an emulator, and judges what is sent and answered.
+// caller calls an emulator, and judges requests and answers.
 type caller struct {
 	*emulator.Emulator
 

@@ -32,7 +32,7 @@ func (d *demo) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /demo/attack/{name}", d.attacks.serve)
 }
 
-// state is what the page shows about a user and the sandbox.
+// state is the page's data about a user and the sandbox.
 type state struct {
 	User     string               `json:"user,omitempty"`
 	Personas []persona            `json:"personas"`

@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// faultName names what is wrong with Dwolla.
+// faultName names a fault of Dwolla.
 type faultName string
 
 // The faults of the switch on the demo page. Each affects the calls in which the

@@ -25,7 +25,7 @@ const (
 	libraryStylesPath = "/demo/dwolla.css"
 )
 
-// maxDemoBody bounds what a page sends to the demo, in bytes.
+// maxDemoBody bounds a page's request to the demo, in bytes.
 const maxDemoBody = 4 << 10
 
 // front answers a browser: the demo page and its API, the stand-in for Dwolla's

@@ -163,8 +163,8 @@ func (i *inspector) readAccess(access logLine) {
 }
 
 // refusedUnseen reports whether a request was refused and has no audit entry: the
-// service did not know the user, or the request came from another site. A page
-// that asks who is signed in is none of these.
+// service did not know the user, or the request came from another site. Reading the
+// session while signed out does not count.
 func refusedUnseen(access logLine) bool {
 	asks := access.text("method") == "GET" && access.text("code") == string(clienttoken.Unauthenticated)
 	return access.text("code") != "" && !asks && access.text("mode") != "admin"

@@ -42,7 +42,7 @@ const (
 	anAccess = `{"log":"access","request_id":"%s","status":200,"duration_ms":1.5,"method":"POST","route":"/client-tokens","code":""}`
 )
 
-// next returns the next event, which must be there.
+// next returns the next event. Without one, it fails the test.
 func next(t *testing.T, events chan event) string {
 	t.Helper()
 	select {
@@ -151,7 +151,7 @@ func TestInspectorReadsLinesInPieces(t *testing.T) {
 	}
 }
 
-// full is an output that has room for a number of lines.
+// full is an output with room for a number of lines.
 type full struct{ room int }
 
 func (f *full) Write(line []byte) (int, error) {

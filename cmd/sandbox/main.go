@@ -66,7 +66,7 @@ func (b *background) runEmulator(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// runBackends runs what a service elsewhere needs.
+// runBackends runs the dependencies of a service elsewhere.
 func (b *background) runBackends(ctx context.Context, out io.Writer) error {
 	if err := b.startEmulator(ctx); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (b *background) runAll(ctx context.Context, environ []string, out io.Writer
 	return service.Serve(ctx, context.WithoutCancel(ctx)) // a second signal kills
 }
 
-// warn says what cannot work with Dwolla's own sandbox, or with its library.
+// warn lists limits of Dwolla's own sandbox and library.
 func (b *background) warn(out io.Writer) {
 	own := b.emulator == nil
 	if own && (b.options.alice == demoAlice || b.options.bob == demoBob) {

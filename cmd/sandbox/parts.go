@@ -15,7 +15,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// The credentials that the emulator accepts.
+// The credentials accepted by the emulator.
 const (
 	demoClientID     = "sandbox-key"
 	demoClientSecret = "sandbox-secret"
@@ -154,7 +154,7 @@ func (b *background) startProvider(ctx context.Context, public string) error {
 	return nil
 }
 
-// secrets are those that the parts share, new for each run.
+// secrets are shared by the parts, and new for each run.
 type secrets struct {
 	webhooks string
 	admin    clienttoken.Secret // for the directory

@@ -11,7 +11,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// The demo users' Customers, which exist only in the emulator.
+// The demo users' Customers. They exist only in the emulator.
 const (
 	demoAlice = "11111111-1111-4111-8111-111111111111"
 	demoBob   = "22222222-2222-4222-8222-222222222222"
@@ -133,7 +133,7 @@ func (p persona) firstName() string {
 	return first
 }
 
-// maxNewUsers bounds the users that the page makes.
+// maxNewUsers bounds the users made by the page.
 const maxNewUsers = 50
 
 // roster is the list of demo users. It is safe for concurrent use.

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// policyName names what a demo user may do.
+// policyName names a demo user's policy.
 type policyName string
 
 // The policies of the switch on the demo page.

@@ -17,7 +17,7 @@ func (t tab) Live() template.HTML {
 	return template.HTML(t.Markup) //nolint:gosec // a constant of this file
 }
 
-// Suitor returns the name of the user who can finish the tab.
+// Suitor returns the name of a user able to finish the tab.
 func (t tab) Suitor() string {
 	if t.Suits == newUser {
 		return "a new user"
@@ -25,10 +25,10 @@ func (t tab) Suitor() string {
 	return t.Suits
 }
 
-// newUser stands for a user whom the page makes.
+// newUser stands for a user made by the page.
 const newUser = "new"
 
-// legal are the attributes that most components need.
+// legal are attributes of most components.
 const legal = `
   terms="https://example.com/terms"
   privacy="https://example.com/privacy"`
@@ -112,7 +112,7 @@ func moneyTabs() []tab {
 	}
 }
 
-// integration is what a page needs once, in its head. library is the URL of Dwolla's
+// integration is the markup for the head of a page. library is the URL of Dwolla's
 // library; styles, of the style sheet for the components.
 func integration(library, styles string) string {
 	return `<script src="` + template.HTMLEscapeString(library) + `"></script>

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// browserAddress is the address that browsers connect from. The proxies connect to
+// browserAddress is the address of browsers. The proxies connect to
 // the service from 127.0.0.1.
 const browserAddress = "127.0.0.2"
 
@@ -163,7 +163,7 @@ func checkApplication(t *testing.T, s *site, b *browser) {
 	}
 }
 
-// application answers with what it sees of the request.
+// application echoes the request.
 func application(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

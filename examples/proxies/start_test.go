@@ -122,7 +122,7 @@ func (p proxy) start(t *testing.T, s setting) {
 	})
 }
 
-// program finds a program that Debian may put where only root looks.
+// program finds a program, also in Debian's folders for root.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	for _, candidate := range []string{name, filepath.Join("/usr/sbin", name)} {

@@ -31,7 +31,7 @@ func (s Session) Ended() *Rejection {
 	return &Rejection{Mode: s.Mode, Reason: "the sign-in ended while the request was under way"}
 }
 
-// NamesOrigin reports whether a header tells which page caused the request. Browsers
+// NamesOrigin reports whether a header names the request's origin. Browsers
 // since 2023 send one with every unsafe request.
 func NamesOrigin(r *http.Request) bool {
 	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""

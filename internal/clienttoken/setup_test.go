@@ -9,7 +9,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// brokenPolicy is a Policy that fails.
+// brokenPolicy is a failing Policy.
 type brokenPolicy struct{ err error }
 
 func (p brokenPolicy) For(context.Context, clienttoken.User) (clienttoken.Allowed, error) {

@@ -33,7 +33,7 @@ func (h *handler) scriptTypes() http.HandlerFunc {
 	return publicFile("text/plain; charset=utf-8", h.ScriptTypes)
 }
 
-// publicFile serves a file that pages of every origin may load: it is the same for
+// publicFile serves a file to pages of every origin: it is the same for
 // everybody, so they learn nothing from it. No rate limit counts these requests,
 // or a foreign page could use up the limit of its reader's address.
 func publicFile(contentType string, content []byte) http.HandlerFunc {

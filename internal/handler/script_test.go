@@ -11,7 +11,7 @@ import (
 	"dropgate/api"
 )
 
-// scriptFiles are the files that pages of every origin may load, and their types.
+// scriptFiles are the files for pages of every origin, and their types.
 var scriptFiles = map[string]string{
 	"/dropgate.js":   "text/javascript; charset=utf-8",
 	"/dropgate.mjs":  "text/javascript; charset=utf-8",

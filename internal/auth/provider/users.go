@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// maxUsers bounds the users that AddUser can add.
+// maxUsers bounds AddUser.
 const maxUsers = 1000
 
 // users holds the users' claims by name. It is safe for concurrent use.

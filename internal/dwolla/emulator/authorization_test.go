@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// tokenCall is a call that a client token of the action may make.
+// tokenCall is a call permitted by a client token of the action.
 type tokenCall struct {
 	op     emulator.Operation
 	action string

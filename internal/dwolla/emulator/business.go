@@ -2,7 +2,7 @@ package emulator
 
 import "cmp"
 
-// Controller is the person who controls a business. The zero value means none.
+// Controller is the person in control of a business. The zero value means none.
 type Controller struct {
 	FirstName, LastName, Title string
 	Address                    Address
@@ -15,7 +15,7 @@ type Address struct {
 	PostalCode, Country                string
 }
 
-// withBusinessDefaults fills in what a seeded business does not name.
+// withBusinessDefaults fills in the missing members of a seeded business.
 func (c Customer) withBusinessDefaults() Customer {
 	c.BusinessName = orElse(c.BusinessName, "Jane's Bakery")
 	c.BusinessType = orElse(c.BusinessType, "llc")

@@ -33,7 +33,7 @@ func (k *checks) valid(path, value string, valid func(string) bool) {
 	}
 }
 
-// optional is valid for a value that may be absent.
+// optional also accepts an absent value.
 func (k *checks) optional(path, value string, valid func(string) bool) {
 	if value != "" {
 		k.valid(path, value, valid)

@@ -62,7 +62,7 @@ type addressForm struct {
 	Country    string `json:"country"`
 }
 
-// applyTo returns the Customer with the members that are there.
+// applyTo returns the Customer with the given members.
 func (f customerForm) applyTo(c Customer) Customer {
 	for member, value := range map[*string]string{
 		&c.FirstName: f.FirstName, &c.LastName: f.LastName, &c.Email: f.Email, &c.Type: f.Type,

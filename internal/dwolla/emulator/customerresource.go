@@ -57,7 +57,7 @@ func (c call) showCustomer(customer Customer) answer {
 	return answer{status: http.StatusOK, body: r}
 }
 
-// customerLinks tell what the Customer can or must do next.
+// customerLinks are the Customer's possible next steps.
 func (c call) customerLinks(customer Customer) links {
 	self := customersPath + customer.ID
 	l := links{
@@ -90,7 +90,7 @@ func (c call) documentForm(owner string) link {
 	return form
 }
 
-// documentRelation names what documents must prove.
+// documentRelation names the subject of the documents.
 func (c Customer) documentRelation() string {
 	switch c.DocumentNeeded {
 	case needsBusiness:

@@ -149,7 +149,7 @@ func (e *Emulator) keep(c Customer) []fieldError {
 	return nil
 }
 
-// check checks what all types have.
+// check checks the members of all types.
 func (c Customer) check(k *checks) {
 	k.valid("/firstName", c.FirstName, isName)
 	k.valid("/lastName", c.LastName, isName)

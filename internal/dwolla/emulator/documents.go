@@ -140,8 +140,8 @@ func (e *Emulator) createOwnerDocument(c call) answer {
 	})
 }
 
-// createDocument keeps an upload for the subject, which is called with the lock held
-// and returns a refusal or whose document it is.
+// createDocument keeps an upload. It calls subject with the lock held, for the
+// document's subject or a refusal.
 func (e *Emulator) createDocument(c call, subject func() (Document, answer)) answer {
 	u, ok := c.upload()
 	if !ok {

@@ -199,7 +199,7 @@ func (e *Emulator) bankOf(customerID, fingerprint string) (string, bool) {
 	return "", false
 }
 
-// duplicate refuses a resource that exists.
+// duplicate refuses an existing resource.
 func (call) duplicate(message string, about link) answer {
 	return answer{status: http.StatusBadRequest, body: struct {
 		Code    string `json:"code"`

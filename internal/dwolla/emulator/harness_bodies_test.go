@@ -143,7 +143,7 @@ func (d *dwolla) location(r reply) string {
 	return path
 }
 
-// resource is what tests read of any answer.
+// resource is the part of any answer for tests.
 type resource struct {
 	ID, Status, Type, Name, FirstName, FailureReason string
 	VerificationStatus, DocumentVerificationStatus   string

@@ -31,7 +31,7 @@ func (c call) microDepositsForm() (microDepositsForm, bool) {
 	return form, ok
 }
 
-// microDepositsAction is the action of a client token that may start or verify.
+// microDepositsAction is the client token's action for a start or a verification.
 func microDepositsAction(c call) string {
 	if form, _ := c.microDepositsForm(); form.verifies() {
 		return "customer.microdeposits.verify"

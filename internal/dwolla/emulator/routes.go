@@ -47,7 +47,7 @@ func (p endpoint) maxBody() int64 {
 	return maxBody
 }
 
-// requiredAction is the action of a client token that may make the call.
+// requiredAction is the client token's action for the call.
 func (p endpoint) requiredAction(c call) string {
 	if p.actionOf != nil {
 		return p.actionOf(c)

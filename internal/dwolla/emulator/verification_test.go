@@ -8,7 +8,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// statusLinks are all links that depend on a Customer's status.
+// statusLinks are all links for a Customer's status.
 func statusLinks() []string {
 	return []string{
 		"retry-verification", "retry-with-full-ssn", "document-form", "verify-with-document",
