@@ -87,34 +87,30 @@ test("a new user's component gets the correlationId", async (fixture) => {
   await poll(async () => /^dg1\./.test(await element.evaluate((e) => e.correlationId)), () => "no correlationId");
 });
 
-test("the React component shows the balance of its user", async (fixture) => {
+// showsTheBalance runs a script that renders a button for signing in, or the balance.
+async function showsTheBalance(fixture, script) {
   const { page, signIn, expectConsole } = fixture;
   expectConsole(/status of 401 .*\/dropgate\/session$/);
+  const tag = '<script src="/dropgate/dropgate.js" data-environment="sandbox" data-sign-in="event"></script>';
+  await serve(fixture, `${library}${tag}<div id="app"></div><script>${script}</script>`);
+  await page.goto("/page");
+  await page.getByRole("button", { name: "Sign in" }).waitFor();
+  await signIn("alice");
+  await page.goto("/page");
+  await isAlices(page.locator("dwolla-balance-display"));
+}
+
+test("the React component shows the balance of its user", async (fixture) => {
   const component = sample("React", "export function Balance");
   const script = await packed(
     `import { createRoot } from "react-dom/client";\n${component}\ncreateRoot(document.querySelector("#app")).render(<Balance />);`,
     "jsx",
   );
-  const tag = '<script src="/dropgate/dropgate.js" data-environment="sandbox" data-sign-in="event"></script>';
-  await serve(fixture, `${library}${tag}<div id="app"></div><script>${script}</script>`);
-  await page.goto("/page");
-  await page.getByRole("button", { name: "Sign in" }).waitFor();
-  await signIn("alice");
-  await page.goto("/page");
-  await isAlices(page.locator("dwolla-balance-display"));
+  await showsTheBalance(fixture, script);
 });
 
 test("the Vue application shows the balance of its user", async (fixture) => {
-  const { page, signIn, expectConsole } = fixture;
-  expectConsole(/status of 401 .*\/dropgate\/session$/);
-  const script = await packed(sample("Vue", "createApp"), "js");
-  const tag = '<script src="/dropgate/dropgate.js" data-environment="sandbox" data-sign-in="event"></script>';
-  await serve(fixture, `${library}${tag}<div id="app"></div><script>${script}</script>`);
-  await page.goto("/page");
-  await page.getByRole("button", { name: "Sign in" }).waitFor();
-  await signIn("alice");
-  await page.goto("/page");
-  await isAlices(page.locator("dwolla-balance-display"));
+  await showsTheBalance(fixture, await packed(sample("Vue", "createApp"), "js"));
 });
 
 test("an application with its own sign-in sends users there", async (fixture) => {

@@ -67,19 +67,11 @@ func (c call) classificationResource(group classification) classificationResourc
 }
 
 func (*Emulator) listClassifications(c call) answer {
-	var list struct {
-		Links    selfLinks `json:"_links"`
-		Embedded struct {
-			Classifications []classificationResource `json:"business-classifications"`
-		} `json:"_embedded"`
-		Total int `json:"total"`
-	}
-	list.Links.Self = c.link(classificationsPath, "business-classification")
+	var groups []classificationResource
 	for _, group := range classifications() {
-		list.Embedded.Classifications = append(list.Embedded.Classifications, c.classificationResource(group))
+		groups = append(groups, c.classificationResource(group))
 	}
-	list.Total = len(list.Embedded.Classifications)
-	return answer{status: http.StatusOK, body: list}
+	return list(c, classificationsPath, "business-classification", groups)
 }
 
 func (*Emulator) readClassification(c call) answer {

@@ -64,18 +64,9 @@ func (e *Emulator) listOwnerDocuments(c call) answer {
 // listDocuments lists the documents of the {id} of the path. The caller holds the
 // lock.
 func (e *Emulator) listDocuments(c call, collection string) answer {
-	var list struct {
-		Links    selfLinks `json:"_links"`
-		Embedded struct {
-			Documents []documentResource `json:"documents"`
-		} `json:"_embedded"`
-		Total int `json:"total"`
-	}
-	list.Links.Self = c.link(collection+c.id+"/documents", "document")
-	list.Embedded.Documents = []documentResource{}
+	var documents []documentResource
 	for _, id := range e.documentsOf[c.id] {
-		list.Embedded.Documents = append(list.Embedded.Documents, c.documentResource(e.documents[id]))
+		documents = append(documents, c.documentResource(e.documents[id]))
 	}
-	list.Total = len(list.Embedded.Documents)
-	return answer{status: http.StatusOK, body: list}
+	return list(c, collection+c.id+"/documents", "document", documents)
 }

@@ -91,15 +91,7 @@ func (e *Emulator) listFundingSources(c call) answer {
 	if _, exists := e.customers[c.id]; !exists {
 		return noCustomer()
 	}
-	var list struct {
-		Links    selfLinks `json:"_links"`
-		Embedded struct {
-			Sources []fundingSourceResource `json:"funding-sources"`
-		} `json:"_embedded"`
-		Total int `json:"total"`
-	}
-	list.Links.Self = c.link(customersPath+c.id+"/funding-sources", "funding-source")
-	list.Embedded.Sources = []fundingSourceResource{}
+	var sources []fundingSourceResource
 	for _, id := range e.fundingSourcesOf[c.id] {
 		f := e.fundingSources[id]
 		if f.Removed && query.Get("removed") == "false" {
@@ -109,13 +101,12 @@ func (e *Emulator) listFundingSources(c call) answer {
 		if f.Type == "balance" && query.Get("embed") == "balance" {
 			resource.Embedded = map[string]balanceResource{"balance": c.balanceResource(f)}
 		}
-		list.Embedded.Sources = append(list.Embedded.Sources, resource)
+		sources = append(sources, resource)
 	}
-	slices.SortStableFunc(list.Embedded.Sources, func(a, b fundingSourceResource) int {
+	slices.SortStableFunc(sources, func(a, b fundingSourceResource) int {
 		return strings.Compare(a.Type, b.Type) // balance, then bank
 	})
-	list.Total = len(list.Embedded.Sources)
-	return answer{status: http.StatusOK, body: list}
+	return list(c, customersPath+c.id+"/funding-sources", "funding-source", sources)
 }
 
 func (e *Emulator) readFundingSource(c call) answer {

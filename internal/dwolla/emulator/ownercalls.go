@@ -13,15 +13,6 @@ type ownerResource struct {
 	Created            string      `json:"created"`
 }
 
-// ownerList is the answer of GET /customers/{id}/beneficial-owners.
-type ownerList struct {
-	Links    selfLinks `json:"_links"`
-	Embedded struct {
-		Owners []ownerResource `json:"beneficial-owners"`
-	} `json:"_embedded"`
-	Total int `json:"total"`
-}
-
 func noOwner() answer {
 	return refuse(http.StatusNotFound, "The beneficial owner was not found.")
 }
@@ -50,15 +41,11 @@ func (e *Emulator) listOwners(c call) answer {
 		return noCustomer()
 	}
 	ids := e.ownersOf[c.id]
-	list := ownerList{
-		Links: selfLinks{Self: c.link(customersPath+c.id+"/beneficial-owners", "beneficial-owner")},
-		Total: len(ids),
-	}
-	list.Embedded.Owners = make([]ownerResource, 0, len(ids))
+	owners := make([]ownerResource, 0, len(ids))
 	for _, id := range ids {
-		list.Embedded.Owners = append(list.Embedded.Owners, c.ownerResource(e.owners[id]))
+		owners = append(owners, c.ownerResource(e.owners[id]))
 	}
-	return answer{status: http.StatusOK, body: list}
+	return list(c, customersPath+c.id+"/beneficial-owners", "beneficial-owner", owners)
 }
 
 // ownerForm reads and checks the body of a creation or update.

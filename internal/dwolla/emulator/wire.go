@@ -140,6 +140,16 @@ func (c call) link(path, resourceType string) link {
 	return link{Href: c.url(path), Type: halJSON, ResourceType: resourceType}
 }
 
+// list is the answer with a collection of the resource type, such as "document". Dwolla
+// embeds it under the plural.
+func list[T any](c call, path, resourceType string, resources []T) answer {
+	return answer{status: http.StatusOK, body: map[string]any{
+		"_links":    selfLinks{Self: c.link(path, resourceType)},
+		"_embedded": map[string][]T{resourceType + "s": append([]T{}, resources...)}, // never null
+		"total":     len(resources),
+	}}
+}
+
 func rootOf(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
