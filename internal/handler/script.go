@@ -12,7 +12,6 @@ import (
 // moduleExports turns the script into an ES module. A module has no script element,
 // so it takes the service's address from its own.
 const moduleExports = `
-const dropgate = globalThis.dropgate;
 dropgate.base ||= new URL(".", import.meta.url).href;
 export const { configure, token, session, keepAlive, signIn, signOut, link, on, version } = dropgate;
 export default dropgate;
