@@ -42,7 +42,7 @@ func New(c Config) *Limiter {
 	}
 	l := &Limiter{
 		user: c.User, ip: c.IP, create: c.Create,
-		names: newNames(c.Secret),
+		names: &names{},
 		users: newMemory(), addresses: newMemory(), creations: newMemory(),
 		now: c.Now,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -55,7 +55,7 @@ func New(c Config) *Limiter {
 	}
 	c.Registerer.MustRegister(l.limited)
 	if c.Redis != nil {
-		l.shared = newShared(c)
+		l.names, l.shared = newNames(c.Secret), newShared(c)
 	}
 	return l
 }

@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
@@ -11,23 +10,19 @@ import (
 	"sync"
 )
 
-// names makes the Redis keys of limits: HMACs, so that a reader of Redis cannot guess
-// users and addresses.
+// names makes the keys of limits. In Redis they are HMACs, so that its readers cannot
+// guess users and addresses. The keys of this process need none.
 type names struct {
-	macs sync.Pool // of *maker: setting up an HMAC costs more than using it
+	macs *sync.Pool // of *maker: setting up an HMAC costs more than using it; nil without Redis
 }
 
-// newNames derives names from a secret. Without one the names are random, and useless
-// to other processes.
+// newNames derives names for Redis from a secret.
 func newNames(secret []byte) *names {
-	if len(secret) == 0 {
-		secret = []byte(rand.Text())
-	}
 	key, err := hkdf.Key(sha256.New, secret, nil, "dropgate rate limit names 1", sha256.Size)
 	if err != nil {
 		panic(err) // never: only a length beyond 255 hashes fails
 	}
-	return &names{macs: sync.Pool{New: func() any { return &maker{mac: hmac.New(sha256.New, key)} }}}
+	return &names{macs: &sync.Pool{New: func() any { return &maker{mac: hmac.New(sha256.New, key)} }}}
 }
 
 // maker makes one name at a time.
@@ -38,6 +33,9 @@ type maker struct {
 }
 
 func (n *names) of(scope Scope, name string) string {
+	if n.macs == nil {
+		return name // each scope has its own memory
+	}
 	m, ok := n.macs.Get().(*maker)
 	if !ok {
 		panic("ratelimit: a foreign value in the pool")
