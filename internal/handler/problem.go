@@ -270,10 +270,15 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err //nolint:wrapcheck // a bug of ours
 	}
+	writeBody(w, status, body)
+	return nil
+}
+
+// writeBody writes a response with a JSON body.
+func writeBody(w http.ResponseWriter, status int, body []byte) {
 	w.Header()["Content-Type"] = []string{"application/json"}
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
-	return nil
 }
 
 func noRoute(http.ResponseWriter, *http.Request) error {
