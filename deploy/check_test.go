@@ -1,10 +1,13 @@
 package deploy_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -16,23 +19,49 @@ func TestServerAcceptsTheSettings(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the server: %v\n%s", err, out)
 	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	sqlite := tree(t)
+	writeFile(t, sqlite, "kubernetes/overlays/check/kustomization.yaml", "resources: [../sandbox]\ncomponents: [../../components/sqlite]\n")
 	for where, environment := range map[string]map[string]string{
-		"docker-compose.yml":          environmentOf(compose(t).Services["server"]),
-		"kubernetes/overlays/example": render(t, "kubernetes/overlays/example").environment(),
+		"docker-compose.yml":             environmentOf(compose(t).Services["server"]),
+		"kubernetes/overlays/sandbox":    render(t, "kubernetes/overlays/sandbox").environment(),
+		"kubernetes/overlays/production": render(t, "kubernetes/overlays/production").environment(),
+		"kubernetes/components/sqlite":   renderFrom(t, sqlite, "kubernetes/overlays/check").environment(),
 	} {
-		environment = maps.Clone(environment)
-		environment["DWOLLA_CLIENT_SECRET_FILE"] = secret // the only path that exists here
 		check := exec.CommandContext(t.Context(), server, "-check")
 		check.Env = []string{}
-		for name, value := range environment {
+		for name, value := range withSecretFiles(t, environment) {
 			check.Env = append(check.Env, name+"="+value)
 		}
 		if out, err := check.CombinedOutput(); err != nil {
 			t.Errorf("%s: server -check: %v\n%s", where, err, out)
 		}
 	}
+}
+
+// withSecretFiles replaces the paths of secrets, which exist in the container only, by
+// files of this machine.
+func withSecretFiles(t *testing.T, environment map[string]string) map[string]string {
+	t.Helper()
+	contents := map[string]string{
+		"REDIS_URL_FILE":    "rediss://dropgate:password@redis.internal:6379/0",
+		"DATABASE_URL_FILE": "postgres://dropgate:password@db.internal:5432/dropgate?sslmode=verify-full",
+	}
+	folder := t.TempDir()
+	environment = maps.Clone(environment)
+	for name, path := range environment {
+		if !strings.HasSuffix(name, "_FILE") || !strings.HasPrefix(path, "/run/secrets/") {
+			continue
+		}
+		content, ok := contents[name]
+		if !ok {
+			key := make([]byte, 32)
+			_, _ = rand.Read(key) // never fails
+			content = base64.StdEncoding.EncodeToString(key)
+		}
+		environment[name] = filepath.Join(folder, name)
+		if err := os.WriteFile(environment[name], []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return environment
 }
