@@ -21,12 +21,16 @@ func TestServerAcceptsTheSettings(t *testing.T) {
 	}
 	sqlite := tree(t)
 	writeFile(t, sqlite, "kubernetes/overlays/check/kustomization.yaml", "resources: [../sandbox]\ncomponents: [../../components/sqlite]\n")
-	for where, environment := range map[string]map[string]string{
+	environments := map[string]map[string]string{
 		"docker-compose.yml":             environmentOf(compose(t).Services["server"]),
 		"kubernetes/overlays/sandbox":    render(t, "kubernetes/overlays/sandbox").environment(),
 		"kubernetes/overlays/production": render(t, "kubernetes/overlays/production").environment(),
 		"kubernetes/components/sqlite":   renderFrom(t, sqlite, "kubernetes/overlays/check").environment(),
-	} {
+	}
+	for name, v := range valueSets(t) {
+		environments["helm/dropgate/ci/"+name] = withoutCertificates(renderChart(t, v).environment())
+	}
+	for where, environment := range environments {
 		check := exec.CommandContext(t.Context(), server, "-check")
 		check.Env = []string{}
 		for name, value := range withSecretFiles(t, environment) {
@@ -36,6 +40,12 @@ func TestServerAcceptsTheSettings(t *testing.T) {
 			t.Errorf("%s: server -check: %v\n%s", where, err, out)
 		}
 	}
+}
+
+// withoutCertificates removes the settings of TLS: the certificates exist in the cluster only.
+func withoutCertificates(environment map[string]string) map[string]string {
+	maps.DeleteFunc(environment, func(_, path string) bool { return strings.HasPrefix(path, "/run/tls/") })
+	return environment
 }
 
 // withSecretFiles replaces the paths of secrets, which exist in the container only, by

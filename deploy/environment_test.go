@@ -62,6 +62,30 @@ func settingNames(t *testing.T) []string {
 	return names
 }
 
+// settingRow is a row of docs/configuration.md.
+type settingRow struct {
+	name     string
+	standard string // the default
+	secret   bool   // a file may hold the value
+}
+
+// settingRows returns the rows of docs/configuration.md.
+func settingRows(t *testing.T) []settingRow {
+	t.Helper()
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []settingRow
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) \\| (.*) \\|$").FindAllStringSubmatch(string(text), -1) {
+		rows = append(rows, settingRow{name: row[1], standard: row[2], secret: strings.Contains(row[3], "`"+row[1]+"_FILE`")})
+	}
+	if len(rows) < 40 {
+		t.Fatalf("only %d settings", len(rows))
+	}
+	return rows
+}
+
 // requiredNames are the variables that bearer mode needs.
 func requiredNames() []string {
 	return []string{
@@ -80,8 +104,8 @@ func holdsSecret(name string) bool {
 func shutdown(t *testing.T, environment map[string]string) (delay, timeout time.Duration) {
 	t.Helper()
 	parse := func(name string, otherwise time.Duration) time.Duration {
-		value, ok := environment[name]
-		if !ok {
+		value := environment[name]
+		if value == "" {
 			return otherwise
 		}
 		d, err := time.ParseDuration(value)

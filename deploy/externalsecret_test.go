@@ -29,6 +29,13 @@ type externalSecret struct {
 				Key string `json:"key"`
 			} `json:"extract"`
 		} `json:"dataFrom"`
+		Data []struct {
+			SecretKey string `json:"secretKey"`
+			RemoteRef struct {
+				Key      string `json:"key"`
+				Property string `json:"property"`
+			} `json:"remoteRef"`
+		} `json:"data"`
 	} `json:"spec"`
 }
 

@@ -10,7 +10,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-//go:generate go test -run ^TestConfigurationPageIsUpToDate$ . -update
+//go:generate go test -run ^Test(ConfigurationPage|ChartSchema)IsUpToDate$ . -update
 
 // settings iterates over the fields of Config with an environment variable.
 func settings() iter.Seq[reflect.StructField] {
