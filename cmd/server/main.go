@@ -33,13 +33,13 @@ const gcPercent = 150
 // process stays below 120 MiB (faults, TestServerStaysSmallWithFullCaches).
 const memoryLimit = 88 << 20
 
-const usage = `usage: server [-help | -check | -version]
+const usage = `usage: server [-help | -check | -healthcheck | -version]
        server customers import | export | link | unlink | show`
 
 // The exit codes.
 const (
 	exitOK     = 0
-	exitFault  = 1 // the service could not start, or cut requests when it stopped
+	exitFault  = 1 // the service could not start, is not ready, or cut requests when it stopped
 	exitConfig = 2 // the configuration or the command line is wrong; the service never listened
 )
 
@@ -81,6 +81,7 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 	flags.SetOutput(std.Err)
 	flags.Usage = func() {}
 	check := flags.Bool("check", false, "check the configuration and exit")
+	health := flags.Bool("healthcheck", false, "ask the running server whether it is ready, and exit")
 	showVersion := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		_, _ = fmt.Fprintf(std.Out, "%s\n\n%s", usage, app.Usage())
@@ -93,6 +94,9 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 		_, _ = fmt.Fprintln(std.Out, version)
 		return exitOK
 	}
+	if *health {
+		return healthcheck(ctx, environ, std)
+	}
 	config, err := app.Load(environ)
 	if err != nil {
 		_, _ = fmt.Fprintln(std.Err, err)
@@ -103,6 +107,25 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 		return exitOK
 	}
 	return serve(ctx, hurry, config, std)
+}
+
+// healthcheck runs `server -healthcheck`, for containers without a shell.
+func healthcheck(ctx context.Context, environ []string, std app.Streams) int {
+	line, err := app.CheckHealth(ctx, environ)
+	if err != nil {
+		_, _ = fmt.Fprintln(std.Err, err)
+		return exitCodeOf(err)
+	}
+	_, _ = fmt.Fprintln(std.Out, line)
+	return exitOK
+}
+
+// exitCodeOf returns the exit code of a command.
+func exitCodeOf(err error) int {
+	if _, wrong := errors.AsType[*app.ConfigError](err); wrong || errors.Is(err, app.ErrUsage) {
+		return exitConfig
+	}
+	return exitFault
 }
 
 // serve runs the service.
@@ -153,8 +176,5 @@ func customers(ctx context.Context, args, environ []string, std app.Streams) int
 		return exitOK
 	}
 	_, _ = fmt.Fprintln(std.Err, err)
-	if _, wrong := errors.AsType[*app.ConfigError](err); wrong || errors.Is(err, app.ErrUsage) {
-		return exitConfig
-	}
-	return exitFault
+	return exitCodeOf(err)
 }

@@ -70,6 +70,8 @@ func (k checker) listeners() {
 			k.fail(name, "is not HOST:PORT")
 		} else if number, err := strconv.Atoi(port); err == nil && (number < 0 || number > 65535) {
 			k.fail(name, "has a port that is not between 0 and 65535")
+		} else if _, unknown := net.LookupPort("tcp", port); unknown != nil { //nolint:noctx // reads a table, not the network
+			k.fail(name, "has an unknown port")
 		}
 	}
 	if k.HTTPAddr == k.AdminAddr && !strings.HasSuffix(k.HTTPAddr, ":0") {

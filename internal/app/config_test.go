@@ -67,6 +67,7 @@ func TestLoadNamesEachFault(t *testing.T) {
 		"ALLOWED_ACTIONS: name at least one action or component.*":                               {"ALLOWED_ACTIONS": " , "},
 		`ALLOWED_ACTIONS: "customer.raed" is neither an action \(customer.create, .*`:            {"ALLOWED_ACTIONS": "customer.raed"},
 		"ALLOWED_ACTIONS: customer.transfers.send cannot be allowed: .*amount and destination.*": {"ALLOWED_ACTIONS": "customer.transfers.send"},
+		"ADMIN_ADDR: has an unknown port":                                                        {"ADMIN_ADDR": "127.0.0.1:htpp"},
 		"HTTP_ADDR: is not HOST:PORT":                                                            {"HTTP_ADDR": "8080"},
 		"HTTP_ADDR: has a port that is not between 0 and 65535":                                  {"HTTP_ADDR": ":808080"},
 		`AUTH_BEARER_ISSUER: "https://idp.example.com\\"" is not an absolute URL .*`:             {"AUTH_BEARER_ISSUER": `https://idp.example.com"`},

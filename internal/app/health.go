@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dropgate/internal/handler"
+)
+
+// healthWithin bounds the whole check. The service itself gives its own checks two
+// seconds.
+const healthWithin = 3 * time.Second
+
+// maxHealth bounds the answer, in bytes.
+const maxHealth = 64 << 10
+
+// healthNames are the settings that say where the admin listener is. The check reads
+// no other: a secret file in the middle of a rotation must not make a running service
+// look unhealthy.
+func healthNames() []string {
+	return []string{"HTTP_ADDR", "ADMIN_ADDR", "ADMIN_TLS_CERT_FILE"}
+}
+
+// CheckHealth asks the running service with these environment variables whether it is
+// ready. It returns one line about what the service misses. An error says that the
+// service is not ready or does not answer; a *ConfigError, that the settings lead to
+// no admin listener.
+func CheckHealth(ctx context.Context, environ []string) (string, error) {
+	c, f := read(slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return !slices.Contains(healthNames(), name)
+	}))
+	f.check(c, checker.listeners)
+	if _, port, err := net.SplitHostPort(c.AdminAddr); err == nil && port == "0" {
+		f.add("ADMIN_ADDR", "has port 0, so the service chooses a free port; give it a fixed one")
+	}
+	if len(f) > 0 {
+		return "", &ConfigError{Faults: f.sorted()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthWithin)
+	defer cancel()
+	resp, err := c.askReadiness(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %s", healthWithin)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the admin listener at %s does not answer: %w", c.AdminAddr, err)
+	}
+	return health(resp)
+}
+
+// askReadiness connects to the address on which the admin listener listens. For a
+// wildcard address, the dialer takes this machine. The Host is localhost, which the
+// listener accepts whatever ADMIN_HOSTS lists.
+func (c Config) askReadiness(ctx context.Context) (answered, error) {
+	scheme := "http"
+	if c.AdminTLSCert != "" {
+		scheme = "https"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost/readyz", http.NoBody)
+	if err != nil {
+		return answered{}, err //nolint:wrapcheck // never: the URL is a constant
+	}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", c.AdminAddr)
+		},
+		// The certificate bears a public name, not this address, and may have expired.
+		// The request holds no secret, and it does not leave the machine.
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, //nolint:gosec // see above
+		DisableKeepAlives: true,
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return answered{}, err //nolint:wrapcheck // the caller wraps it
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealth))
+	return answered{resp.StatusCode, body}, err //nolint:wrapcheck // likewise
+}
+
+// answered is an answer of the admin listener.
+type answered struct {
+	status int
+	body   []byte
+}
+
+// health puts an answer of /readyz into one line. Only dropgate's own answer counts:
+// another program may have the port.
+func health(a answered) (string, error) {
+	var said struct {
+		Status, Reason string
+		Missing        []handler.Missing
+	}
+	err := json.Unmarshal(a.body, &said)
+	switch {
+	case err == nil && a.status == http.StatusOK && said.Status == "ready":
+		return listMissing(said.Missing), nil
+	case err == nil && a.status == http.StatusServiceUnavailable && said.Status == "not ready":
+		return "", fmt.Errorf("not ready: %s", said.Reason)
+	}
+	return "", fmt.Errorf("/readyz answers with status %d, and not as dropgate does: is another program at ADMIN_ADDR?", a.status)
+}
+
+// listMissing names what a ready service can do without.
+func listMissing(missing []handler.Missing) string {
+	line := "ready"
+	for i, m := range missing {
+		before := ", "
+		if i == 0 {
+			before = "; missing: "
+		}
+		line += before + m.What + " (" + m.Reason + ")"
+	}
+	return line
+}
