@@ -54,9 +54,9 @@ func (s *storage) hasPage(page string) bool {
 
 // registration adapts a Client to op.Client.
 type registration struct {
-	client Client
-	issuer string
-	life   time.Duration
+	client     Client
+	browserURL string // of the provider
+	life       time.Duration
 }
 
 // GetID returns the client_id.
@@ -83,7 +83,7 @@ func (r registration) ResponseTypes() []oidc.ResponseType {
 func (r registration) GrantTypes() []oidc.GrantType { return []oidc.GrantType{oidc.GrantTypeCode} }
 
 // LoginURL returns the login page for an authorization request.
-func (r registration) LoginURL(id string) string { return r.issuer + "/login?id=" + id }
+func (r registration) LoginURL(id string) string { return r.browserURL + "/login?id=" + id }
 
 // AccessTokenType is opaque: only /userinfo reads access tokens.
 func (r registration) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }

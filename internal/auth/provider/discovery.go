@@ -3,6 +3,7 @@ package provider
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -24,6 +25,9 @@ func (p *Provider) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	doc.RevocationEndpoint, doc.RevocationEndpointAuthMethodsSupported = "", nil
 	doc.RevocationEndpointAuthSigningAlgValuesSupported = nil
 	doc.DeviceAuthorizationEndpoint = ""
+	doc.AuthorizationEndpoint = p.forBrowsers(doc.AuthorizationEndpoint)
+	doc.EndSessionEndpoint = p.forBrowsers(doc.EndSessionEndpoint)
+	doc.CheckSessionIframe = p.forBrowsers(doc.CheckSessionIframe)
 	doc.ScopesSupported = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail}
 	doc.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
 	doc.ResponseModesSupported = []string{string(oidc.ResponseModeQuery)}
@@ -31,6 +35,15 @@ func (p *Provider) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	doc.TokenEndpointAuthMethodsSupported = []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
 	doc.ClaimsSupported = nil // depends on the users
 	writeJSON(w, metadata{DiscoveryConfiguration: doc, IssuerInResponse: true})
+}
+
+// forBrowsers moves an endpoint to the address for browsers. The other endpoints stay
+// at the issuer, where only servers need to reach them.
+func (p *Provider) forBrowsers(endpoint string) string {
+	if path, found := strings.CutPrefix(endpoint, p.options.Issuer); found {
+		return p.options.BrowserURL + path
+	}
+	return endpoint
 }
 
 func (p *Provider) serveKeys(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.keys.fetch()) }

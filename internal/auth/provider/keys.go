@@ -3,6 +3,9 @@ package provider
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,10 +27,25 @@ type signingKeys struct {
 	fetches int
 }
 
-func (k *signingKeys) rotate() error {
+// NewKey makes a key that Options.Key takes.
+func NewKey() (*rsa.PrivateKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return fmt.Errorf("making a key: %w", err)
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	return key, nil
+}
+
+// rotate makes a key, hands it to keep unless that is nil, and signs with it.
+func (k *signingKeys) rotate(keep func(*rsa.PrivateKey) error) error {
+	key, err := NewKey()
+	if err != nil {
+		return err
+	}
+	if keep != nil {
+		if err := keep(key); err != nil {
+			return fmt.Errorf("keeping the new key: %w", err)
+		}
 	}
 	k.use(key)
 	return nil
@@ -42,9 +60,14 @@ func (k *signingKeys) use(key *rsa.PrivateKey) {
 		k.retired = k.retired[:min(len(k.retired), maxRetired)]
 	}
 	k.made++
-	k.current = jose.JSONWebKey{
-		Key: key, KeyID: fmt.Sprintf("key-%d", k.made), Algorithm: string(jose.RS256), Use: "sig",
-	}
+	k.current = jose.JSONWebKey{Key: key, KeyID: idOf(key), Algorithm: string(jose.RS256), Use: "sig"}
+}
+
+// idOf derives the kid from the key. A key from a file has the same kid after each
+// restart, and two keys never share one.
+func idOf(key *rsa.PrivateKey) string {
+	sum := sha256.Sum256(x509.MarshalPKCS1PublicKey(&key.PublicKey))
+	return "key-" + hex.EncodeToString(sum[:8])
 }
 
 func (k *signingKeys) key() jose.JSONWebKey {

@@ -73,7 +73,7 @@ func (p *Provider) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.show(w, "login", map[string]any{
-		"ID": asked.id, "Client": asked.ClientID, "Issuer": p.options.Issuer,
+		"ID": asked.id, "Client": asked.ClientID, "Issuer": p.options.BrowserURL,
 		"Users": p.users.names(),
 	})
 }
@@ -135,7 +135,7 @@ func (p *Provider) serveLoginAs(w http.ResponseWriter, r *http.Request) {
 // proceed returns the answered request to op, which issues the code.
 func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, asked request, in session) {
 	p.store.answer(asked.id, in)
-	ctx := op.ContextWithIssuer(r.Context(), p.options.Issuer)
+	ctx := op.ContextWithIssuer(r.Context(), p.options.BrowserURL) // builds the URL, and nothing else
 	http.Redirect(w, r, op.AuthCallbackURL(p.protocol)(ctx, asked.id), http.StatusSeeOther)
 }
 

@@ -38,13 +38,17 @@ import (
 
 // Options configure a provider.
 type Options struct {
-	Issuer    string                    // the provider's URL, and the iss claim
-	Audience  string                    // the aud claim of bearer tokens
-	Users     map[string]map[string]any // claims by user name, without iss, aud, sub, iat and exp
-	Life      time.Duration             // of bearer and ID tokens; zero: one hour
-	Clients   []Client                  // AddClient adds more
-	Transport http.RoundTripper         // carries logout tokens to clients; nil: http.DefaultTransport
-	Key       *rsa.PrivateKey           // signs until the first Rotate; nil: a new key
+	Issuer     string                    // the provider's URL, and the iss claim
+	BrowserURL string                    // where browsers reach the provider; empty: at the issuer
+	Audience   string                    // the aud claim of bearer tokens
+	Users      map[string]map[string]any // claims by user name, without iss, aud, sub, iat and exp
+	Life       time.Duration             // of bearer and ID tokens; zero: one hour
+	Clients    []Client                  // AddClient adds more
+	Transport  http.RoundTripper         // carries logout tokens to clients; nil: http.DefaultTransport
+	Key        *rsa.PrivateKey           // signs until the first Rotate; nil: a new key
+	// Keep is called with the key of each Rotate, before that key signs. Its error
+	// fails the Rotate. Nil: the key lives in memory.
+	Keep func(*rsa.PrivateKey) error
 }
 
 // Provider is an OpenID provider. It is safe for concurrent use.
@@ -63,10 +67,13 @@ func New(o Options) (*Provider, error) {
 	if o.Life == 0 {
 		o.Life = time.Hour
 	}
+	if o.BrowserURL == "" {
+		o.BrowserURL = o.Issuer
+	}
 	keys := &signingKeys{}
 	if o.Key != nil {
 		keys.use(o.Key)
-	} else if err := keys.rotate(); err != nil {
+	} else if err := keys.rotate(nil); err != nil {
 		return nil, err
 	}
 	known := newUsers(o.Users)
@@ -77,7 +84,7 @@ func New(o Options) (*Provider, error) {
 	config := &op.Config{
 		CodeMethodS256:                    true,
 		AuthMethodPost:                    true,
-		DefaultLogoutRedirectURI:          o.Issuer + signedOutPath,
+		DefaultLogoutRedirectURI:          o.BrowserURL + signedOutPath,
 		BackChannelLogoutSupported:        true,
 		BackChannelLogoutSessionSupported: true,
 	}
@@ -134,7 +141,7 @@ func (p *Provider) AddUser(name string, claims map[string]any) error {
 }
 
 // Rotate replaces the key. The new key signs and is published from now on.
-func (p *Provider) Rotate() error { return p.keys.rotate() }
+func (p *Provider) Rotate() error { return p.keys.rotate(p.options.Keep) }
 
 // Fetches returns how many requests for the key set there were.
 func (p *Provider) Fetches() int { return p.keys.fetchCount() }

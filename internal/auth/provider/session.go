@@ -57,7 +57,7 @@ func (p *Provider) setCookie(w http.ResponseWriter, value string) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure unless the sandbox runs on http
 		Name: cookieName, Value: value, Path: "/", MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: strings.HasPrefix(p.options.Issuer, "https://"),
+		Secure: strings.HasPrefix(p.options.BrowserURL, "https://"),
 	})
 }
 

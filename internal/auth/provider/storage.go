@@ -188,7 +188,7 @@ func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, 
 	if !known {
 		return nil, refusal(oidc.ErrInvalidClient(), "no such client")
 	}
-	return registration{client: c, issuer: s.options.Issuer, life: s.options.Life}, nil
+	return registration{client: c, browserURL: s.options.BrowserURL, life: s.options.Life}, nil
 }
 
 // AuthorizeClientIDSecret checks the client's secret.

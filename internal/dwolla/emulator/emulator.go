@@ -35,6 +35,11 @@ type Options struct {
 	// Dwolla's retries take 72 hours.
 	WebhookFirstRetry time.Duration
 
+	// LinkRoot starts the links in answers and webhooks. Empty means the address of
+	// the request, which clients behind other addresses may not know. Dwolla's own
+	// root, https://api-sandbox.dwolla.com, is accepted in requests in any case.
+	LinkRoot string
+
 	// WebhookTransport sends the webhooks; nil means one without a proxy.
 	WebhookTransport http.RoundTripper
 }
@@ -126,13 +131,14 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request, id string, endpoint endpoint) {
-	fault := e.count(endpoint.op, rootOf(r))
+	root := e.rootOf(r)
+	fault := e.count(endpoint.op, root)
 	// Read the body first: until then net/http does not notice a client leaving.
 	body, err := io.ReadAll(io.LimitReader(r.Body, endpoint.maxBody()+1))
 	if fault.spoil(w, r, endpoint.op) {
 		return
 	}
-	c := call{request: r, id: id, body: body}
+	c := call{request: r, root: root, id: id, body: body}
 	switch {
 	case err != nil:
 		write(w, refuse(http.StatusBadRequest, "The request body could not be read."))

@@ -58,6 +58,7 @@ func (p endpoint) requiredAction(c call) string {
 // call is one request to an endpoint, its body already read.
 type call struct {
 	request *http.Request
+	root    string // of the links in the answer
 	id      string // the {id} of the path, in lower case
 	body    []byte
 }

@@ -132,8 +132,8 @@ func notJSON() answer {
 	return refuse(http.StatusBadRequest, "The request body is not the JSON that is expected here.")
 }
 
-// url is the absolute URL of a resource, on the host of the request.
-func (c call) url(path string) string { return rootOf(c.request) + path }
+// url is the absolute URL of a resource.
+func (c call) url(path string) string { return c.root + path }
 
 // link is a link to a resource of this emulator.
 func (c call) link(path, resourceType string) link {
@@ -150,7 +150,11 @@ func list[T any](c call, path, resourceType string, resources []T) answer {
 	}}
 }
 
-func rootOf(r *http.Request) string {
+// rootOf starts the links in the answer to r.
+func (e *Emulator) rootOf(r *http.Request) string {
+	if e.options.LinkRoot != "" {
+		return e.options.LinkRoot
+	}
 	if r.TLS != nil {
 		return "https://" + r.Host
 	}
