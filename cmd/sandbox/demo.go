@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -12,7 +14,9 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-// demo is the API of the demo page. Only the page may use it: see [front].
+// demo is the API of the demo page. Only the page may use it: see [front]. With a
+// service elsewhere, policy, hub and provider are nil: the page cannot change the
+// service's policy, read its log or make users.
 type demo struct {
 	roster   *roster
 	policy   *policySwitch
@@ -20,16 +24,22 @@ type demo struct {
 	attacks  *attacks
 	hub      *hub
 	provider *provider.Provider
-	entries  directoryReader
+	entries  operator
 }
+
+// inside reports whether the service runs in this process.
+func (d *demo) inside() bool { return d.policy != nil }
 
 func (d *demo) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /demo/state", d.serveState)
+	mux.HandleFunc("POST /demo/attack/{name}", d.attacks.serve)
+	if !d.inside() {
+		return
+	}
 	mux.Handle("GET /demo/events", d.hub)
 	mux.HandleFunc("POST /demo/policy", d.servePolicy)
 	mux.HandleFunc("POST /demo/fault", d.serveFault)
 	mux.HandleFunc("POST /demo/new-user", d.serveNewUser)
-	mux.HandleFunc("POST /demo/attack/{name}", d.attacks.serve)
 }
 
 // state is the page's data about a user and the sandbox.
@@ -50,8 +60,11 @@ func (d *demo) serveState(w http.ResponseWriter, r *http.Request) {
 		Fault: d.faults.now(), Faults: d.faults.choices(),
 	}
 	if user := r.FormValue("user"); d.roster.has(user) {
-		allowed := d.policy.of(user).allowed()
-		s.User, s.Policy, s.Rule, s.Allowed = user, d.policy.of(user), allowed.Rule, allowed.Actions()
+		s.User = user
+		if d.inside() {
+			allowed := d.policy.of(user).allowed()
+			s.Policy, s.Rule, s.Allowed = d.policy.of(user), allowed.Rule, allowed.Actions()
+		}
 		entry, err := d.entries.read(r.Context(), user)
 		if err != nil {
 			refuse(w, http.StatusBadGateway, "UpstreamError", "The directory does not answer: "+err.Error())
@@ -117,35 +130,51 @@ func decode(w http.ResponseWriter, r *http.Request, into any) bool {
 	return true
 }
 
-// directoryReader reads the service's directory as an operator would.
-type directoryReader struct {
-	admin string // host:port of the admin listener
+// operator uses the service's directory as an operator would.
+type operator struct {
+	admin string // URL of the admin listener
 	token clienttoken.Secret
 }
 
 // read returns the directory's entry for a user, or null.
-func (d directoryReader) read(ctx context.Context, user string) (json.RawMessage, error) {
+func (o operator) read(ctx context.Context, user string) (json.RawMessage, error) {
+	return o.do(ctx, http.MethodGet, user, nil)
+}
+
+// link links a user to a Customer, if that is not so already.
+func (o operator) link(ctx context.Context, user, customer string) error {
+	body, err := json.Marshal(map[string]string{"customer": customer})
+	if err != nil {
+		return fmt.Errorf("asking the directory: %w", err)
+	}
+	_, err = o.do(ctx, http.MethodPut, user, body)
+	return err
+}
+
+func (o operator) do(ctx context.Context, method, user string, body []byte) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	at := "http://" + d.admin + "/customers/" + url.PathEscape(user)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody) //nolint:gosec // the user is on the roster, the host our own
+	at := o.admin + "/customers/" + url.PathEscape(user)
+	r, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body)) //nolint:gosec // the user is on the roster, the host our own
 	if err != nil {
 		return nil, fmt.Errorf("asking the directory: %w", err)
 	}
-	r.Header.Set("Authorization", "Bearer "+d.token.Reveal())
+	r.Header.Set("Authorization", "Bearer "+o.token.Reveal())
+	r.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(r) //nolint:gosec // likewise
 	if err != nil {
 		return nil, fmt.Errorf("asking the directory: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var entry json.RawMessage
-	switch resp.StatusCode {
-	case http.StatusOK:
+	switch {
+	case resp.StatusCode == http.StatusOK:
 		err = json.NewDecoder(resp.Body).Decode(&entry)
-	case http.StatusNotFound:
+	case resp.StatusCode == http.StatusNotFound && method == http.MethodGet:
 		entry = json.RawMessage("null")
 	default:
-		err = fmt.Errorf("status %d", resp.StatusCode)
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		err = fmt.Errorf("%s answered %d: %s", o.admin, resp.StatusCode, why)
 	}
 	return entry, err
 }

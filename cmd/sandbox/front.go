@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -35,6 +36,7 @@ type front struct {
 	service   string // host:port of the service
 	issuer    string // of the demo provider
 	apiRoot   string // of Dwolla's API, for the library
+	linkRoot  string // of the links in requests for a token; empty: apiRoot
 	dwollaWeb string // URL of Dwolla's library; empty: the stand-in
 	demo      *demo
 }
@@ -138,6 +140,7 @@ func (f *front) page(files fs.FS) ([]byte, error) {
 	err = parsed.Execute(&out, map[string]any{
 		"Head": template.HTML(head), "HeadCode": head, //nolint:gosec // the operator chose the URL in it
 		"Tabs": tabs(), "Personas": f.demo.roster.list(), "Faults": f.demo.faults.choices(),
+		"Inside": f.demo.inside(), "LinkRoot": cmp.Or(f.linkRoot, f.apiRoot), "Emulated": f.apiRoot != sandboxAPI,
 		"APIRoot": f.apiRoot, "Stranger": strangerOf(f.public) + attackerPath, "StandIn": f.dwollaWeb == "",
 	})
 	if err != nil {
@@ -182,7 +185,11 @@ func (f *front) servePage(page []byte) http.HandlerFunc {
 // serveLibrary serves the stand-in, with a first line that says where Dwolla's API
 // is.
 func (f *front) serveLibrary(w http.ResponseWriter, _ *http.Request) {
-	settings, _ := json.Marshal(map[string]any{"root": f.apiRoot, "linksOnly": false}) // never fails
+	about := map[string]any{"root": f.apiRoot, "linksOnly": false}
+	if f.linkRoot != "" {
+		about["links"] = f.linkRoot
+	}
+	settings, _ := json.Marshal(about) // never fails
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", scriptType)

@@ -48,8 +48,14 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	b := background{options: o, personas: demoPersonas(o)}
 	defer b.close()
 	switch {
+	case o.healthcheck != "":
+		return o.checkHealth(ctx, out)
 	case o.only == onlyEmulator:
 		return b.runEmulator(ctx, out)
+	case o.only == onlyProvider:
+		return b.runProvider(ctx, out)
+	case o.only == onlyPage:
+		return b.runPage(ctx, out)
 	case o.backends:
 		return b.runBackends(ctx, out)
 	}
@@ -71,7 +77,7 @@ func (b *background) runBackends(ctx context.Context, out io.Writer) error {
 	if err := b.startEmulator(ctx); err != nil {
 		return err
 	}
-	if err := b.startProvider(ctx, publicURL(b.options.httpAddr)); err != nil {
+	if err := b.startProvider(ctx, b.options.publicURL()); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(out, "the emulator is at %s, the identity provider at %s\n", b.options.emulatorAddr, b.issuer)
@@ -116,12 +122,12 @@ func (b *background) runAll(ctx context.Context, environ []string, out io.Writer
 		return portError(err, "-admin-addr")
 	}
 	f := &front{
-		public: public, service: service.PublicAddr(), issuer: b.issuer, apiRoot: b.apiRoot, dwollaWeb: b.options.dwollaWeb,
+		public: public, service: service.PublicAddr(), issuer: b.issuer, apiRoot: b.apiRoot, linkRoot: b.options.links, dwollaWeb: b.options.dwollaWeb,
 		demo: &demo{
 			roster: people, policy: policy, hub: log.hub, provider: b.provider,
 			faults:  &faults{emulator: b.emulator},
 			attacks: &attacks{service: public + basePath, issuer: b.issuer, stranger: strangerOf(public)},
-			entries: directoryReader{admin: service.AdminAddr(), token: secrets.admin},
+			entries: operator{admin: "http://" + service.AdminAddr(), token: secrets.admin},
 		},
 	}
 	pages, err := f.handler()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,17 +94,30 @@ func (b *background) dwolla(ctx context.Context, environ []string) ([]string, er
 
 // startEmulator starts the emulator with the personas' Customers.
 func (b *background) startEmulator(ctx context.Context) error {
-	b.emulator = emulator.New(emulator.Options{ClientID: demoClientID, ClientSecret: demoClientSecret})
+	b.emulator = emulator.New(emulator.Options{ClientID: demoClientID, ClientSecret: demoClientSecret, LinkRoot: b.options.links})
 	b.closers = append(b.closers, func() error { b.emulator.Close(); return nil })
-	if err := addPersonas(b.emulator, b.personas); err != nil {
+	kept := stateFile{name: b.options.state, emulator: b.emulator}
+	if restored, err := kept.restore(); err != nil {
 		return err
+	} else if !restored {
+		if err := addPersonas(b.emulator, b.personas); err != nil {
+			return err
+		}
+	}
+	if err := kept.save(); err != nil {
+		return err
+	}
+	if b.options.webhooks != "" {
+		if err := b.emulator.Subscribe(b.options.webhooks, b.options.webhookSecret); err != nil {
+			return err //nolint:wrapcheck // names the address
+		}
 	}
 	listener, err := listen(ctx, b.options.emulatorAddr, "-emulator-addr")
 	if err != nil {
 		return err
 	}
 	b.apiRoot = publicURL(listener.Addr().String())
-	b.serve(listener, b.emulator)
+	b.serve(listener, kept.saving(b.emulator))
 	return nil
 }
 
@@ -120,7 +134,8 @@ func credentials(environ []string) []string {
 	return own
 }
 
-// startProvider starts the demo identity provider for the service at public.
+// startProvider starts the demo identity provider for the page at public. Browsers
+// reach the service there, and the provider itself at -service.
 func (b *background) startProvider(ctx context.Context, public string) error {
 	listener, err := listen(ctx, b.options.providerAddr, "-provider-addr")
 	if err != nil {
@@ -131,20 +146,27 @@ func (b *background) startProvider(ctx context.Context, public string) error {
 	if b.issuer == "" {
 		b.issuer = publicURL(listener.Addr().String())
 	}
+	key, keep, err := keyFile(b.options.providerKey).open()
+	if err != nil {
+		return err
+	}
 	users := map[string]map[string]any{}
 	for _, p := range b.personas {
 		users[p.User] = p.claims()
 	}
 	b.provider, err = provider.New(provider.Options{
-		Issuer:   b.issuer,
-		Audience: audience,
-		Users:    users,
+		Issuer:     b.issuer,
+		BrowserURL: b.options.providerForBrowsers,
+		Audience:   audience,
+		Users:      users,
+		Key:        key,
+		Keep:       keep,
 		Clients: []provider.Client{{
 			ID:                     demoClient,
 			Secret:                 clienttoken.NewSecret(demoWebSecret),
 			RedirectURIs:           []string{public + basePath + "/auth/callback"},
 			PostLogoutRedirectURIs: []string{public + "/"},
-			BackChannelLogoutURI:   public + basePath + "/auth/backchannel-logout",
+			BackChannelLogoutURI:   cmp.Or(b.options.service, public) + basePath + "/auth/backchannel-logout",
 		}},
 	})
 	if err != nil {

@@ -51,7 +51,7 @@ func demoPersonas(o options) []persona {
 		},
 		{
 			User: "bob", Name: "Bob Demo", Customer: o.bob, policy: policyReadOnly,
-			Description: "Verified business, owners not certified. May only read at first.",
+			Description: "Verified business, owners not certified." + readOnlyAtFirst,
 			seed:        emulator.Customer{Type: "business", Status: "verified", BusinessName: "Bob's Bakery LLC", Certification: "uncertified"},
 			funds:       []emulator.FundingSource{{Type: "bank", Name: "Bakery checking", Status: "verified"}},
 			owners:      []emulator.BeneficialOwner{{FirstName: "Bob", LastName: "Demo"}, {FirstName: "Beatrix", LastName: "Baker"}},
@@ -73,12 +73,35 @@ func demoPersonas(o options) []persona {
 	}
 }
 
+// readOnlyAtFirst is the end of a description. It is true only where the page switches
+// policies.
+const readOnlyAtFirst = " May only read at first."
+
+// withoutPolicies returns the demo users for a service elsewhere.
+func withoutPolicies(all []persona) []persona {
+	for i := range all {
+		all[i].Description = strings.TrimSuffix(all[i].Description, readOnlyAtFirst)
+	}
+	return all
+}
+
 // atDwolla returns the demo users for Dwolla's own sandbox. Only alice and bob have a
 // Customer there, because the others' exist only in the emulator.
 func atDwolla(all []persona) []persona {
 	for i, p := range all {
 		if p.Customer != "" && p.User != "alice" && p.User != "bob" {
 			all[i].Customer, all[i].Description = "", "Has no Customer at Dwolla's sandbox."
+		}
+	}
+	return all
+}
+
+// withOwnCustomers returns the demo users for a page before Dwolla's sandbox. The demo
+// Customers are unknown there, so users without one of their own create one.
+func withOwnCustomers(all []persona) []persona {
+	for i, p := range all {
+		if p.Customer == "" || p.Customer == demoAlice || p.Customer == demoBob {
+			all[i].Customer, all[i].Description = "", "Has no Customer at Dwolla's sandbox yet."
 		}
 	}
 	return all

@@ -10,6 +10,10 @@ type tab struct {
 	Tip    string // what to type or to watch
 	Suits  string // the demo user who can finish it
 	Markup string // as a developer writes it
+
+	// TipInside says that the tip is about what a page has only with the service in
+	// the same process.
+	TipInside bool
 }
 
 // Live is the markup for the page. It is the very text that the page shows as code.
@@ -40,8 +44,8 @@ func customerTabs() []tab {
 	return []tab{
 		{
 			ID: "customer-create", Title: "Create a Customer", Suits: newUser,
-			About:  "Creates an unverified Customer. dropgate proves by the correlationId that it belongs to the signed-in user, and links it at once.",
-			Tip:    "Watch the inspector: one token for customer.create, then the link.",
+			About:     "Creates an unverified Customer. dropgate proves by the correlationId that it belongs to the signed-in user, and links it at once.",
+			TipInside: true, Tip: "Watch the inspector: one token for customer.create, then the link.",
 			Markup: `<dwolla-customer-create` + legal + `></dwolla-customer-create>`,
 		},
 		{
@@ -64,8 +68,8 @@ func customerTabs() []tab {
 		},
 		{
 			ID: "beneficial-owners", Title: "Beneficial owners", Suits: "bob",
-			About:  "Adds, changes and removes the owners of a business, and certifies them.",
-			Tip:    "Bob may only read at first. Set his policy to all, and certify.",
+			About:     "Adds, changes and removes the owners of a business, and certifies them.",
+			TipInside: true, Tip: "Bob may only read at first. Set his policy to all, and certify.",
 			Markup: `<dwolla-beneficial-owners></dwolla-beneficial-owners>`,
 		},
 		{
@@ -93,8 +97,8 @@ func moneyTabs() []tab {
 		},
 		{
 			ID: "balance-display", Title: "Show the balance", Suits: "alice",
-			About:  "Shows the balance that a Customer keeps at Dwolla.",
-			Tip:    "One token, one call. Switch on a fault of Dwolla, and load it again.",
+			About:     "Shows the balance that a Customer keeps at Dwolla.",
+			TipInside: true, Tip: "One token, one call. Switch on a fault of Dwolla, and load it again.",
 			Markup: `<dwolla-balance-display></dwolla-balance-display>`,
 		},
 		{

@@ -3,7 +3,9 @@
 
 const $ = (id) => document.getElementById(id);
 const service = "/dropgate";
-const { apiRoot, stranger } = document.body.dataset;
+const { linkRoot, stranger } = document.body.dataset;
+// With a service in another process, the page has no inspector, no policy and no faults.
+const inside = !document.body.classList.contains("outside");
 const tabs = [...document.querySelectorAll("[role=tab]")];
 
 let session = null; // the answer of GET /session
@@ -154,12 +156,15 @@ function showSession() {
 }
 
 function showState() {
-  const policy = $("policy");
-  policy.disabled = !state.policy;
-  if (state.policy) policy.value = state.policy;
-  $("fault").value = state.fault;
-  $("allowed-count").textContent = state.allowed.length;
-  $("allowed").replaceChildren(...state.allowed.map((action) => make("li", {}, action)));
+  if (inside) {
+    const policy = $("policy");
+    policy.disabled = !state.policy;
+    if (state.policy) policy.value = state.policy;
+    $("fault").value = state.fault;
+  }
+  const allowed = inside ? state.allowed : (session?.actions ?? []);
+  $("allowed-count").textContent = allowed.length;
+  $("allowed").replaceChildren(...allowed.map((action) => make("li", {}, action)));
   $("entry").textContent = JSON.stringify(state.entry, null, 2);
   for (const { user, description } of state.personas) addPersona(user, description);
 }
@@ -172,7 +177,7 @@ function addPersona(user, description) {
     make("b", {}, user),
     make("span", {}, description),
   );
-  $("new-user").closest("li").before(make("li", {}, link));
+  $("people").insertBefore(make("li", {}, link), $("new-user")?.closest("li") ?? null);
 }
 
 // load reads the session and the state.
@@ -306,6 +311,7 @@ let stream = null;
 // listen opens the stream. A hidden page closes it, since browsers allow few
 // connections, unless an attack waits for its trace.
 function listen() {
+  if (!inside) return;
   if (document.hidden && waiting.size === 0) {
     stream?.close();
     stream = null;
@@ -355,7 +361,7 @@ async function send(what, method, path, body, options) {
 // victim is the Customer of another demo user.
 function victim() {
   const other = state.personas.find(({ user, customer }) => customer && user !== session?.user.id && customer !== session?.customer?.id);
-  return { name: other.user, href: `${apiRoot}/customers/${other.customer}` };
+  return { name: other.user, href: `${linkRoot}/customers/${other.customer}` };
 }
 
 const attacks = {
@@ -420,12 +426,12 @@ function wire() {
   }
   for (const code of document.querySelectorAll("figure code")) paint(code);
   for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", guarded(copy));
-  for (const button of [$("new-user"), ...document.querySelectorAll("[data-make-user]")]) button.addEventListener("click", guarded(makeUser));
+  for (const button of document.querySelectorAll("#new-user, [data-make-user]")) button.addEventListener("click", guarded(makeUser));
   $("sign-out").addEventListener("click", guarded(signOut));
-  $("policy").addEventListener("change", guarded(changePolicy));
-  $("fault").addEventListener("change", guarded(changeFault));
-  $("reload").addEventListener("click", mount);
-  for (const name of Object.keys(attacks)) $(`attack-${name}`).addEventListener("click", guarded(() => attack(name)));
+  $("policy")?.addEventListener("change", guarded(changePolicy));
+  $("fault")?.addEventListener("change", guarded(changeFault));
+  $("reload")?.addEventListener("click", mount);
+  for (const name of Object.keys(attacks)) $(`attack-${name}`)?.addEventListener("click", guarded(() => attack(name)));
   for (const name of Object.keys(plainWords)) dropgate.on(name, (detail) => learn(name, detail));
   dropgate.on("linked", guarded(refresh));
   document.addEventListener("visibilitychange", listen);

@@ -7,6 +7,9 @@ const standIn = {
   root: "https://api-sandbox.dwolla.com", // the API, without a slash at the end
   ...globalThis.dwollaStandIn,
 };
+// The root of links in requests for a token. The service may know the API under another
+// address than the browser.
+const linkRoot = standIn.links || standIn.root;
 // Versions before 2.2.0 gave the token function `links` alone.
 const linksOnly = "linksOnly" in script || standIn.linksOnly === true;
 // Time limits, in milliseconds.

@@ -47,8 +47,8 @@ const customerPath = (id) => `/customers/${encodeURIComponent(id)}`;
 const ownerPath = (id) => `/beneficial-owners/${encodeURIComponent(id)}`;
 const fundingSourcePath = (id) => `/funding-sources/${encodeURIComponent(id)}`;
 
-const customerLinks = (id) => ({ customer: { href: standIn.root + customerPath(id) } });
-const ownerLinks = (id) => ({ "beneficial-owner": { href: standIn.root + ownerPath(id) } });
+const customerLinks = (id) => ({ customer: { href: linkRoot + customerPath(id) } });
+const ownerLinks = (id) => ({ "beneficial-owner": { href: linkRoot + ownerPath(id) } });
 
 // idOf returns the id at the end of a resource's URL.
 function idOf(location) {

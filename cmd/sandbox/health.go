@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// healthWithin bounds the check of all parts together.
+const healthWithin = 3 * time.Second
+
+// checkHealth asks each of the running parts for something that only a working one can
+// answer. It prints one line, or returns the first fault.
+func (o options) checkHealth(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, healthWithin)
+	defer cancel()
+	for part := range strings.SplitSeq(o.healthcheck, ",") {
+		r, addr, err := o.question(ctx, strings.TrimSpace(part))
+		if err != nil {
+			return err
+		}
+		if err := ask(r, addr); err != nil {
+			return fmt.Errorf("%s at %s: %w", part, addr, err)
+		}
+	}
+	_, _ = fmt.Fprintln(out, o.healthcheck, "healthy")
+	return nil
+}
+
+// question returns the request for a part, and the address where it listens.
+func (o options) question(ctx context.Context, part string) (*http.Request, string, error) {
+	method, at, addr, form := http.MethodGet, "", "", ""
+	switch part {
+	case onlyEmulator:
+		method, at, addr, form = http.MethodPost, "http://localhost/token", o.emulatorAddr, "grant_type=client_credentials"
+	case onlyProvider:
+		at, addr = "http://localhost/.well-known/openid-configuration", o.providerAddr
+	case onlyPage:
+		at, addr = o.publicURL()+"/", o.httpAddr
+	default:
+		return nil, "", fmt.Errorf("-healthcheck %q: the parts are emulator, provider and page", part)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, at, strings.NewReader(form))
+	if err != nil {
+		return nil, "", err //nolint:wrapcheck // never: the URLs have been checked
+	}
+	if form != "" {
+		r.SetBasicAuth(demoClientID, demoClientSecret)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r, addr, nil
+}
+
+// ask sends a request to addr, whatever its URL says. For a wildcard address, the dialer
+// takes this machine.
+func ask(r *http.Request, addr string) error {
+	resp, err := rerouted(map[string]string{hostOf(r.URL.String()): addr}).RoundTrip(r)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s", healthWithin)
+	} else if err != nil {
+		return err //nolint:wrapcheck // the caller wraps it
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers with status %d", r.URL.Path, resp.StatusCode)
+	}
+	return nil
+}
+
+// rerouted is a transport that connects to another address for some of the addresses.
+// A part uses it for URLs made for browsers.
+func rerouted(to map[string]string) http.RoundTripper {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if other, known := to[addr]; known {
+				addr = other
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		},
+		DisableKeepAlives: true,
+	}
+}
+
+// hostOf is HOST:PORT of a URL that has been checked.
+func hostOf(address string) string {
+	at, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	if at.Port() != "" {
+		return at.Host
+	}
+	return net.JoinHostPort(at.Hostname(), map[string]string{"http": "80", "https": "443"}[at.Scheme])
+}
