@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -119,12 +122,23 @@ func (a *App) open(ctx context.Context, version string) error {
 		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
 	if a.public, err = listener.Listen(ctx, c.HTTPAddr, a.closeWhileDraining(public), a.log); err != nil {
-		return fmt.Errorf("HTTP_ADDR: %w", err)
+		return listenError("HTTP_ADDR", err)
 	}
 	if a.admin, err = listener.Listen(ctx, c.AdminAddr, admin, a.log); err != nil {
-		return fmt.Errorf("ADMIN_ADDR: %w", err)
+		return listenError("ADMIN_ADDR", err)
 	}
 	return a.openTLS(registry)
+}
+
+// listenError adds advice to the error of a listener.
+func listenError(setting string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %w: another program uses this port; stop it, or choose another port", setting, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w: choose a port above 1023", setting, err)
+	}
+	return fmt.Errorf("%s: %w", setting, err)
 }
 
 // PublicAddr is the address of the public listener.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"os"
@@ -217,6 +218,9 @@ func (f faults) readSecretFiles(vars map[string]string) {
 // pipe, which would delay the start.
 func readAtMost(file string, n int64) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names it
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: user %d of group %d must be able to read it", err, os.Getuid(), os.Getgid())
+	}
 	if err != nil {
 		return nil, err //nolint:wrapcheck // an *fs.PathError names the operation and the file
 	}

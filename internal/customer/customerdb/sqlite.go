@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -81,7 +82,11 @@ func makeFile(path string) (string, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // the operator names the file
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("there is no folder %q", filepath.Dir(path))
+		return "", fmt.Errorf("there is no folder %q: create it, or mount a volume there", filepath.Dir(path))
+	case errors.Is(err, fs.ErrPermission):
+		return "", notWritable("folder", filepath.Dir(path), err)
+	case errors.Is(err, syscall.EROFS):
+		return "", fmt.Errorf("the folder %q is on a read-only file system: mount a volume there: %w", filepath.Dir(path), err)
 	case errors.Is(err, fs.ErrExist):
 		return path, checkFile(path)
 	case err != nil:
@@ -101,7 +106,24 @@ func checkFile(path string) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("it is not a regular file")
 	}
+	// SQLite writes beside the file, too.
+	if err := syscall.Access(path, mayWrite); err != nil {
+		return notWritable("file", path, err)
+	}
+	if folder := filepath.Dir(path); syscall.Access(folder, mayWrite) != nil {
+		return notWritable("folder", folder, fs.ErrPermission)
+	}
 	return nil
+}
+
+// mayWrite is W_OK of access(2).
+const mayWrite = 2
+
+// notWritable says who lacks the right, since containers run as users that no login
+// shows.
+func notWritable(what, path string, err error) error {
+	return fmt.Errorf("user %d of group %d cannot write to the %s %q: make it writable for this user, or run the service as its owner: %w",
+		os.Getuid(), os.Getgid(), what, path, err)
 }
 
 // FilesOpenToOthers returns the files of a SQLite database that other users of the
