@@ -9,7 +9,7 @@ BIN                   := $(CURDIR)/.bin
 
 .PHONY: help
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## the service, an emulated Dwolla and an identity provider on this machine
@@ -121,6 +121,14 @@ fuzz-short: ## every fuzz target for FUZZCOUNT inputs, as CI does (about a minut
 .PHONY: vuln
 vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+
+.PHONY: verify-image
+verify-image: ## build the image, check it, and run it as two users (needs Docker or Podman)
+	hack/verify-image
+
+.PHONY: verify-compose
+verify-compose: ## the three compose files, from a fresh clone, with a sign-in through Chromium (needs Docker)
+	hack/verify-compose
 
 .PHONY: check
 check: lint test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs

@@ -22,13 +22,15 @@ func TestServerAcceptsTheSettings(t *testing.T) {
 	sqlite := tree(t)
 	writeFile(t, sqlite, "kubernetes/overlays/check/kustomization.yaml", "resources: [../sandbox]\ncomponents: [../../components/sqlite]\n")
 	environments := map[string]map[string]string{
-		"docker-compose.yml":             environmentOf(compose(t).Services["server"]),
 		"kubernetes/overlays/sandbox":    render(t, "kubernetes/overlays/sandbox").environment(),
 		"kubernetes/overlays/production": render(t, "kubernetes/overlays/production").environment(),
 		"kubernetes/components/sqlite":   renderFrom(t, sqlite, "kubernetes/overlays/check").environment(),
 	}
 	for name, v := range valueSets(t) {
 		environments["helm/dropgate/ci/"+name] = withoutCertificates(renderChart(t, v).environment())
+	}
+	for file, project := range composeFiles(t) {
+		environments[file] = environmentOf(project.Services["server"])
 	}
 	for where, environment := range environments {
 		check := exec.CommandContext(t.Context(), server, "-check")

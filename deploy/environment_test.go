@@ -13,11 +13,13 @@ import (
 func TestEveryVariableIsASetting(t *testing.T) {
 	known := settingNames(t)
 	used := map[string]map[string]string{
-		"docker-compose.yml":             environmentOf(compose(t).Services["server"]),
 		"kubernetes/base":                render(t, "kubernetes/base").environment(),
 		"kubernetes/overlays/sandbox":    render(t, "kubernetes/overlays/sandbox").environment(),
 		"kubernetes/overlays/production": render(t, "kubernetes/overlays/production").environment(),
 		"kubernetes/components/sqlite":   renderWith(t, "sqlite").environment(),
+	}
+	for file, project := range composeFiles(t) {
+		used[file] = environmentOf(project.Services["server"])
 	}
 	for where, environment := range used {
 		for name := range environment {
