@@ -27,7 +27,9 @@ type composed struct {
 	stops                                    map[string]func()
 }
 
-func inside(addr string) string { return "http://" + strings.Replace(addr, "127.0.0.1", "localhost", 1) }
+func inside(addr string) string {
+	return "http://" + strings.Replace(addr, "127.0.0.1", "localhost", 1)
+}
 
 const composedToken = "the-token-of-the-page-for-the-directory"
 
