@@ -1,7 +1,10 @@
 # `make` alone prints what can be done.
 
 GOLANGCI_LINT_VERSION := v2.15.0
+ACTIONLINT_VERSION    := v1.7.12
 GOVULNCHECK_VERSION   := v1.9.0
+GORELEASER_VERSION    := v2.15.2
+CYCLONEDX_VERSION     := v1.10.0
 FUZZTIME              ?= 30s
 FUZZCOUNT             ?= 1000
 BASE                  ?= HEAD
@@ -69,13 +72,14 @@ test-conformance: ## the emulator and the client against Dwolla's OpenAPI descri
 
 # The linters do not read conformance, because they would analyze its validator for minutes.
 .PHONY: lint
-lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## format, vet and linters
+lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(BIN)/actionlint-$(ACTIONLINT_VERSION) ## format, vet and linters
 	go vet -tags faults,soak,proxies ./...
 	go mod tidy -diff
 	$< run --build-tags faults,soak,proxies ./...
 	$< fmt --diff ./...
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 	cd conformance && go vet ./... && go mod tidy -diff
+	$(BIN)/actionlint-$(ACTIONLINT_VERSION) .github/workflows/*.yml
 
 .PHONY: bench
 bench: ## the server next to simpler ones, alone and with Redis and PostgreSQL (about eight minutes); UPDATE=1 puts the plot into docs/latency.svg
@@ -118,9 +122,23 @@ fuzz-short: ## every fuzz target for FUZZCOUNT inputs, as CI does (about a minut
 		done; \
 	done
 
-.PHONY: vuln
-vuln: ## known vulnerabilities in what the binaries call; asks https://vuln.go.dev
-	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+# GOVULNDB is a Go vulnerability database, such as file:///… where the public one is
+# out of reach. VULNDB_REQUIRED=1 fails without a database.
+.PHONY: vulncheck
+vulncheck: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## known vulnerabilities in the Go modules and npm packages; skipped if a database is out of reach
+	GOVULNCHECK=$< GOVULNDB="$(GOVULNDB)" VULNDB_REQUIRED="$(VULNDB_REQUIRED)" hack/vulncheck
+
+# Both tools are in PATH, since goreleaser runs cyclonedx-gomod by its name.
+RELEASE_TOOLS := $(BIN)/release-$(GORELEASER_VERSION)-$(CYCLONEDX_VERSION)
+
+.PHONY: verify-release
+verify-release: $(RELEASE_TOOLS) ## a release of HEAD, built twice and compared, without publishing (about ten minutes)
+	PATH="$<:$$PATH" hack/verify-release
+
+.PHONY: release
+release: $(RELEASE_TOOLS) ## a draft release of the tag at HEAD; for the release workflow (docs/release.md)
+	@notes=$$(mktemp); trap 'rm -f "$$notes"' EXIT; tag=$$(git describe --exact-match --tags --match 'v*') && \
+	hack/release-notes "$$tag" >"$$notes" && PATH="$<:$$PATH" goreleaser release --clean --release-notes "$$notes"
 
 .PHONY: verify-image
 verify-image: ## build the image, check it, and run it as two users (needs Docker or Podman)
@@ -131,10 +149,23 @@ verify-compose: ## the three compose files, from a fresh clone, with a sign-in t
 	hack/verify-compose
 
 .PHONY: check
-check: lint test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
+check: lint vulncheck test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.
 $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv $(BIN)/golangci-lint $@
+
+$(BIN)/actionlint-$(ACTIONLINT_VERSION):
+	GOBIN=$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	mv $(BIN)/actionlint $@
+
+$(BIN)/govulncheck-$(GOVULNCHECK_VERSION):
+	GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(BIN)/govulncheck $@
+
+$(RELEASE_TOOLS):
+	GOBIN=$@.new go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	GOBIN=$@.new go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	mv $@.new $@
