@@ -108,7 +108,7 @@ func TestPushedImageIsNamedByDigest(t *testing.T) {
 	for metadata, code := range map[string]int{`{"containerimage.digest": "` + digest + `"}`: 0, `{}`: 1} {
 		tools := t.TempDir()
 		docker := "#!/bin/sh\necho \"$@\"\nwhile [ \"$1\" != --metadata-file ]; do shift; done\ncat >\"$2\" <<'END'\n" + metadata + "\nEND\n"
-		if err := os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		outputs := filepath.Join(tools, "outputs")

@@ -194,7 +194,7 @@ func TestDependabotWatchesEveryManifest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range strings.Fields(string(files)) {
+		for file := range strings.FieldsSeq(string(files)) {
 			if folder := path.Join("/", path.Dir(file)); !slices.Contains(manifests[ecosystem], folder) && !strings.Contains(file, "dockerignore") {
 				manifests[ecosystem] = append(manifests[ecosystem], folder)
 			}
