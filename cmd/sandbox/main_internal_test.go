@@ -87,7 +87,7 @@ func TestBusyPortErrorNamesFlag(t *testing.T) {
 }
 
 func TestOwnCredentialsReplaceEmulator(t *testing.T) {
-	own := []string{"DWOLLA_CLIENT_ID=mine", "DWOLLA_CLIENT_SECRET=my-secret"}
+	own := []string{"DWOLLA_CLIENT_ID=mine", "DWOLLA_CLIENT_SECRET=my-secret", "HTTPS_PROXY=proxy:3128"}
 	var b background
 	defer b.close()
 	got, err := b.dwolla(t.Context(), append(own, "HOME=/root", "DWOLLA_CLIENT_SECRET_FILE="))
@@ -104,6 +104,7 @@ func TestFurtherSettingsReachTheService(t *testing.T) {
 		"SESSION_LIFETIME=eternal": "SESSION_LIFETIME", // replaces nothing, and the service refuses it
 		"HTTP_ADDR=nowhere":        "HTTP_ADDR",        // replaces the sandbox's own
 		"SESSION_LIFETIME":         "NAME=VALUE",
+		"SSL_CERT_FILE=/ca.pem":    "Go itself",
 	} {
 		err := run(t.Context(), append(freePorts(), "-env", setting), nil, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -63,6 +63,9 @@ func parse(args []string) (options, error) {
 		if !strings.Contains(setting, "=") {
 			return errors.New("is not NAME=VALUE")
 		}
+		if strings.HasPrefix(setting, "SSL_CERT_") {
+			return errors.New("is read by Go itself: set it in the environment of the sandbox")
+		}
 		o.settings = append(o.settings, setting)
 		return nil
 	})

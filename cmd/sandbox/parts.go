@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -80,7 +81,7 @@ func portError(err error, flagName string) error {
 func (b *background) dwolla(ctx context.Context, environ []string) ([]string, error) {
 	if own := credentials(environ); own != nil {
 		b.apiRoot = sandboxAPI
-		return own, nil
+		return append(own, variables(environ, "HTTPS_PROXY", "HTTPS_PROXY_FILE", "https_proxy", "NO_PROXY", "no_proxy")...), nil
 	}
 	if err := b.startEmulator(ctx); err != nil {
 		return nil, err
@@ -123,15 +124,18 @@ func (b *background) startEmulator(ctx context.Context) error {
 
 // credentials returns the credentials of a Dwolla application in environ, or nil.
 func credentials(environ []string) []string {
-	var own []string
+	return variables(environ, "DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET", "DWOLLA_CLIENT_SECRET_FILE")
+}
+
+// variables returns the variables of environ with one of these names and a value.
+func variables(environ []string, names ...string) []string {
+	var found []string
 	for _, variable := range environ {
-		for _, name := range []string{"DWOLLA_CLIENT_ID=", "DWOLLA_CLIENT_SECRET=", "DWOLLA_CLIENT_SECRET_FILE="} {
-			if value, found := strings.CutPrefix(variable, name); found && value != "" {
-				own = append(own, variable)
-			}
+		if name, value, _ := strings.Cut(variable, "="); value != "" && slices.Contains(names, name) {
+			found = append(found, variable)
 		}
 	}
-	return own
+	return found
 }
 
 // startProvider starts the demo identity provider for the page at public. Browsers

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,7 @@ type App struct {
 	trail    audit.Trail
 	public   *listener.Server
 	admin    *listener.Server
+	egress   *http.Transport
 	redis    *redis.Client // nil without REDIS_URL
 	signIn   signIn
 	dwolla   *dwolla.Client
@@ -76,7 +78,9 @@ func (a *App) open(ctx context.Context, version string) error {
 	registry := newRegistry(version)
 	a.out.observe(registry)
 	a.trail = audit.NewTrail(a.out.sink, registry)
+	a.egress = c.newTransport()
 	a.dwolla = dwolla.New(dwolla.Config{
+		Base:          a.egress,
 		API:           c.api,
 		ClientID:      c.ClientID,
 		ClientSecret:  c.ClientSecret,
@@ -233,5 +237,8 @@ func (a *App) close() {
 	}
 	if a.dwolla != nil {
 		a.dwolla.Close()
+	}
+	if a.egress != nil {
+		a.egress.CloseIdleConnections()
 	}
 }

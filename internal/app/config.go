@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -92,6 +93,12 @@ type Config struct {
 	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"Requests of one client address, signed in or not; an IPv6 /64 counts as one address. Same format as RATE_LIMIT_USER. Behind a proxy set TRUSTED_PROXIES, or all callers share one allowance."`
 	RateLimitNew  ratelimit.Rare  `env:"RATE_LIMIT_CREATE" envDefault:"2/1h" help:"Tokens for customer.create that one user gets, in addition to RATE_LIMIT_USER. Same format, with N from 1."`
 
+	HTTPSProxy clienttoken.Secret `heading:"Outgoing connections" env:"HTTPS_PROXY" unset:"none" help:"Proxy for https connections, such as http://proxy.internal:3128 or http://user:password@proxy.internal:3128. Never for PostgreSQL, Redis and loopback addresses. See docs/deployment.md#an-egress-proxy."`
+	HTTPProxy  clienttoken.Secret `env:"HTTP_PROXY" unset:"none" help:"Like HTTPS_PROXY, for plain http connections."`
+	NoProxy    []string           `env:"NO_PROXY" unset:"none" help:"Comma-separated destinations without a proxy: host names (with their subdomains), addresses, CIDRs, or * for all. For all three, the lower-case name works, too."`
+	CertFile   string             `env:"SSL_CERT_FILE" unset:"of the system" help:"File with certificates of authorities in PEM, for all outgoing connections. Read once, at the start. See docs/deployment.md#a-private-ca."`
+	CertDir    string             `env:"SSL_CERT_DIR" unset:"of the system" help:"Like SSL_CERT_FILE, but colon-separated folders with such files."`
+
 	AllowPlaintext []string `heading:"Operation" env:"ALLOW_PLAINTEXT" unset:"none" help:"For production, where a service mesh encrypts: comma-separated postgres and redis. Their connections to other machines then need no verified TLS. See docs/deployment.md#encryption."`
 
 	LogLevel        string        `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error. Audit lines are always written."`
@@ -113,6 +120,7 @@ type Config struct {
 	sealing    keyring.Ring   // seals sessions and sign-ins
 	redis      *redis.Options // nil without REDIS_URL
 	operators  handler.Operators
+	proxyFor   func(*url.URL) (*url.URL, error)
 }
 
 // reserved are the names of future settings. Setting one is a fault, so that no
@@ -139,7 +147,7 @@ func Load(environ []string) (Config, error) {
 func loadDirectory(environ []string) (Config, error) {
 	c, f := read(environ)
 	f.parseAPI(&c)
-	f.check(c, checker.plaintext, checker.databaseURL)
+	f.check(c, checker.plaintext, checker.databaseURL, checker.authorities)
 	if c.CustomerSource != "database" {
 		f.add("CUSTOMER_SOURCE", "is not database: another system keeps the links")
 	}
@@ -170,6 +178,8 @@ func read(environ []string) (Config, faults) {
 	vars := env.ToMap(environ)
 	var c Config
 	f := faults{}
+	lowerCaseNames(vars)
+	f.exact(vars)
 	f.cleanValues(vars)
 	f.readSecretFiles(vars)
 	f.fill(&c, vars)
@@ -243,7 +253,7 @@ func (f faults) fill(c *Config, vars map[string]string) {
 			f.add(name, err.Error())
 		}
 	}
-	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.AllowPlaintext, &c.AdminHosts} {
+	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.AllowPlaintext, &c.AdminHosts, &c.NoProxy} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -179,7 +178,7 @@ func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.
 		return customer.Claim{API: c.api, Name: c.CustomerClaim}, nil
 	case "lookup":
 		lookup, err := customer.NewLookup(customer.LookupConfig{
-			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Transport: http.DefaultTransport,
+			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Transport: a.egress,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("CUSTOMER_LOOKUP_URL: %w", err)

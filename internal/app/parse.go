@@ -20,6 +20,7 @@ func (f faults) parse(c *Config) {
 	f.addError("ALLOWED_ACTIONS", err)
 	c.BasePath = strings.TrimSuffix(c.BasePath, "/")
 	f.parseHosts(c)
+	f.parseEgress(c)
 	if slices.Contains(c.AuthModes, "oidc") {
 		f.parseSessions(c)
 	}

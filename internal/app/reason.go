@@ -54,6 +54,8 @@ const (
 	connectionRefused    reason = "connection refused"
 	connectionClosed     reason = "connection closed"
 	unreachable          reason = "unreachable"
+	proxyUnreachable     reason = "egress proxy unreachable"
+	proxyRefused         reason = "refused by the egress proxy"
 	certificateInvalid   reason = "TLS certificate not valid"
 	tlsFailed            reason = "TLS handshake failed"
 	throttled            reason = "throttled"
@@ -233,10 +235,15 @@ func networkReason(err error) reason {
 	if words := tlsReason(err); words != "" {
 		return words
 	}
+	if _, ok := errors.AsType[proxyRefusal](err); ok {
+		return proxyRefused
+	}
 	var network net.Error
 	var dns *net.DNSError
 	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && op.Op == proxyConnect:
+		return proxyUnreachable
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return hostNotFound
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, os.ErrDeadlineExceeded),

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 				Cache:     c.ForwardCache,
 				UserClaim: c.UserClaim,
 				Claims:    c.claims(),
-				Transport: http.DefaultTransport,
+				Transport: a.egress,
 				Logger:    a.log,
 			}))
 		case "proxy":
@@ -90,7 +89,7 @@ func (a *App) openKeys(registry prometheus.Registerer) *auth.KeySet {
 	return auth.NewKeySet(auth.KeySetConfig{
 		Issuer:     issuer,
 		URL:        url,
-		Transport:  http.DefaultTransport,
+		Transport:  a.egress,
 		Logger:     a.log,
 		Registerer: registry,
 	})
@@ -139,7 +138,7 @@ func (a *App) openOIDC(registry prometheus.Registerer, keys *auth.KeySet, store 
 		Ended:          handler.SignedOut(a.trail),
 		Sessions:       session.Observe(store, registry),
 		Keys:           keys,
-		Transport:      http.DefaultTransport,
+		Transport:      a.egress,
 		Registerer:     registry,
 	})
 }

@@ -29,6 +29,8 @@ type Config struct {
 	// read. A call makes at most two attempts and, with all waiting, takes at most
 	// twice as long.
 	Timeout time.Duration
+	// Base has the proxy of every connection. Nil means none.
+	Base *http.Transport
 	// MaxConcurrent limits concurrent attempts, without requests for an access
 	// token. Zero means 256.
 	MaxConcurrent int
@@ -56,7 +58,7 @@ type Client struct {
 // New returns a client. It does not connect, so the service starts while Dwolla is
 // down. The first call gets the access token.
 func New(c Config) *Client {
-	return newClient(c, newTransport(c.slots()))
+	return newClient(c, newTransport(c.Base, c.slots()))
 }
 
 func newClient(c Config, transport http.RoundTripper) *Client {
@@ -281,22 +283,22 @@ const bufferSize = 2 << 10
 
 // newTransport keeps enough idle connections for all concurrent calls and one
 // request for an access token. HTTP/2 shares a few connections.
-func newTransport(calls int) *http.Transport {
-	parallel := calls + 1
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    5 * time.Second,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           parallel,
-		MaxIdleConnsPerHost:    parallel,
-		IdleConnTimeout:        90 * time.Second,
-		WriteBufferSize:        bufferSize,
-		ReadBufferSize:         bufferSize,
-		MaxResponseHeaderBytes: 64 << 10,
-		// Answers are small, and unexpected compressed data is not inflated.
-		DisableCompression: true,
-		// Pings detect dead connections.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+func newTransport(base *http.Transport, calls int) *http.Transport {
+	t := &http.Transport{}
+	if base != nil {
+		t = base.Clone()
 	}
+	t.DialContext = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.TLSHandshakeTimeout = 5 * time.Second
+	t.ForceAttemptHTTP2 = true
+	t.MaxIdleConns = calls + 1
+	t.MaxIdleConnsPerHost = calls + 1
+	t.IdleConnTimeout = 90 * time.Second
+	t.WriteBufferSize = bufferSize
+	t.ReadBufferSize = bufferSize
+	t.MaxResponseHeaderBytes = 64 << 10
+	t.DisableCompression = true // answers are small, and unexpected compressed data is not inflated
+	// Pings detect dead connections.
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
+	return t
 }
