@@ -10,20 +10,23 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"testing"
 )
 
-// egressProxy is a proxy for CONNECT with a password. It resolves names by a table.
+// egressProxy is a proxy with a password. It resolves names by a table.
 type egressProxy struct {
 	url           string // with user and password
+	password      string
 	authorization string
 
 	mu       sync.Mutex
 	servers  map[string]string // by host and port
 	fault    proxyFault
 	connects map[string]int // opened connections, by host and port
-	others   []string       // requests other than CONNECT
+	plain    []string       // other requests
 	open     map[net.Conn]bool
 }
 
@@ -40,7 +43,8 @@ func newEgressProxy(t *testing.T, password string) *egressProxy {
 		t.Fatal(err)
 	}
 	p := &egressProxy{
-		url:           "http://dropgate:" + password + "@" + listener.Addr().String(),
+		url:           (&url.URL{Scheme: "http", User: url.UserPassword("dropgate", password), Host: listener.Addr().String()}).String(),
+		password:      password,
 		authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte("dropgate:"+password)),
 		servers:       map[string]string{}, connects: map[string]int{}, open: map[net.Conn]bool{},
 	}
@@ -95,13 +99,12 @@ func (p *egressProxy) serve(c net.Conn) {
 	p.set(func(p *egressProxy) {
 		fault, server = p.fault, p.servers[r.Host]
 		switch {
-		case r.Method != http.MethodConnect:
-			p.others = append(p.others, r.Method+" "+r.RequestURI)
-			fault.status = http.StatusMethodNotAllowed
 		case fault == proxyFault{} && r.Header.Get("Proxy-Authorization") != p.authorization:
 			fault.status = http.StatusProxyAuthRequired
 		case fault == proxyFault{} && server == "":
 			fault.status = http.StatusBadGateway
+		case fault == proxyFault{} && r.Method != http.MethodConnect:
+			p.plain = append(p.plain, r.RequestURI)
 		case fault == proxyFault{}:
 			p.connects[r.Host]++
 		}
@@ -115,15 +118,31 @@ func (p *egressProxy) serve(c net.Conn) {
 		}
 	case fault.status != 0:
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 %d A text of the proxy\r\nContent-Length: 0\r\n\r\n", fault.status)
+	case r.Method != http.MethodConnect:
+		forward(c, r, server)
 	default:
 		_, _ = io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
 		join(c, server)
 	}
 }
 
-// seen returns how often the proxy connected to each host and port, and other requests.
-func (p *egressProxy) seen() (connects map[string]int, others []string) {
+// forward sends one request to a server, and its answer back.
+func forward(c net.Conn, r *http.Request, server string) {
+	r.Header.Del("Proxy-Authorization")
+	r.URL = &url.URL{Scheme: "http", Host: server, Path: r.URL.Path}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	resp.Close = true
+	_ = resp.Write(c)
+}
+
+// seen returns how often the proxy connected to each host and port, and the URLs of
+// other requests.
+func (p *egressProxy) seen() (connects map[string]int, plain []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.connects), p.others
+	return maps.Clone(p.connects), slices.Clone(p.plain)
 }

@@ -54,15 +54,33 @@ func TestEveryOutgoingCallUsesTheEgressProxy(t *testing.T) {
 	if got := o.caller(p, cookie).call(t.Context()); got.summary() != token {
 		t.Errorf("a user of the application got %s %s", got.summary(), got.defect)
 	}
-	connects, others := o.proxy.seen()
+	o.secrets.markUsed(o.proxy.password) // the proxy opens no connection without it
+	o.secrets.requireUsed(t, usedByEgress()[:1])
+	connects, plain := o.proxy.seen()
 	for _, target := range []string{"dwolla.test:443", "idp.test:443", "app.test:443"} {
 		if connects[target] == 0 {
 			t.Errorf("no connection to %s through the proxy; before the sign-in %v, at the end %v", target, before, connects)
 		}
 	}
-	if len(connects) != 3 || len(others) > 0 {
-		t.Errorf("the proxy saw %v and %v, want CONNECT to three servers alone", connects, others)
+	if len(connects) != 3 || len(plain) > 0 {
+		t.Errorf("the proxy saw %v and %v, want CONNECT to three servers alone", connects, plain)
 	}
+}
+
+func TestPlainCallsUseTheHTTPProxy(t *testing.T) {
+	t.Parallel()
+	o := newOutside(t)
+	proxy := newEgressProxy(t, o.secret("the password of HTTP_PROXY"))
+	proxy.servers["app.test"] = o.serve(t, http.HandlerFunc(o.serveApplication)).Addr
+	p := o.start(t, map[string]string{
+		"HTTP_PROXY": proxy.url, "CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://app.test/users/{user}", "CUSTOMER_CACHE": "0s",
+	})
+	o.trusts(t, p)
+	if connects, plain := proxy.seen(); len(connects) > 0 || !slices.Contains(plain, "http://app.test/users/"+userName(0)) {
+		t.Errorf("the proxy saw %v and %v, want the lookup alone", connects, plain)
+	}
+	o.secrets.markUsed(proxy.password)
+	o.secrets.requireUsed(t, usedByEgress()[1:])
 }
 
 func TestExceptionsAndLoopbackBypassTheEgressProxy(t *testing.T) {
@@ -84,8 +102,8 @@ func TestExceptionsAndLoopbackBypassTheEgressProxy(t *testing.T) {
 		_, missing := p.readiness(t)
 		return !slices.ContainsFunc(missing, func(m missingDependency) bool { return m.What == "dwolla" })
 	})
-	if connects, others := o.proxy.seen(); len(connects) > 0 || len(others) > 0 {
-		t.Errorf("the proxy saw %v and %v, want nothing", connects, others)
+	if connects, plain := o.proxy.seen(); len(connects) > 0 || len(plain) > 0 {
+		t.Errorf("the proxy saw %v and %v, want nothing", connects, plain)
 	}
 }
 
@@ -151,7 +169,7 @@ func (o *outside) checkOutage(t *testing.T, p *process, want string) {
 func TestStoppedEgressProxyIsNamed(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
-	p := o.start(t, map[string]string{"HTTPS_PROXY": "http://dropgate:" + o.secret("another password of HTTPS_PROXY") + "@127.0.0.1:1"})
+	p := o.start(t, map[string]string{"HTTPS_PROXY": strings.Replace(o.proxy.url, "@127.0.0.1:", "@127.0.0.2:", 1)})
 	waitFor(t, "both dependencies in /readyz", 20*time.Second, func() bool { return o.namesBoth(t, p, "egress proxy unreachable") })
 	o.checkOutage(t, p, unavailable)
 }

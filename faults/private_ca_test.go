@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +28,8 @@ func (o *outside) trusts(t *testing.T, p *process) {
 func (o *outside) distrusts(t *testing.T, p *process, hosts ...string) {
 	t.Helper()
 	waitFor(t, "the reason in /readyz", 20*time.Second, func() bool {
-		_, text := p.getAdmin(t, "/readyz")
-		return strings.Count(text, "TLS certificate not valid") == len(hosts)
+		_, missing := p.readiness(t)
+		return len(missing) == len(hosts) && !slices.ContainsFunc(missing, func(m missingDependency) bool { return m.Reason != "TLS certificate not valid" })
 	})
 	for _, host := range hosts {
 		waitFor(t, "a log line that names "+host, 20*time.Second, func() bool {

@@ -47,10 +47,15 @@ func usedBySignIns() []string {
 	}
 }
 
+// usedByEgress names the secrets of the egress proxies.
+func usedByEgress() []string {
+	return []string{"the password of HTTPS_PROXY", "the password of HTTP_PROXY"}
+}
+
 // TestSweepKnowsEverySecretSetting: settings with a _FILE form are secret.
 func TestSweepKnowsEverySecretSetting(t *testing.T) {
 	t.Parallel()
-	swept := strings.Join(slices.Concat(usedByDirectory(), usedByProxyAndForward(), usedBySignIns()), "\n")
+	swept := strings.Join(slices.Concat(usedByDirectory(), usedByProxyAndForward(), usedBySignIns(), usedByEgress()), "\n")
 	settings := regexp.MustCompile(`Or name a file that holds it: (\w+)_FILE`).FindAllStringSubmatch(binary.help, -1)
 	for _, setting := range settings {
 		if !strings.Contains(swept, setting[1]) {
