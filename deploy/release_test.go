@@ -37,6 +37,14 @@ func readRelease(t *testing.T) releaseConfig {
 	return config
 }
 
+func TestImageUsesTheMakefilesSBOMTool(t *testing.T) {
+	version := regexp.MustCompile(`CYCLONEDX_(?:GOMOD_)?VERSION *:?= *(v[0-9.]+)`)
+	image, makefile := version.FindStringSubmatch(readFile(t, "../Dockerfile")), version.FindStringSubmatch(readFile(t, "../Makefile"))
+	if image == nil || makefile == nil || image[1] != makefile[1] {
+		t.Errorf("the Dockerfile has %v, the Makefile %v", image, makefile)
+	}
+}
+
 // TestReleaseAndImageBuildAlike: make verify-release compares the binaries themselves.
 func TestReleaseAndImageBuildAlike(t *testing.T) {
 	builds := regexp.MustCompile(`(?s)CGO_ENABLED=0[^\n]*\\\n *go build -trimpath -ldflags "([^"]*)" -o /out/(\w+) `).
@@ -113,7 +121,7 @@ func TestPushedImageIsNamedByDigest(t *testing.T) {
 		}
 		outputs := filepath.Join(tools, "outputs")
 		said, got := script(t, []string{
-			"PATH=" + tools + ":" + os.Getenv("PATH"), "GITHUB_OUTPUT=" + outputs, "IMAGE=ghcr.io/Owner/dropgate", "VERSION=v1.2.3", "REVISION=abc",
+			"PATH=" + tools + ":" + os.Getenv("PATH"), "GITHUB_OUTPUT=" + outputs, "IMAGE=ghcr.io/Owner/dropgate", "VERSION=v1.2.3", "REVISION=abc", "SOURCE=https://example.com/dropgate",
 		}, "push-image")
 		if got != code || !strings.Contains(said, "--tag ghcr.io/owner/dropgate:1.2.3 ") || !strings.Contains(said, "VERSION=v1.2.3 ") {
 			t.Errorf("exit code %d, want %d:\n%s", got, code, said)
