@@ -18,6 +18,18 @@ import (
 // read and write everything.
 const aContainersUser = 65532
 
+// buildForAll builds the binary where every user can run it.
+func buildForAll(t *testing.T) string {
+	t.Helper()
+	binary := buildServer(t)
+	for _, folder := range []string{filepath.Dir(binary), filepath.Dir(filepath.Dir(binary))} {
+		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // the test's own folder
+			t.Fatal(err)
+		}
+	}
+	return binary
+}
+
 // startFails runs the binary as a user without rights, and returns its exit code and
 // what it says before it ends.
 func startFails(t *testing.T, binary string, environ ...string) (int, string) {
@@ -59,7 +71,7 @@ func openFolder(t *testing.T, mode os.FileMode) string {
 }
 
 func TestStartNamesWhatItsUserCannotWrite(t *testing.T) {
-	binary := buildServer(t)
+	binary := buildForAll(t)
 	closed, open := openFolder(t, 0o555), openFolder(t, 0o777)
 	file := filepath.Join(open, "links.db")
 	if err := os.WriteFile(file, nil, 0o400); err != nil {
@@ -83,7 +95,7 @@ func TestStartNamesWhatItsUserCannotWrite(t *testing.T) {
 }
 
 func TestStartNamesTheSecretItCannotRead(t *testing.T) {
-	binary := buildServer(t)
+	binary := buildForAll(t)
 	file := filepath.Join(openFolder(t, 0o755), "redis-url")
 	if err := os.WriteFile(file, []byte("redis://127.0.0.1:1"), 0o000); err != nil {
 		t.Fatal(err)
@@ -95,7 +107,7 @@ func TestStartNamesTheSecretItCannotRead(t *testing.T) {
 }
 
 func TestStartNamesThePortInUse(t *testing.T) {
-	binary := buildServer(t)
+	binary := buildForAll(t)
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

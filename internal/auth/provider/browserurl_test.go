@@ -55,7 +55,7 @@ func TestRotateKeepsTheNewKey(t *testing.T) {
 	if got := visit(t, p, http.MethodPost, "/rotate"); got.Code != http.StatusNoContent || kept == nil {
 		t.Fatalf("/rotate: %d, kept %v", got.Code, kept != nil)
 	}
-	again, err := provider.New(provider.Options{Issuer: issuer, Key: kept})
+	again, err := provider.New(provider.Options{Issuer: issuer, Key: kept, Keep: func(*rsa.PrivateKey) error { return nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,9 @@ const maxRetired = 10
 // signingKeys holds the current key, which signs and is published, and the
 // public part of retired ones.
 type signingKeys struct {
+	// idOf returns the kid of the nth key.
+	idOf func(n int, key *rsa.PrivateKey) string
+
 	mu      sync.Mutex
 	current jose.JSONWebKey   // private
 	retired []jose.JSONWebKey // newest first
@@ -60,12 +63,16 @@ func (k *signingKeys) use(key *rsa.PrivateKey) {
 		k.retired = k.retired[:min(len(k.retired), maxRetired)]
 	}
 	k.made++
-	k.current = jose.JSONWebKey{Key: key, KeyID: idOf(key), Algorithm: string(jose.RS256), Use: "sig"}
+	k.current = jose.JSONWebKey{Key: key, KeyID: k.idOf(k.made, key), Algorithm: string(jose.RS256), Use: "sig"}
 }
 
-// idOf derives the kid from the key. A key from a file has the same kid after each
-// restart, and two keys never share one.
-func idOf(key *rsa.PrivateKey) string {
+// numbered is the kid of a key in memory. Two providers have the same kids, so tests
+// find clients that trust a kid alone.
+func numbered(n int, _ *rsa.PrivateKey) string { return fmt.Sprintf("key-%d", n) }
+
+// derived is the kid of a key in a file. It is the same after each restart, and no two
+// keys share one.
+func derived(_ int, key *rsa.PrivateKey) string {
 	sum := sha256.Sum256(x509.MarshalPKCS1PublicKey(&key.PublicKey))
 	return "key-" + hex.EncodeToString(sum[:8])
 }

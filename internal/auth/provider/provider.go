@@ -47,7 +47,7 @@ type Options struct {
 	Transport  http.RoundTripper         // carries logout tokens to clients; nil: http.DefaultTransport
 	Key        *rsa.PrivateKey           // signs until the first Rotate; nil: a new key
 	// Keep is called with the key of each Rotate, before that key signs. Its error
-	// fails the Rotate. Nil: the key lives in memory.
+	// fails the Rotate. Key comes from the same place. Nil: keys live in memory.
 	Keep func(*rsa.PrivateKey) error
 }
 
@@ -70,7 +70,10 @@ func New(o Options) (*Provider, error) {
 	if o.BrowserURL == "" {
 		o.BrowserURL = o.Issuer
 	}
-	keys := &signingKeys{}
+	keys := &signingKeys{idOf: numbered}
+	if o.Keep != nil {
+		keys.idOf = derived
+	}
 	if o.Key != nil {
 		keys.use(o.Key)
 	} else if err := keys.rotate(nil); err != nil {
