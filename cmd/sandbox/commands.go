@@ -7,7 +7,7 @@ import (
 
 // printEmulator says how to use the emulator alone.
 func printEmulator(out io.Writer, root string, personas []persona) {
-	_, _ = fmt.Fprintf(out, `Dwolla's API is emulated at %[1]s. It keeps everything in memory. Ctrl-C stops it.
+	_, _ = fmt.Fprintf(out, `Dwolla's API is emulated at %[1]s. Ctrl-C stops it.
 Point DWOLLA_BASE_URL, or the base URL of any Dwolla client, at it. The key is %[2]s, the secret %[3]s.
 
 # an access token

@@ -90,6 +90,18 @@ func TestCustomersCommandExitCodes(t *testing.T) {
 	holds(t, "stdout", stdout.String(), "")
 }
 
+// TestServerContainsNoHTMLTemplate: it calls methods by name. The linker would keep every
+// method of every library, and the image would grow beyond 30 MB.
+func TestServerContainsNoHTMLTemplate(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains("\n"+string(out), "\nhtml/template\n") {
+		t.Error("the server contains html/template")
+	}
+}
+
 // holds checks that output contains want, or is empty if want is.
 func holds(t *testing.T, name, output, want string) {
 	t.Helper()

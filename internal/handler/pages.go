@@ -2,50 +2,50 @@ package handler
 
 import (
 	"errors"
-	"html/template"
+	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 
 	"dropgate/internal/auth"
 )
 
-// The names of the pages. They have no style and no script, since the
-// Content-Security-Policy of every response allows none.
+// The pages have no style and no script, since the Content-Security-Policy of every
+// response allows none. They are constants with gaps: html/template calls methods by
+// name, so the linker would keep every method of every library, and the binary would grow
+// by a third.
 const (
-	// landingPage loads its own URL again. That request comes from our own page, so
-	// browsers send the Strict cookies that they withhold on the way back from another
-	// site (docs/decisions/0021). The page shows nothing of the request.
-	landingPage = "landing"
-	failedPage  = "failed"
-)
-
-func newPages() *template.Template {
-	return template.Must(template.New("").Parse(`{{define "head"}}<!DOCTYPE html>
+	pageHead = `<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>{{.}}</title>
-{{end}}{{define "landing"}}{{template "head" "Signing in"}}<meta http-equiv="refresh" content="0">
+<title>%[1]s</title>
+`
+	// landingPage loads its own URL again. That request comes from our own page, so
+	// browsers send the Strict cookies that they withhold on the way back from another
+	// site (docs/decisions/0021). The page shows nothing of the request.
+	landingPage = pageHead + `<meta http-equiv="refresh" content="0">
 <main>
-<h1>Signing in</h1>
+<h1>%[1]s</h1>
 <p><a href="">Continue</a></p>
 </main>
 </html>
-{{end}}{{define "failed"}}{{template "head" "Sign-in failed"}}<main>
-<h1>Sign-in failed</h1>
-<p>{{.Message}}</p>
-<p><a href="{{.Again}}">Try again</a></p>
-<p>Reason: <code>{{.Reason}}</code><br>Request: <code>{{.RequestID}}</code></p>
+`
+	failedPage = pageHead + `<main>
+<h1>%[1]s</h1>
+<p>%[2]s</p>
+<p><a href="%[3]s">Try again</a></p>
+<p>Reason: <code>%[4]s</code><br>Request: <code>%[5]s</code></p>
 </main>
 </html>
-{{end}}`))
-}
+`
+)
 
 // failure is the content of the page for a failed sign-in.
 type failure struct {
 	Message, Reason, RequestID string
-	Again                      string // the URL to sign in again
+	Again                      string // the URL to sign in again, which starts with a slash
 }
 
 // failPage is fail with an HTML page.
@@ -63,11 +63,17 @@ func (h *handler) failPage(w http.ResponseWriter, r *http.Request, err error, re
 	if returnTo != "" {
 		page.Again += "?" + url.Values{"return_to": {returnTo}}.Encode()
 	}
-	h.writePage(w, p.status, failedPage, page)
+	writePage(w, p.status, failedPage, "Sign-in failed", page.Message, page.Again, page.Reason, page.RequestID)
 }
 
-func (h *handler) writePage(w http.ResponseWriter, status int, name string, content any) {
+// writePage fills the gaps of a page. They are texts and attributes in quotes, for
+// which html.EscapeString is right. Scripts and style sheets would need more.
+func writePage(w http.ResponseWriter, status int, page string, gaps ...string) {
+	escaped := make([]any, len(gaps))
+	for i, gap := range gaps {
+		escaped[i] = html.EscapeString(gap)
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_ = h.pages.ExecuteTemplate(w, name, content) // fails only if the browser disconnected
+	_, _ = fmt.Fprintf(w, page, escaped...) // fails only if the browser disconnected
 }

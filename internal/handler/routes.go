@@ -3,7 +3,6 @@ package handler
 import (
 	"context"
 	"fmt"
-	"html/template"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -64,7 +63,6 @@ type handler struct {
 
 	protection *http.CrossOriginProtection
 	validate   *validator.Validate
-	pages      *template.Template
 	metrics    *metrics
 
 	notices   *ratelimit.Failures // limits bad webhooks and logout tokens
@@ -89,7 +87,6 @@ func New(c Config) (http.Handler, error) {
 		Config:     c,
 		protection: http.NewCrossOriginProtection(),
 		validate:   newValidator(),
-		pages:      newPages(),
 		metrics:    newMetrics(c.Registerer),
 		notices:    ratelimit.NewFailures(ratelimit.Limit{N: badNotices, Window: time.Minute}, c.Now),
 		callbacks:  ratelimit.NewFailures(ratelimit.Limit{N: badCallbacks, Window: time.Minute}, c.Now),

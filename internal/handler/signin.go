@@ -41,7 +41,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil && login.LoadAgain {
 		setCookies(w, login.Cookies)
-		h.writePage(w, http.StatusOK, landingPage, nil)
+		writePage(w, http.StatusOK, landingPage, "Signing in")
 		return nil
 	}
 	if err == nil {
