@@ -42,17 +42,7 @@ type Inbox struct {
 	lanes   []lane
 }
 
-// lane is a kind of event with its own workers.
-type lane struct {
-	next    func(ctx context.Context, now time.Time, lease time.Duration) (customerdb.WebhookEvent, error)
-	arrived chan struct{} // wakes a worker
-}
-
 const (
-	inboxWorkers = 3 // per lane
-	// inboxPoll is the interval between looks at the queue, for retries and for events
-	// of other replicas.
-	inboxPoll = time.Second
 	// inboxLease is how long a worker owns an event. It exceeds the longest call to
 	// Dwolla.
 	inboxLease = time.Minute
@@ -77,10 +67,9 @@ const (
 
 // NewInbox returns an inbox. Run processes its events.
 func NewInbox(c InboxConfig) *Inbox {
-	return &Inbox{config: c, metrics: newInboxMetrics(c.Registerer), lanes: []lane{
-		{c.Store.ClaimEvent, make(chan struct{}, inboxWorkers)},
-		{c.Store.ClaimStatusEvent, make(chan struct{}, inboxWorkers)},
-	}}
+	i := &Inbox{config: c, metrics: newInboxMetrics(c.Registerer)}
+	i.lanes = []lane{newLane(c.Store.ClaimEvent, i.process, c.Logger), newLane(c.Store.ClaimStatusEvent, i.process, c.Logger)}
+	return i
 }
 
 // Receive stores one webhook event. It returns nil for a stored event, a known one,
@@ -112,10 +101,7 @@ func (i *Inbox) keep(ctx context.Context, event customerdb.WebhookEvent) (outcom
 		return "duplicate", nil
 	}
 	for _, lane := range i.lanes {
-		select {
-		case lane.arrived <- struct{}{}:
-		default: // all workers are awake
-		}
+		lane.wake()
 	}
 	return "queued", nil
 }
@@ -137,33 +123,10 @@ func (i *Inbox) fromTheFuture(event customerdb.WebhookEvent, now time.Time) cust
 func (i *Inbox) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, lane := range i.lanes {
-		for range inboxWorkers {
-			running.Go(func() { i.takeTurns(ctx, lane) })
-		}
+		running.Go(func() { lane.run(ctx) })
 	}
 	running.Go(func() { i.tidy(ctx) })
 	running.Wait()
-}
-
-func (i *Inbox) takeTurns(ctx context.Context, lane lane) {
-	down := false
-	for ctx.Err() == nil {
-		event, err := lane.next(ctx, time.Now(), inboxLease)
-		if err == nil {
-			i.process(ctx, event)
-			continue
-		}
-		if failed := !errors.Is(err, customerdb.ErrNoEvent) && ctx.Err() == nil; failed != down {
-			if down = failed; down { // log an outage once
-				i.config.Logger.Error().Err(err).Msg("the queue of webhook events is unavailable")
-			}
-		}
-		select {
-		case <-lane.arrived:
-		case <-time.After(inboxPoll):
-		case <-ctx.Done():
-		}
-	}
 }
 
 // process settles one event or postpones it.
