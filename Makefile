@@ -93,6 +93,10 @@ bench-many: ## a vend with a million sessions and links in the stores next to on
 bench-against: ## the server of the git revision REV next to this tree's, bearer tokens and sessions (about two minutes)
 	go run ./bench -against "$(REV)"
 
+.PHONY: bench-scale
+bench-scale: ## 1, 2 and 3 replicas behind HAProxy, and kill -9 of one (about seven minutes; needs haproxy, pgbouncer, redis-server); ARGS='-duration 2s -rounds 1' tries it
+	go run ./bench -scale $(or $(ARGS),-duration 10s -rounds 3)
+
 .PHONY: bench-import
 bench-import: ## a million links into the PostgreSQL at TEST_POSTGRES_URL (about a minute)
 	go run ./bench/import

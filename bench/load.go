@@ -55,22 +55,41 @@ func dial(ctx context.Context, addr string) (*caller, error) {
 func (c *caller) call() error {
 	request := c.requests[c.next]
 	c.next = (c.next + 1) % len(c.requests)
+	r, err := c.exchange(request)
+	if err == nil && !r.vended() {
+		err = fmt.Errorf("status %d: %.500s", r.status, r.body)
+	}
+	return err
+}
+
+// reply is a response with the whole body.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	last   bool // the server closes the connection
+}
+
+// vended reports whether the reply has a client token.
+func (r reply) vended() bool {
+	return r.status == http.StatusOK && bytes.HasPrefix(r.body, []byte(`{"token":"`))
+}
+
+// exchange sends one request and reads the reply.
+func (c *caller) exchange(request []byte) (reply, error) {
 	if _, err := c.conn.Write(request); err != nil {
-		return fmt.Errorf("sending a request: %w", err)
+		return reply{}, fmt.Errorf("sending a request: %w", err)
 	}
 	resp, err := http.ReadResponse(c.answers, nil)
 	if err != nil {
-		return fmt.Errorf("reading an answer: %w", err)
+		return reply{}, fmt.Errorf("reading an answer: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return fmt.Errorf("reading an answer: %w", err)
-	case resp.StatusCode != http.StatusOK || !bytes.HasPrefix(body, []byte(`{"token":"`)):
-		return fmt.Errorf("status %d: %.500s", resp.StatusCode, body)
+	if err != nil {
+		return reply{}, fmt.Errorf("reading an answer: %w", err)
 	}
-	return nil
+	return reply{resp.StatusCode, resp.Header, body, resp.Close}, nil
 }
 
 // run calls until the time is over and returns the duration of each call. It pauses
@@ -214,7 +233,9 @@ func (t *target) callers(ctx context.Context, n int) ([]*caller, error) {
 
 func hangUp(callers []*caller) {
 	for _, c := range callers {
-		_ = c.conn.Close()
+		if c != nil {
+			_ = c.conn.Close()
+		}
 	}
 }
 

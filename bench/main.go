@@ -3,7 +3,8 @@
 // Dwolla. It prints the CPU time per request of each and the goals. There are three
 // parts: one server alone; servers with Redis and PostgreSQL; and the same servers in
 // front of a slow Dwolla. With -many it compares a million known users with a thousand.
-// With -against it compares the server of another git revision with this tree's.
+// With -against it compares the server of another git revision with this tree's. With
+// -scale it measures replicas behind HAProxy.
 //
 // It uses its own schema in the PostgreSQL at TEST_POSTGRES_URL, and starts its own
 // Redis. Without either, it skips the parts in need of it.
@@ -44,6 +45,8 @@ type options struct {
 	plot, profile    string // file, or ""
 	many             int    // 0: the whole bench
 	against          string // a git revision, or ""
+	scale            bool
+	rate             int    // requests a second, for scale
 	postgres         string // the URL of a server, or ""
 
 	// For the processes started by the bench itself.
@@ -62,6 +65,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of the servers with Redis and PostgreSQL, at 64 connections")
 	flags.IntVar(&o.many, "many", 0, "measure what a vend costs with so many users known, and nothing else: 0 or 1000 to 1000000")
 	flags.StringVar(&o.against, "against", "", "a git revision: measure its server next to this tree's, and nothing else")
+	flags.BoolVar(&o.scale, "scale", false, "measure 1, 2 and 3 replicas behind HAProxy, and nothing else")
+	flags.IntVar(&o.rate, "rate", 300, "for -scale: requests a second, 30 to 1000")
 	flags.StringVar(&o.role, "role", "", "for the bench itself: be backends, proxy or handler")
 	flags.StringVar(&o.dwolla, "dwolla", "", "for the bench itself: the emulator's URL")
 	flags.StringVar(&o.accessToken, "access-token", "", "for the bench itself: the application's access token")
@@ -71,7 +76,7 @@ func parse(args []string) (options, error) {
 		return o, err //nolint:wrapcheck // says all: the flag and what is wrong with it
 	}
 	within := func(d time.Duration) bool { return 100*time.Millisecond <= d && d <= time.Minute }
-	if flags.NArg() > 0 || (o.many != 0 && (o.many < few || o.many > 1_000_000)) || !within(o.duration) || !within(o.warmup) || o.rounds < 1 || o.rounds > 20 {
+	if flags.NArg() > 0 || (o.many != 0 && (o.many < few || o.many > 1_000_000)) || !within(o.duration) || !within(o.warmup) || o.rounds < 1 || o.rounds > 20 || o.rate < 30 || o.rate > 1000 {
 		return o, errors.New("a flag is out of its bounds, or there is an argument; see -help")
 	}
 	return o, nil
@@ -88,6 +93,11 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 	case o.role != "":
 		return play(ctx, o, out)
 	}
+	if o.scale {
+		if err := scaleTools(o); err != nil {
+			return err
+		}
+	}
 	logging.Disable() // go-redis logs each attempt to reach a starting Redis
 	var tags []string
 	if o.profile != "" {
@@ -101,9 +111,17 @@ func run(ctx context.Context, args []string, postgres string, out, progress io.W
 	if o.many > 0 {
 		return measureMany(ctx, s, o, out, progress)
 	}
+	if o.scale {
+		return measureScale(ctx, s, o, out, progress)
+	}
 	if o.against != "" {
 		return measureAgainst(ctx, s, o, out, progress)
 	}
+	return measureAll(ctx, s, o, out, progress)
+}
+
+// measureAll measures and prints the whole bench of one server.
+func measureAll(ctx context.Context, s *stage, o options, out, progress io.Writer) error {
 	r, err := measure(ctx, s, o, progress)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")

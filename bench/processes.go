@@ -30,6 +30,8 @@ type stage struct {
 	logs      *os.File
 	processes []*process
 	schemas   []*scratch.Schema
+	databases []*scratch.Database
+	folders   []string // beside dir
 	redis     []*redis.Client
 }
 
@@ -69,8 +71,15 @@ func (s *stage) close() {
 			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}
+	for _, database := range s.databases {
+		if err := database.Drop(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
 	_ = s.logs.Close()
-	_ = os.RemoveAll(s.dir)
+	for _, dir := range append(s.folders, s.dir) {
+		_ = os.RemoveAll(dir)
+	}
 }
 
 // forgetLogs keeps the log file small.
@@ -226,8 +235,10 @@ func mallocs(ctx context.Context, targets []*target) ([]float64, error) {
 // cpu is the CPU time of a process since its start: the sum over its threads in
 // nanoseconds, because /proc/PID/stat counts only hundredths of a second. A thread's
 // share is lost when it ends, but Go keeps its threads.
-func (p *process) cpu() (time.Duration, error) {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
+
+func cpuOf(pid int) (time.Duration, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("no schedstat in /proc: the bench needs Linux (%w)", err)
 	}

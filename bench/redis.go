@@ -71,19 +71,12 @@ const (
 // bystanders with a session and a Customer. It returns the users' cookies as header
 // lines.
 func (k *keeper) makeSessions(ctx context.Context, b backends, bystanders int) ([]string, error) {
-	// Without limits: only the names matter.
+	// Without limits: only the names matter. They need Redis, because names in memory
+	// differ. A session with another name costs the servers a second round trip.
 	limiter := ratelimit.New(ratelimit.Config{
-		Secret: []byte(clientSecret), Now: time.Now, Registerer: prometheus.NewRegistry(),
+		Redis: k.client, Secret: []byte(clientSecret), Now: time.Now, Registerer: prometheus.NewRegistry(),
 	})
-	store := session.NewRedis(session.RedisConfig{
-		Client:     k.client,
-		Limits:     session.Limits{Idle: time.Hour, Lifetime: 8 * time.Hour, Now: time.Now},
-		Keys:       keyring.Of(clienttoken.NewSecret(oidcSecret)),
-		Scope:      session.Scope{Issuer: b.Issuer, ClientID: oidcClient, UserClaim: "sub", Origin: publicURL},
-		UserLimit:  limiter.UserKey,
-		Logger:     zerolog.Nop(),
-		Registerer: prometheus.NewRegistry(),
-	})
+	store := sessionsOf(k.client, b, limiter)
 	group, groupCtx := errgroup.WithContext(ctx)
 	const signIns = 16 // at a time
 	for part := range signIns {
@@ -112,6 +105,19 @@ func (k *keeper) makeSessions(ctx context.Context, b backends, bystanders int) (
 		cookies = append(cookies, "Cookie: "+sessionCookie+"="+id)
 	}
 	return cookies, nil
+}
+
+// sessionsOf is a store of sessions for the servers of recipeForSessions.
+func sessionsOf(client *redis.Client, b backends, limiter *ratelimit.Limiter) *session.Redis {
+	return session.NewRedis(session.RedisConfig{
+		Client:     client,
+		Limits:     session.Limits{Idle: time.Hour, Lifetime: 8 * time.Hour, Now: time.Now},
+		Keys:       keyring.Of(clienttoken.NewSecret(oidcSecret)),
+		Scope:      session.Scope{Issuer: b.Issuer, ClientID: oidcClient, UserClaim: "sub", Origin: publicURL},
+		UserLimit:  limiter.UserKey,
+		Logger:     zerolog.Nop(),
+		Registerer: prometheus.NewRegistry(),
+	})
 }
 
 // signIn returns the id of a new session.

@@ -58,37 +58,50 @@ func (b *backends) recipeForSessions(name string, cookies []string, env ...strin
 // startServer starts the real server with every feature on. It returns the time until
 // its first client token.
 func (s *stage) startServer(ctx context.Context, b backends, like recipe) (*target, time.Duration, error) { //nolint:revive // three belong together
-	public, err := freeAddr(ctx)
+	at, err := freePlaces(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	admin, err := freeAddr(ctx)
-	if err != nil {
-		return nil, 0, err
+	return s.startServerAt(ctx, b, like, at)
+}
+
+// places are the addresses of a server's listeners.
+type places struct{ public, admin, profiles string }
+
+func freePlaces(ctx context.Context) (places, error) {
+	var at places
+	for _, addr := range []*string{&at.public, &at.admin, &at.profiles} {
+		free, err := freeAddr(ctx)
+		if err != nil {
+			return at, err
+		}
+		*addr = free
 	}
-	profiles, err := freeAddr(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
+	return at, nil
+}
+
+// startServerAt is startServer at given addresses. The recipe's settings take
+// precedence.
+func (s *stage) startServerAt(ctx context.Context, b backends, like recipe, at places) (*target, time.Duration, error) { //nolint:revive // three belong together
 	began := time.Now()
-	p, err := s.start(ctx, s.logs, append(like.env,
+	p, err := s.start(ctx, s.logs, append([]string{
 		"DWOLLA_ENVIRONMENT=sandbox",
-		"DWOLLA_CLIENT_ID="+clientID,
-		"DWOLLA_CLIENT_SECRET="+clientSecret,
-		"DWOLLA_BASE_URL="+b.Dwolla,
+		"DWOLLA_CLIENT_ID=" + clientID,
+		"DWOLLA_CLIENT_SECRET=" + clientSecret,
+		"DWOLLA_BASE_URL=" + b.Dwolla,
 		"ALLOWED_ACTIONS=dwolla-customer-update,dwolla-personal-vcr,dwolla-document-upload,dwolla-beneficial-owners",
-		"HTTP_ADDR="+public,
-		"ADMIN_ADDR="+admin,
-		"PPROF_ADDR="+profiles,
+		"HTTP_ADDR=" + at.public,
+		"ADMIN_ADDR=" + at.admin,
+		"PPROF_ADDR=" + at.profiles,
 		"SHUTDOWN_DELAY=0s",
 		"RATE_LIMIT_USER=1000000/1s",
 		"RATE_LIMIT_IP=1000000/1s",
 		"RATE_LIMIT_CREATE=off",
-	), s.server)
+	}, like.env...), s.server)
 	if err != nil {
 		return nil, 0, err
 	}
-	t := &target{like.name, public, "http://" + admin + "/metrics", like.credentials, p, profiles}
+	t := &target{like.name, at.public, "http://" + at.admin + "/metrics", like.credentials, p, at.profiles}
 	for {
 		err := t.once(ctx)
 		took := time.Since(began)
