@@ -37,10 +37,10 @@ func (c Config) newTransport() *http.Transport {
 	}
 }
 
-// proxyRefusal is the answer of an egress proxy that opens no connection.
-type proxyRefusal int
+// proxyAnswerError is the answer of an egress proxy that opens no connection.
+type proxyAnswerError int
 
-func (status proxyRefusal) Error() string {
+func (status proxyAnswerError) Error() string {
 	return fmt.Sprintf("the egress proxy answered %d", int(status))
 }
 
@@ -52,7 +52,7 @@ func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, answer *http.R
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &net.OpError{Op: proxyConnect, Net: "tcp", Err: proxyRefusal(answer.StatusCode)}
+	return &net.OpError{Op: proxyConnect, Net: "tcp", Err: proxyAnswerError(answer.StatusCode)}
 }
 
 // parseEgress reads the proxies. httpproxy itself would ignore a malformed one, and

@@ -235,7 +235,7 @@ func networkReason(err error) reason {
 	if words := tlsReason(err); words != "" {
 		return words
 	}
-	if _, ok := errors.AsType[proxyRefusal](err); ok {
+	if _, ok := errors.AsType[proxyAnswerError](err); ok {
 		return proxyRefused
 	}
 	var network net.Error
