@@ -29,8 +29,9 @@ RUN go mod download
 COPY . .
 # The distroless image has no mkdir. A new volume on /data takes over the owner and the
 # mode of this folder. Group 0 may write, since OpenShift runs a container as a random
-# user of that group.
-RUN mkdir /data && chmod 0770 /data
+# user of that group. The folder has one of its own around it, since COPY keeps the mode
+# of what it finds inside a folder only.
+RUN mkdir -p /skeleton/data && chmod 0770 /skeleton/data
 COPY --from=sbom-tool /go/bin/cyclonedx-gomod /usr/local/bin/
 
 FROM source AS build-server
@@ -50,7 +51,7 @@ ARG TARGETARCH
 ARG VERSION=dev
 RUN --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w" -o /out/sandbox ./cmd/sandbox
+    go build -trimpath -tags validator_novalidatefn -ldflags "-s -w" -o /out/sandbox ./cmd/sandbox
 
 FROM ${RUNTIME_IMAGE} AS sandbox
 ARG VERSION=dev
@@ -59,7 +60,7 @@ LABEL org.opencontainers.image.title="dropgate sandbox" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION"
 COPY --from=build-sandbox /out/sandbox /sandbox
-COPY --from=source --chown=65532:0 /data /data
+COPY --from=source --chown=65532:0 /skeleton/ /
 WORKDIR /data
 VOLUME /data
 USER 65532:65532
@@ -92,7 +93,7 @@ LABEL org.opencontainers.image.title="dropgate" \
       org.opencontainers.image.base.name="$RUNTIME_IMAGE"
 COPY --from=build-server /out/server /server
 COPY --from=build-server /out/server.cdx.json /usr/share/sbom/dropgate.cdx.json
-COPY --from=source --chown=65532:0 /data /data
+COPY --from=source --chown=65532:0 /skeleton/ /
 # The default database is the file dropgate.db in the current folder.
 WORKDIR /data
 VOLUME /data

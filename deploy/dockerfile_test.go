@@ -55,7 +55,7 @@ func TestServerImageContainsNoSandbox(t *testing.T) {
 			copied = append(copied, path.Base(words[len(words)-1]))
 		}
 	}
-	if want := []string{"server", "dropgate.cdx.json", "data"}; !slices.Equal(copied, want) {
+	if want := []string{"server", "dropgate.cdx.json", "/"}; !slices.Equal(copied, want) {
 		t.Errorf("the server image holds %v, want %v", copied, want)
 	}
 }
@@ -89,7 +89,7 @@ func TestServerImageChecksItsHealth(t *testing.T) {
 // folder.
 func TestDefaultDatabaseIsOnTheVolume(t *testing.T) {
 	stages, _ := dockerfile(t)
-	for _, want := range []string{"COPY --from=source --chown=65532:0 /data /data", "WORKDIR /data", "VOLUME /data"} {
+	for _, want := range []string{"COPY --from=source --chown=65532:0 /skeleton/ /", "WORKDIR /data", "VOLUME /data"} {
 		if !slices.Contains(stages["server"], want) {
 			t.Errorf("the server's stage does not say %s", want)
 		}

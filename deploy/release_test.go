@@ -19,6 +19,7 @@ type releaseConfig struct {
 		ID      string
 		Env     []string
 		Flags   []string
+		Tags    []string
 		LDFlags []string
 		Targets []string
 	}
@@ -47,14 +48,14 @@ func TestImageUsesTheMakefilesSBOMTool(t *testing.T) {
 
 // TestReleaseAndImageBuildAlike: make verify-release compares the binaries themselves.
 func TestReleaseAndImageBuildAlike(t *testing.T) {
-	builds := regexp.MustCompile(`(?s)CGO_ENABLED=0[^\n]*\\\n *go build -trimpath -ldflags "([^"]*)" -o /out/(\w+) `).
+	builds := regexp.MustCompile(`(?s)CGO_ENABLED=0[^\n]*\\\n *go build -trimpath -tags (\w+) -ldflags "([^"]*)" -o /out/(\w+) `).
 		FindAllStringSubmatch(readFile(t, "../Dockerfile"), -1)
 	images := map[string]string{}
 	for _, build := range builds {
-		images[build[2]] = strings.ReplaceAll(build[1], "$VERSION", "v{{ .Version }}")
+		images[build[3]] = build[1] + " " + strings.ReplaceAll(build[2], "$VERSION", "v{{ .Version }}")
 	}
 	for _, build := range readRelease(t).Builds {
-		if got := strings.Join(build.LDFlags, " "); got != images[build.ID] {
+		if got := strings.Join(append(build.Tags, build.LDFlags...), " "); got != images[build.ID] {
 			t.Errorf("%s: the release has the flags %q, the image %q", build.ID, got, images[build.ID])
 		}
 		if !slices.Contains(build.Flags, "-trimpath") || !slices.Contains(build.Env, "CGO_ENABLED=0") {

@@ -32,6 +32,7 @@ try {
   assert.equal(new URL(page.url()).origin, url);
   await page.locator("#attack-foreign-customer").click();
   await page.locator("#attack-result").getByText("CustomerMismatch").first().waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
   if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
   await page.locator("#attack-replayed-cookie").click();
   await page.locator("#attack-result").getByText("Refused", { exact: true }).waitFor();

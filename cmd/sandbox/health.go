@@ -21,20 +21,26 @@ func (o options) checkHealth(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, healthWithin)
 	defer cancel()
 	for part := range strings.SplitSeq(o.healthcheck, ",") {
-		r, addr, err := o.question(ctx, strings.TrimSpace(part))
+		q, err := o.question(ctx, strings.TrimSpace(part))
 		if err != nil {
 			return err
 		}
-		if err := ask(r, addr); err != nil {
-			return fmt.Errorf("%s at %s: %w", part, addr, err)
+		if err := q.ask(); err != nil {
+			return fmt.Errorf("%s at %s: %w", part, q.addr, err)
 		}
 	}
 	_, _ = fmt.Fprintln(out, o.healthcheck, "healthy")
 	return nil
 }
 
-// question returns the request for a part, and the address where it listens.
-func (o options) question(ctx context.Context, part string) (*http.Request, string, error) {
+// question is a request for a part, and the address where that listens.
+type question struct {
+	*http.Request
+
+	addr string
+}
+
+func (o options) question(ctx context.Context, part string) (question, error) {
 	method, at, addr, form := http.MethodGet, "", "", ""
 	switch part {
 	case onlyEmulator:
@@ -44,23 +50,23 @@ func (o options) question(ctx context.Context, part string) (*http.Request, stri
 	case onlyPage:
 		at, addr = o.publicURL()+"/", o.httpAddr
 	default:
-		return nil, "", fmt.Errorf("-healthcheck %q: the parts are emulator, provider and page", part)
+		return question{}, fmt.Errorf("-healthcheck %q: the parts are emulator, provider and page", part)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, at, strings.NewReader(form))
+	r, err := http.NewRequestWithContext(ctx, method, at, strings.NewReader(form)) //nolint:gosec // our own flags name it
 	if err != nil {
-		return nil, "", err //nolint:wrapcheck // never: the URLs have been checked
+		return question{}, err //nolint:wrapcheck // never: the URLs have been checked
 	}
 	if form != "" {
 		r.SetBasicAuth(demoClientID, demoClientSecret)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	return r, addr, nil
+	return question{r, addr}, nil
 }
 
-// ask sends a request to addr, whatever its URL says. For a wildcard address, the dialer
-// takes this machine.
-func ask(r *http.Request, addr string) error {
-	resp, err := rerouted(map[string]string{hostOf(r.URL.String()): addr}).RoundTrip(r)
+// ask sends the request to the address, whatever its URL says. For a wildcard address,
+// the dialer takes this machine.
+func (q question) ask() error {
+	resp, err := rerouted(map[string]string{hostOf(q.URL.String()): q.addr}).RoundTrip(q.Request)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s", healthWithin)
 	} else if err != nil {
@@ -68,7 +74,7 @@ func ask(r *http.Request, addr string) error {
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers with status %d", r.URL.Path, resp.StatusCode)
+		return fmt.Errorf("%s answers with status %d", q.URL.Path, resp.StatusCode)
 	}
 	return nil
 }

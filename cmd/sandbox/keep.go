@@ -47,19 +47,16 @@ func cannotKeep(name string, err error) error {
 // keyFile is the file with the provider's key, in PEM. Empty: there is none.
 type keyFile string
 
-// open returns the key in the file, and how to keep the next one. It makes both the
-// key and the file if the file is missing.
-func (f keyFile) open() (*rsa.PrivateKey, func(*rsa.PrivateKey) error, error) {
-	if f == "" {
-		return nil, nil, nil
-	}
+// open returns the key in the file. It makes both the key and the file if the file is
+// missing.
+func (f keyFile) open() (*rsa.PrivateKey, error) {
 	key, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		if key, err = provider.NewKey(); err == nil {
 			err = f.write(key)
 		}
 	}
-	return key, f.write, err
+	return key, err
 }
 
 func (f keyFile) read() (*rsa.PrivateKey, error) {
@@ -116,7 +113,7 @@ func (f stateFile) save() error {
 	}
 	text, err := f.emulator.Snapshot()
 	if err != nil {
-		return err //nolint:wrapcheck // says that it is the snapshot
+		return err
 	}
 	return replaceFile(f.name, text)
 }

@@ -69,7 +69,7 @@ func parse(args []string) (options, error) {
 		o.settings = append(o.settings, setting)
 		return nil
 	})
-	o.parts.register(flags)
+	o.register(flags)
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // names the flag and the fault
 	}

@@ -110,7 +110,7 @@ func (b *background) startEmulator(ctx context.Context) error {
 	}
 	if b.options.webhooks != "" {
 		if err := b.emulator.Subscribe(b.options.webhooks, b.options.webhookSecret); err != nil {
-			return err //nolint:wrapcheck // names the address
+			return err
 		}
 	}
 	listener, err := listen(ctx, b.options.emulatorAddr, "-emulator-addr")
@@ -150,21 +150,15 @@ func (b *background) startProvider(ctx context.Context, public string) error {
 	if b.issuer == "" {
 		b.issuer = publicURL(listener.Addr().String())
 	}
-	key, keep, err := keyFile(b.options.providerKey).open()
-	if err != nil {
-		return err
-	}
 	users := map[string]map[string]any{}
 	for _, p := range b.personas {
 		users[p.User] = p.claims()
 	}
-	b.provider, err = provider.New(provider.Options{
+	o := provider.Options{
 		Issuer:     b.issuer,
 		BrowserURL: b.options.providerForBrowsers,
 		Audience:   audience,
 		Users:      users,
-		Key:        key,
-		Keep:       keep,
 		Clients: []provider.Client{{
 			ID:                     demoClient,
 			Secret:                 clienttoken.NewSecret(demoWebSecret),
@@ -172,7 +166,14 @@ func (b *background) startProvider(ctx context.Context, public string) error {
 			PostLogoutRedirectURIs: []string{public + "/"},
 			BackChannelLogoutURI:   cmp.Or(b.options.service, public) + basePath + "/auth/backchannel-logout",
 		}},
-	})
+	}
+	if file := keyFile(b.options.providerKey); file != "" {
+		o.Keep = file.write
+		if o.Key, err = file.open(); err != nil {
+			return err
+		}
+	}
+	b.provider, err = provider.New(o)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,7 @@ const aContainersUser = 65532
 func buildForAll(t *testing.T) string {
 	t.Helper()
 	binary := buildServer(t)
-	for _, folder := range []string{filepath.Dir(binary), filepath.Dir(filepath.Dir(binary))} {
-		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // the test's own folder
-			t.Fatal(err)
-		}
-	}
+	allow(t, filepath.Dir(binary), 0o755)
 	return binary
 }
 
@@ -56,18 +52,20 @@ func startFails(t *testing.T, binary string, environ ...string) (int, string) {
 // openFolder makes a folder that every user may enter, below such folders.
 func openFolder(t *testing.T, mode os.FileMode) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "dropgate-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = os.Chmod(folder, 0o700) //nolint:gosec // to remove it
-		_ = os.RemoveAll(folder)
-	})
-	if err := os.Chmod(folder, mode); err != nil {
-		t.Fatal(err)
-	}
+	folder := t.TempDir()
+	allow(t, folder, mode)
+	t.Cleanup(func() { _ = os.Chmod(folder, 0o700) }) // so that it can be removed
 	return folder
+}
+
+// allow lets every user enter a folder of t.TempDir, whose parent is closed.
+func allow(t *testing.T, folder string, mode os.FileMode) {
+	t.Helper()
+	for path, mode := range map[string]os.FileMode{filepath.Dir(folder): 0o755, folder: mode} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestStartNamesWhatItsUserCannotWrite(t *testing.T) {

@@ -113,13 +113,12 @@ func health(a answered) (string, error) {
 
 // listMissing names what a ready service can do without.
 func listMissing(missing []handler.Missing) string {
-	line := "ready"
-	for i, m := range missing {
-		before := ", "
-		if i == 0 {
-			before = "; missing: "
-		}
-		line += before + m.What + " (" + m.Reason + ")"
+	if len(missing) == 0 {
+		return "ready"
 	}
-	return line
+	var names []string
+	for _, m := range missing {
+		names = append(names, m.What+" ("+m.Reason+")")
+	}
+	return "ready; missing: " + strings.Join(names, ", ")
 }
