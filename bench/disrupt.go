@@ -69,8 +69,10 @@ func (m *scaleBench) disrupt(ctx context.Context) (*disruption, error) {
 	if err := group.startAll(ctx, m.stage, m.backends, scaleReplicas); err != nil {
 		return nil, err
 	}
-	d := &disruption{stage: m.stage, backends: m.backends, group: group, probes: scaleReplicas,
-		running: group.replicas[:scaleReplicas:scaleReplicas], spare: group.replicas[scaleReplicas:]}
+	d := &disruption{
+		stage: m.stage, backends: m.backends, group: group, probes: scaleReplicas,
+		running: group.replicas[:scaleReplicas:scaleReplicas], spare: group.replicas[scaleReplicas:],
+	}
 	fronts := []front{
 		{name: "plain", replicas: group.replicas, retryOn: "conn-failure"},
 		{name: "retried", replicas: group.replicas, retryOn: "conn-failure empty-response"},
@@ -157,10 +159,7 @@ func (d *disruption) add(ctx context.Context) error {
 	r := d.spare[0]
 	d.spare, d.running = d.spare[1:], append(d.running, r)
 	d.probes++
-	return d.happen(ctx, added, r, func() error {
-		_, err := d.group.start(ctx, d.stage, d.backends, r)
-		return err
-	}, "UP")
+	return d.happen(ctx, added, r, func() error { return d.group.start(ctx, d.stage, d.backends, r) }, "UP")
 }
 
 // happen does something to a replica, and waits until HAProxy has seen it and some quiet

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -69,9 +68,8 @@ func (s *stage) newGroup(ctx context.Context, name string, size int, like recipe
 	return g, nil
 }
 
-// start starts a server in the replica's place. It returns the time until its first
-// client token.
-func (g *replicaGroup) start(ctx context.Context, s *stage, b backends, r *replica) (time.Duration, error) {
+// start starts a server in the replica's place, and waits for its first client token.
+func (g *replicaGroup) start(ctx context.Context, s *stage, b backends, r *replica) error {
 	trail := filepath.Join(s.dir, fmt.Sprintf("audit-%s-%d", r.name, len(r.trails)))
 	like := g.like
 	like.name = r.name
@@ -84,18 +82,18 @@ func (g *replicaGroup) start(ctx context.Context, s *stage, b backends, r *repli
 			like.env[i] = setting + "?client_name=" + r.name
 		}
 	}
-	server, took, err := s.startServerAt(ctx, b, like, r.at)
+	server, _, err := s.startServerAt(ctx, b, like, r.at)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	r.server, r.trails = server, append(r.trails, trail)
-	return took, nil
+	return nil
 }
 
 // startAll starts a server in each of the first n places.
 func (g *replicaGroup) startAll(ctx context.Context, s *stage, b backends, n int) error {
 	for _, r := range g.replicas[:n] {
-		if _, err := g.start(ctx, s, b, r); err != nil {
+		if err := g.start(ctx, s, b, r); err != nil {
 			return err
 		}
 	}

@@ -43,10 +43,8 @@ func (s saturation) share() float64 { return float64(s.spent) / float64(s.took) 
 // full is the number of calls a second that a core of Redis carries.
 func (s saturation) full() float64 { return float64(s.calls) / s.spent.Seconds() }
 
-// coreShare is the part of a core that so many vends a second need.
-func coreShare(perSecond, microsecondsPerVend float64) float64 {
-	return perSecond * microsecondsPerVend / 1e6
-}
+// perThousand is the percentage of a core that 1000 vends a second need.
+func perThousand(microsecondsPerVend float64) float64 { return 1000 * microsecondsPerVend / 1e6 * 100 }
 
 // measureStores runs the third part of the bench.
 func (m *scaleBench) measureStores(ctx context.Context) (*capacity, error) {
@@ -195,13 +193,13 @@ func (m *scaleBench) sizeLinks(ctx context.Context) (float64, error) {
 	}
 	empty, err := database.Size(ctx)
 	if err != nil {
-		return 0, err //nolint:wrapcheck // says all
+		return 0, err
 	}
 	if err := linkBystanders(ctx, links, sizedLinks); err != nil {
 		return 0, err
 	}
 	full, err := database.Size(ctx)
-	return (full - empty) / sizedLinks, err //nolint:wrapcheck // says all
+	return (full - empty) / sizedLinks, err
 }
 
 // print prints the third part.
@@ -216,8 +214,8 @@ func (c *capacity) print(out io.Writer, m *scaleBench) {
 	}
 	low, high := m.cell("3").perVend(redisCPU, m.idle), microseconds(c.busy[len(c.busy)-1].spent)/float64(c.busy[len(c.busy)-1].calls)
 	line("\n1000 vends a second use %.1f %% of a core of Redis in batches as large as at saturation, and %.1f %% in those of\n"+
-		"%d vends a second on three replicas.", 100*coreShare(1000, high), 100*coreShare(1000, low), m.options.rate)
+		"%d vends a second on three replicas.", perThousand(high), perThousand(low), m.options.rate)
 	pg := m.cell(directGroup).perVend(postgresCPU, m.idle)
-	line("1000 vends a second use %.1f %% of a core of PostgreSQL with `CUSTOMER_CACHE=0s`.", 100*coreShare(1000, pg))
+	line("1000 vends a second use %.1f %% of a core of PostgreSQL with `CUSTOMER_CACHE=0s`.", perThousand(pg))
 	line("A session takes %.1f KB in Redis, a link %.0f bytes in PostgreSQL.", c.bytesPerSession/1000, c.bytesPerLink)
 }

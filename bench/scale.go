@@ -221,42 +221,51 @@ func (m *scaleBench) observeIdle(ctx context.Context) error {
 	if err := pauseFor(ctx, settle); err != nil {
 		return err
 	}
-	var before, after snapshot
-	read := func(into *snapshot, sign float64) error {
-		for i, g := range m.groups {
-			now, err := meter{g, g.replicas, m.balancer, m.redis}.read(ctx)
-			if err != nil {
-				return err
-			}
-			if i == 0 {
-				*into = now
-			}
-			n, err := g.database.Transactions(ctx)
-			if err != nil {
-				return err //nolint:wrapcheck // says all
-			}
-			m.counts[g].idle += sign * n
-		}
-		return nil
-	}
-	if err := read(&before, -1); err != nil {
+	before, err := m.observe(ctx)
+	if err != nil {
 		return err
 	}
 	if err := pauseFor(ctx, idleWindow); err != nil {
 		return err
 	}
-	if err := read(&after, 1); err != nil {
+	after, err := m.observe(ctx)
+	if err != nil {
 		return err
 	}
+	m.idle = after.since(before.snapshot).perSecond(idleWindow)
+	for g, n := range after.transactions {
+		m.counts[g].idle = n - before.transactions[g]
+		m.counts[g].busy = -n
+	}
+	return nil
+}
+
+// observation is what the first group has used, and the transactions of all groups.
+type observation struct {
+	snapshot
+
+	transactions map[*replicaGroup]float64
+}
+
+func (m *scaleBench) observe(ctx context.Context) (o observation, err error) {
+	g := m.groups[0]
+	if o.snapshot, err = (meter{g, g.replicas, m.balancer, m.redis}).read(ctx); err != nil {
+		return o, err
+	}
+	o.transactions, err = m.transactionsOfAll(ctx)
+	return o, err
+}
+
+func (m *scaleBench) transactionsOfAll(ctx context.Context) (map[*replicaGroup]float64, error) {
+	all := map[*replicaGroup]float64{}
 	for _, g := range m.groups {
 		n, err := g.database.Transactions(ctx)
 		if err != nil {
-			return err //nolint:wrapcheck // says all
+			return nil, err
 		}
-		m.counts[g].busy -= n
+		all[g] = n
 	}
-	m.idle = after.since(before).perSecond(idleWindow)
-	return nil
+	return all, nil
 }
 
 // count reads the numbers of transactions, and what each replica holds.
@@ -277,7 +286,7 @@ func (m *scaleBench) count(ctx context.Context, began time.Time) error {
 	for _, g := range m.groups {
 		connections, err := g.database.Connections(ctx)
 		if err != nil {
-			return err //nolint:wrapcheck // says all
+			return err
 		}
 		m.counts[g].connections = len(connections)
 	}
@@ -288,11 +297,11 @@ func (m *scaleBench) countTransactions(ctx context.Context, took time.Duration) 
 	if err := pauseFor(ctx, settle); err != nil {
 		return err
 	}
-	for _, g := range m.groups {
-		n, err := g.database.Transactions(ctx)
-		if err != nil {
-			return err //nolint:wrapcheck // says all
-		}
+	all, err := m.transactionsOfAll(ctx)
+	if err != nil {
+		return err
+	}
+	for g, n := range all {
 		t := m.counts[g]
 		t.busy, t.took = t.busy+n, took+settle
 		for _, c := range m.cells {

@@ -154,8 +154,8 @@ func TestSaturationIsPerFullCore(t *testing.T) {
 	if s.share() != 0.25 || s.full() != 2000 {
 		t.Errorf("a share of %v and %v calls a second, want 0.25 and 2000", s.share(), s.full())
 	}
-	if got := coreShare(1000, 50); got != 0.05 {
-		t.Errorf("1000 vends of 50 µs use %v of a core", got)
+	if got := perThousand(50); got != 5 {
+		t.Errorf("1000 vends of 50 µs use %v %% of a core", got)
 	}
 }
 

@@ -103,7 +103,7 @@ func (m meter) read(ctx context.Context) (snapshot, error) {
 	}
 	connections, err := m.group.database.Connections(ctx)
 	if err != nil {
-		return now, err //nolint:wrapcheck // says all
+		return now, err
 	}
 	for _, c := range connections {
 		if spent, err := cpuOf(c.PID); err == nil { // else it has just closed
@@ -140,7 +140,7 @@ var errElsewhere = errors.New("the PostgreSQL at TEST_POSTGRES_URL must run on t
 func onThisMachine(ctx context.Context, database *scratch.Database) error {
 	connections, err := database.Connections(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	for _, c := range connections {
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.PID))
@@ -166,7 +166,7 @@ func (g *replicaGroup) openConnections(ctx context.Context, stores *keeper) (map
 	held := map[string]perReplica{}
 	connections, err := g.database.Connections(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	for _, c := range connections {
 		h := held[c.Application]
