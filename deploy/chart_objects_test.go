@@ -1,6 +1,8 @@
 package deploy_test
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	podsecurity "k8s.io/pod-security-admission/policy"
 )
@@ -19,7 +23,8 @@ func TestChartPodsMeetTheRestrictedPodSecurityStandard(t *testing.T) {
 	}
 	restricted := podsecurityapi.LevelVersion{Level: podsecurityapi.LevelRestricted, Version: podsecurityapi.LatestVersion()}
 	eachSet(t, func(t *testing.T, r rendering) {
-		template, test := r.deployment.Spec.Template, testPod(t, r)
+		template := r.deployment.Spec.Template
+		test, _ := testOf(t, r)
 		results := evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec)
 		results = append(results, evaluator.EvaluatePod(restricted, &test.ObjectMeta, &test.Spec)...)
 		for _, result := range results {
@@ -30,23 +35,49 @@ func TestChartPodsMeetTheRestrictedPodSecurityStandard(t *testing.T) {
 	})
 }
 
-func testPod(t *testing.T, r rendering) *corev1.Pod {
+// testOf returns the objects of helm test.
+func testOf(t *testing.T, r rendering) (*corev1.Pod, *networkingv1.NetworkPolicy) {
 	t.Helper()
-	object, err := decode([]byte(r.test))
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, r.test)
+	var pod *corev1.Pod
+	var policy *networkingv1.NetworkPolicy
+	for _, document := range documentsOf(t, r.test) {
+		object, err := decode([]byte(document))
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		switch object := object.(type) {
+		case *corev1.Pod:
+			pod = object
+		case *networkingv1.NetworkPolicy:
+			policy = object
+		}
 	}
-	pod, ok := object.(*corev1.Pod)
-	if !ok {
-		t.Fatalf("the test is a %T", object)
+	if pod == nil || policy == nil {
+		t.Fatalf("a Pod or its policy is missing:\n%s", r.test)
 	}
-	return pod
+	return pod, policy
+}
+
+func TestChartTestPodHasNoNetwork(t *testing.T) {
+	eachSet(t, func(t *testing.T, r rendering) {
+		pod, policy := testOf(t, r)
+		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !selector.Matches(labels.Set(pod.Labels)) || selector.Matches(labels.Set(r.deployment.Spec.Template.Labels)) {
+			t.Errorf("the policy selects %v, want the test only", selector)
+		}
+		if len(policy.Spec.PolicyTypes) != 2 || len(policy.Spec.Ingress)+len(policy.Spec.Egress) > 0 {
+			t.Errorf("%+v, want both directions closed", policy.Spec)
+		}
+	})
 }
 
 // A Pod of helm test must not get requests from browsers, nor count as a replica.
 func TestChartTestPodRunsTheServersCheckOnly(t *testing.T) {
 	eachSet(t, func(t *testing.T, r rendering) {
-		pod := testPod(t, r)
+		pod, _ := testOf(t, r)
 		if !slices.Equal(pod.Spec.Containers[0].Args, []string{"-check"}) || pod.Spec.RestartPolicy != corev1.RestartPolicyNever {
 			t.Errorf("the test runs %q, restarts %s", pod.Spec.Containers[0].Args, pod.Spec.RestartPolicy)
 		}
@@ -171,5 +202,51 @@ func TestChartVersionIsNotInThePods(t *testing.T) {
 		if r.deployment.Spec.Selector.MatchLabels[name] != value {
 			t.Errorf("the Pods have the label %s=%s, which a new version may change", name, value)
 		}
+	}
+}
+
+func TestChartNamesCanBeReplaced(t *testing.T) {
+	r := renderChart(t, changed(t, "{fullnameOverride: tokens, namespaceOverride: payments, nameOverride: gate, serviceAccount: {create: true, name: robot}}"))
+	pod := r.deployment.Spec.Template
+	for what, got := range map[string][2]string{
+		"Deployment":     {r.deployment.Name, "tokens"},
+		"namespace":      {r.deployment.Namespace, "payments"},
+		"ConfigMap":      {r.configMap.Name, "tokens-config"},
+		"envFrom":        {pod.Spec.Containers[0].EnvFrom[0].ConfigMapRef.Name, "tokens-config"},
+		"Secret":         {pod.Spec.Volumes[0].Secret.SecretName, "tokens-secrets"},
+		"ServiceAccount": {r.serviceAccount.Name, "robot"},
+		"of the Pod":     {pod.Spec.ServiceAccountName, "robot"},
+		"label":          {pod.Labels["app.kubernetes.io/name"], "gate"},
+		"selector":       {r.service.Spec.Selector["app.kubernetes.io/name"], "gate"},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: %q, want %q", what, got[0], got[1])
+		}
+	}
+}
+
+func TestChartPassesOnFieldsOfThePod(t *testing.T) {
+	pod := renderChart(t, changed(t, `{priorityClassName: high, runtimeClassName: gvisor, nodeSelector: {disk: ssd},
+		podSecurityContext: {runAsUser: null, fsGroup: null}, topologySpreadConstraints: []}`)).deployment.Spec.Template.Spec
+	if pod.PriorityClassName != "high" || *pod.RuntimeClassName != "gvisor" || pod.NodeSelector["disk"] != "ssd" || len(pod.TopologySpreadConstraints) > 0 {
+		t.Errorf("%+v", pod)
+	}
+	if c := pod.SecurityContext; c.RunAsUser != nil || c.FSGroup != nil || !isTrue(c.RunAsNonRoot) {
+		t.Errorf("security context %+v, want no user for OpenShift", c)
+	}
+}
+
+// Before the first release, both are 0.0.0, and the chart demands a tag or a digest.
+func TestChartHasTheVersionOfTheChangelog(t *testing.T) {
+	changelog, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "0.0.0"
+	if released := regexp.MustCompile(`(?m)^## \[?v?([0-9]+\.[0-9]+\.[0-9]+\S*?)\]?( |$)`).FindSubmatch(changelog); released != nil {
+		want = string(released[1])
+	}
+	if m := loadChart(t).Metadata; m.Version != want || m.AppVersion != want {
+		t.Errorf("version %s, appVersion %s, want %s", m.Version, m.AppVersion, want)
 	}
 }

@@ -24,7 +24,7 @@ func TestChartLintsWithoutWarnings(t *testing.T) {
 
 // freeValues are the sections with names of the user's own choice.
 func freeValues() []string {
-	return []string{"resources.requests", "resources.limits", "autoscaling.behavior.scaleDown"}
+	return []string{"resources.requests", "resources.limits"}
 }
 
 func TestChartRefusesAnUnknownValue(t *testing.T) {
@@ -163,23 +163,26 @@ func TestChartExplainsBadValues(t *testing.T) {
 	const oidc = "AUTH_MODES: oidc, AUTH_OIDC_ISSUER: https://id.example.com, AUTH_OIDC_CLIENT_ID: x, PUBLIC_URL: https://x.example.com"
 	tests := map[string]string{
 		// The schema.
-		"config: {DWOLLA_CLIENT_IDS: x}":          "additional properties 'DWOLLA_CLIENT_IDS' not allowed",
-		"config: {AUTH_BEARER_AUDIENCE: 5}":       "'/config/AUTH_BEARER_AUDIENCE': got number",
-		"config: {DWOLLA_TIMEOUT: 5}":             "'/config/DWOLLA_TIMEOUT': got number",
-		"config: {SHUTDOWN_DELAY: 5 seconds}":     "'/config/SHUTDOWN_DELAY': '5 seconds' does not match pattern",
-		"secret: {keys: {DWOLLA_CLIENT_ID: x}}":   "additional properties 'DWOLLA_CLIENT_ID' not allowed",
-		"secret: {keys: {REDIS_URL: a/b}}":        "'/secret/keys/REDIS_URL'",
-		"replicaCount: two":                       "'/replicaCount': got string, want integer",
-		"image: {digest: latest}":                 "'/image/digest'",
-		"image: {pullPolicy: Sometimes}":          "'/image/pullPolicy': value must be one of 'IfNotPresent', 'Always', 'Never'",
-		"service: {type: ExternalName}":           "'/service/type'",
-		"extraEnv: [{name: A, valu: b}]":          "'/extraEnv/0': additional properties 'valu' not allowed",
-		"tolerations: [{effects: NoSchedule}]":    "'/tolerations/0': additional properties 'effects' not allowed",
-		"affinity: {podAntiAffinities: {}}":       "'/affinity': additional properties 'podAntiAffinities' not allowed",
-		"ingress: {from: [{}]}":                   "'/ingress/from/0'",
-		"resources: {limits: {memory: 160 MB}}":   "'/resources/limits/memory'",
-		"readinessProbe: {httpGet: {path: /}}":    "'/readinessProbe': additional properties 'httpGet' not allowed",
-		"podSecurityContext: {runAsNonRoots: on}": "'/podSecurityContext': additional properties 'runAsNonRoots' not allowed",
+		"config: {DWOLLA_CLIENT_IDS: x}":                     "additional properties 'DWOLLA_CLIENT_IDS' not allowed",
+		"config: {AUTH_BEARER_AUDIENCE: 5}":                  "'/config/AUTH_BEARER_AUDIENCE': got number",
+		"config: {DWOLLA_TIMEOUT: 5}":                        "'/config/DWOLLA_TIMEOUT': got number",
+		"config: {SHUTDOWN_DELAY: 5 seconds}":                "'/config/SHUTDOWN_DELAY': '5 seconds' does not match pattern",
+		"secret: {keys: {DWOLLA_CLIENT_ID: x}}":              "additional properties 'DWOLLA_CLIENT_ID' not allowed",
+		"secret: {keys: {REDIS_URL: a/b}}":                   "'/secret/keys/REDIS_URL'",
+		"replicaCount: two":                                  "'/replicaCount': got string, want integer",
+		"image: {digest: latest}":                            "'/image/digest'",
+		"image: {pullPolicy: Sometimes}":                     "'/image/pullPolicy': value must be one of 'IfNotPresent', 'Always', 'Never'",
+		"service: {type: ExternalName}":                      "'/service/type'",
+		"extraEnv: [{name: A, valu: b}]":                     "'/extraEnv/0': additional properties 'valu' not allowed",
+		"tolerations: [{effects: NoSchedule}]":               "'/tolerations/0': additional properties 'effects' not allowed",
+		"affinity: {podAntiAffinities: {}}":                  "'/affinity': additional properties 'podAntiAffinities' not allowed",
+		"affinity: {nodeAffinity: {preferred: []}}":          "'/affinity/nodeAffinity': additional properties 'preferred' not allowed",
+		"extraVolumes: [{name: a, emptyDir: {size: 1Gi}}]":   "'/extraVolumes/0/emptyDir': additional properties 'size' not allowed",
+		"extraContainers: [{name: a, securityContexts: {}}]": "'/extraContainers/0': additional properties 'securityContexts' not allowed",
+		"ingress: {from: [{}]}":                              "'/ingress/from/0'",
+		"resources: {limits: {memory: 160 MB}}":              "'/resources/limits/memory'",
+		"readinessProbe: {httpGet: {path: /}}":               "'/readinessProbe': additional properties 'httpGet' not allowed",
+		"podSecurityContext: {runAsNonRoots: on}":            "'/podSecurityContext': additional properties 'runAsNonRoots' not allowed",
 		// The checks of the templates.
 		"terminationGracePeriodSeconds: 25":                                              "terminationGracePeriodSeconds is 25, but a drain takes up to 25 s",
 		"config: {SHUTDOWN_DELAY: 3s}":                                                   "config.SHUTDOWN_DELAY is 3 s, but readinessProbe needs 4 s",
