@@ -142,9 +142,13 @@ func TestChartRefusesSecretsInTheClear(t *testing.T) {
 			continue
 		}
 		secrets++
+		value := "hunter2"
+		if strings.HasSuffix(setting.name, "_PROXY") {
+			value = "http://user:hunter2@proxy.internal:3128"
+		}
 		for _, changes := range []string{
-			"config: {" + setting.name + ": hunter2}",
-			"extraEnv: [{name: " + setting.name + ", value: hunter2}]",
+			"config: {" + setting.name + ": '" + value + "'}",
+			"extraEnv: [{name: " + setting.name + ", value: '" + value + "'}]",
 		} {
 			_, err := renderFiles(c, changed(t, changes))
 			if err == nil || !strings.Contains(err.Error(), "its key into secret.keys."+setting.name) {
@@ -184,35 +188,37 @@ func TestChartExplainsBadValues(t *testing.T) {
 		"readinessProbe: {httpGet: {path: /}}":               "'/readinessProbe': additional properties 'httpGet' not allowed",
 		"podSecurityContext: {runAsNonRoots: on}":            "'/podSecurityContext': additional properties 'runAsNonRoots' not allowed",
 		// The checks of the templates.
-		"terminationGracePeriodSeconds: 25":                                              "terminationGracePeriodSeconds is 25, but a drain takes up to 25 s",
-		"config: {SHUTDOWN_DELAY: 3s}":                                                   "config.SHUTDOWN_DELAY is 3 s, but readinessProbe needs 4 s",
-		"readinessProbe: {periodSeconds: 10}":                                            "readinessProbe needs 20 s to notice a drain",
-		"goMemLimit: 1GiB":                                                               "goMemLimit is 1GiB, but resources.limits.memory is 160Mi",
-		"config: {ADMIN_ADDR: '127.0.0.1:9090'}":                                         "config.ADMIN_ADDR is an address of the Pod itself",
-		"config: {HTTP_ADDR: ':http'}":                                                   "config.HTTP_ADDR has no fixed port",
-		"config: {" + oidc + "}":                                                         "config.SESSION_STORE must be redis",
-		"config: {CUSTOMER_SOURCE: database}":                                            "secret.keys.DATABASE_URL is missing: CUSTOMER_SOURCE is database. For SQLite, set sqlite.enabled",
-		"config: {CUSTOMER_SOURCE: ''}":                                                  "secret.keys.DATABASE_URL is missing: CUSTOMER_SOURCE is database",
-		"secret: {keys: {DWOLLA_WEBHOOK_SECRET: w}}":                                     "secret.keys.DATABASE_URL is missing: webhooks wait in a database",
-		"{sqlite: {enabled: true}, config: {CUSTOMER_SOURCE: database}}":                 "sqlite.enabled needs replicaCount: 1",
-		"{sqlite: {enabled: true}, autoscaling: {enabled: true}}":                        "sqlite.enabled and autoscaling.enabled exclude each other",
-		"{sqlite: {enabled: true}, replicaCount: 1}":                                     "sqlite.enabled has no use: set config.CUSTOMER_SOURCE to database",
-		"{sqlite: {enabled: true}, secret: {keys: {DATABASE_URL: u}}}":                   "sqlite.enabled and secret.keys.DATABASE_URL exclude each other",
-		"externalSecret: {enabled: true}":                                                "externalSecret.secretStoreRef.name is missing",
-		"externalSecret: {enabled: true, secretStoreRef: {name: v}}":                     "externalSecret.extract or externalSecret.remoteRefs is missing",
-		"secret: {values: {other: x}}":                                                   "secret.values lacks dwolla-client-secret: secret.keys.DWOLLA_CLIENT_SECRET names this key",
-		"{secret: {values: {dwolla-client-secret: x}}, externalSecret: {enabled: true}}": "secret.values and externalSecret.enabled both create the Secret",
-		"secret: {mount: false}":                                                         "secret.keys.DWOLLA_CLIENT_SECRET is missing",
-		"{secret: {mount: false, values: {dwolla-client-secret: x}}}":                    "secret.values needs secret.mount: true",
-		"caBundle: {configMap: a, secret: b}":                                            "caBundle.configMap and caBundle.secret exclude each other",
-		"egressProxy: {url: 'http://user:hunter2@proxy:3128'}":                           "egressProxy.url has a password",
-		"ingress: {enabled: true, from: [{podSelector: {}}]}":                            "ingress.hosts is missing",
-		"ingress: {enabled: true, hosts: [a.example.com]}":                               "ingress.from is missing",
-		"httpRoute: {enabled: true}":                                                     "httpRoute.parentRefs is missing",
-		"{networkPolicy: {egress: {enabled: true}}, secret: {keys: {REDIS_URL: r}}}":     "networkPolicy.egress.redis is missing",
-		"autoscaling: {enabled: true, minReplicas: 9}":                                   "autoscaling.maxReplicas is less than autoscaling.minReplicas",
-		"autoscaling: {enabled: true, targetCPUUtilizationPercentage: 0}":                "autoscaling has no metric",
-		"{autoscaling: {enabled: true}, resources: {requests: {cpu: null}}}":             "resources.requests.cpu is missing",
+		"terminationGracePeriodSeconds: 25":                                               "terminationGracePeriodSeconds is 25, but a drain takes up to 25 s",
+		"config: {SHUTDOWN_DELAY: 3s}":                                                    "config.SHUTDOWN_DELAY is 3 s, but readinessProbe needs 4 s",
+		"readinessProbe: {periodSeconds: 10}":                                             "readinessProbe needs 20 s to notice a drain",
+		"goMemLimit: 1GiB":                                                                "goMemLimit is 1GiB, but resources.limits.memory is 160Mi",
+		"config: {ADMIN_ADDR: '127.0.0.1:9090'}":                                          "config.ADMIN_ADDR is an address of the Pod itself",
+		"config: {HTTP_ADDR: ':http'}":                                                    "config.HTTP_ADDR has no fixed port",
+		"config: {" + oidc + "}":                                                          "config.SESSION_STORE must be redis",
+		"config: {CUSTOMER_SOURCE: database}":                                             "secret.keys.DATABASE_URL is missing: CUSTOMER_SOURCE is database. For SQLite, set sqlite.enabled",
+		"config: {CUSTOMER_SOURCE: ''}":                                                   "secret.keys.DATABASE_URL is missing: CUSTOMER_SOURCE is database",
+		"secret: {keys: {DWOLLA_WEBHOOK_SECRET: w}}":                                      "secret.keys.DATABASE_URL is missing: webhooks wait in a database",
+		"{sqlite: {enabled: true}, config: {CUSTOMER_SOURCE: database}}":                  "sqlite.enabled needs replicaCount: 1",
+		"{sqlite: {enabled: true}, autoscaling: {enabled: true}}":                         "sqlite.enabled and autoscaling.enabled exclude each other",
+		"{sqlite: {enabled: true}, replicaCount: 1}":                                      "sqlite.enabled has no use: set config.CUSTOMER_SOURCE to database",
+		"{sqlite: {enabled: true}, secret: {keys: {DATABASE_URL: u}}}":                    "sqlite.enabled and secret.keys.DATABASE_URL exclude each other",
+		"externalSecret: {enabled: true}":                                                 "externalSecret.secretStoreRef.name is missing",
+		"externalSecret: {enabled: true, secretStoreRef: {name: v}}":                      "externalSecret.extract or externalSecret.remoteRefs is missing",
+		"secret: {values: {other: x}}":                                                    "secret.values lacks dwolla-client-secret: secret.keys.DWOLLA_CLIENT_SECRET names this key",
+		"{secret: {values: {dwolla-client-secret: x}}, externalSecret: {enabled: true}}":  "secret.values and externalSecret.enabled both create the Secret",
+		"secret: {mount: false}":                                                          "secret.keys.DWOLLA_CLIENT_SECRET is missing",
+		"{secret: {mount: false, values: {dwolla-client-secret: x}}}":                     "secret.values needs secret.mount: true",
+		"caBundle: {configMap: a, secret: b}":                                             "caBundle.configMap and caBundle.secret exclude each other",
+		"egressProxy: {url: 'http://user:hunter2@proxy:3128'}":                            "egressProxy.url has a password",
+		"ingress: {enabled: true, from: [{podSelector: {}}]}":                             "ingress.hosts is missing",
+		"ingress: {enabled: true, hosts: [a.example.com]}":                                "ingress.from is missing",
+		"httpRoute: {enabled: true}":                                                      "httpRoute.parentRefs is missing",
+		"{networkPolicy: {egress: {enabled: true}}, secret: {keys: {REDIS_URL: r}}}":      "networkPolicy.egress.redis is missing",
+		"{egressProxy: {url: 'http://p:3128'}, config: {HTTP_PROXY: 'http://q:3128'}}":    "egressProxy.url and HTTP_PROXY exclude each other",
+		"{egressProxy: {url: 'http://p:3128'}, networkPolicy: {egress: {enabled: true}}}": "networkPolicy.egress.extra is missing: egressProxy.url",
+		"autoscaling: {enabled: true, minReplicas: 9}":                                    "autoscaling.maxReplicas is less than autoscaling.minReplicas",
+		"autoscaling: {enabled: true, targetCPUUtilizationPercentage: 0}":                 "autoscaling has no metric",
+		"{autoscaling: {enabled: true}, resources: {requests: {cpu: null}}}":              "resources.requests.cpu is missing",
 	}
 	c := loadChart(t)
 	for _, changes := range slices.Sorted(maps.Keys(tests)) {
@@ -231,6 +237,7 @@ func TestChartAcceptsOtherSourcesOfSecrets(t *testing.T) {
 		"files of a vault's sidecar": "{secret: {mount: false}, config: {DWOLLA_CLIENT_SECRET_FILE: /vault/secrets/dwolla}}",
 		"a variable from a Secret":   "{secret: {mount: false}, extraEnv: [{name: DWOLLA_CLIENT_SECRET, valueFrom: {secretKeyRef: {name: s, key: k}}}]}",
 		"a whole Secret":             "{secret: {mount: false}, extraEnvFrom: [{secretRef: {name: s}}]}",
+		"a proxy without a password": "config: {HTTPS_PROXY: 'http://proxy.internal:3128'}",
 		"values":                     "secret: {values: {dwolla-client-secret: x}}",
 	} {
 		if _, err := renderFiles(loadChart(t), changed(t, changes)); err != nil {

@@ -44,9 +44,11 @@ func TestServerAcceptsTheSettings(t *testing.T) {
 	}
 }
 
-// withoutCertificates removes the settings of TLS: the certificates exist in the cluster only.
+// withoutCertificates removes the settings of certificates, which exist in the cluster only.
 func withoutCertificates(environment map[string]string) map[string]string {
-	maps.DeleteFunc(environment, func(_, path string) bool { return strings.HasPrefix(path, "/run/tls/") })
+	maps.DeleteFunc(environment, func(_, path string) bool {
+		return strings.HasPrefix(path, "/run/tls/") || path == "/run/ca"
+	})
 	return environment
 }
 

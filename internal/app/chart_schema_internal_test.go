@@ -49,8 +49,12 @@ func chartSettings(t *testing.T) string {
 			settingsOf = append(settingsOf, property(t, name, valueSchema(field), help))
 			continue
 		}
+		plain := "A secret, and so refused here: name its key in secret.keys."
+		if strings.HasSuffix(name, "_PROXY") {
+			plain = help + " With a password, name its key in secret.keys."
+		}
 		settingsOf = append(settingsOf,
-			property(t, name, text(""), "A secret, and so refused here: name its key in secret.keys."),
+			property(t, name, text(""), plain),
 			property(t, name+"_FILE", text(""), "The file with "+name+", for a file from outside of the Secret."))
 		secrets = append(secrets, property(t, name, text("^[-._a-zA-Z0-9]+$"), help))
 	}

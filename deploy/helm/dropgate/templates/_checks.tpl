@@ -25,9 +25,13 @@ image.tag or image.digest is missing: this chart belongs to no release
 {{- end }}
 {{- end -}}
 
-{{/* "yes" if a secret must not be given in the clear. DATABASE_URL may name a SQLite file. In: name, value. */}}
+{{/*
+"yes" if a secret must not be given in the clear. DATABASE_URL may name a SQLite file, and
+a proxy needs no password. In: name, value.
+*/}}
 {{- define "dropgate.isSecret" -}}
 {{- if and (regexMatch "(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$" .name) (not (hasPrefix "sqlite:" (toString .value))) -}}yes{{- end -}}
+{{- if and (regexMatch "^(HTTPS?_PROXY|https?_proxy)$" .name) (contains "@" (toString .value)) -}}yes{{- end -}}
 {{- end -}}
 
 {{- define "dropgate.check.secrets" -}}
@@ -69,8 +73,15 @@ externalSecret.extract or externalSecret.remoteRefs is missing: name the vault's
 {{- if and .Values.caBundle.configMap .Values.caBundle.secret }}
 caBundle.configMap and caBundle.secret exclude each other
 {{- end }}
-{{- if contains "@" .Values.egressProxy.url }}
-egressProxy.url has a password: set HTTPS_PROXY in extraEnv, with a valueFrom.secretKeyRef
+{{- with .Values.egressProxy.url }}
+{{- if contains "@" . }}
+egressProxy.url has a password: put the URL into a Secret, and its key into secret.keys.HTTPS_PROXY
+{{- end }}
+{{- range $name := list "HTTPS_PROXY" "HTTP_PROXY" }}
+{{- if or (get $.Values.config $name) (get $.Values.secret.keys $name) }}
+egressProxy.url and {{ $name }} exclude each other
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -214,6 +225,9 @@ resources.requests.cpu is missing: autoscaling.targetCPUUtilizationPercentage re
 {{- if and (get $.Values.secret.keys $setting) (not (get $.Values.networkPolicy.egress $store)) (not $.Values.networkPolicy.egress.extra) }}
 networkPolicy.egress.{{ $store }} is missing: secret.keys has {{ $setting }}
 {{- end }}
+{{- end }}
+{{- if and $.Values.egressProxy.url (not .egress.extra) }}
+networkPolicy.egress.extra is missing: egressProxy.url needs a rule for the proxy's address and port
 {{- end }}
 {{- end }}
 {{- end }}

@@ -78,7 +78,7 @@ securityContext:
 {{/* The part of a Pod's specification that the server and the test share. */}}
 {{- define "dropgate.podSpec" -}}
 serviceAccountName: {{ include "dropgate.serviceAccountName" . }}
-automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
+automountServiceAccountToken: {{ .Values.serviceAccount.automount }}
 # Keeps variables such as DROPGATE_SERVICE_HOST out: the environment has settings only.
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
