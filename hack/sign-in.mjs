@@ -6,6 +6,8 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
+import { send } from "../browser/forms.js";
+
 const { chromium } = createRequire(new URL("../browser/package.json", import.meta.url))("playwright-core");
 const [url, screenshot] = process.argv.slice(2);
 
@@ -40,9 +42,17 @@ try {
   await page.locator("#attack-result").getByText("Refused", { exact: true }).waitFor();
   await page.locator("#sign-out").click();
   await page.locator("#who").getByText("Signed out").waitFor();
+
+  // Carol is new. The link that the emulator sends her must lead the server to her Customer.
+  await page.goto(`${url}/?tab=customer-create`);
+  await page.locator("[data-persona=carol]").click();
+  await page.locator("#session").getByText("none yet").waitFor();
+  await send(page.locator("dwolla-customer-create"));
+  await page.locator("#session").getByText("none yet").waitFor({ state: "detached" });
+  await page.getByText("Your account has been created.").waitFor();
   const unexpected = faults.filter((text) => !/status of 403 /.test(text)); // the attacks
   assert.deepEqual(unexpected, []);
-  console.log("alice signed in, saw her balance, was refused bob's Customer, and signed out");
+  console.log("alice saw her balance, was refused bob's Customer, and signed out; carol created her Customer");
 } catch (error) {
   if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
   console.error(faults.join("\n"));

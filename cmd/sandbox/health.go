@@ -15,8 +15,8 @@ import (
 // healthWithin bounds the check of all parts together.
 const healthWithin = 3 * time.Second
 
-// checkHealth asks each of the running parts for something that only a working one can
-// answer. It prints one line, or returns the first fault.
+// checkHealth asks each of the running parts: the emulator for an access token, the others
+// for a page. It prints one line, or returns the first fault.
 func (o options) checkHealth(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, healthWithin)
 	defer cancel()
@@ -79,8 +79,8 @@ func (q question) ask() error {
 	return nil
 }
 
-// rerouted is a transport that connects to another address for some of the addresses.
-// A part uses it for URLs made for browsers.
+// rerouted is a transport with other addresses for some of the hosts. A part uses it for
+// URLs made for browsers.
 func rerouted(to map[string]string) http.RoundTripper {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {

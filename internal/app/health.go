@@ -23,9 +23,9 @@ const healthWithin = 3 * time.Second
 // maxHealth bounds the answer, in bytes.
 const maxHealth = 64 << 10
 
-// healthNames are the settings that say where the admin listener is. The check reads
-// no other: a secret file in the middle of a rotation must not make a running service
-// look unhealthy.
+// healthNames are the settings with the way to the admin listener. The check reads no
+// other: a secret file in the middle of a rotation must not make a running service look
+// unhealthy.
 func healthNames() []string {
 	return []string{"HTTP_ADDR", "ADMIN_ADDR", "ADMIN_TLS_CERT_FILE"}
 }
