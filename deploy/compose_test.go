@@ -2,7 +2,7 @@ package deploy_test
 
 import (
 	"encoding/base64"
-	"net/url"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,6 +32,25 @@ func composeFiles(t *testing.T) map[string]*composetypes.Project {
 	return all
 }
 
+// composed is a service of one of the files.
+type composed struct {
+	composetypes.ServiceConfig
+
+	where string // "docker-compose.yml: server"
+}
+
+// everyService returns the services of all compose files.
+func everyService(t *testing.T) []composed {
+	t.Helper()
+	var all []composed
+	for file, project := range composeFiles(t) {
+		for name, service := range project.Services {
+			all = append(all, composed{service, file + ": " + name})
+		}
+	}
+	return all
+}
+
 // goodEnv is a .env with what Dwolla's sandbox needs.
 func goodEnv() composetypes.Mapping {
 	return composetypes.Mapping{"DWOLLA_CLIENT_ID": "key", "DWOLLA_CLIENT_SECRET": "secret-of-the-test"}
@@ -50,16 +69,14 @@ func TestEachComposeFileHasItsServices(t *testing.T) {
 }
 
 func TestComposePublishesOnLoopbackOnly(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		for name, service := range project.Services {
-			for _, port := range service.Ports {
-				if port.HostIP != "127.0.0.1" {
-					t.Errorf("%s: %s publishes %d on %q, want 127.0.0.1", file, name, port.Target, port.HostIP)
-				}
+	for _, service := range everyService(t) {
+		for _, port := range service.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes %d on %q, want 127.0.0.1", service.where, port.Target, port.HostIP)
 			}
-			if service.NetworkMode != "" {
-				t.Errorf("%s: %s has network_mode %q, want the project's own network", file, name, service.NetworkMode)
-			}
+		}
+		if service.NetworkMode != "" {
+			t.Errorf("%s has network_mode %q, want the project's own network", service.where, service.NetworkMode)
 		}
 	}
 }
@@ -67,24 +84,20 @@ func TestComposePublishesOnLoopbackOnly(t *testing.T) {
 // TestEveryComposePortCanBeMoved also demands that the addresses for browsers follow.
 func TestEveryComposePortCanBeMoved(t *testing.T) {
 	moved := goodEnv()
-	ports := map[string]string{
+	maps.Copy(moved, composetypes.Mapping{
 		"DROPGATE_PORT": "21001", "ADMIN_PORT": "21002", "EMULATOR_PORT": "21003", "PROVIDER_PORT": "21004", "PROMETHEUS_PORT": "21005", "GRAFANA_PORT": "21006",
-	}
-	for name, port := range ports {
-		moved[name] = port
-	}
+	})
 	for file, before := range composeFiles(t) {
+		var addresses strings.Builder
 		after := compose(t, file, moved)
+		for _, service := range after.Services {
+			addresses.WriteString(strings.Join(service.Command, " ") + environmentOf(service)["PUBLIC_URL"] + "\n")
+		}
 		for name, service := range after.Services {
 			for i, port := range service.Ports {
 				old := before.Services[name].Ports[i].Published
-				if !strings.HasPrefix(port.Published, "2100") {
-					t.Errorf("%s: no variable moves port %s of %s", file, port.Published, name)
-				}
-				for other, s := range after.Services {
-					if strings.Contains(strings.Join(s.Command, " ")+environmentOf(s)["PUBLIC_URL"], "http://127.0.0.1:"+old) {
-						t.Errorf("%s: %s still names port %s", file, other, old)
-					}
+				if !strings.HasPrefix(port.Published, "2100") || strings.Contains(addresses.String(), "http://127.0.0.1:"+old) {
+					t.Errorf("%s: the variables do not move port %s of %s everywhere", file, old, name)
 				}
 			}
 		}
@@ -92,52 +105,51 @@ func TestEveryComposePortCanBeMoved(t *testing.T) {
 }
 
 func TestComposeServicesAreConfined(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		for name, service := range project.Services {
-			ours := name == "server" || service.Build != nil && service.Build.Target == "sandbox"
-			if ours && service.User != "65532:65532" || service.Privileged {
-				t.Errorf("%s: %s runs as %q, privileged %v, want 65532:65532 without privileges", file, name, service.User, service.Privileged)
-			}
-			if !service.ReadOnly && name != "grafana" {
-				t.Errorf("%s: %s has a root file system to write on", file, name)
-			}
-			if !slices.Equal(service.CapDrop, []string{"ALL"}) || len(service.CapAdd) > 0 {
-				t.Errorf("%s: %s drops %v and adds %v, want every capability dropped", file, name, service.CapDrop, service.CapAdd)
-			}
-			if !slices.Contains(service.SecurityOpt, "no-new-privileges:true") {
-				t.Errorf("%s: %s has security_opt %v, want no-new-privileges:true", file, name, service.SecurityOpt)
-			}
-			if service.MemLimit == 0 || service.PidsLimit == 0 {
-				t.Errorf("%s: %s has no limit for its memory or its processes", file, name)
-			}
+	for _, service := range everyService(t) {
+		if !slices.Equal(service.CapDrop, []string{"ALL"}) || len(service.CapAdd) > 0 || service.Privileged {
+			t.Errorf("%s drops %v and adds %v, privileged %v, want every capability dropped", service.where, service.CapDrop, service.CapAdd, service.Privileged)
+		}
+		if !slices.Contains(service.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s has security_opt %v, want no-new-privileges:true", service.where, service.SecurityOpt)
+		}
+		if service.MemLimit == 0 || service.PidsLimit == 0 {
+			t.Errorf("%s has no limit for its memory or its processes", service.where)
+		}
+		if !service.ReadOnly && service.Name != "grafana" {
+			t.Errorf("%s has a root file system to write on", service.where)
+		}
+	}
+}
+
+func TestComposeRunsOurImagesAsTheirUser(t *testing.T) {
+	for _, service := range everyService(t) {
+		ours := service.Build != nil && (service.Build.Target == "server" || service.Build.Target == "sandbox")
+		if ours && service.User != "65532:65532" {
+			t.Errorf("%s runs as %q, want 65532:65532", service.where, service.User)
 		}
 	}
 }
 
 func TestComposeServicesRestartAndRotateTheirLogs(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		for name, service := range project.Services {
-			if service.Restart != "unless-stopped" {
-				t.Errorf("%s: %s has restart %q", file, name, service.Restart)
-			}
-			if service.Logging == nil || service.Logging.Driver != "json-file" || service.Logging.Options["max-size"] == "" || service.Logging.Options["max-file"] == "" {
-				t.Errorf("%s: %s writes logs without a bound: %+v", file, name, service.Logging)
-			}
+	for _, service := range everyService(t) {
+		if service.Restart != "unless-stopped" {
+			t.Errorf("%s has restart %q", service.where, service.Restart)
+		}
+		if service.Logging == nil || service.Logging.Driver != "json-file" || service.Logging.Options["max-size"] == "" || service.Logging.Options["max-file"] == "" {
+			t.Errorf("%s writes logs without a bound: %+v", service.where, service.Logging)
 		}
 	}
 }
 
 // TestComposeWaitsForHealth: without a condition, depends_on waits for a start only.
 func TestComposeWaitsForHealth(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		for name, service := range project.Services {
-			if service.HealthCheck == nil || len(service.HealthCheck.Test) == 0 || service.HealthCheck.Interval == nil {
-				t.Errorf("%s: %s has no health check", file, name)
-			}
-			for other, dependency := range service.DependsOn {
-				if dependency.Condition != composetypes.ServiceConditionHealthy {
-					t.Errorf("%s: %s waits for %s with %q", file, name, other, dependency.Condition)
-				}
+	for _, service := range everyService(t) {
+		if service.HealthCheck == nil || len(service.HealthCheck.Test) == 0 || service.HealthCheck.Interval == nil {
+			t.Errorf("%s has no health check", service.where)
+		}
+		for other, dependency := range service.DependsOn {
+			if dependency.Condition != composetypes.ServiceConditionHealthy {
+				t.Errorf("%s waits for %s with %q", service.where, other, dependency.Condition)
 			}
 		}
 	}
@@ -146,19 +158,14 @@ func TestComposeWaitsForHealth(t *testing.T) {
 // TestComposeMountsNoFileOfTheClone: under umask 077, a container's user cannot read
 // such a file. Secrets and configs are files, too.
 func TestComposeMountsNoFileOfTheClone(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		if len(project.Secrets)+len(project.Configs) > 0 {
-			t.Errorf("%s has secrets or configs", file)
+	for _, service := range everyService(t) {
+		for _, volume := range service.Volumes {
+			if volume.Type != composetypes.VolumeTypeVolume || volume.Source == "" {
+				t.Errorf("%s mounts %s %q, want a named volume", service.where, volume.Type, volume.Source)
+			}
 		}
-		for name, service := range project.Services {
-			for _, volume := range service.Volumes {
-				if volume.Type != composetypes.VolumeTypeVolume || volume.Source == "" {
-					t.Errorf("%s: %s mounts %s %q, want a named volume", file, name, volume.Type, volume.Source)
-				}
-			}
-			if len(service.EnvFiles) > 0 {
-				t.Errorf("%s: %s reads %v", file, name, service.EnvFiles)
-			}
+		if len(service.EnvFiles)+len(service.Secrets)+len(service.Configs) > 0 {
+			t.Errorf("%s reads files: %v, %v, %v", service.where, service.EnvFiles, service.Secrets, service.Configs)
 		}
 	}
 }
@@ -189,21 +196,21 @@ func TestComposeDataOutlivesItsContainers(t *testing.T) {
 
 // TestComposeSecretsAreDemoValues: what a repository holds is no secret, and says so.
 func TestComposeSecretsAreDemoValues(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		for name, service := range project.Services {
-			for variable, value := range environmentOf(service) {
-				if !holdsSecret(variable) || value == goodEnv()["DWOLLA_CLIENT_SECRET"] || variable == "REDIS_URL" {
-					continue
-				}
-				if decoded, err := base64.StdEncoding.DecodeString(value); err == nil {
-					value = string(decoded)
-				}
-				if !strings.Contains(strings.ToLower(value), "demo") && !strings.HasPrefix(value, "sandbox-") {
-					t.Errorf("%s: %s of %s does not say that it is a demo value", file, variable, name)
-				}
+	for _, service := range everyService(t) {
+		for variable, value := range environmentOf(service.ServiceConfig) {
+			if holdsSecret(variable) && variable != "REDIS_URL" && !isDemoValue(value) {
+				t.Errorf("%s: %s does not say that it is a demo value", service.where, variable)
 			}
 		}
 	}
+}
+
+// isDemoValue also accepts the value that goodEnv gives.
+func isDemoValue(value string) bool {
+	if decoded, err := base64.StdEncoding.DecodeString(value); err == nil {
+		value = string(decoded)
+	}
+	return strings.Contains(strings.ToLower(value), "demo") || strings.HasPrefix(value, "sandbox-") || value == goodEnv()["DWOLLA_CLIENT_SECRET"]
 }
 
 func TestComposeSaysWhichValueOfDwollaIsMissing(t *testing.T) {
@@ -219,51 +226,6 @@ func TestComposeSaysWhichValueOfDwollaIsMissing(t *testing.T) {
 			t.Errorf(".env.example does not ask for %s: %v", name, err)
 		}
 	}
-}
-
-// The issuer has to be the same string in the tokens and in the server, and lead from
-// the server's container to the provider. Browsers reach the provider at another address.
-func TestComposeTokensAndServerAgreeOnTheIssuer(t *testing.T) {
-	for file, name := range map[string]string{composeFull: "provider", composeMinimal: "emulator", composeDwolla: "provider"} {
-		project := compose(t, file, goodEnv())
-		provider, server := project.Services[name], environmentOf(project.Services["server"])
-		issuer := server["AUTH_BEARER_ISSUER"]
-		if got := flagOf(provider.Command, "-provider-issuer"); got != issuer {
-			t.Errorf("%s: -provider-issuer = %q, want AUTH_BEARER_ISSUER = %q", file, got, issuer)
-		}
-		if oidc, set := server["AUTH_OIDC_ISSUER"]; set && oidc != issuer {
-			t.Errorf("%s: AUTH_OIDC_ISSUER = %q, want %q", file, oidc, issuer)
-		}
-		reaches(t, file, name, issuer, flagOf(provider.Command, "-provider-addr"))
-		browsers, err := url.Parse(flagOf(provider.Command, "-provider-browser-url"))
-		if err != nil || browsers.Hostname() != "127.0.0.1" || !publishes(provider, browsers.Port()) {
-			t.Errorf("%s: -provider-browser-url %v is not published", file, browsers)
-		}
-	}
-}
-
-func TestComposeServerReachesTheEmulator(t *testing.T) {
-	for _, file := range []string{composeFull, composeMinimal} {
-		project := compose(t, file, nil)
-		emulator := project.Services["emulator"]
-		reaches(t, file, "emulator", environmentOf(project.Services["server"])["DWOLLA_BASE_URL"], flagOf(emulator.Command, "-emulator-addr"))
-		if !publishes(emulator, "17188") {
-			t.Errorf("%s: the emulator is not published for browsers", file)
-		}
-	}
-}
-
-// reaches checks that an address inside the network is where a service listens.
-func reaches(t *testing.T, file, service, address, listen string) {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() != service || listen != "0.0.0.0:"+u.Port() {
-		t.Errorf("%s: the server asks %s, but %s listens on %q", file, address, service, listen)
-	}
-}
-
-func publishes(service composetypes.ServiceConfig, port string) bool {
-	return slices.ContainsFunc(service.Ports, func(p composetypes.ServicePortConfig) bool { return p.Published == port })
 }
 
 func TestComposeDrainFitsTheStopGracePeriod(t *testing.T) {
