@@ -53,6 +53,25 @@ func TestUnknownAuthorityIsRefusedAndNamed(t *testing.T) {
 	}
 }
 
+// TestUnknownAuthorityOfTheApplicationIsLogged: the lookup's log line names no host.
+func TestUnknownAuthorityOfTheApplicationIsLogged(t *testing.T) {
+	t.Parallel()
+	o := newOutside(t)
+	o.serveAt(t, "app.test", http.HandlerFunc(o.serveApplication), newAuthority(t))
+	p := o.start(t, map[string]string{"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "https://app.test/users/{user}", "CUSTOMER_CACHE": "0s"})
+	waitFor(t, "a log line about the application", 20*time.Second, func() bool {
+		if got := o.caller(p, nil).call(t.Context()); got.summary() != unavailable {
+			t.Fatalf("a user got %s %s, want 503", got.summary(), got.defect)
+		}
+		for line := range strings.Lines(p.stdout.String()) {
+			if strings.Contains(line, "asking the application") && strings.Contains(line, "certificate signed by unknown authority") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // TestEgressProxyCannotImpersonateAServer lets the proxy send Dwolla's connections to a
 // server with a certificate by another authority.
 func TestEgressProxyCannotImpersonateAServer(t *testing.T) {
