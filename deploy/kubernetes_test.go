@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	podsecurity "k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
@@ -90,45 +88,6 @@ func TestProbesAskTheAdminPort(t *testing.T) {
 			if get.Path != probe.path || containerPort(m.server, get.Port) != adminPort {
 				t.Errorf("%s probe asks %s on %s, want %s on the admin port", probe.name, get.Path, get.Port.String(), probe.path)
 			}
-		}
-	})
-}
-
-func TestServiceNeverExposesTheAdminPort(t *testing.T) {
-	eachManifest(t, func(t *testing.T, m manifest) {
-		if len(m.service.Spec.Ports) != 1 {
-			t.Fatalf("the Service has %d ports, want the public one only", len(m.service.Spec.Ports))
-		}
-		if got := containerPort(m.server, m.service.Spec.Ports[0].TargetPort); got != publicPort {
-			t.Errorf("the Service leads to port %d, want %d", got, publicPort)
-		}
-		for _, port := range m.server.Ports {
-			if port.HostPort != 0 {
-				t.Errorf("port %d is open on the node", port.ContainerPort)
-			}
-		}
-	})
-}
-
-func TestOnlyMonitoringReachesAdminPort(t *testing.T) {
-	eachManifest(t, func(t *testing.T, m manifest) {
-		if got := namespacesAt(t, m, adminPort); !slices.Equal(got, []string{"monitoring"}) {
-			t.Errorf("the admin port is open to %v, want monitoring", got)
-		}
-	})
-}
-
-func TestPublicPortOpensToTheWayInOnly(t *testing.T) {
-	eachManifest(t, func(t *testing.T, m manifest) {
-		var want []string
-		if m.route != nil {
-			want = append(want, "gateways")
-		}
-		if m.ingress != nil {
-			want = append(want, "traefik")
-		}
-		if got := namespacesAt(t, m, publicPort); !slices.Equal(got, want) {
-			t.Errorf("the public port is open to %v, want %v", got, want)
 		}
 	})
 }
@@ -286,67 +245,6 @@ func TestSandboxOverlaySetsEverythingRequired(t *testing.T) {
 	for _, name := range requiredNames() {
 		if environment[name] == "" {
 			t.Errorf("%s is not set", name)
-		}
-	}
-}
-
-// namespacesAt returns the namespaces with access to the port. A rule for a port
-// without a namespace is a failure.
-func namespacesAt(t *testing.T, m manifest, port int32) []string {
-	t.Helper()
-	var namespaces []string
-	for name, policy := range m.networkPolicies {
-		for _, rule := range policy.Spec.Ingress {
-			if len(rule.Ports) != 1 || len(rule.From) == 0 {
-				t.Fatalf("%s opens %+v", name, rule)
-			}
-			if containerPort(m.server, *rule.Ports[0].Port) != port {
-				continue
-			}
-			for _, peer := range rule.From {
-				if peer.NamespaceSelector == nil {
-					t.Fatalf("%s opens port %d to %+v", name, port, peer)
-				}
-				namespaces = append(namespaces, peer.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"])
-			}
-		}
-	}
-	slices.Sort(namespaces)
-	return namespaces
-}
-
-// containerPort resolves a port by name or number. An unknown name is 0.
-func containerPort(container corev1.Container, port intstr.IntOrString) int32 {
-	if port.Type == intstr.Int {
-		return port.IntVal
-	}
-	return containerPortNamed(container, port.StrVal)
-}
-
-func containerPortNamed(container corev1.Container, name string) int32 {
-	for _, p := range container.Ports {
-		if p.Name == name {
-			return p.ContainerPort
-		}
-	}
-	return 0
-}
-
-func TestDecodingIsStrict(t *testing.T) {
-	const good = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: dropgate\n"
-	if _, err := decode([]byte(good)); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"unknown field":                good + "automountServiceAccountTokens: false\n",
-		"duplicate field":              good + "kind: ServiceAccount\n",
-		"unknown kind":                 "apiVersion: v1\nkind: ServiceAcount\nmetadata:\n  name: dropgate\n",
-		"unknown field of HTTPRoute":   "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nspec:\n  hosts: [a.example]\n",
-		"unknown field of PodMonitor":  "apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nspec:\n  endpoints: []\n",
-		"unknown ExternalSecret field": "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nspec:\n  store: a\n",
-	} {
-		if object, err := decode([]byte(text)); err == nil {
-			t.Errorf("%s: decoded to %+v, want an error", name, object)
 		}
 	}
 }

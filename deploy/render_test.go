@@ -272,3 +272,22 @@ func decodeFile(path string) error {
 	_, err = decode(text)
 	return err
 }
+
+func TestDecodingIsStrict(t *testing.T) {
+	const good = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: dropgate\n"
+	if _, err := decode([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"unknown field":                good + "automountServiceAccountTokens: false\n",
+		"duplicate field":              good + "kind: ServiceAccount\n",
+		"unknown kind":                 "apiVersion: v1\nkind: ServiceAcount\nmetadata:\n  name: dropgate\n",
+		"unknown field of HTTPRoute":   "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nspec:\n  hosts: [a.example]\n",
+		"unknown field of PodMonitor":  "apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nspec:\n  endpoints: []\n",
+		"unknown ExternalSecret field": "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nspec:\n  store: a\n",
+	} {
+		if object, err := decode([]byte(text)); err == nil {
+			t.Errorf("%s: decoded to %+v, want an error", name, object)
+		}
+	}
+}
