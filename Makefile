@@ -12,7 +12,7 @@ BIN                   := $(CURDIR)/.bin
 
 .PHONY: help
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## the service, an emulated Dwolla and an identity provider on this machine
@@ -143,6 +143,10 @@ verify-release: $(RELEASE_TOOLS) ## a release of HEAD, built twice and compared,
 release: $(RELEASE_TOOLS) ## a draft release of the tag at HEAD; for the release workflow (docs/release.md)
 	@notes=$$(mktemp); trap 'rm -f "$$notes"' EXIT; tag=$$(git describe --exact-match --tags --match 'v*') && \
 	hack/release-notes "$$tag" >"$$notes" && PATH="$<:$$PATH" goreleaser release --clean --release-notes "$$notes"
+
+.PHONY: verify-kubernetes
+verify-kubernetes: ## every rendering on a real API server with fake nodes (needs etcd; the first run builds Kubernetes)
+	hack/verify-kubernetes
 
 .PHONY: verify-image
 verify-image: ## build the image, check it, and run it as two users (needs Docker or Podman)
