@@ -33,7 +33,7 @@ func (o options) checkHealth(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// question is a request for a part, and the address where that listens.
+// question is a request for a part, and the part's own address.
 type question struct {
 	*http.Request
 
@@ -93,7 +93,7 @@ func rerouted(to map[string]string) http.RoundTripper {
 	}
 }
 
-// hostOf is HOST:PORT of a URL that has been checked.
+// hostOf is HOST:PORT of a checked URL.
 func hostOf(address string) string {
 	at, err := url.Parse(address)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/dwolla/emulator"
 )
 
-// replaceFile writes a file that only the sandbox's user can read. A crash leaves the
+// replaceFile writes a file for the eyes of the sandbox's user. A crash leaves the
 // old content or the new one.
 func replaceFile(name string, content []byte) error {
 	written, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
@@ -118,7 +118,7 @@ func (f stateFile) save() error {
 	return replaceFile(f.name, text)
 }
 
-// saving writes the file after each request that can change something, before the
+// saving writes the file after each request with an effect on a resource, before the
 // answer leaves: answers of the emulator fit into the buffer of net/http. If the file
 // cannot be written, the client gets no answer, since a restart would lose the change.
 func (f stateFile) saving(next http.Handler) http.Handler {

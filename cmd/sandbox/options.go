@@ -23,7 +23,7 @@ type options struct {
 	settings                                        []string // of the service
 }
 
-// parts are the flags of the parts that run alone. Each part knows the others by their
+// parts are the flags of a part alone. It knows the others by their
 // addresses inside the network, and by the addresses for browsers.
 type parts struct {
 	healthcheck         string // the parts to ask
@@ -117,8 +117,7 @@ func (p *parts) register(flags *flag.FlagSet) {
 	flags.StringVar(&p.webhookSecret, "webhook-secret", "", "secret that signs them")
 }
 
-// check wants every URL absolute, so that a typing error does not become a request to
-// nowhere.
+// check wants every URL absolute: a typing error must not become a request to nowhere.
 func (p *parts) check() error {
 	for name, value := range map[string]*string{
 		"-public-url": &p.public, "-service": &p.service, "-service-admin": &p.admin, "-provider-browser-url": &p.providerForBrowsers,

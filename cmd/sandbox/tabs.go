@@ -11,8 +11,8 @@ type tab struct {
 	Suits  string // the demo user who can finish it
 	Markup string // as a developer writes it
 
-	// TipInside says that the tip is about what a page has only with the service in
-	// the same process.
+	// TipInside marks a tip about the inspector, the policies or the faults. A page has
+	// them only with the service in the same process.
 	TipInside bool
 }
 

@@ -31,9 +31,8 @@ func healthNames() []string {
 }
 
 // CheckHealth asks the running service with these environment variables whether it is
-// ready. It returns one line about what the service misses. An error says that the
-// service is not ready or does not answer; a *ConfigError, that the settings lead to
-// no admin listener.
+// ready. It returns one line with the missing dependencies. Any error means "not ready"
+// or "no answer"; a *ConfigError means settings without a way to the admin listener.
 func CheckHealth(ctx context.Context, environ []string) (string, error) {
 	c, f := read(slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -58,9 +57,9 @@ func CheckHealth(ctx context.Context, environ []string) (string, error) {
 	return health(resp)
 }
 
-// askReadiness connects to the address on which the admin listener listens. For a
-// wildcard address, the dialer takes this machine. The Host is localhost, which the
-// listener accepts whatever ADMIN_HOSTS lists.
+// askReadiness connects to the address of the admin listener. For a wildcard address, the
+// dialer takes this machine. The Host is localhost: the listener accepts it whatever
+// ADMIN_HOSTS lists.
 func (c Config) askReadiness(ctx context.Context) (answered, error) {
 	scheme := "http"
 	if c.AdminTLSCert != "" {

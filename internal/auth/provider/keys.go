@@ -30,7 +30,7 @@ type signingKeys struct {
 	fetches int
 }
 
-// NewKey makes a key that Options.Key takes.
+// NewKey makes a key for Options.Key.
 func NewKey() (*rsa.PrivateKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -67,7 +67,7 @@ func (k *signingKeys) use(key *rsa.PrivateKey) {
 }
 
 // numbered is the kid of a key in memory. Two providers have the same kids, so tests
-// find clients that trust a kid alone.
+// find clients with trust in a kid alone.
 func numbered(n int, _ *rsa.PrivateKey) string { return fmt.Sprintf("key-%d", n) }
 
 // derived is the kid of a key in a file. It is the same after each restart, and no two

@@ -119,8 +119,7 @@ func checkFile(path string) error {
 // mayWrite is W_OK of access(2).
 const mayWrite = 2
 
-// notWritable says who lacks the right, since containers run as users that no login
-// shows.
+// notWritable names the user, since a container's user is easy to get wrong.
 func notWritable(what, path string, err error) error {
 	return fmt.Errorf("user %d of group %d cannot write to the %s %q: make it writable for this user, or run the service as its owner: %w",
 		os.Getuid(), os.Getgid(), what, path, err)
