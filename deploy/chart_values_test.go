@@ -2,10 +2,14 @@ package deploy_test
 
 import (
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
 )
@@ -143,23 +147,26 @@ func TestChartRefusesSecretsInTheClear(t *testing.T) {
 		}
 		secrets++
 		value := "hunter2"
-		if strings.HasSuffix(setting.name, "_PROXY") {
+		if strings.HasSuffix(setting.name, "_PROXY") { // a secret only with a password
 			value = "http://user:hunter2@proxy.internal:3128"
 		}
-		for _, changes := range []string{
-			"config: {" + setting.name + ": '" + value + "'}",
-			"extraEnv: [{name: " + setting.name + ", value: '" + value + "'}]",
-		} {
-			_, err := renderFiles(c, changed(t, changes))
-			if err == nil || !strings.Contains(err.Error(), "its key into secret.keys."+setting.name) {
-				t.Errorf("%s: %v, want a hint at secret.keys", changes, err)
-			} else if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("%s: the message has the secret: %v", changes, err)
-			}
-		}
+		want := "its key into secret.keys." + setting.name
+		refuses(t, c, "config: {"+setting.name+": '"+value+"'}", want)
+		refuses(t, c, "extraEnv: [{name: "+setting.name+", value: '"+value+"'}]", want)
 	}
 	if secrets < 10 {
 		t.Errorf("only %d settings are secrets", secrets)
+	}
+}
+
+// refuses expects a message about the set minimal with changes. It never has the password.
+func refuses(t *testing.T, c *chart.Chart, changes, want string) {
+	t.Helper()
+	_, err := renderFiles(c, changed(t, changes))
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s:\n%v\nwant %q", changes, err, want)
+	} else if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%s: the message has the password: %v", changes, err)
 	}
 }
 
@@ -222,12 +229,7 @@ func TestChartExplainsBadValues(t *testing.T) {
 	}
 	c := loadChart(t)
 	for _, changes := range slices.Sorted(maps.Keys(tests)) {
-		_, err := renderFiles(c, changed(t, changes))
-		if err == nil || !strings.Contains(err.Error(), tests[changes]) {
-			t.Errorf("%s:\n%v\nwant %q", changes, err, tests[changes])
-		} else if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s: the message has the password: %v", changes, err)
-		}
+		refuses(t, c, changes, tests[changes])
 	}
 }
 
@@ -242,6 +244,27 @@ func TestChartAcceptsOtherSourcesOfSecrets(t *testing.T) {
 	} {
 		if _, err := renderFiles(loadChart(t), changed(t, changes)); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The values in docs/helm.md are what a newcomer installs first.
+func TestChartRendersTheExamplesOfItsGuide(t *testing.T) {
+	guide, err := os.ReadFile("../docs/helm.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindAllStringSubmatch(string(guide), -1)
+	if len(blocks) < 3 {
+		t.Fatalf("only %d examples", len(blocks))
+	}
+	for i, block := range blocks {
+		v := parseValues(t, strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n"))
+		if i > 0 { // only the first one is complete
+			v = chartutil.MergeTables(v, valueSets(t)["minimal"])
+		}
+		if _, err := renderFiles(loadChart(t), v); err != nil {
+			t.Errorf("%v\n%s", err, block[2])
 		}
 	}
 }
