@@ -250,3 +250,21 @@ func TestChartHasTheVersionOfTheChangelog(t *testing.T) {
 		t.Errorf("version %s, appVersion %s, want %s", m.Version, m.AppVersion, want)
 	}
 }
+
+func TestChartLabelsOfUsersReplaceNoSelector(t *testing.T) {
+	r := renderChart(t, changed(t, "{commonLabels: {app.kubernetes.io/component: mine, team: payments}, podLabels: {app.kubernetes.io/name: mine}}"))
+	pod := r.deployment.Spec.Template.Labels
+	for name, want := range r.deployment.Spec.Selector.MatchLabels {
+		if pod[name] != want || r.service.Spec.Selector[name] != want {
+			t.Errorf("%s: the Pods have %q, the Service selects %q, want %q", name, pod[name], r.service.Spec.Selector[name], want)
+		}
+	}
+	if pod["team"] != "payments" || r.service.Labels["team"] != "payments" || r.service.Labels["app.kubernetes.io/component"] != "server" {
+		t.Errorf("labels of the Pods %v, of the Service %v", pod, r.service.Labels)
+	}
+}
+
+// Helm gives a dependency the global values of its parent, and the value of its condition.
+func TestChartWorksAsADependency(t *testing.T) {
+	renderChart(t, changed(t, "{enabled: true, global: {imageRegistry: registry.example.com}}"))
+}
