@@ -179,6 +179,19 @@ func TestChangedExternalSecretRollsPods(t *testing.T) {
 	}
 }
 
+func TestDocumentListsSecretsOfProductionOverlay(t *testing.T) {
+	document, err := os.ReadFile("../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range render(t, "kubernetes/overlays/production").environment() {
+		key, ok := strings.CutPrefix(file, "/run/secrets/dropgate/")
+		if ok && !strings.Contains(string(document), "\n| `"+key+"` |") {
+			t.Errorf("docs/kubernetes.md lacks %s, the file of %s", key, name)
+		}
+	}
+}
+
 func TestMissingSecretFileStopsRendering(t *testing.T) {
 	const dir = "kubernetes/overlays/sandbox"
 	files := tree(t)
