@@ -43,7 +43,7 @@ ARG VERSION=dev
 RUN --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -tags validator_novalidatefn -ldflags "-s -w -X main.version=$VERSION" -o /out/server ./cmd/server
-RUN cyclonedx-gomod bin -json -std -noserial -version "$VERSION" -output /out/server.cdx.json /out/server
+RUN /usr/local/bin/cyclonedx-gomod bin -json -std -noserial -version "$VERSION" -output /out/server.cdx.json /out/server
 
 FROM source AS build-sandbox
 ARG TARGETOS
