@@ -65,7 +65,7 @@ WORKDIR /data
 VOLUME /data
 USER 65532:65532
 EXPOSE 8080 17188 17189
-# The compose files say which parts a container runs, and so which parts its health check asks.
+# docker-compose.yml says which parts a container runs, and so which parts its health check asks.
 ENTRYPOINT ["/sandbox"]
 
 # The service is the last stage, so that a plain "docker build ." builds it.

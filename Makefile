@@ -153,7 +153,7 @@ verify-image: ## build the image, check it, and run it as two users (needs Docke
 	hack/verify-image
 
 .PHONY: verify-compose
-verify-compose: ## the three compose files, from a fresh clone, with a sign-in through Chromium (needs Docker)
+verify-compose: ## each profile of compose, from a fresh clone, with a sign-in through Chromium (needs Docker)
 	hack/verify-compose
 
 .PHONY: check

@@ -29,8 +29,8 @@ func TestServerAcceptsTheSettings(t *testing.T) {
 	for name, v := range valueSets(t) {
 		environments["helm/dropgate/ci/"+name] = withoutCertificates(renderChart(t, v).environment())
 	}
-	for file, project := range composeFiles(t) {
-		environments[file] = environmentOf(project.Services["server"])
+	for _, set := range composeSets() {
+		environments["docker-compose.yml --profile "+set] = environmentOf(compose(t, set, goodEnv()).Services["server"])
 	}
 	for where, environment := range environments {
 		check := exec.CommandContext(t.Context(), server, "-check")

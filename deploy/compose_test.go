@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"maps"
 	"os"
 	"path"
@@ -11,41 +12,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/loader"
 	composetypes "github.com/compose-spec/compose-go/v2/types"
 )
 
-// The compose files. Each of them runs alone.
-const (
-	composeFull    = "docker-compose.yml"
-	composeMinimal = "docker-compose.minimal.yml"
-	composeDwolla  = "docker-compose.dwolla.yml"
-)
+// composeSets are the sets of services that docker-compose.yml can start, by profile.
+func composeSets() []string { return []string{"", "full", "minimal", "dwolla"} }
 
-// composeFiles returns all of them, as they are with a good .env.
-func composeFiles(t *testing.T) map[string]*composetypes.Project {
-	t.Helper()
-	all := map[string]*composetypes.Project{}
-	for _, file := range []string{composeFull, composeMinimal, composeDwolla} {
-		all[file] = compose(t, file, goodEnv())
-	}
-	return all
-}
-
-// composed is a service of one of the files.
+// composed is a service of one of the sets.
 type composed struct {
 	composetypes.ServiceConfig
 
-	where string // "docker-compose.yml: server"
+	where string // "--profile dwolla: server"
 }
 
-// everyService returns the services of all compose files.
+// everyService returns the services of all sets.
 func everyService(t *testing.T) []composed {
 	t.Helper()
 	var all []composed
-	for file, project := range composeFiles(t) {
-		for name, service := range project.Services {
-			all = append(all, composed{service, file + ": " + name})
+	for _, set := range composeSets() {
+		for name, service := range compose(t, set, goodEnv()).Services {
+			all = append(all, composed{service, "--profile " + set + ": " + name})
 		}
 	}
 	return all
@@ -56,14 +44,16 @@ func goodEnv() composetypes.Mapping {
 	return composetypes.Mapping{"DWOLLA_CLIENT_ID": "key", "DWOLLA_CLIENT_SECRET": "secret-of-the-test"}
 }
 
-func TestEachComposeFileHasItsServices(t *testing.T) {
-	for file, want := range map[string][]string{
-		composeFull:    {"emulator", "grafana", "page", "postgres", "prometheus", "provider", "redis", "server"},
-		composeMinimal: {"emulator", "server"},
-		composeDwolla:  {"page", "postgres", "provider", "redis", "server"},
+func TestEachProfileHasItsServices(t *testing.T) {
+	full := []string{"emulator", "grafana", "page", "postgres", "prometheus", "provider", "redis", "server"}
+	for set, want := range map[string][]string{
+		"":        full,
+		"full":    full,
+		"minimal": {"emulator", "server"},
+		"dwolla":  {"page", "postgres", "provider", "redis", "server"},
 	} {
-		if got := compose(t, file, goodEnv()).ServiceNames(); !slices.Equal(got, want) {
-			t.Errorf("%s has the services %v, want %v", file, got, want)
+		if got := slices.Sorted(maps.Keys(compose(t, set, goodEnv()).Services)); !slices.Equal(got, want) {
+			t.Errorf("--profile %s has the services %v, want %v", set, got, want)
 		}
 	}
 }
@@ -87,9 +77,9 @@ func TestEveryComposePortCanBeMoved(t *testing.T) {
 	maps.Copy(moved, composetypes.Mapping{
 		"DROPGATE_PORT": "21001", "ADMIN_PORT": "21002", "EMULATOR_PORT": "21003", "PROVIDER_PORT": "21004", "PROMETHEUS_PORT": "21005", "GRAFANA_PORT": "21006",
 	})
-	for file, before := range composeFiles(t) {
+	for _, set := range composeSets() {
 		var addresses strings.Builder
-		after := compose(t, file, moved)
+		before, after := compose(t, set, goodEnv()), compose(t, set, moved)
 		for _, service := range after.Services {
 			addresses.WriteString(strings.Join(service.Command, " ") + environmentOf(service)["PUBLIC_URL"] + "\n")
 		}
@@ -97,7 +87,7 @@ func TestEveryComposePortCanBeMoved(t *testing.T) {
 			for i, port := range service.Ports {
 				old := before.Services[name].Ports[i].Published
 				if !strings.HasPrefix(port.Published, "2100") || strings.Contains(addresses.String(), "http://127.0.0.1:"+old) {
-					t.Errorf("%s: the variables do not move port %s of %s everywhere", file, old, name)
+					t.Errorf("--profile %s: the variables do not move port %s of %s everywhere", set, old, name)
 				}
 			}
 		}
@@ -132,7 +122,11 @@ func TestComposeRunsOurImagesAsTheirUser(t *testing.T) {
 
 func TestComposeServicesRestartAndRotateTheirLogs(t *testing.T) {
 	for _, service := range everyService(t) {
-		if service.Restart != "unless-stopped" {
+		want := "unless-stopped"
+		if len(service.EnvFiles) > 0 {
+			want = "on-failure:3" // a restart does not bring a missing key
+		}
+		if service.Restart != want {
 			t.Errorf("%s has restart %q", service.where, service.Restart)
 		}
 		if service.Logging == nil || service.Logging.Driver != "json-file" || service.Logging.Options["max-size"] == "" || service.Logging.Options["max-file"] == "" {
@@ -164,14 +158,15 @@ func TestComposeMountsNoFileOfTheClone(t *testing.T) {
 				t.Errorf("%s mounts %s %q, want a named volume", service.where, volume.Type, volume.Source)
 			}
 		}
-		if len(service.EnvFiles)+len(service.Secrets)+len(service.Configs) > 0 {
-			t.Errorf("%s reads files: %v, %v, %v", service.where, service.EnvFiles, service.Secrets, service.Configs)
+		// Compose itself reads env_file, as the user who owns the clone.
+		if len(service.Secrets)+len(service.Configs) > 0 {
+			t.Errorf("%s reads files: %v, %v", service.where, service.Secrets, service.Configs)
 		}
 	}
 }
 
 func TestComposeDataOutlivesItsContainers(t *testing.T) {
-	project := compose(t, composeFull, nil)
+	project := compose(t, "", nil)
 	for name, folder := range map[string]string{
 		"emulator": "/data", "provider": "/data", "redis": "/data", "postgres": "/var/lib/postgresql/data", "prometheus": "/prometheus", "grafana": "/var/lib/grafana",
 	} {
@@ -213,15 +208,19 @@ func isDemoValue(value string) bool {
 	return strings.Contains(strings.ToLower(value), "demo") || strings.HasPrefix(value, "sandbox-") || value == goodEnv()["DWOLLA_CLIENT_SECRET"]
 }
 
-func TestComposeSaysWhichValueOfDwollaIsMissing(t *testing.T) {
-	for _, name := range []string{"DWOLLA_CLIENT_ID", "DWOLLA_CLIENT_SECRET"} {
-		env := goodEnv()
-		env[name] = "" // as in a fresh copy of .env.example
-		_, err := loadCompose(t, composeDwolla, env)
-		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "copy .env.example to .env") {
-			t.Errorf("without %s: %v", name, err)
+func TestComposeWantsEnvFileForDwollaOnly(t *testing.T) {
+	for _, set := range composeSets() {
+		_, err := loadCompose(t, set, nil)
+		if set == "dwolla" {
+			if err == nil || !strings.Contains(err.Error(), ".env not found") {
+				t.Errorf("--profile dwolla without .env: %v", err)
+			}
+		} else if err != nil {
+			t.Errorf("--profile %s without .env: %v", set, err)
 		}
-		example, err := os.ReadFile("../.env.example")
+	}
+	example, err := os.ReadFile("../.env.example")
+	for name := range goodEnv() {
 		if err != nil || !strings.Contains(string(example), "\n"+name+"=\n") {
 			t.Errorf(".env.example does not ask for %s: %v", name, err)
 		}
@@ -229,21 +228,22 @@ func TestComposeSaysWhichValueOfDwollaIsMissing(t *testing.T) {
 }
 
 func TestComposeDrainFitsTheStopGracePeriod(t *testing.T) {
-	for file, project := range composeFiles(t) {
-		server := project.Services["server"]
+	for _, set := range composeSets() {
+		server := compose(t, set, goodEnv()).Services["server"]
 		delay, timeout := shutdown(t, environmentOf(server))
 		if server.StopGracePeriod == nil || time.Duration(*server.StopGracePeriod) <= delay+timeout {
-			t.Errorf("%s: stop_grace_period = %v, want more than %v + %v", file, server.StopGracePeriod, delay, timeout)
+			t.Errorf("--profile %s: stop_grace_period = %v, want more than %v + %v", set, server.StopGracePeriod, delay, timeout)
 		}
 	}
 }
 
 func TestComposeBuildsEachServiceFromItsOwnTarget(t *testing.T) {
-	for file, project := range composeFiles(t) {
+	for _, set := range composeSets() {
+		project := compose(t, set, goodEnv())
 		for name, want := range map[string]string{"server": "server", "emulator": "sandbox", "provider": "sandbox", "page": "sandbox"} {
 			service, there := project.Services[name]
 			if there && (service.Build == nil || service.Build.Target != want) {
-				t.Errorf("%s: %s is built by %+v, want target %q", file, name, service.Build, want)
+				t.Errorf("--profile %s: %s is built by %+v, want target %q", set, name, service.Build, want)
 			}
 		}
 	}
@@ -261,31 +261,53 @@ func TestComposeDecodingIsStrict(t *testing.T) {
 	}
 }
 
-// compose loads a compose file as compose itself does: with its schema, and with
-// nothing but env from the environment.
-func compose(t *testing.T, file string, env composetypes.Mapping) *composetypes.Project {
+// compose loads a set of services as compose itself does, with env as the .env of a clone.
+// It drops the suffix that names the profile: server-dwolla is server.
+func compose(t *testing.T, profile string, env composetypes.Mapping) *composetypes.Project {
 	t.Helper()
-	project, err := loadCompose(t, file, env)
+	project, err := loadCompose(t, profile, env)
 	if err != nil {
-		t.Fatalf("%s: %v", file, err)
+		t.Fatalf("--profile %s: %v", profile, err)
 	}
+	services := composetypes.Services{}
+	for name, service := range project.Services {
+		services[strings.TrimSuffix(name, "-"+profile)] = service
+	}
+	project.Services = services
 	return project
 }
 
-func loadCompose(t *testing.T, file string, env composetypes.Mapping) (*composetypes.Project, error) {
+// loadCompose reads nothing from the environment, and no .env if env is nil.
+func loadCompose(t *testing.T, profile string, env composetypes.Mapping) (*composetypes.Project, error) {
 	t.Helper()
-	root, err := filepath.Abs("..")
+	files := map[string]string{}
+	for _, path := range []string{"docker-compose.yml", "deploy/compose/services.yml"} {
+		text, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path] = string(text)
+	}
+	for name, value := range env {
+		files[".env"] += name + "=" + value + "\n"
+	}
+	clone := t.TempDir()
+	for path, text := range files {
+		path = filepath.Join(clone, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var named []string
+	if profile != "" {
+		named = append(named, profile)
+	}
+	options, err := cli.NewProjectOptions([]string{filepath.Join(clone, "docker-compose.yml")},
+		cli.WithWorkingDirectory(clone), cli.WithEnvFiles(), cli.WithDotEnv, cli.WithDefaultProfiles(named...))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if env == nil {
-		env = composetypes.Mapping{}
-	}
-	return loader.LoadWithContext(t.Context(), composetypes.ConfigDetails{
-		WorkingDir:  root,
-		ConfigFiles: []composetypes.ConfigFile{{Filename: filepath.Join(root, file)}},
-		Environment: env,
-	})
+	return options.LoadProject(t.Context())
 }
 
 func environmentOf(service composetypes.ServiceConfig) map[string]string {

@@ -18,8 +18,8 @@ func TestEveryVariableIsASetting(t *testing.T) {
 		"kubernetes/overlays/production": render(t, "kubernetes/overlays/production").environment(),
 		"kubernetes/components/sqlite":   renderWith(t, "sqlite").environment(),
 	}
-	for file, project := range composeFiles(t) {
-		used[file] = environmentOf(project.Services["server"])
+	for _, set := range composeSets() {
+		used["docker-compose.yml --profile "+set] = environmentOf(compose(t, set, goodEnv()).Services["server"])
 	}
 	for where, environment := range used {
 		for name := range environment {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -43,6 +44,7 @@ func (c Config) slots() int { return cmp.Or(c.MaxConcurrent, 256) }
 // Client calls Dwolla's API as the application. It is safe for concurrent use.
 type Client struct {
 	api     clienttoken.API
+	root    *url.URL // of the API
 	timeout time.Duration
 	// A bare transport never follows a redirect, which would send the access token
 	// to an unchecked address.
@@ -63,8 +65,13 @@ func New(c Config) *Client {
 
 func newClient(c Config, transport http.RoundTripper) *Client {
 	m := newMetrics(c.Registerer)
+	root, err := url.Parse(c.API.Root())
+	if err != nil {
+		panic(err) // an API's root is a URL
+	}
 	client := &Client{
 		api:       c.API,
+		root:      root,
 		timeout:   c.Timeout,
 		transport: transport,
 		tokens:    newAccessTokens(c, transport, m),
@@ -104,7 +111,7 @@ const maxBody = 1 << 20
 type call struct {
 	operation operation
 	method    string
-	url       string
+	path      string             // below the root of the API
 	body      []byte             // JSON, or nil
 	read      func(answer) error // reads a successful answer
 }
@@ -234,11 +241,13 @@ func (c *Client) attempt(ctx context.Context, call *call, token clienttoken.Secr
 
 func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret) (answer, *Error) {
 	fault := &Error{Operation: call.operation}
-	req, err := http.NewRequestWithContext(ctx, call.method, call.url, bytes.NewReader(call.body))
+	req, err := http.NewRequestWithContext(ctx, call.method, "", bytes.NewReader(call.body))
 	if err != nil {
 		fault.Err = err
 		return answer{}, fault
 	}
+	req.URL = new(*c.root)
+	req.URL.Path += call.path
 	req.Header = http.Header{
 		"Accept":        {mediaType},
 		"Authorization": {"Bearer " + token.Reveal()},

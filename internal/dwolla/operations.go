@@ -21,7 +21,7 @@ func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 	}
 	// A retry is harmless after a lost answer: an unused client token expires.
 	var token clienttoken.Token
-	err = c.do(ctx, &call{opCreateClientToken, http.MethodPost, c.api.Root() + "/client-tokens", body, func(got answer) error {
+	err = c.do(ctx, &call{opCreateClientToken, http.MethodPost, "/client-tokens", body, func(got answer) error {
 		var a struct {
 			Token string `json:"token"`
 		}
@@ -64,13 +64,15 @@ func marshalGrant(grant clienttoken.Grant) ([]byte, error) {
 	return body, nil
 }
 
+func customerPath(customer clienttoken.CustomerURL) string { return "/customers/" + customer.ID() }
+
 // GetCustomer reads a Customer: GET /customers/{id}. It returns
 // clienttoken.ErrUnknownCustomer if Dwolla says the Customer does not exist or
 // belongs to another application. CorrelationID is empty if the Customer was
 // created without one.
 func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.Customer, error) {
 	found := clienttoken.Customer{URL: customer}
-	err := c.do(ctx, &call{opGetCustomer, http.MethodGet, customer.String(), nil, func(got answer) error {
+	err := c.do(ctx, &call{opGetCustomer, http.MethodGet, customerPath(customer), nil, func(got answer) error {
 		var a struct {
 			ID            string                     `json:"id"`
 			Status        clienttoken.CustomerStatus `json:"status"`
@@ -100,7 +102,7 @@ func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerU
 // must name this Customer, because a cache or gateway may mix up answers.
 func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.CustomerURL) ([]clienttoken.BeneficialOwnerURL, error) {
 	var owners []clienttoken.BeneficialOwnerURL
-	err := c.do(ctx, &call{opListBeneficialOwners, http.MethodGet, customer.String() + "/beneficial-owners", nil, func(got answer) error {
+	err := c.do(ctx, &call{opListBeneficialOwners, http.MethodGet, customerPath(customer) + "/beneficial-owners", nil, func(got answer) error {
 		var a struct {
 			Links struct {
 				Self link `json:"self"`
