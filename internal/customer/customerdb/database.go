@@ -31,8 +31,9 @@ type Database struct {
 	path string
 	file fs.FileInfo
 
-	users   clienttoken.UserIDs
-	dialect goose.Dialect
+	users       clienttoken.UserIDs
+	dialect     goose.Dialect
+	leaveSchema bool // another process migrates
 	// skipLocked ends a SELECT of rows for one caller only. SQLite needs no such
 	// clause.
 	skipLocked string

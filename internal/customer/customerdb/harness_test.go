@@ -134,24 +134,24 @@ func (p postgres) half(t *testing.T, statements ...string) *sql.Tx {
 	return tx
 }
 
-func raw(t *testing.T, path string) *sql.DB {
-	t.Helper()
+func raw(tb testing.TB, path string) *sql.DB {
+	tb.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return db
 }
 
-func exec1(t *testing.T, db *sql.DB, query string) {
-	t.Helper()
-	if _, err := db.ExecContext(t.Context(), query); err != nil {
-		t.Fatal(err)
+func exec1(tb testing.TB, db *sql.DB, query string) {
+	tb.Helper()
+	if _, err := db.ExecContext(tb.Context(), query); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -21,7 +21,7 @@ var migrations embed.FS
 // may use goose in the same database.
 const schemaVersionTable = "dropgate_schema_version"
 
-// ErrSchema means the schema is newer than this binary, or the server rejects a
+// ErrSchema means the schema is too new for this binary, or the server rejects a
 // migration for good. The process must not start. A missing user, database or
 // privilege is another error: an administrator can fix it while the process keeps
 // trying.
@@ -31,6 +31,9 @@ var ErrSchema = errors.New("the database does not match this binary")
 // It uses one connection at a time. Without pending migrations it takes no lock and
 // only needs SELECT on [schemaVersionTable]. After an error other than [ErrSchema],
 // try again later. No other method works before it succeeds. [OpenSQLite] calls it.
+//
+// After [Database.LeaveSchema] it changes no schema, and waits for another process to
+// do so: until then, the error is [ErrSchemaBehind].
 //
 // If user ids are e-mail addresses ([Database.SetUserIDs]), it also converts older
 // rows to their canonical form. Call it again regularly while replicas of an earlier
@@ -55,7 +58,15 @@ func (d *Database) Migrate(ctx context.Context) error {
 func (d *Database) migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
-	err := postgres.WithoutSettings(migrate(ctx, d.dialect, d.writes))
+	if d.leaveSchema {
+		return postgres.WithoutSettings(d.checkSchema(ctx))
+	}
+	return d.migrateFrom(ctx, migrations)
+}
+
+// migrateFrom runs the migrations in the folder "migrations" of files.
+func (d *Database) migrateFrom(ctx context.Context, files fs.FS) error {
+	err := postgres.WithoutSettings(migrate(ctx, d.dialect, d.writes, files))
 	if postgres.Permanent(err) {
 		err = fmt.Errorf("%w: %w", ErrSchema, err)
 	}
@@ -70,8 +81,8 @@ const migrateTimeout = time.Minute
 // versions are unique: one process commits, the others fail and look again. A session
 // lock would not survive PgBouncer in transaction mode, and a lock in a second
 // transaction would need a second connection.
-func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, from fs.FS) error {
+	files, err := fs.Sub(from, "migrations")
 	if err != nil {
 		return fmt.Errorf("finding the migrations: %w", err)
 	}
@@ -90,8 +101,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 		case err != nil:
 			return fmt.Errorf("reading the schema version: %w", err)
 		case current > target:
-			return fmt.Errorf("%w: its schema is version %d, but this binary knows only up to %d: run a newer binary",
-				ErrSchema, current, target)
+			return checkNewer(ctx, db, target)
 		case current == target:
 			return nil
 		case current == last:
