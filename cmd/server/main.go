@@ -34,6 +34,7 @@ const gcPercent = 150
 const memoryLimit = 88 << 20
 
 const usage = `usage: server [-help | -check | -healthcheck | -version]
+       server migrate
        server customers import | export | link | unlink | show`
 
 // The exit codes.
@@ -76,6 +77,9 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 		// A command that waits for input does not see the first signal.
 		defer context.AfterFunc(hurry, func() { os.Exit(exitFault) })()
 		return customers(ctx, args[1:], environ, std)
+	}
+	if len(args) == 1 && args[0] == "migrate" {
+		return exitCode(app.Migrate(ctx, environ, std.Out), std)
 	}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(std.Err)
@@ -171,7 +175,11 @@ func lastWords(to io.Writer, err error) {
 
 // customers runs `server customers`.
 func customers(ctx context.Context, args, environ []string, std app.Streams) int {
-	err := app.Customers(ctx, args, environ, std)
+	return exitCode(app.Customers(ctx, args, environ, std), std)
+}
+
+// exitCode prints the error of a command, if there is one.
+func exitCode(err error, std app.Streams) int {
 	if err == nil {
 		return exitOK
 	}

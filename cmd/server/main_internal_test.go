@@ -28,15 +28,18 @@ func TestCommandLine(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		"help":               {[]string{"-help"}, nil, 0, "DWOLLA_CLIENT_SECRET_FILE", ""},
-		"version":            {[]string{"-version"}, nil, 0, "devel\n", ""},
-		"check of the good":  {[]string{"-check"}, settings(), 0, "the configuration is good\n", ""},
-		"check of the bad":   {[]string{"-check"}, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT: "},
-		"all faults":         {nil, nil, 2, "", "AUTH_MODES: is required"},
-		"unknown flag":       {[]string{"-port=1"}, settings(), 2, "", "usage: server"},
-		"argument":           {[]string{"serve"}, settings(), 2, "", "usage: server"},
-		"no secret is shown": {nil, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT"},
-		"cannot listen":      {nil, settings("HTTP_ADDR=192.0.2.1:1"), 1, "", "HTTP_ADDR: "},
+		"help":                     {[]string{"-help"}, nil, 0, "DWOLLA_CLIENT_SECRET_FILE", ""},
+		"version":                  {[]string{"-version"}, nil, 0, "devel\n", ""},
+		"check of the good":        {[]string{"-check"}, settings(), 0, "the configuration is good\n", ""},
+		"check of the bad":         {[]string{"-check"}, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT: "},
+		"all faults":               {nil, nil, 2, "", "AUTH_MODES: is required"},
+		"unknown flag":             {[]string{"-port=1"}, settings(), 2, "", "usage: server"},
+		"argument":                 {[]string{"serve"}, settings(), 2, "", "usage: server"},
+		"no secret is shown":       {nil, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT"},
+		"nothing to migrate":       {[]string{"migrate"}, settings(), 0, "nothing to migrate", ""},
+		"bad migrate":              {[]string{"migrate"}, settings("DATABASE_MIGRATE=x"), 2, "", "DATABASE_MIGRATE: "},
+		"migrate has no arguments": {[]string{"migrate", "now"}, settings(), 2, "", "usage: server"},
+		"cannot listen":            {nil, settings("HTTP_ADDR=192.0.2.1:1"), 1, "", "HTTP_ADDR: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -26,7 +26,7 @@ func rules() []func(checker) {
 	return []func(checker){
 		checker.dwolla, checker.listeners, checker.origins, checker.certificates,
 		checker.modes, checker.bearer, checker.oidc, checker.bearerWithOIDC, checker.sessions, checker.forward, checker.proxy,
-		checker.plaintext, checker.redisURL, checker.source, checker.databaseURL, checker.lookup, checker.enrollmentKeys, checker.webhooks,
+		checker.plaintext, checker.redisURL, checker.source, checker.databaseURL, checker.databaseUse, checker.lookup, checker.enrollmentKeys, checker.webhooks,
 		checker.authorities, checker.operation,
 	}
 }

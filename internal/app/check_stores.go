@@ -90,6 +90,25 @@ func (k checker) databaseURL() {
 	}
 }
 
+// The values of DATABASE_MIGRATE.
+const (
+	migrateAtStart = "start"
+	migrateByJob   = "job"
+)
+
+// databaseUse checks the settings beside DATABASE_URL.
+func (k checker) databaseUse() {
+	if k.DatabaseMax != 0 && len(k.unparsed["DATABASE_MAX_CONNECTIONS"]) == 0 && (k.DatabaseMax < 2 || k.DatabaseMax > 1000) {
+		k.fail("DATABASE_MAX_CONNECTIONS", fmt.Sprintf("%d is not between 2 and 1000", k.DatabaseMax))
+	}
+	switch {
+	case k.DatabaseSchema != migrateAtStart && k.DatabaseSchema != migrateByJob:
+		k.fail("DATABASE_MIGRATE", "must be start or job")
+	case k.DatabaseSchema == migrateByJob && k.keepsData() && !k.isPostgres():
+		k.fail("DATABASE_MIGRATE", "must be start for a SQLite file: its only server migrates it")
+	}
+}
+
 func (k checker) postgresURL() {
 	servers, err := postgres.Servers(k.DatabaseURL)
 	if err != nil {

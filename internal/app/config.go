@@ -80,6 +80,8 @@ type Config struct {
 	CustomerSource string             `heading:"Customers" env:"CUSTOMER_SOURCE" envDefault:"database" help:"Source of the links between users and Customers: claim (of the sign-in), database (dropgate's own), lookup (the application, over HTTP) or query (the application's PostgreSQL). See docs/directory.md."`
 	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"For claim: the claim with a Customer's id or URL."`
 	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"For database and for webhooks: sqlite:FILE (created on first start, for a single replica) or postgres://user:password@host:5432/name. For query: the postgres:// URL of the application's database. In production see docs/deployment.md#encryption."`
+	DatabaseMax    int                `env:"DATABASE_MAX_CONNECTIONS" unset:"16, or 8 for query" help:"For PostgreSQL: connections of each replica at most, 2 to 1000. See docs/deployment.md#connections-to-postgresql."`
+	DatabaseSchema string             `env:"DATABASE_MIGRATE" envDefault:"start" help:"Who migrates the schema: start (each replica, when it starts) or job (only the command server migrate, for PostgreSQL; a replica waits for it). See docs/upgrades.md."`
 	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" unset:"required for lookup" help:"URL with a placeholder, such as https://app.internal/users/{user}/dwolla-customer. Must be https in production."`
 	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" unset:"none" help:"For lookup: the bearer token to send to the application, at least 16 characters."`
 	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" unset:"required for query" help:"One SELECT with the user id as $1 and two result columns: the user id as stored, and a Customer's id or URL."`
@@ -147,12 +149,24 @@ func Load(environ []string) (Config, error) {
 func loadDirectory(environ []string) (Config, error) {
 	c, f := read(environ)
 	f.parseAPI(&c)
-	f.check(c, checker.plaintext, checker.databaseURL, checker.authorities)
+	f.check(c, checker.plaintext, checker.databaseURL, checker.databaseUse, checker.authorities)
 	if c.CustomerSource != "database" {
 		f.add("CUSTOMER_SOURCE", "is not database: another system keeps the links")
 	}
 	return c.unless(f)
 }
+
+// loadMigrate reads the settings of `server migrate`: those of the database, and those
+// that say whether the service has one.
+func loadMigrate(environ []string) (Config, error) {
+	c, f := read(environ)
+	f.parseAPI(&c)
+	f.check(c, checker.plaintext, checker.databaseURL, checker.databaseUse, checker.authorities)
+	return c.unless(f)
+}
+
+// keepsData reports whether the service has a database of its own.
+func (c Config) keepsData() bool { return c.CustomerSource == "database" || !c.WebhookSecret.IsZero() }
 
 // userIDs says how the application's user ids are compared.
 func (c Config) userIDs() clienttoken.UserIDs { return clienttoken.UserIDsOf(c.UserClaim) }

@@ -86,7 +86,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 
 // openStore opens the database, if the service keeps data of its own.
 func (a *App) openStore(ctx context.Context) error {
-	if a.config.CustomerSource != "database" && a.config.WebhookSecret.IsZero() {
+	if !a.config.keepsData() {
 		return nil
 	}
 	// A server that accepts connections but never answers must not keep the process
@@ -118,11 +118,11 @@ func (c Config) databaseSystem() string {
 const openWithin = 5 * time.Second
 
 // openDatabase opens the database and migrates its schema. If the server is
-// unreachable, it returns an error and a database. The caller must migrate that one
-// later.
+// unreachable, or `server migrate` has to run first, it returns an error and a
+// database. The caller must migrate that one later.
 func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, err error) {
 	if c.isPostgres() {
-		store, err = customerdb.OpenPostgres(c.DatabaseURL)
+		store, err = c.openPostgres()
 	} else {
 		store, err = customerdb.OpenSQLite(ctx, strings.TrimPrefix(c.DatabaseURL.Reveal(), "sqlite:"))
 		ctx = context.WithoutCancel(ctx) // the work has a timeout of its own, and a file does not hang
@@ -137,6 +137,20 @@ func (c Config) openDatabase(ctx context.Context) (store *customerdb.Database, e
 		return nil, err
 	}
 	return store, err
+}
+
+func (c Config) openPostgres() (*customerdb.Database, error) {
+	store, err := customerdb.OpenPostgres(c.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if c.DatabaseMax != 0 {
+		store.SetMaxConnections(c.DatabaseMax)
+	}
+	if c.DatabaseSchema == migrateByJob {
+		store.LeaveSchema()
+	}
+	return store, nil
 }
 
 // migrateEvery is how often to try a database that could not be reached at the
@@ -199,6 +213,9 @@ func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	a.query.SetUserIDs(c.userIDs())
+	if c.DatabaseMax != 0 {
+		a.query.SetMaxConnections(c.DatabaseMax)
+	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
 	if err := a.query.Check(ctx); errors.Is(err, customer.ErrQuery) {

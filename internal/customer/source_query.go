@@ -55,6 +55,9 @@ func NewQuery(url clienttoken.Secret, statement string, api clienttoken.API) (*Q
 	return &Query{api: api, pool: pool, text: table}, nil
 }
 
+// SetMaxConnections sets the size of the pool. Call it before the first lookup.
+func (q *Query) SetMaxConnections(n int) { postgres.SetMaxConnections(q.pool, n) }
+
 // SetUserIDs sets how user ids are compared. Call it before the first lookup.
 func (q *Query) SetUserIDs(users clienttoken.UserIDs) { q.users = users }
 

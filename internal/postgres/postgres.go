@@ -37,11 +37,16 @@ func Open(url clienttoken.Secret, connections int) (*sql.DB, error) {
 		return nil, err
 	}
 	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(connections)
-	pool.SetMaxIdleConns(connections)
+	SetMaxConnections(pool, connections)
 	pool.SetConnMaxLifetime(lifetime)
 	pool.SetConnMaxIdleTime(idleTime)
 	return pool, nil
+}
+
+// SetMaxConnections changes how many connections a pool opens at most.
+func SetMaxConnections(pool *sql.DB, connections int) {
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
 }
 
 func parseURL(url string) (*pgx.ConnConfig, error) {

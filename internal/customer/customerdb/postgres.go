@@ -7,8 +7,8 @@ import (
 	"dropgate/internal/postgres"
 )
 
-// connections is the size of a replica's pool. Two or three replicas share a
-// server, whose default limit is 100 connections.
+// connections is the size of a replica's pool by default. Five replicas and the sixth
+// of a roll-out fit a server with its default limit of 100 connections.
 const connections = 16
 
 // OpenPostgres opens the database at url, such as
@@ -32,3 +32,6 @@ func OpenPostgres(url clienttoken.Secret) (*Database, error) {
 		forShare:   " FOR SHARE",
 	}, nil
 }
+
+// SetMaxConnections sets the size of the pool. Call it before all other methods.
+func (d *Database) SetMaxConnections(n int) { postgres.SetMaxConnections(d.writes, n) }
