@@ -140,7 +140,7 @@ func TestAdminListenerServesNoPublicRoute(t *testing.T) {
 		`dropgate_http_request_duration_seconds_count{method="POST",route="/client-tokens"} 1`,
 		`dropgate_http_requests_in_flight 0`,
 		`dropgate_client_tokens_total{action="customer.read",outcome="vended"} 1`,
-		`dropgate_auth_total{mode="bearer",outcome="accepted"} 1`,
+		`dropgate_auth_total{mode="bearer",outcome="accepted",reason="none"} 1`,
 		`dropgate_dwolla_requests_total{code="200",operation="create_client_token"} 1`,
 		`dropgate_dwolla_request_duration_seconds_count{operation="create_client_token"} 1`,
 		`dropgate_dwolla_access_token_expiry_timestamp_seconds 1.`,

@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"dropgate/internal/latency"
 )
 
 // Sink accepts lines.
@@ -36,16 +38,27 @@ type Late interface {
 type Trail struct {
 	sink     Sink
 	failures prometheus.Counter
-	writers  *sync.Pool // of *accepted
+	duration prometheus.Observer
+	written  prometheus.Gauge // Unix time
+	writers  *sync.Pool       // of *accepted
 }
 
 // NewTrail returns a trail to a sink.
 func NewTrail(sink Sink, r prometheus.Registerer) Trail {
-	t := Trail{sink: sink, failures: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "dropgate_audit_failures_total",
-		Help: "Audit entries the sink did not accept in time. Their effects did not leave the service.",
-	})}
-	r.MustRegister(t.failures)
+	duration := prometheus.NewHistogram(latency.Store("dropgate_audit_write_duration_seconds",
+		"Time until the audit sink accepted or refused an entry. Requests wait for it."))
+	t := Trail{
+		sink: sink, duration: duration,
+		failures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dropgate_audit_failures_total",
+			Help: "Audit entries the sink did not accept in time. Their effects did not leave the service.",
+		}),
+		written: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dropgate_audit_last_write_timestamp_seconds",
+			Help: "Unix time of the last entry that the audit sink accepted; 0 before the first.",
+		}),
+	}
+	r.MustRegister(t.failures, duration, t.written)
 	t.writers = &sync.Pool{New: func() any {
 		w := &accepted{sink: sink}
 		w.logger = zerolog.New(w)
@@ -61,8 +74,12 @@ func (t Trail) Write(ctx context.Context, e *Entry) error {
 	if t.sink == nil {
 		return nil
 	}
+	began := time.Now()
 	err := t.accept(ctx, e)
+	ended := time.Now()
+	latency.Observe(ctx, t.duration, ended.Sub(began))
 	if err == nil {
+		t.written.Set(float64(ended.UnixMilli()) / 1000)
 		return nil
 	}
 	t.failures.Inc()

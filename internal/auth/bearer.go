@@ -90,7 +90,7 @@ func (b *Bearer) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, er
 			return Session{}, err
 		}
 		if second.User.ID != first.User.ID {
-			return Session{}, b.reject("the Authorization header and the cookie name different users")
+			return Session{}, b.reject(Disagreement, "the Authorization header and the cookie name different users")
 		}
 	}
 	return first, nil
@@ -127,7 +127,7 @@ func (b *Bearer) credentials(r *http.Request, found []credential) ([]credential,
 	if b.config.Cookie != "" {
 		cookies := cookieValues(r, b.config.Cookie)
 		if len(found) == 0 && len(cookies) > 1 || len(cookies) > maxTokenCookies {
-			return nil, b.reject("several cookies named " + b.config.Cookie)
+			return nil, b.reject(Ambiguous, "several cookies named "+b.config.Cookie)
 		}
 		for _, value := range cookies {
 			if len(found) == 0 || value != found[0].token {
@@ -147,14 +147,14 @@ func (b *Bearer) inHeader(headers []string, found []credential) ([]credential, e
 		return found, nil
 	}
 	if len(headers) > 1 {
-		return nil, b.reject("several Authorization headers")
+		return nil, b.reject(Ambiguous, "several Authorization headers")
 	}
 	scheme, token := cutScheme(headers[0])
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
 		return append(found, credential{token: token}), nil
 	case strings.EqualFold(scheme, "DPoP"):
-		return nil, b.reject("a DPoP token; its proof cannot be verified")
+		return nil, b.reject(Unsupported, "a DPoP token; its proof cannot be verified")
 	}
 	return found, nil
 }
@@ -184,9 +184,11 @@ func (b *Bearer) verify(ctx context.Context, token string) (cachedToken, error) 
 		types = append(types, "jwt", "")
 	}
 	v, err := b.config.Keys.verify(ctx, token, fromAnyone, types...)
-	if _, ok := errors.AsType[invalidTokenError](err); ok || errors.Is(err, errKeysNotFresh) {
+	if errors.Is(err, errKeysNotFresh) {
 		// Anyone can send an unknown kid, so that alone is not an outage.
-		return cachedToken{}, b.reject(err.Error())
+		return cachedToken{}, b.reject(UnknownKey, err.Error())
+	} else if _, ok := errors.AsType[invalidTokenError](err); ok {
+		return cachedToken{}, b.reject(Invalid, err.Error())
 	} else if err != nil {
 		return cachedToken{}, err
 	}
@@ -197,25 +199,25 @@ func (b *Bearer) verify(ctx context.Context, token string) (cachedToken, error) 
 // session checks the claims of a token with a good signature.
 func (b *Bearer) session(c tokenClaims) (Session, error) {
 	if c.standard.Expiry == nil { // the library would accept it forever
-		return Session{}, b.reject("no exp")
+		return Session{}, b.reject(Invalid, "no exp")
 	}
 	if reason := b.wrongParty(c.standard); reason != "" {
-		return Session{}, b.reject(reason)
+		return Session{}, b.reject(WrongParty, reason)
 	}
 	expected := jwt.Expected{Time: time.Now()}
 	if err := c.standard.ValidateWithLeeway(expected, maxSkew); err != nil {
-		return Session{}, b.reject(err.Error())
+		return Session{}, b.reject(kindOfTime(err), err.Error())
 	}
 	if _, bound := c.all["cnf"]; bound {
 		// RFC 7800, 3.1; RFC 8705, 3.1; RFC 9449, 6.1.
-		return Session{}, b.reject("bound to a key by cnf; its proof cannot be verified")
+		return Session{}, b.reject(Unsupported, "bound to a key by cnf; its proof cannot be verified")
 	}
 	if reason := b.wrongClient(c.standard.Audience, c.all); reason != "" {
-		return Session{}, b.reject(reason)
+		return Session{}, b.reject(WrongParty, reason)
 	}
 	id, err := userIDFrom(c.all, b.config.UserClaim)
 	if err != nil {
-		return Session{}, b.reject(err.Error())
+		return Session{}, b.reject(NoUser, err.Error())
 	}
 	return Session{
 		User:    clienttoken.User{ID: id, Claims: b.claims.apply(c.all)},
@@ -264,8 +266,8 @@ func (b *Bearer) wrongClient(audience jwt.Audience, claims map[string]any) strin
 	return ""
 }
 
-func (b *Bearer) reject(reason string) *Rejection {
-	return &Rejection{Mode: bearerName, Reason: reason, Challenge: bearerBadChallenge}
+func (b *Bearer) reject(kind RejectionKind, reason string) *Rejection {
+	return &Rejection{Mode: bearerName, Kind: kind, Reason: reason, Challenge: bearerBadChallenge}
 }
 
 // cookieValues returns the distinct values of the request's cookies of one name.

@@ -24,34 +24,16 @@ type Mode interface {
 // errNoCredential passes the request on to the next mode.
 var errNoCredential = errors.New("no credential of this kind")
 
-// Rejection refuses a request's credentials. Its Reason is for the log, since
-// it would help an attacker.
-type Rejection struct {
-	Mode      string // "none" without any credential
-	Reason    string
-	Challenge string // the WWW-Authenticate header of the answer; may be empty
-}
-
-func (r *Rejection) Error() string { return r.Mode + ": " + r.Reason }
-
 // Chain is an ordered list of modes.
 type Chain struct {
 	modes    []Mode
 	users    clienttoken.UserIDs
-	requests *prometheus.CounterVec // mode, outcome
+	requests *prometheus.CounterVec // mode, outcome, reason
 }
 
 // NewChain returns a chain of the modes, in this order.
 func NewChain(r prometheus.Registerer, modes ...Mode) *Chain {
-	c := &Chain{
-		modes: modes,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dropgate_auth_total",
-			Help: "Authentications by mode (none: no credentials) and outcome: accepted, rejected, limited (over a rate limit) or unavailable.",
-		}, []string{"mode", "outcome"}),
-	}
-	r.MustRegister(c.requests)
-	return c
+	return &Chain{modes: modes, requests: newAuthentications(r, modes)}
 }
 
 // CompareUserIDs sets how all modes compare user ids, and returns c.
@@ -85,11 +67,12 @@ func (c *Chain) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session
 				session = Session{}
 			}
 		}
-		c.requests.WithLabelValues(m.Name(), outcome(err)).Inc()
+		outcome, reason := outcome(err)
+		c.requests.WithLabelValues(m.Name(), outcome, reason).Inc()
 		return session, err
 	}
-	c.requests.WithLabelValues("none", "rejected").Inc()
-	return Session{}, &Rejection{Mode: "none", Reason: "no credentials", Challenge: c.challenge()}
+	c.requests.WithLabelValues(noMode, "rejected", string(NoCredentials)).Inc()
+	return Session{}, &Rejection{Mode: noMode, Kind: NoCredentials, Reason: "no credentials", Challenge: c.challenge()}
 }
 
 // challenge asks for a bearer token if the mode bearer is on (RFC 9110, 11.6.1).
@@ -101,17 +84,4 @@ func (c *Chain) challenge() string {
 		}
 	}
 	return ""
-}
-
-func outcome(err error) string {
-	if err == nil {
-		return "accepted"
-	}
-	if _, ok := errors.AsType[*Rejection](err); ok {
-		return "rejected"
-	}
-	if _, ok := errors.AsType[*ratelimit.ExceededError](err); ok {
-		return "limited"
-	}
-	return "unavailable"
 }

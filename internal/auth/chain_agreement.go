@@ -59,7 +59,7 @@ func (c *Chain) checkSameUser(first, second Session, err error) error {
 	}
 	if second.User.ID != first.User.ID {
 		return &Rejection{
-			Mode: first.Mode, Reason: "the credentials of " + first.Mode + " and of " + second.Mode + " name different users",
+			Mode: first.Mode, Kind: Disagreement, Reason: "the credentials of " + first.Mode + " and of " + second.Mode + " name different users",
 			Challenge: c.challenge(),
 		}
 	}

@@ -42,7 +42,7 @@ func (f *Forward) ask(credentials http.Header, digest credentialsDigest) (Sessio
 		return Session{}, f.unavailable(errors.New(f.config.UserClaim + " in the application's answer is not a user id of 1 to 255 printable characters"))
 	}
 	if verified, given := claims["email_verified"]; given && f.config.UserClaim == "email" && verified != true {
-		return Session{}, &Rejection{Mode: f.Name(), Reason: "email names the user, and the application says that email_verified is not true"}
+		return Session{}, &Rejection{Mode: f.Name(), Kind: NoUser, Reason: "email names the user, and the application says that email_verified is not true"}
 	}
 	session := Session{
 		User:     clienttoken.User{ID: id, Claims: f.claims.apply(claims)},
@@ -72,7 +72,7 @@ func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (map[strin
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, &Rejection{Mode: f.Name(), Reason: fmt.Sprintf("the application answered %d", resp.StatusCode)}
+		return nil, &Rejection{Mode: f.Name(), Kind: Refused, Reason: fmt.Sprintf("the application answered %d", resp.StatusCode)}
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return nil, f.unavailable(fmt.Errorf("%w: it answered %d", errDown, resp.StatusCode))
 	default:

@@ -40,7 +40,7 @@ type KeySet struct {
 	config    KeySetConfig
 	documents documents
 	metadata  *metadataCache
-	fetches   *prometheus.CounterVec // outcome
+	metrics   keySetMetrics
 
 	current atomic.Pointer[publicKeys] // nil until the first fetch succeeds
 	waiters waitLimit                  // requests waiting for a fetch
@@ -93,12 +93,8 @@ func NewKeySet(c KeySetConfig) *KeySet {
 		config:    c,
 		documents: d,
 		metadata:  &metadataCache{issuer: c.Issuer, documents: d},
-		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dropgate_jwks_refresh_total",
-			Help: "Fetches of the identity provider's keys by outcome: success or failure.",
-		}, []string{"outcome"}),
+		metrics:   newKeySetMetrics(c.Registerer),
 	}
-	c.Registerer.MustRegister(s.fetches)
 	return s
 }
 
@@ -230,6 +226,7 @@ func (s *KeySet) fetch(from tokenSource) <-chan struct{} {
 		defer close(done)
 		defer cancel()
 		err := s.update(ctx)
+		s.metrics.observe(started, err)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.fetching = nil
@@ -296,10 +293,8 @@ func (s *KeySet) logOutcome(err error) {
 func (s *KeySet) update(ctx context.Context) error {
 	fresh, err := s.download(ctx)
 	if err != nil {
-		s.fetches.WithLabelValues("failure").Inc()
 		return err
 	}
-	s.fetches.WithLabelValues("success").Inc()
 	old := s.current.Load()
 	if old != nil && reflect.DeepEqual(old.list, fresh.list) {
 		return nil

@@ -126,7 +126,7 @@ func (o *OIDC) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session,
 	}
 	s, err := o.config.Sessions.Find(r.Context(), key, effect, charge)
 	if errors.Is(err, session.ErrNone) {
-		return Session{}, &Rejection{Mode: oidcName, Reason: "the session has ended, or never existed"}
+		return Session{}, &Rejection{Mode: oidcName, Kind: SessionEnded, Reason: "the session has ended, or never existed"}
 	}
 	return o.session(s), err
 }

@@ -47,11 +47,11 @@ func (c cookies) session(r *http.Request) (session.Key, error) {
 		return session.Key{}, errNoCredential
 	}
 	if len(given) > 1 {
-		return session.Key{}, &Rejection{Mode: oidcName, Reason: "several session cookies"}
+		return session.Key{}, &Rejection{Mode: oidcName, Kind: Ambiguous, Reason: "several session cookies"}
 	}
 	key, ok := session.KeyOf(given[0].Value)
 	if !ok {
-		return session.Key{}, &Rejection{Mode: oidcName, Reason: "the session cookie holds no session id"}
+		return session.Key{}, &Rejection{Mode: oidcName, Kind: Invalid, Reason: "the session cookie holds no session id"}
 	}
 	return key, nil
 }

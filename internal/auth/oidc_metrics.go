@@ -8,6 +8,15 @@ type oidcMetrics struct {
 	ended   *prometheus.CounterVec // reason
 }
 
+// loginReasons lists the reasons of failed sign-ins.
+func loginReasons() []string {
+	return []string{
+		"access_denied", "callback_malformed", "canceled", "code_refused", "exchange_failed", "exchange_refused", "id_token_invalid",
+		"id_token_missing", "issuer_mismatch", "logged_out", "nonce_mismatch", "provider_refused", "return_to", "state_expired",
+		"state_unknown", "state_used", "unavailable", "user_unknown",
+	}
+}
+
 func newOIDCMetrics(r prometheus.Registerer) oidcMetrics {
 	m := oidcMetrics{
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -22,6 +31,10 @@ func newOIDCMetrics(r prometheus.Registerer) oidcMetrics {
 			Name: "dropgate_sessions_ended_total",
 			Help: "Sessions ended by reason: logout, backchannel_logout, replaced (by another sign-in in the same browser) or displaced (by newer sign-ins of a user with too many sessions). Expired sessions are not counted.",
 		}, []string{"reason"}),
+	}
+	m.logins.WithLabelValues("succeeded", "none")
+	for _, reason := range loginReasons() {
+		m.logins.WithLabelValues("failed", reason)
 	}
 	for _, reason := range []string{"logout", "backchannel_logout", "replaced", "displaced"} {
 		m.ended.WithLabelValues(reason)

@@ -54,15 +54,15 @@ func (p *Proxy) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, err
 	case len(ids) == 0 && len(secrets) == 0:
 		return Session{}, errNoCredential
 	case !PeerWithin(r, p.trusted):
-		return Session{}, p.reject("the proxy's headers come from outside TRUSTED_PROXIES")
+		return Session{}, p.reject(Untrusted, "the proxy's headers come from outside TRUSTED_PROXIES")
 	case len(secrets) != 1 || !p.isSecret(secrets[0]):
-		return Session{}, p.reject("X-Proxy-Secret is missing, given twice or wrong")
+		return Session{}, p.reject(Untrusted, "X-Proxy-Secret is missing, given twice or wrong")
 	case len(ids) == 0:
 		return Session{}, errNoCredential // the proxy passes requests without a user
 	case len(ids) > 1:
-		return Session{}, p.reject("the user is named twice")
+		return Session{}, p.reject(Ambiguous, "the user is named twice")
 	case !clienttoken.ValidUserID(ids[0]):
-		return Session{}, p.reject(p.header + " is not a user id of 1 to 255 printable characters")
+		return Session{}, p.reject(NoUser, p.header+" is not a user id of 1 to 255 printable characters")
 	}
 	return Session{
 		User: clienttoken.User{ID: ids[0], Claims: map[string]any{"sub": ids[0]}},
@@ -79,8 +79,8 @@ func (p *Proxy) isSecret(given string) bool {
 	return subtle.ConstantTimeCompare(sum[:], p.secret[:]) == 1
 }
 
-func (p *Proxy) reject(reason string) *Rejection {
-	return &Rejection{Mode: p.Name(), Reason: reason}
+func (p *Proxy) reject(kind RejectionKind, reason string) *Rejection {
+	return &Rejection{Mode: p.Name(), Kind: kind, Reason: reason}
 }
 
 // PeerWithin reports whether the address of the request's connection is in one of

@@ -28,7 +28,7 @@ func (s Session) Over() bool {
 
 // Ended returns the rejection for a session that is over.
 func (s Session) Ended() *Rejection {
-	return &Rejection{Mode: s.Mode, Reason: "the sign-in ended while the request was under way"}
+	return &Rejection{Mode: s.Mode, Kind: SessionEnded, Reason: "the sign-in ended while the request was under way"}
 }
 
 // NamesOrigin reports whether a header names the request's origin. Browsers

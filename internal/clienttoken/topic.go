@@ -63,6 +63,15 @@ func topics() []topicMeaning {
 	}
 }
 
+// Topics lists the topics with a label of their own.
+func Topics() []Topic {
+	var all []Topic
+	for _, m := range topics() {
+		all = append(all, m.topic)
+	}
+	return all
+}
+
 // meaning returns the entry of t, or the zero meaning for an unlisted topic.
 func (t Topic) meaning() topicMeaning {
 	for _, m := range topics() {

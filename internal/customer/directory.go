@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/latency"
 )
 
 // Source finds a user's Customer. Implementations: [Claim], [LinkSource], [Lookup],
@@ -48,11 +50,15 @@ type Directory struct {
 	statuses []StatusSource
 	notifier *ChangeNotifier
 	requests *prometheus.CounterVec // outcome
+	duration prometheus.Observer
 }
 
 // NewDirectory returns a directory and registers its metrics.
 func NewDirectory(c DirectoryConfig) *Directory {
+	duration := prometheus.NewHistogram(latency.Call("dropgate_directory_duration_seconds",
+		"Time of a lookup of a user's Customer and its status, cached ones included."))
 	d := &Directory{
+		duration: duration,
 		source:   c.Source,
 		owners:   newOwnerLists(c.Owners, c.Notifier),
 		statuses: c.Statuses,
@@ -62,13 +68,18 @@ func NewDirectory(c DirectoryConfig) *Directory {
 			Help: "Lookups of a user's Customer, cached ones included, by outcome: found, none, unavailable or canceled.",
 		}, []string{"outcome"}),
 	}
-	c.Registerer.MustRegister(d.requests)
+	for _, outcome := range []string{"found", "none", "unavailable", "canceled"} {
+		d.requests.WithLabelValues(outcome)
+	}
+	c.Registerer.MustRegister(d.requests, duration)
 	return d
 }
 
 // Customer implements clienttoken.Directory.
 func (d *Directory) Customer(ctx context.Context, user clienttoken.User) (clienttoken.Customer, error) {
+	began := time.Now()
 	customer, err := d.find(ctx, user)
+	latency.Observe(ctx, d.duration, time.Since(began))
 	outcome := "unavailable"
 	switch {
 	case err == nil:

@@ -118,7 +118,7 @@ dropgate_directory_requests_total{outcome="found"} 2
 dropgate_directory_requests_total{outcome="none"} 1
 dropgate_directory_requests_total{outcome="unavailable"} 2
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "dropgate_directory_requests_total"); err != nil {
 		t.Error(err)
 	}
 }

@@ -38,7 +38,7 @@ type InboxConfig struct {
 // acknowledged. Then some replica processes it, so a crash loses nothing.
 type Inbox struct {
 	config  InboxConfig
-	metrics inboxMetrics
+	metrics *inboxMetrics
 	lanes   []lane
 }
 
@@ -77,11 +77,12 @@ func NewInbox(c InboxConfig) *Inbox {
 func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) error {
 	event, err := i.config.Read(signature, body)
 	if err != nil {
-		i.metrics.received.WithLabelValues(string(clienttoken.OtherTopic), "refused").Inc()
+		i.metrics.webhooks.WithLabelValues(string(clienttoken.OtherTopic), "refused").Inc()
 		return err
 	}
+	i.metrics.arrived(time.Now())
 	outcome, err := i.keep(ctx, event)
-	i.metrics.received.WithLabelValues(string(event.Topic), outcome).Inc()
+	i.metrics.webhooks.WithLabelValues(string(event.Topic), outcome).Inc()
 	return err
 }
 
@@ -277,34 +278,6 @@ func (i *Inbox) measure(ctx context.Context) {
 	}
 	i.metrics.depth.Set(float64(queue.Depth))
 	i.metrics.oldest.Set(age)
-}
-
-type inboxMetrics struct {
-	received  *prometheus.CounterVec // topic, outcome
-	processed *prometheus.CounterVec // topic, outcome
-	depth     prometheus.Gauge
-	oldest    prometheus.Gauge
-}
-
-func newInboxMetrics(r prometheus.Registerer) inboxMetrics {
-	m := inboxMetrics{
-		received: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dropgate_webhooks_total",
-			Help: "Webhooks received, by topic (other: unlisted) and outcome: queued, duplicate, ignored (about no Customer), refused (wrong signature or body) or unavailable.",
-		}, []string{"topic", "outcome"}),
-		processed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dropgate_webhooks_processed_total",
-			Help: "Attempts to process a queued webhook event, by topic and outcome: linked, status, unmatched (a new Customer of no known user), conflict (the user or the Customer has another link), ignored, retried or abandoned.",
-		}, []string{"topic", "outcome"}),
-		depth: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "dropgate_webhook_queue_depth",
-			Help: "Webhook events waiting in the database, of all replicas.",
-		}),
-		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "dropgate_webhook_queue_oldest_seconds",
-			Help: "Age of the oldest waiting webhook event, or 0.",
-		}),
-	}
-	r.MustRegister(m.received, m.processed, m.depth, m.oldest)
-	return m
+	i.metrics.measured.Set(unixTime(time.Now()))
+	i.metrics.arrived(queue.Latest)
 }

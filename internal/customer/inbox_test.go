@@ -3,6 +3,7 @@ package customer_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -158,4 +159,67 @@ func TestUnstorableWebhookIsAnOutage(t *testing.T) {
 		t.Errorf("%v, want an outage", err)
 	}
 	i.counted(t, "dropgate_webhooks_total", "customer_verified", "unavailable", 2)
+}
+
+func TestLastWebhookIsKnownAfterARestart(t *testing.T) {
+	e := newEnrolling(t, key("a"))
+	i := newInbox(t, e)
+	const name = "dropgate_webhook_last_received_timestamp_seconds"
+	if got := i.gauge(t, name); got != 0 {
+		t.Errorf("%v before the first webhook", got)
+	}
+	_ = i.Receive(t.Context(), "bad", []byte("anything"))
+	if got := i.gauge(t, name); got != 0 {
+		t.Errorf("%v after a webhook with a wrong signature", got)
+	}
+	began := time.Now()
+	i.deliver(t, eventOf("customer_funding_source_added", "", 60))
+	if got := i.gauge(t, name); got < float64(began.Unix()) {
+		t.Errorf("%v after a webhook at %v", got, began)
+	}
+	i.waiting(t, eventOf("customer_verified", customerA, 0), 2*time.Hour)
+	i.reopen()
+	i.settle(t)
+	i.measured(t)
+	if got, want := i.gauge(t, name), float64(time.Now().Add(-2*time.Hour).Unix()); got < want-60 || got > want+60 {
+		t.Errorf("%v after a restart, want %v", got, want)
+	}
+	if got := i.gauge(t, "dropgate_webhook_queue_measured_timestamp_seconds"); got < float64(began.Unix()) {
+		t.Errorf("the queue was measured at %v", got)
+	}
+}
+
+// gauge returns the value of a gauge without labels.
+func (i *inbox) gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := i.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// measured runs the inbox until it has measured its queue.
+func (i *inbox) measured(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		i.Run(ctx)
+	}()
+	for deadline := time.Now().Add(30 * time.Second); i.gauge(t, "dropgate_webhook_queue_measured_timestamp_seconds") == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the queue was not measured")
+		}
+		runtime.Gosched()
+	}
+	stop()
+	<-done
 }

@@ -87,7 +87,7 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 		start := time.Now()
 		token, err := credentials.Token(ctx)
 		fault := tokenFault(ctx, err)
-		m.observe(opToken, time.Since(start), fault)
+		m.observe(ctx, opToken, time.Since(start), fault)
 		if fault != nil {
 			return nil, fault
 		}

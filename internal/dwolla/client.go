@@ -229,7 +229,7 @@ func (c *Client) attempt(ctx context.Context, call *call, token clienttoken.Secr
 	defer cancel()
 	start := time.Now()
 	got, fault := c.send(ctx, call, token)
-	c.metrics.observe(call.operation, time.Since(start), fault)
+	c.metrics.observe(ctx, call.operation, time.Since(start), fault)
 	if fault != nil {
 		return fault
 	}

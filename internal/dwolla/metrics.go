@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/latency"
 )
 
 // operation names one of the calls in metrics, logs and errors.
@@ -26,11 +28,12 @@ func operations() []operation {
 }
 
 type metrics struct {
-	requests *prometheus.CounterVec   // operation, code
-	duration *prometheus.HistogramVec // operation
-	expiry   prometheus.Gauge
-	retries  *prometheus.CounterVec // operation, reason
-	rejected *prometheus.CounterVec // reason
+	requests  *prometheus.CounterVec   // operation, code
+	durations *prometheus.HistogramVec // operation
+	duration  map[operation]prometheus.Observer
+	expiry    prometheus.Gauge
+	retries   *prometheus.CounterVec // operation, reason
+	rejected  *prometheus.CounterVec // reason
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -39,11 +42,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "dropgate_dwolla_requests_total",
 			Help: "Requests to Dwolla by operation and HTTP status, or timeout, canceled or error without an answer.",
 		}, []string{"operation", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "dropgate_dwolla_request_duration_seconds",
-			Help:    "Time from sending a request to Dwolla until the end of its answer.",
-			Buckets: []float64{.01, .025, .05, .1, .2, .35, .5, .75, 1, 2.5, 5, 10},
-		}, []string{"operation"}),
+		durations: prometheus.NewHistogramVec(latency.Call("dropgate_dwolla_request_duration_seconds",
+			"Time from sending a request to Dwolla until the end of its answer."), []string{"operation"}),
 		expiry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dropgate_dwolla_access_token_expiry_timestamp_seconds",
 			Help: "Unix time when the application's access token expires; 0 before the first token.",
@@ -60,12 +60,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, reason := range rejections() {
 		m.rejected.WithLabelValues(string(reason))
 	}
+	m.duration = latency.Resolve(m.durations, append(operations(), opToken)...)
+	for _, op := range append(operations(), opToken) {
+		for _, code := range usualCodes() {
+			m.requests.WithLabelValues(string(op), code)
+		}
+	}
 	for _, op := range operations() {
 		for _, reason := range retryReasons() {
 			m.retries.WithLabelValues(string(op), string(reason))
 		}
 	}
-	r.MustRegister(m.requests, m.duration, m.expiry, m.retries, m.rejected)
+	r.MustRegister(m.requests, m.durations, m.expiry, m.retries, m.rejected)
 	return m
 }
 
@@ -87,9 +93,15 @@ func gaugeState(r prometheus.Registerer, op operation, state func() float64) {
 // reject counts a call that is not sent.
 func (m *metrics) reject(reason rejection) { m.rejected.WithLabelValues(string(reason)).Inc() }
 
-func (m *metrics) observe(op operation, took time.Duration, fault *Error) {
+func (m *metrics) observe(ctx context.Context, op operation, took time.Duration, fault *Error) {
 	m.requests.WithLabelValues(string(op), code(fault)).Inc()
-	m.duration.WithLabelValues(string(op)).Observe(took.Seconds())
+	latency.Observe(ctx, m.duration[op], took)
+}
+
+// usualCodes lists the codes whose series exist from the start. Dwolla may answer with
+// other statuses, too.
+func usualCodes() []string {
+	return []string{"200", "400", "401", "403", "404", "429", "500", "502", "503", "504", "timeout", "canceled", "error", "other"}
 }
 
 // code is the metric label of an outcome. It is a closed set: only statuses with a

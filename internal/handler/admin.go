@@ -93,7 +93,7 @@ func NewAdmin(c AdminConfig) http.Handler {
 	if c.Links != nil && len(c.Operators) > 0 {
 		c.directory(h, r)
 	}
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{}))
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	return r
 }
 

@@ -99,6 +99,7 @@ type logs struct {
 	mu    sync.Mutex
 	lines []string
 	more  chan struct{} // closed at the next line
+	seen  func(text string)
 }
 
 func newLogs() *logs { return &logs{more: make(chan struct{})} }
@@ -110,6 +111,9 @@ func (l *logs) Write(p []byte) (int, error) {
 	l.lines = append(l.lines, string(p))
 	close(l.more)
 	l.more = make(chan struct{})
+	if l.seen != nil {
+		l.seen(string(p))
+	}
 	return len(p), nil
 }
 

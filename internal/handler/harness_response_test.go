@@ -150,7 +150,7 @@ func (a *answer) logged(tb rapid.TB, w *world, r *http.Request, mark int) {
 		tb.Fatalf("%s %s left %d access lines and %d audit lines, want 1 and %d", r.Method, r.URL.Path, len(access), len(audit), audits)
 	}
 	a.access = accessLineOf(tb, access[0])
-	a.access.has(tb, accessLine{Log: "access", Level: "info", Status: a.status})
+	a.access.has(tb, accessLine{Log: "access", Level: levelOf(a.status), Status: a.status})
 	if id := a.header.Get("X-Request-Id"); id == "" || a.access.RequestID != id {
 		tb.Errorf("X-Request-Id %q, in the access line %q", id, a.access.RequestID)
 	}
@@ -271,4 +271,15 @@ func (a *answer) vended(tb rapid.TB, sent string) string {
 		tb.Fatalf("the answer is %s, want a token and nothing else", a.body)
 	}
 	return got["token"]
+}
+
+// levelOf is the level of the access line of a response.
+func levelOf(status int) string {
+	switch {
+	case status >= 500:
+		return "error"
+	case status == 403, status == 429:
+		return "warn"
+	}
+	return "info"
 }

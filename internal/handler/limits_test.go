@@ -78,7 +78,7 @@ func TestAddressLimitIgnoresTheSignIn(t *testing.T) {
 			t.Errorf("openapi.yaml: %d", got.status)
 		}
 	}
-	attempts := w.series()[`dropgate_auth_total{mode="bearer",outcome="accepted"}`]
+	attempts := w.series()[`dropgate_auth_total{mode="bearer",outcome="accepted",reason="none"}`]
 	for _, got := range []answer{
 		w.vend(t, alice, readsCustomer, from("2001:db8::4")),
 		w.vend(t, nobody, readsCustomer, from("2001:db8::5")),
@@ -87,7 +87,7 @@ func TestAddressLimitIgnoresTheSignIn(t *testing.T) {
 	} {
 		got.tooMany(t, "ip")
 	}
-	if now := w.series()[`dropgate_auth_total{mode="bearer",outcome="accepted"}`]; now != attempts {
+	if now := w.series()[`dropgate_auth_total{mode="bearer",outcome="accepted",reason="none"}`]; now != attempts {
 		t.Errorf("credentials were looked at: %s, before it %s", now, attempts)
 	}
 	got := w.vend(t, alice, readsCustomer, from("2001:db8:0:1::1"))

@@ -1,6 +1,15 @@
 package handler
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/latency"
+)
 
 type metrics struct {
 	requests            *prometheus.CounterVec   // route, method, code
@@ -17,11 +26,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "dropgate_http_requests_total",
 			Help: "Requests on the public listener by route pattern (none: unknown route), method and status. Status 499: the caller disconnected.",
 		}, []string{"route", "method", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "dropgate_http_request_duration_seconds",
-			Help:    "Time from a request's head to the end of its response, including the wait for Dwolla.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .35, .5, 1, 2.5, 5, 10, 25},
-		}, []string{"route", "method"}),
+		duration: prometheus.NewHistogramVec(latency.Call("dropgate_http_request_duration_seconds",
+			"Time from a request's head to the end of its response, including the wait for Dwolla."), []string{"route", "method"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dropgate_http_requests_in_flight",
 			Help: "Requests in progress on the public listener.",
@@ -39,6 +45,62 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Requests from TRUSTED_PROXIES without a readable client address in X-Forwarded-For. The proxy's address counts as the client's.",
 		}),
 	}
+	for _, action := range append(clienttoken.Actions(), unknownAction) {
+		for _, outcome := range append(vendCodes(), "vended") {
+			m.clientTokens.WithLabelValues(string(action), string(outcome))
+		}
+	}
 	r.MustRegister(m.requests, m.duration, m.inFlight, m.clientTokens, m.links, m.unreadableForwarded)
 	return m
+}
+
+// unknownAction is the label of a request without a known action.
+const unknownAction clienttoken.Action = "unknown"
+
+// vendCodes lists the error codes of POST /client-tokens.
+func vendCodes() []clienttoken.Code {
+	return append(commonCodes(), clienttoken.CustomerMismatch, clienttoken.CustomerNotLinked, clienttoken.CustomerInactive,
+		clienttoken.CustomerAlreadyLinked, clienttoken.ActionNotAllowed, clienttoken.UpstreamError, clienttoken.UpstreamTimeout,
+		validationError, payloadTooLarge, unsupportedMediaType)
+}
+
+// linkCodes lists the error codes of PUT /session/customer.
+func linkCodes() []clienttoken.Code {
+	return append(commonCodes(), clienttoken.CustomerMismatch, clienttoken.CustomerAlreadyLinked,
+		clienttoken.UpstreamError, clienttoken.UpstreamTimeout, validationError, payloadTooLarge, unsupportedMediaType)
+}
+
+// commonCodes lists the error codes of every route.
+func commonCodes() []clienttoken.Code {
+	return []clienttoken.Code{
+		clienttoken.BadRequest, clienttoken.Unauthenticated, clienttoken.TooManyRequests, clienttoken.Unavailable,
+		crossOriginRequest, clientClosedRequest, serverError,
+	}
+}
+
+// expect makes the series of all routes exist from the start: a counter that begins with
+// its first error shows no increase.
+func (m *metrics) expect(routes chi.Routes, c Config) error {
+	if c.Vendor.Enrollment != nil {
+		m.links.WithLabelValues("linked")
+		for _, code := range linkCodes() {
+			m.links.WithLabelValues(string(code))
+		}
+	}
+	return chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		codes := commonCodes()
+		switch route {
+		case c.BasePath + "/client-tokens":
+			codes = vendCodes()
+		case c.BasePath + "/session/customer":
+			codes = linkCodes()
+		}
+		m.requests.WithLabelValues(route, method, strconv.Itoa(http.StatusOK))
+		for _, code := range codes {
+			status, _ := statusAndMessage(code)
+			m.requests.WithLabelValues(route, method, strconv.Itoa(status))
+		}
+		m.duration.WithLabelValues(route, method)
+		return nil
+	})
 }

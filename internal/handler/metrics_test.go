@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/dwolla/emulator"
 	"dropgate/internal/handler"
 )
 
@@ -22,12 +24,12 @@ func (w *world) metricsText() string {
 	return answer.Body.String()
 }
 
-// series lists all series with their values, except unpredictable ones.
+// series lists all series with labels and a value other than zero.
 func (w *world) series() map[string]string {
 	all := map[string]string{}
 	for text := range strings.Lines(w.metricsText()) {
 		name, value, found := strings.Cut(strings.TrimSpace(text), "} ")
-		if !strings.HasPrefix(text, "#") && found {
+		if !strings.HasPrefix(text, "#") && found && value != "0" {
 			all[name+"}"] = value
 		}
 	}
@@ -56,7 +58,12 @@ func TestMetricsHaveTheirNamesAndLabels(t *testing.T) {
 		"dropgate_http_requests_in_flight":                      nil,
 		"dropgate_client_tokens_total":                          {"action", "outcome"},
 		"dropgate_forwarded_unreadable_total":                   nil,
-		"dropgate_auth_total":                                   {"mode", "outcome"},
+		"dropgate_auth_total":                                   {"mode", "outcome", "reason"},
+		"dropgate_audit_last_write_timestamp_seconds":           nil,
+		"dropgate_audit_write_duration_seconds":                 nil,
+		"dropgate_directory_duration_seconds":                   nil,
+		"dropgate_jwks_last_success_timestamp_seconds":          nil,
+		"dropgate_jwks_refresh_duration_seconds":                nil,
 		"dropgate_audit_failures_total":                         nil,
 		"dropgate_dwolla_requests_total":                        {"code", "operation"},
 		"dropgate_dwolla_request_duration_seconds":              {"operation"},
@@ -96,8 +103,8 @@ func TestMetricsCountRequestsAndOutcomes(t *testing.T) {
 		`dropgate_client_tokens_total{action="customer.read",outcome="CustomerNotLinked"}`:               "1",
 		`dropgate_client_tokens_total{action="unknown",outcome="ActionNotAllowed"}`:                      "1",
 		`dropgate_client_tokens_total{action="unknown",outcome="Unauthenticated"}`:                       "1",
-		`dropgate_auth_total{mode="bearer",outcome="accepted"}`:                                          "5",
-		`dropgate_auth_total{mode="none",outcome="rejected"}`:                                            "1",
+		`dropgate_auth_total{mode="bearer",outcome="accepted",reason="none"}`:                            "5",
+		`dropgate_auth_total{mode="none",outcome="rejected",reason="no_credentials"}`:                    "1",
 		`dropgate_dwolla_requests_total{code="200",operation="create_client_token"}`:                     "2",
 		`dropgate_http_request_duration_seconds_bucket{method="POST",route="/pay/client-tokens",le="1"}`: "",
 	}
@@ -159,5 +166,79 @@ func TestMetricsKnowEveryActionByName(t *testing.T) {
 	}
 	if len(seen) != len(clienttoken.Actions()) {
 		t.Errorf("the series are of %v", seen)
+	}
+}
+
+func TestARequestIsInFlightUntilItsLastLine(t *testing.T) {
+	w := newWorld(t)
+	var at []float64
+	w.logs.seen = func(text string) {
+		if strings.Contains(text, `"log":"access"`) {
+			at = append(at, w.inFlight(t))
+		}
+	}
+	w.vend(t, alice, `{"action":"customer.read"}`)
+	w.vend(t, alice, `{"action":"customer.transfers.send"}`)
+	if !slices.Equal(at, []float64{1, 1}) || w.inFlight(t) != 0 {
+		t.Errorf("in flight while the access lines were written: %v, and at the end: %v", at, w.inFlight(t))
+	}
+}
+
+func (w *world) inFlight(t *testing.T) float64 {
+	t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "dropgate_http_requests_in_flight" {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("no such metric")
+	return 0
+}
+
+// A counter that appears with its first error has no increase for Prometheus.
+func TestSeriesOfErrorsExistBeforeTheFirstOne(t *testing.T) {
+	w := newWorld(t)
+	before := w.metricsText()
+	w.vend(t, carol, `{"action":"customer.read"}`)
+	w.vend(t, alice, `{"action":"customer.destroy"}`)
+	w.vend(t, alice, `{"action":7}`)
+	w.vend(t, alice, `{}`)
+	w.vend(t, nobody, `{"action":"customer.read"}`)
+	w.vend(t, alice, `{"action":"customer.read"}`, header("Content-Type", "text/plain"))
+	w.vend(t, alice, `{"action":"customer.read","links":{"customer":{"href":"`+sandboxRoot+`/customers/`+bobsID+`"}}}`)
+	w.vend(t, nobody, `{}`, header("Authorization", "Bearer garbage"))
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusTooManyRequests} {
+		w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: status, Times: 2})
+		w.vend(t, alice, `{"action":"customer.read"}`)
+	}
+	w.get(t, nobody, "/session")
+	w.sink.breaks(errors.New("no space left on device"), nil)
+	w.vend(t, alice, `{"action":"customer.read"}`)
+	w.sink.breaks(nil, nil)
+	for series := range w.series() {
+		if !strings.Contains(before, series) {
+			t.Errorf("%s appeared with its first request", series)
+		}
+	}
+}
+
+func TestMetricsAreOpenMetricsOnRequest(t *testing.T) {
+	w := newWorld(t)
+	admin := handler.NewAdmin(handler.AdminConfig{Gatherer: w.registry})
+	for accept, want := range map[string]string{
+		"": "text/plain", "application/openmetrics-text; version=1.0.0": "application/openmetrics-text",
+		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited": "application/vnd.google.protobuf",
+	} {
+		answer := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody)
+		r.Header.Set("Accept", accept)
+		admin.ServeHTTP(answer, r)
+		if got, _, _ := strings.Cut(answer.Header().Get("Content-Type"), ";"); got != want || answer.Code != http.StatusOK {
+			t.Errorf("Accept %q: %d %s, want %s", accept, answer.Code, got, want)
+		}
 	}
 }

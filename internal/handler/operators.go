@@ -48,7 +48,7 @@ func (h *handler) requireOperator(all Operators, next endpoint) http.HandlerFunc
 		found, known := all.find(token)
 		if !bearer || !known {
 			h.noteBadAdminToken(r)
-			return &auth.Rejection{Mode: adminMode, Reason: "no valid admin token", Challenge: "Bearer"}
+			return &auth.Rejection{Mode: adminMode, Kind: auth.Invalid, Reason: "no valid admin token", Challenge: "Bearer"}
 		}
 		log := requestLogOf(r)
 		log.mode, log.operator = adminMode, found.Name

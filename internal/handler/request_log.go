@@ -12,10 +12,12 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"github.com/rs/zerolog"
 
 	"dropgate/internal/audit"
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/latency"
 	"dropgate/internal/ratelimit"
 )
 
@@ -103,7 +105,7 @@ func (h *handler) withRequestLog(next http.Handler) http.Handler {
 		r = r.WithContext(ctx)
 		defer func() {
 			cancel()
-			h.metrics.inFlight.Dec()
+			defer h.metrics.inFlight.Dec() // after its audit entry and its lines
 			h.finish(r, answer, time.Since(start))
 		}()
 		next.ServeHTTP(answer, r)
@@ -141,8 +143,8 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		status = http.StatusOK // net/http writes this status if the handler writes none
 	}
 	h.metrics.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	h.metrics.duration.WithLabelValues(route, method).Observe(took.Seconds())
-	h.Logger.Info().
+	latency.Observe(r.Context(), h.metrics.duration.WithLabelValues(route, method), took)
+	h.Logger.WithLevel(accessLevel(status)).
 		Str("log", "access").
 		Str("request_id", log.requestID).
 		Str("proxy_request_id", log.proxyRequestID).
@@ -159,13 +161,25 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		Send()
 	switch log.event {
 	case audit.ClientToken:
-		h.metrics.clientTokens.WithLabelValues(cmp.Or(log.action, "unknown"), log.outcome()).Inc()
+		h.metrics.clientTokens.WithLabelValues(cmp.Or(log.action, string(unknownAction)), log.outcome()).Inc()
 	case audit.Link, audit.Unlink:
 		if log.code != "" { // a success was counted above, if it changed anything
 			h.metrics.links.WithLabelValues(log.code).Inc()
 		}
 	case audit.SignIn, audit.SignOut, audit.Directory, audit.Admin, audit.Opened: // no metric here
 	}
+}
+
+// accessLevel is the level of an access line, so that errors stand out and reach a log
+// with a higher LOG_LEVEL.
+func accessLevel(status int) zerolog.Level {
+	switch {
+	case status >= http.StatusInternalServerError:
+		return zerolog.ErrorLevel
+	case status == http.StatusTooManyRequests, status == http.StatusForbidden:
+		return zerolog.WarnLevel
+	}
+	return zerolog.InfoLevel
 }
 
 // proxyRequestID returns the X-Request-Id of a trusted proxy, which connects the

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/sony/gobreaker/v2"
 
+	"dropgate/internal/latency"
 	"dropgate/internal/redisbatch"
 )
 
@@ -39,11 +40,12 @@ const (
 
 // shared counts in Redis for all replicas, by the clock of Redis.
 type shared struct {
-	pay     *redisbatch.Script
-	terms   []any
-	away    *atomic.Bool  // true while each replica counts alone
-	fault   *atomic.Value // the last error, for the log
-	breaker *gobreaker.CircuitBreaker[[2]int64]
+	pay      *redisbatch.Script
+	duration prometheus.Observer
+	terms    []any
+	away     *atomic.Bool  // true while each replica counts alone
+	fault    *atomic.Value // the last error, for the log
+	breaker  *gobreaker.CircuitBreaker[[2]int64]
 }
 
 func newShared(c Config) *shared {
@@ -52,13 +54,16 @@ func newShared(c Config) *shared {
 		Help: "1 while rate limits are counted in Redis for all replicas; 0 while Redis fails and this replica counts alone.",
 	})
 	up.Set(1)
-	c.Registerer.MustRegister(up)
+	duration := prometheus.NewHistogram(latency.Store("dropgate_rate_limit_duration_seconds",
+		"Time of a request to Redis for the rate limits. Requests that find a session charge the limits with that, see dropgate_session_store_duration_seconds."))
+	c.Registerer.MustRegister(up, duration)
 	away, fault := new(atomic.Bool), new(atomic.Value)
 	return &shared{
-		away:  away,
-		fault: fault,
-		pay:   redisbatch.New(redisbatch.Config{Client: c.Redis, Text: TakeScript() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
-		terms: []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
+		away:     away,
+		fault:    fault,
+		duration: duration,
+		pay:      redisbatch.New(redisbatch.Config{Client: c.Redis, Text: TakeScript() + text("pay"), Keys: 2, Args: 4, Timeout: sharedTimeout}),
+		terms:    []any{c.IP.interval(), c.IP.capacity(), c.User.interval(), c.User.capacity()},
 		breaker: gobreaker.NewCircuitBreaker[[2]int64](gobreaker.Settings{
 			Timeout:       retryEvery,
 			ReadyToTrip:   func(gobreaker.Counts) bool { return true },
@@ -106,7 +111,9 @@ func (s *shared) take(ctx context.Context, address, user string) ([2]int64, erro
 // the second.
 func (s *shared) takeFor(ctx context.Context, address, user string, terms []any) ([2]int64, error) {
 	took, err := s.breaker.Execute(func() ([2]int64, error) {
+		began := time.Now()
 		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: terms})
+		latency.Observe(ctx, s.duration, time.Since(began))
 		if err != nil && ctx.Err() != nil {
 			err = errGone
 		}

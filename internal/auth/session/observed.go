@@ -3,50 +3,73 @@ package session
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"dropgate/internal/latency"
 	"dropgate/internal/ratelimit"
 )
 
-// Observed counts the requests to a store.
+// Observed counts and times the requests to a store.
 type Observed struct {
 	store    Store
 	requests *prometheus.CounterVec // operation, outcome
+	duration map[operation]prometheus.Observer
 }
 
-// Observe wraps a store to count its requests.
+// operation is a method of a Store in metrics.
+type operation string
+
+const (
+	opStart operation = "start"
+	opFind  operation = "find"
+	opEnd   operation = "end"
+)
+
+// Observe wraps a store to count and time its requests.
 func Observe(s Store, r prometheus.Registerer) *Observed {
-	o := &Observed{s, prometheus.NewCounterVec(prometheus.CounterOpts{
+	durations := prometheus.NewHistogramVec(latency.Store("dropgate_session_store_duration_seconds",
+		"Time of a request to the session store, by operation. With Redis, find also charges the rate limits."), []string{"operation"})
+	o := &Observed{store: s, duration: latency.Resolve(durations, opStart, opFind, opEnd), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dropgate_session_store_requests_total",
 		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.",
 	}, []string{"operation", "outcome"})}
-	r.MustRegister(o.requests)
+	for _, op := range []operation{opStart, opFind, opEnd} {
+		for _, outcome := range []string{"ok", "none", "used", "logged_out", "limited", "canceled", "unavailable"} {
+			o.requests.WithLabelValues(string(op), outcome)
+		}
+	}
+	r.MustRegister(o.requests, durations)
 	return o
 }
 
 // Start implements Store.
 func (o *Observed) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error) {
+	began := time.Now()
 	ended, err := o.store.Start(ctx, key, s, by)
-	o.count("start", err)
+	o.observe(ctx, opStart, began, err)
 	return ended, err
 }
 
 // Find implements Store.
 func (o *Observed) Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error) {
+	began := time.Now()
 	s, err := o.store.Find(ctx, key, touch, charge)
-	o.count("find", err)
+	o.observe(ctx, opFind, began, err)
 	return s, err
 }
 
 // End implements Store.
 func (o *Observed) End(ctx context.Context, sel Selector) ([]Stored, error) {
+	began := time.Now()
 	ended, err := o.store.End(ctx, sel)
-	o.count("end", err)
+	o.observe(ctx, opEnd, began, err)
 	return ended, err
 }
 
-func (o *Observed) count(operation string, err error) {
+func (o *Observed) observe(ctx context.Context, op operation, began time.Time, err error) {
+	latency.Observe(ctx, o.duration[op], time.Since(began))
 	outcome := "unavailable"
 	switch {
 	case err == nil:
@@ -62,5 +85,5 @@ func (o *Observed) count(operation string, err error) {
 	case errors.As(err, new(*ratelimit.ExceededError)):
 		outcome = "limited"
 	}
-	o.requests.WithLabelValues(operation, outcome).Inc()
+	o.requests.WithLabelValues(string(op), outcome).Inc()
 }

@@ -73,11 +73,11 @@ func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 		}
 	}
 	for operation, unit := range map[string]int{"start": 1, "find": 10, "end": 100} {
-		for outcome, n := range map[string]int{"ok": 1, "none": 2 + 3, "used": 4, "canceled": 5 + 6, "unavailable": 7 + 8 + 9, "logged_out": 10} {
+		for outcome, n := range map[string]int{"ok": 1, "none": 2 + 3, "used": 4, "canceled": 5 + 6, "unavailable": 7 + 8 + 9, "logged_out": 10, "limited": 0} {
 			fmt.Fprintf(&want, "dropgate_session_store_requests_total{operation=%q,outcome=%q} %d\n", operation, outcome, unit*n)
 		}
 	}
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want.String())); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want.String()), "dropgate_session_store_requests_total"); err != nil {
 		t.Error(err)
 	}
 }

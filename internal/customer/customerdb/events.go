@@ -174,6 +174,7 @@ func (d *Database) Status(ctx context.Context, customerID string) (string, error
 type EventBacklog struct {
 	Depth  int       // number of events
 	Oldest time.Time // receipt of the oldest event; zero if there is none
+	Latest time.Time // receipt of the latest event, settled or not; zero if there is none
 }
 
 // Backlog measures the queue.
@@ -181,14 +182,17 @@ func (d *Database) Backlog(ctx context.Context) (EventBacklog, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var queue EventBacklog
-	var oldest sql.NullInt64
-	err := d.reads.QueryRowContext(ctx, `SELECT count(*), min(received_at) FROM dropgate_events WHERE settled_at IS NULL`).
-		Scan(&queue.Depth, &oldest)
+	var oldest, latest sql.NullInt64
+	err := d.reads.QueryRowContext(ctx, `SELECT count(*), min(received_at), (SELECT max(received_at) FROM dropgate_events)
+		FROM dropgate_events WHERE settled_at IS NULL`).Scan(&queue.Depth, &oldest, &latest)
 	if err != nil {
 		return EventBacklog{}, queryFault(ctx, "measuring the queue", err)
 	}
 	if oldest.Valid {
 		queue.Oldest = time.UnixMilli(oldest.Int64)
+	}
+	if latest.Valid {
+		queue.Latest = time.UnixMilli(latest.Int64)
 	}
 	return queue, nil
 }

@@ -48,7 +48,7 @@ func settle(t fataler, d *customerdb.Database, id string, effect customerdb.Even
 func wantQueue(t fataler, d *customerdb.Database, want customerdb.EventBacklog) {
 	t.Helper()
 	got, err := d.Backlog(background())
-	if err != nil || got.Depth != want.Depth || !got.Oldest.Equal(want.Oldest) {
+	if err != nil || got.Depth != want.Depth || !got.Oldest.Equal(want.Oldest) || !want.Latest.IsZero() && !got.Latest.Equal(want.Latest) {
 		t.Fatalf("the queue is %v (error %v), want %v", got, err, want)
 	}
 }
@@ -109,14 +109,14 @@ func longestDueEventComesFirst(t *testing.T, open func() *customerdb.Database) {
 	for i, id := range []string{"b", "c", "a"} {
 		add(t, d, id, at(i))
 	}
-	wantQueue(t, d, customerdb.EventBacklog{Depth: 3, Oldest: at(0)})
+	wantQueue(t, d, customerdb.EventBacklog{Depth: 3, Oldest: at(0), Latest: at(2)})
 	wantNext(t, d, at(-1), "") // not yet
 	for _, id := range []string{"b", "c", "a", ""} {
 		wantNext(t, d, at(3), id)
 	}
-	wantQueue(t, d, customerdb.EventBacklog{Depth: 3, Oldest: at(0)}) // claimed, but not settled
+	wantQueue(t, d, customerdb.EventBacklog{Depth: 3, Oldest: at(0), Latest: at(2)}) // claimed, but not settled
 	settle(t, d, "b", customerdb.EventResult{})
-	wantQueue(t, d, customerdb.EventBacklog{Depth: 2, Oldest: at(1)})
+	wantQueue(t, d, customerdb.EventBacklog{Depth: 2, Oldest: at(1), Latest: at(2)})
 }
 
 func postponedEventsWait(t *testing.T, open func() *customerdb.Database) {
