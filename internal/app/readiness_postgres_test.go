@@ -114,6 +114,23 @@ func TestReadinessNamesPostgreSQLRefusals(t *testing.T) {
 	}
 }
 
+// TestReadOnlyPostgreSQLHealsWithoutRestart: a former primary keeps its connections after
+// a fail-over, and they stay read-only for ever. Only new ones reach the new primary.
+func TestReadOnlyPostgreSQLHealsWithoutRestart(t *testing.T) {
+	t.Parallel()
+	r := newOwnRole(t)
+	s := newFixture(t).start(t, map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": r.url, "DWOLLA_WEBHOOK_SECRET": webhookSecret})
+	refusal{
+		r.do(`ALTER ROLE ` + r.name + ` SET default_transaction_read_only = on`),
+		func(t *testing.T) {
+			t.Helper()
+			if _, err := r.ExecContext(t.Context(), `ALTER ROLE `+r.name+` RESET default_transaction_read_only`); err != nil {
+				t.Fatal(err)
+			}
+		}, "postgres: read-only",
+	}.holds(t, s, "database")
+}
+
 // ownPostgres is a PostgreSQL server for this test only, on a small disk.
 type ownPostgres struct {
 	disk, url string

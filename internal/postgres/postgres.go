@@ -1,5 +1,6 @@
 // Package postgres opens pools of connections to PostgreSQL. It keeps passwords out
-// of errors, and suits PgBouncer in transaction mode. It knows no tables.
+// of errors, suits PgBouncer in transaction mode, and leaves a server that a fail-over has
+// made read-only. It knows no tables.
 package postgres
 
 import (
@@ -13,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"dropgate/internal/clienttoken"
 )
@@ -36,7 +36,7 @@ func Open(url clienttoken.Secret, connections int) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := stdlib.OpenDB(*config)
+	pool := openFollowing(*config)
 	SetMaxConnections(pool, connections)
 	pool.SetConnMaxLifetime(lifetime)
 	pool.SetConnMaxIdleTime(idleTime)
