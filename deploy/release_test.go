@@ -58,7 +58,7 @@ func TestReleaseAndImageBuildAlike(t *testing.T) {
 		if len(build.Tags) > 0 {
 			flags += "-tags " + strings.Join(build.Tags, ",") + " "
 		}
-		flags += `-ldflags "` + strings.ReplaceAll(strings.Join(build.LDFlags, " "), "v{{ .Version }}", "$VERSION") + `"`
+		flags += `-ldflags "` + strings.NewReplacer("v{{ .Version }}", "$VERSION", "{{ .FullCommit }}", "$REVISION").Replace(strings.Join(build.LDFlags, " ")) + `"`
 		if flags != images[build.ID] {
 			t.Errorf("%s: the release has the flags %q, the image %q", build.ID, flags, images[build.ID])
 		}
@@ -66,7 +66,7 @@ func TestReleaseAndImageBuildAlike(t *testing.T) {
 			t.Errorf("%s: flags %v, environment %v, want -trimpath and CGO_ENABLED=0", build.ID, build.Flags, build.Env)
 		}
 	}
-	shown := "CGO_ENABLED=0 go build " + strings.NewReplacer("-trimpath ", "-trimpath -buildvcs=false ", "$VERSION", "v1.2.3").Replace(images["server"])
+	shown := "CGO_ENABLED=0 go build " + strings.NewReplacer("-trimpath ", "-trimpath -buildvcs=false ", "$VERSION", "v1.2.3", "$REVISION", "$(git rev-parse HEAD)").Replace(images["server"])
 	if !strings.Contains(readFile(t, "../docs/release.md"), shown+" ./cmd/server\n") {
 		t.Errorf("docs/release.md lacks the command %s ./cmd/server", shown)
 	}

@@ -98,7 +98,7 @@ func (c *composed) startService() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	service, err := app.Open(c.t.Context(), config, "test", io.Discard)
+	service, err := app.Open(c.t.Context(), config, app.Build{Version: "test"}, io.Discard)
 	if err != nil {
 		c.t.Fatal(err)
 	}

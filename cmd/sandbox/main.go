@@ -117,7 +117,7 @@ func (b *background) runAll(ctx context.Context, environ []string, out io.Writer
 	policy := newPolicySwitch(b.personas)
 	config.Policy = policy
 	log := newInspector(app.ConsoleWriter(out), func(user string) clienttoken.Allowed { return policy.of(user).allowed() })
-	service, err := app.Open(ctx, config, "sandbox", log)
+	service, err := app.Open(ctx, config, app.Build{Version: "sandbox"}, log)
 	if err != nil {
 		return portError(err, "-admin-addr")
 	}

@@ -23,6 +23,9 @@ import (
 // version is set when a release is built: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
 
+// commit is set likewise. Without it, Go knows the commit of a build in a git checkout.
+var commit string
+
 // gcPercent lets the heap grow to two and a half times the live data before a
 // collection. The live data is only a few megabytes: with Go's default of 100, a
 // busy service collects a hundred times a second (docs/performance.md).
@@ -139,7 +142,7 @@ func serve(ctx, hurry context.Context, config app.Config, std app.Streams) int {
 	// A closed pipe is a fault of one output. It must not end the process.
 	signal.Ignore(syscall.SIGPIPE)
 	logging.Disable() // go-redis writes errors to standard error; the service logs them itself
-	service, err := app.Open(ctx, config, version, std.Out)
+	service, err := app.Open(ctx, config, app.Build{Version: version, Commit: commit}, std.Out)
 	if err == nil {
 		log.SetOutput(service.Log())
 		go func() {

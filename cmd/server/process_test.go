@@ -14,7 +14,7 @@ import (
 // TestBinaryServesUntilSIGTERM builds the real binary, with the version as a
 // release has it, and ends it as Kubernetes does.
 func TestBinaryServesUntilSIGTERM(t *testing.T) {
-	binary := buildServer(t, "-ldflags", "-X main.version=v9.8.7")
+	binary := buildServer(t, "-ldflags", "-X main.version=v9.8.7 -X main.commit=0123abc")
 	server := exec.CommandContext(t.Context(), binary)
 	server.Env = append(os.Environ(),
 		"DWOLLA_ENVIRONMENT=sandbox", "DWOLLA_CLIENT_ID=key", "DWOLLA_CLIENT_SECRET=secret", "DWOLLA_BASE_URL=http://127.0.0.1:1",
@@ -33,13 +33,14 @@ func TestBinaryServesUntilSIGTERM(t *testing.T) {
 	var listening struct {
 		Message   string `json:"message"`
 		Version   string `json:"version"`
+		Commit    string `json:"commit"`
 		AdminAddr string `json:"admin_addr"`
 	}
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &listening) != nil || listening.Message != "listening" {
 		t.Fatalf("first line %q", lines.Text())
 	}
-	if listening.Version != "v9.8.7" {
-		t.Errorf("version %q", listening.Version)
+	if listening.Version != "v9.8.7" || listening.Commit != "0123abc" {
+		t.Errorf("version %q, commit %q", listening.Version, listening.Commit)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listening.AdminAddr+"/livez", http.NoBody)
 	if err != nil {

@@ -102,7 +102,7 @@ func (s *site) startService(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := app.Open(t.Context(), config, "test", s.log)
+	service, err := app.Open(t.Context(), config, app.Build{Version: "test"}, s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,39 +43,45 @@ type App struct {
 	outbox   *customerdb.Outbox   // nil without store
 	draining atomic.Bool
 
+	connections connectionLimits
+
 	databaseWrites, sessionWrites writeTest
 }
 
 // Open builds the service and listens, but answers no request until Serve. A busy
 // port or a database that cannot be opened is an error. Open does not wait for
 // other servers.
-func Open(ctx context.Context, c Config, version string, logs io.Writer) (*App, error) {
+func Open(ctx context.Context, c Config, b Build, logs io.Writer) (*App, error) {
 	out, err := openOutput(c, logs)
 	if err != nil {
 		return nil, err
 	}
 	a := &App{config: c, out: out, log: newLogger(c, out.log)}
-	if err := a.open(ctx, version); err != nil {
+	if err := a.open(ctx, b); err != nil {
 		a.close()
 		out.close()
 		return nil, err
 	}
 	a.log.Info().
-		Str("version", version).
+		Str("version", b.Version).
+		Str("commit", b.commit()).
 		Str("environment", string(c.Environment)).
 		Str("http_addr", a.PublicAddr()).
 		Str("admin_addr", a.AdminAddr()).
 		Strs("auth_modes", c.AuthModes).
 		Str("customer_source", c.CustomerSource).
 		Strs("allowed_actions", c.AllowedActions).
+		Uint64("file_descriptors", a.connections.descriptors).
+		Int("max_connections", a.connections.public).
 		Msg("listening")
+	a.logDescriptors()
 	a.begin("opened")
 	return a, nil
 }
 
-func (a *App) open(ctx context.Context, version string) error {
+func (a *App) open(ctx context.Context, b Build) error {
 	c := a.config
-	registry := newRegistry(version)
+	registry := newRegistry(b)
 	a.out.observe(registry)
 	a.trail = audit.NewTrail(a.out.sink, registry)
 	a.egress = c.newTransport()
@@ -121,14 +127,21 @@ func (a *App) open(ctx context.Context, version string) error {
 		return fmt.Errorf("ALLOWED_ORIGINS: %w", err)
 	}
 	admin := handler.NewAdmin(handler.AdminConfig{
-		Version: version, Ready: a.ready, Gatherer: registry,
+		Version: b.Version, Commit: b.commit(), Ready: a.ready, Gatherer: registry,
 		Operators: c.operators, Hosts: handler.AdminHosts{Names: c.AdminHosts},
 		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
-	if a.public, err = listener.Listen(ctx, c.HTTPAddr, a.closeWhileDraining(public), a.log); err != nil {
+	a.connections = c.connectionLimits()
+	if a.public, err = listener.Listen(ctx, listener.Config{
+		Name: "public", Addr: c.HTTPAddr, Handler: a.closeWhileDraining(public),
+		MaxConnections: a.connections.public, Logger: a.log, Registerer: registry,
+	}); err != nil {
 		return listenError("HTTP_ADDR", err)
 	}
-	if a.admin, err = listener.Listen(ctx, c.AdminAddr, admin, a.log); err != nil {
+	if a.admin, err = listener.Listen(ctx, listener.Config{
+		Name: "admin", Addr: c.AdminAddr, Handler: admin,
+		MaxConnections: a.connections.admin, Logger: a.log, Registerer: registry,
+	}); err != nil {
 		return listenError("ADMIN_ADDR", err)
 	}
 	return a.openTLS(registry)

@@ -89,7 +89,7 @@ func TestOpenNamesTakenAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = app.Open(t.Context(), config, "test", io.Discard)
+		_, err = app.Open(t.Context(), config, app.Build{Version: "test"}, io.Discard)
 		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || !strings.Contains(err.Error(), "address already in use") {
 			t.Errorf("%s taken: %v", name, err)
 		}
@@ -103,7 +103,7 @@ func TestOpenSaysWhyDatabaseFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = app.Open(t.Context(), config, "test", io.Discard); err == nil || !strings.HasPrefix(err.Error(), "DATABASE_URL: ") {
+	if _, err = app.Open(t.Context(), config, app.Build{Version: "test"}, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "DATABASE_URL: ") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -131,7 +131,7 @@ func TestServerHasItsLimits(t *testing.T) {
 func TestAdminListenerServesNoPublicRoute(t *testing.T) {
 	s := newFixture(t).start(t, nil)
 	s.vend(t, "alice", `{"action":"customer.read"}`)
-	if got := s.admin(t, "/version"); got.body != `{"version":"v0.0.0-test"}` {
+	if got := s.admin(t, "/version"); got.body != `{"commit":"0123abc","version":"v0.0.0-test"}` {
 		t.Errorf("version %s", got.body)
 	}
 	metrics := s.admin(t, "/metrics").body
@@ -145,7 +145,7 @@ func TestAdminListenerServesNoPublicRoute(t *testing.T) {
 		`dropgate_dwolla_request_duration_seconds_count{operation="create_client_token"} 1`,
 		`dropgate_dwolla_access_token_expiry_timestamp_seconds 1.`,
 		`dropgate_jwks_refresh_total{outcome="success"} 1`,
-		`dropgate_build_info{go_version="go`,
+		`dropgate_build_info{commit="0123abc",go_version="go`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics do not hold %s", want)

@@ -138,7 +138,7 @@ func (w *fixture) start(t *testing.T, changes map[string]string) *service {
 		t.Fatal(err)
 	}
 	collected := &logs{}
-	a, err := app.Open(t.Context(), config, "v0.0.0-test", collected)
+	a, err := app.Open(t.Context(), config, app.Build{Version: "v0.0.0-test", Commit: "0123abc"}, collected)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func (w *fixture) refuses(t *testing.T, changes map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = app.Open(t.Context(), config, "test", io.Discard); err == nil {
+	if _, err = app.Open(t.Context(), config, app.Build{Version: "test"}, io.Discard); err == nil {
 		t.Fatal("the service has started")
 	}
 	return err.Error()

@@ -19,7 +19,7 @@ func TestEmbeddedPolicyReplacesAllowedActions(t *testing.T) {
 	if config.Policy, err = clienttoken.ParsePolicy([]string{"customer.update"}); err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.Open(t.Context(), config, "test", io.Discard)
+	a, err := app.Open(t.Context(), config, app.Build{Version: "test"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 // internet.
 type AdminConfig struct {
 	Version  string
+	Commit   string
 	Ready    func(ctx context.Context) Readiness
 	Gatherer prometheus.Gatherer
 	// Operators may use the directory API. Without Operators or Links, its routes
@@ -88,7 +89,7 @@ func NewAdmin(c AdminConfig) http.Handler {
 		_ = writeJSON(w, http.StatusOK, status{Status: "ready", Missing: now.Missing})
 	})
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
-		_ = writeJSON(w, http.StatusOK, map[string]string{"version": c.Version})
+		_ = writeJSON(w, http.StatusOK, map[string]string{"version": c.Version, "commit": c.Commit})
 	})
 	if c.Links != nil && len(c.Operators) > 0 {
 		c.directory(h, r)

@@ -40,10 +40,10 @@ func TestAdminReportsLivenessReadinessAndVersion(t *testing.T) {
 		{"/readyz", handler.Readiness{Missing: dwolla}, 200, map[string]any{"status": "ready", "missing": told}},
 		{"/readyz", handler.Readiness{Reason: "draining"}, 503, map[string]any{"status": "not ready", "reason": "draining"}},
 		{"/readyz", handler.Readiness{Reason: "draining", Missing: dwolla}, 503, map[string]any{"status": "not ready", "reason": "draining", "missing": told}},
-		{"/version", handler.Readiness{Reason: "draining"}, 200, map[string]any{"version": "1.2.3"}},
+		{"/version", handler.Readiness{Reason: "draining"}, 200, map[string]any{"version": "1.2.3", "commit": "abc"}},
 	} {
 		ready := func(context.Context) handler.Readiness { return row.ready }
-		status, answer := ask(t, handler.AdminConfig{Version: "1.2.3", Ready: ready, Gatherer: prometheus.NewRegistry()}, row.path)
+		status, answer := ask(t, handler.AdminConfig{Version: "1.2.3", Commit: "abc", Ready: ready, Gatherer: prometheus.NewRegistry()}, row.path)
 		if status != row.status {
 			t.Errorf("%s: answer %d, want %d", row.path, status, row.status)
 		}

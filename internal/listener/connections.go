@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // connections are the open connections of a server.
 type connections struct {
-	limit int
+	limit   int
+	evicted atomic.Uint64
 
 	mu       sync.Mutex
 	open     map[*conn]struct{}
@@ -142,6 +144,7 @@ func (a *connections) evict(newest *conn) {
 		victim = newest // never: it waits, too
 	}
 	a.remove(victim)
+	a.evicted.Add(1)
 	_ = victim.tcp.Close() // without a TLS alert, since a slow client would delay it
 }
 

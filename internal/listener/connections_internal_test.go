@@ -2,6 +2,7 @@ package listener
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -122,5 +123,28 @@ func TestServerLimitsSlowAndLargeRequests(t *testing.T) {
 	}
 	if s.MaxHeaderBytes != 16<<10 {
 		t.Errorf("headers may have %d bytes", s.MaxHeaderBytes)
+	}
+}
+
+func TestOpenAndEvictedConnectionsAreCounted(t *testing.T) {
+	f := start(t, 2, answer)
+	for range 5 {
+		expect(t, f.open(t, request), statusOK)
+	}
+	f.waitForIdle(t, 2)
+	got := map[string]float64{}
+	families, err := f.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		m := family.GetMetric()[0]
+		got[family.GetName()+" "+m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+	}
+	want := map[string]float64{
+		"dropgate_connections_open public": 2, "dropgate_connections_max public": 2, "dropgate_connections_evicted_total public": 3,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("metrics %v, want %v", got, want)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -23,19 +24,22 @@ import (
 type fixture struct {
 	*Server
 
-	overTLS bool
+	registry *prometheus.Registry
+	overTLS  bool
 }
 
 // prepare returns a server that listens, but does not accept yet.
 func prepare(t *testing.T, limit int, h http.HandlerFunc) *fixture {
 	t.Helper()
-	s, err := Listen(t.Context(), "127.0.0.1:0", h, zerolog.Nop())
+	registry := prometheus.NewRegistry()
+	s, err := Listen(t.Context(), Config{
+		Name: "public", Addr: "127.0.0.1:0", Handler: h, MaxConnections: limit, Logger: zerolog.Nop(), Registerer: registry,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.connections.limit = limit
 	t.Cleanup(s.Close)
-	return &fixture{Server: s}
+	return &fixture{Server: s, registry: registry}
 }
 
 // start returns a server that serves HTTP.

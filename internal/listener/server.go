@@ -9,14 +9,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
-
-// maxConnections is how many connections a server keeps at once. net/http uses
-// about 20 KiB for an idle connection, and more for one with a slow body. With
-// 4000 slow bodies the heap stood at cmd/server's memory limit, and the garbage
-// collector ran all the time (make test-faults).
-const maxConnections = 3_000
 
 // acceptWithin bounds how long Drain accepts queued connections. More may arrive all
 // the time.
@@ -30,10 +25,20 @@ type Server struct {
 	served      chan struct{} // closed when Serve has returned
 }
 
-// Listen opens addr for h. Its limits keep slow or large clients from holding up
+// Config configures a Server. All fields are required.
+type Config struct {
+	Name           string // in metrics
+	Addr           string
+	Handler        http.Handler
+	MaxConnections int
+	Logger         zerolog.Logger
+	Registerer     prometheus.Registerer
+}
+
+// Listen opens the address. Its limits keep slow or large clients from holding up
 // the service. The caller calls Serve, and Close in the end.
-func Listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Logger) (*Server, error) {
-	opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+func Listen(ctx context.Context, c Config) (*Server, error) {
+	opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
@@ -41,7 +46,8 @@ func Listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Log
 	if !ok {
 		return nil, fmt.Errorf("listening: got a %T", opened) // never: the network is tcp
 	}
-	all := newConnections(maxConnections)
+	all := newConnections(c.MaxConnections)
+	all.observe(c.Name, c.Registerer)
 	return &Server{
 		acceptor:    acceptor{TCPListener: tcp, all: all},
 		connections: all,
@@ -49,7 +55,7 @@ func Listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Log
 		http: &http.Server{
 			ConnState:         all.stateChanged,
 			ConnContext:       withConn,
-			Handler:           all.follow(h),
+			Handler:           all.follow(c.Handler),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second,
@@ -57,9 +63,9 @@ func Listen(ctx context.Context, addr string, h http.Handler, logger zerolog.Log
 			// that closes an idle one: only it knows when its next request leaves.
 			IdleTimeout:    120 * time.Second,
 			MaxHeaderBytes: 16 << 10,
-			// h answers "OPTIONS *", too.
+			// The handler answers "OPTIONS *", too.
 			DisableGeneralOptionsHandler: true,
-			ErrorLog:                     log.New(logger.With().Str("log", "http").Logger(), "", 0),
+			ErrorLog:                     log.New(c.Logger.With().Str("log", "http").Logger(), "", 0),
 		},
 	}, nil
 }
