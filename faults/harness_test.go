@@ -3,6 +3,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,6 +44,7 @@ type world struct {
 	provider *oidctest.Provider
 	users    []user
 	settings map[string]string // the base settings of its servers
+	server   string            // the servers' binary; empty: this tree's
 	secrets  *secrets
 	evidence *evidence
 
@@ -194,7 +196,7 @@ func (w *world) start(t *testing.T, changes map[string]string) *process {
 	t.Helper()
 	settings := maps.Clone(w.settings)
 	maps.Copy(settings, changes)
-	p := startProcess(t, settings)
+	p := startBinary(t, cmp.Or(w.server, binary.path), settings)
 	w.evidence.addProcess(p)
 	t.Cleanup(func() {
 		if p.running() {

@@ -79,8 +79,14 @@ type process struct {
 // until it listens. It ends with the test.
 func startProcess(t *testing.T, settings map[string]string) *process {
 	t.Helper()
+	return startBinary(t, binary.path, settings)
+}
+
+// startBinary starts a binary of the server like startProcess.
+func startBinary(t *testing.T, path string, settings map[string]string) *process {
+	t.Helper()
 	p := &process{stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
-	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary.path)
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), path)
 	p.cmd.Dir = t.TempDir() // for core dumps and SQLite files
 	for name, value := range settings {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)

@@ -26,21 +26,7 @@ func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 	b := newBalancer(t)
 	replicas := []*replica{b.add(t, site.processes[0]), b.add(t, w.start(t, site.settings))}
 
-	var clients []*rawClient
-	l := &rolloutLoad{stopped: make(chan struct{})}
-	host := strings.TrimPrefix(site.URL, "https://")
-	for i := range 58 {
-		request := tokenRequest(host, credentials[i%len(credentials)])
-		client, every := &rawClient{address: b.address}, 200*time.Millisecond
-		switch {
-		case i >= 38: // 10 a second, each idle for longer than a replica drains
-			client.keepAlive, every = true, 2*time.Second
-		case i >= 19: // 95 a second on busy connections
-			client.keepAlive = true
-		}
-		clients = append(clients, client)
-		l.calling.Go(func() { l.call(client, request, every, time.Duration(i)*every/58) })
-	}
+	l := site.startRolloutLoad(b, credentials)
 	began, late := time.Now(), time.Duration(0)
 	for range 10 {
 		// Kubernetes starts the new replica first: maxSurge is 1.
@@ -56,7 +42,7 @@ func TestRolloutUnderLoadFailsNoRequest(t *testing.T) {
 		t.Error(fault)
 	}
 	connections := 0
-	for _, c := range clients {
+	for _, c := range l.clients {
 		connections += c.dialed
 	}
 	rate := float64(l.answered) / took.Seconds()
@@ -122,12 +108,32 @@ func (b *balancer) retire(t *testing.T, r *replica) time.Duration {
 
 // rolloutLoad is clients in a loop, until they are stopped.
 type rolloutLoad struct {
+	clients []*rawClient
 	stopped chan struct{}
 	calling sync.WaitGroup
 
 	mu       sync.Mutex
 	answered int
 	faults   []string
+}
+
+// startRolloutLoad starts 200 requests a second on three kinds of connections.
+func (s *site) startRolloutLoad(b *balancer, credentials []string) *rolloutLoad {
+	l := &rolloutLoad{stopped: make(chan struct{})}
+	host := strings.TrimPrefix(s.URL, "https://")
+	for i := range 58 {
+		request := tokenRequest(host, credentials[i%len(credentials)])
+		client, every := &rawClient{address: b.address}, 200*time.Millisecond
+		switch {
+		case i >= 38: // 10 a second, each idle for longer than a replica drains
+			client.keepAlive, every = true, 2*time.Second
+		case i >= 19: // 95 a second on busy connections
+			client.keepAlive = true
+		}
+		l.clients = append(l.clients, client)
+		l.calling.Go(func() { l.call(client, request, every, time.Duration(i)*every/58) })
+	}
+	return l
 }
 
 // call sends requests at a steady rate.
