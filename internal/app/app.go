@@ -23,6 +23,7 @@ import (
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
 	"dropgate/internal/listener"
+	"dropgate/internal/notice"
 )
 
 // App is the running service.
@@ -35,6 +36,8 @@ type App struct {
 	admin    *listener.Server
 	egress   *http.Transport
 	redis    *redis.Client // nil without REDIS_URL
+	notices  *notice.Bus   // likewise
+	caches   caches
 	signIn   signIn
 	dwolla   *dwolla.Client
 	store    *customerdb.Database // nil if the service keeps no data
@@ -95,12 +98,13 @@ func (a *App) open(ctx context.Context, b Build) error {
 		Logger:        a.log,
 		Registerer:    registry,
 	})
+	if c.redis != nil {
+		a.redis = openRedis(c.redis)
+		a.notices = a.openNotices(registry)
+	}
 	d, err := a.openCustomers(ctx, registry)
 	if err != nil {
 		return err
-	}
-	if c.redis != nil {
-		a.redis = openRedis(c.redis)
 	}
 	limits := a.limiter(registry)
 	a.signIn = a.openSignIn(registry, limits)
@@ -181,6 +185,9 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	running.Go(func() { a.watch(background) })
 	if a.signIn.sessions != nil {
 		running.Go(func() { a.followRedis(background, a.signIn.sessions) })
+	}
+	if a.notices != nil {
+		running.Go(func() { a.notices.Run(background) })
 	}
 	if a.signIn.keys != nil {
 		running.Go(func() { a.signIn.keys.Run(background) })

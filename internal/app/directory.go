@@ -15,6 +15,7 @@ import (
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
+	"dropgate/internal/notice"
 )
 
 // customerParts are the parts for links between users and Customers. A part is nil
@@ -37,6 +38,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	notifier := customer.NewChangeNotifier()
 	links := customer.NewLinkSource(c.api, a.store, c.CustomerCache)
 	links.Notifier = notifier
+	links.Announce = func(userID string) { a.notices.Send(notice.Notice{Topic: userTopic, Name: userID}) }
 	source, err := a.source(ctx, links)
 	if err != nil {
 		return customerParts{}, err
@@ -48,6 +50,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	if !c.WebhookSecret.IsZero() {
 		statuses = append(statuses, kept)
 	}
+	a.caches = caches{links: links, kept: kept, reread: reread, notifier: notifier, rechecks: make(chan struct{}, maxRechecks)}
 	if c.StatusInterval > 0 {
 		statuses = append(statuses, reread)
 	}
@@ -73,9 +76,10 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 		Dwolla:     a.dwolla,
 		Notifier:   notifier,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
-			links.Forget(userID)
+			links.Changed(userID)
 			kept.Forget(customer)
 			reread.Forget(customer)
+			a.notices.Send(notice.Notice{Topic: customerTopic, Name: customer.ID()})
 		},
 		Logger:     a.log,
 		Registerer: registry,

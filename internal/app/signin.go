@@ -11,6 +11,7 @@ import (
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/handler"
+	"dropgate/internal/notice"
 	"dropgate/internal/ratelimit"
 )
 
@@ -112,6 +113,7 @@ func (a *App) openSessions(registry prometheus.Registerer, limiter *ratelimit.Li
 		Keys:       c.sealing,
 		Scope:      session.Scope{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, UserClaim: c.UserClaim, Origin: c.PublicURL},
 		UserLimit:  limiter.UserKey,
+		Announce:   func(name string) { a.notices.Send(notice.Notice{Topic: sessionTopic, Name: name}) },
 		Logger:     a.log,
 		Registerer: registry,
 	})

@@ -110,6 +110,16 @@ func (c *Cache[K, V]) Remove(key K) {
 	}
 }
 
+// Clear deletes all keys.
+func (c *Cache[K, V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+	c.used.Init()
+	clear(c.expiry)
+	c.expiry, c.bytes = c.expiry[:0], 0
+}
+
 // Len returns the number of unexpired entries.
 func (c *Cache[K, V]) Len() int {
 	c.mu.Lock()

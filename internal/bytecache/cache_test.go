@@ -3,6 +3,7 @@ package bytecache_test
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +169,23 @@ func TestNewPanicsWithoutLimitOrClock(t *testing.T) {
 			}()
 			bytecache.New[string, string](config)
 		})
+	}
+}
+
+func TestClearedCacheIsEmptyAndUsable(t *testing.T) {
+	c := bytecache.New[string, int](bytecache.Config{MaxBytes: 1 << 12, Now: time.Now})
+	for range 3 {
+		for i := range 100 { // more than fit
+			c.Add(strconv.Itoa(i), i, 3, time.Now().Add(time.Hour))
+		}
+		full := c.Len()
+		c.Clear()
+		if _, found := c.Get("99"); found || c.Len() != 0 {
+			t.Errorf("found: %t, %d entries, want none", found, c.Len())
+		}
+		c.Add("a", 1, 1, time.Now().Add(time.Hour))
+		if got, _ := c.Get("a"); got != 1 || full < 2 {
+			t.Errorf("after Clear: %d, room for %d", got, full)
+		}
 	}
 }

@@ -144,6 +144,14 @@ func (c *cache[V]) fly(ctx context.Context, key string, f *flight[V], lookup fun
 	}
 }
 
+// clear removes all answers, also of lookups in progress.
+func (c *cache[V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.Clear()
+	clear(c.flights)
+}
+
 // drop removes the answer for key. A lookup in progress may have read the state before
 // the change, so its answer is not cached either, and later callers start a new one.
 func (c *cache[V]) drop(key string) {

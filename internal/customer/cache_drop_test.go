@@ -33,7 +33,7 @@ func changes(t *testing.T, links *customer.LinkSource, store *slowStore) map[str
 			if err := store.Link(t.Context(), "ann", customerB); err != nil {
 				t.Error(err)
 			}
-			links.Forget("ann")
+			links.Changed("ann")
 			return customerB
 		},
 		"a link of unknown outcome": func() string {
@@ -124,7 +124,7 @@ func TestChangesAffectOneUserOnly(t *testing.T) {
 		var early sync.WaitGroup
 		early.Go(func() { wantVerdict(t, links, "ann", customerA) })
 		synctest.Wait()
-		links.Forget("bob")
+		links.Changed("bob")
 		early.Wait()
 		wantVerdict(t, links, "ann", customerA)
 		wantCalls(t, store, 1)

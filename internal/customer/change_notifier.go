@@ -82,6 +82,26 @@ func (w *watch) Learnt(own clienttoken.CustomerURL, owner clienttoken.Beneficial
 	return learnt
 }
 
+// watches reports whether a request of the user waits for Dwolla.
+func (n *ChangeNotifier) watches(userID string) bool {
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.users[userID]) > 0
+}
+
+// watchesCustomer reports whether a request with this Customer waits for Dwolla.
+func (n *ChangeNotifier) watchesCustomer(customer clienttoken.CustomerURL) bool {
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.customers[customer]) > 0
+}
+
 // userHas reports the user's Customer. Pass the zero CustomerURL for none.
 func (n *ChangeNotifier) userHas(userID string, customer clienttoken.CustomerURL) {
 	if n == nil {

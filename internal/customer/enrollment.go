@@ -165,7 +165,7 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 }
 
 func (e *Enrollment) link(ctx context.Context, attempt customerdb.EnrollmentAttempt, customer clienttoken.CustomerURL) error {
-	defer e.links.Forget(attempt.UserID) // after an error the link may exist
+	defer e.links.Changed(attempt.UserID) // after an error the link may exist
 	err := e.store.Enroll(ctx, attempt)
 	switch {
 	case err == nil:

@@ -49,7 +49,7 @@ func newInbox(t *testing.T, e *enrolling) *inbox {
 			i.mu.Lock()
 			defer i.mu.Unlock()
 			i.changed = append(i.changed, userID+" "+customer.ID())
-			e.links.Forget(userID)
+			e.links.Changed(userID)
 		},
 		Logger: zerolog.New(&i.logs),
 	}

@@ -89,7 +89,7 @@ func (s *story) open(t fataler) {
 		Read:  func(string, []byte) (customerdb.WebhookEvent, error) { return s.next, nil },
 		Store: store, Enrollment: enrollment, Dwolla: s.e.client, API: s.e.api,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
-			s.links.Forget(userID)
+			s.links.Changed(userID)
 			kept.Forget(customer)
 		},
 		Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(),

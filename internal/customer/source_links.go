@@ -37,10 +37,14 @@ const storeRetryAfter = 5 * time.Second
 const storePatience = 5 * time.Second
 
 // LinkSource finds a user's Customer in the service's own database, and caches it.
-// Changes on this replica take effect at once, others within the cache's lifetime.
-// During it, two users may both have a Customer that an operator moved.
+// Changes on this replica take effect at once, others with [LinkSource.Forget] or
+// within the cache's lifetime. Until then, two users may both have a Customer that
+// an operator moved.
 type LinkSource struct {
 	Notifier *ChangeNotifier // receives every change made here; may be nil
+	// Announce takes the user of every change made here, for other replicas. It may be
+	// nil.
+	Announce func(userID string)
 
 	api   clienttoken.API
 	store Store
@@ -86,7 +90,7 @@ func (l *LinkSource) Link(ctx context.Context, userID string, customer clienttok
 	if own, err := clienttoken.ParseCustomerID(l.api, customer.ID()); err != nil || own != customer {
 		return fmt.Errorf("%.100q is not a Customer of %s", customer, l.api.Root())
 	}
-	defer l.Forget(userID) // after an error the link may exist
+	defer l.Changed(userID) // after an error the link may exist
 	err := l.store.Link(ctx, userID, customer.ID())
 	switch {
 	case err == nil:
@@ -102,7 +106,7 @@ func (l *LinkSource) Link(ctx context.Context, userID string, customer clienttok
 // Unlink removes the user's link, if there is one.
 func (l *LinkSource) Unlink(ctx context.Context, userID string) error {
 	defer func() { // after an error the link may be gone
-		l.Forget(userID)
+		l.Changed(userID)
 		l.Notifier.userHas(userID, clienttoken.CustomerURL{})
 	}()
 	if err := l.store.Unlink(ctx, userID); err != nil {
@@ -111,8 +115,32 @@ func (l *LinkSource) Unlink(ctx context.Context, userID string) error {
 	return nil
 }
 
-// Forget drops the user's cached link. Call it after writing to the store directly.
+// Changed drops the user's cached link, here and on other replicas. Call it after
+// writing to the store directly.
+func (l *LinkSource) Changed(userID string) {
+	l.Forget(userID)
+	if l.Announce != nil && userID != "" {
+		l.Announce(userID)
+	}
+}
+
+// Forget drops the user's cached link here. Call it after another replica changed it.
 func (l *LinkSource) Forget(userID string) { l.known.drop(userID) }
+
+// Recheck reads the user's link if a request of that user waits for Dwolla, and
+// notifies that request. Call it after Forget.
+func (l *LinkSource) Recheck(ctx context.Context, userID string) {
+	if !l.Notifier.watches(userID) {
+		return
+	}
+	customer, err := l.Customer(ctx, clienttoken.User{ID: userID})
+	if err == nil || errors.Is(err, clienttoken.ErrNoCustomer) {
+		l.Notifier.userHas(userID, customer)
+	}
+}
+
+// ForgetAll drops all cached links.
+func (l *LinkSource) ForgetAll() { l.known.clear() }
 
 // storeFault distinguishes a caller who left from an outage of the store.
 func storeFault(ctx context.Context, err error) error {

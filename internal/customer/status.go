@@ -19,7 +19,8 @@ type StatusStore interface {
 
 // WebhookStatus reads the status that webhooks have stored, and caches it, including
 // "". A suspension takes effect at once on the replica that settles its webhook
-// ([WebhookStatus.Forget]), and within the cache's lifetime on others.
+// ([WebhookStatus.Forget]). On others it does so with their own Forget, or within
+// the cache's lifetime.
 type WebhookStatus struct {
 	store StatusStore
 	known *cache[clienttoken.CustomerStatus]
@@ -45,6 +46,20 @@ func (w *WebhookStatus) Status(ctx context.Context, customer clienttoken.Custome
 
 // Forget drops the Customer's cached status. Call it after storing a new one.
 func (w *WebhookStatus) Forget(customer clienttoken.CustomerURL) { w.known.drop(customer.ID()) }
+
+// Recheck reads the Customer's status if requests with this Customer wait for Dwolla,
+// and notifies those requests. Call it after Forget.
+func (w *WebhookStatus) Recheck(ctx context.Context, customer clienttoken.CustomerURL, n *ChangeNotifier) {
+	if !n.watchesCustomer(customer) {
+		return
+	}
+	if status, err := w.Status(ctx, customer); err == nil {
+		n.status(customer, status)
+	}
+}
+
+// ForgetAll drops all cached statuses.
+func (w *WebhookStatus) ForgetAll() { w.known.clear() }
 
 // DwollaCustomers reads Customers from Dwolla.
 type DwollaCustomers interface {
@@ -83,6 +98,9 @@ func (d *DwollaStatus) Status(ctx context.Context, customer clienttoken.Customer
 
 // Forget drops the Customer's cached status. Call it after a webhook about a new one.
 func (d *DwollaStatus) Forget(customer clienttoken.CustomerURL) { d.known.drop(customer.ID()) }
+
+// ForgetAll drops all cached statuses.
+func (d *DwollaStatus) ForgetAll() { d.known.clear() }
 
 // ask reads the status. A Customer unknown to Dwolla gets no tokens: it belongs to
 // another application or environment.

@@ -24,7 +24,8 @@ import (
 //go:embed scripts/*.lua
 var scripts embed.FS
 
-// RedisConfig configures a Redis store. All fields except UserLimit are required.
+// RedisConfig configures a Redis store. All fields except UserLimit and Announce are
+// required.
 type RedisConfig struct {
 	// Client must not lead to a Redis Cluster. Its timeouts decide how soon an
 	// outage is reported. The caller closes it.
@@ -33,7 +34,10 @@ type RedisConfig struct {
 	Keys   keyring.Ring // the first key encrypts, all decrypt
 	Scope  Scope
 	// UserLimit returns the Redis key of a user's rate limit; nil without limits.
-	UserLimit  func(userID string) string
+	UserLimit func(userID string) string
+	// Announce takes the name of each session that this process has ended, for
+	// [Redis.EndedElsewhere] of other replicas. It may be nil.
+	Announce   func(name string)
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
 }
@@ -50,8 +54,8 @@ type Redis struct {
 	epochs     *epochs
 	start, end *redis.Script
 	find       *redisbatch.Script
-	// ended holds the names of sessions that this process has ended. They stay
-	// ended here even if Redis restores them.
+	// ended holds the names of sessions that have ended, as this process knows. They
+	// stay ended here even if Redis restores them.
 	ended *bytecache.Cache[string, struct{}]
 }
 
@@ -252,6 +256,15 @@ func (a answer) started(r *Redis) (Ended, error) {
 
 // noteEnded notes that this process has ended a session.
 func (r *Redis) noteEnded(name string) {
+	r.EndedElsewhere(name)
+	if r.config.Announce != nil {
+		r.config.Announce(name)
+	}
+}
+
+// EndedElsewhere notes that another replica has ended a session. Redis itself ends
+// it for later requests; this is for those in progress, and if Redis restores it.
+func (r *Redis) EndedElsewhere(name string) {
 	r.ended.Add(name, struct{}{}, len(name), r.config.Limits.Now().Add(r.config.Limits.Lifetime))
 }
 
