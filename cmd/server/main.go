@@ -148,6 +148,7 @@ func serve(ctx, hurry context.Context, config app.Config, std app.Streams) int {
 		go func() {
 			for range rotated {
 				service.Reopen()
+				service.Reload()
 			}
 		}()
 		err = service.Serve(ctx, hurry)

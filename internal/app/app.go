@@ -7,11 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
@@ -24,6 +26,7 @@ import (
 	"dropgate/internal/handler"
 	"dropgate/internal/listener"
 	"dropgate/internal/notice"
+	"dropgate/internal/rotation"
 )
 
 // App is the running service.
@@ -48,6 +51,13 @@ type App struct {
 
 	connections connectionLimits
 
+	// The parts whose secrets change, and what changes them.
+	live             atomic.Pointer[Config] // config with the present secrets
+	secrets          *rotation.Watcher
+	lookup           *customer.Lookup     // nil unless CUSTOMER_SOURCE is lookup
+	enrollment       *customer.Enrollment // nil without ENROLLMENT_KEYS
+	redisCredentials *redisCredentials    // nil without a password for Redis
+
 	databaseWrites, sessionWrites writeTest
 }
 
@@ -60,6 +70,7 @@ func Open(ctx context.Context, c Config, b Build, logs io.Writer) (*App, error) 
 		return nil, err
 	}
 	a := &App{config: c, out: out, log: newLogger(c, out.log)}
+	a.live.Store(&c)
 	if err := a.open(ctx, b); err != nil {
 		a.close()
 		out.close()
@@ -87,18 +98,9 @@ func (a *App) open(ctx context.Context, b Build) error {
 	registry := newRegistry(b)
 	a.out.observe(registry)
 	a.trail = audit.NewTrail(a.out.sink, registry)
-	a.egress = c.newTransport()
-	a.dwolla = dwolla.New(dwolla.Config{
-		Base:          a.egress,
-		API:           c.api,
-		ClientID:      c.ClientID,
-		ClientSecret:  c.ClientSecret,
-		Timeout:       c.Timeout,
-		MaxConcurrent: c.MaxCalls,
-		Logger:        a.log,
-		Registerer:    registry,
-	})
+	a.openDwolla(registry)
 	if c.redis != nil {
+		a.redisCredentials = withCredentials(c.redis)
 		a.redis = openRedis(c.redis)
 		a.notices = a.openNotices(registry)
 	}
@@ -132,7 +134,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 	}
 	admin := handler.NewAdmin(handler.AdminConfig{
 		Version: b.Version, Commit: b.commit(), Ready: a.ready, Gatherer: registry,
-		Operators: c.operators, Hosts: handler.AdminHosts{Names: c.AdminHosts},
+		Operators: a.operators(), Hosts: handler.AdminHosts{Names: c.AdminHosts},
 		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
 	a.connections = c.connectionLimits()
@@ -148,7 +150,26 @@ func (a *App) open(ctx context.Context, b Build) error {
 	}); err != nil {
 		return listenError("ADMIN_ADDR", err)
 	}
+	a.watchSecrets(registry)
+	a.warnOfDerivedKeys()
 	return a.openTLS(registry)
+}
+
+// openDwolla opens the way out, and the client for Dwolla.
+func (a *App) openDwolla(registry prometheus.Registerer) {
+	c := a.config
+	a.egress = c.newTransport()
+	a.egress.Proxy = func(r *http.Request) (*url.URL, error) { return a.live.Load().proxyFor(r.URL) }
+	a.dwolla = dwolla.New(dwolla.Config{
+		Base:          a.egress,
+		API:           c.api,
+		ClientID:      c.ClientID,
+		ClientSecret:  c.ClientSecret,
+		Timeout:       c.Timeout,
+		MaxConcurrent: c.MaxCalls,
+		Logger:        a.log,
+		Registerer:    registry,
+	})
 }
 
 // listenError adds advice to the error of a listener.
@@ -183,6 +204,7 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	})
 	running.Go(func() { a.dwolla.Run(background) })
 	running.Go(func() { a.watch(background) })
+	running.Go(func() { a.secrets.Run(background) })
 	if a.signIn.sessions != nil {
 		running.Go(func() { a.followRedis(background, a.signIn.sessions) })
 	}

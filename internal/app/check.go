@@ -21,15 +21,18 @@ type checker struct {
 	found    faults
 }
 
-// rules returns all rules.
+// rules returns the rules about values.
 func rules() []func(checker) {
 	return []func(checker){
-		checker.dwolla, checker.listeners, checker.origins, checker.certificates,
+		checker.dwolla, checker.listeners, checker.origins,
 		checker.modes, checker.bearer, checker.oidc, checker.bearerWithOIDC, checker.sessions, checker.forward, checker.proxy,
 		checker.plaintext, checker.redisURL, checker.source, checker.databaseURL, checker.databaseUse, checker.lookup, checker.enrollmentKeys, checker.webhooks,
-		checker.authorities, checker.operation,
+		checker.operation,
 	}
 }
+
+// fileRules returns the rules about the content of files with certificates.
+func fileRules() []func(checker) { return []func(checker){checker.certificates, checker.authorities} }
 
 // check adds the broken rules to f.
 func (f faults) check(c Config, rules ...func(checker)) {

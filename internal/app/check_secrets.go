@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/rotation"
 )
 
 // leastSecret is the least length of a secret, in characters, where the operator
@@ -18,19 +19,24 @@ func (k checker) requiredSecret(name string, secret clienttoken.Secret) {
 	k.longEnough(name, secret)
 }
 
-// longEnough demands at least leastSecret characters, not [guessable], of a secret
-// if it is set.
+// longEnough demands at least leastSecret characters, not [guessable], of each value
+// of a secret.
 func (k checker) longEnough(name string, secret clienttoken.Secret) {
-	if !secret.IsZero() && len(secret.Reveal()) < leastSecret {
-		k.fail(name, fmt.Sprintf("is shorter than %d characters", leastSecret))
-		return
+	for _, value := range rotation.Values(secret) {
+		if len(value.Reveal()) < leastSecret {
+			k.fail(name, fmt.Sprintf("is shorter than %d characters", leastSecret))
+			return
+		}
 	}
 	k.notGuessable(name, secret)
 }
 
 func (k checker) notGuessable(name string, secret clienttoken.Secret) {
-	if !secret.IsZero() && guessable(secret.Reveal()) {
-		k.fail(name, guessableFault)
+	for _, value := range rotation.Values(secret) {
+		if guessable(value.Reveal()) {
+			k.fail(name, guessableFault)
+			return
+		}
 	}
 }
 

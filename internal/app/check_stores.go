@@ -13,6 +13,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/postgres"
+	"dropgate/internal/rotation"
 )
 
 // The members of ALLOW_PLAINTEXT. All other connections of the service are https
@@ -83,6 +84,8 @@ func (k checker) databaseURL() {
 	case k.CustomerSource != "database" && k.CustomerSource != "query" && k.WebhookSecret.IsZero():
 	case k.isPostgres():
 		k.postgresURL()
+	case strings.Contains(k.DatabaseURL.Reveal(), "\n"):
+		k.fail("DATABASE_URL", "has several lines: only postgres:// URLs may, during a rotation")
 	case k.CustomerSource == "query":
 		k.fail("DATABASE_URL", "must be the postgres:// URL of the application's database, for CUSTOMER_SOURCE=query")
 	case !isSQLite || path == "":
@@ -110,10 +113,14 @@ func (k checker) databaseUse() {
 }
 
 func (k checker) postgresURL() {
-	servers, err := postgres.Servers(k.DatabaseURL)
+	urls := rotation.Values(k.DatabaseURL)
+	servers, err := postgres.Servers(urls[0])
 	if err != nil {
 		k.fail("DATABASE_URL", err.Error())
 		return
+	}
+	if slices.ContainsFunc(urls[1:], func(other clienttoken.Secret) bool { return !postgres.SameDatabase(urls[0], other) }) {
+		k.fail("DATABASE_URL", "has lines that differ in more than the user and the password")
 	}
 	exposed := func(s postgres.Server) bool { return !s.Socket && !s.Verified && !isLoopback(s.Host) }
 	if k.needsTLS(overPostgres) && slices.ContainsFunc(servers, exposed) {

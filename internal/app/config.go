@@ -2,17 +2,12 @@ package app
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -31,11 +26,12 @@ import (
 // The tags are the only description of the settings: `server -help` prints it,
 // and docs/configuration.md is generated from it. The tag unset says in words
 // what an unset setting means; envDefault is its default value. The tag heading
-// starts a group of settings.
+// starts a group of settings. The tag values allows several values, and says whether
+// the rules about the setting see them as lines or between commas.
 type Config struct {
 	Environment    clienttoken.Environment `heading:"Dwolla" env:"DWOLLA_ENVIRONMENT" unset:"required" help:"sandbox or production."`
 	ClientID       string                  `env:"DWOLLA_CLIENT_ID" unset:"required" help:"Key of the Dwolla application."`
-	ClientSecret   clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" unset:"required" help:"Secret of the Dwolla application."`
+	ClientSecret   clienttoken.Secret      `env:"DWOLLA_CLIENT_SECRET" values:"lines" unset:"required" help:"Secret of the Dwolla application."`
 	BaseURL        string                  `env:"DWOLLA_BASE_URL" unset:"by environment" help:"Another root URL of the Dwolla API, such as an emulator or a gateway. Must be https in production."`
 	Timeout        time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"Timeout of one attempt of a call to Dwolla, 100ms to 10s."`
 	MaxCalls       int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"Concurrent requests to Dwolla, 1 to 10000. Up to three times as many wait for at most 1s; all others get 503."`
@@ -62,16 +58,16 @@ type Config struct {
 	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" unset:"any client" help:"Comma-separated OAuth clients; the azp and client_id of a token must be among them. When unset, tokens with several audiences are refused."`
 	OIDCIssuer      string             `env:"AUTH_OIDC_ISSUER" unset:"required for oidc" help:"Issuer URL of the OpenID provider. With bearer and oidc together, it must equal AUTH_BEARER_ISSUER."`
 	OIDCClientID    string             `env:"AUTH_OIDC_CLIENT_ID" unset:"required for oidc" help:"The service's client id at the provider."`
-	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" unset:"required for oidc" help:"The service's client secret at the provider, at least 16 characters."`
+	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" values:"lines" unset:"required for oidc" help:"The service's client secret at the provider, at least 16 characters."`
 	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"Scopes to request from the provider. Must include openid."`
 	ForwardURL      string             `env:"AUTH_FORWARD_URL" unset:"required for forward" help:"URL that says who the user is. It gets the request's Cookie and Authorization. Must be https in production."`
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"How long an answer of AUTH_FORWARD_URL is cached, 0s to 5m."`
 	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"Header in which the proxy sends the user id."`
-	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" unset:"required for proxy" help:"What the proxy sends in X-Proxy-Secret, at least 16 characters."`
+	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" values:"lines" unset:"required for proxy" help:"What the proxy sends in X-Proxy-Secret, at least 16 characters."`
 	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"Claim with the user id, for bearer, oidc and forward. With email, all user ids are compared without regard to case."`
 
 	SessionStore    string             `heading:"Sessions" env:"SESSION_STORE" envDefault:"memory" help:"Where sessions of oidc are kept: memory (for a single replica) or redis."`
-	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. The first one seals sessions and sign-ins; all of them open. With the derived key, changing the client secret ends all sessions. See docs/authentication.md#rotating-session-keys."`
+	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" values:"commas" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. The first one seals sessions and sign-ins; all of them open. With derived keys, removing a client secret ends its sessions. See docs/authentication.md#rotating-session-keys."`
 	RedisURL        clienttoken.Secret `env:"REDIS_URL" unset:"none; required for SESSION_STORE=redis" help:"rediss://user:password@host:6379/0, or redis:// without TLS. Also shares the rate limits among replicas. In production see docs/deployment.md#encryption."`
 	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"How long an unused session lasts, 1m to 24h."`
 	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"How long any session lasts at most, 5m to 720h."`
@@ -79,17 +75,17 @@ type Config struct {
 
 	CustomerSource string             `heading:"Customers" env:"CUSTOMER_SOURCE" envDefault:"database" help:"Source of the links between users and Customers: claim (of the sign-in), database (dropgate's own), lookup (the application, over HTTP) or query (the application's PostgreSQL). See docs/directory.md."`
 	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"For claim: the claim with a Customer's id or URL."`
-	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" envDefault:"sqlite:dropgate.db" help:"For database and for webhooks: sqlite:FILE (created on first start, for a single replica) or postgres://user:password@host:5432/name. For query: the postgres:// URL of the application's database. In production see docs/deployment.md#encryption."`
+	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" values:"lines" envDefault:"sqlite:dropgate.db" help:"For database and for webhooks: sqlite:FILE (created on first start, for a single replica) or postgres://user:password@host:5432/name. For query: the postgres:// URL of the application's database. In production see docs/deployment.md#encryption."`
 	DatabaseMax    int                `env:"DATABASE_MAX_CONNECTIONS" unset:"16, or 8 for query" help:"For PostgreSQL: connections of each replica at most, 2 to 1000. See docs/deployment.md#connections-to-postgresql."`
 	DatabaseSchema string             `env:"DATABASE_MIGRATE" envDefault:"start" help:"Who migrates the schema: start (each replica, when it starts) or job (only the command server migrate, for PostgreSQL; a replica waits for it). See docs/upgrades.md."`
 	LookupURL      string             `env:"CUSTOMER_LOOKUP_URL" unset:"required for lookup" help:"URL with a placeholder, such as https://app.internal/users/{user}/dwolla-customer. Must be https in production."`
-	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" unset:"none" help:"For lookup: the bearer token to send to the application, at least 16 characters."`
+	LookupToken    clienttoken.Secret `env:"CUSTOMER_LOOKUP_TOKEN" values:"lines" unset:"none" help:"For lookup: the bearer token to send to the application, at least 16 characters."`
 	CustomerQuery  string             `env:"CUSTOMER_QUERY" lines:"yes" unset:"required for query" help:"One SELECT with the user id as $1 and two result columns: the user id as stored, and a Customer's id or URL."`
 	CustomerCache  time.Duration      `env:"CUSTOMER_CACHE" envDefault:"10s" help:"How long a user's Customer and its status are cached, 0s to 5m."`
 	StatusInterval time.Duration      `env:"CUSTOMER_STATUS_INTERVAL" envDefault:"0s" help:"How often to read a Customer's status from Dwolla, for services without webhooks: 10s to 24h, or 0s for never."`
-	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" unset:"none" help:"For database: comma-separated base64 keys of 32 bytes or more, of which the first one signs. They let users create their own Customers."`
-	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" unset:"none" help:"Secret of the webhook subscription at Dwolla, at least 16 characters. Turns webhooks on."`
-	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" unset:"none" help:"For database: turns the directory API on. One token of at least 32 characters, or up to 16 comma-separated NAME:ro:TOKEN (may read) and NAME:rw:TOKEN (may also change). See docs/directory.md#for-operators."`
+	EnrollmentKeys clienttoken.Secret `env:"ENROLLMENT_KEYS" values:"commas" unset:"none" help:"For database: comma-separated base64 keys of 32 bytes or more, of which the first one signs. They let users create their own Customers."`
+	WebhookSecret  clienttoken.Secret `env:"DWOLLA_WEBHOOK_SECRET" values:"lines" unset:"none" help:"Secret of the webhook subscription at Dwolla, at least 16 characters. Turns webhooks on."`
+	AdminToken     clienttoken.Secret `env:"ADMIN_TOKEN" values:"commas" unset:"none" help:"For database: turns the directory API on. One token of at least 32 characters, or up to 16 comma-separated NAME:ro:TOKEN (may read) and NAME:rw:TOKEN (may also change). See docs/directory.md#for-operators."`
 
 	RateLimitUser ratelimit.Limit `heading:"Rate limits" env:"RATE_LIMIT_USER" envDefault:"60/1m" help:"Requests of one user, as N per window: a burst of up to N, refilled evenly. N is 25 to 1000000, the window 1s to 24h; off turns the limit off. See docs/limits.md."`
 	RateLimitIP   ratelimit.Limit `env:"RATE_LIMIT_IP" envDefault:"300/1m" help:"Requests of one client address, signed in or not; an IPv6 /64 counts as one address. Same format as RATE_LIMIT_USER. Behind a proxy set TRUSTED_PROXIES, or all callers share one allowance."`
@@ -112,6 +108,9 @@ type Config struct {
 	// Policy replaces ALLOWED_ACTIONS if it is not nil. No setting fills it: it is
 	// for programs that embed the service, such as the sandbox.
 	Policy clienttoken.Policy
+
+	given map[string]clienttoken.Secret // the value of every variable, also from files
+	files map[string]string             // the file of each secret setting that has one
 
 	// Load parses these from the fields above.
 	api        clienttoken.API
@@ -140,7 +139,7 @@ func reserved() []string {
 func Load(environ []string) (Config, error) {
 	c, f := read(environ)
 	f.parse(&c)
-	f.check(c, rules()...)
+	f.check(c, append(rules(), fileRules()...)...)
 	return c.unless(f)
 }
 
@@ -197,59 +196,13 @@ func read(environ []string) (Config, faults) {
 	f.cleanValues(vars)
 	f.readSecretFiles(vars)
 	f.fill(&c, vars)
+	c.given, c.files = hidden(vars), secretFiles(vars)
 	for _, name := range reserved() {
 		if vars[name] != "" {
 			f.add(name, "this version does not have this setting yet; unset it")
 		}
 	}
 	return c, f
-}
-
-// maxSecret bounds the file of a secret, in bytes.
-const maxSecret = 64 << 10
-
-// readSecretFiles replaces X_FILE by X in vars, for each secret X.
-func (f faults) readSecretFiles(vars map[string]string) {
-	for field := range settings() {
-		name := field.Tag.Get("env")
-		file := vars[name+"_FILE"]
-		if !isSecret(field) || file == "" {
-			continue
-		}
-		if vars[name] != "" {
-			f.add(name, "is given twice: as "+name+" and as "+name+"_FILE")
-			continue
-		}
-		content, err := readAtMost(file, maxSecret+1)
-		value := clean(string(content))
-		wrong := checkText(value)
-		switch {
-		case err != nil:
-			f.add(name+"_FILE", err.Error())
-		case len(content) > maxSecret:
-			f.add(name+"_FILE", fmt.Sprintf("%s is larger than %d bytes", file, maxSecret))
-		case value == "":
-			f.add(name+"_FILE", file+" is empty")
-		case wrong != nil:
-			f.add(name+"_FILE", file+" "+wrong.Error())
-		default:
-			vars[name] = value
-		}
-	}
-}
-
-// readAtMost reads the first n bytes of a file. It does not wait for the writer of a
-// pipe, which would delay the start.
-func readAtMost(file string, n int64) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names it
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w: user %d of group %d must be able to read it", err, os.Getuid(), os.Getgid())
-	}
-	if err != nil {
-		return nil, err //nolint:wrapcheck // an *fs.PathError names the operation and the file
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, n)) //nolint:wrapcheck // an *fs.PathError, too
 }
 
 // fill fills c from vars.

@@ -40,6 +40,9 @@ func configurationPage() string {
 		if isSecret(field) {
 			help += " Or name a file that holds it: `" + name + "_FILE`."
 		}
+		if field.Tag.Get("values") != "" {
+			help += " May have several values, one per line: see [rotation.md](rotation.md)."
+		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, standard, help)
 	}
 	return b.String()

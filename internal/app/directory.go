@@ -16,6 +16,7 @@ import (
 	"dropgate/internal/dwolla"
 	"dropgate/internal/handler"
 	"dropgate/internal/notice"
+	"dropgate/internal/rotation"
 )
 
 // customerParts are the parts for links between users and Customers. A part is nil
@@ -57,10 +58,9 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	d.directory = customer.NewDirectory(customer.DirectoryConfig{
 		Source: source, Owners: a.dwolla, Statuses: statuses, Notifier: notifier, Registerer: registry,
 	})
-	var enrollment *customer.Enrollment
 	if !c.EnrollmentKeys.IsZero() {
-		enrollment = customer.NewEnrollment(c.enrollment, links, a.store, a.dwolla)
-		d.enrollment = enrollment
+		a.enrollment = customer.NewEnrollment(c.enrollment, links, a.store, a.dwolla)
+		d.enrollment = a.enrollment
 	}
 	if !c.AdminToken.IsZero() {
 		d.records = customer.LinkAdmin{API: c.api, Links: links, Store: a.store}
@@ -72,7 +72,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 		Read:       a.readWebhook,
 		API:        c.api,
 		Store:      a.store,
-		Enrollment: enrollment,
+		Enrollment: a.enrollment,
 		Dwolla:     a.dwolla,
 		Notifier:   notifier,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
@@ -195,13 +195,14 @@ func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.
 	case "claim":
 		return customer.Claim{API: c.api, Name: c.CustomerClaim}, nil
 	case "lookup":
-		lookup, err := customer.NewLookup(customer.LookupConfig{
-			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Transport: a.egress,
+		var err error
+		a.lookup, err = customer.NewLookup(customer.LookupConfig{
+			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Transport: a.egress, Refused: a.refusedOnce("CUSTOMER_LOOKUP_TOKEN"),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("CUSTOMER_LOOKUP_URL: %w", err)
 		}
-		return customer.NewCachedSource(lookup, c.CustomerCache), nil
+		return customer.NewCachedSource(a.lookup, c.CustomerCache), nil
 	case "query":
 		return a.openQuery(ctx)
 	}
@@ -229,9 +230,15 @@ func (a *App) openQuery(ctx context.Context) (customer.Source, error) {
 	return customer.NewCachedSource(a.query, c.CustomerCache), nil
 }
 
-// readWebhook verifies a webhook and converts it for the inbox.
+// readWebhook verifies a webhook and converts it for the inbox. The secret of each
+// present subscription is good.
 func (a *App) readWebhook(signature string, body []byte) (customerdb.WebhookEvent, error) {
-	hook, err := dwolla.ReadWebhook(a.config.api, a.config.WebhookSecret, signature, body)
+	hook, err := dwolla.Webhook{}, dwolla.ErrSignature
+	for _, secret := range rotation.Values(a.live.Load().WebhookSecret) {
+		if hook, err = dwolla.ReadWebhook(a.config.api, secret, signature, body); !errors.Is(err, dwolla.ErrSignature) {
+			break
+		}
+	}
 	if err != nil {
 		code := clienttoken.BadRequest
 		if errors.Is(err, dwolla.ErrSignature) {

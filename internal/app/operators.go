@@ -45,6 +45,15 @@ func parseOperators(setting clienttoken.Secret) (handler.Operators, error) {
 	return all, nil
 }
 
+// operators returns who may use the directory API at each moment; nil without
+// ADMIN_TOKEN.
+func (a *App) operators() func() handler.Operators {
+	if len(a.config.operators) == 0 {
+		return nil
+	}
+	return func() handler.Operators { return a.live.Load().operators }
+}
+
 func parseOperator(member string) (handler.Operator, error) {
 	parts := regexp.MustCompile(`^([a-z0-9-]{1,32}):(ro|rw):(.*)$`).FindStringSubmatch(member)
 	if parts == nil {

@@ -133,7 +133,7 @@ func (a *App) begin(outcome string) {
 // error, the old file stays in use.
 func (a *App) Reopen() {
 	if a.out.file == nil {
-		a.log.Info().Msg("SIGHUP: AUDIT_LOG is stdout, so there is nothing to reopen")
+		a.log.Info().Msg("SIGHUP: AUDIT_LOG is stdout, so there is no file to reopen")
 		return
 	}
 	if err := a.out.file.Reopen(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/keyring"
+	"dropgate/internal/rotation"
 )
 
 // parse fills the typed fields of c. It skips unused modes, whose faults do not
@@ -76,7 +77,7 @@ func (f faults) parseSessions(c *Config) {
 	var err error
 	c.sameSite, err = parseSameSite(c.SessionSameSite)
 	f.addError("SESSION_SAMESITE", err)
-	c.sealing = keyring.Of(c.OIDCSecret)
+	c.sealing = keyring.Of(rotation.Values(c.OIDCSecret)...)
 	if !c.SessionKeys.IsZero() {
 		c.sealing, err = keyring.Parse(c.SessionKeys)
 		f.addError("SESSION_KEYS", err)

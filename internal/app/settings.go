@@ -40,6 +40,9 @@ func Usage() string {
 		if isSecret(field) {
 			help += " Or name a file that holds it: " + name + "_FILE."
 		}
+		if field.Tag.Get("values") != "" {
+			help += " May have several values, one per line: see docs/rotation.md."
+		}
 		fmt.Fprintf(&b, "  %s (%s)\n        %s\n", name, cmp.Or(field.Tag.Get("unset"), "default: "+field.Tag.Get("envDefault")), help)
 	}
 	return b.String()

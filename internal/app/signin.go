@@ -19,6 +19,7 @@ import (
 type signIn struct {
 	chain    *auth.Chain
 	oidc     *auth.OIDC
+	proxy    *auth.Proxy
 	keys     *auth.KeySet   // for bearer and oidc
 	sessions *session.Redis // nil unless oidc keeps sessions in Redis
 }
@@ -59,11 +60,12 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 				Logger:    a.log,
 			}))
 		case "proxy":
-			modes = append(modes, auth.NewProxy(auth.ProxyConfig{
+			s.proxy = auth.NewProxy(auth.ProxyConfig{
 				Header:  c.ProxyHeader,
 				Secret:  c.ProxySecret,
 				Trusted: c.proxies,
-			}))
+			})
+			modes = append(modes, s.proxy)
 		}
 	}
 	s.chain = auth.NewChain(registry, modes...).CompareUserIDs(c.userIDs())
@@ -129,6 +131,7 @@ func (a *App) openOIDC(registry prometheus.Registerer, keys *auth.KeySet, store 
 		Issuer:         c.OIDCIssuer,
 		ClientID:       c.OIDCClientID,
 		ClientSecret:   c.OIDCSecret,
+		SecretRefused:  a.refusedOnce("AUTH_OIDC_CLIENT_SECRET"),
 		SealingKeys:    c.sealing,
 		Scopes:         strings.Fields(c.OIDCScopes),
 		UserClaim:      c.UserClaim,

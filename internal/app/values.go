@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -66,20 +67,56 @@ func invisible(r rune) bool {
 func (f faults) cleanValues(vars map[string]string) {
 	for field := range settings() {
 		name := field.Tag.Get("env")
-		for _, name := range []string{name, name + "_FILE"} {
-			value, set := vars[name]
-			if value = clean(value); value == "" {
-				delete(vars, name)
-				continue
-			}
-			if err := checkText(oneLine(field, value)); err != nil && set {
-				f.add(name, err.Error())
-				delete(vars, name)
-				continue
-			}
-			vars[name] = value
-		}
+		value, err := cleanValue(field, vars[name])
+		f.keep(vars, name, value, err)
+		file := clean(vars[name+"_FILE"])
+		f.keep(vars, name+"_FILE", file, checkText(file))
 	}
+}
+
+// keep puts a clean value into vars, unless it is empty or has a fault.
+func (f faults) keep(vars map[string]string, name, value string, err error) {
+	f.addError(name, err)
+	if value == "" || err != nil {
+		delete(vars, name)
+		return
+	}
+	vars[name] = value
+}
+
+// mostValues is how many values a setting with the tag values may have.
+const mostValues = 16
+
+// cleanValue cleans the value of a setting, or each of its values.
+func cleanValue(field reflect.StructField, value string) (string, error) {
+	value = clean(value)
+	kind := field.Tag.Get("values")
+	if kind == "" {
+		return value, checkText(oneLine(field, value))
+	}
+	var values []string
+	for line := range strings.Lines(value) {
+		if line = clean(line); line == "" {
+			continue
+		}
+		if err := checkText(line); err != nil {
+			return "", err
+		}
+		if slices.Contains(values, line) {
+			return "", errors.New("has the same value on two lines")
+		}
+		values = append(values, line)
+	}
+	if len(values) > mostValues {
+		return "", fmt.Errorf("has more than %d lines", mostValues)
+	}
+	if len(values) > 1 && slices.ContainsFunc(values, func(line string) bool { return len(line) < leastSecret }) {
+		return "", fmt.Errorf("has several lines, one of them shorter than %d characters: join the lines of a broken value", leastSecret)
+	}
+	if kind == "commas" {
+		return strings.Join(values, ","), nil
+	}
+	return strings.Join(values, "\n"), nil
 }
 
 // oneLine replaces the line breaks and tabs that a list or an SQL statement may

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,18 +17,22 @@ import (
 	"dropgate/internal/httpbody"
 	"dropgate/internal/keyring"
 	"dropgate/internal/ratelimit"
+	"dropgate/internal/rotation"
 )
 
 const oidcName = "oidc"
 
 // OIDCConfig configures sign-ins with OpenID Connect. Required are all fields
-// except SealingKeys, Claims, BasePath, AllowedOrigins and Ended.
+// except SecretRefused, SealingKeys, Claims, BasePath, AllowedOrigins and Ended.
 type OIDCConfig struct {
 	Issuer       string
 	ClientID     string
-	ClientSecret clienttoken.Secret
+	ClientSecret clienttoken.Secret // or several, one per line
+	// SecretRefused is called when the provider refuses a client secret for the first
+	// time since a change, and another one is tried. It may be nil.
+	SecretRefused func()
 	// SealingKeys encrypt login records with the first key, and decrypt them with
-	// any. Without them the key derives from ClientSecret.
+	// any. Without them the keys derive from ClientSecret.
 	SealingKeys keyring.Ring
 	Scopes      []string // openid among them
 	// UserClaim names the claim of the ID token with the user's id. With
@@ -72,7 +77,8 @@ type OIDC struct {
 	http           *http.Client // for the token endpoint
 	targets        returnTargets
 	cookies        cookies
-	ciphers        []cipher.AEAD // of login records: the first one encrypts
+	secret         *rotation.Secret
+	ciphers        atomic.Pointer[[]cipher.AEAD] // of login records: the first one encrypts
 	metrics        oidcMetrics
 	pendingLogouts pendingLogouts
 	exchanges      *exchangeLimits
@@ -89,11 +95,12 @@ func NewOIDC(c OIDCConfig) *OIDC {
 		panic("auth: oidc mode without issuer, client, user claim or origin")
 	}
 	if c.SealingKeys.Len() == 0 {
-		c.SealingKeys = keyring.Of(c.ClientSecret)
+		c.SealingKeys = keyring.Of(rotation.Values(c.ClientSecret)...)
 	}
 	secure := strings.HasPrefix(c.Origin, "https://")
-	return &OIDC{
+	o := &OIDC{
 		config: c,
+		secret: rotation.New(c.ClientSecret),
 		claims: newClaimFilter(c.UserClaim, c.Claims),
 		http: &http.Client{
 			Transport: httpbody.Buffer(c.Transport, maxDocument),
@@ -103,10 +110,20 @@ func NewOIDC(c OIDCConfig) *OIDC {
 		},
 		targets:   returnTargets{own: c.Origin, allowed: c.AllowedOrigins},
 		cookies:   cookies{secure: secure, sameSite: c.SameSite},
-		ciphers:   newRecordCiphers(c.SealingKeys),
 		metrics:   newOIDCMetrics(c.Registerer),
 		exchanges: newExchangeLimits(),
 	}
+	o.RotateKeys(c.SealingKeys)
+	return o
+}
+
+// RotateSecret replaces the client secret. There may be several, one per line.
+func (o *OIDC) RotateSecret(secrets clienttoken.Secret) { o.secret.Set(secrets) }
+
+// RotateKeys replaces the keys of login records.
+func (o *OIDC) RotateKeys(keys keyring.Ring) {
+	ciphers := newRecordCiphers(keys)
+	o.ciphers.Store(&ciphers)
 }
 
 // Name returns "oidc".

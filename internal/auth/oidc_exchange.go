@@ -52,12 +52,34 @@ func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code str
 	}
 	defer o.exchanges.leave()
 	withClient := context.WithValue(ctx, oauth2.HTTPClient, o.http)
-	token, err := o.client(provider).Exchange(withClient, code, oauth2.VerifierOption(record.Verifier))
+	token, err := o.tryEach(func(secret clienttoken.Secret) (*oauth2.Token, error) {
+		return o.client(provider, secret).Exchange(withClient, code, oauth2.VerifierOption(record.Verifier))
+	})
 	if err != nil {
 		return "", exchangeError(ctx, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	return raw, nil
+}
+
+// tryEach exchanges a code with the first client secret that the provider accepts. A
+// provider that refuses the client has not used up the code (RFC 6749, 5.2).
+func (o *OIDC) tryEach(exchange func(clienttoken.Secret) (*oauth2.Token, error)) (token *oauth2.Token, err error) {
+	candidates := o.secret.Candidates()
+	for i, secret := range candidates {
+		if token, err = exchange(secret); err == nil {
+			o.secret.Accepted(secret)
+			return token, nil
+		}
+		answered, ok := errors.AsType[*oauth2.RetrieveError](err)
+		if !ok || answered.ErrorCode != "invalid_client" && answered.Response.StatusCode != http.StatusUnauthorized {
+			return nil, err
+		}
+		if i+1 < len(candidates) && o.secret.Refused() && o.config.SecretRefused != nil {
+			o.config.SecretRefused()
+		}
+	}
+	return nil, err
 }
 
 // refusal returns the error for an error answer of the provider. It repeats only

@@ -80,21 +80,22 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 		return Login{}, err
 	}
 	return Login{
-		URL: o.client(provider).AuthCodeURL(record.State,
+		URL: o.client(provider, clienttoken.Secret{}).AuthCodeURL(record.State,
 			oidc.Nonce(record.Nonce), oauth2.S256ChallengeOption(record.Verifier)),
 		Cookies: append(o.deleteLoginsExcept(logins, append(kept, name)), o.cookies.newLogin(name, value)),
 	}, nil
 }
 
-// client returns the service's OAuth client at the provider.
-func (o *OIDC) client(provider providerMetadata) *oauth2.Config {
+// client returns the service's OAuth client at the provider. Only an exchange needs
+// the secret.
+func (o *OIDC) client(provider providerMetadata, secret clienttoken.Secret) *oauth2.Config {
 	style := oauth2.AuthStyleInHeader // the default (Discovery 1.0, 3)
 	if methods := provider.TokenAuthMethods; len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") {
 		style = oauth2.AuthStyleInParams
 	}
 	return &oauth2.Config{
 		ClientID:     o.config.ClientID,
-		ClientSecret: o.config.ClientSecret.Reveal(),
+		ClientSecret: secret.Reveal(),
 		Endpoint: oauth2.Endpoint{
 			AuthURL: provider.AuthorizationEndpoint, TokenURL: provider.TokenEndpoint, AuthStyle: style,
 		},

@@ -95,7 +95,7 @@ func (o *OIDC) seal(name string, record loginRecord) (string, error) {
 	if err := encoder.Encode(record); err != nil {
 		return "", err //nolint:wrapcheck // impossible for this type
 	}
-	return base64.RawURLEncoding.EncodeToString(o.ciphers[0].Seal(nil, nil, text.Bytes(), []byte(name))), nil //nolint:gosec // the cipher generates its nonces
+	return base64.RawURLEncoding.EncodeToString((*o.ciphers.Load())[0].Seal(nil, nil, text.Bytes(), []byte(name))), nil //nolint:gosec // the cipher generates its nonces
 }
 
 // open decrypts the record in a cookie. It returns false if the cookie is not ours
@@ -105,7 +105,7 @@ func (o *OIDC) open(name, value string) (loginRecord, bool) {
 	if err != nil {
 		return loginRecord{}, false
 	}
-	for _, aead := range o.ciphers {
+	for _, aead := range *o.ciphers.Load() {
 		text, err := aead.Open(nil, nil, raw, []byte(name))
 		if err != nil {
 			continue

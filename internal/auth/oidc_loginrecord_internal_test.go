@@ -115,7 +115,7 @@ func TestSealedLoginRecordIsTamperProof(t *testing.T) {
 func TestSealedGarbageIsNotLoginRecord(t *testing.T) {
 	o := oidcSealingWith("secret")
 	for _, text := range []string{"", "null", "[]", "{}", `{"began":7}`, "x"} {
-		if record, ok := o.open("name", base64.RawURLEncoding.EncodeToString(o.ciphers[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
+		if record, ok := o.open("name", base64.RawURLEncoding.EncodeToString((*o.ciphers.Load())[0].Seal(nil, nil, []byte(text), []byte("name")))); ok {
 			t.Errorf("%q opens as %+v", text, record)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/ratelimit"
+	"dropgate/internal/rotation"
 )
 
 // ProxySecretHeader carries the proxy's secret.
@@ -17,7 +18,7 @@ const ProxySecretHeader = "X-Proxy-Secret"
 // ProxyConfig configures the trusted proxy. All fields are required.
 type ProxyConfig struct {
 	Header  string             // with the user's id: X-Forwarded-User
-	Secret  clienttoken.Secret // the value of X-Proxy-Secret
+	Secret  clienttoken.Secret // the value of X-Proxy-Secret, or several, one per line
 	Trusted []netip.Prefix     // the proxy's own addresses
 }
 
@@ -25,7 +26,7 @@ type ProxyConfig struct {
 // Pomerium, or an ingress with one of them.
 type Proxy struct {
 	header  string
-	secret  [sha256.Size]byte
+	secret  *rotation.Secret
 	trusted []netip.Prefix
 }
 
@@ -37,7 +38,7 @@ func NewProxy(c ProxyConfig) *Proxy {
 	}
 	return &Proxy{
 		header:  http.CanonicalHeaderKey(c.Header),
-		secret:  sha256.Sum256([]byte(c.Secret.Reveal())),
+		secret:  rotation.New(c.Secret),
 		trusted: c.Trusted,
 	}
 }
@@ -72,11 +73,19 @@ func (p *Proxy) Authenticate(r *http.Request, _ *ratelimit.Charge) (Session, err
 	}, nil
 }
 
-// isSecret compares in constant time. Hashes have equal lengths, so the time does
-// not reveal the secret's length either.
+// Rotate replaces the secret. There may be several, one per line.
+func (p *Proxy) Rotate(secrets clienttoken.Secret) { p.secret.Set(secrets) }
+
+// isSecret compares with each secret in constant time. Hashes have equal lengths, so
+// the time does not reveal a secret's length either.
 func (p *Proxy) isSecret(given string) bool {
 	sum := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(sum[:], p.secret[:]) == 1
+	matches := 0
+	for _, secret := range p.secret.Values() {
+		want := sha256.Sum256([]byte(secret.Reveal()))
+		matches |= subtle.ConstantTimeCompare(sum[:], want[:])
+	}
+	return matches == 1
 }
 
 func (p *Proxy) reject(kind RejectionKind, reason string) *Rejection {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -65,7 +66,7 @@ func (k EnrollmentKeys) prove(userID, given string) bool {
 // Enrollment implements clienttoken.Enrollment: it links a Customer to the user whose
 // correlationId the Customer carries (docs/decisions/0010).
 type Enrollment struct {
-	keys   EnrollmentKeys
+	keys   atomic.Pointer[EnrollmentKeys]
 	links  *LinkSource
 	store  *customerdb.Database
 	dwolla DwollaCustomers
@@ -92,19 +93,24 @@ const (
 func NewEnrollment(keys EnrollmentKeys, links *LinkSource, store *customerdb.Database, dwolla DwollaCustomers) *Enrollment {
 	attempts := bytecache.New[string, *rate.Limiter](bytecache.Config{MaxBytes: maxAttempts, Now: time.Now})
 	flights := newCache[clienttoken.Customer](time.Nanosecond) // caches nothing
-	return &Enrollment{keys: keys, links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
+	e := &Enrollment{links: links, store: store, dwolla: dwolla, flights: flights, attempts: attempts}
+	e.Rotate(keys)
+	return e
 }
+
+// Rotate replaces the keys.
+func (e *Enrollment) Rotate(keys EnrollmentKeys) { e.keys.Store(&keys) }
 
 // CorrelationID implements clienttoken.Enrollment.
 func (e *Enrollment) CorrelationID(user clienttoken.User) string {
-	return correlationID(e.keys.keys[0], user.ID)
+	return correlationID(e.keys.Load().keys[0], user.ID)
 }
 
 // Expect implements clienttoken.Enrollment. It stores the correlationId, because the
 // webhook about the new Customer names no user. An open page may hold one of an
 // earlier key, so it stores one per key.
 func (e *Enrollment) Expect(ctx context.Context, user clienttoken.User) error {
-	for _, key := range e.keys.keys {
+	for _, key := range e.keys.Load().keys {
 		if err := e.store.SaveCorrelation(ctx, correlationID(key, user.ID), user.ID); err != nil {
 			return storeFault(ctx, err)
 		}
@@ -151,7 +157,7 @@ func (e *Enrollment) enroll(ctx context.Context, user clienttoken.User, customer
 	case read.CorrelationID == "":
 		return clienttoken.Customer{}, mismatch(customer, "has no correlationId")
 	}
-	if !e.keys.prove(user.ID, read.CorrelationID) {
+	if !e.keys.Load().prove(user.ID, read.CorrelationID) {
 		if err := e.proveEarlier(ctx, user, read.CorrelationID); errors.Is(err, errNotProven) {
 			return clienttoken.Customer{}, mismatch(customer, "has another correlationId than the user's")
 		} else if err != nil {
@@ -205,7 +211,7 @@ func (e *Enrollment) expected(ctx context.Context, given string) (userID string,
 	if err != nil {
 		return "", err
 	}
-	if !e.keys.prove(userID, given) {
+	if !e.keys.Load().prove(userID, given) {
 		return "", errNotProven
 	}
 	return e.store.UserIDs().Canonical(userID), nil

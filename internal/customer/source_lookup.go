@@ -18,6 +18,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/httpbody"
+	"dropgate/internal/rotation"
 )
 
 // LookupConfig configures a Lookup. API and URL are required.
@@ -29,17 +30,22 @@ type LookupConfig struct {
 	// 200 with null or {"customer": null}. If ids contain slashes or percent signs,
 	// put {user} into the query: some servers answer 404 to escapes in a path.
 	URL string
-	// Token is sent as a bearer token, unless it is empty.
-	Token     clienttoken.Secret
+	// Token is sent as a bearer token, unless it is empty. There may be several, one
+	// per line.
+	Token clienttoken.Secret
+	// Refused is called when the application refuses a token for the first time since
+	// a change, and another one is tried. It may be nil.
+	Refused   func()
 	Transport http.RoundTripper
 }
 
 // Lookup finds a user's Customer with a request to the application. It sends nothing
 // of the user but the id. Wrap it in a [CachedSource].
 type Lookup struct {
-	api   clienttoken.API
-	url   lookupURL
-	token clienttoken.Secret
+	api     clienttoken.API
+	url     lookupURL
+	token   *rotation.Secret
+	refused func()
 	// transport is used without an http.Client, which would follow redirects and put
 	// the URL with the user id into errors.
 	transport http.RoundTripper
@@ -59,7 +65,8 @@ func NewLookup(c LookupConfig) (*Lookup, error) {
 	return &Lookup{
 		api:       c.API,
 		url:       url,
-		token:     c.Token,
+		token:     rotation.New(c.Token),
+		refused:   c.Refused,
 		transport: cmp.Or(c.Transport, http.DefaultTransport),
 	}, nil
 }
@@ -82,17 +89,9 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	resp, err := l.send(ctx, address)
 	if err != nil {
-		return clienttoken.CustomerURL{}, lookupFault(httpbody.ErrNotHTTP, "")
-	}
-	req.Header.Set("Accept", "application/json")
-	if !l.token.IsZero() {
-		req.Header.Set("Authorization", "Bearer "+l.token.Reveal())
-	}
-	resp, err := l.transport.RoundTrip(req)
-	if err != nil {
-		return clienttoken.CustomerURL{}, connectionFault(err)
+		return clienttoken.CustomerURL{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := statusFault(resp.StatusCode); err != nil {
@@ -107,7 +106,7 @@ func statusFault(status int) error {
 	switch {
 	case status == http.StatusOK, status == http.StatusNotFound:
 		return nil
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case tokenRefused(status):
 		return lookupFault(fault, "the application does not accept CUSTOMER_LOOKUP_TOKEN")
 	case status >= 300 && status < 400:
 		return lookupFault(fault, "CUSTOMER_LOOKUP_URL redirects, and redirects are not followed")

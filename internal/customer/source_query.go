@@ -24,7 +24,7 @@ var ErrQuery = errors.New("the query is not usable")
 type Query struct {
 	api     clienttoken.API
 	users   clienttoken.UserIDs
-	pool    *sql.DB
+	pool    *postgres.Pool
 	text    string // the statement as a subquery
 	checked atomic.Bool
 }
@@ -56,10 +56,15 @@ func NewQuery(url clienttoken.Secret, statement string, api clienttoken.API) (*Q
 }
 
 // SetMaxConnections sets the size of the pool. Call it before the first lookup.
-func (q *Query) SetMaxConnections(n int) { postgres.SetMaxConnections(q.pool, n) }
+func (q *Query) SetMaxConnections(n int) { postgres.SetMaxConnections(q.pool.DB, n) }
 
 // SetUserIDs sets how user ids are compared. Call it before the first lookup.
 func (q *Query) SetUserIDs(users clienttoken.UserIDs) { q.users = users }
+
+// Rotate replaces the user and the password (see [postgres.Pool.Rotate]).
+func (q *Query) Rotate(ctx context.Context, urls clienttoken.Secret) error {
+	return q.pool.Rotate(ctx, urls)
+}
 
 // Close ends all connections.
 func (q *Query) Close() error {

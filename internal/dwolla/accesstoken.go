@@ -17,6 +17,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/httpbody"
+	"dropgate/internal/rotation"
 )
 
 // accessToken is the application's own token. The zero value has expired.
@@ -34,6 +35,7 @@ type accessToken struct {
 // its own, so a caller who leaves does not fail the others.
 type accessTokens struct {
 	fetch   func() (*accessToken, *Error)
+	secrets *rotation.Secret // of the application
 	jitter  func(most time.Duration) time.Duration
 	log     zerolog.Logger
 	metrics *metrics
@@ -51,6 +53,8 @@ type accessTokens struct {
 	logged   string               // the last fault logged as an error
 	failure  *clienttoken.Failure // of the last fetch, for callers before retryAt
 	retryAt  time.Time            // no fetch before this
+	// Each change of the application's secret counts. The token in use may be older.
+	rotations, fetchedIn int
 }
 
 // assumedLife applies to an access token without a lifetime. longestLife caps the
@@ -75,13 +79,14 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 	s := &accessTokens{current: &accessToken{}, jitter: upTo, log: c.Logger, metrics: m, cancel: cancel}
 	s.timer = time.AfterFunc(longestLife, func() { s.flight.DoChan("", s.renewed) })
 	s.timer.Stop()
-	credentials := &clientcredentials.Config{
-		ClientID:     c.ClientID,
-		ClientSecret: c.ClientSecret.Reveal(),
-		TokenURL:     c.API.Root() + "/token",
-		AuthStyle:    oauth2.AuthStyleInHeader, // documented by Dwolla; detection would cost a failed request
-	}
-	s.fetch = func() (*accessToken, *Error) {
+	s.secrets = rotation.New(c.ClientSecret)
+	fetch := func(secret clienttoken.Secret) (*accessToken, *Error) {
+		credentials := &clientcredentials.Config{
+			ClientID:     c.ClientID,
+			ClientSecret: secret.Reveal(),
+			TokenURL:     c.API.Root() + "/token",
+			AuthStyle:    oauth2.AuthStyleInHeader, // documented by Dwolla; detection would cost a failed request
+		}
 		ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, h), c.Timeout)
 		defer cancel()
 		start := time.Now()
@@ -102,6 +107,7 @@ func newAccessTokens(c Config, transport http.RoundTripper, m *metrics) *accessT
 			expires: start.Add(life),
 		}, nil
 	}
+	s.fetch = func() (*accessToken, *Error) { return s.tryEach(fetch) }
 	return s
 }
 
@@ -233,7 +239,8 @@ func (s *accessTokens) accepted() {
 // the old token while that is valid. It runs in the single flight.
 func (s *accessTokens) renewed() (any, error) {
 	s.mu.Lock()
-	old, retryAt, failure := s.current, s.retryAt, s.failure
+	old, retryAt, failure, rotation := s.current, s.retryAt, s.failure, s.rotations
+	rotated := rotation != s.fetchedIn
 	closed := s.timer == nil
 	if !closed {
 		s.fetching.Add(1)
@@ -243,7 +250,7 @@ func (s *accessTokens) renewed() (any, error) {
 	switch now := time.Now(); {
 	case closed:
 		return nil, &clienttoken.Failure{Code: clienttoken.Unavailable, Err: errClosed}
-	case now.Before(old.renew), now.Before(retryAt) && now.Before(old.expires):
+	case now.Before(old.renew) && !rotated, now.Before(retryAt) && now.Before(old.expires):
 		return old, nil
 	case now.Before(retryAt):
 		return nil, later(failure, time.Until(retryAt))
@@ -253,7 +260,7 @@ func (s *accessTokens) renewed() (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fault == nil {
-		s.current, s.failure, s.retryAt = token, nil, time.Time{}
+		s.current, s.failure, s.retryAt, s.fetchedIn = token, nil, time.Time{}, rotation
 		if s.rejected.Load() == 0 { // otherwise accepted recovers
 			s.recovered()
 		}

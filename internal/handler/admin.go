@@ -22,9 +22,9 @@ type AdminConfig struct {
 	Commit   string
 	Ready    func(ctx context.Context) Readiness
 	Gatherer prometheus.Gatherer
-	// Operators may use the directory API. Without Operators or Links, its routes
-	// do not exist.
-	Operators Operators
+	// Operators returns who may use the directory API at this moment. Without
+	// Operators or Links, its routes do not exist.
+	Operators func() Operators
 	Hosts     AdminHosts
 	API       clienttoken.API
 	Links     Links
@@ -91,7 +91,7 @@ func NewAdmin(c AdminConfig) http.Handler {
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, map[string]string{"version": c.Version, "commit": c.Commit})
 	})
-	if c.Links != nil && len(c.Operators) > 0 {
+	if c.Links != nil && c.Operators != nil {
 		c.directory(h, r)
 	}
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))

@@ -58,7 +58,7 @@ func newDesk(t *testing.T, edit func(*handler.AdminConfig)) *desk {
 	logger := zerolog.New(d.logs)
 	c := handler.AdminConfig{
 		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-		Operators: operators(), API: api,
+		Operators: operators, API: api,
 		Links: customer.LinkAdmin{API: api, Links: customer.NewLinkSource(api, d.store, 0), Store: d.store},
 		Audit: audit.NewTrail(&auditSink{to: d.logs}, prometheus.NewRegistry()), Logger: logger,
 	}
@@ -197,7 +197,7 @@ func TestDirectoryRoutesNeedOperators(t *testing.T) {
 		got := httptest.NewRecorder()
 		c := handler.AdminConfig{
 			Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-			Operators: operators(), Links: customer.LinkAdmin{},
+			Operators: operators, Links: customer.LinkAdmin{},
 		}
 		edit(&c)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/customers", http.NoBody)

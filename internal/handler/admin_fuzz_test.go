@@ -82,7 +82,7 @@ func newAdmin(tb testing.TB) *admin {
 	logger := zerolog.New(a.logs)
 	a.Handler = handler.NewAdmin(handler.AdminConfig{
 		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-		Operators: operators(), API: api, Links: a.paper, Audit: audit.NewTrail(&auditSink{to: a.logs}, prometheus.NewRegistry()), Logger: logger,
+		Operators: operators, API: api, Links: a.paper, Audit: audit.NewTrail(&auditSink{to: a.logs}, prometheus.NewRegistry()), Logger: logger,
 	})
 	return a
 }

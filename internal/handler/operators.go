@@ -42,10 +42,10 @@ const adminMode = "admin"
 
 // requireOperator refuses callers without an admin token, and changes by operators
 // who may only read.
-func (h *handler) requireOperator(all Operators, next endpoint) http.HandlerFunc {
+func (h *handler) requireOperator(all func() Operators, next endpoint) http.HandlerFunc {
 	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		found, known := all.find(token)
+		found, known := all().find(token)
 		if !bearer || !known {
 			h.noteBadAdminToken(r)
 			return &auth.Rejection{Mode: adminMode, Kind: auth.Invalid, Reason: "no valid admin token", Challenge: "Bearer"}

@@ -113,7 +113,7 @@ func TestBadAdminTokensLeaveFewEntries(t *testing.T) {
 func newBareAdmin(sink audit.Sink) http.Handler {
 	return handler.NewAdmin(handler.AdminConfig{
 		Ready: func(context.Context) handler.Readiness { return handler.Readiness{} }, Gatherer: prometheus.NewRegistry(),
-		Operators: operators(), Links: customer.LinkAdmin{}, Audit: audit.NewTrail(sink, prometheus.NewRegistry()), Logger: zerolog.Nop(),
+		Operators: operators, Links: customer.LinkAdmin{}, Audit: audit.NewTrail(sink, prometheus.NewRegistry()), Logger: zerolog.Nop(),
 	})
 }
 

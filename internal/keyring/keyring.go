@@ -55,8 +55,8 @@ func Parse(list clienttoken.Secret) (Ring, error) {
 	return r, nil
 }
 
-// Of returns a ring of one key, a secret in any form.
-func Of(secret clienttoken.Secret) Ring { return Ring{keys: []clienttoken.Secret{secret}} }
+// Of returns a ring of keys that are secrets in any form.
+func Of(secrets ...clienttoken.Secret) Ring { return Ring{keys: slices.Clone(secrets)} }
 
 // Len returns the number of keys.
 func (r Ring) Len() int { return len(r.keys) }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"sync/atomic"
 	"time"
@@ -19,14 +18,25 @@ type follower struct {
 	// readOnlyAt is when a connection last found its server read-only, as Unix time in
 	// nanoseconds. Older connections are not used again.
 	readOnlyAt atomic.Int64
-	otherwise  pgconn.PgErrorHandler
 }
 
-// openFollowing opens a pool with a follower.
-func openFollowing(config pgx.ConnConfig) *sql.DB {
-	f := &follower{otherwise: config.OnPgError}
-	config.OnPgError = f.onError
-	return stdlib.OpenDB(config, stdlib.OptionAfterConnect(opened), stdlib.OptionResetSession(f.reset))
+// connector returns what opens connections with a follower. The pool also refuses a
+// connection if stale returns an error.
+func (f *follower) connector(config pgx.ConnConfig, stale func() error) driver.Connector {
+	otherwise := config.OnPgError
+	config.OnPgError = func(c *pgconn.PgConn, answer *pgconn.PgError) bool {
+		if answer.Code == readOnlyTransaction {
+			return !f.outdated(c)
+		}
+		return otherwise(c, answer)
+	}
+	reset := func(_ context.Context, c *pgx.Conn) error {
+		if err := stale(); err != nil {
+			return err
+		}
+		return f.reset(c)
+	}
+	return stdlib.GetConnector(config, stdlib.OptionAfterConnect(opened), stdlib.OptionResetSession(reset))
 }
 
 // openedAt is the key of a connection's opening time.
@@ -35,14 +45,6 @@ const openedAt = "dropgate.openedAt"
 func opened(_ context.Context, c *pgx.Conn) error {
 	c.PgConn().CustomData()[openedAt] = time.Now()
 	return nil
-}
-
-// onError reports whether a connection can stay open after an answer of the server.
-func (f *follower) onError(c *pgconn.PgConn, answer *pgconn.PgError) bool {
-	if answer.Code == readOnlyTransaction {
-		return !f.outdated(c)
-	}
-	return f.otherwise(c, answer)
 }
 
 // readOnlyTransaction is the SQLSTATE of a write to a read-only server.
@@ -65,7 +67,7 @@ func (f *follower) outdated(c *pgconn.PgConn) bool {
 
 // reset refuses a connection of the pool that was opened before its server was found
 // to be read-only. The pool then opens another one.
-func (f *follower) reset(_ context.Context, c *pgx.Conn) error {
+func (f *follower) reset(c *pgx.Conn) error {
 	if at, ok := c.PgConn().CustomData()[openedAt].(time.Time); ok && at.UnixNano() < f.readOnlyAt.Load() {
 		return driver.ErrBadConn
 	}

@@ -24,12 +24,12 @@ func openReadOnly(t *testing.T, connections int) (pool *sql.DB, promote func()) 
 	schema.Exec(t, `GRANT USAGE ON SCHEMA `+schema.Name+` TO `+role)
 	schema.Exec(t, `GRANT ALL ON rows TO `+role)
 	schema.Exec(t, `ALTER ROLE `+role+` SET default_transaction_read_only = on`)
-	pool, err := postgres.Open(clienttoken.NewSecret(postgrestest.With(t, schema.URL, "user", role)), connections)
+	opened, err := postgres.Open(clienttoken.NewSecret(postgrestest.With(t, schema.URL, "user", role)), connections)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = pool.Close() })
-	return pool, func() { schema.Exec(t, `ALTER ROLE `+role+` RESET default_transaction_read_only`) }
+	t.Cleanup(func() { _ = opened.Close() })
+	return opened.DB, func() { schema.Exec(t, `ALTER ROLE `+role+` RESET default_transaction_read_only`) }
 }
 
 // backends returns the server processes of the pool's connections, which it opens all.

@@ -28,21 +28,6 @@ const (
 	statements = 64
 )
 
-// Open returns a pool of at most that many connections to the database at url, such
-// as postgres://user:password@host:5432/database?sslmode=verify-full. It does not
-// connect. No error contains the url or the password.
-func Open(url clienttoken.Secret, connections int) (*sql.DB, error) {
-	config, err := parseURL(url.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	pool := openFollowing(*config)
-	SetMaxConnections(pool, connections)
-	pool.SetConnMaxLifetime(lifetime)
-	pool.SetConnMaxIdleTime(idleTime)
-	return pool, nil
-}
-
 // SetMaxConnections changes how many connections a pool opens at most.
 func SetMaxConnections(pool *sql.DB, connections int) {
 	pool.SetMaxOpenConns(connections)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,7 +51,7 @@ type RedisConfig struct {
 // session: only until its deadline, and only for the holder of its cookie.
 type Redis struct {
 	config     RedisConfig
-	sealer     *sealer
+	sealer     atomic.Pointer[sealer]
 	epochs     *epochs
 	start, end *redis.Script
 	find       *redisbatch.Script
@@ -75,9 +76,8 @@ func NewRedis(c RedisConfig) *Redis {
 		c.UserLimit = func(string) string { return "" }
 	}
 	v := newSealer(c.Keys, c.Scope)
-	return &Redis{
+	r := &Redis{
 		config: c,
-		sealer: v,
 		epochs: newEpochs(v.epochName(), c.Logger, c.Registerer),
 		start:  redis.NewScript(text("shared", "epoch", "start")),
 		find: redisbatch.New(redisbatch.Config{
@@ -86,7 +86,12 @@ func NewRedis(c RedisConfig) *Redis {
 		end:   redis.NewScript(text("shared", "epoch", "end")),
 		ended: bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxEnded, Now: c.Limits.Now}),
 	}
+	r.sealer.Store(v)
+	return r
 }
+
+// Rotate replaces the keys.
+func (r *Redis) Rotate(keys keyring.Ring) { r.sealer.Store(newSealer(keys, r.config.Scope)) }
 
 // text returns the concatenated scripts.
 func text(names ...string) string {
@@ -138,21 +143,21 @@ func (r *Redis) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended,
 // tryStart starts a session in the latest known epoch.
 func (r *Redis) tryStart(ctx context.Context, key Key, s Stored, by SignIn, call string) (answer, error) {
 	now, current := r.config.Limits.Now(), r.epochs.latest.Load()
-	used, subjects, sids := r.once(by.Once), r.sealer.names("subject", s.Subject), r.sids(s.SID)
+	used, subjects, sids := r.once(by.Once), r.sealer.Load().names("subject", s.Subject), r.sids(s.SID)
 	rec := record{
-		name:     r.sealer.sessionName(key),
+		name:     r.sealer.Load().sessionName(key),
 		deadline: strconv.FormatInt(now.Add(r.config.Limits.Lifetime).UnixMilli(), 10),
 		subject:  subjects[0],
 	}
 	if len(sids) > 0 {
 		rec.sid = sids[0]
 	}
-	if err := r.sealer.seal(&rec, key, s, current.name()); err != nil {
+	if err := r.sealer.Load().seal(&rec, key, s, current.name()); err != nil {
 		return answer{}, fmt.Errorf("encoding a session: %w", err)
 	}
 	replaces := ""
 	if by.Replaces != (Key{}) {
-		replaces = r.sealer.sessionName(by.Replaces)
+		replaces = r.sealer.Load().sessionName(by.Replaces)
 	}
 	args := []any{
 		now.UnixMilli(), r.epochs.name, current.text, r.epochs.fresh, current.name(), by.Began.UnixMilli(),
@@ -182,21 +187,21 @@ func (r *Redis) once(once string) []string {
 	if once == "" {
 		return nil
 	}
-	return r.sealer.names("used", once)
+	return r.sealer.Load().names("used", once)
 }
 
 func (r *Redis) sids(sid string) []string {
 	if sid == "" {
 		return nil
 	}
-	return r.sealer.names("sid", sid)
+	return r.sealer.Load().names("sid", sid)
 }
 
 // logoutsOf names the logouts that would have ended a session.
 func (r *Redis) logoutsOf(s Stored) []string {
-	names := append(r.sealer.names("logout", s.Subject), r.sealer.names("logout", s.Subject, s.SID)...)
+	names := append(r.sealer.Load().names("logout", s.Subject), r.sealer.Load().names("logout", s.Subject, s.SID)...)
 	if s.SID != "" {
-		names = append(names, r.sealer.names("logout", "", "", s.SID)...)
+		names = append(names, r.sealer.Load().names("logout", "", "", s.SID)...)
 	}
 	return names
 }
@@ -205,11 +210,11 @@ func (r *Redis) logoutsOf(s Stored) []string {
 func (r *Redis) logoutsBy(sel Selector) []string {
 	switch {
 	case sel.Subject != "" && sel.SID != "":
-		return []string{r.sealer.names("logout", sel.Subject, sel.SID)[0], r.sealer.names("logout", sel.Subject, "")[0]}
+		return []string{r.sealer.Load().names("logout", sel.Subject, sel.SID)[0], r.sealer.Load().names("logout", sel.Subject, "")[0]}
 	case sel.Subject != "":
-		return r.sealer.names("logout", sel.Subject)[:1]
+		return r.sealer.Load().names("logout", sel.Subject)[:1]
 	case sel.SID != "":
-		return r.sealer.names("logout", "", "", sel.SID)[:1]
+		return r.sealer.Load().names("logout", "", "", sel.SID)[:1]
 	}
 	return nil
 }

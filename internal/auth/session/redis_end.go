@@ -8,7 +8,7 @@ import (
 // End implements Store. Sessions selected by subject or SID lack their claims and
 // ID token, which only the session's key decrypts.
 func (r *Redis) End(ctx context.Context, sel Selector) ([]Stored, error) {
-	key, what := r.sealer.sessionName(sel.Key), "key"
+	key, what := r.sealer.Load().sessionName(sel.Key), "key"
 	switch {
 	case sel == Selector{Once: sel.Once}:
 		key, what = r.epochs.name, "none"
@@ -22,7 +22,7 @@ func (r *Redis) End(ctx context.Context, sel Selector) ([]Stored, error) {
 	args := []any{
 		r.config.Limits.Now().UnixMilli(), r.epochs.name, r.epochs.known(), r.epochs.fresh, what, rand.Text(), onceTTL.Milliseconds(),
 	}
-	answer, err := r.run(ctx, r.end, key, withLists(args, r.once(sel.Once), r.sealer.names("subject", sel.Subject), r.sids(sel.SID), r.logoutsBy(sel)))
+	answer, err := r.run(ctx, r.end, key, withLists(args, r.once(sel.Once), r.sealer.Load().names("subject", sel.Subject), r.sids(sel.SID), r.logoutsBy(sel)))
 	switch {
 	case err != nil:
 		return nil, err
@@ -54,9 +54,9 @@ func (r *Redis) readEnded(rest []any, sel Selector) ([]Stored, error) {
 // for a session of an old epoch.
 func (r *Redis) openEnded(rec record, sel Selector) (Stored, bool) {
 	if sel.Subject != "" || sel.SID != "" {
-		s, err := r.sealer.owned(rec)
+		s, err := r.sealer.Load().owned(rec)
 		return s, err == nil
 	}
-	s, err := r.sealer.open(rec, sel.Key)
+	s, err := r.sealer.Load().open(rec, sel.Key)
 	return s.Stored, err == nil && s.epoch == r.epochs.latest.Load().name()
 }

@@ -18,7 +18,7 @@ func (r *Redis) Find(ctx context.Context, key Key, touch Touch, charge *ratelimi
 		extend = r.config.Limits.Idle
 	}
 	address, terms := charge.ScriptArgs()
-	name, now := r.sealer.sessionName(key), r.config.Limits.Now()
+	name, now := r.sealer.Load().sessionName(key), r.config.Limits.Now()
 	answer, err := r.find.Run(ctx, redisbatch.Call{
 		Keys: []string{name},
 		Args: append([]any{now.UnixMilli(), extend.Milliseconds(), r.epochs.name, r.epochs.known(), r.epochs.fresh, address}, terms...),
@@ -60,7 +60,7 @@ func (r *Redis) verify(f found, key Key, now time.Time) (Stored, error) {
 	if f.data == "" || r.hasEnded(f.name) {
 		return Stored{}, ErrNone
 	}
-	s, err := r.sealer.open(f.record, key)
+	s, err := r.sealer.Load().open(f.record, key)
 	if err != nil || s.epoch != r.epochs.latest.Load().name() {
 		return Stored{}, ErrNone
 	}

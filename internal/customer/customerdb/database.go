@@ -26,6 +26,7 @@ type Database struct {
 	// In PostgreSQL, one pool. In SQLite, writes has one connection: writers wait for
 	// it until their context ends, and never block readers.
 	reads, writes *sql.DB
+	rotate        func(ctx context.Context, urls clienttoken.Secret) error // nil for SQLite
 
 	// The SQLite file at the time of opening.
 	path string

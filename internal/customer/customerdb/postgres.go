@@ -1,6 +1,9 @@
 package customerdb
 
 import (
+	"context"
+	"errors"
+
 	"github.com/pressly/goose/v3"
 
 	"dropgate/internal/clienttoken"
@@ -18,15 +21,17 @@ const connections = 16
 // Replicas may share the database, even with the application: all names start with
 // dropgate_. PgBouncer in transaction mode works too.
 //
-// No error contains the url or the password.
+// No error contains the url or the password. There may be several URLs (see
+// [postgres.Open]).
 func OpenPostgres(url clienttoken.Secret) (*Database, error) {
 	pool, err := postgres.Open(url, connections)
 	if err != nil {
 		return nil, err
 	}
 	return &Database{
-		reads:      pool,
-		writes:     pool,
+		reads:      pool.DB,
+		writes:     pool.DB,
+		rotate:     pool.Rotate,
 		dialect:    goose.DialectPostgres,
 		skipLocked: " FOR UPDATE SKIP LOCKED",
 		forShare:   " FOR SHARE",
@@ -35,3 +40,11 @@ func OpenPostgres(url clienttoken.Secret) (*Database, error) {
 
 // SetMaxConnections sets the size of the pool. Call it before all other methods.
 func (d *Database) SetMaxConnections(n int) { postgres.SetMaxConnections(d.writes, n) }
+
+// Rotate replaces the user and the password of PostgreSQL (see [postgres.Pool.Rotate]).
+func (d *Database) Rotate(ctx context.Context, urls clienttoken.Secret) error {
+	if d.rotate == nil {
+		return errors.New("SQLite has no password")
+	}
+	return d.rotate(ctx, urls)
+}
