@@ -47,6 +47,7 @@ func TestChartAndComponentsMakeTheSameObjects(t *testing.T) {
 		"hpa": `autoscaling: {enabled: true}`,
 		"ingress": `ingress: {enabled: true, className: traefik, hosts: [tokens.example.com],
 			tls: [{hosts: [tokens.example.com], secretName: tokens-example-com-tls}], ` + ingressFrom + `}`,
+		"migrate":     `migration: {enabled: true}`,
 		"pod-monitor": `podMonitor: {enabled: true}`,
 		"sqlite":      `{sqlite: {enabled: true}, replicaCount: 1, config: {CUSTOMER_SOURCE: database}}`,
 	}
@@ -95,7 +96,7 @@ func compareObjects(t *testing.T, kustomized, charted []string) {
 func normalized(t *testing.T, documents []string) map[string]object {
 	t.Helper()
 	objects := map[string]object{}
-	hash := regexp.MustCompile(`^(dropgate-(?:config|secrets))-[2456789bcdfghkmt]{10}$`)
+	hash := regexp.MustCompile(`^(?:(dropgate-(?:config|secrets))-[2456789bcdfghkmt]{10}|(dropgate-migrate)-[0-9a-f]{7})$`)
 	for _, document := range documents {
 		var o object
 		if err := yaml.UnmarshalStrict([]byte(document), &o); err != nil {
@@ -119,7 +120,7 @@ func normalized(t *testing.T, documents []string) map[string]object {
 			}
 			text, isText := value.(string)
 			if isText {
-				return hash.ReplaceAllString(text, "$1"), true
+				return hash.ReplaceAllString(text, "$1$2"), true
 			}
 			section, isSection := value.(object)
 			return value, !isSection || len(section) > 0

@@ -12,6 +12,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -41,6 +42,7 @@ type manifest struct {
 	podMonitor     *monitoringv1.PodMonitor
 	externalSecret *externalSecret
 	claim          *corev1.PersistentVolumeClaim
+	job            *batchv1.Job
 }
 
 // environment returns the ConfigMap and the container's own variables, which win.
@@ -236,6 +238,8 @@ func (m *manifest) addOptional(object runtime.Object) error {
 		m.externalSecret = object
 	case *corev1.PersistentVolumeClaim:
 		m.claim = object
+	case *batchv1.Job:
+		m.job = object
 	case *corev1.Namespace:
 	default:
 		return fmt.Errorf("no check exists for a %T", object)
@@ -247,7 +251,7 @@ func (m *manifest) addOptional(object runtime.Object) error {
 func decode(text []byte) (runtime.Object, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		appsv1.AddToScheme, autoscalingv2.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme,
+		appsv1.AddToScheme, batchv1.AddToScheme, autoscalingv2.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme,
 		policyv1.AddToScheme, gatewayv1.Install, monitoringv1.AddToScheme, addExternalSecret,
 	} {
 		if err := add(scheme); err != nil {

@@ -166,6 +166,9 @@ sqlite.enabled and autoscaling.enabled exclude each other: SQLite serves one Pod
 {{- else if $many }}
 sqlite.enabled needs replicaCount: 1. SQLite serves one Pod
 {{- end }}
+{{- if .Values.migration.enabled }}
+sqlite.enabled and migration.enabled exclude each other: the only server migrates the file
+{{- end }}
 {{- if get .Values.secret.keys "DATABASE_URL" }}
 sqlite.enabled and secret.keys.DATABASE_URL exclude each other
 {{- end }}

@@ -13,6 +13,7 @@
 {{- if not (kindIs "invalid" $value) -}}{{- $_ := set $data $name (include "dropgate.text" $value) -}}{{- end -}}
 {{- end -}}
 {{- if .Values.sqlite.enabled -}}{{- $_ := set $data "DATABASE_URL" "sqlite:/data/dropgate.db" -}}{{- end -}}
+{{- if .Values.migration.enabled -}}{{- $_ := set $data "DATABASE_MIGRATE" "job" -}}{{- end -}}
 {{- toYaml $data -}}
 {{- end -}}
 
