@@ -21,6 +21,7 @@ import (
 	"dropgate/internal/dwolla/dwollatest"
 	"dropgate/internal/dwolla/emulator"
 	"dropgate/internal/tcpproxy"
+	"dropgate/internal/tracing/otlptest"
 )
 
 // user is someone who asks for client tokens.
@@ -157,6 +158,26 @@ func (w *world) withRedis(t *testing.T, server string) {
 	t.Helper()
 	w.toRedis = tcpproxy.New(t, server)
 	maps.Copy(w.settings, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": "redis://" + w.toRedis.Addr})
+}
+
+// withSpans makes the servers send spans to a collector, which demands a key.
+func (w *world) withSpans(t *testing.T) {
+	t.Helper()
+	w.evidence.collector = otlptest.New(t)
+	at := w.serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.secrets.markUsed(r.Header.Get("Api-Key"))
+		w.evidence.collector.ServeHTTP(rw, r)
+	}))
+	key := w.secret("OTEL_EXPORTER_OTLP_HEADERS")
+	maps.Copy(w.settings, map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + at.Addr, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=" + url.PathEscape(key),
+	})
+}
+
+// spansArrive waits for the first batch.
+func (w *world) spansArrive(t *testing.T) {
+	t.Helper()
+	waitFor(t, "spans", 20*time.Second, func() bool { return len(w.evidence.collector.Spans()) > 0 })
 }
 
 // sharedRedis returns the address of the test Redis.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"dropgate/internal/tracing/otlptest"
 )
 
 // evidence is all output of the servers in a world.
@@ -17,9 +19,10 @@ type evidence struct {
 	mu        sync.Mutex
 	processes []*process
 	texts     map[string]*strings.Builder // by place
+	collector *otlptest.Collector         // nil without spans
 }
 
-// The places of texts for callers. Traces have no place, because the server sends none.
+// The places of texts for callers and for the collector.
 const (
 	placeError    = "an error"
 	placePage     = "a page"
@@ -27,6 +30,7 @@ const (
 	placeHeader   = "a header"
 	placeCookie   = "a cookie that is set"
 	placeRedirect = "a redirect to the provider"
+	placeSpan     = "a span"
 )
 
 // addProcess adds a process, so the sweep searches its output.
@@ -107,6 +111,9 @@ func (e *evidence) all() map[string]string {
 		all["stdout"] += p.stdout.String()
 		all["stderr"] += p.stderr.String()
 	}
+	if e.collector != nil {
+		all[placeSpan] = e.collector.Text()
+	}
 	return all
 }
 
@@ -132,5 +139,8 @@ func (e *evidence) checkNoSecret(t *testing.T, s *secrets) {
 	}
 	if len(e.processes) > 0 && !strings.Contains(e.all()["stdout"], "listening") {
 		t.Error("no server wrote a log: the sweep has nothing to search")
+	}
+	if e.collector != nil && len(e.collector.Spans()) == 0 {
+		t.Error("no server sent a span: the sweep has nothing to search")
 	}
 }

@@ -25,6 +25,7 @@ func usedByDirectory() []string {
 		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token", "a bearer token",
 		"the password of DATABASE_URL", "ADMIN_TOKEN", "DWOLLA_WEBHOOK_SECRET", "a webhook's signature",
 		"the first of ENROLLMENT_KEYS", "the second of ENROLLMENT_KEYS", "a correlationId",
+		"OTEL_EXPORTER_OTLP_HEADERS",
 	}
 }
 

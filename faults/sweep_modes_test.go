@@ -86,6 +86,7 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	w.withRedis(t, redis.address)
 	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.Addr
 	first, second := w.secrets.newKey("the first of SESSION_KEYS"), w.secrets.newKey("the second of SESSION_KEYS")
+	w.withSpans(t)
 	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second})
 	callers := site.signInAll(t, 4)
 	w.secrets.markUsed(password) // this Redis works only with the password

@@ -74,6 +74,7 @@ func (s *sweep) send(r request) string {
 // sweeping starts a server in a world, with settings changed.
 func sweeping(t *testing.T, w *world, changes map[string]string) *sweep {
 	t.Helper()
+	w.withSpans(t)
 	return &sweep{w, t, w.start(t, changes), &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		Timeout:       30 * time.Second,
@@ -129,6 +130,7 @@ func TestDirectoryAndBearerTokensLeakNoSecret(t *testing.T) {
 			s.enrollment(strings.Split(settings["ENROLLMENT_KEYS"], ","))
 			s.badDwolla()
 			s.outages(settings["ADMIN_TOKEN"])
+			s.spansArrive(t)
 			w.secrets.requireUsed(t, usedByDirectory())
 		})
 	}

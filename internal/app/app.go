@@ -27,6 +27,8 @@ import (
 	"dropgate/internal/listener"
 	"dropgate/internal/notice"
 	"dropgate/internal/rotation"
+	"dropgate/internal/tracing"
+	"dropgate/internal/tracing/otlp"
 )
 
 // App is the running service.
@@ -47,6 +49,8 @@ type App struct {
 	query    *customer.Query      // nil unless CUSTOMER_SOURCE is query
 	inbox    *customer.Inbox      // nil without webhooks
 	outbox   *customerdb.Outbox   // nil without store
+	traces   *otlp.Exporter       // nil without tracing
+	tracer   *tracing.Tracer      // nil without tracing
 	draining atomic.Bool
 
 	connections connectionLimits
@@ -98,7 +102,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 	registry := newRegistry(b)
 	a.out.observe(registry)
 	a.trail = audit.NewTrail(a.out.sink, registry)
-	a.openDwolla(registry)
+	a.openDwolla(b, registry)
 	if c.redis != nil {
 		a.redisCredentials = withCredentials(c.redis)
 		a.redis = openRedis(c.redis)
@@ -113,7 +117,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 	public, err := handler.New(handler.Config{
 		Now: time.Now, BasePath: c.BasePath, Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{
-			API: c.api, Policy: c.actionRules(), Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.notifier,
+			API: c.api, Policy: a.policy(), Directory: d.directory, Dwolla: a.dwolla, Enrollment: d.enrollment, Creations: limits, Changes: d.notifier,
 		},
 		Auth:           a.signIn.chain,
 		OIDC:           a.signIn.oidc,
@@ -126,6 +130,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 		Script:         api.Script,
 		ScriptTypes:    api.ScriptTypes,
 		Audit:          a.trail,
+		Tracer:         a.tracer,
 		Logger:         a.log,
 		Registerer:     registry,
 	})
@@ -156,10 +161,11 @@ func (a *App) open(ctx context.Context, b Build) error {
 }
 
 // openDwolla opens the way out, and the client for Dwolla.
-func (a *App) openDwolla(registry prometheus.Registerer) {
+func (a *App) openDwolla(b Build, registry prometheus.Registerer) {
 	c := a.config
 	a.egress = c.newTransport()
 	a.egress.Proxy = func(r *http.Request) (*url.URL, error) { return a.live.Load().proxyFor(r.URL) }
+	a.tracer = a.openTracing(b.Version, registry)
 	a.dwolla = dwolla.New(dwolla.Config{
 		Base:          a.egress,
 		API:           c.api,
@@ -167,6 +173,7 @@ func (a *App) openDwolla(registry prometheus.Registerer) {
 		ClientSecret:  c.ClientSecret,
 		Timeout:       c.Timeout,
 		MaxConcurrent: c.MaxCalls,
+		TraceContext:  c.TraceContext,
 		Logger:        a.log,
 		Registerer:    registry,
 	})
@@ -280,6 +287,7 @@ func (a *App) close() {
 	if a.dwolla != nil {
 		a.dwolla.Close()
 	}
+	a.closeTracing()
 	if a.egress != nil {
 		a.egress.CloseIdleConnections()
 	}

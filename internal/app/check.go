@@ -27,7 +27,7 @@ func rules() []func(checker) {
 		checker.dwolla, checker.listeners, checker.origins,
 		checker.modes, checker.bearer, checker.oidc, checker.bearerWithOIDC, checker.sessions, checker.forward, checker.proxy,
 		checker.plaintext, checker.redisURL, checker.source, checker.databaseURL, checker.databaseUse, checker.lookup, checker.enrollmentKeys, checker.webhooks,
-		checker.operation,
+		checker.operation, checker.traces,
 	}
 }
 

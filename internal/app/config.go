@@ -35,6 +35,7 @@ type Config struct {
 	BaseURL        string                  `env:"DWOLLA_BASE_URL" unset:"by environment" help:"Another root URL of the Dwolla API, such as an emulator or a gateway. Must be https in production."`
 	Timeout        time.Duration           `env:"DWOLLA_TIMEOUT" envDefault:"5s" help:"Timeout of one attempt of a call to Dwolla, 100ms to 10s."`
 	MaxCalls       int                     `env:"DWOLLA_MAX_CONCURRENT" envDefault:"256" help:"Concurrent requests to Dwolla, 1 to 10000. Up to three times as many wait for at most 1s; all others get 503."`
+	TraceContext   bool                    `env:"DWOLLA_TRACE_CONTEXT" envDefault:"false" help:"true sends X-Request-Id and traceparent to Dwolla, too. The application always gets them. See docs/tracing.md."`
 	AllowedActions []string                `env:"ALLOWED_ACTIONS" unset:"required" help:"Comma-separated actions (customer.read) and components (dwolla-document-upload allows all of its actions)."`
 
 	HTTPAddr       string   `heading:"Listeners" env:"HTTP_ADDR" envDefault:":8080" help:"Address of the public listener."`
@@ -105,6 +106,16 @@ type Config struct {
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"5s" help:"How long the service still takes requests after SIGTERM, while readiness already fails: 0s to 5m."`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s" help:"How long requests under way may take after that, 1s to 5m."`
 
+	TraceExporter    string             `heading:"Tracing" env:"OTEL_TRACES_EXPORTER" unset:"otlp with an endpoint, none without" help:"otlp or none. See docs/tracing.md."`
+	TraceEndpoint    string             `env:"OTEL_EXPORTER_OTLP_ENDPOINT" unset:"none" help:"URL of an OpenTelemetry collector, such as http://otel-collector:4318. /v1/traces is added."`
+	TracesEndpoint   string             `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" unset:"none" help:"Like OTEL_EXPORTER_OTLP_ENDPOINT, but used as it is. It wins."`
+	TraceProtocol    string             `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" help:"Only http/protobuf: not grpc, not http/json."`
+	TraceHeaders     clienttoken.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" unset:"none" help:"Headers for the collector, such as api-key=SECRET: comma-separated, with values percent-encoded. In production they need https, or a collector on this machine."`
+	TraceSampler     string             `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" help:"always_on, always_off, traceidratio, or parentbased_ with one of these, which follows the decision of a trusted proxy."`
+	TraceSamplerArg  string             `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" help:"For traceidratio: the part of traces to record, 0 to 1."`
+	TraceServiceName string             `env:"OTEL_SERVICE_NAME" envDefault:"dropgate" help:"The attribute service.name of all spans."`
+	TraceResource    string             `env:"OTEL_RESOURCE_ATTRIBUTES" unset:"none" help:"More attributes of all spans, such as deployment.environment.name=prod,k8s.pod.name=dropgate-0: comma-separated, with values percent-encoded."`
+
 	// Policy replaces ALLOWED_ACTIONS if it is not nil. No setting fills it: it is
 	// for programs that embed the service, such as the sandbox.
 	Policy clienttoken.Policy
@@ -122,6 +133,7 @@ type Config struct {
 	redis      *redis.Options // nil without REDIS_URL
 	operators  handler.Operators
 	proxyFor   func(*url.URL) (*url.URL, error)
+	tracing    traceConfig
 }
 
 // reserved are the names of future settings. Setting one is a fault, so that no

@@ -75,6 +75,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 		Enrollment: a.enrollment,
 		Dwolla:     a.dwolla,
 		Notifier:   notifier,
+		Tracer:     a.tracer,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
 			links.Changed(userID)
 			kept.Forget(customer)
@@ -279,5 +280,6 @@ func (a *App) auditChange(ctx context.Context, c customerdb.LinkChange) error {
 		Outcome:        string(c.Kind),
 		Reason:         c.Reason,
 		ChangedAt:      c.At,
+		TraceID:        c.Cause.TraceID,
 	})
 }

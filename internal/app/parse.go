@@ -22,6 +22,7 @@ func (f faults) parse(c *Config) {
 	c.BasePath = strings.TrimSuffix(c.BasePath, "/")
 	f.parseHosts(c)
 	f.parseEgress(c)
+	f.parseTracing(c)
 	if slices.Contains(c.AuthModes, "oidc") {
 		f.parseSessions(c)
 	}

@@ -9,8 +9,8 @@ package audit
 
 import "time"
 
-// Entry is one line of the trail. The line has every member, empty ones as "", so
-// that queries can rely on them.
+// Entry is one line of the trail. The line has every member but TraceID, empty ones as
+// "", so that queries can rely on them.
 type Entry struct {
 	Event Event
 	// ID identifies entries that may appear twice; empty for all others.
@@ -42,6 +42,8 @@ type Entry struct {
 	// ChangedAt is the time of a changed link; zero for all others. The entry may be
 	// written much later.
 	ChangedAt time.Time
+	// TraceID is the id of the recorded trace. Without one the line lacks the member.
+	TraceID string
 }
 
 // Event is the kind of an entry.

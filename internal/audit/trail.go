@@ -142,26 +142,29 @@ func write(logger *zerolog.Logger, e *Entry) {
 	if !e.ChangedAt.IsZero() {
 		changedAt = AppendTime(changedAt, e.ChangedAt)
 	}
-	logger.Log(). // above every level
-			Str("log", "audit").
-			Str("event", string(e.Event)).
-			Str("id", e.ID).
-			Str("request_id", e.RequestID).
-			Str("proxy_request_id", e.ProxyRequestID).
-			Str("client_ip", e.ClientIP).
-			Str("user_agent", Printable(e.UserAgent)).
-			Str("mode", e.Mode).
-			Str("operator", e.Operator).
-			Str("user", e.User).
-			Str("customer", e.Customer).
-			Str("action", e.Action).
-			Str("outcome", e.Outcome).
-			Str("reason", e.Reason).
-			Str("dwolla_request_id", e.DwollaRequestID).
-			Str("token_sha256_prefix", e.TokenFingerprint).
-			Bytes("changed_at", changedAt).
-			Bytes("time", AppendTime(now[:0], time.Now())).
-			Send()
+	line := logger.Log() // above every level
+	if e.TraceID != "" {
+		line.Str("trace_id", e.TraceID)
+	}
+	line.Str("log", "audit").
+		Str("event", string(e.Event)).
+		Str("id", e.ID).
+		Str("request_id", e.RequestID).
+		Str("proxy_request_id", e.ProxyRequestID).
+		Str("client_ip", e.ClientIP).
+		Str("user_agent", Printable(e.UserAgent)).
+		Str("mode", e.Mode).
+		Str("operator", e.Operator).
+		Str("user", e.User).
+		Str("customer", e.Customer).
+		Str("action", e.Action).
+		Str("outcome", e.Outcome).
+		Str("reason", e.Reason).
+		Str("dwolla_request_id", e.DwollaRequestID).
+		Str("token_sha256_prefix", e.TokenFingerprint).
+		Bytes("changed_at", changedAt).
+		Bytes("time", AppendTime(now[:0], time.Now())).
+		Send()
 }
 
 // AppendTime appends a time in the format of all log lines: RFC 3339 in UTC with

@@ -173,7 +173,7 @@ func (f *Forward) await(ctx context.Context, credentials http.Header, digest cre
 	}
 	defer f.waiters.leave()
 	select {
-	case answer := <-f.flight.DoChan(string(digest[:]), func() (any, error) { return f.ask(credentials, digest) }):
+	case answer := <-f.flight.DoChan(string(digest[:]), func() (any, error) { return f.ask(ctx, credentials, digest) }):
 		session, _ := answer.Val.(Session) // ask returns nothing else
 		return session, answer.Err
 	case <-ctx.Done():

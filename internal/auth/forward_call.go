@@ -15,13 +15,14 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/tracing"
 )
 
 // ask asks the application. Several requests may wait for the answer, so no
-// caller's cancellation ends the call.
-func (f *Forward) ask(credentials http.Header, digest credentialsDigest) (Session, error) {
+// caller's cancellation ends the call. The call bears the id of the first one.
+func (f *Forward) ask(ctx context.Context, credentials http.Header, digest credentialsDigest) (Session, error) {
 	started := time.Now()
-	ctx, cancel := context.WithDeadline(context.Background(), started.Add(forwardTimeout))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), started.Add(forwardTimeout))
 	defer cancel()
 	if err := f.calls.Enter(ctx, started.Add(forwardTimeout)); err != nil {
 		return Session{}, f.unavailable(err)
@@ -57,18 +58,27 @@ func (f *Forward) ask(credentials http.Header, digest credentialsDigest) (Sessio
 
 // whoIs makes the call. It returns the user's claims, a *Rejection for 401 and
 // 403, or a *clienttoken.Failure for every other answer.
-func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (map[string]any, error) {
+func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (claims map[string]any, err error) {
+	ctx, span := tracing.StartCall(ctx, "forward")
+	defer func() {
+		if _, down := errors.AsType[*clienttoken.Failure](err); down {
+			span.Fail("unavailable")
+		}
+		span.End()
+	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.config.URL, http.NoBody) //nolint:gosec // the operator's own URL
 	if err != nil {
 		return nil, f.unavailable(err)
 	}
 	req.Header = credentials.Clone()
 	req.Header.Set("Accept", "application/json")
+	tracing.Propagate(ctx, req.Header)
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
 		return nil, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
 	}
 	defer func() { _ = resp.Body.Close() }()
+	span.SetInt(tracing.Status, resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:

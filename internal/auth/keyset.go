@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/tracing"
 )
 
 // KeySetConfig says where an identity provider publishes its keys.
@@ -156,6 +157,8 @@ func (s *KeySet) ready(ctx context.Context, from tokenSource) (*publicKeys, erro
 // returns the current keys, or waits if the token came from the provider itself.
 // Only a bounded number of callers wait, each for at most maxWait.
 func (s *KeySet) refreshed(ctx context.Context, from tokenSource) (*publicKeys, error) {
+	ctx, span := tracing.Start(ctx, "keys")
+	defer span.End()
 	done := s.fetch(from)
 	if s.waiters.enter() {
 		defer s.waiters.leave()
@@ -174,6 +177,7 @@ func (s *KeySet) refreshed(ctx context.Context, from tokenSource) (*publicKeys, 
 	if k := s.current.Load(); k != nil {
 		return k, nil
 	}
+	span.Fail("unavailable")
 	return nil, s.unavailable(from, "the identity provider's keys have not been fetched yet")
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/tracing"
 )
 
 // redeem exchanges the provider's answer for a session.
@@ -51,11 +52,14 @@ func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code str
 		return "", err
 	}
 	defer o.exchanges.leave()
+	ctx, span := tracing.StartCall(ctx, "code exchange")
+	defer span.End()
 	withClient := context.WithValue(ctx, oauth2.HTTPClient, o.http)
 	token, err := o.tryEach(func(secret clienttoken.Secret) (*oauth2.Token, error) {
 		return o.client(provider, secret).Exchange(withClient, code, oauth2.VerifierOption(record.Verifier))
 	})
 	if err != nil {
+		span.Fail("failed")
 		return "", exchangeError(ctx, err)
 	}
 	raw, _ := token.Extra("id_token").(string)

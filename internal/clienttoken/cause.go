@@ -15,6 +15,7 @@ type Cause struct {
 	ProxyRequestID string // set by a trusted proxy
 	ClientIP       string // the caller's address
 	UserAgent      string // the caller's User-Agent, already made printable and short
+	TraceID        string // of the recorded trace
 }
 
 type causeKey struct{}

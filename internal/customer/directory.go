@@ -10,6 +10,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/latency"
+	"dropgate/internal/tracing"
 )
 
 // Source finds a user's Customer. Implementations: [Claim], [LinkSource], [Lookup],
@@ -77,9 +78,12 @@ func NewDirectory(c DirectoryConfig) *Directory {
 
 // Customer implements clienttoken.Directory.
 func (d *Directory) Customer(ctx context.Context, user clienttoken.User) (clienttoken.Customer, error) {
+	ctx, span := tracing.Start(ctx, "directory")
+	defer span.End()
 	began := time.Now()
 	customer, err := d.find(ctx, user)
 	latency.Observe(ctx, d.duration, time.Since(began))
+	failed(span, err)
 	outcome := "unavailable"
 	switch {
 	case err == nil:
@@ -106,7 +110,7 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 	}
 	customer := clienttoken.Customer{URL: url}
 	for _, source := range d.statuses {
-		status, err := source.Status(ctx, url)
+		status, err := readStatus(ctx, source, url)
 		switch {
 		case err != nil:
 			return clienttoken.Customer{}, fmt.Errorf("reading the status of Customer %s: %w", url.ID(), err)
@@ -123,5 +127,25 @@ func (d *Directory) find(ctx context.Context, user clienttoken.User) (clienttoke
 
 // HasBeneficialOwner implements clienttoken.Directory.
 func (d *Directory) HasBeneficialOwner(ctx context.Context, customer clienttoken.CustomerURL, owner clienttoken.BeneficialOwnerURL) (bool, error) {
-	return d.owners.have(ctx, customer, owner)
+	ctx, span := tracing.Start(ctx, "owners")
+	defer span.End()
+	has, err := d.owners.have(ctx, customer, owner)
+	failed(span, err)
+	return has, err
+}
+
+// readStatus asks a source in a span of its own.
+func readStatus(ctx context.Context, from StatusSource, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
+	ctx, span := tracing.Start(ctx, "status")
+	defer span.End()
+	status, err := from.Status(ctx, customer)
+	failed(span, err)
+	return status, err
+}
+
+// failed marks the span of an outage with its code. That a user has no Customer is none.
+func failed(span tracing.Span, err error) {
+	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
+		span.Fail(string(failure.Code))
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer/customerdb"
+	"dropgate/internal/tracing"
 )
 
 // InboxConfig configures an Inbox. All fields but Enrollment and Notifier are
@@ -29,6 +30,7 @@ type InboxConfig struct {
 	Dwolla     DwollaCustomers
 	Changed    func(userID string, customer clienttoken.CustomerURL) // drops cached answers
 	Notifier   *ChangeNotifier                                       // receives every change; may be nil
+	Tracer     *tracing.Tracer                                       // nil: no spans
 	API        clienttoken.API
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
@@ -82,6 +84,12 @@ func (i *Inbox) Receive(ctx context.Context, signature string, body []byte) erro
 	}
 	i.metrics.arrived(time.Now())
 	outcome, err := i.keep(ctx, event)
+	span := tracing.Current(ctx)
+	span.Set(tracing.Topic, string(event.Topic))
+	span.Set(tracing.Outcome, outcome)
+	if outcome == "queued" {
+		span.LinkToProcessing(event.ID)
+	}
 	i.metrics.webhooks.WithLabelValues(string(event.Topic), outcome).Inc()
 	return err
 }
@@ -94,7 +102,7 @@ func (i *Inbox) keep(ctx context.Context, event customerdb.WebhookEvent) (outcom
 	if event.Created.After(now.Add(aheadOfUs)) {
 		event = i.fromTheFuture(event, now)
 	}
-	added, err := i.config.Store.AddEvent(ctx, event, now)
+	added, err := i.store(ctx, event, now)
 	switch {
 	case err != nil:
 		return "unavailable", storeFault(ctx, err)
@@ -130,9 +138,11 @@ func (i *Inbox) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// process settles one event or postpones it.
+// process settles one event or postpones it, in a trace of its own.
 func (i *Inbox) process(ctx context.Context, event customerdb.WebhookEvent) {
-	ctx = clienttoken.Cause{Mode: "webhook", RequestID: event.ID}.NewContext(ctx)
+	ctx, span := i.trace(ctx, event)
+	defer span.End()
+	ctx = clienttoken.Cause{Mode: "webhook", RequestID: event.ID, TraceID: tracing.TraceID(ctx)}.NewContext(ctx)
 	work, err := i.recovered(ctx, event)
 	if err == nil {
 		err = i.config.Store.Settle(ctx, event.ID, work.effect, time.Now())
@@ -155,7 +165,9 @@ func (i *Inbox) process(ctx context.Context, event customerdb.WebhookEvent) {
 		return
 	default:
 		work.outcome = i.postpone(ctx, event, err)
+		span.Fail(work.outcome)
 	}
+	span.Set(tracing.Outcome, work.outcome)
 	i.metrics.processed.WithLabelValues(string(event.Topic), work.outcome).Inc()
 	i.config.Logger.Info().Str("event_id", event.ID).Str("topic", string(event.Topic)).Str("customer", event.CustomerID).
 		Str("outcome", work.outcome).Msg("webhook")

@@ -19,6 +19,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/httpbody"
 	"dropgate/internal/rotation"
+	"dropgate/internal/tracing"
 )
 
 // LookupConfig configures a Lookup. API and URL are required.
@@ -75,7 +76,10 @@ func NewLookup(c LookupConfig) (*Lookup, error) {
 // clienttoken.ErrNoCustomer. Any other error is a *clienttoken.Failure or that of ctx.
 // It never contains the user id, nor more of the answer than its status.
 func (l *Lookup) Customer(ctx context.Context, user clienttoken.User) (clienttoken.CustomerURL, error) {
+	ctx, span := tracing.StartCall(ctx, "lookup")
+	defer span.End()
 	customer, err := l.ask(ctx, user.ID)
+	failed(span, err)
 	if err != nil && ctx.Err() != nil {
 		return clienttoken.CustomerURL{}, fmt.Errorf("asking the application: %w", ctx.Err())
 	}
@@ -94,6 +98,7 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 		return clienttoken.CustomerURL{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	tracing.Current(ctx).SetInt(tracing.Status, resp.StatusCode)
 	if err := statusFault(resp.StatusCode); err != nil {
 		return clienttoken.CustomerURL{}, err
 	}

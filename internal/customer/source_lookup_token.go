@@ -6,6 +6,7 @@ import (
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/httpbody"
+	"dropgate/internal/tracing"
 )
 
 // Rotate replaces the token. There may be several, one per line.
@@ -55,6 +56,7 @@ func (l *Lookup) sendWith(ctx context.Context, address string, token clienttoken
 	if !token.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
+	tracing.Propagate(ctx, req.Header)
 	resp, err := l.transport.RoundTrip(req)
 	if err != nil {
 		return nil, connectionFault(err)

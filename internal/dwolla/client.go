@@ -19,6 +19,7 @@ import (
 	"dropgate/internal/bulkhead"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/httpbody"
+	"dropgate/internal/tracing"
 )
 
 // Config configures a Client. All fields but MaxConcurrent are required.
@@ -35,8 +36,10 @@ type Config struct {
 	// MaxConcurrent limits concurrent attempts, without requests for an access
 	// token. Zero means 256.
 	MaxConcurrent int
-	Logger        zerolog.Logger // for circuits and the access token, not for single calls
-	Registerer    prometheus.Registerer
+	// TraceContext sends Dwolla the id and the trace of each request.
+	TraceContext bool
+	Logger       zerolog.Logger // for circuits and the access token, not for single calls
+	Registerer   prometheus.Registerer
 }
 
 func (c Config) slots() int { return cmp.Or(c.MaxConcurrent, 256) }
@@ -55,6 +58,8 @@ type Client struct {
 	bulkhead  *bulkhead.Bulkhead
 	budget    *budget
 	jitter    func(most time.Duration) time.Duration
+	// traceContext tells Dwolla the id and the trace of each request.
+	traceContext bool
 }
 
 // New returns a client. It does not connect, so the service starts while Dwolla is
@@ -80,6 +85,8 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 		bulkhead:  bulkhead.New(c.slots()),
 		budget:    newBudget(),
 		jitter:    upTo,
+
+		traceContext: c.TraceContext,
 	}
 	for _, op := range operations() {
 		circuit := newCircuit(op, c.Timeout, c.Logger)
@@ -114,6 +121,7 @@ type call struct {
 	path      string             // below the root of the API
 	body      []byte             // JSON, or nil
 	read      func(answer) error // reads a successful answer
+	retry     retryReason        // set for the second attempt
 }
 
 // answer is a successful answer.
@@ -152,6 +160,7 @@ func (c *Client) do(ctx context.Context, call *call) error {
 		}
 		if sleep(ctx, min(c.jitter(retryPause), time.Until(deadline))); ctx.Err() == nil && time.Now().Before(deadline) {
 			c.metrics.retries.WithLabelValues(string(call.operation), string(reason)).Inc()
+			call.retry = reason
 			last = c.try(ctx, call, deadline)
 		}
 	}
@@ -182,7 +191,7 @@ func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tri
 	}
 	says := inconclusive // also of a panic
 	defer func() { passage.settle(says, t.fault) }()
-	token, err := c.tokens.getBefore(ctx, deadline)
+	token, err := c.accessToken(ctx, deadline)
 	if err != nil {
 		return tried{err: err}
 	}
@@ -206,8 +215,17 @@ func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tri
 	return t
 }
 
+// accessToken waits for an access token.
+func (c *Client) accessToken(ctx context.Context, deadline time.Time) (*accessToken, error) {
+	ctx, span := tracing.Start(ctx, "access token")
+	defer span.End()
+	return c.tokens.getBefore(ctx, deadline)
+}
+
 // takeSlot waits for a slot of the bulkhead.
 func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
+	ctx, span := tracing.Start(ctx, "slot")
+	defer span.End()
 	var rejected rejectedError
 	switch err := c.bulkhead.Enter(ctx, deadline); {
 	case err == nil:
@@ -219,6 +237,7 @@ func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
 	default:
 		return callersOwn(ctx)
 	}
+	span.Fail(string(rejected.reason))
 	c.metrics.reject(rejected.reason)
 	return rejected.failure()
 }
@@ -227,9 +246,11 @@ func (c *Client) takeSlot(ctx context.Context, deadline time.Time) error {
 func (c *Client) attempt(ctx context.Context, call *call, token clienttoken.Secret, end time.Time) *Error {
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
+	ctx, span := tracing.StartCall(ctx, "dwolla")
 	start := time.Now()
 	got, fault := c.send(ctx, call, token)
 	c.metrics.observe(ctx, call.operation, time.Since(start), fault)
+	endAttempt(span, call, got, fault)
 	if fault != nil {
 		return fault
 	}
@@ -255,6 +276,9 @@ func (c *Client) send(ctx context.Context, call *call, token clienttoken.Secret)
 	}
 	if call.body != nil {
 		req.Header["Content-Type"] = []string{"application/json"}
+	}
+	if c.traceContext {
+		tracing.Propagate(ctx, req.Header)
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {

@@ -33,7 +33,7 @@ func (c *Client) CreateClientToken(ctx context.Context, grant clienttoken.Grant)
 		}
 		token = clienttoken.Token{Secret: clienttoken.NewSecret(a.Token), DwollaRequestID: got.requestID}
 		return nil
-	}})
+	}, noRetry})
 	return token, err
 }
 
@@ -88,7 +88,7 @@ func (c *Client) GetCustomer(ctx context.Context, customer clienttoken.CustomerU
 		}
 		found.Status, found.CorrelationID = a.Status, a.CorrelationID
 		return nil
-	}})
+	}, noRetry})
 	if refused, ok := errors.AsType[*Error](err); ok && refused.customerUnknown() {
 		return clienttoken.Customer{}, fmt.Errorf("%w: %w", clienttoken.ErrUnknownCustomer, refused)
 	} else if err != nil {
@@ -129,7 +129,7 @@ func (c *Client) ListBeneficialOwners(ctx context.Context, customer clienttoken.
 		}
 		owners = listed
 		return nil
-	}})
+	}, noRetry})
 	return owners, err
 }
 

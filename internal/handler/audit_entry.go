@@ -13,6 +13,7 @@ import (
 	"dropgate/internal/audit"
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
+	"dropgate/internal/tracing"
 )
 
 // auditedAs makes requests leave an audit entry about event. A request of an
@@ -57,8 +58,11 @@ func (h *handler) writeEntry(r *http.Request) error {
 	if log.skipped > 0 {
 		e.Reason += fmt.Sprintf("; %d more since the last entry", log.skipped)
 	}
+	ctx, span := tracing.Start(r.Context(), "audit")
+	defer span.End()
 	// The entry is written even if the caller has disconnected.
-	if err := h.Audit.Write(context.WithoutCancel(r.Context()), &e); err != nil {
+	if err := h.Audit.Write(context.WithoutCancel(ctx), &e); err != nil {
+		span.Fail(string(clienttoken.Unavailable))
 		return auditFailure(err)
 	}
 	return nil
@@ -109,6 +113,7 @@ func SignedOut(trail audit.Trail) func(ctx context.Context, e auth.Ended) error 
 			User:           e.UserID,
 			Outcome:        "signed_out",
 			Reason:         e.Why,
+			TraceID:        cause.TraceID,
 		})
 		if err != nil {
 			return auditFailure(err)
@@ -134,6 +139,7 @@ func (log *requestLog) entry() audit.Entry {
 		Reason:           log.fullReason(),
 		DwollaRequestID:  log.dwollaRequestID,
 		TokenFingerprint: log.fingerprint,
+		TraceID:          log.traceID,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/latency"
 	"dropgate/internal/ratelimit"
+	"dropgate/internal/tracing"
 )
 
 // requestLog collects what is known about one request. The audit entry, the
@@ -39,12 +40,15 @@ type requestLog struct {
 	skipped          int64       // bad admin tokens without an entry since the last one
 	entryWritten     bool        // the audit sink has seen the entry, even if it failed
 	charge           ratelimit.Charge
+	span             tracing.Span
+	traceID          string // empty unless the trace is recorded
 }
 
-type requestLogKey struct{}
+// ID implements tracing.Request.
+func (log *requestLog) ID() string { return log.requestID }
 
 func requestLogOf(r *http.Request) *requestLog {
-	if log, ok := r.Context().Value(requestLogKey{}).(*requestLog); ok {
+	if log, ok := tracing.RequestOf(r.Context()).(*requestLog); ok {
 		return log
 	}
 	return &requestLog{} // only outside of withRequestLog
@@ -78,6 +82,7 @@ func (log *requestLog) cause() clienttoken.Cause {
 		ProxyRequestID: log.proxyRequestID,
 		ClientIP:       log.clientIP,
 		UserAgent:      audit.Printable(log.userAgent),
+		TraceID:        log.traceID,
 	}
 }
 
@@ -100,8 +105,8 @@ func (h *handler) withRequestLog(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", log.requestID)
 		h.metrics.inFlight.Inc()
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		ctx := context.WithValue(r.Context(), requestLogKey{}, log)
-		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		ctx, cancel := context.WithTimeout(tracing.WithRequest(r.Context(), log), requestTimeout)
+		ctx = h.trace(ctx, r, log)
 		r = r.WithContext(ctx)
 		defer func() {
 			cancel()
@@ -144,7 +149,12 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 	}
 	h.metrics.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	latency.Observe(r.Context(), h.metrics.duration.WithLabelValues(route, method), took)
-	h.Logger.WithLevel(accessLevel(status)).
+	log.endSpan(method, route, status)
+	line := h.Logger.WithLevel(accessLevel(status))
+	if log.traceID != "" {
+		line.Str("trace_id", log.traceID)
+	}
+	line.
 		Str("log", "access").
 		Str("request_id", log.requestID).
 		Str("proxy_request_id", log.proxyRequestID).

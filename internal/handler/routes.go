@@ -19,6 +19,7 @@ import (
 	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/ratelimit"
+	"dropgate/internal/tracing"
 )
 
 // Webhooks accepts Dwolla's webhook events.
@@ -43,7 +44,8 @@ type Config struct {
 	// AllowedOrigins are the exact other origins whose pages may use the service
 	// with credentials.
 	AllowedOrigins []string
-	// TrustedProxies are the peers whose X-Forwarded-For and X-Request-Id count.
+	// TrustedProxies are the peers whose X-Forwarded-For, X-Request-Id and
+	// traceparent count.
 	TrustedProxies []netip.Prefix
 	// ProxyHeader is the header in which an authenticating proxy names the user, or
 	// empty without the mode proxy. No page may send it.
@@ -54,6 +56,7 @@ type Config struct {
 	ScriptTypes []byte             // the body of GET /dropgate.d.ts
 	Now         func() time.Time
 	Audit       audit.Trail
+	Tracer      *tracing.Tracer // nil: no spans
 	Logger      zerolog.Logger
 	Registerer  prometheus.Registerer
 }

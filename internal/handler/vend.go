@@ -54,7 +54,7 @@ func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
 	if err := record.charge.Check(); err != nil {
 		return auth.Session{}, err
 	}
-	session, err := h.Auth.Authenticate(r, &record.charge)
+	session, err := h.authenticate(r, &record.charge)
 	record.mode, record.user = session.Mode, session.User.ID
 	if err := record.charge.Pay(r.Context(), session.User.ID); err != nil {
 		return auth.Session{}, err

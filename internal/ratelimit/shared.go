@@ -14,6 +14,7 @@ import (
 
 	"dropgate/internal/latency"
 	"dropgate/internal/redisbatch"
+	"dropgate/internal/tracing"
 )
 
 //go:embed scripts/*.lua
@@ -110,6 +111,8 @@ func (s *shared) take(ctx context.Context, address, user string) ([2]int64, erro
 // takeFor is take with other terms: interval and capacity of the first key, then of
 // the second.
 func (s *shared) takeFor(ctx context.Context, address, user string, terms []any) ([2]int64, error) {
+	ctx, span := tracing.Start(ctx, "limits")
+	defer span.End()
 	took, err := s.breaker.Execute(func() ([2]int64, error) {
 		began := time.Now()
 		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: terms})
@@ -126,6 +129,9 @@ func (s *shared) takeFor(ctx context.Context, address, user string, terms []any)
 		}
 		return took, err
 	})
+	if err != nil {
+		span.Fail("unavailable")
+	}
 	return took, err //nolint:wrapcheck // no caller reads it: memory takes over
 }
 

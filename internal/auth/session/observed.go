@@ -9,6 +9,7 @@ import (
 
 	"dropgate/internal/latency"
 	"dropgate/internal/ratelimit"
+	"dropgate/internal/tracing"
 )
 
 // Observed counts and times the requests to a store.
@@ -46,6 +47,8 @@ func Observe(s Store, r prometheus.Registerer) *Observed {
 
 // Start implements Store.
 func (o *Observed) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended, error) {
+	ctx, span := tracing.Start(ctx, "session start")
+	defer span.End()
 	began := time.Now()
 	ended, err := o.store.Start(ctx, key, s, by)
 	o.observe(ctx, opStart, began, err)
@@ -54,6 +57,8 @@ func (o *Observed) Start(ctx context.Context, key Key, s Stored, by SignIn) (End
 
 // Find implements Store.
 func (o *Observed) Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error) {
+	ctx, span := tracing.Start(ctx, "session find")
+	defer span.End()
 	began := time.Now()
 	s, err := o.store.Find(ctx, key, touch, charge)
 	o.observe(ctx, opFind, began, err)
@@ -62,6 +67,8 @@ func (o *Observed) Find(ctx context.Context, key Key, touch Touch, charge *ratel
 
 // End implements Store.
 func (o *Observed) End(ctx context.Context, sel Selector) ([]Stored, error) {
+	ctx, span := tracing.Start(ctx, "session end")
+	defer span.End()
 	began := time.Now()
 	ended, err := o.store.End(ctx, sel)
 	o.observe(ctx, opEnd, began, err)
@@ -84,6 +91,9 @@ func (o *Observed) observe(ctx context.Context, op operation, began time.Time, e
 		outcome = "canceled"
 	case errors.As(err, new(*ratelimit.ExceededError)):
 		outcome = "limited"
+	}
+	if outcome == "unavailable" {
+		tracing.Current(ctx).Fail(outcome)
 	}
 	o.requests.WithLabelValues(string(op), outcome).Inc()
 }

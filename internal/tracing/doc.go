@@ -1,0 +1,8 @@
+// Package tracing records the steps of a request as OpenTelemetry spans, and tells
+// other services which request a call belongs to.
+//
+// Every attribute of a span has a [Key] of this package. It never takes a secret, a
+// user id, an address or a URL. Without a [Tracer] nothing is recorded, and no
+// function allocates. The package neither exports spans nor reads settings: package
+// otlp does.
+package tracing
