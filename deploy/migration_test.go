@@ -71,26 +71,32 @@ func TestMigrationJobGetsNoRequests(t *testing.T) {
 
 func TestMigrationJobReachesDNSAndPostgreSQLOnly(t *testing.T) {
 	for name, m := range migrations(t) {
-		var reached []int32
-		for _, policy := range m.networkPolicies {
-			selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !selector.Matches(labels.Set(m.job.Spec.Template.Labels)) {
-				continue
-			}
-			for _, rule := range policy.Spec.Egress {
-				for _, port := range rule.Ports {
-					reached = append(reached, port.Port.IntVal)
-				}
-			}
-		}
-		slices.Sort(reached)
-		if !slices.Equal(slices.Compact(reached), []int32{53, 5432}) {
+		if reached := m.jobReaches(t); !slices.Equal(reached, []int32{53, 5432}) {
 			t.Errorf("%s: the Job reaches the ports %v", name, reached)
 		}
 	}
+}
+
+// jobReaches returns the ports that the policies open to the Job, sorted.
+func (m manifest) jobReaches(t *testing.T) []int32 {
+	t.Helper()
+	var ports []int32
+	for _, policy := range m.networkPolicies {
+		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !selector.Matches(labels.Set(m.job.Spec.Template.Labels)) {
+			continue
+		}
+		for _, rule := range policy.Spec.Egress {
+			for _, port := range rule.Ports {
+				ports = append(ports, port.Port.IntVal)
+			}
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // Kubernetes refuses a change of a Job, and Helm would fail.

@@ -36,9 +36,9 @@ type Schema struct {
 // Schema reads the version of the schema.
 func (d *Database) Schema(ctx context.Context) (Schema, error) { return readSchema(ctx, d.writes) }
 
-// readSchema reads the version. A row with the negative version -N is no migration: it
-// says that binaries which know version N may use the schema. A migration that older
-// binaries survive adds such a row. The last one, which is the highest N, counts
+// readSchema reads the version. A row with the negative version -N stands for no
+// migration. It allows binaries of version N and newer to use the schema. A migration
+// that older binaries survive adds such a row. The last one, which is the highest N, counts
 // (docs/decisions/0026-schemas-name-their-oldest-binary.md).
 func readSchema(ctx context.Context, db querier) (Schema, error) {
 	var newest, lowest int64
