@@ -48,7 +48,7 @@ type Config struct {
 	PublicURL      string   `env:"PUBLIC_URL" unset:"required for oidc" help:"Origin at which browsers reach the service, exactly as browsers write it, such as https://app.example.com. Plain http is accepted for localhost only."`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"Prefix of every public route."`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" unset:"none" help:"Comma-separated origins of other sites whose pages may call the service with credentials, exactly as browsers write them. App shells such as capacitor://localhost are origins, too."`
-	TrustedProxies []string `env:"TRUSTED_PROXIES" unset:"none; required for proxy" help:"Comma-separated CIDRs or addresses of peers whose X-Forwarded-For is believed and whose X-Request-Id is logged. For the mode proxy: the addresses of that proxy."`
+	TrustedProxies []string `env:"TRUSTED_PROXIES" unset:"none; required for proxy" help:"Comma-separated CIDRs or addresses of peers whose X-Forwarded-For is believed, whose X-Request-Id is logged and whose traceparent is continued. For the mode proxy: the addresses of that proxy."`
 
 	AuthModes       []string           `heading:"Sign-in" env:"AUTH_MODES" unset:"required" help:"Comma-separated modes, tried in this order: bearer, oidc, forward (must be the last one), proxy (must be the first one). See docs/authentication.md."`
 	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" unset:"required for bearer" help:"The iss that tokens must have. Must be https in production."`
