@@ -1,0 +1,382 @@
+//go:build faults
+
+package faults_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"dropgate/internal/dwolla"
+	"dropgate/internal/postgres/postgrestest"
+)
+
+// volume is a folder that changes like a Secret volume of Kubernetes: each file is a
+// symbolic link through ..data, and a change swaps ..data.
+type volume struct {
+	dir   string
+	files map[string]string
+	turn  int
+}
+
+func (v *volume) path(name string) string { return filepath.Join(v.dir, name) }
+
+// put changes one file of the volume.
+func (v *volume) put(t *testing.T, name, content string) {
+	t.Helper()
+	v.files[name] = content
+	v.turn++
+	next := fmt.Sprintf("..turn_%d", v.turn)
+	steps := []error{os.Mkdir(v.path(next), 0o700)}
+	for file, text := range v.files {
+		steps = append(steps, os.WriteFile(filepath.Join(v.dir, next, file), []byte(text+"\n"), 0o600))
+		if _, err := os.Lstat(v.path(file)); err != nil {
+			steps = append(steps, os.Symlink(filepath.Join("..data", file), v.path(file)))
+		}
+	}
+	steps = append(steps, os.Symlink(next, v.path("..data_tmp")), os.Rename(v.path("..data_tmp"), v.path("..data")))
+	if v.turn > 1 {
+		steps = append(steps, os.RemoveAll(v.path(fmt.Sprintf("..turn_%d", v.turn-1))))
+	}
+	for _, err := range steps {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// rotationLoad sends requests in a loop, and notes each unexpected answer.
+type rotationLoad struct {
+	stopped chan struct{}
+	calling sync.WaitGroup
+
+	mu       sync.Mutex
+	answered int
+	failed   []string
+}
+
+func (l *rotationLoad) send(what string, every time.Duration, request func() (*http.Request, error)) {
+	l.calling.Go(func() {
+		client := &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				l.once(what, client, request)
+			case <-l.stopped:
+				return
+			}
+		}
+	})
+}
+
+func (l *rotationLoad) once(what string, client *http.Client, request func() (*http.Request, error)) {
+	r, err := request()
+	var status int
+	var body []byte
+	if err == nil {
+		var resp *http.Response
+		if resp, err = client.Do(r); err == nil {
+			status = resp.StatusCode
+			body, err = io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answered++
+	if err != nil || status/100 != 2 {
+		l.failed = append(l.failed, fmt.Sprintf("%s %s: %d %.200s %v", time.Now().Format("15:04:05.000"), what, status, body, err))
+	}
+}
+
+// rotation is two replicas whose secrets come from a volume.
+type rotation struct {
+	w        *world
+	volume   *volume
+	replicas []*process
+	load     *rotationLoad
+	changes  map[string]int // by setting
+}
+
+// newRotation starts the replicas. The files are X for each setting X_FILE.
+func newRotation(t *testing.T, w *world, settings, files map[string]string) *rotation {
+	t.Helper()
+	r := &rotation{w: w, volume: &volume{dir: t.TempDir(), files: map[string]string{}}, load: &rotationLoad{stopped: make(chan struct{})}, changes: map[string]int{}}
+	for name, content := range files {
+		delete(w.settings, name)
+		settings[name+"_FILE"] = r.volume.path(name)
+		r.volume.put(t, name, content)
+	}
+	for range 2 {
+		r.replicas = append(r.replicas, w.start(t, settings))
+	}
+	return r
+}
+
+// put changes a file, and waits until both replicas use it.
+func (r *rotation) put(t *testing.T, setting string, values ...string) {
+	t.Helper()
+	r.volume.put(t, setting, strings.Join(values, "\n"))
+	r.changes[setting]++
+	waitFor(t, "both replicas use the new "+setting, 20*time.Second, func() bool {
+		return !slices.ContainsFunc(r.replicas, func(p *process) bool { return inForce(p, setting) < r.changes[setting] })
+	})
+}
+
+// inForce counts the changes of a setting that a replica has logged.
+func inForce(p *process, setting string) int {
+	n := 0
+	for line := range strings.Lines(p.stdout.String()) {
+		if strings.Contains(line, "is in force") && strings.Contains(line, `"`+setting+`"`) {
+			n++
+		}
+	}
+	return n
+}
+
+// finish ends the load and checks it.
+func (r *rotation) finish(t *testing.T) {
+	t.Helper()
+	close(r.load.stopped)
+	r.load.calling.Wait()
+	t.Logf("%d requests, %d failed", r.load.answered, len(r.load.failed))
+	for _, fault := range r.load.failed[:min(len(r.load.failed), 10)] {
+		t.Error(fault)
+	}
+	if r.load.answered < 500 {
+		t.Errorf("inconclusive: only %d requests", r.load.answered)
+	}
+	for _, p := range r.replicas {
+		if !p.running() {
+			t.Error("a replica has ended")
+		}
+	}
+}
+
+func post(address, path, body string, header http.Header) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+address+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = header
+	r.Header.Set("Content-Type", "application/json")
+	return r, nil
+}
+
+// TestSecretsRotateUnderLoadWithoutAFailure changes every secret that another system
+// shares, by the steps of docs/rotation.md.
+func TestSecretsRotateUnderLoadWithoutAFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withPostgres(t)
+	w.withRedis(t, sharedRedis(t))
+	peers := newPeers(t, w)
+	r := newRotation(t, w, map[string]string{
+		"AUTH_MODES": "proxy,bearer", "TRUSTED_PROXIES": "127.0.0.1", "CUSTOMER_CACHE": "0s",
+		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://" + peers.application + "/users/{user}",
+	}, map[string]string{
+		"DWOLLA_CLIENT_SECRET": peers.dwolla.value(), "AUTH_PROXY_SECRET": peers.proxy.value(), "CUSTOMER_LOOKUP_TOKEN": peers.lookup.value(),
+		"DWOLLA_WEBHOOK_SECRET": peers.webhook.value(), "REDIS_URL": peers.redisURL(), "DATABASE_URL": peers.databaseURL(0),
+	})
+	for i, p := range r.replicas {
+		bearer := http.Header{"Authorization": {"Bearer " + w.users[i].bearer}}
+		r.load.send("a bearer's vend", 20*time.Millisecond, func() (*http.Request, error) {
+			return post(p.public, "/client-tokens", `{"action":"customer.read"}`, bearer.Clone())
+		})
+		r.load.send("a vend through the proxy", 20*time.Millisecond, func() (*http.Request, error) {
+			return post(p.public, "/client-tokens", `{"action":"customer.read"}`, http.Header{
+				"X-Forwarded-User": {userName(i + 2)}, "X-Proxy-Secret": {peers.proxy.value()}, "Sec-Fetch-Site": {"same-origin"},
+			})
+		})
+		sent := 0
+		r.load.send("a webhook", 50*time.Millisecond, func() (*http.Request, error) {
+			sent++
+			body := fmt.Sprintf(`{"id":"replica-%d-event-%d","topic":"customer_verified","resourceId":%q,"created":"2026-01-01T00:00:00Z"}`, i, sent, w.users[i].customer)
+			return post(p.public, "/webhooks/dwolla", body, http.Header{http.CanonicalHeaderKey(dwolla.SignatureHeader): {signature(peers.webhook.value(), body)}})
+		})
+	}
+	for setting, peer := range map[string]*peer{
+		"DWOLLA_CLIENT_SECRET": &peers.dwolla, "CUSTOMER_LOOKUP_TOKEN": &peers.lookup, "AUTH_PROXY_SECRET": &peers.proxy, "DWOLLA_WEBHOOK_SECRET": &peers.webhook,
+	} {
+		before, next := peer.value(), w.secret("the next "+setting)
+		r.put(t, setting, before, next)
+		peer.accepted.Store(&next)
+		r.put(t, setting, next)
+	}
+	peers.rotateDatabase(t, r)
+	peers.rotateRedis(t, r)
+	r.finish(t)
+}
+
+func signature(secret, body string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	_, _ = mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// peer is the other side of a secret. It accepts one value.
+type peer struct{ accepted atomic.Pointer[string] }
+
+func (p *peer) value() string { return *p.accepted.Load() }
+
+// peers are the systems beside the replicas.
+type peers struct {
+	w                              *world
+	dwolla, proxy, lookup, webhook peer
+	application                    string // address
+	roles                          []string
+	redisUser, redisPassword       string
+	admin                          *redis.Client
+}
+
+func newPeers(t *testing.T, w *world) *peers {
+	t.Helper()
+	p := &peers{w: w}
+	first := w.settings["DWOLLA_CLIENT_SECRET"]
+	p.dwolla.accepted.Store(&first)
+	for name, peer := range map[string]*peer{"AUTH_PROXY_SECRET": &p.proxy, "CUSTOMER_LOOKUP_TOKEN": &p.lookup, "DWOLLA_WEBHOOK_SECRET": &p.webhook} {
+		value := w.secret(name)
+		peer.accepted.Store(&value)
+	}
+	w.dwolla.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if id, secret, basic := r.BasicAuth(); basic { // the emulator itself knows the first one
+				escaped := first
+				if given, err := url.QueryUnescape(secret); err != nil || given != p.dwolla.value() {
+					escaped = "refused"
+				}
+				r.SetBasicAuth(id, url.QueryEscape(escaped))
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	p.application = w.serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+p.lookup.value() {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.serveApplication(rw, r)
+	})).Addr
+	p.addRoles(t)
+	p.addRedisUser(t)
+	return p
+}
+
+// addRoles creates two roles that may use the database. The test server asks for no
+// password, so the user changes.
+func (p *peers) addRoles(t *testing.T) {
+	t.Helper()
+	db := postgrestest.Open(t, requireEnv(t, "TEST_POSTGRES_URL"))
+	at, err := url.Parse(p.w.settings["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := at.Query().Get("search_path")
+	for i := range 2 {
+		role := fmt.Sprintf("rotation_%d_%d", os.Getpid(), i)
+		p.roles = append(p.roles, role)
+		for _, statement := range []string{
+			`CREATE ROLE ` + role + ` LOGIN`, `GRANT USAGE ON SCHEMA ` + schema + ` TO ` + role,
+			`GRANT ALL ON ALL TABLES IN SCHEMA ` + schema + ` TO ` + role, `GRANT ALL ON ALL SEQUENCES IN SCHEMA ` + schema + ` TO ` + role,
+		} {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		t.Cleanup(func() {
+			for _, statement := range []string{`DROP OWNED BY ` + role, `DROP ROLE ` + role} {
+				if _, err := db.ExecContext(context.Background(), statement); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func (p *peers) databaseURL(role int) string {
+	at, err := url.Parse(p.w.settings["DATABASE_URL"])
+	if err != nil {
+		return err.Error()
+	}
+	at.User = url.User(p.roles[role])
+	return at.String()
+}
+
+// rotateDatabase replaces one role by another, which the server then refuses.
+func (p *peers) rotateDatabase(t *testing.T, r *rotation) {
+	t.Helper()
+	db := postgrestest.Open(t, requireEnv(t, "TEST_POSTGRES_URL"))
+	first, second := r.volume.files["DATABASE_URL"], strings.Replace(r.volume.files["DATABASE_URL"], p.roles[0], p.roles[1], 1)
+	r.put(t, "DATABASE_URL", first, second)
+	if _, err := db.ExecContext(t.Context(), `ALTER ROLE `+p.roles[0]+` NOLOGIN`); err != nil {
+		t.Fatal(err)
+	}
+	r.put(t, "DATABASE_URL", second)
+	waitFor(t, "no connection of the old role is left", 20*time.Second, func() bool {
+		var left int
+		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE usename = $1`, p.roles[0]).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		return left == 0
+	})
+}
+
+func (p *peers) addRedisUser(t *testing.T) {
+	t.Helper()
+	p.admin = redis.NewClient(&redis.Options{Addr: sharedRedis(t)})
+	p.redisUser, p.redisPassword = fmt.Sprintf("rotation-%d", os.Getpid()), p.w.secret("the password of REDIS_URL")
+	p.acl(t, "SETUSER", p.redisUser, "on", "~*", "&*", "+@all", ">"+p.redisPassword)
+	t.Cleanup(func() {
+		if err := p.admin.Do(context.Background(), "ACL", "DELUSER", p.redisUser).Err(); err != nil {
+			t.Error(err)
+		}
+		_ = p.admin.Close()
+	})
+}
+
+func (p *peers) acl(t *testing.T, args ...any) {
+	t.Helper()
+	if err := p.admin.Do(t.Context(), append([]any{"ACL"}, args...)...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *peers) redisURL() string {
+	return fmt.Sprintf("redis://%s:%s@%s", p.redisUser, url.QueryEscape(p.redisPassword), p.w.toRedis.Addr)
+}
+
+// rotateRedis changes the password. At the end, new connections use the new one.
+func (p *peers) rotateRedis(t *testing.T, r *rotation) {
+	t.Helper()
+	before := p.redisPassword
+	p.redisPassword = p.w.secret("the next password of REDIS_URL")
+	p.acl(t, "SETUSER", p.redisUser, ">"+p.redisPassword)
+	r.put(t, "REDIS_URL", p.redisURL())
+	p.acl(t, "SETUSER", p.redisUser, "<"+before)
+	if err := p.admin.Do(t.Context(), "CLIENT", "KILL", "USER", p.redisUser).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, replica := range r.replicas {
+		waitFor(t, "the rate limits are shared with the new password", 20*time.Second, func() bool {
+			_, text := replica.getAdmin(t, "/metrics")
+			return strings.Contains(text, "dropgate_rate_limits_shared 1\n")
+		})
+	}
+}
