@@ -115,17 +115,14 @@ type rotation struct {
 	changes  map[string]int // by setting
 }
 
-// newRotation starts the replicas. The files are X for each setting X_FILE.
+// newRotation makes the volume with a file X for each setting X_FILE, and adds these
+// settings.
 func newRotation(t *testing.T, w *world, settings, files map[string]string) *rotation {
 	t.Helper()
 	r := &rotation{w: w, volume: &volume{dir: t.TempDir(), files: map[string]string{}}, load: &rotationLoad{stopped: make(chan struct{})}, changes: map[string]int{}}
 	for name, content := range files {
-		delete(w.settings, name)
-		settings[name+"_FILE"] = r.volume.path(name)
+		settings[name], settings[name+"_FILE"] = "", r.volume.path(name)
 		r.volume.put(t, name, content)
-	}
-	for range 2 {
-		r.replicas = append(r.replicas, w.start(t, settings))
 	}
 	return r
 }
@@ -188,13 +185,15 @@ func TestSecretsRotateUnderLoadWithoutAFailure(t *testing.T) {
 	w.withPostgres(t)
 	w.withRedis(t, sharedRedis(t))
 	peers := newPeers(t, w)
-	r := newRotation(t, w, map[string]string{
+	settings := map[string]string{
 		"AUTH_MODES": "proxy,bearer", "TRUSTED_PROXIES": "127.0.0.1", "CUSTOMER_CACHE": "0s",
 		"CUSTOMER_SOURCE": "lookup", "CUSTOMER_LOOKUP_URL": "http://" + peers.application + "/users/{user}",
-	}, map[string]string{
+	}
+	r := newRotation(t, w, settings, map[string]string{
 		"DWOLLA_CLIENT_SECRET": peers.dwolla.value(), "AUTH_PROXY_SECRET": peers.proxy.value(), "CUSTOMER_LOOKUP_TOKEN": peers.lookup.value(),
 		"DWOLLA_WEBHOOK_SECRET": peers.webhook.value(), "REDIS_URL": peers.redisURL(), "DATABASE_URL": peers.databaseURL(0),
 	})
+	r.replicas = []*process{w.start(t, settings), w.start(t, settings)}
 	for i, p := range r.replicas {
 		bearer := http.Header{"Authorization": {"Bearer " + w.users[i].bearer}}
 		r.load.send("a bearer's vend", 20*time.Millisecond, func() (*http.Request, error) {

@@ -66,8 +66,9 @@ func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code str
 	return raw, nil
 }
 
-// tryEach exchanges a code with the first client secret that the provider accepts. A
-// provider that refuses the client has not used up the code (RFC 6749, 5.2).
+// tryEach exchanges a code with the first client secret that the provider accepts. Some
+// providers use up the code of a client that they refuse; then only the next sign-in
+// succeeds (docs/rotation.md).
 func (o *OIDC) tryEach(exchange func(clienttoken.Secret) (*oauth2.Token, error)) (token *oauth2.Token, err error) {
 	candidates := o.secret.Candidates()
 	for i, secret := range candidates {
