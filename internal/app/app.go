@@ -40,8 +40,8 @@ type App struct {
 	public   *listener.Server
 	admin    *listener.Server
 	egress   *http.Transport
-	redis    *redis.Client // nil without REDIS_URL
-	notices  *notice.Bus   // likewise
+	redis    redis.UniversalClient // nil without REDIS_URL
+	notices  *notice.Bus           // likewise
 	caches   caches
 	signIn   signIn
 	dwolla   *dwolla.Client
@@ -105,7 +105,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 	a.openDwolla(b, registry)
 	if c.redis != nil {
 		a.redisCredentials = withCredentials(c.redis)
-		a.redis = openRedis(c.redis)
+		a.redis = c.redis.open()
 		a.notices = a.openNotices(registry)
 	}
 	d, err := a.openCustomers(ctx, registry)

@@ -37,7 +37,12 @@ func (c Config) needsTLS(over string) bool {
 }
 
 func (k checker) redisURL() {
-	if k.redis != nil && k.needsTLS(overRedis) && !redisIsPrivate(k.redis) {
+	if !slices.Contains([]string{redisServer, redisSentinel, redisCluster}, k.RedisMode) {
+		k.fail("REDIS_MODE", fmt.Sprintf("must be server, sentinel or cluster, not %q", k.RedisMode))
+	} else if k.RedisMode != redisServer && k.RedisURL.IsZero() && len(k.unparsed["REDIS_URL_FILE"]) == 0 {
+		k.fail("REDIS_URL", "is required for REDIS_MODE="+k.RedisMode)
+	}
+	if k.redis != nil && k.needsTLS(overRedis) && !k.redis.private() {
 		k.fail("REDIS_URL", "reaches another machine without verified TLS: use rediss:// without skip_verify, or set ALLOW_PLAINTEXT=redis where a mesh encrypts")
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/redis/go-redis/v9"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
@@ -70,6 +69,7 @@ type Config struct {
 	SessionStore    string             `heading:"Sessions" env:"SESSION_STORE" envDefault:"memory" help:"Where sessions of oidc are kept: memory (for a single replica) or redis."`
 	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" values:"commas" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. The first one seals sessions and sign-ins; all of them open. With derived keys, removing a client secret ends its sessions. See docs/authentication.md#rotating-session-keys."`
 	RedisURL        clienttoken.Secret `env:"REDIS_URL" unset:"none; required for SESSION_STORE=redis" help:"rediss://user:password@host:6379/0, or redis:// without TLS. Also shares the rate limits among replicas. In production see docs/deployment.md#encryption."`
+	RedisMode       string             `env:"REDIS_MODE" envDefault:"server" help:"What REDIS_URL leads to: server (one Redis), sentinel (Sentinels, which name the present one) or cluster (a Redis Cluster). See docs/deployment.md#redis-sentinel-and-cluster."`
 	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"How long an unused session lasts, 1m to 24h."`
 	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"How long any session lasts at most, 5m to 720h."`
 	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"SameSite of the session cookie: strict, lax, or none for an application on another site."`
@@ -129,8 +129,8 @@ type Config struct {
 	proxies    []netip.Prefix
 	sameSite   http.SameSite
 	enrollment customer.EnrollmentKeys
-	sealing    keyring.Ring   // seals sessions and sign-ins
-	redis      *redis.Options // nil without REDIS_URL
+	sealing    keyring.Ring  // seals sessions and sign-ins
+	redis      *redisServers // nil without REDIS_URL
 	operators  handler.Operators
 	proxyFor   func(*url.URL) (*url.URL, error)
 	tracing    traceConfig

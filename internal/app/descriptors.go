@@ -40,7 +40,7 @@ func (c Config) connectionLimits() connectionLimits {
 func (c Config) ownDescriptors() uint64 {
 	own := otherDescriptors + c.MaxCalls + max(c.DatabaseMax, 16)
 	if c.redis != nil {
-		own += max(c.redis.PoolSize, 10*runtime.GOMAXPROCS(0)) + 20 // and its pool for pipelines
+		own += max(c.redis.poolSize(), 10*runtime.GOMAXPROCS(0)) + 20 // and its pool for pipelines
 	}
 	return uint64(own) //nolint:gosec // not negative
 }

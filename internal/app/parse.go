@@ -27,7 +27,7 @@ func (f faults) parse(c *Config) {
 		f.parseSessions(c)
 	}
 	if !c.RedisURL.IsZero() {
-		c.redis, err = parseRedis(c.RedisURL)
+		c.redis, err = parseRedis(c.RedisURL, c.RedisMode)
 		f.addError("REDIS_URL", err)
 	}
 	if !c.EnrollmentKeys.IsZero() {

@@ -58,8 +58,8 @@ func (a *App) stores() []dependency {
 	}
 	if a.signIn.oidc != nil && a.config.SessionStore == "redis" {
 		all = append(all, dependency{"session store", "redis", a.sessionWrites.after(
-			func(ctx context.Context) error { return a.redis.Ping(ctx).Err() },
-			func(ctx context.Context) error { return session.CheckWrites(ctx, a.redis) })})
+			a.pingRedis,
+			func(ctx context.Context) error { return session.CheckWrites(ctx, a.redis, a.config.redisTag()) })})
 	}
 	return all
 }

@@ -121,7 +121,7 @@ func TestReadinessNamesUnsupportedRedis(t *testing.T) {
 		reason  string
 	}{
 		"a cluster without slots": {options: []string{"--cluster-enabled", "yes"}, reason: "redis: cluster down"},
-		"a cluster":               {options: []string{"--cluster-enabled", "yes"}, setUp: "CLUSTER ADDSLOTSRANGE 0 16383", reason: "redis: Redis Cluster is not supported"},
+		"a cluster":               {options: []string{"--cluster-enabled", "yes"}, setUp: "CLUSTER ADDSLOTSRANGE 0 16383", reason: "redis: a Redis Cluster, which needs REDIS_MODE=cluster"},
 		"no such database":        {path: "/99", reason: "redis: database not found"},
 		"a wrong password":        {options: []string{"--requirepass", "the-right-secret"}, reason: "redis: authentication failed"},
 		"a replica of nothing":    {options: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"}, reason: "redis: replica without its primary"},

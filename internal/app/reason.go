@@ -46,7 +46,7 @@ const (
 	busy                 reason = "busy"
 	snapshotFailed       reason = "cannot write its snapshot"
 	clusterDown          reason = "cluster down"
-	clusterSlots         reason = "Redis Cluster is not supported"
+	clusterSlots         reason = "a Redis Cluster, which needs REDIS_MODE=cluster"
 	noPrimary            reason = "replica without its primary"
 	tooFewReplicas       reason = "too few replicas"
 	timedOut             reason = "timed out"

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"time"
 
@@ -16,13 +18,37 @@ import (
 // error soon.
 const redisTimeout = 2 * time.Second
 
+// redisReload is how often calls make the client ask a cluster for its nodes. A dead node
+// cannot redirect to the new one, and go-redis's default is a minute.
+const redisReload = time.Second
+
 // redisBuffer holds the calls and replies of about thirty callers in one round
 // trip. A larger batch costs another system call. go-redis's default is 32 KiB,
 // twice for each connection.
 const redisBuffer = 8 << 10
 
+// redisServers are the servers of REDIS_URL. One field is set, by REDIS_MODE.
+type redisServers struct {
+	server   *redis.Options
+	sentinel *redis.FailoverOptions
+	cluster  *redis.ClusterOptions
+}
+
+// The values of REDIS_MODE.
+const (
+	redisServer   = "server"
+	redisSentinel = "sentinel"
+	redisCluster  = "cluster"
+)
+
 // parseRedis reads REDIS_URL. The error does not show it.
-func parseRedis(url clienttoken.Secret) (*redis.Options, error) {
+func parseRedis(url clienttoken.Secret, mode string) (*redisServers, error) {
+	switch mode {
+	case redisSentinel:
+		return parseSentinel(url)
+	case redisCluster:
+		return parseCluster(url)
+	}
 	options, err := redis.ParseURL(url.Reveal())
 	if err != nil {
 		return nil, errors.New("is not a URL such as rediss://user:password@host:6379/0")
@@ -36,15 +62,124 @@ func parseRedis(url clienttoken.Secret) (*redis.Options, error) {
 	options.WriteBufferSize = redisBuffer
 	options.DialerRetries = 1
 	options.MaxRetries = 1 // for connections that a restart of Redis has closed
-	return options, nil
+	return &redisServers{server: options}, nil
 }
 
-// openRedis returns a client. It does not connect yet.
-func openRedis(options *redis.Options) *redis.Client {
+// errReplicas: a replica of Redis does not know the latest logouts.
+var errReplicas = errors.New("must not read from replicas of Redis")
+
+// parseSentinel reads the URL of the Sentinels.
+func parseSentinel(url clienttoken.Secret) (*redisServers, error) {
+	options, err := redis.ParseFailoverURL(url.Reveal())
+	if err != nil || options.MasterName == "" {
+		return nil, errors.New("is not a URL such as rediss://sentinel-1:26379/0?master_name=mymaster&addr=sentinel-2:26379&username=user&password=password, for REDIS_MODE=sentinel")
+	}
+	if options.ReplicaOnly || options.RouteByLatency || options.RouteRandomly {
+		return nil, errReplicas
+	}
+	options.ContextTimeoutEnabled = true
+	options.DialTimeout = redisTimeout
+	options.ReadTimeout = redisTimeout
+	options.WriteTimeout = redisTimeout
+	options.PoolTimeout = redisTimeout
+	options.ReadBufferSize = redisBuffer
+	options.WriteBufferSize = redisBuffer
+	options.DialerRetries = 1
+	options.MaxRetries = 1
+	options.TLSConfig = forEachHost(options.TLSConfig)
+	return &redisServers{sentinel: options}, nil
+}
+
+// parseCluster reads the URL of some nodes of a cluster.
+func parseCluster(url clienttoken.Secret) (*redisServers, error) {
+	options, err := redis.ParseClusterURL(url.Reveal())
+	if err != nil {
+		return nil, errors.New("is not a URL such as rediss://user:password@node-1:6379?addr=node-2:6379&addr=node-3:6379, for REDIS_MODE=cluster")
+	}
+	if options.ReadOnly || options.RouteByLatency || options.RouteRandomly {
+		return nil, errReplicas
+	}
+	options.ContextTimeoutEnabled = true
+	options.DialTimeout = redisTimeout
+	options.ReadTimeout = redisTimeout
+	options.WriteTimeout = redisTimeout
+	options.PoolTimeout = redisTimeout
+	options.ReadBufferSize = redisBuffer
+	options.WriteBufferSize = redisBuffer
+	options.DialerRetries = 1
+	options.ClusterStateReloadInterval = redisReload
+	options.TLSConfig = forEachHost(options.TLSConfig)
+	return &redisServers{cluster: options}, nil
+}
+
+// forEachHost makes each server prove its own name. go-redis expects the name of the
+// first one from all.
+func forEachHost(c *tls.Config) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	c = c.Clone()
+	c.ServerName, c.MinVersion = "", tls.VersionTLS12
+	return c
+}
+
+// private reports whether the traffic stays on this machine or has verified TLS.
+// Sentinels and nodes name further servers, so their own address proves nothing.
+func (r *redisServers) private() bool {
+	switch {
+	case r.sentinel != nil:
+		return r.sentinel.TLSConfig != nil && !r.sentinel.TLSConfig.InsecureSkipVerify
+	case r.cluster != nil:
+		return r.cluster.TLSConfig != nil && !r.cluster.TLSConfig.InsecureSkipVerify
+	}
+	return redisIsPrivate(r.server)
+}
+
+// poolSize returns the size of a pool of connections if the URL has one, or 0.
+func (r *redisServers) poolSize() int {
+	switch {
+	case r.sentinel != nil:
+		return r.sentinel.PoolSize
+	case r.cluster != nil:
+		return r.cluster.PoolSize
+	}
+	return r.server.PoolSize
+}
+
+// open returns a client. It does not connect yet.
+func (r *redisServers) open() redis.UniversalClient {
 	// go-redis writes each failed connection to standard error, as text. Callers
 	// get these errors and log them.
 	logging.Disable()
-	return redis.NewClient(options)
+	switch {
+	case r.sentinel != nil:
+		return redis.NewFailoverClient(r.sentinel)
+	case r.cluster != nil:
+		return redis.NewClusterClient(r.cluster)
+	}
+	return redis.NewClient(r.server)
+}
+
+// redisTag puts all keys of this service into one slot of a cluster, because sessions,
+// their indexes, their epoch and their limits change together. It is empty for other
+// servers.
+func (c Config) redisTag() string {
+	if c.redis == nil || c.redis.cluster == nil {
+		return ""
+	}
+	return "{" + c.redisScope() + "}"
+}
+
+// pingRedis asks the server for sessions. In a cluster, PING would ask any server.
+func (a *App) pingRedis(ctx context.Context) error {
+	if a.config.redisTag() == "" {
+		return a.redis.Ping(ctx).Err() //nolint:wrapcheck // readiness classifies it
+	}
+	err := a.redis.Get(ctx, "dropgate:epoch:"+a.config.redisTag()+"probe").Err()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err //nolint:wrapcheck // likewise
 }
 
 // limiter returns the rate limits. They are counted in Redis if it is configured
@@ -55,7 +190,7 @@ func (a *App) limiter(registry prometheus.Registerer) *ratelimit.Limiter {
 		a.log.Warn().Msg("REDIS_URL is not set: each replica counts its own rate limits")
 	}
 	return ratelimit.New(ratelimit.Config{
-		User: c.RateLimitUser, IP: c.RateLimitIP, Create: c.RateLimitNew.Limit, Redis: a.redis,
+		User: c.RateLimitUser, IP: c.RateLimitIP, Create: c.RateLimitNew.Limit, Redis: a.redis, RedisTag: c.redisTag(),
 		Secret: []byte(c.ClientSecret.Reveal()),
 		Now:    time.Now, Logger: a.log, Registerer: registry,
 	})

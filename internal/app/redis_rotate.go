@@ -2,11 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
-	"github.com/redis/go-redis/v9"
 	redisauth "github.com/redis/go-redis/v9/auth"
 )
 
@@ -20,15 +21,23 @@ type redisCredentials struct {
 
 // withCredentials lets the credentials of a client change. Without a password there
 // are none, and the result is nil.
-func withCredentials(options *redis.Options) *redisCredentials {
-	if options.Password == "" {
+func withCredentials(servers *redisServers) *redisCredentials {
+	user, password := servers.credentials()
+	if password == "" {
 		return nil
 	}
 	c := &redisCredentials{
-		current:   redisauth.NewBasicCredentials(options.Username, options.Password),
+		current:   redisauth.NewBasicCredentials(user, password),
 		listeners: map[redisauth.CredentialsListener]struct{}{},
 	}
-	options.StreamingCredentialsProvider = c
+	switch {
+	case servers.sentinel != nil:
+		servers.sentinel.StreamingCredentialsProvider = c
+	case servers.cluster != nil:
+		servers.cluster.StreamingCredentialsProvider = c
+	default:
+		servers.server.StreamingCredentialsProvider = c
+	}
 	return c
 }
 
@@ -64,22 +73,46 @@ func (a *App) rotateRedis(ctx context.Context, c *Config) error {
 		return nil
 	}
 	now, next := a.live.Load().redis, c.redis
-	if a.redisCredentials == nil || next.Password == "" || !sameRedis(now, next) {
+	user, password := next.credentials()
+	if a.redisCredentials == nil || password == "" || !sameRedis(now, next) {
 		return errors.New("REDIS_URL: only the user and the password can change without a restart")
 	}
-	trial := *next
-	trial.PoolSize, trial.MinIdleConns = 1, 0
-	client := openRedis(&trial)
+	client := next.open()
 	err := client.Ping(ctx).Err()
 	_ = client.Close() // it was only a trial
 	if err != nil {
 		return fmt.Errorf("connecting with the new user and password: %w", err)
 	}
-	a.redisCredentials.set(redisauth.NewBasicCredentials(next.Username, next.Password))
+	a.redisCredentials.set(redisauth.NewBasicCredentials(user, password))
 	return nil
 }
 
-// sameRedis reports whether two URLs differ at most in the user and the password.
-func sameRedis(a, b *redis.Options) bool {
-	return a.Network == b.Network && a.Addr == b.Addr && a.DB == b.DB && (a.TLSConfig == nil) == (b.TLSConfig == nil)
+// credentials returns the user and the password for Redis itself.
+func (r *redisServers) credentials() (user, password string) {
+	switch {
+	case r.sentinel != nil:
+		return r.sentinel.Username, r.sentinel.Password
+	case r.cluster != nil:
+		return r.cluster.Username, r.cluster.Password
+	}
+	return r.server.Username, r.server.Password
 }
+
+// sameRedis reports whether two URLs differ at most in the user and the password for
+// Redis itself.
+func sameRedis(a, b *redisServers) bool {
+	switch {
+	case a.sentinel != nil && b.sentinel != nil:
+		x, y := a.sentinel, b.sentinel
+		return x.MasterName == y.MasterName && slices.Equal(x.SentinelAddrs, y.SentinelAddrs) && x.DB == y.DB &&
+			x.SentinelUsername == y.SentinelUsername && x.SentinelPassword == y.SentinelPassword && sameTLS(x.TLSConfig, y.TLSConfig)
+	case a.cluster != nil && b.cluster != nil:
+		return slices.Equal(a.cluster.Addrs, b.cluster.Addrs) && sameTLS(a.cluster.TLSConfig, b.cluster.TLSConfig)
+	case a.server != nil && b.server != nil:
+		x, y := a.server, b.server
+		return x.Network == y.Network && x.Addr == y.Addr && x.DB == y.DB && sameTLS(x.TLSConfig, y.TLSConfig)
+	}
+	return false
+}
+
+func sameTLS(a, b *tls.Config) bool { return (a == nil) == (b == nil) }

@@ -111,6 +111,7 @@ func (a *App) openSessions(registry prometheus.Registerer, limiter *ratelimit.Li
 	}
 	store := session.NewRedis(session.RedisConfig{
 		Client:     a.redis,
+		Tag:        c.redisTag(),
 		Limits:     limits,
 		Keys:       c.sealing,
 		Scope:      session.Scope{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, UserClaim: c.UserClaim, Origin: c.PublicURL},

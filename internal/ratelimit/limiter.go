@@ -12,9 +12,10 @@ import (
 // Config configures a Limiter. Redis and the limits are optional.
 type Config struct {
 	User, IP   Limit
-	Create     Limit         // of customer.create tokens per user
-	Redis      *redis.Client // nil: this process counts alone
-	Secret     []byte        // derives the names in Redis; required with Redis
+	Create     Limit                 // of customer.create tokens per user
+	Redis      redis.UniversalClient // nil: this process counts alone
+	RedisTag   string                // the hash tag of all keys in a Redis Cluster, or empty
+	Secret     []byte                // derives the names in Redis; required with Redis
 	Now        func() time.Time
 	Logger     zerolog.Logger // for the start and the end of an outage of Redis
 	Registerer prometheus.Registerer
@@ -55,7 +56,7 @@ func New(c Config) *Limiter {
 	}
 	c.Registerer.MustRegister(l.limited)
 	if c.Redis != nil {
-		l.names, l.shared = newNames(c.Secret), newShared(c)
+		l.names, l.shared = newNames(c.Secret, c.RedisTag), newShared(c)
 	}
 	return l
 }

@@ -155,8 +155,8 @@ func TestIPv6CountsByItsSlash64(t *testing.T) {
 }
 
 func TestARefusedAddressChargesNoUser(t *testing.T) {
-	for name, client := range map[string]func(*testing.T) *redis.Client{
-		"memory": func(*testing.T) *redis.Client { return nil }, "Redis": redisClient,
+	for name, client := range map[string]func(*testing.T) redis.UniversalClient{
+		"memory": func(*testing.T) redis.UniversalClient { return nil }, "Redis": func(t *testing.T) redis.UniversalClient { t.Helper(); return redisClient(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			now, user, addr := newClock(), rand.Text(), newAddress()

@@ -13,16 +13,17 @@ import (
 // names makes the keys of limits. In Redis they are HMACs, so that its readers cannot
 // guess users and addresses. The keys of this process need none.
 type names struct {
+	tag  string     // hash tag
 	macs *sync.Pool // of *maker: setting up an HMAC costs more than using it; nil without Redis
 }
 
 // newNames derives names for Redis from a secret.
-func newNames(secret []byte) *names {
+func newNames(secret []byte, tag string) *names {
 	key, err := hkdf.Key(sha256.New, secret, nil, "dropgate rate limit names 1", sha256.Size)
 	if err != nil {
 		panic(err) // never: only a length beyond 255 hashes fails
 	}
-	return &names{macs: &sync.Pool{New: func() any { return &maker{mac: hmac.New(sha256.New, key)} }}}
+	return &names{tag: tag, macs: &sync.Pool{New: func() any { return &maker{mac: hmac.New(sha256.New, key)} }}}
 }
 
 // maker makes one name at a time.
@@ -45,7 +46,7 @@ func (n *names) of(scope Scope, name string) string {
 	m.text = append(append(append(m.text[:0], scope...), 0), name...)
 	_, _ = m.mac.Write(m.text) // never fails (hash.Hash)
 	m.text = m.mac.Sum(m.text[:0])
-	m.name = append(append(append(m.name[:0], "dropgate:limit:"...), scope...), ':')
+	m.name = append(append(append(append(m.name[:0], "dropgate:limit:"...), scope...), ':'), n.tag...)
 	m.name = base64.RawURLEncoding.AppendEncode(m.name, m.text)
 	return string(m.name)
 }

@@ -43,6 +43,7 @@ const (
 type shared struct {
 	pay      *redisbatch.Script
 	duration prometheus.Observer
+	noKey    string
 	terms    []any
 	away     *atomic.Bool  // true while each replica counts alone
 	fault    *atomic.Value // the last error, for the log
@@ -60,6 +61,7 @@ func newShared(c Config) *shared {
 	c.Registerer.MustRegister(up, duration)
 	away, fault := new(atomic.Bool), new(atomic.Value)
 	return &shared{
+		noKey:    noKey(c.RedisTag),
 		away:     away,
 		fault:    fault,
 		duration: duration,
@@ -99,8 +101,8 @@ var (
 	errAnswer = errors.New("unexpected answer of the script")
 )
 
-// noKey stands for "no limit" in scripts/take.lua.
-const noKey = "dropgate:limit:none"
+// noKey stands for "no limit" in scripts/take.lua, in the slot of a hash tag.
+func noKey(tag string) string { return "dropgate:limit:" + tag + "none" }
 
 // take charges an address and a user in one step. After an error it is unknown whether
 // they were charged.
@@ -115,7 +117,7 @@ func (s *shared) takeFor(ctx context.Context, address, user string, terms []any)
 	defer span.End()
 	took, err := s.breaker.Execute(func() ([2]int64, error) {
 		began := time.Now()
-		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, noKey), cmp.Or(user, noKey)}, Args: terms})
+		answer, err := s.pay.Run(ctx, redisbatch.Call{Keys: []string{cmp.Or(address, s.noKey), cmp.Or(user, s.noKey)}, Args: terms})
 		latency.Observe(ctx, s.duration, time.Since(began))
 		if err != nil && ctx.Err() != nil {
 			err = errGone

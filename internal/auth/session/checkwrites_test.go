@@ -52,7 +52,7 @@ func TestCheckWritesLeavesNothingBehind(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) *world{"miniredis": newMiniredis, "Redis": newRedis} {
 		t.Run(name, func(t *testing.T) {
 			w := open(t)
-			if err := session.CheckWrites(t.Context(), w.client); err != nil {
+			if err := session.CheckWrites(t.Context(), w.client, ""); err != nil {
 				t.Fatal(err)
 			}
 			keys, err := w.client.Keys(t.Context(), "dropgate:*:probe").Result()

@@ -25,12 +25,16 @@ import (
 //go:embed scripts/*.lua
 var scripts embed.FS
 
-// RedisConfig configures a Redis store. All fields except UserLimit and Announce are
+// RedisConfig configures a Redis store. All fields except Tag, UserLimit and
+// Announce are
 // required.
 type RedisConfig struct {
-	// Client must not lead to a Redis Cluster. Its timeouts decide how soon an
-	// outage is reported. The caller closes it.
-	Client *redis.Client
+	// Client has the timeouts that decide how soon an outage is reported. The caller
+	// closes it.
+	Client redis.UniversalClient
+	// Tag is the hash tag of all keys, such as "{a}". A Redis Cluster needs one, so that
+	// a script finds its keys in one slot. All names derive from Scope anyway.
+	Tag    string
 	Limits Limits
 	Keys   keyring.Ring // the first key encrypts, all decrypt
 	Scope  Scope
@@ -75,7 +79,7 @@ func NewRedis(c RedisConfig) *Redis {
 	if c.UserLimit == nil {
 		c.UserLimit = func(string) string { return "" }
 	}
-	v := newSealer(c.Keys, c.Scope)
+	v := newSealer(c.Keys, c.Scope, c.Tag)
 	r := &Redis{
 		config: c,
 		epochs: newEpochs(v.epochName(), c.Logger, c.Registerer),
@@ -91,7 +95,9 @@ func NewRedis(c RedisConfig) *Redis {
 }
 
 // Rotate replaces the keys.
-func (r *Redis) Rotate(keys keyring.Ring) { r.sealer.Store(newSealer(keys, r.config.Scope)) }
+func (r *Redis) Rotate(keys keyring.Ring) {
+	r.sealer.Store(newSealer(keys, r.config.Scope, r.config.Tag))
+}
 
 // text returns the concatenated scripts.
 func text(names ...string) string {

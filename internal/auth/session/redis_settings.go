@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -18,15 +20,37 @@ var ErrUnknownSettings = errors.New("the server does not show its settings")
 // back when all replicas restart together with Redis. It only reads. The error is
 // ErrUnknownSettings, or an outage.
 func (r *Redis) RiskySettings(ctx context.Context) ([]string, error) {
+	cluster, ok := r.config.Client.(*redis.ClusterClient)
+	if !ok {
+		return riskySettings(ctx, r.config.Client)
+	}
+	var mu sync.Mutex
+	var all []string
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		found, err := riskySettings(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, found...)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrUnknownSettings) {
+		err = fmt.Errorf("asking the nodes for their settings: %w", err)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), err
+}
+
+// riskySettings asks one server.
+func riskySettings(ctx context.Context, server redis.Cmdable) ([]string, error) {
 	settings := map[string]string{}
 	for _, name := range []string{"save", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "min-replicas-to-write"} {
-		found, err := r.config.Client.ConfigGet(ctx, name).Result()
+		found, err := server.ConfigGet(ctx, name).Result()
 		if err != nil {
 			return nil, settingsError(err)
 		}
 		maps.Copy(settings, found)
 	}
-	info, err := r.config.Client.Info(ctx, "replication").Result()
+	info, err := server.Info(ctx, "replication").Result()
 	if err != nil {
 		return nil, settingsError(err)
 	}

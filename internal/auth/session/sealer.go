@@ -46,6 +46,7 @@ func joined(parts ...string) []byte {
 // sealer names and encrypts the entries of one scope in Redis.
 type sealer struct {
 	scope    []byte
+	tag      string        // hash tag of all names
 	sessions []byte        // hash input before a session's key
 	keys     []serviceKeys // the first encrypts, all decrypt
 }
@@ -59,8 +60,8 @@ type serviceKeys struct {
 	owners  cipher.AEAD // encrypts the user behind a session
 }
 
-func newSealer(keys keyring.Ring, scope Scope) *sealer {
-	v := &sealer{scope: scope.sum()}
+func newSealer(keys keyring.Ring, scope Scope, tag string) *sealer {
+	v := &sealer{scope: scope.sum(), tag: tag}
 	v.sessions = v.prefix("session")
 	records := keys.Derive("dropgate session record 1", v.scope)
 	names := keys.Derive("dropgate session name 1", v.scope)
@@ -90,13 +91,13 @@ func newAEAD(key []byte) cipher.AEAD {
 func (v *sealer) sessionName(key Key) string {
 	buffer := make([]byte, 0, 128)
 	sum := sha256.Sum256(append(append(buffer, v.sessions...), key[:]...))
-	return "dropgate:session:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return "dropgate:session:" + v.tag + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // epochName returns the epoch's key in Redis.
 func (v *sealer) epochName() string {
 	sum := sha256.Sum256(v.prefix("epoch"))
-	return "dropgate:epoch:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return "dropgate:epoch:" + v.tag + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // prefix returns the hash input that all names of a kind share.
@@ -109,7 +110,7 @@ func (v *sealer) names(kind string, of ...string) []string {
 	for i, key := range v.keys {
 		mac := hmac.New(sha256.New, key.names)
 		mac.Write(joined(kind, string(joined(of...))))
-		names[i] = "dropgate:" + kind + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+		names[i] = "dropgate:" + kind + ":" + v.tag + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 	}
 	return names
 }

@@ -19,7 +19,7 @@ import (
 )
 
 func testSealer(secret string, scope Scope) *sealer {
-	return newSealer(keyring.Of(clienttoken.NewSecret(secret)), scope)
+	return newSealer(keyring.Of(clienttoken.NewSecret(secret)), scope, "")
 }
 
 var someScope = Scope{Issuer: "https://id.example.com", ClientID: "dropgate", UserClaim: "sub", Origin: "https://app.example.com"}

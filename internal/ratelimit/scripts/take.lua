@@ -7,10 +7,11 @@ end)()
 -- the server's clock, when the allowance will be full again. interval is the refill
 -- time of one request, capacity that of the whole allowance.
 -- Returns the used part of the capacity, or minus the time to wait. Without key or
--- capacity there is no limit, and it returns 0. 'dropgate:limit:none' in KEYS stands
--- for no key, because an ACL with key patterns forbids an empty one.
+-- capacity there is no limit, and it returns 0. 'dropgate:limit:none' in KEYS, with a
+-- hash tag before none, stands for no key, because an ACL with key patterns forbids an
+-- empty one.
 local function take(key, interval, capacity)
-  if key == '' or key == 'dropgate:limit:none' or capacity == 0 then return 0 end
+  if key == '' or capacity == 0 or string.find(key, '^dropgate:limit:[^:]*none$') then return 0 end
   local now = microseconds
   local used = math.max((tonumber(redis.call('GET', key)) or 0) - now, 0) + interval
   if used > capacity then return capacity - used end
