@@ -44,11 +44,11 @@ func TestMigrateCommandLeavesOtherSources(t *testing.T) {
 func TestMigrateCommandAcceptsACompatibleSchema(t *testing.T) {
 	d := newTools(t, postgresURL(t))
 	d.migrate()
-	execute(t, d.url(), `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-5, true), (6, true)`)
+	execute(t, d.url(), `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-6005, true), (6, true)`)
 	if said := d.migrate(); !strings.Contains(said, "version 6, newer than this binary's 5, which may use it") {
 		t.Errorf("migrate says %q", said)
 	}
-	execute(t, d.url(), `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-6, true)`)
+	execute(t, d.url(), `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-7006, true), (7, true)`)
 	var out bytes.Buffer
 	if err := app.Migrate(t.Context(), d.environ, &out); err == nil || !strings.Contains(err.Error(), "run a newer binary") {
 		t.Errorf("error %v, want one that says what to do", err)

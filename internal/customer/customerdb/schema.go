@@ -24,6 +24,9 @@ const (
 // not migrate it. It ends when another process has migrated.
 var ErrSchemaBehind = errors.New("the schema is too old for this binary: run server migrate")
 
+// compatibleBase separates the two versions in a negative one.
+const compatibleBase = 1000
+
 // Schema is the version of a schema.
 type Schema struct {
 	// Version is that of its last migration.
@@ -36,10 +39,10 @@ type Schema struct {
 // Schema reads the version of the schema.
 func (d *Database) Schema(ctx context.Context) (Schema, error) { return readSchema(ctx, d.writes) }
 
-// readSchema reads the version. A row with the negative version -N stands for no
-// migration. It allows binaries of version N and newer to use the schema. A migration
-// that older binaries survive adds such a row. The last one, which is the highest N, counts
-// (docs/decisions/0026-schemas-name-their-oldest-binary.md).
+// readSchema reads the version. A row with the negative version -7005 stands for no
+// migration. It says of the schema of version 7 that binaries of version 5 and newer
+// may use it. A migration that older binaries survive adds such a row, and no later
+// migration inherits it (docs/decisions/0026-schemas-name-their-oldest-binary.md).
 func readSchema(ctx context.Context, db querier) (Schema, error) {
 	var newest, lowest int64
 	err := db.QueryRowContext(ctx, `SELECT max(version_id), min(version_id) FROM dropgate_schema_version`).Scan(&newest, &lowest)
@@ -47,8 +50,8 @@ func readSchema(ctx context.Context, db querier) (Schema, error) {
 		return Schema{}, queryFault(ctx, "reading the schema version", err)
 	}
 	s := Schema{Version: newest, Compatible: newest}
-	if lowest < 0 {
-		s.Compatible = -lowest
+	if -lowest/compatibleBase == newest {
+		s.Compatible = -lowest % compatibleBase
 	}
 	return s, nil
 }

@@ -109,6 +109,21 @@ func TestSchemaFromTheFarFutureIsRefused(t *testing.T) {
 	wantTooNew(t, "SQLite", err)
 }
 
+// An incompatible migration has no row. The row of the migration before it must not
+// let old binaries in.
+func TestMigrationInheritsNoCompatibility(t *testing.T) {
+	p := newPostgres(t)
+	migrateLike(t, p.open(t), "next")
+	p.Exec(t, `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (7, true)`)
+	s, err := p.openUnmigrated(t).Schema(t.Context())
+	if want := (customerdb.Schema{Version: 7, Compatible: 7}); err != nil || s != want {
+		t.Errorf("schema %v, error %v, want %v", s, err, want)
+	}
+	if err := p.openUnmigrated(t).Migrate(t.Context()); !errors.Is(err, customerdb.ErrSchema) {
+		t.Errorf("error %v, want ErrSchema", err)
+	}
+}
+
 func wantTooNew(t *testing.T, name string, err error) {
 	t.Helper()
 	if !errors.Is(err, customerdb.ErrSchema) {
