@@ -26,6 +26,7 @@ import (
 	"dropgate/internal/handler"
 	"dropgate/internal/listener"
 	"dropgate/internal/notice"
+	"dropgate/internal/ratelimit"
 	"dropgate/internal/rotation"
 	"dropgate/internal/tracing"
 	"dropgate/internal/tracing/otlp"
@@ -53,7 +54,9 @@ type App struct {
 	tracer   *tracing.Tracer      // nil without tracing
 	draining atomic.Bool
 
-	connections connectionLimits
+	connections  connectionLimits
+	dependencies *dependencyMetrics
+	limits       *ratelimit.Limiter
 
 	// The parts whose secrets change, and what changes them.
 	live             atomic.Pointer[Config] // config with the present secrets
@@ -103,17 +106,14 @@ func (a *App) open(ctx context.Context, b Build) error {
 	a.out.observe(registry)
 	a.trail = audit.NewTrail(a.out.sink, registry)
 	a.openDwolla(b, registry)
-	if c.redis != nil {
-		a.redisCredentials = withCredentials(c.redis)
-		a.redis = c.redis.open()
-		a.notices = a.openNotices(registry)
-	}
+	a.connectRedis(registry)
 	d, err := a.openCustomers(ctx, registry)
 	if err != nil {
 		return err
 	}
 	limits := a.limiter(registry)
 	a.signIn = a.openSignIn(registry, limits)
+	a.openDependencyMetrics(registry)
 	public, err := handler.New(handler.Config{
 		Now: time.Now, BasePath: c.BasePath, Environment: c.Environment,
 		Vendor: &clienttoken.Vendor{

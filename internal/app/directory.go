@@ -44,6 +44,9 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	if err != nil {
 		return customerParts{}, err
 	}
+	if a.query != nil {
+		a.query.ObservePool(registry)
+	}
 	d := customerParts{notifier: notifier}
 	var statuses []customer.StatusSource
 	kept := customer.NewWebhookStatus(a.store, c.CustomerCache)
@@ -255,6 +258,7 @@ func (a *App) openOutbox(registry prometheus.Registerer) {
 	if a.store == nil {
 		return
 	}
+	a.store.ObservePools(registry)
 	a.outbox = customerdb.NewOutbox(customerdb.OutboxConfig{
 		Store: a.store, Write: a.auditChange, Logger: a.log, Registerer: registry,
 	})

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -36,9 +37,30 @@ func (d dependency) reason(err error) string {
 // and the identity provider's keys. Once it has had keys, it no longer needs the
 // provider.
 func (a *App) own() []dependency {
-	all := append([]dependency{a.sink()}, a.stores()...)
-	if a.signIn.keys != nil {
-		all = append(all, dependency{"identity provider keys", "", func(context.Context) error { return a.signIn.keys.Missing() }})
+	return slices.Concat([]dependency{a.sink()}, a.stores(), a.keys())
+}
+
+// keys are those of the identity provider.
+func (a *App) keys() []dependency {
+	if a.signIn.keys == nil {
+		return nil
+	}
+	return []dependency{{"identity provider keys", "", func(context.Context) error { return a.signIn.keys.Missing() }}}
+}
+
+// remote returns the dependencies that watch only measures. For Dwolla, a throttle, an
+// open circuit and a total failure count, too.
+func (a *App) remote() []dependency {
+	all := append(a.keys(), a.shared()...)
+	for i := range all {
+		if all[i].what == "dwolla" {
+			all[i].fault = func(context.Context) error {
+				if conditions := a.dwolla.Degraded(); len(conditions) > 0 {
+					return errors.New(conditions[0])
+				}
+				return a.dwolla.Fault()
+			}
+		}
 	}
 	return all
 }
@@ -98,6 +120,9 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 	for _, missing := range outages(ctx, a.shared()) {
 		r.Missing = append(r.Missing, missing.Missing)
 	}
+	for _, condition := range a.dwolla.Degraded() {
+		r.Degraded = append(r.Degraded, "dwolla: "+condition)
+	}
 	return r
 }
 
@@ -127,11 +152,13 @@ const (
 // watch logs when a store becomes unavailable and when it recovers. Dwolla's client
 // and the keys of the identity provider log their own outages.
 func (a *App) watch(ctx context.Context) {
-	dependencies := append([]dependency{a.sink()}, a.stores()...)
+	dependencies := a.dependencies.observed(append([]dependency{a.sink()}, a.stores()...))
+	others := a.dependencies.observed(slices.Concat(a.remote(), a.counted()))
 	known := map[string][]string{}
 	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(ctx, watchWithin)
 		found := outages(limited, dependencies)
+		outages(limited, others) // only for the metrics
 		cancel()
 		if ctx.Err() == nil {
 			known = a.logOutages(known, found)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"dropgate/internal/dwolla/emulator"
 )
 
 // refusal is a store that answers, but refuses work between begin and end.
@@ -133,4 +135,20 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+func TestThrottlingDwollaIsDegradedButReady(t *testing.T) {
+	w := newFixture(t)
+	s := w.start(t, nil)
+	until(t, "readiness", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
+	w.dwolla.InjectFault(emulator.OpCreateClientToken, emulator.Fault{Status: http.StatusTooManyRequests, Times: 1})
+	answers(t, "a throttled vend", s.vend(t, "alice", readCustomer), http.StatusServiceUnavailable, "Unavailable")
+	got := s.admin(t, "/readyz")
+	if got.status != http.StatusOK || !strings.Contains(got.body, `"status":"ready"`) ||
+		!strings.Contains(got.body, `"degraded":["dwolla: throttled until 2`) || !strings.Contains(got.body, `(create_client_token)"]`) {
+		t.Errorf("readyz: %d %s", got.status, got.body)
+	}
+	until(t, "the metric", func() bool {
+		return strings.Contains(s.admin(t, "/metrics").body, `dropgate_dependency_up{dependency="dwolla"} 0`)
+	})
 }

@@ -146,6 +146,17 @@ func (r *redisServers) poolSize() int {
 	return r.server.PoolSize
 }
 
+// connectRedis opens what needs Redis, if there is one.
+func (a *App) connectRedis(registry prometheus.Registerer) {
+	if a.config.redis == nil {
+		return
+	}
+	a.redisCredentials = withCredentials(a.config.redis)
+	a.redis = a.config.redis.open()
+	registry.MustRegister(newRedisPool(a.redis.PoolStats))
+	a.notices = a.openNotices(registry)
+}
+
 // open returns a client. It does not connect yet.
 func (r *redisServers) open() redis.UniversalClient {
 	// go-redis writes each failed connection to standard error, as text. Callers
@@ -189,9 +200,10 @@ func (a *App) limiter(registry prometheus.Registerer) *ratelimit.Limiter {
 	if a.redis == nil && c.Environment == clienttoken.Production {
 		a.log.Warn().Msg("REDIS_URL is not set: each replica counts its own rate limits")
 	}
-	return ratelimit.New(ratelimit.Config{
+	a.limits = ratelimit.New(ratelimit.Config{
 		User: c.RateLimitUser, IP: c.RateLimitIP, Create: c.RateLimitNew.Limit, Redis: a.redis, RedisTag: c.redisTag(),
 		Secret: []byte(c.ClientSecret.Reveal()),
 		Now:    time.Now, Logger: a.log, Registerer: registry,
 	})
+	return a.limits
 }

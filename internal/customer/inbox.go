@@ -70,7 +70,8 @@ const (
 // NewInbox returns an inbox. Run processes its events.
 func NewInbox(c InboxConfig) *Inbox {
 	i := &Inbox{config: c, metrics: newInboxMetrics(c.Registerer)}
-	i.lanes = []lane{newLane(c.Store.ClaimEvent, i.process, c.Logger), newLane(c.Store.ClaimStatusEvent, i.process, c.Logger)}
+	fault := &queueFault{logger: c.Logger}
+	i.lanes = []lane{newLane(c.Store.ClaimEvent, i.process, fault), newLane(c.Store.ClaimStatusEvent, i.process, fault)}
 	return i
 }
 

@@ -15,7 +15,7 @@ import (
 type lane struct {
 	next    nextEvent
 	process func(context.Context, customerdb.WebhookEvent)
-	logger  zerolog.Logger
+	fault   *queueFault
 	arrived chan struct{} // wakes a worker
 }
 
@@ -29,8 +29,8 @@ const (
 	inboxPoll = time.Second
 )
 
-func newLane(next nextEvent, process func(context.Context, customerdb.WebhookEvent), logger zerolog.Logger) lane {
-	return lane{next, process, logger, make(chan struct{}, inboxWorkers)}
+func newLane(next nextEvent, process func(context.Context, customerdb.WebhookEvent), fault *queueFault) lane {
+	return lane{next, process, fault, make(chan struct{}, inboxWorkers)}
 }
 
 // wake wakes a worker if one sleeps.
@@ -60,22 +60,50 @@ func (l lane) run(ctx context.Context) {
 }
 
 func (l lane) work(ctx context.Context) {
-	down := false
 	for ctx.Err() == nil {
 		event, err := l.next(ctx, time.Now(), inboxLease)
 		if err == nil {
+			l.fault.ended()
 			l.wake() // more events may be due
 			l.process(ctx, event)
 			continue
 		}
-		if failed := !errors.Is(err, customerdb.ErrNoEvent) && ctx.Err() == nil; failed != down {
-			if down = failed; down { // log an outage once
-				l.logger.Error().Err(err).Msg("the queue of webhook events is unavailable")
-			}
+		if errors.Is(err, customerdb.ErrNoEvent) {
+			l.fault.ended()
+		} else if ctx.Err() == nil {
+			l.fault.began(err)
 		}
 		select {
 		case <-l.arrived:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// queueFaultEvery limits the lines about a queue that fails and recovers.
+const queueFaultEvery = time.Minute
+
+// queueFault logs an outage of the queue once, for all workers of all lanes.
+type queueFault struct {
+	logger zerolog.Logger
+
+	mu     sync.Mutex
+	down   bool
+	logged time.Time
+}
+
+func (f *queueFault) began(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.down && time.Since(f.logged) >= queueFaultEvery {
+		f.logged = time.Now()
+		f.logger.Error().Err(err).Msg("the queue of webhook events is unavailable")
+	}
+	f.down = true
+}
+
+func (f *queueFault) ended() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = false
 }

@@ -1,7 +1,11 @@
 package customer
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,7 +22,7 @@ func TestIdleLaneAsksOnceASecond(t *testing.T) {
 		l := newLane(func(context.Context, time.Time, time.Duration) (customerdb.WebhookEvent, error) {
 			asked.Add(1)
 			return customerdb.WebhookEvent{}, customerdb.ErrNoEvent
-		}, nil, zerolog.Nop())
+		}, nil, &queueFault{logger: zerolog.Nop()})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute-time.Millisecond)
 		defer stop()
 		l.run(ctx)
@@ -41,7 +45,7 @@ func TestEventsOfAnotherReplicaWakeAllWorkers(t *testing.T) {
 		}, func(ctx context.Context, _ customerdb.WebhookEvent) {
 			busy.Add(1)
 			<-ctx.Done()
-		}, zerolog.Nop())
+		}, &queueFault{logger: zerolog.Nop()})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -57,5 +61,40 @@ func TestEventsOfAnotherReplicaWakeAllWorkers(t *testing.T) {
 		}
 		stop()
 		<-ended
+	})
+}
+
+func TestAnOutageOfTheQueueIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		var down atomic.Bool
+		down.Store(true)
+		fault := &queueFault{logger: zerolog.New(&logs)}
+		next := func(context.Context, time.Time, time.Duration) (customerdb.WebhookEvent, error) {
+			if down.Load() {
+				return customerdb.WebhookEvent{}, errors.New("no such host")
+			}
+			return customerdb.WebhookEvent{}, customerdb.ErrNoEvent
+		}
+		lanes := []lane{newLane(next, nil, fault), newLane(next, nil, fault)}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		for _, l := range lanes {
+			running.Go(func() { l.run(ctx) })
+		}
+		phase := func(isDown bool, want int) {
+			t.Helper()
+			down.Store(isDown)
+			<-time.After(2 * time.Minute)
+			synctest.Wait()
+			if got := strings.Count(logs.String(), "no such host"); got != want {
+				t.Errorf("%d lines, want %d:\n%s", got, want, logs.String())
+			}
+		}
+		phase(true, 1)
+		phase(false, 1)
+		phase(true, 2)
+		stop()
+		running.Wait()
 	})
 }

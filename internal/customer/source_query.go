@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/postgres"
@@ -64,6 +66,11 @@ func (q *Query) SetUserIDs(users clienttoken.UserIDs) { q.users = users }
 // Rotate replaces the user and the password (see [postgres.Pool.Rotate]).
 func (q *Query) Rotate(ctx context.Context, urls clienttoken.Secret) error {
 	return q.pool.Rotate(ctx, urls)
+}
+
+// ObservePool registers the metrics of the pool of connections.
+func (q *Query) ObservePool(r prometheus.Registerer) {
+	r.MustRegister(collectors.NewDBStatsCollector(q.pool.DB, "application"))
 }
 
 // Close ends all connections.

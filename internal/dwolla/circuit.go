@@ -94,6 +94,7 @@ type circuit struct {
 	probing     bool      // a call is probing whether Dwolla still throttles
 	faultyUntil time.Time // end of the breaker's open state
 	lastFault   *Error
+	streak      streak
 }
 
 // errInconclusive makes the breaker ignore an attempt.
@@ -182,6 +183,7 @@ func (p passage) settle(v verdict, fault *Error) {
 	case inconclusive:
 		p.done(errInconclusive)
 	}
+	c.note(v)
 	p.leaveThrottle(v)
 }
 

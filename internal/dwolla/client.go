@@ -92,7 +92,14 @@ func newClient(c Config, transport http.RoundTripper) *Client {
 		circuit := newCircuit(op, c.Timeout, c.Logger)
 		client.circuits[op] = circuit
 		gaugeState(c.Registerer, op, circuit.state)
+		gaugeFailing(c.Registerer, op, circuit.failing)
 	}
+	gaugeFailing(c.Registerer, opToken, func() float64 {
+		if client.Fault() != nil {
+			return 1
+		}
+		return 0
+	})
 	gaugeState(c.Registerer, opToken, client.tokens.state)
 	gauge(c.Registerer, prometheus.GaugeOpts{
 		Name: "dropgate_dwolla_in_flight",

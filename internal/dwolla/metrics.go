@@ -90,6 +90,15 @@ func gaugeState(r prometheus.Registerer, op operation, state func() float64) {
 	}, state)
 }
 
+// gaugeFailing registers whether every request of an operation fails.
+func gaugeFailing(r prometheus.Registerer, op operation, failing func() float64) {
+	gauge(r, prometheus.GaugeOpts{
+		Name:        "dropgate_dwolla_failing",
+		Help:        "1 while every request of this operation fails: the last four or more, however rare. For token, while there is no valid access token after a failure.",
+		ConstLabels: prometheus.Labels{"operation": string(op)},
+	}, failing)
+}
+
 // reject counts a call that is not sent.
 func (m *metrics) reject(reason rejection) { m.rejected.WithLabelValues(string(reason)).Inc() }
 

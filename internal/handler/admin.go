@@ -41,6 +41,8 @@ type Readiness struct {
 	// Missing lists every unavailable dependency, even those without an effect on
 	// readiness.
 	Missing []Missing
+	// Degraded describes faults of Dwolla, for information.
+	Degraded []string
 }
 
 // Missing is an unavailable dependency. Neither field contains a secret.
@@ -62,6 +64,8 @@ type status struct {
 	Status  string    `json:"status"`
 	Reason  string    `json:"reason,omitempty"`
 	Missing []Missing `json:"missing,omitempty"`
+
+	Degraded []string `json:"degraded,omitempty"`
 }
 
 // NewAdmin returns the handler of the admin listener.
@@ -83,10 +87,10 @@ func NewAdmin(c AdminConfig) http.Handler {
 		defer cancel()
 		now := c.Ready(ctx)
 		if now.Reason != "" {
-			_ = writeJSON(w, http.StatusServiceUnavailable, status{"not ready", now.Reason, now.Missing})
+			_ = writeJSON(w, http.StatusServiceUnavailable, status{"not ready", now.Reason, now.Missing, now.Degraded})
 			return
 		}
-		_ = writeJSON(w, http.StatusOK, status{Status: "ready", Missing: now.Missing})
+		_ = writeJSON(w, http.StatusOK, status{Status: "ready", Missing: now.Missing, Degraded: now.Degraded})
 	})
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		_ = writeJSON(w, http.StatusOK, map[string]string{"version": c.Version, "commit": c.Commit})

@@ -40,6 +40,7 @@ func TestAdminReportsLivenessReadinessAndVersion(t *testing.T) {
 		{"/readyz", handler.Readiness{Missing: dwolla}, 200, map[string]any{"status": "ready", "missing": told}},
 		{"/readyz", handler.Readiness{Reason: "draining"}, 503, map[string]any{"status": "not ready", "reason": "draining"}},
 		{"/readyz", handler.Readiness{Reason: "draining", Missing: dwolla}, 503, map[string]any{"status": "not ready", "reason": "draining", "missing": told}},
+		{"/readyz", handler.Readiness{Degraded: []string{"dwolla: why"}}, 200, map[string]any{"status": "ready", "degraded": []any{"dwolla: why"}}},
 		{"/version", handler.Readiness{Reason: "draining"}, 200, map[string]any{"version": "1.2.3", "commit": "abc"}},
 	} {
 		ready := func(context.Context) handler.Readiness { return row.ready }

@@ -62,6 +62,7 @@ func TestMetricsHaveTheirNamesAndLabels(t *testing.T) {
 		"dropgate_audit_last_write_timestamp_seconds":           nil,
 		"dropgate_audit_write_duration_seconds":                 nil,
 		"dropgate_directory_duration_seconds":                   nil,
+		"dropgate_dwolla_failing":                               {"operation"},
 		"dropgate_jwks_last_success_timestamp_seconds":          nil,
 		"dropgate_jwks_refresh_duration_seconds":                nil,
 		"dropgate_audit_failures_total":                         nil,

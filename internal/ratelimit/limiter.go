@@ -61,6 +61,9 @@ func New(c Config) *Limiter {
 	return l
 }
 
+// Shared reports whether requests are counted in Redis, for all replicas.
+func (l *Limiter) Shared() bool { return l.shared != nil && !l.shared.away.Load() }
+
 // Charge is the cost of one request: to its address and, once known, to its user. A
 // zero or nil Charge costs nothing.
 type Charge struct {

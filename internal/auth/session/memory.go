@@ -311,3 +311,10 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// count returns the number of sessions, for a metric.
+func (m *Memory) count() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return float64(len(m.sessions))
+}

@@ -42,6 +42,12 @@ func Observe(s Store, r prometheus.Registerer) *Observed {
 		}
 	}
 	r.MustRegister(o.requests, durations)
+	if memory, ok := s.(*Memory); ok { // Redis would have to search for them
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "dropgate_sessions",
+			Help: "Sessions in the memory of this replica, with those that expired in the last minute. Absent with Redis.",
+		}, memory.count))
+	}
 	return o
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/postgres"
@@ -83,6 +85,14 @@ type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// ObservePools registers the metrics of the pools of connections.
+func (d *Database) ObservePools(r prometheus.Registerer) {
+	r.MustRegister(collectors.NewDBStatsCollector(d.reads, "database"))
+	if d.writes != d.reads {
+		r.MustRegister(collectors.NewDBStatsCollector(d.writes, "database_writes"))
+	}
 }
 
 // Close closes all connections. Running calls may fail.
