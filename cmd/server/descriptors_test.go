@@ -51,13 +51,7 @@ func TestCallersCannotUseUpFileDescriptors(t *testing.T) {
 			continue
 		}
 	}()
-	for range 300 {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", first.HTTPAddr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
+	connect(t, first.HTTPAddr, 300)
 	if _, err := body(t, "http://"+first.HTTPAddr+"/openapi.yaml"); err != nil {
 		t.Errorf("a caller with a request: %v", err)
 	}
@@ -83,9 +77,21 @@ func body(t *testing.T, url string) (string, error) {
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return "", err //nolint:wrapcheck // for the test alone
+		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	return string(text), err //nolint:wrapcheck // likewise
+	return string(text), err
+}
+
+// connect opens connections and sends nothing.
+func connect(t *testing.T, addr string, n int) {
+	t.Helper()
+	for range n {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
 }

@@ -24,7 +24,7 @@ import (
 var version = "devel"
 
 // commit is set likewise. Without it, Go knows the commit of a build in a git checkout.
-var commit string
+var commit string //nolint:gochecknoglobals // the linker sets it
 
 // gcPercent lets the heap grow to two and a half times the live data before a
 // collection. The live data is only a few megabytes: with Go's default of 100, a

@@ -142,7 +142,19 @@ func (a *App) open(ctx context.Context, b Build) error {
 		Operators: a.operators(), Hosts: handler.AdminHosts{Names: c.AdminHosts},
 		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
 	})
+	if err := a.listen(ctx, registry, public, admin); err != nil {
+		return err
+	}
+	a.watchSecrets(registry)
+	a.warnOfDerivedKeys()
+	return a.openTLS(registry)
+}
+
+// listen opens both listeners.
+func (a *App) listen(ctx context.Context, registry prometheus.Registerer, public, admin http.Handler) error {
+	c := a.config
 	a.connections = c.connectionLimits()
+	var err error
 	if a.public, err = listener.Listen(ctx, listener.Config{
 		Name: "public", Addr: c.HTTPAddr, Handler: a.closeWhileDraining(public),
 		MaxConnections: a.connections.public, Logger: a.log, Registerer: registry,
@@ -155,9 +167,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 	}); err != nil {
 		return listenError("ADMIN_ADDR", err)
 	}
-	a.watchSecrets(registry)
-	a.warnOfDerivedKeys()
-	return a.openTLS(registry)
+	return nil
 }
 
 // openDwolla opens the way out, and the client for Dwolla.

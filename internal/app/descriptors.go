@@ -51,7 +51,7 @@ func divideDescriptors(all, own uint64) connectionLimits {
 	free := all - min(own, all/2)
 	admin := min(max(free/10, fewestConnections), mostAdminConnections)
 	public := min(max(free-min(admin, free), fewestConnections), mostConnections)
-	return connectionLimits{descriptors: all, public: int(public), admin: int(admin)} //nolint:gosec // at most 3000
+	return connectionLimits{descriptors: all, public: int(public), admin: int(admin)}
 }
 
 // logDescriptors warns if callers get fewer connections than usual.

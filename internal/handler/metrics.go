@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -87,7 +88,7 @@ func (m *metrics) expect(routes chi.Routes, c Config) error {
 			m.links.WithLabelValues(string(code))
 		}
 	}
-	return chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		codes := commonCodes()
 		switch route {
 		case c.BasePath + "/client-tokens":
@@ -103,4 +104,8 @@ func (m *metrics) expect(routes chi.Routes, c Config) error {
 		m.duration.WithLabelValues(route, method)
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("metrics of the routes: %w", err)
+	}
+	return nil
 }

@@ -124,7 +124,7 @@ func New(c Config) (http.Handler, error) {
 	r.Get(c.BasePath+"/dropgate.d.ts", h.scriptTypes())
 	r.With(h.sameOriginOrNavigation, h.chargeAddress).Get(c.BasePath+"/openapi.yaml", h.openAPI)
 	if err := h.metrics.expect(r, c); err != nil {
-		return nil, fmt.Errorf("metrics of the routes: %w", err)
+		return nil, err
 	}
 	return r, nil
 }

@@ -29,12 +29,11 @@ func quantile(q float64, h *dto.Histogram) float64 {
 	rank := q * float64(h.GetSampleCount())
 	lower, below := 0.0, 0.0
 	for _, b := range h.GetBucket() {
-		if count := float64(b.GetCumulativeCount()); count >= rank {
+		count := float64(b.GetCumulativeCount())
+		if count >= rank {
 			return lower + (b.GetUpperBound()-lower)*(rank-below)/(count-below)
-		} else {
-			below = count
 		}
-		lower = b.GetUpperBound()
+		lower, below = b.GetUpperBound(), count
 	}
 	return lower // Prometheus, too, returns the last finite bound
 }
