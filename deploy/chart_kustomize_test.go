@@ -44,12 +44,14 @@ func TestChartAndComponentsMakeTheSameObjects(t *testing.T) {
 		"gateway": `httpRoute: {enabled: true, hostnames: [tokens.example.com],
 			parentRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: public, namespace: gateways, sectionName: https}],
 			from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: gateways}}}]}`,
-		"hpa": `autoscaling: {enabled: true}`,
+		"grafana-dashboard": `grafanaDashboard: {enabled: true}`,
+		"hpa":               `autoscaling: {enabled: true}`,
 		"ingress": `ingress: {enabled: true, className: traefik, hosts: [tokens.example.com],
 			tls: [{hosts: [tokens.example.com], secretName: tokens-example-com-tls}], ` + ingressFrom + `}`,
-		"migrate":     `migration: {enabled: true}`,
-		"pod-monitor": `podMonitor: {enabled: true}`,
-		"sqlite":      `{sqlite: {enabled: true}, replicaCount: 1, config: {CUSTOMER_SOURCE: database}}`,
+		"migrate":         `migration: {enabled: true}`,
+		"pod-monitor":     `podMonitor: {enabled: true}`,
+		"prometheus-rule": `prometheusRule: {enabled: true}`,
+		"sqlite":          `{sqlite: {enabled: true}, replicaCount: 1, config: {CUSTOMER_SOURCE: database}}`,
 	}
 	names := components(t)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(switches)), names); diff != "" {

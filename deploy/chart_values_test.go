@@ -28,7 +28,7 @@ func TestChartLintsWithoutWarnings(t *testing.T) {
 
 // freeValues are the sections with names of the user's own choice.
 func freeValues() []string {
-	return []string{"resources.requests", "resources.limits"}
+	return []string{"resources.requests", "resources.limits", "grafanaDashboard.labels"}
 }
 
 func TestChartRefusesAnUnknownValue(t *testing.T) {

@@ -40,6 +40,8 @@ type manifest struct {
 	ingress        *networkingv1.Ingress
 	route          *gatewayv1.HTTPRoute
 	podMonitor     *monitoringv1.PodMonitor
+	rule           *monitoringv1.PrometheusRule
+	dashboard      *corev1.ConfigMap
 	externalSecret *externalSecret
 	claim          *corev1.PersistentVolumeClaim
 	job            *batchv1.Job
@@ -207,7 +209,11 @@ func (m *manifest) add(object runtime.Object) error {
 	case *appsv1.Deployment:
 		m.deployment = object
 	case *corev1.ConfigMap:
-		m.configMap = object
+		if strings.HasSuffix(object.Name, "-dashboard") {
+			m.dashboard = object
+		} else {
+			m.configMap = object
+		}
 	case *corev1.Service:
 		m.service = object
 	case *corev1.ServiceAccount:
@@ -234,6 +240,8 @@ func (m *manifest) addOptional(object runtime.Object) error {
 		m.route = object
 	case *monitoringv1.PodMonitor:
 		m.podMonitor = object
+	case *monitoringv1.PrometheusRule:
+		m.rule = object
 	case *externalSecret:
 		m.externalSecret = object
 	case *corev1.PersistentVolumeClaim:
