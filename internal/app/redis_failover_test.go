@@ -58,12 +58,16 @@ func (n *node) says(t *testing.T, section, text string) {
 	})
 }
 
-// sentinels starts a master, its replica and three Sentinels. It returns the URL for
-// REDIS_MODE=sentinel.
-func sentinels(t *testing.T) (master, replica *node, url string) {
+// watchedRedis is a master and its replica, with three Sentinels.
+type watchedRedis struct {
+	master, replica *node
+	url             string // for REDIS_MODE=sentinel
+}
+
+func sentinels(t *testing.T) watchedRedis {
 	t.Helper()
-	master = startNode(t, "--save", "")
-	replica = startNode(t, "--save", "", "--replicaof", "127.0.0.1 "+master.port)
+	master := startNode(t, "--save", "")
+	replica := startNode(t, "--save", "", "--replicaof", "127.0.0.1 "+master.port)
 	replica.says(t, "replication", "master_link_status:up")
 	watchers := make([]*node, 3)
 	for i := range watchers {
@@ -77,7 +81,7 @@ func sentinels(t *testing.T) (master, replica *node, url string) {
 	for _, watcher := range watchers {
 		watcher.says(t, "sentinel", "slaves=1,sentinels=3")
 	}
-	return master, replica, fmt.Sprintf("redis://127.0.0.1:%s/0?master_name=the-master&addr=127.0.0.1:%s&addr=127.0.0.1:%s", watchers[0].port, watchers[1].port, watchers[2].port)
+	return watchedRedis{master, replica, fmt.Sprintf("redis://127.0.0.1:%s/0?master_name=the-master&addr=127.0.0.1:%s&addr=127.0.0.1:%s", watchers[0].port, watchers[1].port, watchers[2].port)}
 }
 
 // continues waits until a browser gets tokens from all replicas again, and checks that
@@ -95,7 +99,8 @@ func continues(t *testing.T, stays, left browser) {
 
 func TestSessionsOutliveSentinelFailover(t *testing.T) {
 	t.Parallel()
-	master, replica, url := sentinels(t)
+	r := sentinels(t)
+	master, replica, url := r.master, r.replica, r.url
 	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL": url, "RATE_LIMIT_IP": "100000/1m"})
 	subscribed(t, s.replicas...)
 	stays, left := s.browser(t), s.browser(t)
@@ -126,7 +131,8 @@ func TestSessionsOutliveSentinelFailover(t *testing.T) {
 // logout, so all sessions end.
 func TestSentinelFailoverRevivesNoEndedSession(t *testing.T) {
 	t.Parallel()
-	master, replica, url := sentinels(t)
+	r := sentinels(t)
+	master, replica, url := r.master, r.replica, r.url
 	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL": url})
 	subscribed(t, s.replicas...)
 	stays, left := s.browser(t), s.browser(t)

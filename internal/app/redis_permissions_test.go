@@ -88,7 +88,7 @@ func (r ownRedis) refusedNothing(t *testing.T) {
 	t.Helper()
 	optional := []string{
 		"command client|setinfo", "command client|maint_notifications", // the client's
-		"command info", "command config|get", "command command", // for warnings at the start
+		"command info", "command config|get", "command command", //nolint:dupword // the command COMMAND; all three are for warnings at the start
 	}
 	for _, refused := range r.refusedByACL(t) {
 		if !slices.Contains(optional, refused) {

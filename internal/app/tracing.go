@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -133,9 +134,7 @@ func (a *App) openTracing(version string, registry prometheus.Registerer) *traci
 		return nil
 	}
 	resource := map[string]string{}
-	for name, value := range c.tracing.resource {
-		resource[name] = value
-	}
+	maps.Copy(resource, c.tracing.resource)
 	resource["service.version"] = version
 	if resource["service.name"] == "" || c.TraceServiceName != "dropgate" {
 		resource["service.name"] = c.TraceServiceName
