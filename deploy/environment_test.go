@@ -99,7 +99,7 @@ func requiredNames() []string {
 // holdsSecret reports whether a value must stay out of manifests: secrets, and URLs
 // with a password.
 func holdsSecret(name string) bool {
-	return regexp.MustCompile(`(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$`).MatchString(name)
+	return regexp.MustCompile(`(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$|^OTEL_EXPORTER_OTLP_HEADERS$`).MatchString(name)
 }
 
 // shutdown returns SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT, or their defaults.

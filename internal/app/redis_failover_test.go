@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,10 +32,7 @@ func startNode(t *testing.T, args ...string) *node {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		skip(t, err.Error())
 	}
-	_, port, err := net.SplitHostPort(tcpproxy.FreeAddr(t)) // a cluster also uses its port + 10000
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := nodePort(t)
 	n := &node{port: port, cmd: exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server",
 		append(args, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir())...)}
 	run(t, n.cmd)
@@ -43,6 +41,26 @@ func startNode(t *testing.T, args ...string) *node {
 	n.ownRedis = ownRedis{client, "redis://127.0.0.1:" + port, ""}
 	until(t, "a node", func() bool { return client.Info(t.Context()).Err() == nil })
 	return n
+}
+
+// nodePort returns a free port. A node of a cluster also listens on the port above it
+// by 10000.
+func nodePort(t *testing.T) string {
+	t.Helper()
+	for {
+		_, port, err := net.SplitHostPort(tcpproxy.FreeAddr(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bus, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", number+10000)); err == nil {
+			_ = bus.Close() // a port above 65535 is an error
+			return port
+		}
+	}
 }
 
 func (n *node) kill() {
@@ -101,7 +119,7 @@ func TestSessionsOutliveSentinelFailover(t *testing.T) {
 	t.Parallel()
 	r := sentinels(t)
 	master, replica, url := r.master, r.replica, r.url
-	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL": url, "RATE_LIMIT_IP": "100000/1m"})
+	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL": url, "RATE_LIMIT_IP": "100000/1m", "RATE_LIMIT_USER": "100000/1m"})
 	subscribed(t, s.replicas...)
 	stays, left := s.browser(t), s.browser(t)
 	stays.signIn()
@@ -133,7 +151,7 @@ func TestSentinelFailoverRevivesNoEndedSession(t *testing.T) {
 	t.Parallel()
 	r := sentinels(t)
 	master, replica, url := r.master, r.replica, r.url
-	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL": url})
+	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL": url, "RATE_LIMIT_IP": "100000/1m", "RATE_LIMIT_USER": "100000/1m"})
 	subscribed(t, s.replicas...)
 	stays, left := s.browser(t), s.browser(t)
 	stays.signIn()
@@ -233,7 +251,7 @@ func TestEverythingWorksInARedisCluster(t *testing.T) {
 func TestSessionsOutliveClusterFailover(t *testing.T) {
 	t.Parallel()
 	masters, url := cluster(t)
-	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "cluster", "REDIS_URL": url})
+	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_MODE": "cluster", "REDIS_URL": url, "RATE_LIMIT_IP": "100000/1m", "RATE_LIMIT_USER": "100000/1m"})
 	stays, left := s.browser(t), s.browser(t)
 	stays.signIn()
 	left.signIn()

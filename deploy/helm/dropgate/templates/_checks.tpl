@@ -30,7 +30,7 @@ image.tag or image.digest is missing: this chart belongs to no release
 a proxy needs no password. In: name, value.
 */}}
 {{- define "dropgate.isSecret" -}}
-{{- if and (regexMatch "(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$" .name) (not (hasPrefix "sqlite:" (toString .value))) -}}yes{{- end -}}
+{{- if and (regexMatch "(SECRET|TOKEN|KEYS)$|^(DATABASE|REDIS)_URL$|^OTEL_EXPORTER_OTLP_HEADERS$" .name) (not (hasPrefix "sqlite:" (toString .value))) -}}yes{{- end -}}
 {{- if and (regexMatch "^(HTTPS?_PROXY|https?_proxy)$" .name) (contains "@" (toString .value)) -}}yes{{- end -}}
 {{- end -}}
 
