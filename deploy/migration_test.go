@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	podsecurityapi "k8s.io/pod-security-admission/api"
@@ -77,18 +78,26 @@ func TestMigrationJobReachesDNSAndPostgreSQLOnly(t *testing.T) {
 	}
 }
 
+func TestMigrationJobAcceptsNoConnections(t *testing.T) {
+	for name, m := range migrations(t) {
+		closed := false
+		for _, policy := range m.policiesOfJob(t) {
+			closed = closed || slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+			if len(policy.Spec.Ingress) > 0 {
+				t.Errorf("%s: the policy %s opens the Job", name, policy.Name)
+			}
+		}
+		if !closed {
+			t.Errorf("%s: no policy closes the Job's ports", name)
+		}
+	}
+}
+
 // jobReaches returns the ports that the policies open to the Job, sorted.
 func (m manifest) jobReaches(t *testing.T) []int32 {
 	t.Helper()
 	var ports []int32
-	for _, policy := range m.networkPolicies {
-		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !selector.Matches(labels.Set(m.job.Spec.Template.Labels)) {
-			continue
-		}
+	for _, policy := range m.policiesOfJob(t) {
 		for _, rule := range policy.Spec.Egress {
 			for _, port := range rule.Ports {
 				ports = append(ports, port.Port.IntVal)
@@ -97,6 +106,22 @@ func (m manifest) jobReaches(t *testing.T) []int32 {
 	}
 	slices.Sort(ports)
 	return slices.Compact(ports)
+}
+
+// policiesOfJob returns the policies that select the Job's Pod.
+func (m manifest) policiesOfJob(t *testing.T) []*networkingv1.NetworkPolicy {
+	t.Helper()
+	var selecting []*networkingv1.NetworkPolicy
+	for _, policy := range m.networkPolicies {
+		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if selector.Matches(labels.Set(m.job.Spec.Template.Labels)) {
+			selecting = append(selecting, policy)
+		}
+	}
+	return selecting
 }
 
 // Kubernetes refuses a change of a Job, and Helm would fail.
