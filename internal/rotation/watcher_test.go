@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 // file is a file in memory, with a user of its content.
 type file struct {
+	mu      sync.Mutex // for all but metrics and watcher
 	content string
 	readErr error
 	used    []string
@@ -39,20 +41,45 @@ func newFile(t *testing.T) *file {
 			Setting: "TOKEN",
 			InForce: secret("old"),
 			Read: func() (clienttoken.Secret, error) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
 				if f.readErr != nil {
 					return clienttoken.Secret{}, f.readErr
 				}
 				return secret(f.content), nil
 			},
 			Use: func(_ context.Context, content clienttoken.Secret) error {
+				f.mu.Lock()
+				defer f.mu.Unlock()
 				f.used = append(f.used, content.Reveal())
 				return f.useErr
 			},
 		}},
-		Logger: zerolog.New(&f.log), Registerer: f.metrics,
+		Logger: zerolog.New(f), Registerer: f.metrics,
 	})
 	go f.watcher.Run(t.Context())
 	return f
+}
+
+// Write implements io.Writer for the log.
+func (f *file) Write(line []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.log.Write(line)
+}
+
+// uses returns the contents used so far.
+func (f *file) uses() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.used)
+}
+
+// set changes the file.
+func (f *file) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
 }
 
 // looks lets the watcher look n times.
@@ -63,6 +90,8 @@ func looks(n int) {
 
 func (f *file) want(t *testing.T, used []string, errorLines int) {
 	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if !slices.Equal(f.used, used) {
 		t.Errorf("used %q, want %q", f.used, used)
 	}
@@ -94,9 +123,9 @@ func TestNewContentIsUsedOnceItIsComplete(t *testing.T) {
 		f := newFile(t)
 		looks(2)
 		f.want(t, nil, 0)
-		f.content = "hunt"
+		f.set(func() { f.content = "hunt" })
 		looks(1)
-		f.content = "hunter2" // the writer goes on
+		f.set(func() { f.content = "hunter2" }) // the writer goes on
 		looks(1)
 		f.want(t, nil, 0)
 		looks(1)
@@ -112,7 +141,7 @@ func TestNewContentIsUsedOnceItIsComplete(t *testing.T) {
 func TestReloadUsesANewContentAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t)
-		f.content = "hunter2"
+		f.set(func() { f.content = "hunter2" })
 		f.watcher.Reload()
 		f.watcher.Reload() // a second signal
 		synctest.Wait()
@@ -123,7 +152,7 @@ func TestReloadUsesANewContentAtOnce(t *testing.T) {
 func TestUnreadableFileIsLoggedOnceAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t)
-		f.readErr = errors.New("is empty")
+		f.set(func() { f.readErr = errors.New("is empty") })
 		looks(1)
 		f.want(t, nil, 0) // it may be in the middle of a replacement
 		looks(10)
@@ -131,13 +160,13 @@ func TestUnreadableFileIsLoggedOnceAndCounted(t *testing.T) {
 		if got := f.failures(t); got != 10 {
 			t.Errorf("%v failures, want one per look", got)
 		}
-		f.readErr = nil
+		f.set(func() { f.readErr = nil })
 		looks(2)
 		f.want(t, nil, 1)
 		if !strings.Contains(f.log.String(), "in force again") {
 			t.Errorf("no line says that it is over:\n%s", f.log.String())
 		}
-		f.readErr = errors.New("is empty")
+		f.set(func() { f.readErr = errors.New("is empty") })
 		looks(2)
 		f.want(t, nil, 2)
 	})
@@ -146,27 +175,27 @@ func TestUnreadableFileIsLoggedOnceAndCounted(t *testing.T) {
 func TestUnusableContentIsTriedAgainEverLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t)
-		f.content, f.useErr = "hunter2", errors.New("the peer refuses it")
+		f.set(func() { f.content, f.useErr = "hunter2", errors.New("the peer refuses it") })
 		time.Sleep(10 * time.Minute) // of the bubble
 		synctest.Wait()
-		if n := len(f.used); n < 10 || n > 17 {
+		if n := len(f.uses()); n < 10 || n > 17 {
 			t.Errorf("%d attempts in ten minutes", n)
 		}
-		f.want(t, f.used, 1)
-		f.content = "hunter2 too" // does not wait
-		before := len(f.used)
+		f.want(t, f.uses(), 1)
+		f.set(func() { f.content = "hunter2 too" }) // does not wait
+		before := len(f.uses())
 		looks(2)
-		if len(f.used) != before+1 {
-			t.Errorf("%d attempts with the next content", len(f.used)-before)
+		if len(f.uses()) != before+1 {
+			t.Errorf("%d attempts with the next content", len(f.uses())-before)
 		}
-		f.content, f.useErr = "old", nil
+		f.set(func() { f.content, f.useErr = "old", nil })
 		looks(2)
-		if last := f.used[len(f.used)-1]; last != "old" {
+		if last := f.uses()[len(f.uses())-1]; last != "old" {
 			t.Errorf("after a return to the old content, %q is in use", last)
 		}
-		before = len(f.used)
+		before = len(f.uses())
 		looks(10)
-		if len(f.used) != before {
+		if len(f.uses()) != before {
 			t.Error("the old content is used again and again")
 		}
 	})
@@ -175,7 +204,7 @@ func TestUnusableContentIsTriedAgainEverLessOften(t *testing.T) {
 func TestTimeOfTheLastGoodReloadIsAMetric(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t)
-		f.content = "hunter2"
+		f.set(func() { f.content = "hunter2" })
 		looks(10)
 		want := "# HELP dropgate_secret_reload_timestamp_seconds When the present value of a secret's file came into force, in seconds since 1970, by setting.\n" +
 			"# TYPE dropgate_secret_reload_timestamp_seconds gauge\n" +
