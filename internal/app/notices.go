@@ -23,7 +23,7 @@ const (
 // changes something.
 const maxRechecks = 16
 
-// caches are what this replica remembers about changes that others may make.
+// caches hold values that other replicas may change.
 type caches struct {
 	links    *customer.LinkSource
 	kept     *customer.WebhookStatus

@@ -117,7 +117,7 @@ func (a *App) refusedOnce(setting string) func() {
 	}
 }
 
-// warnOfDerivedKeys tells the operator what to do before the first rotation.
+// warnOfDerivedKeys warns before the first rotation of the client secret.
 func (a *App) warnOfDerivedKeys() {
 	c := a.config
 	if slices.Contains(c.AuthModes, "oidc") && c.SessionKeys.IsZero() && c.Environment == clienttoken.Production {

@@ -143,7 +143,7 @@ func readStatus(ctx context.Context, from StatusSource, customer clienttoken.Cus
 	return status, err
 }
 
-// failed marks the span of an outage with its code. That a user has no Customer is none.
+// failed marks the span of an outage with its code. A user without a Customer is not an outage.
 func failed(span tracing.Span, err error) {
 	if failure, ok := errors.AsType[*clienttoken.Failure](err); ok {
 		span.Fail(string(failure.Code))

@@ -66,7 +66,7 @@ func (m *inboxMetrics) expect() {
 	}
 }
 
-// arrived notes that a webhook arrived at that time; a zero time is none.
+// arrived records the arrival of a webhook. It ignores a zero time.
 func (m *inboxMetrics) arrived(at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -58,7 +58,7 @@ type Client struct {
 	bulkhead  *bulkhead.Bulkhead
 	budget    *budget
 	jitter    func(most time.Duration) time.Duration
-	// traceContext tells Dwolla the id and the trace of each request.
+	// traceContext sends the id and the trace of each request to Dwolla.
 	traceContext bool
 }
 

@@ -32,7 +32,7 @@ func newSealer(secret []byte, channel, sender string) sealer {
 }
 
 // step is the multiple of bytes to which texts are padded. Their exact length would
-// tell users apart.
+// distinguish users.
 const step = 128
 
 // seal returns the message of a notice. A key may seal 2^32 of them (NIST SP 800-38D,

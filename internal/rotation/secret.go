@@ -73,7 +73,7 @@ func (s *Secret) Candidates() []clienttoken.Secret {
 	return candidates
 }
 
-// Accepted notes that the other side accepts a candidate, which comes first from then
+// Accepted records a candidate as accepted by the other side. It comes first from then
 // on.
 func (s *Secret) Accepted(candidate clienttoken.Secret) {
 	s.mu.Lock()

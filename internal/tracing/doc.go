@@ -1,5 +1,5 @@
-// Package tracing records the steps of a request as OpenTelemetry spans, and tells
-// other services which request a call belongs to.
+// Package tracing records the steps of a request as OpenTelemetry spans, and passes
+// the trace of a request to other services.
 //
 // Every attribute of a span has a [Key] of this package. It never takes a secret, a
 // user id, an address or a URL. Without a [Tracer] nothing is recorded, and no

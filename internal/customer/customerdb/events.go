@@ -173,8 +173,8 @@ func (d *Database) Status(ctx context.Context, customerID string) (string, error
 // EventBacklog describes the queue of unsettled events.
 type EventBacklog struct {
 	Depth  int       // number of events
-	Oldest time.Time // receipt of the oldest event; zero if there is none
-	Latest time.Time // receipt of the latest event, settled or not; zero if there is none
+	Oldest time.Time // receipt of the oldest event; zero without one
+	Latest time.Time // receipt of the latest event, settled or not; zero without one
 }
 
 // Backlog measures the queue.

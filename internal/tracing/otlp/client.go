@@ -72,7 +72,8 @@ func (c *client) UploadTraces(ctx context.Context, batch []*tracepb.ResourceSpan
 	return nil
 }
 
-// maxAnswer bounds what is read of an answer, so that its connection can be reused.
+// maxAnswer bounds the read of an answer, in bytes. A read to the end lets the
+// connection be reused.
 const maxAnswer = 64 << 10
 
 // send sends a batch once. A batch that fails is not sent again, or the queue would
