@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 )
@@ -24,23 +25,26 @@ curl -s %[1]s/customers/%[4]s -H 'Accept: application/vnd.dwolla.v1.hal+json' -H
 	}
 }
 
-// printCommands prints where the page is, and commands to paste.
+// printCommands prints where the page is, and commands to paste. It writes once, so that
+// no log line of the server comes between.
 func (b *background) printCommands(out io.Writer, public string) {
 	service := public + basePath
+	var text bytes.Buffer
 	post := func(what, user, body string) {
-		_, _ = fmt.Fprintf(out, "\n# %s\ncurl -s -w '\\n' %s/client-tokens -H \"Authorization: Bearer $(curl -s '%s/token?user=%s')\" -H 'Content-Type: application/json' -d '%s'\n",
+		_, _ = fmt.Fprintf(&text, "\n# %s\ncurl -s -w '\\n' %s/client-tokens -H \"Authorization: Bearer $(curl -s '%s/token?user=%s')\" -H 'Content-Type: application/json' -d '%s'\n",
 			what, service, b.issuer, user, body)
 	}
-	_, _ = fmt.Fprintf(out, "\ndropgate is ready. Open %s/ in a browser, or paste these commands into another terminal. Ctrl-C stops it.\n", public)
+	_, _ = fmt.Fprintf(&text, "\ndropgate is ready. Open %s/ in a browser, or paste these commands into another terminal. Ctrl-C stops it.\n", public)
 	post("alice gets a client token for her own Customer", "alice", `{"action":"customer.read"}`)
 	post("alice names bob's Customer: refused, CustomerMismatch", "alice",
 		`{"action":"customer.read","_links":{"customer":{"href":"`+sandboxAPI+`/customers/`+b.options.bob+`"}}}`)
 	post("bob may only read: refused, ActionNotAllowed", "bob", `{"action":"customer.update"}`)
-	_, _ = fmt.Fprintf(out, "\n# the signed-in user, and what her page needs\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n", service, b.issuer)
+	_, _ = fmt.Fprintf(&text, "\n# the signed-in user, and what her page needs\ncurl -s -w '\\n' %s/session -H \"Authorization: Bearer $(curl -s '%s/token?user=alice')\"\n", service, b.issuer)
 	if b.emulator != nil {
-		_, _ = fmt.Fprintf(out, enrollment, b.issuer, service, b.apiRoot)
+		_, _ = fmt.Fprintf(&text, enrollment, b.issuer, service, b.apiRoot)
 	}
-	_, _ = fmt.Fprintf(out, "\n# sign in with a browser: open\n#   %s/auth/login?return_to=%s/session\n\n", service, basePath)
+	_, _ = fmt.Fprintf(&text, "\n# sign in with a browser: open\n#   %s/auth/login?return_to=%s/session\n\n", service, basePath)
+	_, _ = out.Write(text.Bytes())
 }
 
 // enrollment does the work of a new user's page and drop-in component.
