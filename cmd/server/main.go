@@ -104,16 +104,14 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 	if *health {
 		return healthcheck(ctx, environ, std)
 	}
-	config, err := app.Load(environ)
-	if err != nil {
-		_, _ = fmt.Fprintln(std.Err, err)
-		return exitConfig
-	}
 	if *check {
+		if _, err := app.Load(environ); err != nil {
+			return exitCode(err, std)
+		}
 		_, _ = fmt.Fprintln(std.Out, "the configuration is good")
 		return exitOK
 	}
-	return serve(ctx, hurry, config, std)
+	return serve(ctx, hurry, environ, std)
 }
 
 // healthcheck runs `server -healthcheck`, for containers without a shell.
@@ -135,10 +133,14 @@ func exitCodeOf(err error) int {
 	return exitFault
 }
 
-// serve runs the service.
-func serve(ctx, hurry context.Context, config app.Config, std app.Streams) int {
+// serve runs the service. A SIGHUP during the start waits for its end.
+func serve(ctx, hurry context.Context, environ []string, std app.Streams) int {
 	rotated := make(chan os.Signal, 1)
 	signal.Notify(rotated, syscall.SIGHUP)
+	config, err := app.Load(environ)
+	if err != nil {
+		return exitCode(err, std)
+	}
 	// A closed pipe is a fault of one output. It must not end the process.
 	signal.Ignore(syscall.SIGPIPE)
 	logging.Disable() // go-redis writes errors to standard error; the service logs them itself

@@ -145,9 +145,10 @@ func (a *App) open(ctx context.Context, b Build) error {
 	if err := a.listen(ctx, registry, public, admin); err != nil {
 		return err
 	}
-	a.watchSecrets(registry)
 	a.warnOfDerivedKeys()
-	return a.openTLS(registry)
+	certificates, err := a.openTLS(registry)
+	a.watchSecrets(registry, certificates)
+	return err
 }
 
 // listen opens both listeners.

@@ -1,19 +1,21 @@
 package app
 
 import (
-	"crypto/sha256"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 
+	"dropgate/internal/clienttoken"
 	"dropgate/internal/listener"
+	"dropgate/internal/rotation"
 )
 
 // maxPEM bounds a file with a certificate chain or a key, in bytes.
@@ -22,13 +24,6 @@ const maxPEM = 1 << 20
 // pairFiles are the files of a certificate chain and of its key, in PEM.
 type pairFiles struct {
 	cert, key string
-}
-
-// pair is the content of the files.
-type pair struct {
-	tls.Certificate
-
-	sum [sha256.Size]byte
 }
 
 // pairError says which file cannot be used.
@@ -41,25 +36,41 @@ func (e *pairError) Error() string { return e.err.Error() }
 
 func (e *pairError) Unwrap() error { return e.err }
 
-// load reads the files. The error is a *pairError, and quotes neither file.
-func (f pairFiles) load() (*pair, error) {
+// read returns the content of both files. The error is a *pairError.
+func (f pairFiles) read() (clienttoken.Secret, error) {
 	cert, err := readAtMost(f.cert, maxPEM)
 	if err != nil {
-		return nil, &pairError{err: err}
+		return clienttoken.Secret{}, &pairError{err: err}
 	}
 	key, err := readAtMost(f.key, maxPEM)
 	if err != nil {
-		return nil, &pairError{ofKey: true, err: err}
+		return clienttoken.Secret{}, &pairError{ofKey: true, err: err}
 	}
-	parsed, err := tls.X509KeyPair(cert, key)
+	return clienttoken.NewSecret(string(cert) + betweenFiles + string(key)), nil
+}
+
+// betweenFiles separates the two files in one content. No PEM has it.
+const betweenFiles = "\x00"
+
+// parse parses the content of both files. The error is a *pairError, and quotes neither
+// file.
+func (f pairFiles) parse(content clienttoken.Secret) (*tls.Certificate, error) {
+	cert, key, _ := strings.Cut(content.Reveal(), betweenFiles)
+	parsed, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	if err != nil {
 		// The error of crypto/tls names the wrong one only in its text.
-		return nil, &pairError{ofKey: holdsCertificate(cert), err: fmt.Errorf("%s and %s: %w", f.cert, f.key, err)}
+		return nil, &pairError{ofKey: holdsCertificate([]byte(cert)), err: fmt.Errorf("%s and %s: %w", f.cert, f.key, err)}
 	}
-	h := sha256.New()
-	_, _ = h.Write(cert)
-	_, _ = h.Write(key)
-	return &pair{Certificate: parsed, sum: [sha256.Size]byte(h.Sum(nil))}, nil
+	return &parsed, nil
+}
+
+// check reads and parses the files.
+func (f pairFiles) check() error {
+	content, err := f.read()
+	if err == nil {
+		_, err = f.parse(content)
+	}
+	return err
 }
 
 // holdsCertificate reports whether the first certificate in a PEM file can be read.
@@ -73,33 +84,44 @@ func holdsCertificate(file []byte) bool {
 	return false
 }
 
-// certificate is the certificate of a listener. It looks for a renewed one during
-// handshakes and compares the content: file watchers miss the symbolic links that
-// Kubernetes swaps, and modification times may be wrong.
+// certificate is the certificate of a listener. A renewed one replaces it like a secret
+// (see [rotation.Watcher]).
 type certificate struct {
-	files pairFiles
-	log   zerolog.Logger
-
-	mu      sync.Mutex
-	current *pair
-	checked time.Time
-	logged  string // the error of the last renewal that failed
+	files   pairFiles
+	current atomic.Pointer[tls.Certificate]
 }
 
-// checkFilesEvery is the shortest time between two looks at the files.
-const checkFilesEvery = 2 * time.Second
+// open loads the files, and returns them for a watcher.
+func (c *certificate) open(setting string) (rotation.File, error) {
+	content, err := c.files.read()
+	if err == nil {
+		err = c.use(content)
+	}
+	return rotation.File{
+		Setting: setting,
+		InForce: content,
+		Read: func() (clienttoken.Secret, error) {
+			content, err := c.files.read()
+			return content, notRenewed(err)
+		},
+		Use: func(_ context.Context, content clienttoken.Secret) error { return notRenewed(c.use(content)) },
+	}, err
+}
 
-func openCertificate(files pairFiles, logger zerolog.Logger) (*certificate, error) {
-	first, err := files.load()
-	if err != nil {
-		return nil, err
+func (c *certificate) use(content clienttoken.Secret) error {
+	next, err := c.files.parse(content)
+	if err == nil {
+		c.current.Store(next)
 	}
-	c := &certificate{files: files, log: logger, current: first, checked: time.Now()}
-	if now := time.Now(); now.Before(first.Leaf.NotBefore) || now.After(first.Leaf.NotAfter) {
-		c.log.Warn().Str("file", files.cert).Time("not_before", first.Leaf.NotBefore).Time("not_after", first.Leaf.NotAfter).
-			Msg("the certificate is not valid now; clients will refuse it")
+	return err
+}
+
+// notRenewed says what an error is about. During a renewal, the files may not match.
+func notRenewed(err error) error {
+	if err == nil {
+		return nil
 	}
-	return c, nil
+	return fmt.Errorf("the renewed certificate cannot be used: %w", err)
 }
 
 // config does not offer HTTP/2: the listener expects one request at a time on a
@@ -108,33 +130,8 @@ func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &c.get().Certificate, nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
 	}
-}
-
-// get returns the certificate in the files. While they cannot be used, it returns
-// the last good one: during a renewal, the files may not match.
-func (c *certificate) get() *pair {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if now.Sub(c.checked) < checkFilesEvery {
-		return c.current
-	}
-	c.checked = now
-	next, err := c.files.load()
-	switch {
-	case err != nil && err.Error() != c.logged:
-		c.logged = err.Error()
-		c.log.Error().Err(err).Time("not_after", c.current.Leaf.NotAfter).Msg("the renewed certificate cannot be used; the old one stays in use")
-	case err == nil && next.sum != c.current.sum:
-		c.current = next
-		c.log.Info().Str("file", c.files.cert).Time("not_after", next.Leaf.NotAfter).Msg("the certificate was renewed")
-	}
-	if err == nil {
-		c.logged = ""
-	}
-	return c.current
 }
 
 // expiry returns a metric for alerts.
@@ -143,7 +140,7 @@ func (c *certificate) expiry(listener string) prometheus.Collector {
 		Name:        "dropgate_tls_certificate_expiry_timestamp_seconds",
 		Help:        "When the certificate of a listener expires, in seconds since 1970.",
 		ConstLabels: prometheus.Labels{"listener": listener},
-	}, func() float64 { return float64(c.get().Leaf.NotAfter.Unix()) })
+	}, func() float64 { return float64(c.current.Load().Leaf.NotAfter.Unix()) })
 }
 
 // certificates demands both files of a listener or neither, and tries to load them.
@@ -157,7 +154,7 @@ func (k checker) certificates() {
 		case files.cert == "":
 			k.fail(cert, "is required with "+key)
 		default:
-			_, err := files.load()
+			err := files.check()
 			if wrong, ok := errors.AsType[*pairError](err); ok && wrong.ofKey {
 				k.fail(key, err.Error())
 			} else if err != nil {
@@ -171,8 +168,10 @@ func (c Config) publicPair() pairFiles { return pairFiles{c.TLSCert, c.TLSKey} }
 
 func (c Config) adminPair() pairFiles { return pairFiles{c.AdminTLSCert, c.AdminTLSKey} }
 
-// openTLS turns TLS on for the listeners with a certificate.
-func (a *App) openTLS(registry prometheus.Registerer) error {
+// openTLS turns TLS on for the listeners with a certificate, and returns the files to
+// watch.
+func (a *App) openTLS(registry prometheus.Registerer) ([]rotation.File, error) {
+	var watched []rotation.File
 	for _, l := range []struct {
 		name, setting string
 		server        *listener.Server
@@ -184,12 +183,24 @@ func (a *App) openTLS(registry prometheus.Registerer) error {
 		if l.files == (pairFiles{}) {
 			continue
 		}
-		c, err := openCertificate(l.files, a.log.With().Str("listener", l.name).Logger())
+		c := &certificate{files: l.files}
+		file, err := c.open(l.setting)
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.setting, err)
+			return nil, fmt.Errorf("%s: %w", l.setting, err)
 		}
+		a.warnOfExpiry(l.name, c)
 		registry.MustRegister(c.expiry(l.name))
 		l.server.UseTLS(c.config())
+		watched = append(watched, file)
 	}
-	return nil
+	return watched, nil
+}
+
+// warnOfExpiry warns of a certificate that clients refuse now.
+func (a *App) warnOfExpiry(listener string, c *certificate) {
+	now, leaf := time.Now(), c.current.Load().Leaf
+	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+		a.log.Warn().Str("listener", listener).Str("file", c.files.cert).Time("not_before", leaf.NotBefore).Time("not_after", leaf.NotAfter).
+			Msg("the certificate is not valid now; clients will refuse it")
+	}
 }

@@ -12,9 +12,8 @@ import (
 	"dropgate/internal/rotation"
 )
 
-// watchSecrets prepares the watch of the secrets' files.
-func (a *App) watchSecrets(registry prometheus.Registerer) {
-	var files []rotation.File
+// watchSecrets prepares the watch of the secrets' files, and of these.
+func (a *App) watchSecrets(registry prometheus.Registerer, files []rotation.File) {
 	for field := range settings() {
 		name := field.Tag.Get("env")
 		path, named := a.config.files[name]

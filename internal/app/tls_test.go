@@ -196,66 +196,6 @@ func TestExpiredCertificateIsAWarning(t *testing.T) {
 	until(t, "the warning", func() bool { return strings.Contains(s.logs.String(), "the certificate is not valid now") })
 }
 
-// Kubernetes mounts a link to a folder, and swaps the link.
-func TestRenewedCertificateIsServed(t *testing.T) {
-	mount := t.TempDir()
-	point := func(i issued, version string) {
-		t.Helper()
-		if err := os.Mkdir(filepath.Join(mount, version), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		i.pairIn(t, filepath.Join(mount, version))
-		if err := os.Symlink(version, filepath.Join(mount, "..next")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(filepath.Join(mount, "..next"), filepath.Join(mount, "..data")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	point(issue(t, "first", time.Hour), "..1")
-	for _, name := range []string{"tls.crt", "tls.key"} {
-		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(mount, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cert, key := filepath.Join(mount, "tls.crt"), filepath.Join(mount, "tls.key")
-	s := newFixture(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "ADMIN_TLS_CERT_FILE": cert, "ADMIN_TLS_KEY_FILE": key})
-	if got := served(t, s.PublicAddr()); got != "first" {
-		t.Fatalf("at first: %s", got)
-	}
-	point(issue(t, "second", time.Hour), "..2")
-	for name, addr := range map[string]string{"public": s.PublicAddr(), "admin": s.AdminAddr()} {
-		until(t, "the renewed certificate, "+name, func() bool { return served(t, addr) == "second" })
-	}
-}
-
-func TestHalfRenewedCertificateKeepsOldOne(t *testing.T) {
-	folder := t.TempDir()
-	first, second := issue(t, "first", time.Hour), issue(t, "second", time.Hour)
-	cert, key := first.pairIn(t, folder)
-	s := newFixture(t).start(t, map[string]string{"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key})
-	if err := os.WriteFile(cert, second.cert, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const line = "the renewed certificate cannot be used"
-	until(t, "the line", func() bool {
-		if got := served(t, s.PublicAddr()); got != "first" {
-			t.Fatalf("half-way: %s", got)
-		}
-		return strings.Contains(s.logs.String(), line)
-	})
-	if err := os.WriteFile(key, second.key, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "the renewed certificate", func() bool { return served(t, s.PublicAddr()) == "second" })
-	if n := strings.Count(s.logs.String(), line); n != 1 {
-		t.Errorf("%d lines", n)
-	}
-	if strings.Contains(s.logs.String(), "PRIVATE KEY") {
-		t.Error("a key is in the log")
-	}
-}
-
 // shake opens a connection and shakes hands.
 func shake(t *testing.T, addr string, i issued) {
 	t.Helper()
