@@ -10,6 +10,7 @@ import (
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/notice"
+	"dropgate/internal/rotation"
 )
 
 // The topics of notices, with what their names name.
@@ -35,15 +36,28 @@ type caches struct {
 // openNotices returns the bus to the other replicas. It carries hints only, so a
 // replica with another secret is no fault: see [App.forgetAll].
 func (a *App) openNotices(registry prometheus.Registerer) *notice.Bus {
-	return notice.New(notice.Config{
+	secrets := a.config.clientSecrets()
+	bus := notice.New(notice.Config{
 		Client:     a.redis,
 		Channel:    "dropgate:notices:" + a.config.redisScope(),
-		Secret:     []byte(a.config.ClientSecret.Reveal()),
+		Secret:     secrets[0],
 		Receive:    a.learn,
 		Missed:     a.forgetAll,
 		Logger:     a.log,
 		Registerer: registry,
 	})
+	bus.Rotate(secrets...)
+	return bus
+}
+
+// clientSecrets returns the values of DWOLLA_CLIENT_SECRET. All replicas know them, so
+// what they share in Redis derives from the first one.
+func (c Config) clientSecrets() [][]byte {
+	var secrets [][]byte
+	for _, value := range rotation.Values(c.ClientSecret) {
+		secrets = append(secrets, []byte(value.Reveal()))
+	}
+	return secrets
 }
 
 // redisScope names this service among those that share a Redis.

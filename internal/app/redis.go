@@ -202,7 +202,7 @@ func (a *App) limiter(registry prometheus.Registerer) *ratelimit.Limiter {
 	}
 	a.limits = ratelimit.New(ratelimit.Config{
 		User: c.RateLimitUser, IP: c.RateLimitIP, Create: c.RateLimitNew.Limit, Redis: a.redis, RedisTag: c.redisTag(),
-		Secret: []byte(c.ClientSecret.Reveal()),
+		Secret: c.clientSecrets()[0],
 		Now:    time.Now, Logger: a.log, Registerer: registry,
 	})
 	return a.limits

@@ -53,7 +53,7 @@ func (a *App) rotate(ctx context.Context, name string, value clienttoken.Secret)
 // not do.
 func (a *App) users() map[string]func(context.Context, *Config) error {
 	return map[string]func(context.Context, *Config) error{
-		"DWOLLA_CLIENT_SECRET": func(ctx context.Context, c *Config) error { return a.dwolla.Rotate(ctx, c.ClientSecret) },
+		"DWOLLA_CLIENT_SECRET": a.rotateClientSecret,
 		"DATABASE_URL":         a.rotateDatabase,
 		"REDIS_URL":            a.rotateRedis,
 		"AUTH_OIDC_CLIENT_SECRET": func(_ context.Context, c *Config) error {
@@ -82,6 +82,17 @@ func (a *App) users() map[string]func(context.Context, *Config) error {
 			return nil
 		},
 	}
+}
+
+// rotateClientSecret changes the secret at Dwolla, and what derives from it in Redis.
+func (a *App) rotateClientSecret(ctx context.Context, c *Config) error {
+	if err := a.dwolla.Rotate(ctx, c.ClientSecret); err != nil {
+		return err //nolint:wrapcheck // it says what failed
+	}
+	secrets := c.clientSecrets()
+	a.limits.Rotate(secrets[0])
+	a.notices.Rotate(secrets...)
+	return nil
 }
 
 // rotateSealing replaces the keys of sessions and sign-ins.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +50,8 @@ const (
 // nothing.
 type Bus struct {
 	config  Config
-	seal    sealer
+	sender  string
+	seals   atomic.Pointer[[]sealer] // the first one seals, all of them open
 	metrics metrics
 	missed  chan struct{} // a call of Missed is due
 
@@ -61,13 +63,28 @@ type Bus struct {
 
 // New returns a bus. It connects in Run.
 func New(c Config) *Bus {
-	return &Bus{
+	b := &Bus{
 		config:  c,
-		seal:    newSealer(c.Secret, c.Channel, rand.Text()),
+		sender:  rand.Text(),
 		metrics: newMetrics(c.Registerer),
 		missed:  make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
 	}
+	b.Rotate(c.Secret)
+	return b
+}
+
+// Rotate replaces the secret. Later notices are sent with the first one, and notices
+// with any of them can be read. A nil Bus has none.
+func (b *Bus) Rotate(secrets ...[]byte) {
+	if b == nil {
+		return
+	}
+	var seals []sealer
+	for _, secret := range secrets {
+		seals = append(seals, newSealer(secret, b.config.Channel, b.sender))
+	}
+	b.seals.Store(&seals)
 }
 
 // Send sends a notice to all other replicas. It does not wait for it.

@@ -190,6 +190,32 @@ func TestReplicaWithAnotherSecretDropsItsCaches(t *testing.T) {
 	}
 }
 
+// Replicas take over a new secret one after the other. Both know both meanwhile.
+func TestRotationOfTheSecretLosesNoNotice(t *testing.T) {
+	options := realRedis(t)
+	one, two := start(t, options, "old"), start(t, options, "old")
+	one.subscribed(t)
+	two.subscribed(t)
+	replicas := []*replica{one, two}
+	for n, secrets := range [][][]byte{{[]byte("old"), []byte("new")}, {[]byte("new"), []byte("old")}, {[]byte("new")}} {
+		for i, rotating := range replicas {
+			rotating.Rotate(secrets...)
+			sent := notice.Notice{Topic: "user", Name: fmt.Sprint(n, i)}
+			one.Send(sent)
+			until(t, "the notice", func() bool { got, _ := two.state(); return len(got) == 2*n+i+1 && got[2*n+i] == sent })
+			two.Send(sent)
+			until(t, "the notice", func() bool { got, _ := one.state(); return len(got) == 2*n+i+1 && got[2*n+i] == sent })
+		}
+	}
+	if n := one.count(t, "unreadable") + two.count(t, "unreadable"); n != 0 {
+		t.Errorf("%v unreadable notices", n)
+	}
+	stranger := start(t, options, "old")
+	stranger.subscribed(t)
+	stranger.Send(ann)
+	until(t, "a notice with the removed secret", func() bool { return one.count(t, "unreadable") == 1 })
+}
+
 // behind starts a replica whose connections go through a proxy.
 func behind(t *testing.T) (*replica, *tcpproxy.Proxy) {
 	t.Helper()

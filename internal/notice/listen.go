@@ -72,12 +72,12 @@ func (b *Bus) follow(ctx context.Context, subscribed func()) error {
 // receive reads a message. One that it cannot read may come from a replica with
 // another secret, so notices may be missing.
 func (b *Bus) receive(message string) {
-	got, ok := b.seal.open(message)
+	got, ok := b.open(message)
 	switch {
 	case !ok:
 		b.metrics.count(unreadable)
 		signal(b.missed)
-	case got.sender == b.seal.sender: // it comes back to its sender, too
+	case got.sender == b.sender: // it comes back to its sender, too
 	case got.notice == Notice{}:
 		b.metrics.count(received)
 		signal(b.missed)
@@ -85,4 +85,14 @@ func (b *Bus) receive(message string) {
 		b.config.Receive(got.notice)
 		b.metrics.count(received)
 	}
+}
+
+// open reads a message with one of the present secrets.
+func (b *Bus) open(message string) (sealed, bool) {
+	for _, seal := range *b.seals.Load() {
+		if got, ok := seal.open(message); ok {
+			return got, true
+		}
+	}
+	return sealed{}, false
 }

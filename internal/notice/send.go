@@ -57,7 +57,7 @@ func (b *Bus) sendWaiting(ctx context.Context) error {
 func (b *Bus) publish(ctx context.Context, n Notice) error {
 	ctx, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
-	if err := b.config.Client.Publish(ctx, b.config.Channel, b.seal.seal(n)).Err(); err != nil {
+	if err := b.config.Client.Publish(ctx, b.config.Channel, (*b.seals.Load())[0].seal(n)).Err(); err != nil {
 		b.metrics.count(failed)
 		return fmt.Errorf("publishing: %w", err)
 	}

@@ -8,7 +8,7 @@ func (l *Limiter) CheckCreate(userID string) error {
 	if l == nil {
 		return nil
 	}
-	return l.verdict(Create, l.create, l.creations.exceeded(l.names.creation(userID), l.create, l.now().UnixMicro()))
+	return l.verdict(Create, l.create, l.creations.exceeded(l.names.Load().creation(userID), l.create, l.now().UnixMicro()))
 }
 
 // PayCreate charges one customer.create token to the user's allowance. The error is
@@ -17,7 +17,7 @@ func (l *Limiter) PayCreate(ctx context.Context, userID string) error {
 	if l == nil || l.create.N == 0 {
 		return nil
 	}
-	key := l.names.creation(userID)
+	key := l.names.Load().creation(userID)
 	if l.shared != nil {
 		took, err := l.shared.takeFor(ctx, "", key, []any{0, 0, l.create.interval(), l.create.capacity()})
 		if err == nil {

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,7 +26,8 @@ type Config struct {
 // use.
 type Limiter struct {
 	user, ip  Limit
-	names     *names
+	names     atomic.Pointer[names]
+	tag       string // the hash tag
 	create    Limit
 	users     *memory
 	addresses *memory
@@ -43,7 +45,7 @@ func New(c Config) *Limiter {
 	}
 	l := &Limiter{
 		user: c.User, ip: c.IP, create: c.Create,
-		names: &names{},
+		tag:   c.RedisTag,
 		users: newMemory(), addresses: newMemory(), creations: newMemory(),
 		now: c.Now,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -55,10 +57,20 @@ func New(c Config) *Limiter {
 		l.limited.WithLabelValues(string(scope))
 	}
 	c.Registerer.MustRegister(l.limited)
+	l.names.Store(&names{})
 	if c.Redis != nil {
-		l.names, l.shared = newNames(c.Secret, c.RedisTag), newShared(c)
+		l.shared = newShared(c)
+		l.Rotate(c.Secret)
 	}
 	return l
+}
+
+// Rotate replaces the secret that derives the names in Redis. All counts begin anew.
+// Replicas with different secrets do not share their counts.
+func (l *Limiter) Rotate(secret []byte) {
+	if l.shared != nil {
+		l.names.Store(newNames(secret, l.tag))
+	}
 }
 
 // Shared reports whether requests are counted in Redis, for all replicas.
@@ -76,7 +88,7 @@ type Charge struct {
 func (l *Limiter) Charge(addr string) Charge {
 	c := Charge{limiter: l}
 	if l != nil && l.ip.N > 0 {
-		c.address = l.names.address(addr)
+		c.address = l.names.Load().address(addr)
 	}
 	return c
 }
@@ -100,7 +112,7 @@ func (c *Charge) Pay(ctx context.Context, userID string) error {
 	}
 	l := c.limiter
 	c.paid = true
-	user := l.names.user(userID)
+	user := l.names.Load().user(userID)
 	now := l.now().UnixMicro()
 	if wait := l.users.exceeded(user, l.user, now); wait < 0 {
 		return l.verdict(User, l.user, wait)
@@ -169,7 +181,7 @@ func (l *Limiter) UserKey(userID string) string {
 	if l == nil {
 		return ""
 	}
-	return l.names.user(userID)
+	return l.names.Load().user(userID)
 }
 
 // ScriptArgs lets a Lua script that calls Redis anyway charge c in the same round trip.
@@ -201,7 +213,7 @@ func (c *Charge) Settle(ctx context.Context, userID, key string, took [2]int64) 
 		// no other call notices the end of the outage.
 		_, _ = l.shared.take(ctx, "", "")
 	}
-	user := l.names.user(userID)
+	user := l.names.Load().user(userID)
 	if user == "" || user == key {
 		c.paid = true
 		return c.settle(user, took)
