@@ -32,7 +32,9 @@ func withCredentials(servers *redisServers) *redisCredentials {
 	}
 	switch {
 	case servers.sentinel != nil:
-		servers.sentinel.StreamingCredentialsProvider = c
+		// go-redis panics on a StreamingCredentialsProvider behind Sentinels. Open
+		// connections keep the user they have.
+		servers.sentinel.CredentialsProviderContext = c.basic
 	case servers.cluster != nil:
 		servers.cluster.StreamingCredentialsProvider = c
 	default:
@@ -52,6 +54,14 @@ func (c *redisCredentials) Subscribe(l redisauth.CredentialsListener) (redisauth
 		delete(c.listeners, l)
 		return nil
 	}, nil
+}
+
+// basic returns the user and the password of a new connection.
+func (c *redisCredentials) basic(context.Context) (user, password string, err error) { //nolint:revive // go-redis wants three results
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	user, password = c.current.BasicAuth()
+	return user, password, nil
 }
 
 func (c *redisCredentials) set(next redisauth.Credentials) {
