@@ -87,7 +87,7 @@ func (a *App) users() map[string]func(context.Context, *Config) error {
 // rotateClientSecret changes the secret at Dwolla, and what derives from it in Redis.
 func (a *App) rotateClientSecret(ctx context.Context, c *Config) error {
 	if err := a.dwolla.Rotate(ctx, c.ClientSecret); err != nil {
-		return err //nolint:wrapcheck // it says what failed
+		return err
 	}
 	secrets := c.clientSecrets()
 	a.limits.Rotate(secrets[0])

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,9 +20,7 @@ func TestStartWarnsOfKeysDerivedFromTheClientSecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := production(map[string]string{"DWOLLA_BASE_URL": "https://dwolla.test", "AUTH_BEARER_ISSUER": "https://idp.example.com/realm"})
-			for name, value := range c.changes {
-				settings[name] = value
-			}
+			maps.Copy(settings, c.changes)
 			s := newFixture(t).start(t, settings)
 			until(t, "the line at the end of the start", func() bool { return strings.Contains(s.logs.String(), `"listening"`) })
 			warned := false
