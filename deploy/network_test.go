@@ -1,7 +1,9 @@
 package deploy_test
 
 import (
+	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -77,6 +79,33 @@ func permits(t *testing.T, block *networkingv1.IPBlock, address string) bool {
 		return prefix.Contains(netip.MustParseAddr(address))
 	}
 	return contains(block.CIDR) && !slices.ContainsFunc(block.Except, contains)
+}
+
+// TestEgressReachesRedisSentinelsAndNodes reads the ports of the URLs in
+// docs/deployment.md, for each REDIS_MODE.
+func TestEgressReachesRedisSentinelsAndNodes(t *testing.T) {
+	page := readFile(t, "../docs/deployment.md")
+	urls := regexp.MustCompile(`(?m)^\| .(server|sentinel|cluster).[^|]* \| .(rediss://[^ `+"`"+`]+)`).FindAllStringSubmatch(page, -1)
+	if len(urls) != 3 {
+		t.Fatalf("the page has %d URLs, want 3", len(urls))
+	}
+	want := map[string]bool{"6379": true} // of each server
+	for _, u := range urls {
+		for _, port := range regexp.MustCompile(`:(\d+)`).FindAllStringSubmatch(u[2], -1) {
+			want[port[1]] = true
+		}
+	}
+	for name, m := range map[string]manifest{"kustomize": renderWith(t, "egress"), "chart": renderChart(t, valueSets(t)["production"]).manifest} {
+		got := map[string]bool{}
+		for _, rule := range m.networkPolicies["dropgate-egress-redis"].Spec.Egress {
+			for _, port := range rule.Ports {
+				got[port.Port.String()] = true
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s opens %v, want %v", name, got, want)
+		}
+	}
 }
 
 func TestEveryEgressRuleNamesPortAndDestination(t *testing.T) {

@@ -244,6 +244,10 @@ func (a *App) Serve(ctx, hurry context.Context) error {
 	if a.inbox != nil {
 		running.Go(func() { a.inbox.Run(background) })
 	}
+	if a.config.CustomerSource == "database" {
+		unlinks := customer.UnlinkFollower{Store: a.store, Links: a.caches.links}
+		running.Go(func() { unlinks.Run(background) })
+	}
 
 	failed := make(chan error, 2)
 	for _, s := range []*listener.Server{a.public, a.admin} {

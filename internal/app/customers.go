@@ -27,8 +27,8 @@ const customersUsage = `usage: server customers import [-dry-run] FILE.csv|-
 
 The commands work on the links of CUSTOMER_SOURCE=database. They need
 DWOLLA_ENVIRONMENT and DATABASE_URL, and also DWOLLA_BASE_URL and AUTH_USER_CLAIM
-if the service has them (with email, the case of USER does not matter). A running
-service sees a change within CUSTOMER_CACHE, and writes its audit entry.
+if the service has them (with email, the case of USER does not matter). Running
+services see a change within a second, and one of them writes its audit entry.
 CUSTOMER is an id or a URL.
 
 import reads lines of user,customer, with or without a header line, and skips bad

@@ -51,6 +51,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	var statuses []customer.StatusSource
 	kept := customer.NewWebhookStatus(a.store, c.CustomerCache)
 	reread := customer.NewDwollaStatus(a.dwolla, c.StatusInterval)
+	reread.Changed = a.tellOf
 	if !c.WebhookSecret.IsZero() {
 		statuses = append(statuses, kept)
 	}
@@ -68,28 +69,32 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	if !c.AdminToken.IsZero() {
 		d.records = customer.LinkAdmin{API: c.api, Links: links, Store: a.store}
 	}
-	if c.WebhookSecret.IsZero() {
-		return d, nil
+	if !c.WebhookSecret.IsZero() {
+		a.openInbox(registry)
+		d.webhooks = a.inbox
 	}
+	return d, nil
+}
+
+// openInbox opens the queue of webhooks.
+func (a *App) openInbox(registry prometheus.Registerer) {
 	a.inbox = customer.NewInbox(customer.InboxConfig{
 		Read:       a.readWebhook,
-		API:        c.api,
+		API:        a.config.api,
 		Store:      a.store,
 		Enrollment: a.enrollment,
 		Dwolla:     a.dwolla,
-		Notifier:   notifier,
+		Notifier:   a.caches.notifier,
 		Tracer:     a.tracer,
 		Changed: func(userID string, customer clienttoken.CustomerURL) {
-			links.Changed(userID)
-			kept.Forget(customer)
-			reread.Forget(customer)
-			a.notices.Send(notice.Notice{Topic: customerTopic, Name: customer.ID()})
+			a.caches.links.Changed(userID)
+			a.caches.kept.Forget(customer)
+			a.caches.reread.Forget(customer)
+			a.tellOf(customer)
 		},
 		Logger:     a.log,
 		Registerer: registry,
 	})
-	d.webhooks = a.inbox
-	return d, nil
 }
 
 // openStore opens the database, if the service keeps data of its own.

@@ -76,18 +76,34 @@ func (a *App) learn(n notice.Notice) {
 		}
 		a.caches.recheck(func(ctx context.Context) { a.caches.links.Recheck(ctx, n.Name) })
 	case customerTopic:
-		url, err := clienttoken.ParseCustomerID(a.config.api, n.Name)
-		if err != nil || a.inbox == nil { // of a replica with other settings
-			return
+		if url, err := clienttoken.ParseCustomerID(a.config.api, n.Name); err == nil {
+			a.learnStatus(url)
 		}
-		a.caches.kept.Forget(url)
-		a.caches.reread.Forget(url)
-		a.caches.recheck(func(ctx context.Context) { a.caches.kept.Recheck(ctx, url, a.caches.notifier) })
 	case sessionTopic:
 		if a.signIn.sessions != nil {
 			a.signIn.sessions.EndedElsewhere(n.Name)
 		}
 	}
+}
+
+// learnStatus drops the statuses of a Customer. The replica that sent the notice may
+// have other settings than this one.
+func (a *App) learnStatus(url clienttoken.CustomerURL) {
+	a.caches.kept.Forget(url)
+	a.caches.reread.Forget(url)
+	a.caches.recheck(func(ctx context.Context) {
+		if a.inbox != nil {
+			a.caches.kept.Recheck(ctx, url, a.caches.notifier)
+		}
+		if a.config.StatusInterval > 0 {
+			a.caches.reread.Recheck(ctx, url, a.caches.notifier)
+		}
+	})
+}
+
+// tellOf tells the other replicas that a Customer's status has changed.
+func (a *App) tellOf(customer clienttoken.CustomerURL) {
+	a.notices.Send(notice.Notice{Topic: customerTopic, Name: customer.ID()})
 }
 
 // recheck reads in the background, because learn must return soon.

@@ -156,12 +156,14 @@ func TestLogoutElsewhereDropsTokenUnderWay(t *testing.T) {
 	}
 }
 
-// TestLostNoticesAreMadeUpForAtReconnect: meanwhile CUSTOMER_CACHE is the bound.
+// TestLostNoticesAreMadeUpForAtReconnect: meanwhile a lifetime is the bound, here that
+// of a status read from Dwolla.
 func TestLostNoticesAreMadeUpForAtReconnect(t *testing.T) {
 	w, direct := newFixture(t), redisURL(t)
 	proxy, behind := tcpproxy.Before(t, direct)
 	settings := map[string]string{
 		"CUSTOMER_SOURCE": "database", "DATABASE_URL": postgresURL(t), "CUSTOMER_CACHE": "5m", "ADMIN_TOKEN": adminToken, "REDIS_URL": direct,
+		"CUSTOMER_STATUS_INTERVAL": "1h",
 	}
 	one := w.start(t, settings)
 	settings["REDIS_URL"] = behind
@@ -171,10 +173,11 @@ func TestLostNoticesAreMadeUpForAtReconnect(t *testing.T) {
 	answers(t, "cached", two.vend(t, "carol", readCustomer), http.StatusOK, "")
 	proxy.Stop()
 	until(t, "the end of the subscription", func() bool { return two.metric(t, "dropgate_notices_subscribed") == 0 })
-	one.unlink(t, "carol")
+	w.dwolla.SetStatus(alicesCustomer, "suspended")
+	one.refusesCarol(t, "CustomerInactive")
 	answers(t, "without a subscription", two.vend(t, "carol", readCustomer), http.StatusOK, "")
 	proxy.Start()
-	two.refusesCarol(t, "CustomerNotLinked")
+	two.refusesCarol(t, "CustomerInactive")
 }
 
 func TestServiceWorksWithoutPermissionForNotices(t *testing.T) {

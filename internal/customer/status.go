@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"dropgate/internal/bytecache"
 	"dropgate/internal/clienttoken"
 )
 
@@ -50,10 +51,14 @@ func (w *WebhookStatus) Forget(customer clienttoken.CustomerURL) { w.known.drop(
 // Recheck reads the Customer's status if requests with this Customer wait for Dwolla,
 // and notifies those requests. Call it after Forget.
 func (w *WebhookStatus) Recheck(ctx context.Context, customer clienttoken.CustomerURL, n *ChangeNotifier) {
+	recheck(ctx, w, customer, n)
+}
+
+func recheck(ctx context.Context, from StatusSource, customer clienttoken.CustomerURL, n *ChangeNotifier) {
 	if !n.watchesCustomer(customer) {
 		return
 	}
-	if status, err := w.Status(ctx, customer); err == nil {
+	if status, err := from.Status(ctx, customer); err == nil {
 		n.status(customer, status)
 	}
 }
@@ -73,9 +78,22 @@ type DwollaCustomers interface {
 // failed read is repeated after failedReadLife, and until then the Customer gets no
 // tokens.
 type DwollaStatus struct {
+	// Changed takes each Customer that a read finds newly inactive or active again, for
+	// other replicas. It may be nil.
+	Changed func(customer clienttoken.CustomerURL)
+
 	dwolla DwollaCustomers
 	known  *cache[clienttoken.CustomerStatus]
+	// inactive holds the Customers whose last read was inactive. Forget keeps them: two
+	// replicas would otherwise tell each other the same news for ever.
+	inactive *bytecache.Cache[string, struct{}]
 }
+
+// The bounds of DwollaStatus.inactive.
+const (
+	maxInactive  = 1 << 18 // bytes
+	inactiveLife = 7 * 24 * time.Hour
+)
 
 // failedReadLife spares a failing Dwolla from retries. People hardly notice it.
 const failedReadLife = 3 * time.Second
@@ -86,14 +104,38 @@ var errNoStatus = errors.New("the answer has no status")
 func NewDwollaStatus(dwolla DwollaCustomers, interval time.Duration) *DwollaStatus {
 	known := newCache[clienttoken.CustomerStatus](interval)
 	known.errorLife = failedReadLife
-	return &DwollaStatus{dwolla: dwolla, known: known}
+	inactive := bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxInactive, Now: time.Now})
+	return &DwollaStatus{dwolla: dwolla, known: known, inactive: inactive}
 }
 
 // Status implements [StatusSource].
 func (d *DwollaStatus) Status(ctx context.Context, customer clienttoken.CustomerURL) (clienttoken.CustomerStatus, error) {
 	return d.known.get(ctx, customer.ID(), func(ctx context.Context) (clienttoken.CustomerStatus, error) {
-		return d.ask(ctx, customer)
+		status, err := d.ask(ctx, customer)
+		if err == nil {
+			d.note(customer, status)
+		}
+		return status, err
 	})
+}
+
+// note compares a status with the last one, and tells of a change that matters.
+func (d *DwollaStatus) note(customer clienttoken.CustomerURL, status clienttoken.CustomerStatus) {
+	_, was := d.inactive.Get(customer.ID())
+	if status.Inactive() {
+		d.inactive.Add(customer.ID(), struct{}{}, len(customer.ID()), time.Now().Add(inactiveLife))
+	} else {
+		d.inactive.Remove(customer.ID())
+	}
+	if was != status.Inactive() && d.Changed != nil {
+		d.Changed(customer)
+	}
+}
+
+// Recheck reads the Customer's status if requests with this Customer wait for Dwolla,
+// and notifies those requests. Call it after Forget.
+func (d *DwollaStatus) Recheck(ctx context.Context, customer clienttoken.CustomerURL, n *ChangeNotifier) {
+	recheck(ctx, d, customer, n)
 }
 
 // Forget drops the Customer's cached status. Call it after a webhook about a new one.
