@@ -51,7 +51,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 	var statuses []customer.StatusSource
 	kept := customer.NewWebhookStatus(a.store, c.CustomerCache)
 	reread := customer.NewDwollaStatus(a.dwolla, c.StatusInterval)
-	reread.Changed = a.tellOf
+	reread.Changed = a.announceStatus
 	if !c.WebhookSecret.IsZero() {
 		statuses = append(statuses, kept)
 	}
@@ -90,7 +90,7 @@ func (a *App) openInbox(registry prometheus.Registerer) {
 			a.caches.links.Changed(userID)
 			a.caches.kept.Forget(customer)
 			a.caches.reread.Forget(customer)
-			a.tellOf(customer)
+			a.announceStatus(customer)
 		},
 		Logger:     a.log,
 		Registerer: registry,

@@ -86,8 +86,8 @@ func (a *App) learn(n notice.Notice) {
 	}
 }
 
-// learnStatus drops the statuses of a Customer. The replica that sent the notice may
-// have other settings than this one.
+// learnStatus drops the statuses of a Customer. The sender of the notice may have other
+// settings.
 func (a *App) learnStatus(url clienttoken.CustomerURL) {
 	a.caches.kept.Forget(url)
 	a.caches.reread.Forget(url)
@@ -101,8 +101,8 @@ func (a *App) learnStatus(url clienttoken.CustomerURL) {
 	})
 }
 
-// tellOf tells the other replicas that a Customer's status has changed.
-func (a *App) tellOf(customer clienttoken.CustomerURL) {
+// announceStatus announces a changed status to the other replicas.
+func (a *App) announceStatus(customer clienttoken.CustomerURL) {
 	a.notices.Send(notice.Notice{Topic: customerTopic, Name: customer.ID()})
 }
 

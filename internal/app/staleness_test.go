@@ -34,8 +34,8 @@ func lag(t *testing.T, change func(), asBefore func() bool) time.Duration {
 	}
 }
 
-// soon fails the test unless a lag is short. A machine that stands still for a while
-// may spoil a round. A service that is too slow spoils all three.
+// soon fails the test unless a lag is short. A pause of the machine may spoil a round,
+// but a slow service spoils all three.
 func soon(t *testing.T, round func() time.Duration) {
 	t.Helper()
 	var lags []time.Duration

@@ -78,14 +78,14 @@ type DwollaCustomers interface {
 // failed read is repeated after failedReadLife, and until then the Customer gets no
 // tokens.
 type DwollaStatus struct {
-	// Changed takes each Customer that a read finds newly inactive or active again, for
-	// other replicas. It may be nil.
+	// Changed takes each newly inactive Customer, and each one active again, for other
+	// replicas. It may be nil.
 	Changed func(customer clienttoken.CustomerURL)
 
 	dwolla DwollaCustomers
 	known  *cache[clienttoken.CustomerStatus]
-	// inactive holds the Customers whose last read was inactive. Forget keeps them: two
-	// replicas would otherwise tell each other the same news for ever.
+	// inactive holds the Customers with an inactive last status. Forget keeps them, or
+	// two replicas would send each other the same news for ever.
 	inactive *bytecache.Cache[string, struct{}]
 }
 
@@ -119,7 +119,7 @@ func (d *DwollaStatus) Status(ctx context.Context, customer clienttoken.Customer
 	})
 }
 
-// note compares a status with the last one, and tells of a change that matters.
+// note compares a status with the last one, and announces a change that matters.
 func (d *DwollaStatus) note(customer clienttoken.CustomerURL, status clienttoken.CustomerStatus) {
 	_, was := d.inactive.Get(customer.ID())
 	if status.Inactive() {

@@ -9,14 +9,14 @@ import (
 	"dropgate/internal/customer"
 )
 
-// informed is a replica that reads statuses from Dwolla, with the news it sent.
+// informed is a replica with the number of news it sent.
 type informed struct {
 	*customer.DwollaStatus
 
 	sent int
 }
 
-// informedReplicas returns replicas that drop a status when another one has news of it.
+// informedReplicas returns replicas that drop a status after news of another one.
 func informedReplicas(book *statusBook, n int) []*informed {
 	all := make([]*informed, n)
 	for i := range all {
@@ -55,13 +55,19 @@ func TestReadStatusIsNewsOncePerReplica(t *testing.T) {
 			if asked := book.calls() - before; asked > 9 {
 				t.Errorf("%s: Dwolla was asked %d times", status, asked)
 			}
-			for i, r := range all {
-				if r.sent != change { // none about a Customer that was always active
-					t.Errorf("%s: replica %d has sent %d news, want %d", status, i, r.sent, change)
-				}
-			}
+			haveSent(t, all, change) // none about a Customer that was always active
 		}
 	})
+}
+
+// haveSent checks the number of news that each replica has sent.
+func haveSent(t *testing.T, all []*informed, want int) {
+	t.Helper()
+	for i, r := range all {
+		if r.sent != want {
+			t.Errorf("replica %d has sent %d news, want %d", i, r.sent, want)
+		}
+	}
 }
 
 func TestNewsOfAStatusReachesCachedAnswers(t *testing.T) {

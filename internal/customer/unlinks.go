@@ -15,8 +15,8 @@ type UnlinkStore interface {
 	UnlinkedSince(ctx context.Context, count customerdb.UnlinkCount, limit int) ([]string, error)
 }
 
-// UnlinkFollower drops the cached links of users whom another process has unlinked. It
-// needs no notice, so it also sees commands, and replicas whose notice was lost.
+// UnlinkFollower drops the cached links of users unlinked by other processes. It reads
+// the database, so commands and lost notices count, too.
 type UnlinkFollower struct {
 	Store UnlinkStore
 	Links *LinkSource
@@ -26,7 +26,7 @@ type UnlinkFollower struct {
 }
 
 const (
-	// followEvery leaves 0.7 of the second that docs/scaling.md promises.
+	// followEvery leaves 0.7 of the second in docs/scaling.md.
 	followEvery = 300 * time.Millisecond
 	// maxUnlinked bounds the users to drop one by one.
 	maxUnlinked = 1000
@@ -43,8 +43,8 @@ func (f *UnlinkFollower) Run(ctx context.Context) {
 	}
 }
 
-// look drops what has changed since the last look. After an error the next look makes
-// up for it, and readiness reports the outage.
+// look drops the changes since the last look. After an error the next look makes up for
+// it, and readiness reports the outage.
 func (f *UnlinkFollower) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()

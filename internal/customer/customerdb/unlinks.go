@@ -1,8 +1,6 @@
 package customerdb
 
-import (
-	"context"
-)
+import "context"
 
 // Unlinks returns the number of unlinks so far, by all processes.
 func (d *Database) Unlinks(ctx context.Context) (UnlinkCount, error) {
