@@ -158,13 +158,13 @@ func (a *App) listen(ctx context.Context, registry prometheus.Registerer, public
 	var err error
 	if a.public, err = listener.Listen(ctx, listener.Config{
 		Name: "public", Addr: c.HTTPAddr, Handler: a.closeWhileDraining(public),
-		MaxConnections: a.connections.public, Logger: a.log, Registerer: registry,
+		MaxConnections: a.connections.public, MaxHeader: c.maxHeader(), Logger: a.log, Registerer: registry,
 	}); err != nil {
 		return listenError("HTTP_ADDR", err)
 	}
 	if a.admin, err = listener.Listen(ctx, listener.Config{
 		Name: "admin", Addr: c.AdminAddr, Handler: admin,
-		MaxConnections: a.connections.admin, Logger: a.log, Registerer: registry,
+		MaxConnections: a.connections.admin, MaxHeader: usualHeader, Logger: a.log, Registerer: registry,
 	}); err != nil {
 		return listenError("ADMIN_ADDR", err)
 	}

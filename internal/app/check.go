@@ -25,7 +25,7 @@ type checker struct {
 func rules() []func(checker) {
 	return []func(checker){
 		checker.dwolla, checker.listeners, checker.origins,
-		checker.modes, checker.bearer, checker.oidc, checker.bearerWithOIDC, checker.sessions, checker.forward, checker.proxy,
+		checker.modes, checker.claimNames, checker.bearer, checker.oidc, checker.bearerWithOIDC, checker.sessions, checker.forward, checker.proxy,
 		checker.plaintext, checker.redisURL, checker.source, checker.databaseURL, checker.databaseUse, checker.lookup, checker.enrollmentKeys, checker.webhooks,
 		checker.operation, checker.traces,
 	}
@@ -67,6 +67,9 @@ func (k checker) dwolla() {
 }
 
 func (k checker) listeners() {
+	if k.MaxHeader != 0 && len(k.unparsed["HTTP_MAX_HEADER_BYTES"]) == 0 && (k.MaxHeader < 8<<10 || k.MaxHeader > 64<<10) {
+		k.fail("HTTP_MAX_HEADER_BYTES", fmt.Sprintf("%d is not between 8192 and 65536", k.MaxHeader))
+	}
 	for name, addr := range map[string]string{"HTTP_ADDR": k.HTTPAddr, "ADMIN_ADDR": k.AdminAddr} {
 		_, port, err := net.SplitHostPort(addr)
 		if err != nil {

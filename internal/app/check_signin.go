@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 )
 
@@ -37,16 +38,48 @@ func (k checker) bearer() {
 	if !k.uses("bearer") {
 		return
 	}
-	k.required("AUTH_BEARER_AUDIENCE", k.BearerAudience)
-	k.required("AUTH_BEARER_ISSUER", k.BearerIssuer)
-	for name, value := range map[string]string{"AUTH_BEARER_ISSUER": k.BearerIssuer, "AUTH_BEARER_JWKS_URL": k.BearerJWKSURL} {
-		k.identityURL(name, value)
+	if k.BearerAudience == "" && len(k.BearerClientIDs) == 0 && len(k.BearerRequired) == 0 {
+		k.fail("AUTH_BEARER_AUDIENCE", "is required without AUTH_BEARER_CLIENT_IDS and AUTH_BEARER_REQUIRED_CLAIMS: tokens for other services would be accepted")
 	}
+	k.required("AUTH_BEARER_ISSUER", k.BearerIssuer)
+	if k.BearerJWKSURL == "" || strings.Contains(k.BearerIssuer, "://") {
+		k.identityURL("AUTH_BEARER_ISSUER", k.BearerIssuer)
+	}
+	k.identityURL("AUTH_BEARER_JWKS_URL", strings.SplitN(k.BearerJWKSURL, "?", 2)[0])
+	if strings.ContainsAny(k.BearerJWKSURL, `# "<>`+"`") {
+		k.fail("AUTH_BEARER_JWKS_URL", shown(k.BearerJWKSURL)+" has a fragment or a character that does not belong in a URL")
+	}
+	for _, required := range k.BearerRequired {
+		if err := auth.ParseRequiredClaim(required); err != nil {
+			k.fail("AUTH_BEARER_REQUIRED_CLAIMS", err.Error())
+		}
+	}
+	k.bearerHeader()
 	if k.BearerTokenType != "" && k.BearerTokenType != "at+jwt" {
 		k.fail("AUTH_BEARER_TOKEN_TYPE", "must be empty or at+jwt")
 	}
 	if k.BearerCookie != "" && !isToken(k.BearerCookie) {
 		k.fail("AUTH_BEARER_COOKIE", "is not a valid cookie name")
+	}
+}
+
+func (k checker) bearerHeader() {
+	name := strings.ToLower(k.BearerHeader)
+	if !isToken(k.BearerHeader) || slices.Contains([]string{"cookie", "host", "origin", "x-proxy-secret", "x-forwarded-for"}, name) {
+		k.fail("AUTH_BEARER_HEADER", "is not a header that can carry a token")
+	}
+	if k.uses("proxy") && name == strings.ToLower(k.ProxyHeader) {
+		k.fail("AUTH_BEARER_HEADER", "equals AUTH_PROXY_HEADER")
+	}
+}
+
+// claimNames checks the names of claims.
+func (k checker) claimNames() {
+	if err := auth.ParseClaim(k.UserClaim); err != nil {
+		k.fail("AUTH_USER_CLAIM", err.Error())
+	}
+	if err := auth.ParseClaim(k.CustomerClaim); err != nil {
+		k.fail("CUSTOMER_CLAIM", err.Error())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/handler"
@@ -46,16 +47,19 @@ type Config struct {
 	AdminTLSKey    string   `env:"ADMIN_TLS_KEY_FILE" unset:"required with ADMIN_TLS_CERT_FILE" help:"Like TLS_KEY_FILE, for the admin listener."`
 	PublicURL      string   `env:"PUBLIC_URL" unset:"required for oidc" help:"Origin at which browsers reach the service, exactly as browsers write it, such as https://app.example.com. Plain http is accepted for localhost only."`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"Prefix of every public route."`
+	MaxHeader      int      `env:"HTTP_MAX_HEADER_BYTES" unset:"16384, or 40960 for bearer" help:"Size of a request's headers, 8192 to 65536 bytes. More of them mean fewer connections. See docs/security.md#connections-and-requests."`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" unset:"none" help:"Comma-separated origins of other sites whose pages may call the service with credentials, exactly as browsers write them. App shells such as capacitor://localhost are origins, too."`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" unset:"none; required for proxy" help:"Comma-separated CIDRs or addresses of peers whose X-Forwarded-For is believed, whose X-Request-Id is logged and whose traceparent is continued. For the mode proxy: the addresses of that proxy."`
 
 	AuthModes       []string           `heading:"Sign-in" env:"AUTH_MODES" unset:"required" help:"Comma-separated modes, tried in this order: bearer, oidc, forward (must be the last one), proxy (must be the first one). See docs/authentication.md."`
-	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" unset:"required for bearer" help:"The iss that tokens must have. Must be https in production."`
-	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" unset:"required for bearer" help:"The aud that tokens must contain."`
-	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" unset:"found by OpenID discovery" help:"URL of the issuer's signing keys. With bearer and oidc together, both modes use it."`
-	BearerCookie    string             `env:"AUTH_BEARER_COOKIE" unset:"none" help:"Name of a cookie that may carry the token in place of the Authorization header."`
+	BearerIssuer    string             `env:"AUTH_BEARER_ISSUER" unset:"required for bearer" help:"The iss that tokens must have. A URL must be https in production. Any text is accepted together with AUTH_BEARER_JWKS_URL."`
+	BearerAudience  string             `env:"AUTH_BEARER_AUDIENCE" unset:"tokens must have no aud" help:"The aud that tokens must contain. Required for bearer without AUTH_BEARER_CLIENT_IDS and AUTH_BEARER_REQUIRED_CLAIMS."`
+	BearerJWKSURL   string             `env:"AUTH_BEARER_JWKS_URL" unset:"found by OpenID discovery" help:"URL of the issuer's signing keys: a JSON Web Key Set, or certificates in PEM by kid. It may have a query. With bearer and oidc together, both modes use it."`
+	BearerHeader    string             `env:"AUTH_BEARER_HEADER" envDefault:"Authorization" help:"Header with the token. Another one, such as X-Goog-IAP-JWT-Assertion, holds the token alone; a proxy sets it."`
+	BearerCookie    string             `env:"AUTH_BEARER_COOKIE" unset:"none" help:"Name of a cookie that may carry the token in place of the header."`
 	BearerTokenType string             `env:"AUTH_BEARER_TOKEN_TYPE" unset:"JWT or no typ is accepted, too" help:"at+jwt accepts only access tokens as in RFC 9068, and so refuses ID tokens."`
-	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" unset:"any client" help:"Comma-separated OAuth clients; the azp and client_id of a token must be among them. When unset, tokens with several audiences are refused."`
+	BearerClientIDs []string           `env:"AUTH_BEARER_CLIENT_IDS" unset:"any client" help:"Comma-separated OAuth clients. A token needs azp, client_id, cid or appid, and those present must be among them. When unset, tokens with several audiences are refused."`
+	BearerRequired  []string           `env:"AUTH_BEARER_REQUIRED_CLAIMS" unset:"none" help:"Comma-separated claims that tokens must have, such as token_use=access. A claim that is an array must contain the value."`
 	OIDCIssuer      string             `env:"AUTH_OIDC_ISSUER" unset:"required for oidc" help:"Issuer URL of the OpenID provider. With bearer and oidc together, it must equal AUTH_BEARER_ISSUER."`
 	OIDCClientID    string             `env:"AUTH_OIDC_CLIENT_ID" unset:"required for oidc" help:"The service's client id at the provider."`
 	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" values:"lines" unset:"required for oidc" help:"The service's client secret at the provider, at least 16 characters."`
@@ -64,7 +68,7 @@ type Config struct {
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"How long an answer of AUTH_FORWARD_URL is cached, 0s to 5m."`
 	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"Header in which the proxy sends the user id."`
 	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" values:"lines" unset:"required for proxy" help:"What the proxy sends in X-Proxy-Secret, at least 16 characters."`
-	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"Claim with the user id, for bearer, oidc and forward. With email, all user ids are compared without regard to case."`
+	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"Claim with the user id, for bearer, oidc and forward: a name, or a path such as user.id or /user/id. With email, all user ids are compared without regard to case. See docs/authentication.md#claims."`
 
 	SessionStore    string             `heading:"Sessions" env:"SESSION_STORE" envDefault:"memory" help:"Where sessions of oidc are kept: memory (for a single replica) or redis."`
 	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" values:"commas" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. The first one seals sessions and sign-ins; all of them open. With derived keys, removing a client secret ends its sessions. See docs/authentication.md#rotating-session-keys."`
@@ -75,7 +79,7 @@ type Config struct {
 	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"SameSite of the session cookie: strict, lax, or none for an application on another site."`
 
 	CustomerSource string             `heading:"Customers" env:"CUSTOMER_SOURCE" envDefault:"database" help:"Source of the links between users and Customers: claim (of the sign-in), database (dropgate's own), lookup (the application, over HTTP) or query (the application's PostgreSQL). See docs/directory.md."`
-	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"For claim: the claim with a Customer's id or URL."`
+	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"For claim: the claim with a Customer's id or URL, a name or a path like AUTH_USER_CLAIM."`
 	DatabaseURL    clienttoken.Secret `env:"DATABASE_URL" values:"lines" envDefault:"sqlite:dropgate.db" help:"For database and for webhooks: sqlite:FILE (created on first start, for a single replica) or postgres://user:password@host:5432/name. For query: the postgres:// URL of the application's database. In production see docs/deployment.md#encryption."`
 	DatabaseMax    int                `env:"DATABASE_MAX_CONNECTIONS" unset:"16, or 8 for query" help:"For PostgreSQL: connections of each replica at most, 2 to 1000. See docs/deployment.md#connections-to-postgresql."`
 	DatabaseSchema string             `env:"DATABASE_MIGRATE" envDefault:"start" help:"Who migrates the schema: start (each replica, when it starts) or job (only the command server migrate, for PostgreSQL; a replica waits for it). See docs/upgrades.md."`
@@ -180,7 +184,9 @@ func loadMigrate(environ []string) (Config, error) {
 func (c Config) keepsData() bool { return c.CustomerSource == "database" || !c.WebhookSecret.IsZero() }
 
 // userIDs says how the application's user ids are compared.
-func (c Config) userIDs() clienttoken.UserIDs { return clienttoken.UserIDsOf(c.UserClaim) }
+func (c Config) userIDs() clienttoken.UserIDs {
+	return clienttoken.UserIDs{Emails: auth.NamesEmail(c.UserClaim)}
+}
 
 // actionRules returns the rules about actions.
 func (c Config) actionRules() clienttoken.Policy {

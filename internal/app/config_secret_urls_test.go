@@ -10,7 +10,7 @@ import (
 func TestFaultsNeverQuotePasswordsInURLs(t *testing.T) {
 	forward := map[string]string{"AUTH_MODES": "forward"}
 	for name, others := range map[string]map[string]string{
-		"DWOLLA_BASE_URL": {}, "AUTH_BEARER_ISSUER": {}, "AUTH_BEARER_JWKS_URL": {}, "ALLOWED_ORIGINS": {}, "AUTH_FORWARD_URL": forward,
+		"DWOLLA_BASE_URL": {}, "AUTH_BEARER_ISSUER": {}, "ALLOWED_ORIGINS": {}, "AUTH_FORWARD_URL": forward,
 		"AUTH_OIDC_ISSUER": oidc(nil), "PUBLIC_URL": oidc(nil),
 	} {
 		for _, url := range []string{
@@ -27,6 +27,19 @@ func TestFaultsNeverQuotePasswordsInURLs(t *testing.T) {
 			if faults := faultsOf(t, changes); len(faults) == 0 || !strings.HasPrefix(strings.Join(faults, "\n")+"\n", name+": ") {
 				t.Errorf("%s: faults %q", name, faults)
 			}
+		}
+	}
+}
+
+// The query of AUTH_BEARER_JWKS_URL is accepted, and so is never quoted.
+func TestFaultsNeverQuoteTheQueryOfKeyAddresses(t *testing.T) {
+	for _, url := range []string{
+		"https://user:the-very-secret@idp.example.com", "http://the-very-secret@idp", "https://idp.example.com?key=the-very-secret#x",
+		"https://idp.example.com#the-very-secret", "the-very-secret@://idp", "ftp://idp?the-very-secret", "keys?the-very-secret",
+	} {
+		faults := faultsOf(t, map[string]string{"AUTH_BEARER_JWKS_URL": url})
+		if len(faults) == 0 || !strings.HasPrefix(strings.Join(faults, "\n"), "AUTH_BEARER_JWKS_URL: ") {
+			t.Errorf("faults %q", faults)
 		}
 	}
 }

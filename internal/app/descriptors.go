@@ -2,6 +2,7 @@ package app
 
 import (
 	"runtime"
+	"slices"
 	"syscall"
 )
 
@@ -20,6 +21,35 @@ const (
 	otherDescriptors = 128
 )
 
+const (
+	// usualHeader is enough for cookies and for most tokens, in bytes.
+	usualHeader = 16 << 10
+	// bearerHeader has room for a token of the longest accepted length.
+	bearerHeader = 40 << 10
+	// addedByHTTP is what net/http adds to the limit.
+	addedByHTTP = 4 << 10
+	// headerMemory bounds the headers of all connections together, in bytes.
+	headerMemory = 60 << 20
+)
+
+// maxHeader is the size of a request's headers on the public listener, in bytes.
+func (c Config) maxHeader() int {
+	switch {
+	case c.MaxHeader != 0:
+		return c.MaxHeader
+	case slices.Contains(c.AuthModes, "bearer"):
+		return bearerHeader
+	default:
+		return usualHeader
+	}
+}
+
+// mostPublic is the most connections on the public listener whose headers fit into
+// headerMemory.
+func (c Config) mostPublic() int {
+	return min(mostConnections, headerMemory/(c.maxHeader()+addedByHTTP))
+}
+
 // connectionLimits are the most connections of callers at once, by listener.
 type connectionLimits struct {
 	descriptors   uint64 // of this process; 0 if unknown
@@ -31,9 +61,11 @@ type connectionLimits struct {
 func (c Config) connectionLimits() connectionLimits {
 	var limit syscall.Rlimit // the runtime has raised Cur to Max
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return connectionLimits{public: mostConnections, admin: mostAdminConnections}
+		return connectionLimits{public: c.mostPublic(), admin: mostAdminConnections}
 	}
-	return divideDescriptors(limit.Cur, c.ownDescriptors())
+	limits := divideDescriptors(limit.Cur, c.ownDescriptors())
+	limits.public = min(limits.public, c.mostPublic())
+	return limits
 }
 
 // ownDescriptors returns the most descriptors that this process needs for itself.
@@ -56,9 +88,9 @@ func divideDescriptors(all, own uint64) connectionLimits {
 
 // logDescriptors warns if callers get fewer connections than usual.
 func (a *App) logDescriptors() {
-	if l := a.connections; l.public < mostConnections {
+	if l, most := a.connections, a.config.mostPublic(); l.public < most {
 		a.log.Warn().Uint64("file_descriptors", l.descriptors).Int("max_connections", l.public).
-			Msgf("the limit of file descriptors (ulimit -n) leaves few connections for callers; %d need %d", mostConnections,
-				mostConnections+mostAdminConnections+a.config.ownDescriptors())
+			Msgf("the limit of file descriptors (ulimit -n) leaves few connections for callers; %d need %d", most,
+				uint64(most)+mostAdminConnections+a.config.ownDescriptors()) //nolint:gosec // positive
 	}
 }

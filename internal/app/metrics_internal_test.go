@@ -18,6 +18,17 @@ func TestCommitComesFromTheGitCheckout(t *testing.T) {
 	}
 }
 
+// The headers of all connections fit into 60 MiB.
+func TestLargerHeadersMeanFewerConnections(t *testing.T) {
+	for want, c := range map[int]Config{
+		3000: {AuthModes: []string{"oidc"}}, 1396: {AuthModes: []string{"oidc", "bearer"}}, 903: {MaxHeader: 64 << 10},
+	} {
+		if got := c.mostPublic(); got != want {
+			t.Errorf("%v, %d bytes: %d connections, want %d", c.AuthModes, c.MaxHeader, got, want)
+		}
+	}
+}
+
 func TestFewFileDescriptorsLeaveHalfForTheService(t *testing.T) {
 	for _, c := range []struct {
 		all, own      uint64

@@ -38,9 +38,11 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 			modes = append(modes, auth.NewBearer(auth.BearerConfig{
 				Issuer:    c.BearerIssuer,
 				Audience:  c.BearerAudience,
+				Header:    c.BearerHeader,
 				Cookie:    c.BearerCookie,
 				TokenType: c.BearerTokenType,
 				ClientIDs: c.BearerClientIDs,
+				Required:  c.BearerRequired,
 				UserClaim: c.UserClaim,
 				Claims:    c.claims(),
 				Keys:      s.keys,

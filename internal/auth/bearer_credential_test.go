@@ -84,12 +84,12 @@ func TestBearerReadsCookieOnlyIfConfigured(t *testing.T) {
 	})
 }
 
-func TestBearerRefusesTokensOver8KiB(t *testing.T) {
-	const limit = 8 << 10
+func TestBearerRefusesTokensOver32KiB(t *testing.T) {
+	const limit = 32 << 10
 	runAttempts(t, bearerMode(), []attempt{
-		{"8 KiB", bearer(tokenOfLength(t, limit)), alice},
+		{"32 KiB", bearer(tokenOfLength(t, limit)), alice},
 		{"one byte more", bearer(tokenOfLength(t, limit+1)), refused},
-		{"8 KiB in the cookie", inCookie(tokenOfLength(t, limit)), aliceCookie},
+		{"32 KiB in the cookie", inCookie(tokenOfLength(t, limit)), aliceCookie},
 		{"one byte more in the cookie", inCookie(tokenOfLength(t, limit+1)), refused},
 		{"1 MiB of garbage", bearer(strings.Repeat("a", 1<<20)), refused},
 	})

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
@@ -69,11 +70,16 @@ func TestBearerRefusesUnlistedAlgorithms(t *testing.T) {
 		{"PS256", bearer(signed(alg{"PS256", "rsa", rsaKey()})), alice},
 		{"ES256", bearer(signed(alg{"ES256", "ec", ecKey()})), alice},
 		{"EdDSA", bearer(signed(alg{"EdDSA", "ed", edKey()})), alice},
-		{"RS384", bearer(signed(alg{"RS384", "rsa", rsaKey()})), refused},
-		{"RS512", bearer(signed(alg{"RS512", "rsa", rsaKey()})), refused},
-		{"PS384", bearer(signed(alg{"PS384", "rsa", rsaKey()})), refused},
-		{"PS512", bearer(signed(alg{"PS512", "rsa", rsaKey()})), refused},
-		{"ES384", bearer(signed(alg{"ES384", "p384", p384Key()})), refused},
+		{"RS384", bearer(signed(alg{"RS384", "rsa", rsaKey()})), alice},
+		{"RS512", bearer(signed(alg{"RS512", "rsa", rsaKey()})), alice},
+		{"PS384", bearer(signed(alg{"PS384", "rsa", rsaKey()})), alice},
+		{"PS512", bearer(signed(alg{"PS512", "rsa", rsaKey()})), alice},
+		{"ES384", bearer(signed(alg{"ES384", "p384", p384Key()})), alice},
+		{"ES512", bearer(signed(alg{"ES512", "p521", p521Key()})), alice},
+		{"Ed25519", bearer(signed(alg{"Ed25519", "ed", edKey()})), alice},
+		{"Ed25519 by another key", bearer(signed(alg{"Ed25519", "ed", ed25519.NewKeyFromSeed(make([]byte, 32))})), refused},
+		{"ES512 on the wrong curve", bearer(signed(alg{"ES512", "p384", p384Key()})), refused},
+		{"RS256K", bearer(signed(alg{"RS256K", "rsa", rsaKey()})), refused},
 		{"ES256 on the wrong curve", bearer(signed(alg{"ES256", "p384", p384Key()})), refused},
 		{"rs256", bearer(signed(alg{"rs256", "rsa", rsaKey()})), refused},
 		{"alg missing", bearer(sign(rsaKey(), header(object{"alg": absent{}}), claims(nil))), refused},
@@ -99,7 +105,7 @@ func TestBearerRefusesUnlistedAlgorithms(t *testing.T) {
 			attempt{none + " with a good signature", bearer(tokenWithHeader(object{"alg": none})), refused},
 		)
 	}
-	set := append(published(), public("p384", p384Key()),
+	set := append(published(), public("p384", p384Key()), public("p521", p521Key()),
 		json.RawMessage(`{"kty":"oct","kid":"secret","k":"`+encoded(leaked)+`"}`))
 	runAttempts(t, bearerModeWith(set), attempts)
 }

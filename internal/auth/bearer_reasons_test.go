@@ -26,7 +26,7 @@ func TestRefusedClaimsAreNotReportedAsBadSignature(t *testing.T) {
 		{"long aud", object{"aud": []string{long[:1000], long[:1000]}}, []string{"aud is", `expected "dropgate"`}},
 		{"iss a number", object{"iss": 5}, []string{"claim iss is a number, not a string"}},
 		{"iss a list", object{"iss": []string{issuer}}, []string{"claim iss is an array, not a string"}},
-		{"sub a number", object{"sub": 5}, []string{"claim sub is a number, not a string"}},
+		{"sub a fraction", object{"sub": 5.5}, []string{"claim sub is a number, not a string"}},
 		{"sub an object", object{"sub": object{}}, []string{"claim sub is an object, not a string"}},
 		{"sub true", object{"sub": true}, []string{"claim sub is a boolean, not a string"}},
 		{"exp a string", object{"exp": "4102444800"}, []string{"claim exp is a string, not a number"}},

@@ -75,11 +75,11 @@ func (c *Chain) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session
 	return Session{}, &Rejection{Mode: noMode, Kind: NoCredentials, Reason: "no credentials", Challenge: c.challenge()}
 }
 
-// challenge asks for a bearer token if the mode bearer is on (RFC 9110, 11.6.1).
+// challenge asks for a bearer token if the mode bearer reads the Authorization header (RFC 9110, 11.6.1).
 // The other modes have no authentication scheme.
 func (c *Chain) challenge() string {
 	for _, m := range c.modes {
-		if m.Name() == bearerName {
+		if b, ok := m.(*Bearer); ok && b.config.Header == authorization {
 			return bearerChallenge
 		}
 	}

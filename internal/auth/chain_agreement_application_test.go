@@ -110,7 +110,7 @@ func TestChainComparesCanonicalUserIDs(t *testing.T) {
 	app.answers(page(text(`{"email":"ALICE@example.com"}`)))
 	first := &fakeMode{name: "first", user: "alice@example.com"}
 	chain := auth.NewChain(prometheus.NewRegistry(), first, forwardMode(app, func(f *auth.ForwardConfig) { f.UserClaim = "email" })).
-		CompareUserIDs(clienttoken.UserIDsOf("email"))
+		CompareUserIDs(clienttoken.UserIDs{Emails: true})
 	if _, err := chain.Authenticate(request(t.Context(), inSession(appSession)), nil); err != nil {
 		t.Error(err)
 	}

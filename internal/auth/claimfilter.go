@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -9,13 +10,18 @@ import (
 
 // claimFilter lists the claims to keep after authentication. Tokens and answers
 // hold kilobytes of other claims, too much for sessions and caches.
-type claimFilter []string
+type claimFilter []claim
 
-// newClaimFilter keeps the claim with the user's id and the others.
+// newClaimFilter keeps the claim with the user's id and the others. It panics for an
+// invalid name.
 func newClaimFilter(user string, others []string) claimFilter {
 	names := slices.Concat([]string{user}, others)
 	slices.Sort(names)
-	return slices.Compact(names)
+	var filter claimFilter
+	for _, name := range slices.Compact(names) {
+		filter = append(filter, mustClaim(name))
+	}
+	return filter
 }
 
 // maxClaim bounds the value of one kept claim, in bytes.
@@ -25,12 +31,16 @@ const maxClaim = 1 << 10
 // accept no such type, so the claim is present but never believed.
 type oversized int
 
+func (o oversized) String() string {
+	return fmt.Sprintf("a value of %d bytes, above %d", int(o), maxClaim)
+}
+
 // apply returns copies of the kept claims.
 func (f claimFilter) apply(claims map[string]any) map[string]any {
 	kept := make(map[string]any, len(f))
-	for _, name := range f {
-		value, ok := claims[name]
-		if !ok {
+	for _, c := range f {
+		value := c.in(claims).value
+		if value == nil {
 			continue
 		}
 		if size := clienttoken.ClaimBytes(value); size > maxClaim {
@@ -38,7 +48,7 @@ func (f claimFilter) apply(claims map[string]any) map[string]any {
 		} else if text, isText := value.(string); isText {
 			value = strings.Clone(text) // it may share memory with a large document
 		}
-		kept[name] = value
+		kept[c.name] = value
 	}
 	return kept
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,12 +34,16 @@ const (
 func (d documents) read(ctx context.Context, address string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody) //nolint:gosec // the operator's issuer, or a URL in its metadata
 	if err != nil {
-		return fmt.Errorf("asking for %.200q: %w", address, err)
+		return fmt.Errorf("asking for %.200q: %w", withoutQuery(address), err)
 	}
 	req.Header.Set("Accept", "application/json")
+	address = withoutQuery(address)
 	resp, err := d.http.Do(req) //nolint:gosec // as above
 	if err != nil {
-		return err //nolint:wrapcheck // a *url.Error names method and URL
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err // a *url.Error quotes the query
+		}
+		return fmt.Errorf("asking for %.200q: %w", address, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -55,6 +60,12 @@ func (d documents) read(ctx context.Context, address string, into any) error {
 		return fmt.Errorf("reading %s: %w", address, err)
 	}
 	return nil
+}
+
+// withoutQuery returns an address for the log. Its query may hold a key.
+func withoutQuery(address string) string {
+	address, _, _ = strings.Cut(address, "?")
+	return address
 }
 
 // providerMetadata holds the members in use of a discovery document (OpenID

@@ -39,6 +39,7 @@ type ForwardConfig struct {
 // application for the user of a request's cookies.
 type Forward struct {
 	config ForwardConfig
+	user   claim
 	claims claimFilter
 	// transport is used without an http.Client. A client would follow redirects
 	// with the cookies, and its errors quote redirect targets.
@@ -81,6 +82,7 @@ func NewForward(c ForwardConfig) *Forward {
 	}
 	return &Forward{
 		config:    c,
+		user:      mustClaim(c.UserClaim),
 		claims:    newClaimFilter(c.UserClaim, c.Claims),
 		users:     bytecache.New[credentialsDigest, Session](bytecache.Config{MaxBytes: maxUsers, Now: time.Now}),
 		noUsers:   bytecache.New[credentialsDigest, struct{}](bytecache.Config{MaxBytes: maxNoUsers, Now: time.Now}),

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/rs/zerolog"
 	"github.com/sony/gobreaker/v2"
 
@@ -38,12 +35,12 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 		}
 		return Session{}, err //nolint:wrapcheck // from whoIs
 	}
-	id, _ := claims[f.config.UserClaim].(string)
-	if !clienttoken.ValidUserID(id) {
-		return Session{}, f.unavailable(errors.New(f.config.UserClaim + " in the application's answer is not a user id of 1 to 255 printable characters"))
+	id, err := f.user.userID(claims)
+	if err != nil {
+		return Session{}, f.unavailable(fmt.Errorf("its answer: %w", err))
 	}
-	if verified, given := claims["email_verified"]; given && f.config.UserClaim == "email" && verified != true {
-		return Session{}, &Rejection{Mode: f.Name(), Kind: NoUser, Reason: "email names the user, and the application says that email_verified is not true"}
+	if f.user.namesEmail() && f.unverified(claims) {
+		return Session{}, &Rejection{Mode: f.Name(), Kind: NoUser, Reason: f.user.name + " names the user, and the application says that the address is not verified"}
 	}
 	session := Session{
 		User:     clienttoken.User{ID: id, Claims: f.claims.apply(claims)},
@@ -95,27 +92,26 @@ func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (claims ma
 	return f.parse(body)
 }
 
-// parse parses the members in use of the application's answer. The answer must be
-// a single JSON object.
+// unverified reports whether the application says that the user's address is not
+// verified. It need not say anything: it vouches for its users.
+func (f *Forward) unverified(claims map[string]any) bool {
+	beside := f.user.in(claims).beside
+	for _, name := range []string{"email_verified", "emailVerified"} {
+		if verified, given := beside[name]; given && !isTrue(verified) {
+			return true
+		}
+	}
+	return false
+}
+
+// parse parses the application's answer. It must be a single JSON object.
 func (f *Forward) parse(body []byte) (map[string]any, error) {
-	malformed := f.unavailable(fmt.Errorf("the application's answer is not a JSON object of at most %d bytes", maxForwardBody))
-	var members map[string]jsontext.Value
-	if len(body) > maxForwardBody || json.Unmarshal(body, &members) != nil || members == nil {
-		return nil, malformed
-	}
-	claims := map[string]any{}
-	for _, name := range slices.Concat(f.claims, claimFilter{"email_verified"}) {
-		raw, ok := members[name]
-		if !ok {
-			continue
+	if len(body) <= maxForwardBody {
+		if claims, err := decodeObject(body); err == nil {
+			return claims, nil
 		}
-		var value any
-		if json.Unmarshal(raw, &value) != nil {
-			return nil, malformed
-		}
-		claims[name] = value
 	}
-	return claims, nil
+	return nil, f.unavailable(fmt.Errorf("the application's answer is not a JSON object of at most %d bytes", maxForwardBody))
 }
 
 // errDown reports that the application does not answer, or answers 429, 502, 503

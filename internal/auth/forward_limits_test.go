@@ -179,7 +179,8 @@ func TestForwardRefusesUnverifiedEmail(t *testing.T) {
 		`{"email":"alice"}`:                         aliceCookie,
 		`{"email":"alice","email_verified":true}`:   aliceCookie,
 		`{"email":"alice","email_verified":false}`:  refused,
-		`{"email":"alice","email_verified":"true"}`: refused,
+		`{"email":"alice","email_verified":"true"}`: aliceCookie,
+		`{"email":"alice","emailVerified":false}`:   refused,
 		`{"email":"alice","email_verified":null}`:   refused,
 	} {
 		runSynctest(t, answer, func(t *testing.T) {

@@ -29,6 +29,7 @@ var (
 	attackerKey = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
 	ecKey       = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
 	p384Key     = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P384()) })
+	p521Key     = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P521()) })
 	edKey       = sync.OnceValue(func() ed25519.PrivateKey {
 		return ed25519.NewKeyFromSeed([]byte("thirty-two bytes, the same always"[:ed25519.SeedSize]))
 	})

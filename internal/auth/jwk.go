@@ -54,7 +54,12 @@ func parseJWK(raw json.RawMessage) (publicKey, error) {
 	}
 	fitting := algorithmsOf(public)
 	if alg := stringMember(members["alg"]); alg != "" {
-		fitting = slices.DeleteFunc(fitting, func(a string) bool { return !strings.EqualFold(a, alg) })
+		if strings.EqualFold(alg, string(jose.EdDSA)) {
+			alg = string(ed25519Algorithm) // an Ed25519 key fits both names
+		}
+		fitting = slices.DeleteFunc(fitting, func(a string) bool {
+			return !strings.EqualFold(a, alg) && (a != string(jose.EdDSA) || !strings.EqualFold(alg, string(ed25519Algorithm)))
+		})
 		if len(fitting) == 0 {
 			return skip("alg %.40q does not fit the key, or is not accepted", alg)
 		}
@@ -90,21 +95,45 @@ func parsePublicKey(members map[string]json.RawMessage) (any, error) {
 	return k.Key, nil
 }
 
-var errWeakKey = errors.New("not an RSA key of 2048 bits or more, nor one on P-256 or Ed25519")
+var errWeakKey = errors.New("not an RSA key of 2048 bits or more, nor one on P-256, P-384, P-521 or Ed25519")
 
 // algorithmsOf lists the signatures a public key may verify.
 func algorithmsOf(public any) []string {
 	switch public := public.(type) {
 	case *rsa.PublicKey:
 		if public.N.BitLen() >= 2048 {
-			return []string{string(jose.RS256), string(jose.PS256)}
+			return []string{
+				string(jose.RS256), string(jose.RS384), string(jose.RS512),
+				string(jose.PS256), string(jose.PS384), string(jose.PS512),
+			}
 		}
 	case *ecdsa.PublicKey:
-		if public.Curve == elliptic.P256() {
+		switch public.Curve {
+		case elliptic.P256():
 			return []string{string(jose.ES256)}
+		case elliptic.P384():
+			return []string{string(jose.ES384)}
+		case elliptic.P521():
+			return []string{string(jose.ES512)}
 		}
 	case ed25519.PublicKey:
-		return []string{string(jose.EdDSA)}
+		return []string{string(jose.EdDSA), string(ed25519Algorithm)}
+	}
+	return nil
+}
+
+// ed25519Algorithm is the newer name of EdDSA with Ed25519 (RFC 9864). go-jose does
+// not know it.
+const ed25519Algorithm = jose.SignatureAlgorithm("Ed25519")
+
+// ed25519Key verifies signatures with either name of the algorithm. It implements
+// jose.OpaqueVerifier.
+type ed25519Key ed25519.PublicKey
+
+// VerifyPayload verifies one signature.
+func (k ed25519Key) VerifyPayload(payload, signature []byte, _ jose.SignatureAlgorithm) error {
+	if !ed25519.Verify(ed25519.PublicKey(k), payload, signature) {
+		return jose.ErrCryptoFailure
 	}
 	return nil
 }
@@ -129,7 +158,13 @@ func keyID(raw json.RawMessage) string {
 
 // verify reports whether one of the keys signed the token.
 func (k *publicKeys) verify(token *jwt.JSONWebToken) bool {
-	return slices.ContainsFunc(k.candidates(token.Headers[0]), func(public any) bool { return token.Claims(public) == nil })
+	header := token.Headers[0]
+	return slices.ContainsFunc(k.candidates(header), func(public any) bool {
+		if own, ok := public.(ed25519.PublicKey); ok && header.Algorithm == string(ed25519Algorithm) {
+			public = ed25519Key(own)
+		}
+		return token.Claims(public) == nil
+	})
 }
 
 // has reports whether one of the keys has the kid in the header.

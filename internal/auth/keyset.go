@@ -327,31 +327,20 @@ func (s *KeySet) download(ctx context.Context) (*publicKeys, error) {
 		}
 		url = m.JWKSURI
 	}
-	var document struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
+	var document map[string]json.RawMessage
 	if err := s.documents.read(ctx, url, &document); err != nil {
 		return nil, err
 	}
-	fresh := &publicKeys{}
-	var skipped []string
-	for _, raw := range document.Keys {
-		k, err := parseJWK(raw)
-		if err == nil {
-			fresh.list = append(fresh.list, k)
-		} else if len(skipped) < maxSkipped {
-			skipped = append(skipped, err.Error())
-		}
+	parsed, err := parseKeys(document, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", withoutQuery(url), err)
 	}
-	s.logSkipped(skipped)
-	if len(fresh.list) == 0 {
-		return nil, fmt.Errorf("%s holds no usable key: %s", url, truncate(strings.Join(skipped, "; ")))
+	s.logSkipped(parsed.skipped)
+	if len(parsed.usable.list) == 0 {
+		return nil, fmt.Errorf("%s holds no usable key: %s", withoutQuery(url), truncate(strings.Join(parsed.skipped, "; ")))
 	}
-	return fresh, nil
+	return parsed.usable, nil
 }
-
-// maxSkipped bounds the unusable keys of one document in the log.
-const maxSkipped = 20
 
 // logSkipped logs the unusable keys with their reasons, once until they change.
 func (s *KeySet) logSkipped(keys []string) {

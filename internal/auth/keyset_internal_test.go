@@ -4,23 +4,22 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
 // This holds even without the check of each key's algorithms.
 func TestAcceptedAlgorithmsAreAsymmetric(t *testing.T) {
-	want := []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
-	if got := algorithms(); !slices.Equal(got, want) {
-		t.Errorf("algorithms %q, want %q", got, want)
+	for _, algorithm := range algorithms() {
+		if name := string(algorithm); !strings.HasPrefix(name, "RS") && !strings.HasPrefix(name, "PS") && !strings.HasPrefix(name, "ES") && !strings.HasPrefix(name, "Ed") {
+			t.Errorf("%s is accepted", name)
+		}
 	}
 }
 

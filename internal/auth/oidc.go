@@ -73,6 +73,7 @@ type Ended struct {
 // user's access token or refresh token.
 type OIDC struct {
 	config         OIDCConfig
+	user           claim
 	claims         claimFilter
 	http           *http.Client // for the token endpoint
 	targets        returnTargets
@@ -101,6 +102,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 	o := &OIDC{
 		config: c,
 		secret: rotation.New(c.ClientSecret),
+		user:   mustClaim(c.UserClaim),
 		claims: newClaimFilter(c.UserClaim, c.Claims),
 		http: &http.Client{
 			Transport: httpbody.Buffer(c.Transport, maxDocument),

@@ -85,7 +85,7 @@ func (o *OIDC) identify(ctx context.Context, raw, nonce string) (session.Stored,
 	if azp, present := all["azp"]; present && azp != o.config.ClientID || !present && len(s.claims.standard.Audience) > 1 {
 		return session.Stored{}, &ProtocolError{"id_token_invalid", "azp does not name this client"}
 	}
-	user, err := userIDFrom(all, o.config.UserClaim)
+	user, err := userIDFrom(all, o.user)
 	if err != nil {
 		return session.Stored{}, &ProtocolError{"user_unknown", err.Error()}
 	}

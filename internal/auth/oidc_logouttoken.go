@@ -8,6 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"dropgate/internal/auth/session"
+	"dropgate/internal/clienttoken"
 )
 
 const (
@@ -18,6 +19,8 @@ const (
 	// tokens for that long.
 	logoutTokenLife  = 10 * time.Minute
 	logoutTokenAhead = 5 * time.Minute
+
+	maxLogoutToken = 8 << 10 // bytes; such tokens may wait for their key
 
 	logoutInvalid = "logout_token_invalid"
 )
@@ -33,6 +36,9 @@ func logoutTypes() []string { return []string{"logout+jwt", "jwt", ""} }
 func (o *OIDC) readLogoutToken(raw string) (session.Selector, error) {
 	invalid := func(format string, arguments ...any) (session.Selector, error) {
 		return session.Selector{}, &ProtocolError{logoutInvalid, fmt.Sprintf(format, arguments...)}
+	}
+	if len(raw) > maxLogoutToken {
+		return invalid("the token has %d bytes, above %d", len(raw), maxLogoutToken)
 	}
 	signed, err := parseToken(raw, logoutTypes()...)
 	if err != nil {
@@ -60,7 +66,7 @@ func (o *OIDC) readLogoutToken(raw string) (session.Selector, error) {
 	}
 	sid, ok := c.all["sid"].(string)
 	if !ok && c.all["sid"] != nil {
-		return invalid("claim sid is %s, not a string", kindOf(c.all["sid"]))
+		return invalid("claim sid is %s, not a string", clienttoken.ClaimKind(c.all["sid"]))
 	}
 	if c.standard.ID == "" || c.standard.Subject == "" && sid == "" {
 		return invalid("no jti, or neither sub nor sid")

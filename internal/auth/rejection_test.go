@@ -25,7 +25,7 @@ func TestRejectedTokensAreCountedByKind(t *testing.T) {
 		"no expiry":         {bearer(tokenWith(object{"exp": absent{}})), auth.Invalid},
 		"no user":           {bearer(tokenWith(object{"sub": ""})), auth.NoUser},
 		"bound to a key":    {bearer(tokenWith(object{"cnf": object{"jkt": "x"}})), auth.Unsupported},
-		"an unreadable sub": {bearer(tokenWith(object{"sub": 5})), auth.Invalid},
+		"an unreadable sub": {bearer(tokenWith(object{"sub": object{}})), auth.Invalid},
 	} {
 		runSynctest(t, name, func(t *testing.T) {
 			w := newHarness(newIDP(published()...))

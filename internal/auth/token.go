@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,12 +26,15 @@ type verifiedToken struct {
 }
 
 // maxTokenLength bounds the tokens to parse, in bytes.
-const maxTokenLength = 8 << 10
+const maxTokenLength = 32 << 10
 
 // algorithms lists the accepted signatures. All are asymmetric, so nobody can
 // use a public key as a shared secret.
 func algorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+	return []jose.SignatureAlgorithm{
+		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
+		jose.ES256, jose.ES384, jose.ES512, jose.EdDSA, ed25519Algorithm,
+	}
 }
 
 // errKeysNotFresh reports an unknown key while a fetch is impossible: it is too
@@ -81,16 +85,48 @@ func (s *KeySet) verify(ctx context.Context, token string, from tokenSource, typ
 // invalidTokenError.
 func parseToken(token string, types ...string) (*jwt.JSONWebToken, error) {
 	if len(token) > maxTokenLength {
-		return nil, invalidTokenError("token is too long")
+		return nil, invalidTokenError(fmt.Sprintf("the token has %d bytes, above %d", len(token), maxTokenLength))
 	}
 	signed, err := jwt.ParseSigned(token, algorithms())
 	if err != nil || !strictBase64(token) {
-		return nil, invalidTokenError("not a token with an accepted algorithm")
+		return nil, notSigned(token)
 	}
 	if typ := typeOf(signed.Headers[0]); !slices.Contains(types, typ) {
 		return nil, invalidTokenError(fmt.Sprintf("token of type %.40q", typ))
 	}
 	return signed, nil
+}
+
+// notSigned explains why a text is not a token with an accepted signature. It quotes
+// only the algorithm.
+func notSigned(token string) invalidTokenError {
+	parts := strings.Split(token, ".")
+	switch len(parts) {
+	case 3:
+	case 5:
+		return "an encrypted token (JWE): let the provider sign access tokens without encrypting them"
+	default:
+		return "not a JSON Web Token: the provider issues opaque access tokens. Many issue JSON Web Tokens once the application asks for an audience or resource"
+	}
+	if strings.Contains(token, "=") {
+		return "base64 with padding, as in x-amzn-oidc-data of AWS: use x-amzn-oidc-accesstoken"
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[0])
+	var header struct {
+		Algorithm string `json:"alg"`
+	}
+	if err != nil || json.Unmarshal(text, &header) != nil {
+		return "not a JSON Web Token: its header is not JSON in base64"
+	}
+	switch {
+	case strings.HasPrefix(header.Algorithm, "HS"):
+		return invalidTokenError(fmt.Sprintf("alg %.10q signs with a shared secret, so every holder of the secret could make tokens: let the provider sign with a private key, such as RS256 or ES256", header.Algorithm))
+	case strings.EqualFold(header.Algorithm, "none"):
+		return "alg none: the token is not signed"
+	case !slices.Contains(algorithms(), jose.SignatureAlgorithm(header.Algorithm)):
+		return invalidTokenError(fmt.Sprintf("alg %.40q is not accepted", header.Algorithm))
+	}
+	return "malformed JSON Web Token"
 }
 
 // strictBase64 refuses alternative spellings of a token. Base64 decoders skip

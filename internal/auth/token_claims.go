@@ -22,13 +22,17 @@ type tokenClaims struct {
 // names a claim of a wrong type (RFC 7519, 4.1).
 func readClaims(token *jwt.JSONWebToken) (tokenClaims, error) {
 	var c tokenClaims
-	if token.UnsafeClaimsWithoutVerification(&c.all, &c.payload) != nil || c.all == nil {
+	err := token.UnsafeClaimsWithoutVerification(&c.payload)
+	if err == nil {
+		c.all, err = decodeObject(c.payload)
+	}
+	if err != nil {
 		return tokenClaims{}, invalidTokenError("the claims are not a JSON object with unique members")
 	}
 	r := claimReader{all: c.all}
 	c.standard = jwt.Claims{
 		Issuer:    r.text("iss"),
-		Subject:   r.text("sub"),
+		Subject:   r.subject(),
 		ID:        r.text("jti"),
 		Audience:  r.audience(),
 		Expiry:    r.time("exp"),
@@ -46,7 +50,7 @@ type claimReader struct {
 
 func (r *claimReader) fail(name, wanted string) {
 	if r.err == nil {
-		r.err = invalidTokenError(fmt.Sprintf("claim %s is %s, not %s", name, kindOf(r.all[name]), wanted))
+		r.err = invalidTokenError(fmt.Sprintf("claim %s is %s, not %s", name, clienttoken.ClaimKind(r.all[name]), wanted))
 	}
 }
 
@@ -56,6 +60,16 @@ func (r *claimReader) text(name string) string {
 		r.fail(name, "a string")
 	}
 	return text
+}
+
+// subject accepts an integer, which some providers write in place of a string.
+func (r *claimReader) subject() string {
+	if number, ok := plain(r.all["sub"]).(string); ok && r.all["sub"] != nil {
+		if _, isNumber := r.all["sub"].(json.Number); isNumber {
+			return number
+		}
+	}
+	return r.text("sub")
 }
 
 func (r *claimReader) audience() jwt.Audience {
@@ -88,8 +102,9 @@ func (r *claimReader) time(name string) *jwt.NumericDate {
 	if r.all[name] == nil {
 		return nil
 	}
-	seconds, ok := r.all[name].(float64)
-	if !ok {
+	number, _ := r.all[name].(json.Number)
+	seconds, err := number.Float64()
+	if err != nil {
 		r.fail(name, "a number of seconds")
 		return nil
 	}
@@ -101,41 +116,23 @@ func (r *claimReader) time(name string) *jwt.NumericDate {
 	return &date
 }
 
-// kindOf names the JSON type of a value, with its article.
-func kindOf(value any) string {
-	switch value.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "a boolean"
-	case string:
-		return "a string"
-	case float64:
-		return "a number"
-	case []any:
-		return "an array"
-	}
-	return "an object"
-}
-
 // userIDFrom returns the user id in a token of an identity provider. The error
 // is an invalidTokenError.
-func userIDFrom(claims map[string]any, claim string) (string, error) {
-	if _, ok := claims["events"]; ok {
+func userIDFrom(all map[string]any, c claim) (string, error) {
+	if _, ok := all["events"]; ok {
 		// Only security event tokens have this claim (RFC 8417). Logout tokens
 		// are such tokens, and older providers give them no typ of their own.
 		return "", invalidTokenError("a security event token")
 	}
-	if claim == "email" && claims["email_verified"] != true {
+	if c.namesEmail() && !isTrue(c.in(all).beside["email_verified"]) {
 		// Otherwise users could enter another user's address.
-		return "", invalidTokenError("email names the user, and email_verified is not true")
+		return "", invalidTokenError(c.name + " names the user, and email_verified beside it is not true")
 	}
-	id, _ := claims[claim].(string)
-	if !clienttoken.ValidUserID(id) {
-		return "", invalidTokenError("claim " + claim + " is not a user id of 1 to 255 printable characters")
-	}
-	return id, nil
+	return c.userID(all)
 }
+
+// isTrue accepts true and "true": some providers write every claim as a string.
+func isTrue(value any) bool { return value == true || value == "true" }
 
 // quoted lists texts of a token for the log, within bounds.
 func quoted(texts []string) string {

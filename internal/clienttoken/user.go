@@ -66,9 +66,6 @@ type UserIDs struct {
 	Emails bool
 }
 
-// UserIDsOf returns the comparison for ids of a claim: email ignores letter case.
-func UserIDsOf(claim string) UserIDs { return UserIDs{Emails: claim == "email"} }
-
 // Canonical returns the form of id for storage and comparison byte by byte.
 //
 // For an e-mail address this is lower case. A letter beyond ASCII changes only if

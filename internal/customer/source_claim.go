@@ -23,7 +23,7 @@ func (c Claim) Customer(_ context.Context, user clienttoken.User) (clienttoken.C
 	case string:
 		value = v
 	default:
-		return clienttoken.CustomerURL{}, c.fault(fmt.Errorf("claim %.100q is a %T, not a string", c.Name, v))
+		return clienttoken.CustomerURL{}, c.fault(fmt.Errorf("claim %.100q is %s, not a string", c.Name, clienttoken.ClaimKind(v)))
 	}
 	if value == "" {
 		return clienttoken.CustomerURL{}, clienttoken.ErrNoCustomer

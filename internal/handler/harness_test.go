@@ -64,7 +64,7 @@ func identityProvider(tb testing.TB) *oidctest.Provider {
 	tb.Helper()
 	return oidctest.New(tb, provider.Options{Issuer: issuer, Audience: audience, Key: signingKey(), Users: map[string]map[string]any{
 		alice:     {"dwolla_customer": alicesID, "name": "Alice A.", "email": "alice@example.com"},
-		bob:       {"dwolla_customer": sandboxRoot + "/customers/" + bobsID, "name": 7},
+		bob:       {"dwolla_customer": sandboxRoot + "/customers/" + bobsID, "name": map[string]any{"first": "Bob"}},
 		carol:     {},
 		panicking: {},
 		mallory:   {"dwolla_customer": "not a Customer"},

@@ -33,7 +33,7 @@ func prepare(t *testing.T, limit int, h http.HandlerFunc) *fixture {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	s, err := Listen(t.Context(), Config{
-		Name: "public", Addr: "127.0.0.1:0", Handler: h, MaxConnections: limit, Logger: zerolog.Nop(), Registerer: registry,
+		Name: "public", Addr: "127.0.0.1:0", Handler: h, MaxConnections: limit, MaxHeader: 16 << 10, Logger: zerolog.Nop(), Registerer: registry,
 	})
 	if err != nil {
 		t.Fatal(err)

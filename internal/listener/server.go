@@ -31,6 +31,7 @@ type Config struct {
 	Addr           string
 	Handler        http.Handler
 	MaxConnections int
+	MaxHeader      int // bytes of a request's headers; net/http adds 4 KiB
 	Logger         zerolog.Logger
 	Registerer     prometheus.Registerer
 }
@@ -62,7 +63,7 @@ func Listen(ctx context.Context, c Config) (*Server, error) {
 			// Proxies keep connections for 60 or 90 s. The proxy must be the side
 			// that closes an idle one: only it knows when its next request leaves.
 			IdleTimeout:    120 * time.Second,
-			MaxHeaderBytes: 16 << 10,
+			MaxHeaderBytes: c.MaxHeader,
 			// The handler answers "OPTIONS *", too.
 			DisableGeneralOptionsHandler: true,
 			ErrorLog:                     log.New(c.Logger.With().Str("log", "http").Logger(), "", 0),

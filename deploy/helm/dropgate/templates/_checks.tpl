@@ -113,7 +113,11 @@ secret.keys.{{ . }} is missing{{ $.because }}
 {{- include "dropgate.missing" (dict "root" . "names" (list "DWOLLA_ENVIRONMENT" "DWOLLA_CLIENT_ID" "ALLOWED_ACTIONS" "AUTH_MODES") "secrets" (list "DWOLLA_CLIENT_SECRET") "because" "") -}}
 {{- $modes := include "dropgate.value" (dict "root" . "name" "AUTH_MODES" "otherwise" "") | nospace | splitList "," -}}
 {{- if has "bearer" $modes -}}
-{{- include "dropgate.missing" (dict "root" . "names" (list "AUTH_BEARER_ISSUER" "AUTH_BEARER_AUDIENCE") "secrets" list "because" ": AUTH_MODES has bearer") -}}
+{{- $parties := "" -}}
+{{- range list "AUTH_BEARER_CLIENT_IDS" "AUTH_BEARER_REQUIRED_CLAIMS" -}}
+{{- $parties = print $parties (include "dropgate.value" (dict "root" $ "name" . "otherwise" "")) -}}
+{{- end -}}
+{{- include "dropgate.missing" (dict "root" . "names" (ternary (list "AUTH_BEARER_ISSUER") (list "AUTH_BEARER_ISSUER" "AUTH_BEARER_AUDIENCE") (ne $parties "")) "secrets" list "because" ": AUTH_MODES has bearer") -}}
 {{- end -}}
 {{- if has "oidc" $modes -}}
 {{- include "dropgate.missing" (dict "root" . "names" (list "AUTH_OIDC_ISSUER" "AUTH_OIDC_CLIENT_ID" "PUBLIC_URL") "secrets" (list "AUTH_OIDC_CLIENT_SECRET") "because" ": AUTH_MODES has oidc") -}}
