@@ -5,6 +5,7 @@ ACTIONLINT_VERSION    := v1.7.12
 GOVULNCHECK_VERSION   := v1.9.0
 GORELEASER_VERSION    := v2.15.2
 CYCLONEDX_VERSION     := v1.10.0
+GRAFANA_UI_VERSION    := 11.6.16
 FUZZTIME              ?= 30s
 FUZZCOUNT             ?= 1000
 BASE                  ?= HEAD
@@ -41,6 +42,22 @@ test-faults: ## the server, its stores and Dwolla with faults between them (abou
 	FAULTS_UPDATE="$(if $(UPDATE),$(CURDIR)/docs/faults.md)" \
 		go test -tags faults -count=1 -timeout 15m -parallel 6 ./faults
 
+# These tests write files, and check nothing about the server. They run when rules or
+# metrics have changed.
+.PHONY: alert-series
+alert-series: ## real runs with faults for the tests of alerts, deploy/prometheus/tests (about 22 minutes)
+	go test -tags faults,series -count=1 -timeout 40m -parallel 20 -run '^TestSeriesForAlerts$$' ./faults
+
+# Grafana's components for charts, without Grafana. No script of a package runs.
+DASHBOARD_TOOLS := $(BIN)/dashboard-$(GRAFANA_UI_VERSION)
+
+.PHONY: dashboard-picture
+dashboard-picture: $(DASHBOARD_TOOLS) ## docs/dashboard.png from a real run (about 20 minutes; needs prometheus, chromium and Node); RUN=folder keeps the run, or draws it again
+	@folder="$(abspath $(RUN))"; if [ -z "$$folder" ]; then folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; fi; \
+	[ -e "$$folder/times.json" ] || DASHBOARD_RUN="$$folder" \
+		go test -tags faults,series -count=1 -timeout 30m -run '^TestRunForTheDashboard$$' ./faults; \
+	MODULES="$</node_modules" node hack/dashboard-picture/draw.mjs "$$folder" docs/dashboard.png
+
 # One build of the sandbox serves all files of tests. npm test runs three files at a
 # time, each with a Chromium and a sandbox.
 .PHONY: test-browser
@@ -73,9 +90,9 @@ test-conformance: ## the emulator and the client against Dwolla's OpenAPI descri
 # The linters do not read conformance, because they would analyze its validator for minutes.
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(BIN)/actionlint-$(ACTIONLINT_VERSION) ## format, vet and linters
-	go vet -tags faults,soak,proxies ./...
+	go vet -tags faults,series,soak,proxies ./...
 	go mod tidy -diff
-	$< run --build-tags faults,soak,proxies ./...
+	$< run --build-tags faults,series,soak,proxies ./...
 	$< fmt --diff ./...
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 	cd conformance && go vet ./... && go mod tidy -diff
@@ -176,4 +193,9 @@ $(BIN)/govulncheck-$(GOVULNCHECK_VERSION):
 $(RELEASE_TOOLS):
 	GOBIN=$@.new go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
 	GOBIN=$@.new go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	mv $@.new $@
+
+$(DASHBOARD_TOOLS):
+	npm install --no-audit --no-fund --ignore-scripts --no-save --prefix $@.new \
+		@grafana/ui@$(GRAFANA_UI_VERSION) @grafana/data@$(GRAFANA_UI_VERSION) esbuild@0.28.2 react@18.3.1 react-dom@18.3.1 upng-js@2.1.0
 	mv $@.new $@

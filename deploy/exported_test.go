@@ -65,10 +65,14 @@ func exported(t *testing.T) []series {
 	t.Helper()
 	folder := t.TempDir()
 	cert, key := selfSigned(t, folder)
+	secret := filepath.Join(folder, "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	admin := startServer(t, folder, map[string]string{
 		"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "SHUTDOWN_DELAY": "0s", "PUBLIC_URL": "https://localhost",
 		"TLS_CERT_FILE": cert, "TLS_KEY_FILE": key, "AUDIT_LOG": filepath.Join(folder, "audit.log"),
-		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://127.0.0.1:1", "DWOLLA_CLIENT_ID": "key", "DWOLLA_CLIENT_SECRET": "secret",
+		"DWOLLA_ENVIRONMENT": "sandbox", "DWOLLA_BASE_URL": "http://127.0.0.1:1", "DWOLLA_CLIENT_ID": "key", "DWOLLA_CLIENT_SECRET_FILE": secret,
 		"DWOLLA_WEBHOOK_SECRET": rand.Text(), "ENROLLMENT_KEYS": "ZGVtbyBrZXkgb2YgZHJvcGdhdGUncyBjb21wb3NlIGZpbGU=",
 		"ALLOWED_ACTIONS": "customer.read", "AUTH_MODES": "bearer,oidc", "AUTH_BEARER_ISSUER": "http://127.0.0.1:1", "AUTH_BEARER_AUDIENCE": "dropgate",
 		"AUTH_OIDC_ISSUER": "http://127.0.0.1:1", "AUTH_OIDC_CLIENT_ID": "client", "AUTH_OIDC_CLIENT_SECRET": "secret-of-the-client-in-this-test",
