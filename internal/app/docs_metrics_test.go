@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,13 +55,18 @@ func exported(t *testing.T, metrics string) map[string]string {
 // The list in docs/metrics.md and the exporter agree on names, types, labels and texts.
 func TestDocumentedMetricsAreTheExportedOnes(t *testing.T) {
 	w := newFixture(t)
-	cert, key := issue(t, "first", time.Hour).pairIn(t, t.TempDir())
+	folder := t.TempDir()
+	cert, key := issue(t, "first", time.Hour).pairIn(t, folder)
+	file := filepath.Join(folder, "webhook-secret")
+	if err := os.WriteFile(file, []byte(webhookSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rows := exported(t, w.start(t, oidc(map[string]string{ // sessions in memory
 		"AUTH_OIDC_ISSUER": w.settings["AUTH_BEARER_ISSUER"],
 	})).admin(t, "/metrics").body)
 	s := w.start(t, oidc(map[string]string{
 		"AUTH_OIDC_ISSUER": w.settings["AUTH_BEARER_ISSUER"], "SESSION_STORE": "redis", "REDIS_URL": redisURL(t),
-		"CUSTOMER_SOURCE": "database", "DATABASE_URL": postgresURL(t), "DWOLLA_WEBHOOK_SECRET": webhookSecret,
+		"CUSTOMER_SOURCE": "database", "DATABASE_URL": postgresURL(t), "DWOLLA_WEBHOOK_SECRET_FILE": file,
 		"ENROLLMENT_KEYS": enrollmentKey, "TLS_CERT_FILE": cert, "TLS_KEY_FILE": key,
 	}))
 	until(t, "readiness", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
