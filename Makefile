@@ -53,8 +53,8 @@ DASHBOARD_TOOLS := $(BIN)/dashboard-$(GRAFANA_UI_VERSION)
 
 .PHONY: dashboard-picture
 dashboard-picture: $(DASHBOARD_TOOLS) ## docs/dashboard.png from a real run (about 20 minutes; needs prometheus, chromium and Node); RUN=folder keeps the run, or draws it again
-	@folder="$(abspath $(RUN))"; if [ -z "$$folder" ]; then folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; fi; \
-	[ -e "$$folder/times.json" ] || DASHBOARD_RUN="$$folder" \
+	@set -e; folder="$(abspath $(RUN))"; if [ -z "$$folder" ]; then folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; fi; \
+	mkdir -p "$$folder"; [ -e "$$folder/times.json" ] || DASHBOARD_RUN="$$folder" \
 		go test -tags faults,series -count=1 -timeout 30m -run '^TestRunForTheDashboard$$' ./faults; \
 	MODULES="$</node_modules" node hack/dashboard-picture/draw.mjs "$$folder" docs/dashboard.png
 
