@@ -87,7 +87,7 @@ func (r *recording) relative(name string, value float64) float64 {
 		return round(since)
 	case strings.HasSuffix(name, "_timestamp_seconds"):
 		return round(since * speed)
-	case strings.HasSuffix(name, "_oldest_seconds"):
+	case strings.HasSuffix(name, "_oldest_seconds"), regexp.MustCompile(`_wait_\w*seconds_total$`).MatchString(name):
 		return round(value * speed)
 	}
 	return round(value)
@@ -139,8 +139,8 @@ func (run seriesRun) head(revision string) string {
 		fmt.Sprintf("Written by `make alert-series` from a real run of %s: the server of commit", time.Now().UTC().Format(time.DateOnly)),
 		fmt.Sprintf("%s with the emulator, the demo provider, Redis and PostgreSQL of the fault suite.", revision),
 		fmt.Sprintf("The run read the metrics every %s, and the test has them every %s: in the test, time", step/speed, step),
-		fmt.Sprintf("passes %d times as fast. Times and timestamps are relative to the start. Series that", speed),
-		"never moved are left out. People wrote the expectations at the end.",
+		fmt.Sprintf("passes %d times as fast, also for calls that wait. Timestamps are relative to the start.", speed),
+		"Series that never moved are left out. People wrote the expectations at the end.",
 		"",
 		run.what,
 	}
