@@ -12,13 +12,13 @@ import (
 
 // trace begins the span of the request. Only a trusted proxy can make it part of its
 // own trace: another caller could join a trace that is not its own, or have each of its
-// requests recorded.
+// requests recorded. Without tracing here, the application still gets the proxy's trace.
 func (h *handler) trace(ctx context.Context, r *http.Request, log *requestLog) context.Context {
-	if h.Tracer == nil {
-		return ctx
-	}
 	if auth.PeerWithin(r, h.TrustedProxies) {
 		ctx = tracing.WithRemote(ctx, r.Header)
+	}
+	if h.Tracer == nil {
+		return ctx
 	}
 	ctx, log.span = h.Tracer.Request(ctx)
 	log.traceID = tracing.TraceID(ctx)

@@ -27,7 +27,8 @@ func RequestOf(ctx context.Context) Request {
 }
 
 // Propagate adds the request's id and the current span to the headers of a call, as
-// X-Request-Id, traceparent and tracestate. Without them it removes these headers.
+// X-Request-Id, traceparent and tracestate. Without a span of this process, it adds that
+// of [WithRemote]. Without them it removes these headers.
 func Propagate(ctx context.Context, header http.Header) {
 	for _, name := range []string{"X-Request-Id", "Traceparent", "Tracestate"} {
 		header.Del(name)
@@ -40,9 +41,9 @@ func Propagate(ctx context.Context, header http.Header) {
 	}
 }
 
-// TraceID returns the id of the recorded trace in ctx, or "".
+// TraceID returns the id of the trace in ctx, or "" unless this process records it.
 func TraceID(ctx context.Context) string {
-	if at := trace.SpanContextFromContext(ctx); at.IsSampled() {
+	if at := trace.SpanContextFromContext(ctx); at.IsSampled() && !at.IsRemote() {
 		return at.TraceID().String()
 	}
 	return ""
