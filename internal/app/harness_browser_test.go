@@ -260,7 +260,13 @@ func logouts() map[string]func(t *testing.T, s *site, b browser) {
 // enrolling starts a site of two replicas with enrollment.
 func enrolling(t *testing.T, databaseURL string) *site {
 	t.Helper()
-	s := newSite(t, 2, map[string]string{
+	return enrollingWith(t, databaseURL, 2, nil)
+}
+
+// enrollingWith starts a site with enrollment and some settings changed.
+func enrollingWith(t *testing.T, databaseURL string, replicas int, changes map[string]string) *site {
+	t.Helper()
+	settings := map[string]string{
 		"ALLOWED_ACTIONS":       "dwolla-personal-vcr",
 		"SESSION_STORE":         "redis",
 		"REDIS_URL":             redisURL(t),
@@ -269,8 +275,9 @@ func enrolling(t *testing.T, databaseURL string) *site {
 		"CUSTOMER_CACHE":        "300ms", // so that the other replica notices soon
 		"ENROLLMENT_KEYS":       base64.StdEncoding.EncodeToString([]byte("an enrollment key of 32 bytes ok")),
 		"DWOLLA_WEBHOOK_SECRET": webhookSecret,
-	})
-	return s
+	}
+	maps.Copy(settings, changes)
+	return newSite(t, replicas, settings)
 }
 
 // subscribe sends Dwolla's webhooks to one replica.

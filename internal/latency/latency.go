@@ -44,10 +44,11 @@ func options(name, help string, buckets []float64) prometheus.HistogramOpts {
 	}
 }
 
-// Observe adds a duration. If ctx belongs to a sampled trace, its id becomes the exemplar.
+// Observe adds a duration. If this process records the trace of ctx, its id becomes the
+// exemplar.
 func Observe(ctx context.Context, o prometheus.Observer, took time.Duration) {
 	span := trace.SpanContextFromContext(ctx)
-	if traced, ok := o.(prometheus.ExemplarObserver); ok && span.IsSampled() && span.HasTraceID() {
+	if traced, ok := o.(prometheus.ExemplarObserver); ok && span.IsSampled() && span.HasTraceID() && !span.IsRemote() {
 		traced.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": span.TraceID().String()})
 		return
 	}

@@ -70,11 +70,11 @@ func TestHistogramsAreNativeToo(t *testing.T) {
 }
 
 func TestOnlySampledTracesBecomeExemplars(t *testing.T) {
-	within := func(flags trace.TraceFlags) context.Context {
-		return trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
-			TraceID: trace.TraceID{15: 0xab}, SpanID: trace.SpanID{1}, TraceFlags: flags,
-		}))
+	at := func(flags trace.TraceFlags) trace.SpanContext {
+		return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{15: 0xab}, SpanID: trace.SpanID{1}, TraceFlags: flags})
 	}
+	within := func(flags trace.TraceFlags) context.Context { return trace.ContextWithSpanContext(t.Context(), at(flags)) }
+	elsewhere := trace.ContextWithRemoteSpanContext(t.Context(), at(trace.FlagsSampled))
 	exemplars := func(ctx context.Context) (ids []string) {
 		h := prometheus.NewHistogram(latency.Call("a", "b"))
 		latency.Observe(ctx, h, time.Second)
@@ -88,7 +88,7 @@ func TestOnlySampledTracesBecomeExemplars(t *testing.T) {
 	if got := exemplars(within(trace.FlagsSampled)); len(got) != 1 || got[0] != "trace_id=000000000000000000000000000000ab" {
 		t.Errorf("exemplars of a sampled trace: %v", got)
 	}
-	for name, ctx := range map[string]context.Context{"no trace": t.Context(), "unsampled": within(0)} {
+	for name, ctx := range map[string]context.Context{"no trace": t.Context(), "unsampled": within(0), "recorded elsewhere": elsewhere} {
 		if got := exemplars(ctx); got != nil {
 			t.Errorf("%s: exemplars %v", name, got)
 		}
