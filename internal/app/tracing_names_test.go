@@ -110,3 +110,28 @@ func asksTheApplication(t *testing.T, collector *otlptest.Collector) *service {
 	answers(t, "owner", s.vend(t, "alice", body), http.StatusOK, "")
 	return s
 }
+
+// TestLinkByWebhookNamesTheTraceOfItsProcessing follows the way from the receipt: its link
+// leads to the trace that the audit entry of the new link names.
+func TestLinkByWebhookNamesTheTraceOfItsProcessing(t *testing.T) {
+	collector := otlptest.New(t)
+	s := enrollingWith(t, directories()["SQLite"](t), 1, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL})
+	s.subscribe(t)
+	carol := s.browser(t)
+	carol.signInAs("carol")
+	carol.createCustomer(carol.session().CorrelationID)
+	until(t, "the link by the webhook", func() bool { return carol.session().Customer != nil })
+	until(t, "the audit line", func() bool { return len(s.links(t)) > 0 })
+	s.replicas[0].end(t)
+	entry := only(t, s.links(t))
+	var receipts []string
+	for _, span := range collector.Named("POST /dropgate/webhooks/dwolla") {
+		receipts = append(receipts, span.Links...)
+	}
+	for _, span := range collector.Named("webhook") {
+		if span.TraceID == entry["trace_id"] && span.Attributes["dropgate.webhook.outcome"] == "linked" && slices.Contains(receipts, span.TraceID+"/"+span.ID) {
+			return
+		}
+	}
+	t.Errorf("the entry %v names no span with a receipt: %v\n%s", entry, receipts, collector.Text())
+}

@@ -58,6 +58,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 // unknownAction is the label of a request without a known action.
 const unknownAction clienttoken.Action = "unknown"
 
+// unknownRoute is the label of a request without a route.
+const unknownRoute = "none"
+
 // vendCodes lists the error codes of POST /client-tokens.
 func vendCodes() []clienttoken.Code {
 	return append(commonCodes(), clienttoken.CustomerMismatch, clienttoken.CustomerNotLinked, clienttoken.CustomerInactive,
@@ -88,6 +91,10 @@ func (m *metrics) expect(routes chi.Routes, c Config) error {
 			m.links.WithLabelValues(string(code))
 		}
 	}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		m.requests.WithLabelValues(unknownRoute, method, strconv.Itoa(http.StatusNotFound))
+		m.duration.WithLabelValues(unknownRoute, method)
+	}
 	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		codes := commonCodes()
 		switch route {
@@ -97,6 +104,9 @@ func (m *metrics) expect(routes chi.Routes, c Config) error {
 			codes = linkCodes()
 		}
 		m.requests.WithLabelValues(route, method, strconv.Itoa(http.StatusOK))
+		if route == c.BasePath+"/auth/login" || route == c.BasePath+"/auth/callback" {
+			m.requests.WithLabelValues(route, method, strconv.Itoa(http.StatusSeeOther))
+		}
 		for _, code := range codes {
 			status, _ := statusAndMessage(code)
 			m.requests.WithLabelValues(route, method, strconv.Itoa(status))

@@ -133,7 +133,7 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 	}
 	route := chi.RouteContext(r.Context()).RoutePattern()
 	if route == "" {
-		route = "none"
+		route = unknownRoute
 	}
 	method := r.Method
 	if !slices.Contains(methods(), method) {

@@ -48,6 +48,7 @@ func testDatabase(t *testing.T, database newDatabase) {
 		{"InvalidRowsAreRefused", invalidRowsAreRefused},
 		{"EachChangeHasOneEntry", eachChangeHasOneEntry},
 		{"EntriesOutliveTheirCaller", entriesOutliveTheirCaller},
+		{"CauseOutlivesItsProcess", causeOutlivesItsProcess},
 		{"ReplicasShareEntries", replicasShareEntries},
 		{"UnlinkStopsEarlierAttempts", unlinkStopsEarlierAttempts},
 		{"UnlinkStopsEarlierWebhooks", unlinkStopsEarlierWebhooks},
