@@ -26,10 +26,20 @@ func (s *service) moment(t *testing.T, name string) time.Time {
 	return time.UnixMicro(int64(seconds * 1e6))
 }
 
+// rounding is that of a float64 with microseconds.
+const rounding = time.Millisecond
+
+// happened checks that the time of a metric is between a moment and now.
+func (s *service) happened(t *testing.T, name string, after time.Time) {
+	t.Helper()
+	if got := s.moment(t, name); got.Before(after) || got.After(time.Now().Add(rounding)) {
+		t.Errorf("%s is %v, want a time between %v and now", name, got, after)
+	}
+}
+
 // TestTimestampsSayWhenItHappened covers the last key fetch, webhook, measurement of the
 // queue and audit entry. Each moves on with the next event.
 func TestTimestampsSayWhenItHappened(t *testing.T) {
-	const rounding = time.Millisecond // of a float64 with microseconds
 	began := time.Now().Add(-rounding)
 	s := newFixture(t).start(t, map[string]string{
 		"CUSTOMER_SOURCE": "claim", "DATABASE_URL": directories()["SQLite"](t), "DWOLLA_WEBHOOK_SECRET": webhookSecret,
@@ -51,16 +61,12 @@ func TestTimestampsSayWhenItHappened(t *testing.T) {
 		for range 2 {
 			before := time.Now().Add(-rounding)
 			event()
-			if got := s.moment(t, name); got.Before(before) || got.After(time.Now().Add(rounding)) {
-				t.Errorf("%s is %v, and the event came at %v", name, got, before)
-			}
+			s.happened(t, name, before)
 		}
 	}
 	for _, name := range []string{"dropgate_jwks_last_success_timestamp_seconds", "dropgate_webhook_queue_measured_timestamp_seconds"} {
 		until(t, name, func() bool { return !s.moment(t, name).IsZero() })
-		if got := s.moment(t, name); got.Before(began) || got.After(time.Now().Add(rounding)) {
-			t.Errorf("%s is %v, and the service began at %v", name, got, began)
-		}
+		s.happened(t, name, began)
 	}
 	measured := s.moment(t, "dropgate_webhook_queue_measured_timestamp_seconds")
 	until(t, "the next measurement", func() bool {

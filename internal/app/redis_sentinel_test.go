@@ -13,7 +13,7 @@ const documentedPermissions = "resetchannels &dropgate:notices:* ~dropgate:* -@a
 func (n *node) setUser(t *testing.T, permissions string) {
 	t.Helper()
 	args := []any{"ACL", "SETUSER", "dropgate", "reset", "on", ">hunter2"}
-	for _, permission := range strings.Fields(permissions) {
+	for permission := range strings.FieldsSeq(permissions) {
 		args = append(args, permission)
 	}
 	if err := n.Do(t.Context(), args...).Err(); err != nil {

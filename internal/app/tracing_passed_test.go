@@ -9,6 +9,20 @@ import (
 	"testing"
 )
 
+// vendInTrace vends for alice within a trace of the caller's.
+func (s *service) vendInTrace(t *testing.T) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.PublicAddr()+"/client-tokens", strings.NewReader(readCustomer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{
+		"Traceparent": {callersParent}, "Tracestate": {"a=b"}, "Baggage": {"user=alice"},
+		"Content-Type": {"application/json"}, "Authorization": {"Bearer " + s.fixture.provider.Bearer("alice")},
+	}
+	return do(t, r)
+}
+
 // TestTrustedTraceReachesApplicationWithoutTracing: the application belongs to the trace
 // of the proxy, whatever this service records. Dwolla does not, and no other caller can
 // send a trace.
@@ -35,18 +49,10 @@ func TestTrustedTraceReachesApplicationWithoutTracing(t *testing.T) {
 			settings := maps.Clone(to)
 			settings["TRUSTED_PROXIES"] = proxies
 			s := w.start(t, settings)
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.PublicAddr()+"/client-tokens", strings.NewReader(readCustomer))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header = http.Header{
-				"Traceparent": {callersParent}, "Tracestate": {"a=b"}, "Baggage": {"user=alice"},
-				"Content-Type": {"application/json"}, "Authorization": {"Bearer " + w.provider.Bearer("alice")},
-			}
-			got := do(t, r)
+			answers(t, "vend", s.vendInTrace(t), http.StatusOK, "")
 			s.end(t)
-			if passed := seen.get(); got.status != http.StatusOK || passed.Get("Traceparent") != want || (passed.Get("Tracestate") == "a=b") != (want != "") || passed.Get("Baggage") != "" {
-				t.Errorf("%v from %q: %d; the application got %v, want traceparent %q", to, proxies, got.status, passed, want)
+			if passed := seen.get(); passed.Get("Traceparent") != want || (passed.Get("Tracestate") == "a=b") != (want != "") || passed.Get("Baggage") != "" {
+				t.Errorf("%v from %q: the application got %v, want traceparent %q", to, proxies, passed, want)
 			}
 			if passed := dwolla.get(); passed.Get("Traceparent") != "" || passed.Get("X-Request-Id") != "" {
 				t.Errorf("Dwolla got %v", passed)

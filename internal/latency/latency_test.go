@@ -73,7 +73,9 @@ func TestOnlySampledTracesBecomeExemplars(t *testing.T) {
 	at := func(flags trace.TraceFlags) trace.SpanContext {
 		return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{15: 0xab}, SpanID: trace.SpanID{1}, TraceFlags: flags})
 	}
-	within := func(flags trace.TraceFlags) context.Context { return trace.ContextWithSpanContext(t.Context(), at(flags)) }
+	within := func(flags trace.TraceFlags) context.Context {
+		return trace.ContextWithSpanContext(t.Context(), at(flags))
+	}
 	elsewhere := trace.ContextWithRemoteSpanContext(t.Context(), at(trace.FlagsSampled))
 	exemplars := func(ctx context.Context) (ids []string) {
 		h := prometheus.NewHistogram(latency.Call("a", "b"))
