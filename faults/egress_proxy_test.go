@@ -12,15 +12,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
 
 // egressProxy is a proxy with a password. It resolves names by a table.
 type egressProxy struct {
-	url           string // with user and password
-	password      string
-	authorization string
+	url      string // with user and password
+	password string
 
 	mu       sync.Mutex
 	servers  map[string]string // by host and port
@@ -28,6 +28,8 @@ type egressProxy struct {
 	connects map[string]int // opened connections, by host and port
 	plain    []string       // other requests
 	open     map[net.Conn]bool
+	accepted map[string]bool // passwords
+	used     map[string]int  // answered requests, by password
 }
 
 // proxyFault is the proxy's behavior for new connections. Zero means none.
@@ -43,10 +45,9 @@ func newEgressProxy(t *testing.T, password string) *egressProxy {
 		t.Fatal(err)
 	}
 	p := &egressProxy{
-		url:           (&url.URL{Scheme: "http", User: url.UserPassword("dropgate", password), Host: listener.Addr().String()}).String(),
-		password:      password,
-		authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte("dropgate:"+password)),
-		servers:       map[string]string{}, connects: map[string]int{}, open: map[net.Conn]bool{},
+		url:      (&url.URL{Scheme: "http", User: url.UserPassword("dropgate", password), Host: listener.Addr().String()}).String(),
+		password: password, accepted: map[string]bool{password: true}, used: map[string]int{},
+		servers: map[string]string{}, connects: map[string]int{}, open: map[net.Conn]bool{},
 	}
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -99,7 +100,7 @@ func (p *egressProxy) serve(c net.Conn) {
 	p.set(func(p *egressProxy) {
 		fault, server = p.fault, p.servers[r.Host]
 		switch {
-		case fault == proxyFault{} && r.Header.Get("Proxy-Authorization") != p.authorization:
+		case fault == proxyFault{} && !p.admits(r):
 			fault.status = http.StatusProxyAuthRequired
 		case fault == proxyFault{} && server == "":
 			fault.status = http.StatusBadGateway
@@ -124,6 +125,26 @@ func (p *egressProxy) serve(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
 		join(c, server)
 	}
+}
+
+// admits reports whether a request has an accepted password, and counts it. The caller
+// holds the lock.
+func (p *egressProxy) admits(r *http.Request) bool {
+	_, encoded, _ := strings.Cut(r.Header.Get("Proxy-Authorization"), "Basic ")
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	_, password, _ := strings.Cut(string(decoded), ":")
+	if err != nil || !p.accepted[password] {
+		return false
+	}
+	p.used[password]++
+	return true
+}
+
+// uses returns how many requests had a password.
+func (p *egressProxy) uses(password string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used[password]
 }
 
 // forward sends one request to a server, and its answer back.

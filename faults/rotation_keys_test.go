@@ -30,7 +30,7 @@ func TestKeysRotateUnderLoadWithoutAFailure(t *testing.T) {
 	site := newSite(t, w, 2, settings)
 	r.replicas = site.processes
 	site.registerSecret(oldClient)
-	site.sendSessions(t, r.load)
+	sessions := site.sendSessions(t, r.load)
 	var admin atomic.Pointer[string]
 	admin.Store(&oldAdmin)
 	for _, p := range r.replicas {
@@ -64,6 +64,12 @@ func TestKeysRotateUnderLoadWithoutAFailure(t *testing.T) {
 		signsIn("with the new key last")
 		r.put(t, setting, next, before)
 		signsIn("with the new key first")
+		old := sessions.renew(t) // as after SESSION_LIFETIME
+		r.put(t, setting, next)
+		signsIn("with the new key alone")
+		if setting == "SESSION_KEYS" {
+			sessions.areOver(t, old)
+		}
 	}
 
 	newAdmin := w.secret("the next admin token")
@@ -89,23 +95,71 @@ func (s *site) acceptBoth(first, second string) (end func()) {
 	})
 }
 
+// sessions are the cookies of users who have signed in.
+type sessions struct {
+	site    *site
+	cookies []*atomic.Pointer[string]
+}
+
 // sendSessions sends vends of users who have signed in, to each server.
-func (s *site) sendSessions(t *testing.T, l *rotationLoad) {
+func (s *site) sendSessions(t *testing.T, l *rotationLoad) *sessions {
 	t.Helper()
-	host := strings.TrimPrefix(s.URL, "https://")
-	for i, credentials := range s.credentials(t, 4) {
-		cookie := strings.TrimPrefix(credentials[strings.LastIndex(credentials, "\n")+1:], "Cookie: ")
+	all := &sessions{site: s, cookies: []*atomic.Pointer[string]{{}, {}, {}, {}}}
+	all.renew(t)
+	for _, cookie := range all.cookies {
+		for _, p := range s.processes {
+			l.send("a vend of a session", 20*time.Millisecond, func() (*http.Request, error) { return all.vend(p, *cookie.Load()) })
+		}
+	}
+	return all
+}
+
+// vend is a request for a token with a session.
+func (s *sessions) vend(p *process, cookie string) (*http.Request, error) {
+	request, err := post(p.public, "/client-tokens", `{"action":"customer.read"}`, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"same-origin"}})
+	if err == nil {
+		request.Host = strings.TrimPrefix(s.site.URL, "https://")
+	}
+	return request, err
+}
+
+// renew signs the users in again, and returns the old cookies.
+func (s *sessions) renew(t *testing.T) (old []string) {
+	t.Helper()
+	next := 0
+	for i, credentials := range s.site.credentials(t, len(s.cookies)) {
 		if i%2 == 0 {
 			continue // a bearer, which this site does not take
 		}
-		for _, p := range s.processes {
-			l.send("a vend of a session", 20*time.Millisecond, func() (*http.Request, error) {
-				request, err := post(p.public, "/client-tokens", `{"action":"customer.read"}`, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"same-origin"}})
-				if err == nil {
-					request.Host = host
-				}
-				return request, err
-			})
+		cookie := strings.TrimPrefix(credentials[strings.LastIndex(credentials, "\n")+1:], "Cookie: ")
+		if before := s.cookies[next].Swap(&cookie); before != nil {
+			old = append(old, *before)
+		}
+		next++
+	}
+	return old
+}
+
+// areOver fails the test if a server takes an old cookie, whose key is gone.
+func (s *sessions) areOver(t *testing.T, old []string) {
+	t.Helper()
+	if len(old) == 0 {
+		t.Error("no session is old")
+	}
+	for _, cookie := range old {
+		for _, p := range s.site.processes {
+			request, err := s.vend(p, cookie)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("a session with the removed key gets %d", resp.StatusCode)
+			}
 		}
 	}
 }
