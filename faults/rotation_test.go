@@ -66,8 +66,13 @@ type rotationLoad struct {
 }
 
 func (l *rotationLoad) send(what string, every time.Duration, request func() (*http.Request, error)) {
+	l.sendBy(&http.Transport{}, what, every, request)
+}
+
+// sendBy sends like send, with another transport.
+func (l *rotationLoad) sendBy(by http.RoundTripper, what string, every time.Duration, request func() (*http.Request, error)) {
 	l.calling.Go(func() {
-		client := &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
+		client := &http.Client{Transport: by, Timeout: 20 * time.Second}
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
