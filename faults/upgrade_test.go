@@ -4,6 +4,7 @@ package faults_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/postgres/postgrestest"
 )
 
@@ -65,11 +67,13 @@ func (w *world) migrate(t *testing.T) {
 // expand migrates the schema like the next release.
 func (w *world) expand(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile("../internal/customer/customerdb/testdata/next/migrations/00006_example.sql")
+	text, err := os.ReadFile("../internal/customer/customerdb/testdata/next.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	statements := string(text) + `; INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (6, true)`
+	const next = customerdb.NewestSchema + 1
+	statements := strings.ReplaceAll(string(text), "PREVIOUS", fmt.Sprint(next*1000+next-1)) +
+		fmt.Sprintf(`; INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (%d, true)`, next)
 	db := postgrestest.Open(t, postgrestest.With(t, w.settings["DATABASE_URL"], "default_query_exec_mode", "simple_protocol"))
 	if _, err := db.ExecContext(t.Context(), statements); err != nil {
 		t.Fatal(err)

@@ -3,12 +3,14 @@ package app_test
 import (
 	"bytes"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
 	"dropgate/internal/app"
+	"dropgate/internal/customer/customerdb"
 )
 
 // migrate runs `server migrate`, and returns its output.
@@ -24,7 +26,7 @@ func (d tools) migrate() string {
 func TestMigrateCommandMayRunAgain(t *testing.T) {
 	onEach(t, func(t *testing.T, d tools) {
 		for range 2 {
-			if said := d.migrate(); said != "the schema is version 5\n" {
+			if said := d.migrate(); said != fmt.Sprintf("the schema is version %d\n", customerdb.NewestSchema) {
 				t.Errorf("migrate says %q", said)
 			}
 		}
@@ -44,11 +46,15 @@ func TestMigrateCommandLeavesOtherSources(t *testing.T) {
 func TestMigrateCommandAcceptsACompatibleSchema(t *testing.T) {
 	d := newTools(t, postgresURL(t))
 	d.migrate()
-	execute(t, d.url(), `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-6005, true), (6, true)`)
-	if said := d.migrate(); !strings.Contains(said, "version 6, newer than this binary's 5, which may use it") {
+	const now = customerdb.NewestSchema
+	next := func(version int) {
+		execute(t, d.url(), fmt.Sprintf(`INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-%d, true), (%d, true)`, version*1000+version-1, version))
+	}
+	next(now + 1)
+	if said := d.migrate(); !strings.Contains(said, fmt.Sprintf("version %d, newer than this binary's %d, which may use it", now+1, now)) {
 		t.Errorf("migrate says %q", said)
 	}
-	execute(t, d.url(), `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (-7006, true), (7, true)`)
+	next(now + 2)
 	var out bytes.Buffer
 	if err := app.Migrate(t.Context(), d.environ, &out); err == nil || !strings.Contains(err.Error(), "run a newer binary") {
 		t.Errorf("error %v, want one that says what to do", err)

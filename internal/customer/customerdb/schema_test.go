@@ -1,11 +1,14 @@
 package customerdb_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/postgres/postgrestest"
@@ -72,16 +75,26 @@ func newNextSQLite(tb testing.TB) func() *customerdb.Database {
 	return func() *customerdb.Database { return openSQLite(tb, path) }
 }
 
-// migrateLike migrates as the releases after this one would, with the migrations in
-// these folders.
+// migrateLike migrates as the releases after this one would: the next one, and a later
+// one.
 func migrateLike(tb testing.TB, d *customerdb.Database, releases ...string) {
 	tb.Helper()
-	for _, release := range releases {
-		if err := d.MigrateLike(tb.Context(), os.DirFS(filepath.Join("testdata", release))); err != nil {
+	for i, release := range releases {
+		text, err := os.ReadFile(filepath.Join("testdata", release+".sql"))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		version := customerdb.NewestSchema + 1 + i
+		text = bytes.ReplaceAll(text, []byte("PREVIOUS"), fmt.Append(nil, compatible(version)))
+		if err := d.MigrateLike(tb.Context(), fstest.MapFS{fmt.Sprintf("migrations/%05d_example.sql", version): {Data: text}}); err != nil {
 			tb.Fatal(err)
 		}
 	}
 }
+
+// compatible is the number, without its sign, which says that binaries of the version
+// before may use the schema of a version.
+func compatible(version int) int { return version*1000 + version - 1 }
 
 func TestReleaseRunsOnNextPostgresSchema(t *testing.T) {
 	t.Parallel()
@@ -114,9 +127,10 @@ func TestSchemaFromTheFarFutureIsRefused(t *testing.T) {
 func TestMigrationInheritsNoCompatibility(t *testing.T) {
 	p := newPostgres(t)
 	migrateLike(t, p.open(t), "next")
-	p.Exec(t, `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (7, true)`)
+	const later = customerdb.NewestSchema + 2
+	p.Exec(t, fmt.Sprintf(`INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (%d, true)`, later))
 	s, err := p.openUnmigrated(t).Schema(t.Context())
-	if want := (customerdb.Schema{Version: 7, Compatible: 7}); err != nil || s != want {
+	if want := (customerdb.Schema{Version: later, Compatible: later}); err != nil || s != want {
 		t.Errorf("schema %v, error %v, want %v", s, err, want)
 	}
 	if err := p.openUnmigrated(t).Migrate(t.Context()); !errors.Is(err, customerdb.ErrSchema) {
@@ -129,7 +143,8 @@ func wantTooNew(t *testing.T, name string, err error) {
 	if !errors.Is(err, customerdb.ErrSchema) {
 		t.Fatalf("%s: error %v, want ErrSchema", name, err)
 	}
-	for _, part := range []string{"version 7", "know version 6", "only up to 5", "newer binary"} {
+	const now = customerdb.NewestSchema
+	for _, part := range []string{fmt.Sprint("version ", now+2), fmt.Sprint("know version ", now+1), fmt.Sprint("only up to ", now), "run a newer binary"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: error %q does not say %q", name, err, part)
 		}
@@ -159,7 +174,9 @@ func TestServerLeavesSchemaToAnotherProcess(t *testing.T) {
 	link(t, p.open(t), "ann", customerA)
 	p.Exec(t, `DELETE FROM dropgate_schema_version WHERE version_id > 1`)
 	wantBehind(t, d, "it is version 1, and this binary needs")
-	p.Exec(t, `INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (2, true), (3, true), (4, true), (5, true)`)
+	for version := 2; version <= customerdb.NewestSchema; version++ {
+		p.Exec(t, fmt.Sprintf(`INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (%d, true)`, version))
+	}
 	wantError(t, d.Migrate(t.Context()), nil)
 	wantCustomer(t, d, "ann", customerA)
 }
