@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,13 +29,11 @@ func (c *tokenCollector) accept(keys ...string) { c.accepted.Store(&keys) }
 // ServeHTTP implements http.Handler.
 func (c *tokenCollector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	given := r.Header.Get("Api-Key")
-	for _, key := range *c.accepted.Load() {
-		if key == given {
-			c.last.Store(&given)
-			c.markUsed(given)
-			c.spans.ServeHTTP(w, r)
-			return
-		}
+	if slices.Contains(*c.accepted.Load(), given) {
+		c.last.Store(&given)
+		c.markUsed(given)
+		c.spans.ServeHTTP(w, r)
+		return
 	}
 	c.refused.Add(1)
 	w.WriteHeader(http.StatusUnauthorized)

@@ -61,6 +61,42 @@ func TestMigrateCommandAcceptsACompatibleSchema(t *testing.T) {
 	}
 }
 
+func TestStartSaysWhatToDoWithAFutureSchema(t *testing.T) {
+	onEach(t, func(t *testing.T, d tools) {
+		d.migrate()
+		const future = customerdb.NewestSchema + 2
+		d.insertVersion(future)
+		settings := map[string]string{"CUSTOMER_SOURCE": "database", "DATABASE_URL": d.url()}
+		for _, migrates := range []string{"start", "job"} {
+			if migrates == "job" && strings.HasPrefix(d.url(), "sqlite:") {
+				continue // not with a file
+			}
+			settings["DATABASE_MIGRATE"] = migrates
+			said := newFixture(t).refuses(t, settings)
+			if !strings.HasPrefix(said, "DATABASE_URL: ") || !strings.Contains(said, fmt.Sprint("version ", future)) || !strings.HasSuffix(said, "run a newer binary") {
+				t.Errorf("DATABASE_MIGRATE=%s: the start says %q", migrates, said)
+			}
+		}
+	})
+}
+
+// insertVersion makes a schema look like one of a later version.
+func (d tools) insertVersion(version int) {
+	d.t.Helper()
+	driver, at := "pgx", d.url()
+	if file, found := strings.CutPrefix(at, "sqlite:"); found {
+		driver, at = "sqlite", file
+	}
+	db, err := sql.Open(driver, at)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(d.t.Context(), fmt.Sprintf(`INSERT INTO dropgate_schema_version (version_id, is_applied) VALUES (%d, true)`, version)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // url is the tools' DATABASE_URL.
 func (d tools) url() string {
 	d.t.Helper()

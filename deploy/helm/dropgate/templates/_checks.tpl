@@ -256,6 +256,11 @@ with the ServiceAccount "default" exists; without it, --create-namespace makes o
 the Secret {{ $name }} in the namespace {{ $namespace }} lacks the key {{ $key }}: secret.keys.{{ $setting }} names it
 {{- end }}
 {{- end }}
+{{- with include "dropgate.migrationKey" . }}
+{{- if not (hasKey ($secret.data | default dict) .) }}
+the Secret {{ $name }} in the namespace {{ $namespace }} lacks the key {{ . }}: migration.databaseUrlKey names it
+{{- end }}
+{{- end }}
 {{- else if lookup "v1" "ServiceAccount" $namespace "default" }}
 the Secret {{ $name }} is missing in the namespace {{ $namespace }}: create it with {{ include "dropgate.createSecret" . }}
 {{- end }}
@@ -266,4 +271,10 @@ the Secret {{ $name }} is missing in the namespace {{ $namespace }}: create it w
 {{- define "dropgate.createSecret" -}}
 kubectl --namespace {{ include "dropgate.namespace" . }} create secret generic {{ include "dropgate.secretName" . }}
 {{- range .Values.secret.keys }}{{ with . }} --from-file={{ . }}{{ end }}{{ end }}
+{{- with include "dropgate.migrationKey" . }} --from-file={{ . }}{{ end }}
+{{- end -}}
+
+{{/* The key that only the migration's Job reads, if there is one. */}}
+{{- define "dropgate.migrationKey" -}}
+{{- if .Values.migration.enabled }}{{ .Values.migration.databaseUrlKey }}{{ end }}
 {{- end -}}
