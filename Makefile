@@ -38,7 +38,7 @@ test-soak: ## the long-running races, with the race detector
 	go test -race -tags soak -timeout 20m -run "^($$names)$$" $$(dirname $$files | sort -u | sed 's|^|./|')
 
 .PHONY: test-faults
-test-faults: ## the server, its stores and Dwolla with faults between them (about three minutes); UPDATE=1 puts the table into docs/faults.md
+test-faults: ## the server, its stores and Dwolla with faults between them (about five minutes); UPDATE=1 puts the table into docs/faults.md
 	FAULTS_UPDATE="$(if $(UPDATE),$(CURDIR)/docs/faults.md)" \
 		go test -tags faults -count=1 -timeout 15m -parallel 6 ./faults
 

@@ -84,6 +84,7 @@ func TestNoClientTokensWithoutANewAccessToken(t *testing.T) {
 				w.dwolla.InjectFault(emulator.OpToken, emulator.Fault{Status: http.StatusInternalServerError})
 			},
 			allowed: []string{token}, seen: []string{token},
+			life: 25 * time.Second, // the server renews it after 19 s
 		}.run(t)
 	})
 }

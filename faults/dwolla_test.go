@@ -31,12 +31,13 @@ type dwollaFault struct {
 	rare    []string
 	seen    []string
 	timeout time.Duration // DWOLLA_TIMEOUT; zero: 5 s
+	life    time.Duration // of access tokens; zero: an hour
 }
 
 // run runs the scenario with a server of its own.
 func (f dwollaFault) run(t *testing.T) outcome {
 	t.Helper()
-	w := newWorld(t)
+	w := newWorldWith(t, emulator.Options{AccessTokenLife: f.life})
 	timeout := cmp.Or(f.timeout, 5*time.Second)
 	w.settings["DWOLLA_TIMEOUT"] = timeout.String()
 	s := scenario{
@@ -61,16 +62,16 @@ func failDwolla(f emulator.Fault) func(*world) {
 }
 
 // shortTimeout is a DWOLLA_TIMEOUT much shorter than a scenario.
-const shortTimeout = 500 * time.Millisecond
+const shortTimeout = time.Second
 
 func dwollaFaults() []dwollaFault {
 	return []dwollaFault{
 		{
-			name: "Dwolla answers late, within the timeout", begin: failProxy(tcpproxy.Fault{Delay: 200 * time.Millisecond}),
+			name: "Dwolla answers late, within the timeout", begin: failProxy(tcpproxy.Fault{Delay: 700 * time.Millisecond}),
 			allowed: []string{token}, seen: []string{token},
 		},
 		{
-			name: "Dwolla answers too late", begin: failProxy(tcpproxy.Fault{Delay: 700 * time.Millisecond}),
+			name: "Dwolla answers too late", begin: failProxy(tcpproxy.Fault{Delay: 1400 * time.Millisecond}),
 			allowed: []string{timedOut, unavailable}, seen: []string{timedOut}, timeout: shortTimeout,
 		},
 		{

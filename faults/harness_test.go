@@ -46,6 +46,7 @@ type world struct {
 	users    []user
 	settings map[string]string // the base settings of its servers
 	server   string            // the servers' binary; empty: this tree's
+	started  []*process
 	secrets  *secrets
 	evidence *evidence
 
@@ -56,11 +57,18 @@ type world struct {
 // newWorld makes a world whose users have bearer tokens with a Customer claim.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, emulator.Options{})
+}
+
+// newWorldWith is newWorld with options of the emulator.
+func newWorldWith(t *testing.T, o emulator.Options) *world {
+	t.Helper()
 	w := &world{secrets: newSecrets(), evidence: &evidence{}}
 	t.Cleanup(func() { w.evidence.checkNoSecret(t, w.secrets) }) // after everything else
 	const key = "the-key"
 	secret := w.secret("DWOLLA_CLIENT_SECRET")
-	w.dwolla = dwollatest.New(t, emulator.Options{ClientID: key, ClientSecret: secret})
+	o.ClientID, o.ClientSecret = key, secret
+	w.dwolla = dwollatest.New(t, o)
 	w.dwolla.Intercept(w.secrets.watchDwolla)
 	w.toDwolla = tcpproxy.New(t, strings.TrimPrefix(w.dwolla.URL, "http://"))
 	w.toProvider = w.serve(t, w.secrets.watchProvider(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -219,6 +227,7 @@ func (w *world) start(t *testing.T, changes map[string]string) *process {
 	maps.Copy(settings, changes)
 	p := startBinary(t, cmp.Or(w.server, binary.path), settings)
 	w.evidence.addProcess(p)
+	w.started = append(w.started, p)
 	t.Cleanup(func() {
 		if p.running() {
 			w.evidence.recordAdminPages(t, p)

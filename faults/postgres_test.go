@@ -32,7 +32,8 @@ func TestPostgreSQLOutageIsUnavailable(t *testing.T) {
 			w := newWorld(t)
 			w.withPostgres(t)
 			s.fault, s.world = name, w
-			s.callers = w.bearers(w.start(t, nil), 8)
+			// The workers for webhooks notice the fault, too.
+			s.callers = w.bearers(w.start(t, map[string]string{"DWOLLA_WEBHOOK_SECRET": w.secret("DWOLLA_WEBHOOK_SECRET")}), 8)
 			s.refused = []string{unavailable}
 			s.begin = func() { failStore(name, w.toPostgres) }
 			s.end = func() { healStore(w.toPostgres) }

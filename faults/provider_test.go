@@ -38,6 +38,7 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.toProvider.Stop()
 	p := w.start(t, nil)
+	began := time.Now()
 	waitFor(t, "the keys in /readyz", 5*time.Second, func() bool {
 		status, missing := p.readiness(t)
 		return status == http.StatusServiceUnavailable && len(missing) == 1 && missing[0].What == "identity provider keys"
@@ -47,6 +48,12 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	if during.summary() != unavailable || during.defect != "" {
 		t.Errorf("a user got %s %s, want 503", during.summary(), during.defect)
 	}
+	const fault = "the identity provider starts 5 s late"
+	sign := signs()[fault]
+	waitFor(t, "the signs of the fault", time.Minute, func() bool {
+		return sign.metric.shows(nil, p.scrape(t)) && countLines(p.lines(t, 0), sign.line) == 1
+	})
+	seenAfter := time.Since(began)
 	<-time.After(5 * time.Second) // the provider's delay, not a wait
 	w.toProvider.Start()
 	came := time.Now()
@@ -56,8 +63,12 @@ func TestLateProviderIsFoundAtOnce(t *testing.T) {
 	if first.summary() != token || found > time.Second {
 		t.Errorf("%v after the provider's start a user got %s", found, first.summary())
 	}
-	results.add("the identity provider starts 5 s late", outcome{
-		during: map[string]int{during.summary(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
+	waitFor(t, "the end of the signs", 10*time.Second, func() bool {
+		return !sign.metric.shows(nil, p.scrape(t)) && countLines(p.lines(t, 0), sign.ends) == 1
+	})
+	results.add(fault, outcome{
+		seenAfter: seenAfter,
+		during:    map[string]int{during.summary(): 1}, slowest: during.ended.Sub(during.began), firstGood: found, allGood: found, tokens: 1,
 	})
 	w.toProvider.Stop()
 	if status, _ := p.readiness(t); status != http.StatusOK {

@@ -34,7 +34,7 @@ func failStore(name string, p *tcpproxy.Proxy) {
 	case "Redis is half-open", "PostgreSQL is half-open":
 		p.Fail(tcpproxy.Fault{Hang: true})
 	case "Redis answers late", "PostgreSQL answers late":
-		p.Fail(tcpproxy.Fault{Delay: 50 * time.Millisecond})
+		p.Fail(tcpproxy.Fault{Delay: 150 * time.Millisecond})
 	case "Redis answers too late":
 		p.Fail(tcpproxy.Fault{Delay: 2500 * time.Millisecond})
 	case "one in ten of Redis's answers is reset", "one in ten of PostgreSQL's answers is reset":

@@ -42,6 +42,7 @@ type outcome struct {
 	firstGood, allGood time.Duration  // after the fault's end
 	slowest            time.Duration
 	tokens             int
+	seenAfter          time.Duration // the beginning of the fault, until its signs were there
 }
 
 // run runs the scenario under load and checks every answer.
@@ -54,15 +55,17 @@ func (s scenario) run(t *testing.T) outcome {
 		shots := l.soFar()
 		return countCallers(shots) == len(s.callers) && healthyAfter(shots, warmUp) > 0
 	})
+	signs := newWatch(t, s)
 	o := outcome{starting: time.Now()}
 	s.begin()
 	o.began = time.Now()
-	<-time.After(cmp.Or(s.during, 3*time.Second)) // the length of the fault, not a wait
+	o.seenAfter = signs.await(t, cmp.Or(s.during, 3*time.Second))
 	o.ended = time.Now()
 	s.end()
 	bound := cmp.Or(s.recovery, 15*time.Second)
 	waitFor(t, "the recovery", bound, func() bool { return healthyAfter(l.soFar(), o.ended) > 0 })
 	o.shots = l.stop()
+	signs.checkEnd(t)
 	o.firstGood, o.allGood = firstToken(o.shots, o.ended), healthyAfter(o.shots, o.ended)
 	s.check(t, &o)
 	results.add(s.fault, o)

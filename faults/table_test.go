@@ -29,7 +29,7 @@ type row struct {
 
 var results table
 
-const tableHead = "| fault | what users saw during it | slowest answer | first token after | all tokens after | tokens checked |\n"
+const tableHead = "| fault | what users saw during it | seen in | slowest answer | first token after | all tokens after | tokens checked |\n"
 
 func (t *table) add(fault string, o outcome) {
 	t.mu.Lock()
@@ -43,14 +43,14 @@ func (t *table) String() string {
 	defer t.mu.Unlock()
 	slices.SortFunc(t.rows, func(a, b row) int { return cmp.Compare(a.fault, b.fault) })
 	var text strings.Builder
-	text.WriteString(tableHead + "| --- | --- | ---: | ---: | ---: | ---: |\n")
+	text.WriteString(tableHead + "| --- | --- | --- | ---: | ---: | ---: | ---: |\n")
 	for _, r := range t.rows {
 		var seen []string
 		for _, what := range slices.Sorted(maps.Keys(r.during)) {
 			seen = append(seen, fmt.Sprintf("%s (%d)", what, r.during[what]))
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %d |\n",
-			r.fault, strings.Join(seen, ", "), seconds(r.slowest), seconds(r.firstGood), seconds(r.allGood), r.tokens)
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s | %d |\n",
+			r.fault, strings.Join(seen, ", "), signs()[r.fault].cell(r.seenAfter), seconds(r.slowest), seconds(r.firstGood), seconds(r.allGood), r.tokens)
 	}
 	return text.String()
 }

@@ -58,6 +58,8 @@ type App struct {
 	dependencies *dependencyMetrics
 	limits       *ratelimit.Limiter
 
+	forwardCalls, lookupCalls recentCalls // of the application
+
 	// The parts whose secrets change, and what changes them.
 	live             atomic.Pointer[Config] // config with the present secrets
 	secrets          *rotation.Watcher

@@ -1,11 +1,7 @@
 package app
 
 import (
-	"context"
-	"errors"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -23,7 +19,7 @@ func (a *App) openDependencyMetrics(r prometheus.Registerer) {
 	a.dependencies = &dependencyMetrics{
 		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "dropgate_dependency_up",
-			Help: "1 while the dependency works for this replica, by the last check or call: audit, log, database, application_database, session_store, rate_limits, identity_provider_keys (0 only before the first fetch), identity_provider or dwolla.",
+			Help: "1 while the dependency works for this replica, by the last check or call: audit, log, database, webhook_queue, audit_outbox, application_database, application_sessions (AUTH_FORWARD_URL), application_directory (CUSTOMER_LOOKUP_URL), session_store, redis (without sessions in it), rate_limits, notices, identity_provider_keys (0 only before the first fetch), identity_provider or dwolla.",
 		}, []string{"dependency"}),
 		took: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "dropgate_dependency_check_duration_seconds",
@@ -31,53 +27,30 @@ func (a *App) openDependencyMetrics(r prometheus.Registerer) {
 		}, []string{"dependency"}),
 	}
 	r.MustRegister(a.dependencies.up, a.dependencies.took)
-	for _, d := range slices.Concat(a.own(), a.shared(), a.counted()) {
+	all := a.watches()
+	for _, d := range all {
 		a.dependencies.up.WithLabelValues(d.label()).Set(1)
 		a.dependencies.took.WithLabelValues(d.label())
 	}
+	lostConnections(r, all)
 }
-
-// counted returns the dependencies that neither readiness nor the log of watch names.
-func (a *App) counted() []dependency {
-	if a.redis == nil || a.limits == nil {
-		return nil
-	}
-	return []dependency{{"rate limits", "redis", func(context.Context) error {
-		if a.limits.Shared() {
-			return nil
-		}
-		return errNotShared
-	}}}
-}
-
-var errNotShared = errors.New("each replica counts alone")
 
 // label names the dependency in metrics.
 func (d dependency) label() string {
 	return strings.NewReplacer("the application's ", "application_", " ", "_").Replace(d.what)
 }
 
-// observed returns dependencies whose checks set the metrics.
-func (m *dependencyMetrics) observed(all []dependency) []dependency {
+// set shows what the checks found.
+func (m *dependencyMetrics) set(all []watched, found []finding) {
 	if m == nil {
-		return all
+		return
 	}
-	watched := slices.Clone(all)
 	for i, d := range all {
-		up, took := m.up.WithLabelValues(d.label()), m.took.WithLabelValues(d.label())
-		watched[i].fault = func(ctx context.Context) error {
-			began := time.Now()
-			err := d.fault(ctx)
-			if errors.Is(ctx.Err(), context.Canceled) { // the process ends
-				return err
-			}
-			took.Set(time.Since(began).Seconds())
-			up.Set(0)
-			if err == nil {
-				up.Set(1)
-			}
-			return err
+		up := 1.0
+		if found[i].err != nil {
+			up = 0
 		}
+		m.up.WithLabelValues(d.label()).Set(up)
+		m.took.WithLabelValues(d.label()).Set(found[i].took.Seconds())
 	}
-	return watched
 }

@@ -207,6 +207,7 @@ func (a *App) source(ctx context.Context, links *customer.LinkSource) (customer.
 		var err error
 		a.lookup, err = customer.NewLookup(customer.LookupConfig{
 			API: c.api, URL: c.LookupURL, Token: c.LookupToken, Transport: a.egress, Refused: a.refusedOnce("CUSTOMER_LOOKUP_TOKEN"),
+			Outcome: a.lookupCalls.note,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("CUSTOMER_LOOKUP_URL: %w", err)

@@ -186,7 +186,9 @@ func TestServiceWorksWithoutPermissionForNotices(t *testing.T) {
 	r.do("ACL SETUSER dropgate -publish -subscribe resetchannels")(t)
 	s := newSite(t, 2, map[string]string{"SESSION_STORE": "redis", "REDIS_URL": at})
 	for _, replica := range s.replicas {
-		until(t, "a line", func() bool { return strings.Contains(replica.logs.String(), "notices: not subscribed") })
+		until(t, "a line", func() bool {
+			return strings.Contains(replica.logs.String(), `"missing":"notices","reason":"redis: missing permission"`)
+		})
 	}
 	b := s.browser(t)
 	b.signIn()

@@ -2,10 +2,8 @@ package app
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
-	"time"
 
 	"dropgate/internal/auth/session"
 	"dropgate/internal/handler"
@@ -16,13 +14,6 @@ type dependency struct {
 	what   string
 	system string                          // "postgres", "sqlite", "redis", or "" if what is enough
 	fault  func(ctx context.Context) error // returns nil if it is available
-}
-
-// outage is an unavailable dependency.
-type outage struct {
-	handler.Missing
-
-	err error // only for the log: it may name a role or an address
 }
 
 // reason classifies an error and names its system: "postgres: authentication failed".
@@ -46,23 +37,6 @@ func (a *App) keys() []dependency {
 		return nil
 	}
 	return []dependency{{"identity provider keys", "", func(context.Context) error { return a.signIn.keys.Missing() }}}
-}
-
-// remote returns the dependencies that watch only measures. For Dwolla, a throttle, an
-// open circuit and a total failure count, too.
-func (a *App) remote() []dependency {
-	all := append(a.keys(), a.shared()...)
-	for i := range all {
-		if all[i].what == "dwolla" {
-			all[i].fault = func(context.Context) error {
-				if conditions := a.dwolla.Degraded(); len(conditions) > 0 {
-					return errors.New(conditions[0])
-				}
-				return a.dwolla.Fault()
-			}
-		}
-	}
-	return all
 }
 
 // sink is the audit sink. Without it, the service hands out no token.
@@ -89,7 +63,10 @@ func (a *App) stores() []dependency {
 // shared returns the dependencies whose outage affects every replica. Readiness
 // names them, but does not fail. It shows the result of the last regular call, and
 // makes no call of its own.
-func (a *App) shared() []dependency {
+func (a *App) shared() []dependency { return append(a.remote(), a.applications()...) }
+
+// remote returns those whose clients log their outages.
+func (a *App) remote() []dependency {
 	all := []dependency{{"dwolla", "", func(context.Context) error { return a.dwolla.Fault() }}}
 	if a.out != nil && a.out.file != nil { // without a file, sink reports it
 		all = append(all, dependency{"log", "", func(context.Context) error { return fault(a.out.log) }})
@@ -115,11 +92,9 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 		if r.Reason == "" {
 			r.Reason = missing.What + ": " + missing.Reason
 		}
-		r.Missing = append(r.Missing, missing.Missing)
+		r.Missing = append(r.Missing, missing)
 	}
-	for _, missing := range outages(ctx, a.shared()) {
-		r.Missing = append(r.Missing, missing.Missing)
-	}
+	r.Missing = append(r.Missing, outages(ctx, a.shared())...)
 	for _, condition := range a.dwolla.Degraded() {
 		r.Degraded = append(r.Degraded, "dwolla: "+condition)
 	}
@@ -127,64 +102,19 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 }
 
 // outages checks all dependencies at once, and returns the unavailable ones.
-func outages(ctx context.Context, dependencies []dependency) []outage {
+func outages(ctx context.Context, dependencies []dependency) []handler.Missing {
 	faults := make([]error, len(dependencies))
 	var checks sync.WaitGroup
 	for i, d := range dependencies {
 		checks.Go(func() { faults[i] = d.fault(ctx) })
 	}
 	checks.Wait()
-	var found []outage
+	var found []handler.Missing
 	for i, err := range faults {
 		if err != nil {
 			d := dependencies[i]
-			found = append(found, outage{handler.Missing{What: d.what, Reason: d.reason(err)}, err})
+			found = append(found, handler.Missing{What: d.what, Reason: d.reason(err)})
 		}
 	}
 	return found
-}
-
-const (
-	watchEvery  = 2 * time.Second
-	watchWithin = 2 * time.Second // timeout of a check
-)
-
-// watch logs when a store becomes unavailable and when it recovers. Dwolla's client
-// and the keys of the identity provider log their own outages.
-func (a *App) watch(ctx context.Context) {
-	dependencies := a.dependencies.observed(append([]dependency{a.sink()}, a.stores()...))
-	others := a.dependencies.observed(slices.Concat(a.remote(), a.counted()))
-	known := map[string][]string{}
-	for ctx.Err() == nil {
-		limited, cancel := context.WithTimeout(ctx, watchWithin)
-		found := outages(limited, dependencies)
-		outages(limited, others) // only for the metrics
-		cancel()
-		if ctx.Err() == nil {
-			known = a.logOutages(known, found)
-		}
-		select {
-		case <-time.After(watchEvery):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// logOutages logs each reason once during an outage. It takes and returns the logged
-// reasons by dependency.
-func (a *App) logOutages(known map[string][]string, found []outage) map[string][]string {
-	now := map[string][]string{}
-	for _, m := range found {
-		now[m.What] = known[m.What]
-		if !slices.Contains(known[m.What], m.Reason) {
-			now[m.What] = append(now[m.What], m.Reason)
-			a.log.Warn().Str("missing", m.What).Str("reason", m.Reason).Err(m.err).Msg("not ready: dependency unavailable")
-		}
-	}
-	for what := range known {
-		if now[what] == nil {
-			a.log.Info().Str("found", what).Msg("dependency recovered")
-		}
-	}
-	return now
 }

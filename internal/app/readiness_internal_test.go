@@ -171,7 +171,7 @@ func TestOutageAndRecoveryAreLogged(t *testing.T) {
 			want  [2]int // lines in all: one for each reason of an outage
 		}{{well, [2]int{0, 0}}, {down, [2]int{1, 0}}, {well, [2]int{1, 1}}, {silent, [2]int{2, 1}}, {down, [2]int{3, 1}}, {well, [2]int{3, 2}}} {
 			p.state.Store(c.state)
-			time.Sleep(2*watchEvery + watchWithin) // of the bubble's time
+			time.Sleep(steady * (watchEvery + watchWithin)) // of the bubble's time
 			synctest.Wait()
 			text := logs.String()
 			if got := [2]int{strings.Count(text, missing), strings.Count(text, found)}; got != c.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"io/fs"
@@ -252,7 +253,7 @@ func networkReason(err error) reason {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return connectionRefused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		errors.Is(err, net.ErrClosed):
+		errors.Is(err, net.ErrClosed), errors.Is(err, driver.ErrBadConn):
 		return connectionClosed
 	case errors.As(err, &op), errors.As(err, &dns):
 		return unreachable

@@ -24,12 +24,25 @@ const (
 // clears the last result: another server may answer afterwards.
 func (w *writeTest) after(ping, test func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := ping(ctx); err != nil {
+		if err := repeated(ctx, ping); err != nil {
 			w.forget()
 			return err
 		}
 		return w.outcome(ctx, test)
 	}
+}
+
+// tries is how often a check is tried. A broken connection is no outage.
+const tries = 3
+
+// repeated tries until a success.
+func repeated(ctx context.Context, try func(context.Context) error) (err error) {
+	for range tries {
+		if err = try(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 // forget does nothing while a test runs: that test gives a fresh result.
@@ -54,7 +67,7 @@ func (w *writeTest) outcome(ctx context.Context, test func(context.Context) erro
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
-	w.err = test(ctx)
+	w.err = repeated(ctx, test)
 	w.known = time.Now()
 	return w.err
 }

@@ -32,7 +32,10 @@ type ForwardConfig struct {
 	// Claims names other members to keep in a session.
 	Claims    []string
 	Transport http.RoundTripper
-	Logger    zerolog.Logger // for the start and the end of an outage
+	// Outcome is called after each call. An error means that the application does not
+	// work; a refusal of credentials is none. It may be nil.
+	Outcome func(error)
+	Logger  zerolog.Logger // for the circuit
 }
 
 // Forward is the mode for applications with sessions of their own. It asks the

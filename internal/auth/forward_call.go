@@ -29,6 +29,7 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return Session{}, f.unavailable(err)
 	}
+	f.note(err)
 	if err != nil {
 		if _, refused := errors.AsType[*Rejection](err); refused {
 			f.inFlight.refuse(digest)
@@ -51,6 +52,17 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 		f.users.Add(digest, session, session.bytes(), started.Add(f.config.Cache))
 	}
 	return session, nil
+}
+
+// note reports the outcome of a call.
+func (f *Forward) note(err error) {
+	if f.config.Outcome == nil {
+		return
+	}
+	if _, refused := errors.AsType[*Rejection](err); refused {
+		err = nil
+	}
+	f.config.Outcome(err)
 }
 
 // whoIs makes the call. It returns the user's claims, a *Rejection for 401 and
@@ -137,9 +149,9 @@ func newForwardBreaker(log zerolog.Logger) *gobreaker.CircuitBreaker[map[string]
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed:
-				log.Warn().Dur("open_for_ms", openFor).Msg("the application cannot authenticate users: circuit open, probing")
+				log.Debug().Dur("open_for_ms", openFor).Msg("the application cannot authenticate users: circuit open, probing")
 			case to == gobreaker.StateClosed:
-				log.Info().Msg("the application authenticates users again: circuit closed")
+				log.Debug().Msg("the application authenticates users again: circuit closed")
 			}
 		},
 	})

@@ -42,6 +42,7 @@ type Inbox struct {
 	config  InboxConfig
 	metrics *inboxMetrics
 	lanes   []lane
+	fault   queueFault
 }
 
 const (
@@ -70,10 +71,12 @@ const (
 // NewInbox returns an inbox. Run processes its events.
 func NewInbox(c InboxConfig) *Inbox {
 	i := &Inbox{config: c, metrics: newInboxMetrics(c.Registerer)}
-	fault := &queueFault{logger: c.Logger}
-	i.lanes = []lane{newLane(c.Store.ClaimEvent, i.process, fault), newLane(c.Store.ClaimStatusEvent, i.process, fault)}
+	i.lanes = []lane{newLane(c.Store.ClaimEvent, i.process, &i.fault), newLane(c.Store.ClaimStatusEvent, i.process, &i.fault)}
 	return i
 }
+
+// Fault returns why the queue of events cannot be used, or nil.
+func (i *Inbox) Fault() error { return i.fault.get() }
 
 // Receive stores one webhook event. It returns nil for a stored event, a known one,
 // and one about no Customer.

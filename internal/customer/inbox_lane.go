@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"dropgate/internal/customer/customerdb"
 )
 
@@ -63,15 +61,15 @@ func (l lane) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		event, err := l.next(ctx, time.Now(), inboxLease)
 		if err == nil {
-			l.fault.ended()
+			l.fault.set(nil)
 			l.wake() // more events may be due
 			l.process(ctx, event)
 			continue
 		}
 		if errors.Is(err, customerdb.ErrNoEvent) {
-			l.fault.ended()
+			l.fault.set(nil)
 		} else if ctx.Err() == nil {
-			l.fault.began(err)
+			l.fault.set(err)
 		}
 		select {
 		case <-l.arrived:
@@ -80,30 +78,21 @@ func (l lane) work(ctx context.Context) {
 	}
 }
 
-// queueFaultEvery limits the lines about a queue that fails and recovers.
-const queueFaultEvery = time.Minute
-
-// queueFault logs an outage of the queue once, for all workers of all lanes.
+// queueFault is the state of the queue, as the workers of all lanes see it. They log
+// nothing: the owner of the database logs its outage once.
 type queueFault struct {
-	logger zerolog.Logger
-
-	mu     sync.Mutex
-	down   bool
-	logged time.Time
+	mu   sync.Mutex
+	last error // nil while the queue answers
 }
 
-func (f *queueFault) began(err error) {
+func (f *queueFault) set(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.down && time.Since(f.logged) >= queueFaultEvery {
-		f.logged = time.Now()
-		f.logger.Error().Err(err).Msg("the queue of webhook events is unavailable")
-	}
-	f.down = true
+	f.last = err
 }
 
-func (f *queueFault) ended() {
+func (f *queueFault) get() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.down = false
+	return f.last
 }

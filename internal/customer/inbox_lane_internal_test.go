@@ -1,17 +1,13 @@
 package customer
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"dropgate/internal/customer/customerdb"
 )
@@ -22,7 +18,7 @@ func TestIdleLaneAsksOnceASecond(t *testing.T) {
 		l := newLane(func(context.Context, time.Time, time.Duration) (customerdb.WebhookEvent, error) {
 			asked.Add(1)
 			return customerdb.WebhookEvent{}, customerdb.ErrNoEvent
-		}, nil, &queueFault{logger: zerolog.Nop()})
+		}, nil, &queueFault{})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute-time.Millisecond)
 		defer stop()
 		l.run(ctx)
@@ -45,7 +41,7 @@ func TestEventsOfAnotherReplicaWakeAllWorkers(t *testing.T) {
 		}, func(ctx context.Context, _ customerdb.WebhookEvent) {
 			busy.Add(1)
 			<-ctx.Done()
-		}, &queueFault{logger: zerolog.Nop()})
+		}, &queueFault{})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -64,12 +60,10 @@ func TestEventsOfAnotherReplicaWakeAllWorkers(t *testing.T) {
 	})
 }
 
-func TestAnOutageOfTheQueueIsLoggedOnce(t *testing.T) {
+func TestWorkersReportTheStateOfTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logs bytes.Buffer
 		var down atomic.Bool
-		down.Store(true)
-		fault := &queueFault{logger: zerolog.New(&logs)}
+		fault := &queueFault{}
 		next := func(context.Context, time.Time, time.Duration) (customerdb.WebhookEvent, error) {
 			if down.Load() {
 				return customerdb.WebhookEvent{}, errors.New("no such host")
@@ -82,19 +76,18 @@ func TestAnOutageOfTheQueueIsLoggedOnce(t *testing.T) {
 		for _, l := range lanes {
 			running.Go(func() { l.run(ctx) })
 		}
-		phase := func(isDown bool, want int) {
-			t.Helper()
+		for _, isDown := range []bool{true, false, true} {
 			down.Store(isDown)
-			<-time.After(2 * time.Minute)
+			<-time.After(2 * inboxPoll)
 			synctest.Wait()
-			if got := strings.Count(logs.String(), "no such host"); got != want {
-				t.Errorf("%d lines, want %d:\n%s", got, want, logs.String())
+			if err := fault.get(); (err != nil) != isDown {
+				t.Errorf("the queue is down: %t; its state is %v", isDown, err)
 			}
 		}
-		phase(true, 1)
-		phase(false, 1)
-		phase(true, 2)
 		stop()
 		running.Wait()
+		if err := fault.get(); err == nil || err.Error() != "no such host" {
+			t.Errorf("the end of the workers changed the state to %v", err)
+		}
 	})
 }

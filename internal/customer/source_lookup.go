@@ -36,7 +36,10 @@ type LookupConfig struct {
 	Token clienttoken.Secret
 	// Refused is called when the application refuses a token for the first time since
 	// a change, and another one is tried. It may be nil.
-	Refused   func()
+	Refused func()
+	// Outcome is called after each call. An error means that the application does not
+	// work. It may be nil.
+	Outcome   func(error)
 	Transport http.RoundTripper
 }
 
@@ -47,6 +50,7 @@ type Lookup struct {
 	url     lookupURL
 	token   *rotation.Secret
 	refused func()
+	outcome func(error)
 	// transport is used without an http.Client, which would follow redirects and put
 	// the URL with the user id into errors.
 	transport http.RoundTripper
@@ -68,6 +72,7 @@ func NewLookup(c LookupConfig) (*Lookup, error) {
 		url:       url,
 		token:     rotation.New(c.Token),
 		refused:   c.Refused,
+		outcome:   c.Outcome,
 		transport: cmp.Or(c.Transport, http.DefaultTransport),
 	}, nil
 }
@@ -91,6 +96,19 @@ func (l *Lookup) ask(ctx context.Context, userID string) (clienttoken.CustomerUR
 	if err != nil {
 		return clienttoken.CustomerURL{}, lookupFault(err, "use other user ids, or put {user} into the query of CUSTOMER_LOOKUP_URL")
 	}
+	customer, err := l.call(ctx, address)
+	if l.outcome != nil && ctx.Err() == nil {
+		if errors.Is(err, clienttoken.ErrNoCustomer) {
+			l.outcome(nil)
+		} else {
+			l.outcome(err)
+		}
+	}
+	return customer, err
+}
+
+// call asks the application at the address of a user.
+func (l *Lookup) call(ctx context.Context, address string) (clienttoken.CustomerURL, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	resp, err := l.send(ctx, address)

@@ -68,6 +68,9 @@ func (q *Query) Rotate(ctx context.Context, urls clienttoken.Secret) error {
 	return q.pool.Rotate(ctx, urls)
 }
 
+// Lost returns how many connections broke (see [postgres.Pool.Lost]).
+func (q *Query) Lost() uint64 { return q.pool.Lost() }
+
 // ObservePool registers the metrics of the pool of connections.
 func (q *Query) ObservePool(r prometheus.Registerer) {
 	r.MustRegister(collectors.NewDBStatsCollector(q.pool.DB, "application"))

@@ -47,10 +47,11 @@ type accessTokens struct {
 	rejected atomic.Int64       // consecutive tokens Dwolla rejected without accepting one
 
 	mu       sync.Mutex
-	current  *accessToken         // expired if there is none
-	timer    *time.Timer          // renews in the background; nil once closed
-	failures int                  // in a row
-	logged   string               // the last fault logged as an error
+	current  *accessToken // expired if there is none
+	timer    *time.Timer  // renews in the background; nil once closed
+	failures int          // in a row
+	logged   string       // the last fault logged as an error
+	rejects  rejectedTokens
 	failure  *clienttoken.Failure // of the last fetch, for callers before retryAt
 	retryAt  time.Time            // no fetch before this
 	// Each change of the application's secret counts. The token in use may be older.
@@ -219,6 +220,9 @@ func (s *accessTokens) discard(token *accessToken, fault *Error) bool {
 	s.current = &accessToken{}
 	if s.rejected.Add(1) > mostRejected && s.timer != nil {
 		s.failed(fault)
+	} else if s.timer != nil && s.rejects.often(time.Now()) {
+		s.log.Warn().Int("status", fault.Status).Str("dwolla_code", fault.Code).Str("dwolla_request_id", fault.RequestID).
+			Msg("Dwolla often rejects access tokens before their end: each time a new one takes their place")
 	}
 	return true
 }

@@ -79,6 +79,9 @@ func TestRejectedAccessTokenIsReplacedAndRetried(t *testing.T) {
 			if _, err := w.client.GetCustomer(t.Context(), customer); err != nil {
 				t.Error(err)
 			}
+			if log := w.log.String(); log != "" {
+				t.Errorf("logged %s", log)
+			}
 			end(w)
 			if _, err := w.client.ListBeneficialOwners(t.Context(), customer); err != nil {
 				t.Error(err)
@@ -86,8 +89,8 @@ func TestRejectedAccessTokenIsReplacedAndRetried(t *testing.T) {
 			w.wantCalls(t, emulator.OpToken, 4)
 			w.wantCalls(t, emulator.OpReadCustomer, 2)
 			w.wantCalls(t, emulator.OpListBeneficialOwners, 2)
-			if log := w.log.String(); log != "" {
-				t.Errorf("logged %s", log)
+			if log := w.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `"dwolla_code":"`+name) {
+				t.Errorf("logged %s, want one line after the third time", log)
 			}
 		})
 	}

@@ -95,6 +95,7 @@ type circuit struct {
 	faultyUntil time.Time // end of the breaker's open state
 	lastFault   *Error
 	streak      streak
+	some        someFail
 }
 
 // errInconclusive makes the breaker ignore an attempt.
@@ -146,6 +147,7 @@ type passage struct {
 	circuit *circuit
 	done    func(error) // end of the breaker's open state
 	probe   bool        // of the throttle
+	took    time.Duration
 }
 
 // enter returns a passage, or the reason to reject the call.
@@ -183,7 +185,7 @@ func (p passage) settle(v verdict, fault *Error) {
 	case inconclusive:
 		p.done(errInconclusive)
 	}
-	c.note(v)
+	c.note(v, p.took)
 	p.leaveThrottle(v)
 }
 
@@ -210,7 +212,10 @@ func (p passage) throttle(fault *Error) {
 	quiet := fault.quiet()
 	until := time.Now().Add(quiet)
 	c.mu.Lock()
-	opens := c.quietUntil.IsZero() || p.probe
+	level, opens := zerolog.WarnLevel, c.quietUntil.IsZero() || p.probe
+	if p.probe {
+		level = zerolog.DebugLevel // do not repeat the warning
+	}
 	if until.After(c.quietUntil) {
 		c.quietUntil = until
 	}
@@ -219,7 +224,7 @@ func (p passage) throttle(fault *Error) {
 	}
 	c.mu.Unlock()
 	if opens {
-		c.log.Warn().Str("operation", string(c.operation)).Dur("open_for_ms", quiet).Str("dwolla_request_id", fault.RequestID).
+		c.log.WithLevel(level).Str("operation", string(c.operation)).Dur("open_for_ms", quiet).Str("dwolla_request_id", fault.RequestID).
 			Msg("Dwolla throttles this operation (429): the circuit is open")
 	}
 }

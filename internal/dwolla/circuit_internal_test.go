@@ -84,7 +84,7 @@ func TestFewerFaultsThanHalfOpenNothing(t *testing.T) {
 			w.mustVend(t)
 			pass(10 * time.Millisecond)
 		}
-		w.wantLog(t)
+		w.wantLog(t, `"level":"warn" "operation":"create_client_token" 501 some`)
 		w.wantState(t, opCreateClientToken, stateClosed)
 	})
 }

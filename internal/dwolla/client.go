@@ -210,7 +210,9 @@ func (c *Client) try(ctx context.Context, call *call, deadline time.Time) (t tri
 	if end.After(deadline) {
 		end = deadline
 	}
+	began := time.Now()
 	t.fault = c.attempt(ctx, call, token.secret, end)
+	passage.took = time.Since(began)
 	if says = judge(ctx, t.fault); says == faulty && t.fault.timedOut() && end.Equal(deadline) {
 		says = inconclusive // the attempt did not have its full time
 	}

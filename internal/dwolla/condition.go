@@ -15,24 +15,37 @@ const failingAfter = 4
 // first.
 const warnAfter = 2 * time.Second
 
-// failingLogEvery limits the warnings: some operation may fail and recover all the time.
+// failingLogEvery limits each kind of warning: some operation may fail and recover all the
+// time.
 const failingLogEvery = time.Minute
 
-// streak follows the faults in a row of one operation. circuit.mu guards it.
+// Dwolla is late if this many answers in a row took at least this long.
+const (
+	lateAfter   = 500 * time.Millisecond
+	lateAnswers = 8
+)
+
+// streak follows the faults and the late answers in a row of one operation. circuit.mu
+// guards it.
 type streak struct {
 	faults int
 	logged time.Time // of the last warning
 	warned bool      // in this streak
+
+	late       int
+	lateLogged time.Time
+	lateWarned bool
 }
 
 func (s *streak) failing() bool { return s.faults >= failingAfter }
 
 // note notes the outcome of an attempt.
-func (c *circuit) note(v verdict) {
+func (c *circuit) note(v verdict, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch v {
 	case healthy:
+		c.noteTime(took)
 		if c.streak.warned {
 			c.log.Info().Str("operation", string(c.operation)).Msg("Dwolla no longer fails every request")
 		}
@@ -41,7 +54,62 @@ func (c *circuit) note(v verdict) {
 		if c.streak.faults++; c.streak.faults == failingAfter {
 			time.AfterFunc(warnAfter, c.warnOfFailure)
 		}
+		if !c.some.watching {
+			c.some.watching = true
+			time.AfterFunc(warnAfter, c.watchFailures)
+		}
 	case throttling, inconclusive:
+	}
+}
+
+// noteTime logs the beginning and the end of late answers. The caller holds mu.
+func (c *circuit) noteTime(took time.Duration) {
+	s := &c.streak
+	if took < lateAfter {
+		if s.lateWarned {
+			c.log.Info().Str("operation", string(c.operation)).Dur("took_ms", took).Msg("Dwolla answers in time again")
+		}
+		s.late, s.lateWarned = 0, false
+		return
+	}
+	s.late++
+	if s.late >= lateAnswers && !s.lateWarned && time.Since(s.lateLogged) >= failingLogEvery {
+		s.lateWarned, s.lateLogged = true, time.Now()
+		c.log.Warn().Str("operation", string(c.operation)).Dur("took_ms", took).Int("late_in_a_row", s.late).Msg("Dwolla answers late")
+	}
+}
+
+// someFailed is how many attempts within the window of the circuit must fail for a line
+// about them.
+const someFailed = 5
+
+// someFail follows failures among successes, which open no circuit. circuit.mu guards it.
+type someFail struct {
+	watching bool // watchFailures is due
+	warned   bool
+	logged   time.Time
+}
+
+// watchFailures logs the beginning and the end of failures among successes. It runs
+// every two seconds while there are failures in the window.
+func (c *circuit) watchFailures() {
+	state, counts := c.breaker.State(), c.breaker.Counts()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	other := state != gobreaker.StateClosed || c.streak.failing() // they have lines of their own
+	switch some := &c.some; {
+	case other:
+		some.warned = false
+	case counts.TotalFailures >= someFailed && !some.warned && time.Since(some.logged) >= failingLogEvery:
+		some.warned, some.logged = true, time.Now()
+		c.log.Warn().Str("operation", string(c.operation)).Uint32("failed", counts.TotalFailures).
+			Uint32("of", counts.TotalFailures+counts.TotalSuccesses).AnErr("error", c.lastFault).Msg("some requests to Dwolla fail")
+	case counts.TotalFailures == 0 && some.warned:
+		some.warned = false
+		c.log.Info().Str("operation", string(c.operation)).Msg("requests to Dwolla no longer fail")
+	}
+	if c.some.watching = counts.TotalFailures > 0; c.some.watching {
+		time.AfterFunc(warnAfter, c.watchFailures)
 	}
 }
 

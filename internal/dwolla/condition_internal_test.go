@@ -59,3 +59,48 @@ func TestThrottleAndOpenCircuitAreNamedWithTheirEnds(t *testing.T) {
 		}
 	})
 }
+
+func TestLateDwollaIsLoggedWithItsEnd(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
+		w.mustVend(t)
+		w.always(reply{latency: lateAfter})
+		for range lateAnswers - 1 {
+			w.mustVend(t)
+		}
+		w.wantLog(t)
+		for range 60 { // one line, however long it lasts
+			w.mustVend(t)
+			pass(time.Minute)
+		}
+		w.wantLog(t, `"level":"warn" "operation":"create_client_token" "took_ms":500 "late_in_a_row":8 late`)
+		w.always(reply{latency: lateAfter - time.Millisecond})
+		w.mustVend(t)
+		w.mustVend(t)
+		w.wantLog(t, `"level":"info" "operation":"create_client_token" time`)
+	})
+}
+
+// failsRarely makes one request in four fail for a while.
+func (w *fakeDwolla) failsRarely(t *testing.T, d time.Duration) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < d; pass(100 * time.Millisecond) {
+		w.fail(t, 1)
+		w.always(reply{})
+		for range 3 {
+			w.mustVend(t)
+		}
+	}
+}
+
+func TestFailuresAmongSuccessesAreLoggedOnce(t *testing.T) {
+	withFakeDwolla(t, func(t *testing.T, w *fakeDwolla) {
+		w.mustVend(t)
+		w.failsRarely(t, 10*time.Minute)
+		w.wantLog(t, `"level":"warn" "operation":"create_client_token" 501 some`)
+		pass(time.Minute)
+		w.wantLog(t, `"level":"info" "operation":"create_client_token" longer`)
+		w.failsRarely(t, time.Second/2)
+		pass(time.Minute)
+		w.wantLog(t, `"level":"warn" some`, `"level":"info" longer`)
+	})
+}

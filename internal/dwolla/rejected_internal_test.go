@@ -151,7 +151,7 @@ func TestExpiringAccessTokenIsReplacedAtOnce(t *testing.T) {
 					t.Errorf("%d failed", n)
 				}
 				w.token.wantPauses(t, rejects().latency, make([]time.Duration, budgetFloor)...)
-				w.wantLog(t)
+				w.wantLog(t, `"level":"warn" "dwolla_code":"ExpiredAccessToken" often`)
 			})
 		})
 	}

@@ -124,7 +124,7 @@ func TestThrottledProbeReopensTheCircuit(t *testing.T) {
 		wantFailureOf(t, w.vend(t.Context()), clienttoken.Unavailable)
 		w.wantCalls(t, 1)
 		w.wantRejected(t, throttled, 20*time.Second)
-		w.wantLog(t, `"level":"warn" "operation":"create_client_token" "open_for_ms":20000 429`)
+		w.wantLog(t)
 		w.always(reply{})
 		pass(20 * time.Second)
 		w.mustVend(t)

@@ -59,6 +59,8 @@ type Bus struct {
 	waiting  []Notice
 	overflow bool          // some notices were dropped: others must learn that they miss some
 	wake     chan struct{} // something waits
+	// The last errors, or nil while notices come and go.
+	listening, sending error
 }
 
 // New returns a bus. It connects in Run.
@@ -85,6 +87,23 @@ func (b *Bus) Rotate(secrets ...[]byte) {
 		seals = append(seals, newSealer(secret, b.config.Channel, b.sender))
 	}
 	b.seals.Store(&seals)
+}
+
+// Fault returns why this replica does not get or send notices, or nil.
+func (b *Bus) Fault() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listening != nil {
+		return b.listening
+	}
+	return b.sending
+}
+
+// note remembers the state of one direction.
+func (b *Bus) note(direction *error, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	*direction = err
 }
 
 // Send sends a notice to all other replicas. It does not wait for it.

@@ -14,18 +14,20 @@ func (b *Bus) listen(ctx context.Context) {
 	for failing := false; ctx.Err() == nil; {
 		err := b.follow(ctx, func() {
 			b.metrics.subscribed.Set(1)
+			b.note(&b.listening, nil)
 			if failing {
 				failing = false
-				b.config.Logger.Info().Msg("notices: subscribed again")
+				b.config.Logger.Debug().Msg("notices: subscribed again")
 			}
 		})
 		b.metrics.subscribed.Set(0)
 		if ctx.Err() != nil {
 			return
 		}
+		b.note(&b.listening, err)
 		if !failing {
 			failing = true
-			b.config.Logger.Warn().Err(err).Msg("notices: not subscribed, changes by other replicas take up to CUSTOMER_CACHE")
+			b.config.Logger.Debug().Err(err).Msg("notices: not subscribed, changes by other replicas take up to CUSTOMER_CACHE")
 		}
 		_ = pause(ctx, retryEvery)
 	}

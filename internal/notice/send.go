@@ -21,10 +21,11 @@ func (b *Bus) send(ctx context.Context) {
 			return
 		}
 		err := b.sendWaiting(sending)
+		b.note(&b.sending, err)
 		if err != nil && ctx.Err() == nil && !failing {
-			b.config.Logger.Warn().Err(err).Msg("notices: Redis failed, other replicas learn of changes within CUSTOMER_CACHE")
+			b.config.Logger.Debug().Err(err).Msg("notices: Redis failed, other replicas learn of changes within CUSTOMER_CACHE")
 		} else if err == nil && failing {
-			b.config.Logger.Info().Msg("notices: Redis takes notices again")
+			b.config.Logger.Debug().Msg("notices: Redis takes notices again")
 		}
 		if failing = err != nil; failing {
 			_ = pause(ctx, retryEvery)

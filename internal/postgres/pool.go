@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -87,6 +88,7 @@ func withoutUser(secret clienttoken.Secret) (string, error) {
 type connector struct {
 	urls     *rotation.Secret
 	follower follower
+	lost     atomic.Uint64 // connections that broke
 
 	mu       sync.Mutex
 	parsed   []candidate
@@ -108,6 +110,7 @@ func (c *connector) parse(urls clienttoken.Secret) error {
 			return err
 		}
 		own := value.Reveal()
+		config.DialFunc = counting(config.DialFunc, &c.lost)
 		parsed = append(parsed, candidate{own, c.follower.connector(*config, func() error { return c.outdated(own) })})
 	}
 	if len(parsed) == 0 {

@@ -18,7 +18,7 @@ type Config struct {
 	RedisTag   string                // the hash tag of all keys in a Redis Cluster, or empty
 	Secret     []byte                // derives the names in Redis; required with Redis
 	Now        func() time.Time
-	Logger     zerolog.Logger // for the start and the end of an outage of Redis
+	Logger     zerolog.Logger // for debugging
 	Registerer prometheus.Registerer
 }
 
@@ -73,8 +73,20 @@ func (l *Limiter) Rotate(secret []byte) {
 	}
 }
 
-// Shared reports whether requests are counted in Redis, for all replicas.
-func (l *Limiter) Shared() bool { return l.shared != nil && !l.shared.away.Load() }
+// Recheck returns nil while requests are counted in Redis, for all replicas. Otherwise it
+// asks Redis again, at no charge, so that an outage also ends without requests. It
+// returns the last error while Redis fails.
+func (l *Limiter) Recheck(ctx context.Context) error {
+	if l.shared == nil || !l.shared.away.Load() {
+		return nil
+	}
+	_, _ = l.shared.take(ctx, "", "") // the circuit notes the outcome
+	if !l.shared.away.Load() {
+		return nil
+	}
+	why, _ := l.shared.fault.Load().(failure)
+	return why.error
+}
 
 // Charge is the cost of one request: to its address and, once known, to its user. A
 // zero or nil Charge costs nothing.

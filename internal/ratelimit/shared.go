@@ -79,7 +79,8 @@ func newShared(c Config) *shared {
 // failure wraps errors in the one type that an atomic.Value needs.
 type failure struct{ error }
 
-// turned logs the start and the end of an outage, but not the attempts in between.
+// turned shows the start and the end of an outage, but not the attempts in between. The
+// owner of Redis logs outages, so these lines are for debugging.
 func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool, fault *atomic.Value) func(string, gobreaker.State, gobreaker.State) {
 	return func(_ string, from, to gobreaker.State) {
 		switch {
@@ -87,11 +88,11 @@ func turned(log zerolog.Logger, up prometheus.Gauge, away *atomic.Bool, fault *a
 			away.Store(true)
 			up.Set(0)
 			why, _ := fault.Load().(failure)
-			log.Warn().AnErr("reason", why.error).Msg("rate limits: Redis failed, each replica counts alone")
+			log.Debug().AnErr("reason", why.error).Msg("rate limits: Redis failed, each replica counts alone")
 		case to == gobreaker.StateClosed:
 			away.Store(false)
 			up.Set(1)
-			log.Info().Msg("rate limits: Redis recovered, all replicas share one count")
+			log.Debug().Msg("rate limits: Redis recovered, all replicas share one count")
 		}
 	}
 }

@@ -29,6 +29,7 @@ type Database struct {
 	// it until their context ends, and never block readers.
 	reads, writes *sql.DB
 	rotate        func(ctx context.Context, urls clienttoken.Secret) error // nil for SQLite
+	lost          func() uint64                                            // nil for SQLite
 
 	// The SQLite file at the time of opening.
 	path string
@@ -93,6 +94,15 @@ func (d *Database) ObservePools(r prometheus.Registerer) {
 	if d.writes != d.reads {
 		r.MustRegister(collectors.NewDBStatsCollector(d.writes, "database_writes"))
 	}
+}
+
+// Lost returns how many connections to PostgreSQL broke (see [postgres.Pool.Lost]). For
+// SQLite it is always 0.
+func (d *Database) Lost() uint64 {
+	if d.lost == nil {
+		return 0
+	}
+	return d.lost()
 }
 
 // Close closes all connections. Running calls may fail.

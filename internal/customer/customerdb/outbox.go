@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +30,10 @@ type OutboxConfig struct {
 // Only a crash between delivery and removal writes an entry twice.
 type Outbox struct {
 	config OutboxConfig
-	failed bool // by Run's last attempt; a fault is logged once
 	depth  prometheus.Gauge
+
+	mu    sync.Mutex
+	fault error // of Run's last attempt
 }
 
 const (
@@ -68,7 +71,7 @@ func (o *Outbox) deliver(ctx context.Context, changes []LinkChange) {
 	ctx, cancel := context.WithTimeout(ctx, deliverWithin)
 	defer cancel()
 	if err := o.write(ctx, changes); err != nil {
-		o.config.Logger.Error().Err(err).Msg("a link change waits in the database for its audit entry")
+		o.config.Logger.Debug().Err(err).Msg("a link change waits in the database for its audit entry")
 	}
 }
 
@@ -76,10 +79,8 @@ func (o *Outbox) deliver(ctx context.Context, changes []LinkChange) {
 func (o *Outbox) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		written, err := o.drain(ctx)
-		if failed := err != nil && ctx.Err() == nil; failed != o.failed {
-			if o.failed = failed; failed { // log an outage once
-				o.config.Logger.Error().Err(err).Msg("link changes wait in the database for their audit entries")
-			}
+		if ctx.Err() == nil {
+			o.setFault(err)
 		}
 		if err == nil && written == outboxBatch {
 			continue
@@ -92,6 +93,20 @@ func (o *Outbox) Run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// Fault returns why changes wait for their audit entries, or nil. The owners of the
+// database and of the audit trail log outages, so the outbox does not.
+func (o *Outbox) Fault() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.fault
+}
+
+func (o *Outbox) setFault(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fault = err
 }
 
 // drain writes one batch and returns its size.

@@ -32,6 +32,7 @@ func OpenPostgres(url clienttoken.Secret) (*Database, error) {
 		reads:      pool.DB,
 		writes:     pool.DB,
 		rotate:     pool.Rotate,
+		lost:       pool.Lost,
 		dialect:    goose.DialectPostgres,
 		skipLocked: " FOR UPDATE SKIP LOCKED",
 		forShare:   " FOR SHARE",
