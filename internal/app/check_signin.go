@@ -90,13 +90,40 @@ func (k checker) oidc() {
 	k.required("AUTH_OIDC_ISSUER", k.OIDCIssuer)
 	k.identityURL("AUTH_OIDC_ISSUER", k.OIDCIssuer)
 	k.required("AUTH_OIDC_CLIENT_ID", k.OIDCClientID)
-	k.requiredSecret("AUTH_OIDC_CLIENT_SECRET", k.OIDCSecret)
+	k.identityURL("AUTH_OIDC_DISCOVERY_URL", k.OIDCDiscovery)
+	k.clientAuth()
+	if k.OIDCPush != "auto" && k.OIDCPush != "off" {
+		k.fail("AUTH_OIDC_PAR", "must be auto or off")
+	}
+	for _, name := range k.OIDCPassed {
+		if err := auth.CheckParameter(name); err != nil {
+			k.fail("AUTH_OIDC_LOGIN_PARAMS", err.Error())
+		}
+	}
 	k.required("PUBLIC_URL", k.PublicURL)
 	if err := checkPublicURL(k.PublicURL, k.Environment); k.PublicURL != "" && err != nil {
 		k.fail("PUBLIC_URL", err.Error())
 	}
 	if !slices.Contains(strings.Fields(k.OIDCScopes), "openid") {
 		k.fail("AUTH_OIDC_SCOPES", "must include openid: without it the provider sends no ID token")
+	}
+}
+
+// clientAuth checks that the service can prove its identity in the chosen way.
+func (k checker) clientAuth() {
+	k.longEnough("AUTH_OIDC_CLIENT_SECRET", k.OIDCSecret)
+	way := auth.ClientAuth(k.OIDCClientAuth)
+	switch {
+	case !slices.Contains([]auth.ClientAuth{"", auth.SecretBasic, auth.SecretPost, auth.PrivateKeyJWT, auth.PublicClient}, way):
+		k.fail("AUTH_OIDC_CLIENT_AUTH", "must be client_secret_basic, client_secret_post, private_key_jwt or none")
+	case way == auth.PrivateKeyJWT:
+		k.required("AUTH_OIDC_CLIENT_KEYS", k.OIDCKeys.Reveal())
+	case way == auth.PublicClient || way == "" && !k.OIDCKeys.IsZero():
+	default:
+		k.required("AUTH_OIDC_CLIENT_SECRET", k.OIDCSecret.Reveal())
+	}
+	if k.OIDCSecret.IsZero() && (way == auth.PublicClient || !k.OIDCKeys.IsZero()) {
+		k.required("SESSION_KEYS", k.SessionKeys.Reveal())
 	}
 }
 

@@ -62,7 +62,13 @@ type Config struct {
 	BearerRequired  []string           `env:"AUTH_BEARER_REQUIRED_CLAIMS" unset:"none" help:"Comma-separated claims that tokens must have, such as token_use=access. A claim that is an array must contain the value."`
 	OIDCIssuer      string             `env:"AUTH_OIDC_ISSUER" unset:"required for oidc" help:"Issuer URL of the OpenID provider. With bearer and oidc together, it must equal AUTH_BEARER_ISSUER."`
 	OIDCClientID    string             `env:"AUTH_OIDC_CLIENT_ID" unset:"required for oidc" help:"The service's client id at the provider."`
-	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" values:"lines" unset:"required for oidc" help:"The service's client secret at the provider, at least 16 characters."`
+	OIDCSecret      clienttoken.Secret `env:"AUTH_OIDC_CLIENT_SECRET" values:"lines" unset:"none; required for oidc without AUTH_OIDC_CLIENT_KEYS, unless AUTH_OIDC_CLIENT_AUTH=none" help:"The service's client secret at the provider, at least 16 characters."`
+	OIDCKeys        clienttoken.Secret `env:"AUTH_OIDC_CLIENT_KEYS" lines:"yes" unset:"none" help:"Private keys in PEM for private_key_jwt, each with its certificate after it if the provider knows keys by certificate. The first one that the provider accepts signs."`
+	OIDCClientAuth  string             `env:"AUTH_OIDC_CLIENT_AUTH" unset:"chosen by the provider's discovery document" help:"How the service proves its identity: client_secret_basic, client_secret_post, private_key_jwt, or none (a public client with PKCE)."`
+	OIDCDiscovery   string             `env:"AUTH_OIDC_DISCOVERY_URL" unset:"under AUTH_OIDC_ISSUER" help:"Another address of the discovery document, on an internal network. Its endpoints for tokens, userinfo and keys may be internal, too; the one for browsers may not."`
+	OIDCPush        string             `env:"AUTH_OIDC_PAR" envDefault:"auto" help:"auto pushes the parameters of a sign-in to the provider (RFC 9126) where it offers that; off does not."`
+	OIDCParams      string             `env:"AUTH_OIDC_PARAMS" unset:"none" help:"Fixed parameters of every sign-in, percent-encoded: audience=https%3A%2F%2Fapi.example.com&prompt=login."`
+	OIDCPassed      []string           `env:"AUTH_OIDC_LOGIN_PARAMS" envDefault:"login_hint,organization,ui_locales,kc_idp_hint,prompt,screen_hint" help:"Comma-separated parameters of /auth/login that are passed on to the provider. Those in AUTH_OIDC_PARAMS win. none passes nothing on."`
 	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"Scopes to request from the provider. Must include openid."`
 	ForwardURL      string             `env:"AUTH_FORWARD_URL" unset:"required for forward" help:"URL that says who the user is. It gets the request's Cookie and Authorization. Must be https in production."`
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"How long an answer of AUTH_FORWARD_URL is cached, 0s to 5m."`
@@ -71,7 +77,7 @@ type Config struct {
 	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"Claim with the user id, for bearer, oidc and forward: a name, or a path such as user.id or /user/id. With email, all user ids are compared without regard to case. See docs/authentication.md#claims."`
 
 	SessionStore    string             `heading:"Sessions" env:"SESSION_STORE" envDefault:"memory" help:"Where sessions of oidc are kept: memory (for a single replica) or redis."`
-	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" values:"commas" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. The first one seals sessions and sign-ins; all of them open. With derived keys, removing a client secret ends its sessions. See docs/authentication.md#rotating-session-keys."`
+	SessionKeys     clienttoken.Secret `env:"SESSION_KEYS" values:"commas" unset:"derived from AUTH_OIDC_CLIENT_SECRET" help:"One to eight comma-separated base64 keys of 32 bytes or more, for oidc. Required without AUTH_OIDC_CLIENT_SECRET. The first one seals sessions and sign-ins; all of them open. With derived keys, removing a client secret ends its sessions. See docs/authentication.md#rotating-session-keys."`
 	RedisURL        clienttoken.Secret `env:"REDIS_URL" unset:"none; required for SESSION_STORE=redis" help:"rediss://user:password@host:6379/0, or redis:// without TLS. Also shares the rate limits among replicas. In production see docs/deployment.md#encryption."`
 	RedisMode       string             `env:"REDIS_MODE" envDefault:"server" help:"What REDIS_URL leads to: server (one Redis), sentinel (Sentinels, which name the present one) or cluster (a Redis Cluster). See docs/deployment.md#redis-sentinel-and-cluster."`
 	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"How long an unused session lasts, 1m to 24h."`
@@ -133,7 +139,9 @@ type Config struct {
 	proxies    []netip.Prefix
 	sameSite   http.SameSite
 	enrollment customer.EnrollmentKeys
-	sealing    keyring.Ring  // seals sessions and sign-ins
+	sealing    keyring.Ring // seals sessions and sign-ins
+	clientKeys []*auth.ClientKey
+	oidcParams url.Values
 	redis      *redisServers // nil without REDIS_URL
 	operators  handler.Operators
 	proxyFor   func(*url.URL) (*url.URL, error)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"dropgate/internal/auth"
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/customer"
 	"dropgate/internal/keyring"
@@ -79,6 +80,15 @@ func (f faults) parseSessions(c *Config) {
 	c.sameSite, err = parseSameSite(c.SessionSameSite)
 	f.addError("SESSION_SAMESITE", err)
 	c.sealing = keyring.Of(rotation.Values(c.OIDCSecret)...)
+	if !c.OIDCKeys.IsZero() {
+		c.clientKeys, err = auth.ParseClientKeys(c.OIDCKeys)
+		f.addError("AUTH_OIDC_CLIENT_KEYS", err)
+	}
+	c.oidcParams, err = auth.ParseParameters(c.OIDCParams)
+	f.addError("AUTH_OIDC_PARAMS", err)
+	if len(c.OIDCPassed) == 1 && c.OIDCPassed[0] == "none" {
+		c.OIDCPassed = nil
+	}
 	if !c.SessionKeys.IsZero() {
 		c.sealing, err = keyring.Parse(c.SessionKeys)
 		f.addError("SESSION_KEYS", err)

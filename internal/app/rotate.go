@@ -62,6 +62,12 @@ func (a *App) users() map[string]func(context.Context, *Config) error {
 			}
 			return a.rotateSealing(c)
 		},
+		"AUTH_OIDC_CLIENT_KEYS": func(_ context.Context, c *Config) error {
+			if a.signIn.oidc != nil {
+				a.signIn.oidc.RotateClientKeys(c.clientKeys)
+			}
+			return nil
+		},
 		"SESSION_KEYS": func(_ context.Context, c *Config) error { return a.rotateSealing(c) },
 		"AUTH_PROXY_SECRET": func(_ context.Context, c *Config) error {
 			if a.signIn.proxy != nil {

@@ -24,6 +24,7 @@ func changes() map[string]func(t *testing.T) change {
 	return map[string]func(t *testing.T) change{
 		"DWOLLA_CLIENT_SECRET":       changeOfDwollaSecret,
 		"AUTH_OIDC_CLIENT_SECRET":    changeOfOIDCSecret,
+		"AUTH_OIDC_CLIENT_KEYS":      changeOfClientKeys,
 		"AUTH_PROXY_SECRET":          changeOfProxySecret,
 		"SESSION_KEYS":               changeOfSessionKeys,
 		"REDIS_URL":                  changeOfRedisURL,

@@ -88,13 +88,17 @@ func (c Config) claims() []string {
 // Settings of an unused mode were not checked, so they never decide whose keys to
 // trust.
 func (a *App) openKeys(registry prometheus.Registerer) *auth.KeySet {
-	issuer, url := a.config.OIDCIssuer, ""
+	issuer, url, discovery := a.config.OIDCIssuer, "", ""
+	if slices.Contains(a.config.AuthModes, "oidc") {
+		discovery = a.config.OIDCDiscovery
+	}
 	if slices.Contains(a.config.AuthModes, "bearer") {
 		issuer, url = a.config.BearerIssuer, a.config.BearerJWKSURL
 	}
 	return auth.NewKeySet(auth.KeySetConfig{
 		Issuer:     issuer,
 		URL:        url,
+		Discovery:  discovery,
 		Transport:  a.egress,
 		Logger:     a.log,
 		Registerer: registry,
@@ -135,6 +139,11 @@ func (a *App) openOIDC(registry prometheus.Registerer, keys *auth.KeySet, store 
 		Issuer:         c.OIDCIssuer,
 		ClientID:       c.OIDCClientID,
 		ClientSecret:   c.OIDCSecret,
+		ClientKeys:     c.clientKeys,
+		ClientAuth:     auth.ClientAuth(c.OIDCClientAuth),
+		NoPush:         c.OIDCPush == "off",
+		Parameters:     c.oidcParams,
+		PassParameters: c.OIDCPassed,
 		SecretRefused:  a.refusedOnce("AUTH_OIDC_CLIENT_SECRET"),
 		SealingKeys:    c.sealing,
 		Scopes:         strings.Fields(c.OIDCScopes),

@@ -118,7 +118,7 @@ func TestTokenCacheDropsExpiredAndOutdatedEntries(t *testing.T) {
 	}
 }
 
-// Tokens have up to 8 KiB. The cache must bound its bytes.
+// Tokens have up to 32 KiB. The cache must bound its bytes.
 func TestTokenCacheStaysWithinItsByteLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, current := newTokenCache(), &publicKeys{}
@@ -130,7 +130,7 @@ func TestTokenCacheStaysWithinItsByteLimit(t *testing.T) {
 				"dwolla_customer": []any{strings.Repeat("d", 8000)}, "groups": strings.Repeat("g", 8000),
 			}
 			session := sessionUntil(time.Now().Add(time.Hour))
-			session.User.Claims = kept.apply(claims)
+			session.User.Claims = kept.apply(sources{claims})
 			v.add(digestOf(n), cachedToken{session, 0})
 			_, _ = v.get(digestOf(0), current) // keeps entry 0 most recently used
 		}

@@ -36,12 +36,13 @@ func (b *Bearer) session(c tokenClaims) (Session, error) {
 			return Session{}, b.reject(WrongParty, reason)
 		}
 	}
-	id, err := userIDFrom(c.all, b.user)
+	claims := sources{c.all}
+	id, err := userIDFrom(claims, b.user)
 	if err != nil {
 		return Session{}, b.reject(NoUser, err.Error())
 	}
 	return Session{
-		User:    clienttoken.User{ID: id, Claims: b.claims.apply(c.all)},
+		User:    clienttoken.User{ID: id, Claims: b.claims.apply(claims)},
 		Mode:    bearerName,
 		Expires: c.standard.Expiry.Time(),
 	}, nil

@@ -116,6 +116,20 @@ func element(array []any, index string) any {
 	return array[i]
 }
 
+// sources are the claims of one user, the most trusted ones first.
+type sources []map[string]any
+
+// find returns the claim from the first source that has it. email_verified then comes
+// from the same source.
+func (s sources) find(c claim) found {
+	for _, all := range s {
+		if f := c.in(all); f.value != nil {
+			return f
+		}
+	}
+	return found{}
+}
+
 // plain returns a string for the values that providers write in place of one.
 func plain(value any) any {
 	switch value := value.(type) {
@@ -140,8 +154,8 @@ var (
 
 // userID returns the user id in the claim. The error is an invalidTokenError. It
 // names the type that was found.
-func (c claim) userID(all map[string]any) (string, error) {
-	f := c.in(all)
+func (c claim) userID(from sources) (string, error) {
+	f := from.find(c)
 	id, ok := f.value.(string)
 	switch {
 	case f.value == nil:

@@ -51,7 +51,7 @@ func TestEmailPathNeedsVerificationBesideIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := userIDFrom(all, mustClaim("user.email")); got != want || (want == "") != (err != nil) {
+		if got, err := userIDFrom(sources{all}, mustClaim("user.email")); got != want || (want == "") != (err != nil) {
 			t.Errorf("%s: %q (%v), want %q", text, got, err, want)
 		}
 	}
@@ -90,7 +90,7 @@ func TestUserIDErrorNamesTheTypeFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id, err := mustClaim("sub").userID(all); err == nil || !strings.Contains(err.Error(), want) {
+		if id, err := mustClaim("sub").userID(sources{all}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v, want %s", text, id, err, want)
 		}
 	}

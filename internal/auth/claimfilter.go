@@ -24,6 +24,11 @@ func newClaimFilter(user string, others []string) claimFilter {
 	return filter
 }
 
+// missing reports whether a claim is in none of the sources.
+func (f claimFilter) missing(from sources) bool {
+	return slices.ContainsFunc(f, func(c claim) bool { return from.find(c).value == nil })
+}
+
 // maxClaim bounds the value of one kept claim, in bytes.
 const maxClaim = 1 << 10
 
@@ -36,10 +41,10 @@ func (o oversized) String() string {
 }
 
 // apply returns copies of the kept claims.
-func (f claimFilter) apply(claims map[string]any) map[string]any {
+func (f claimFilter) apply(from sources) map[string]any {
 	kept := make(map[string]any, len(f))
 	for _, c := range f {
-		value := c.in(claims).value
+		value := from.find(c).value
 		if value == nil {
 			continue
 		}

@@ -77,41 +77,82 @@ type providerMetadata struct {
 	TokenEndpoint         string   `json:"token_endpoint"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	// PushEndpoint accepts pushed authorization requests (RFC 9126).
+	PushEndpoint string `json:"pushed_authorization_request_endpoint"`
+	PushRequired bool   `json:"require_pushed_authorization_requests"`
+	// TokenAuthAlgorithms lists the signatures of private_key_jwt. Empty means unknown.
+	TokenAuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	// IDTokenAlgorithms lists the signatures of ID tokens. Empty means unknown.
+	IDTokenAlgorithms []string `json:"id_token_signing_alg_values_supported"`
 	// IssInAnswer promises the issuer in every answer to an authorization
 	// request (RFC 9207).
 	IssInAnswer bool `json:"authorization_response_iss_parameter_supported"`
 }
 
-// readMetadata gets the metadata of an issuer, and refuses another issuer's.
-func (d documents) readMetadata(ctx context.Context, issuer string) (providerMetadata, error) {
+// readMetadata gets the metadata of an issuer, and refuses another issuer's. address is
+// the discovery document, or empty for the usual place.
+func (d documents) readMetadata(ctx context.Context, issuer, address string) (providerMetadata, error) {
+	if address == "" {
+		address = strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+	}
 	var m providerMetadata
-	address := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 	if err := d.read(ctx, address, &m); err != nil {
 		return providerMetadata{}, err
 	}
 	if m.Issuer != issuer {
-		return providerMetadata{}, fmt.Errorf("%s names the issuer %.200q", address, m.Issuer)
+		return providerMetadata{}, fmt.Errorf("%s names the issuer %.200q, expected %q", address, m.Issuer, issuer)
 	}
-	secure := strings.HasPrefix(strings.ToLower(issuer), "https://")
-	if secure && m.EndSessionEndpoint != "" && !strings.HasPrefix(m.EndSessionEndpoint, "https://") {
-		return providerMetadata{}, fmt.Errorf("%s names an end_session_endpoint that is not https", address)
-	}
-	for member, endpoint := range map[string]string{
-		"jwks_uri":               m.JWKSURI,
-		"authorization_endpoint": m.AuthorizationEndpoint,
-		"token_endpoint":         m.TokenEndpoint,
-		"end_session_endpoint":   m.EndSessionEndpoint,
-	} {
-		if len(endpoint) > maxURL { // errors quote it
-			return providerMetadata{}, fmt.Errorf("%s names a %s of more than %d bytes", address, member, maxURL)
-		}
-		// A malformed end_session_endpoint must not prevent sign-ins. It is
-		// simply not used.
-		if secure && endpoint != "" && member != "end_session_endpoint" && !isHTTPS(endpoint) {
-			return providerMetadata{}, fmt.Errorf("%s names a %s that is not https", address, member)
-		}
+	if err := m.check(address); err != nil {
+		return providerMetadata{}, fmt.Errorf("%s names %w", address, err)
 	}
 	return m, nil
+}
+
+// check checks the endpoints. Those for browsers must be https if the issuer is, and
+// the others if the discovery document is. A malformed end_session_endpoint must not
+// prevent sign-ins: it is not used.
+func (m *providerMetadata) check(address string) error {
+	for _, e := range []struct{ member, url, like string }{
+		{"authorization_endpoint", m.AuthorizationEndpoint, m.Issuer},
+		{"jwks_uri", m.JWKSURI, address},
+		{"token_endpoint", m.TokenEndpoint, address},
+		{"userinfo_endpoint", m.UserinfoEndpoint, address},
+		{"pushed_authorization_request_endpoint", m.PushEndpoint, address},
+	} {
+		if len(e.url) > maxURL { // errors quote it
+			return fmt.Errorf("a %s of more than %d bytes", e.member, maxURL)
+		}
+		if e.url != "" && isSecure(e.like) && !isHTTPS(e.url) {
+			return fmt.Errorf("a %s that is not https", e.member)
+		}
+	}
+	internal := hostOf(address)
+	public := internal == hostOf(m.Issuer)
+	if !public && hostOf(m.EndSessionEndpoint) == internal {
+		m.EndSessionEndpoint = ""
+	}
+	if len(m.EndSessionEndpoint) > maxURL {
+		return fmt.Errorf("an end_session_endpoint of more than %d bytes", maxURL)
+	}
+	if isSecure(m.Issuer) && m.EndSessionEndpoint != "" && !strings.HasPrefix(m.EndSessionEndpoint, "https://") {
+		return errors.New("an end_session_endpoint that is not https")
+	}
+	if !public && hostOf(m.AuthorizationEndpoint) == internal {
+		return fmt.Errorf("an authorization_endpoint at %s, which browsers cannot reach: give the provider its public host name", internal)
+	}
+	return nil
+}
+
+func isSecure(address string) bool { return strings.HasPrefix(strings.ToLower(address), "https://") }
+
+// hostOf returns the host and port of a URL, or "".
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
 }
 
 // isHTTPS reports whether a URL is https and has a host. Browsers resolve

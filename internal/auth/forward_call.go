@@ -36,7 +36,7 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 		}
 		return Session{}, err //nolint:wrapcheck // from whoIs
 	}
-	id, err := f.user.userID(claims)
+	id, err := f.user.userID(sources{claims})
 	if err != nil {
 		return Session{}, f.unavailable(fmt.Errorf("its answer: %w", err))
 	}
@@ -44,7 +44,7 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 		return Session{}, &Rejection{Mode: f.Name(), Kind: NoUser, Reason: f.user.name + " names the user, and the application says that the address is not verified"}
 	}
 	session := Session{
-		User:     clienttoken.User{ID: id, Claims: f.claims.apply(claims)},
+		User:     clienttoken.User{ID: id, Claims: f.claims.apply(sources{claims})},
 		Mode:     f.Name(),
 		ByCookie: len(credentials["Cookie"]) > 0,
 	}

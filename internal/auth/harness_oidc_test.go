@@ -129,6 +129,16 @@ type op struct {
 	lax     bool                      // accepts a code twice
 	idToken func(nonce string) string // replaces a good one for alice
 	secrets []string                  // no error may hold them
+	client  func(*http.Request) bool  // replaces client_secret_basic
+}
+
+// proves reports whether a request proves the client's identity. It has parsed its form.
+func (p *op) proves(r *http.Request) bool {
+	if p.client != nil {
+		return p.client(r)
+	}
+	id, secret, basic := r.BasicAuth()
+	return basic && id == url.QueryEscape(clientID) && secret == url.QueryEscape(clientSecret) && !r.PostForm.Has("client_secret")
 }
 
 // addSecrets adds texts no error may hold.
@@ -156,9 +166,7 @@ func (p *op) token(w http.ResponseWriter, r *http.Request) {
 	p.addSecrets(verifier)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id, secret, basic := r.BasicAuth()
-	if r.Method != http.MethodPost || !basic || id != url.QueryEscape(clientID) || secret != url.QueryEscape(clientSecret) ||
-		r.PostForm.Has("client_secret") || r.URL.RawQuery != "" || r.PostForm.Get("grant_type") != "authorization_code" {
+	if r.Method != http.MethodPost || !p.proves(r) || r.URL.RawQuery != "" || r.PostForm.Get("grant_type") != "authorization_code" {
 		withStatusAnd(http.StatusUnauthorized, `{"error":"invalid_client"}`)(w, r)
 		return
 	}

@@ -25,8 +25,12 @@ import (
 type KeySetConfig struct {
 	Issuer string
 	// URL is the JSON Web Key Set. If empty, each fetch takes it from the
-	// discovery document under Issuer.
-	URL        string
+	// discovery document.
+	URL string
+	// Discovery is the discovery document. If empty, it is at its usual place under
+	// Issuer. Another address reaches the provider over a network that browsers cannot
+	// use.
+	Discovery  string
 	Transport  http.RoundTripper
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer
@@ -93,7 +97,7 @@ func NewKeySet(c KeySetConfig) *KeySet {
 	s := &KeySet{
 		config:    c,
 		documents: d,
-		metadata:  &metadataCache{issuer: c.Issuer, documents: d},
+		metadata:  &metadataCache{issuer: c.Issuer, address: c.Discovery, documents: d},
 		metrics:   newKeySetMetrics(c.Registerer),
 	}
 	return s

@@ -20,6 +20,7 @@ import (
 // and try again at once when the provider's keys arrive.
 type metadataCache struct {
 	issuer    string
+	address   string // of the discovery document; empty for the usual one
 	documents documents
 	waiters   waitLimit // requests waiting for the first fetch
 	flight    singleflight.Group
@@ -111,7 +112,7 @@ func (c *metadataCache) fetch() (any, error) {
 // refresh reads the discovery document. It caches metadata with the endpoints for
 // a sign-in.
 func (c *metadataCache) refresh(ctx context.Context) (providerMetadata, error) {
-	m, err := c.documents.readMetadata(ctx, c.issuer)
+	m, err := c.documents.readMetadata(ctx, c.issuer, c.address)
 	if err == nil && m.signsIn() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,16 +24,23 @@ import (
 const oidcName = "oidc"
 
 // OIDCConfig configures sign-ins with OpenID Connect. Required are all fields
-// except SecretRefused, SealingKeys, Claims, BasePath, AllowedOrigins and Ended.
+// except those of the client's authentication, SecretRefused, SealingKeys, Claims,
+// BasePath, AllowedOrigins, Ended, and the parameters.
 type OIDCConfig struct {
 	Issuer       string
 	ClientID     string
-	ClientSecret clienttoken.Secret // or several, one per line
+	ClientSecret clienttoken.Secret // or several, one per line; empty for other ways to authenticate
+	ClientKeys   []*ClientKey       // for private_key_jwt
+	ClientAuth   ClientAuth         // empty: the provider's discovery document chooses
+	NoPush       bool               // sends the parameters of a sign-in with the browser, even if they could be pushed
+	Parameters   url.Values         // fixed ones of every sign-in
+	// PassParameters names the parameters of /auth/login that the provider gets.
+	PassParameters []string
 	// SecretRefused is called when the provider refuses a client secret for the first
 	// time since a change, and another one is tried. It may be nil.
 	SecretRefused func()
 	// SealingKeys encrypt login records with the first key, and decrypt them with
-	// any. Without them the keys derive from ClientSecret.
+	// any. Without them the keys derive from ClientSecret, which must not be empty then.
 	SealingKeys keyring.Ring
 	Scopes      []string // openid among them
 	// UserClaim names the claim of the ID token with the user's id. With
@@ -79,10 +87,12 @@ type OIDC struct {
 	targets        returnTargets
 	cookies        cookies
 	secret         *rotation.Secret
+	clientKeys     atomic.Pointer[[]*ClientKey]  // the first one that the provider accepts
 	ciphers        atomic.Pointer[[]cipher.AEAD] // of login records: the first one encrypts
 	metrics        oidcMetrics
 	pendingLogouts pendingLogouts
 	exchanges      *exchangeLimits
+	pushes         callLimits
 }
 
 // exchangeTimeout bounds the exchange of a code.
@@ -92,7 +102,7 @@ const exchangeTimeout = 10 * time.Second
 // the provider is down. It panics without an issuer, a client, a user claim or an
 // origin.
 func NewOIDC(c OIDCConfig) *OIDC {
-	if c.Issuer == "" || c.ClientID == "" || c.ClientSecret.IsZero() || c.UserClaim == "" || c.Origin == "" {
+	if c.Issuer == "" || c.ClientID == "" || c.ClientSecret.IsZero() && c.SealingKeys.Len() == 0 || c.UserClaim == "" || c.Origin == "" {
 		panic("auth: oidc mode without issuer, client, user claim or origin")
 	}
 	if c.SealingKeys.Len() == 0 {
@@ -114,13 +124,18 @@ func NewOIDC(c OIDCConfig) *OIDC {
 		cookies:   cookies{secure: secure, sameSite: c.SameSite},
 		metrics:   newOIDCMetrics(c.Registerer),
 		exchanges: newExchangeLimits(),
+		pushes:    newCallLimits(),
 	}
+	o.RotateClientKeys(c.ClientKeys)
 	o.RotateKeys(c.SealingKeys)
 	return o
 }
 
 // RotateSecret replaces the client secret. There may be several, one per line.
 func (o *OIDC) RotateSecret(secrets clienttoken.Secret) { o.secret.Set(secrets) }
+
+// RotateClientKeys replaces the keys of private_key_jwt.
+func (o *OIDC) RotateClientKeys(keys []*ClientKey) { o.clientKeys.Store(&keys) }
 
 // RotateKeys replaces the keys of login records.
 func (o *OIDC) RotateKeys(keys keyring.Ring) {

@@ -35,10 +35,10 @@ func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord)
 	if _, err := o.config.Keys.ready(ctx, fromProvider); err != nil {
 		return session.Stored{}, err
 	}
-	raw, err := o.exchange(ctx, provider, query.Get("code"), record)
+	t, err := o.exchange(ctx, provider, query.Get("code"), record)
 	var s session.Stored
 	if err == nil {
-		s, err = o.identify(ctx, raw, record.Nonce)
+		s, err = o.identify(ctx, provider, t, record.Nonce)
 	}
 	if _, refused := errors.AsType[*ProtocolError](err); refused {
 		o.exchanges.exhaust(record.State)
@@ -46,45 +46,42 @@ func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord)
 	return s, err
 }
 
-// exchange exchanges a code for an ID token, within the limits on such calls.
-func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code string, record loginRecord) (string, error) {
+// exchange exchanges a code for tokens, within the limits on such calls.
+func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code string, record loginRecord) (tokens, error) {
 	if err := o.exchanges.enter(ctx, record.State); err != nil {
-		return "", err
+		return tokens{}, err
 	}
 	defer o.exchanges.leave()
 	ctx, span := tracing.StartCall(ctx, "code exchange")
 	defer span.End()
 	withClient := context.WithValue(ctx, oauth2.HTTPClient, o.http)
-	token, err := o.tryEach(func(secret clienttoken.Secret) (*oauth2.Token, error) {
-		return o.client(provider, secret).Exchange(withClient, code, oauth2.VerifierOption(record.Verifier))
+	auth := o.clientAuth(provider)
+	token, err := tryEach(o, auth, func(c credentialOfClient) (*oauth2.Token, error) {
+		fields, err := o.assertion(provider, c)
+		if err != nil {
+			return nil, err
+		}
+		options := []oauth2.AuthCodeOption{oauth2.VerifierOption(record.Verifier)}
+		for name := range fields {
+			options = append(options, oauth2.SetAuthURLParam(name, fields.Get(name)))
+		}
+		return o.oauthClient(provider, auth, c).Exchange(withClient, code, options...)
 	})
 	if err != nil {
 		span.Fail("failed")
-		return "", exchangeError(ctx, err)
+		return tokens{}, exchangeError(ctx, err)
 	}
-	raw, _ := token.Extra("id_token").(string)
-	return raw, nil
+	id, _ := token.Extra("id_token").(string)
+	return tokens{id: id, access: token.AccessToken}, nil
 }
 
-// tryEach exchanges a code with the first client secret that the provider accepts. Some
-// providers use up the code of a client that they refuse; then only the next sign-in
-// succeeds (docs/rotation.md).
-func (o *OIDC) tryEach(exchange func(clienttoken.Secret) (*oauth2.Token, error)) (token *oauth2.Token, err error) {
-	candidates := o.secret.Candidates()
-	for i, secret := range candidates {
-		if token, err = exchange(secret); err == nil {
-			o.secret.Accepted(secret)
-			return token, nil
-		}
-		answered, ok := errors.AsType[*oauth2.RetrieveError](err)
-		if !ok || answered.ErrorCode != "invalid_client" && answered.Response.StatusCode != http.StatusUnauthorized {
-			return nil, err
-		}
-		if i+1 < len(candidates) && o.secret.Refused() && o.config.SecretRefused != nil {
-			o.config.SecretRefused()
-		}
+// refusesClient reports whether the provider does not accept the credential that it got.
+func refusesClient(err error) bool {
+	if _, ok := errors.AsType[*clientRefusedError](err); ok {
+		return true
 	}
-	return nil, err
+	answered, ok := errors.AsType[*oauth2.RetrieveError](err)
+	return ok && (answered.ErrorCode == "invalid_client" || answered.Response.StatusCode == http.StatusUnauthorized)
 }
 
 // refusal returns the error for an error answer of the provider. It repeats only
@@ -107,6 +104,9 @@ func refusal(code string) *ProtocolError {
 func exchangeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation
+	}
+	if wrong, ok := errors.AsType[*ProtocolError](err); ok {
+		return wrong
 	}
 	var reason string
 	if answered, ok := errors.AsType[*oauth2.RetrieveError](err); ok {

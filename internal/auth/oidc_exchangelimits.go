@@ -15,13 +15,33 @@ import (
 )
 
 // exchangeLimits bounds the calls to the provider's token endpoint: per sign-in,
-// per second, and in flight. Anyone who starts a sign-in can cause such calls.
+// per second, and in flight. Calls to its userinfo endpoint share the last bound. Anyone who starts a sign-in can cause such calls.
 type exchangeLimits struct {
+	callLimits
+
 	mu       sync.Mutex
 	attempts *bytecache.Cache[[sha256.Size]byte, int] // by state, for loginLife
-	rate     *rate.Limiter
-	calls    *bulkhead.Bulkhead
 }
+
+// callLimits bounds calls to the provider per second and in flight.
+type callLimits struct {
+	rate  *rate.Limiter
+	calls *bulkhead.Bulkhead
+}
+
+func newCallLimits() callLimits {
+	return callLimits{rate.NewLimiter(exchangeRate, exchangeBurst), bulkhead.New(maxExchangesInFlight)}
+}
+
+// admit admits one call. After it, call leave.
+func (c callLimits) admit(ctx context.Context) error {
+	if !c.rate.Allow() {
+		return errTooManyExchanges
+	}
+	return c.calls.Enter(ctx, time.Now().Add(exchangeTimeout))
+}
+
+func (c callLimits) leave() { c.calls.Leave() }
 
 const (
 	// An outage may cost a sign-in its first attempts. A refused code gets no
@@ -35,9 +55,8 @@ const (
 
 func newExchangeLimits() *exchangeLimits {
 	return &exchangeLimits{
-		attempts: bytecache.New[[sha256.Size]byte, int](bytecache.Config{MaxBytes: maxExchangeAttempts, Now: time.Now}),
-		rate:     rate.NewLimiter(exchangeRate, exchangeBurst),
-		calls:    bulkhead.New(maxExchangesInFlight),
+		callLimits: newCallLimits(),
+		attempts:   bytecache.New[[sha256.Size]byte, int](bytecache.Config{MaxBytes: maxExchangeAttempts, Now: time.Now}),
 	}
 }
 
@@ -48,14 +67,24 @@ func (e *exchangeLimits) enter(ctx context.Context, state string) error {
 	if !e.count(state, 1) {
 		return &ProtocolError{"state_used", "this sign-in has no attempts left"}
 	}
-	err := errTooManyExchanges
-	if e.rate.Allow() {
-		err = e.calls.Enter(ctx, time.Now().Add(exchangeTimeout))
-	}
+	err := e.admit(ctx)
 	if err == nil {
 		return nil
 	}
 	e.count(state, -1)
+	return tooBusy(ctx, err)
+}
+
+// enterUserinfo admits the call that follows an exchange. After it, call leave. The
+// error is a *clienttoken.Failure, or ctx's own.
+func (e *exchangeLimits) enterUserinfo(ctx context.Context) error {
+	if err := e.calls.Enter(ctx, time.Now().Add(exchangeTimeout)); err != nil {
+		return tooBusy(ctx, err)
+	}
+	return nil
+}
+
+func tooBusy(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation
 	}
@@ -63,8 +92,6 @@ func (e *exchangeLimits) enter(ctx context.Context, state string) error {
 }
 
 var errTooManyExchanges = errors.New("too many sign-ins return from the provider at once")
-
-func (e *exchangeLimits) leave() { e.calls.Leave() }
 
 // exhaust uses up all attempts of a state.
 func (e *exchangeLimits) exhaust(state string) { e.count(state, maxExchanges) }

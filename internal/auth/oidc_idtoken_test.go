@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"crypto/sha256"
 	"net/url"
 	"strings"
 	"testing"
@@ -41,7 +42,16 @@ func TestIDTokenMustMatchClientAndSignIn(t *testing.T) {
 		{name: "wrong iss", claims: object{"iss": "https://evil.example.com"}, code: "id_token_invalid"},
 		{name: "iss with a slash", claims: object{"iss": issuer + "/"}, code: "id_token_invalid"},
 		{name: "no iss", claims: object{"iss": absent{}}, code: "id_token_invalid"},
-		{name: "expired", claims: object{"exp": seconds(-time.Second)}, code: "id_token_invalid"},
+		{name: "expired within the tolerance", claims: object{"exp": seconds(-time.Minute)}},
+		{name: "expired", claims: object{"exp": seconds(-time.Minute - time.Second)}, code: "id_token_invalid"},
+		{name: "no iat", claims: object{"iat": absent{}}, code: "id_token_invalid"},
+		{name: "iat null", claims: object{"iat": nil}, code: "id_token_invalid"},
+		{name: "iat ahead within the tolerance", claims: object{"iat": seconds(time.Minute)}},
+		{name: "iat in the future", claims: object{"iat": seconds(time.Hour)}, code: "id_token_invalid"},
+		{name: "at_hash", claims: object{"at_hash": leftHalf(sha256.Sum256([]byte(accessToken)))}},
+		{name: "wrong at_hash", claims: object{"at_hash": leftHalf(sha256.Sum256([]byte("another")))}, code: "id_token_invalid"},
+		{name: "empty at_hash", claims: object{"at_hash": ""}, code: "id_token_invalid"},
+		{name: "at_hash null", claims: object{"at_hash": nil}, code: "id_token_invalid"},
 		{name: "long expired", claims: object{"exp": seconds(-time.Hour)}, code: "id_token_invalid"},
 		{name: "no exp", claims: object{"exp": absent{}}, code: "id_token_invalid"},
 		{name: "exp zero", claims: object{"exp": 0}, code: "id_token_invalid"},
@@ -97,6 +107,20 @@ func (w *oidcHarness) checkSignIn(t *testing.T, code string) {
 	if asked := w.store.asked(); asked != "" {
 		t.Errorf("the store was asked to %s", asked)
 	}
+}
+
+func leftHalf(sum [sha256.Size]byte) string { return encoded(string(sum[:sha256.Size/2])) }
+
+func TestIDTokenAlgorithmMustBeAnnounced(t *testing.T) {
+	eachOIDC(t, map[string]badToken{
+		"announced":      {claims: object{"id_token_signing_alg_values_supported": []string{"ES256", "RS256"}}},
+		"another":        {claims: object{"id_token_signing_alg_values_supported": []string{"ES256"}}, code: "id_token_invalid"},
+		"none in common": {claims: object{"id_token_signing_alg_values_supported": []string{"HS256", "none"}}, code: "id_token_invalid"},
+		"empty":          {claims: object{"id_token_signing_alg_values_supported": []string{}}},
+	}, func(t *testing.T, w *oidcHarness, c badToken) {
+		w.serveMetadata(c.claims)
+		w.checkSignIn(t, c.code)
+	})
 }
 
 func TestIDTokenNonceIsCaseSensitive(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"slices"
+	"net/url"
 	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -64,6 +64,10 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 	if _, err := o.targets.url(record.ReturnTo); err != nil {
 		return Login{}, &ProtocolError{"return_to", err.Error()}
 	}
+	parameters, err := o.parameters(r)
+	if err != nil {
+		return Login{ReturnTo: record.ReturnTo}, err
+	}
 	provider, err := o.config.Keys.metadata.get(r.Context())
 	if err != nil {
 		return Login{ReturnTo: record.ReturnTo}, o.counted(err)
@@ -79,29 +83,31 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
+	to, err := o.authorizationURL(r.Context(), provider, parameters, record)
+	if err != nil {
+		return Login{ReturnTo: record.ReturnTo}, o.counted(err)
+	}
 	return Login{
-		URL: o.client(provider, clienttoken.Secret{}).AuthCodeURL(record.State,
-			oidc.Nonce(record.Nonce), oauth2.S256ChallengeOption(record.Verifier)),
+		URL:     to,
 		Cookies: append(o.deleteLoginsExcept(logins, append(kept, name)), o.cookies.newLogin(name, value)),
 	}, nil
 }
 
-// client returns the service's OAuth client at the provider. Only an exchange needs
-// the secret.
-func (o *OIDC) client(provider providerMetadata, secret clienttoken.Secret) *oauth2.Config {
-	style := oauth2.AuthStyleInHeader // the default (Discovery 1.0, 3)
-	if methods := provider.TokenAuthMethods; len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") {
-		style = oauth2.AuthStyleInParams
+// authorizationURL returns the browser's page at the provider.
+func (o *OIDC) authorizationURL(ctx context.Context, provider providerMetadata, parameters url.Values, record loginRecord) (string, error) {
+	options := []oauth2.AuthCodeOption{oidc.Nonce(record.Nonce), oauth2.S256ChallengeOption(record.Verifier)}
+	for name := range parameters {
+		options = append(options, oauth2.SetAuthURLParam(name, parameters.Get(name)))
 	}
-	return &oauth2.Config{
-		ClientID:     o.config.ClientID,
-		ClientSecret: secret.Reveal(),
-		Endpoint: oauth2.Endpoint{
-			AuthURL: provider.AuthorizationEndpoint, TokenURL: provider.TokenEndpoint, AuthStyle: style,
-		},
-		RedirectURL: o.config.Origin + o.config.BasePath + "/auth/callback",
-		Scopes:      o.config.Scopes,
+	whole := o.oauthClient(provider, "", credentialOfClient{}).AuthCodeURL(record.State, options...)
+	if provider.PushEndpoint == "" || o.config.NoPush {
+		return whole, nil
 	}
+	at, err := url.Parse(whole)
+	if err != nil {
+		return "", &ProtocolError{"provider_refused", "the provider's authorization_endpoint is malformed"}
+	}
+	return o.push(ctx, provider, at.Query())
 }
 
 // Complete completes a sign-in, for GET /auth/callback. The first call of each

@@ -117,18 +117,18 @@ func (r *claimReader) time(name string) *jwt.NumericDate {
 }
 
 // userIDFrom returns the user id in a token of an identity provider. The error
-// is an invalidTokenError.
-func userIDFrom(all map[string]any, c claim) (string, error) {
-	if _, ok := all["events"]; ok {
+// is an invalidTokenError. The first source is the token.
+func userIDFrom(from sources, c claim) (string, error) {
+	if _, ok := from[0]["events"]; ok {
 		// Only security event tokens have this claim (RFC 8417). Logout tokens
 		// are such tokens, and older providers give them no typ of their own.
 		return "", invalidTokenError("a security event token")
 	}
-	if c.namesEmail() && !isTrue(c.in(all).beside["email_verified"]) {
+	if c.namesEmail() && !isTrue(from.find(c).beside["email_verified"]) {
 		// Otherwise users could enter another user's address.
 		return "", invalidTokenError(c.name + " names the user, and email_verified beside it is not true")
 	}
-	return c.userID(all)
+	return c.userID(from)
 }
 
 // isTrue accepts true and "true": some providers write every claim as a string.

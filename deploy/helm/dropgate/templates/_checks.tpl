@@ -120,7 +120,13 @@ secret.keys.{{ . }} is missing{{ $.because }}
 {{- include "dropgate.missing" (dict "root" . "names" (ternary (list "AUTH_BEARER_ISSUER") (list "AUTH_BEARER_ISSUER" "AUTH_BEARER_AUDIENCE") (ne $parties "")) "secrets" list "because" ": AUTH_MODES has bearer") -}}
 {{- end -}}
 {{- if has "oidc" $modes -}}
-{{- include "dropgate.missing" (dict "root" . "names" (list "AUTH_OIDC_ISSUER" "AUTH_OIDC_CLIENT_ID" "PUBLIC_URL") "secrets" (list "AUTH_OIDC_CLIENT_SECRET") "because" ": AUTH_MODES has oidc") -}}
+{{- $secrets := list "AUTH_OIDC_CLIENT_SECRET" -}}
+{{- if include "dropgate.isSet" (dict "root" . "name" "AUTH_OIDC_CLIENT_KEYS") -}}
+{{- $secrets = list "SESSION_KEYS" -}}
+{{- else if eq "none" (include "dropgate.value" (dict "root" . "name" "AUTH_OIDC_CLIENT_AUTH" "otherwise" "")) -}}
+{{- $secrets = list "SESSION_KEYS" -}}
+{{- end -}}
+{{- include "dropgate.missing" (dict "root" . "names" (list "AUTH_OIDC_ISSUER" "AUTH_OIDC_CLIENT_ID" "PUBLIC_URL") "secrets" $secrets "because" ": AUTH_MODES has oidc") -}}
 {{- end -}}
 {{- if has "forward" $modes -}}
 {{- include "dropgate.missing" (dict "root" . "names" (list "AUTH_FORWARD_URL") "secrets" list "because" ": AUTH_MODES has forward") -}}

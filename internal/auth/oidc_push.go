@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"dropgate/internal/clienttoken"
+	"dropgate/internal/tracing"
+)
+
+// push sends the parameters of a sign-in to the provider, and returns the short URL for
+// the browser (RFC 9126). The error is a *ProtocolError, or a *clienttoken.Failure
+// during an outage.
+func (o *OIDC) push(ctx context.Context, provider providerMetadata, parameters url.Values) (string, error) {
+	if err := o.pushes.admit(ctx); err != nil {
+		return "", tooBusy(ctx, err)
+	}
+	defer o.pushes.leave()
+	ctx, span := tracing.StartCall(ctx, "pushed authorization request")
+	defer span.End()
+	auth := o.clientAuth(provider)
+	uri, err := tryEach(o, auth, func(c credentialOfClient) (string, error) {
+		r := formRequest{maps.Clone(parameters), http.Header{}}
+		if err := o.authenticate(provider, auth, c, r); err != nil {
+			return "", err
+		}
+		return o.sendPush(ctx, provider.PushEndpoint, r)
+	})
+	if err != nil {
+		span.Fail("failed")
+		if refused, ok := errors.AsType[*clientRefusedError](err); ok {
+			err = &ProtocolError{"exchange_refused", refused.Error()}
+		}
+		return "", err
+	}
+	at, err := url.Parse(provider.AuthorizationEndpoint)
+	if err != nil {
+		return "", &ProtocolError{"provider_refused", "the provider's authorization_endpoint is malformed"}
+	}
+	query := at.Query()
+	query.Set("client_id", o.config.ClientID)
+	query.Set("request_uri", uri)
+	at.RawQuery = query.Encode()
+	return at.String(), nil
+}
+
+// sendPush sends one request, and returns its request_uri.
+func (o *OIDC) sendPush(ctx context.Context, endpoint string, r formRequest) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(r.form.Encode()))
+	if err != nil {
+		return "", &ProtocolError{"provider_refused", "the provider's pushed_authorization_request_endpoint is malformed"}
+	}
+	req.Header = r.header
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := o.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err() //nolint:wrapcheck // the caller's own cancellation
+		}
+		return "", pushUnavailable("cannot be reached")
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		URI   string `json:"request_uri"`
+		Error string `json:"error"`
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument))
+	if err != nil {
+		return "", pushUnavailable("broke off its answer")
+	}
+	malformed := json.Unmarshal(body, &answer) != nil
+	switch {
+	case resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests:
+		return "", pushUnavailable(fmt.Sprintf("answered %d", resp.StatusCode))
+	case resp.StatusCode == http.StatusUnauthorized || answer.Error == "invalid_client":
+		return "", &clientRefusedError{"pushed authorization request"}
+	case resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK:
+		return "", &ProtocolError{"provider_refused", fmt.Sprintf("the pushed authorization request was answered %d %.100q; AUTH_OIDC_PAR=off sends the browser with all parameters", resp.StatusCode, answer.Error)}
+	case malformed || answer.URI == "" || len(answer.URI) > maxURL:
+		return "", &ProtocolError{"provider_refused", "the answer to the pushed authorization request has no request_uri"}
+	}
+	return answer.URI, nil
+}
+
+func pushUnavailable(what string) *clienttoken.Failure {
+	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: minBackOff, Err: errors.New("the endpoint for pushed authorization requests " + what)}
+}
+
+// clientRefusedError reports that the provider does not accept the service's credential.
+type clientRefusedError struct{ what string }
+
+func (e *clientRefusedError) Error() string {
+	return "the " + e.what + " was refused: check AUTH_OIDC_CLIENT_ID, the client's secret or key, and AUTH_OIDC_CLIENT_AUTH"
+}
