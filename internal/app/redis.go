@@ -32,6 +32,7 @@ type redisServers struct {
 	server   *redis.Options
 	sentinel *redis.FailoverOptions
 	cluster  *redis.ClusterOptions
+	login    *sentinelLogin // nil for Sentinels without a password
 }
 
 // The values of REDIS_MODE.
@@ -87,7 +88,7 @@ func parseSentinel(url clienttoken.Secret) (*redisServers, error) {
 	options.DialerRetries = 1
 	options.MaxRetries = 1
 	options.TLSConfig = forEachHost(options.TLSConfig)
-	return &redisServers{sentinel: options}, nil
+	return &redisServers{sentinel: options, login: moveSentinelLogin(options)}, nil
 }
 
 // parseCluster reads the URL of some nodes of a cluster.

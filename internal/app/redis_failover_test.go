@@ -101,6 +101,7 @@ func (n *node) offset(t *testing.T, name string) (offset int64) {
 // watchedRedis is a master and its replica, with three Sentinels.
 type watchedRedis struct {
 	master, replica *node
+	watchers        []*node
 	url             string // for REDIS_MODE=sentinel
 }
 
@@ -121,7 +122,7 @@ func sentinels(t *testing.T) watchedRedis {
 	for _, watcher := range watchers {
 		watcher.says(t, "sentinel", "slaves=1,sentinels=3")
 	}
-	return watchedRedis{master, replica, fmt.Sprintf("redis://127.0.0.1:%s/0?master_name=the-master&addr=127.0.0.1:%s&addr=127.0.0.1:%s", watchers[0].port, watchers[1].port, watchers[2].port)}
+	return watchedRedis{master, replica, watchers, fmt.Sprintf("redis://127.0.0.1:%s/0?master_name=the-master&addr=127.0.0.1:%s&addr=127.0.0.1:%s", watchers[0].port, watchers[1].port, watchers[2].port)}
 }
 
 // continues waits until a browser gets tokens from all replicas again, and checks that

@@ -84,7 +84,7 @@ func (a *App) rotateRedis(ctx context.Context, c *Config) error {
 	}
 	now, next := a.live.Load().redis, c.redis
 	user, password := next.credentials()
-	if a.redisCredentials == nil || password == "" || !sameRedis(now, next) {
+	if (a.redisCredentials == nil) != (password == "") || a.redisCredentials == nil && now.login == nil || !sameRedis(now, next) {
 		return errors.New("REDIS_URL: only the user and the password can change without a restart")
 	}
 	client := next.open()
@@ -93,7 +93,10 @@ func (a *App) rotateRedis(ctx context.Context, c *Config) error {
 	if err != nil {
 		return fmt.Errorf("connecting with the new user and password: %w", err)
 	}
-	a.redisCredentials.set(redisauth.NewBasicCredentials(user, password))
+	a.config.redis.login.become(next.login)
+	if a.redisCredentials != nil {
+		a.redisCredentials.set(redisauth.NewBasicCredentials(user, password))
+	}
 	return nil
 }
 
@@ -108,14 +111,13 @@ func (r *redisServers) credentials() (user, password string) {
 	return r.server.Username, r.server.Password
 }
 
-// sameRedis reports whether two URLs differ at most in the user and the password for
-// Redis itself.
+// sameRedis reports whether two URLs differ at most in users and passwords.
 func sameRedis(a, b *redisServers) bool {
 	switch {
 	case a.sentinel != nil && b.sentinel != nil:
 		x, y := a.sentinel, b.sentinel
 		return x.MasterName == y.MasterName && slices.Equal(x.SentinelAddrs, y.SentinelAddrs) && x.DB == y.DB &&
-			x.SentinelUsername == y.SentinelUsername && x.SentinelPassword == y.SentinelPassword && sameTLS(x.TLSConfig, y.TLSConfig)
+			(a.login == nil) == (b.login == nil) && sameTLS(x.TLSConfig, y.TLSConfig)
 	case a.cluster != nil && b.cluster != nil:
 		return slices.Equal(a.cluster.Addrs, b.cluster.Addrs) && sameTLS(a.cluster.TLSConfig, b.cluster.TLSConfig)
 	case a.server != nil && b.server != nil:

@@ -141,3 +141,45 @@ func TestSentinelPasswordRotatesWithoutAFailure(t *testing.T) {
 	until(t, "tokens from both replicas after the fail-over", func() bool { return b.everywhere("200 ") })
 	r.replica.says(t, "replication", "role:master")
 }
+
+// TestSentinelsOwnPasswordRotatesWithoutAFailure fails over afterwards: only Sentinels
+// know the new master, and they accept the new password alone.
+func TestSentinelsOwnPasswordRotatesWithoutAFailure(t *testing.T) {
+	t.Parallel()
+	r := sentinels(t)
+	everywhere := func(commands ...string) {
+		for _, watcher := range r.watchers {
+			for _, command := range commands {
+				watcher.do(command)(t)
+			}
+		}
+	}
+	everywhere("ACL SETUSER peers on ~* &* +@all >the-password-of-peers", "SENTINEL CONFIG SET sentinel-user peers", "SENTINEL CONFIG SET sentinel-pass the-password-of-peers",
+		"ACL SETUSER dropgate on ~* &* +@all >"+firstRedisPassword, "ACL SETUSER default off")
+	urlWith := func(password string) string {
+		return strings.Replace(r.url, "redis://", "redis://dropgate:"+password+"@", 1)
+	}
+	file := newSecretFile(t, urlWith(firstRedisPassword))
+	s := newSite(t, 2, map[string]string{
+		"SESSION_STORE": "redis", "REDIS_MODE": "sentinel", "REDIS_URL_FILE": string(file), "RATE_LIMIT_IP": "1000000/1m", "RATE_LIMIT_USER": "1000000/1m",
+	})
+	b := s.browser(t)
+	b.signIn()
+	load := b.keepsAsking(4)
+	load.atLeast(t, 100)
+	everywhere("ACL SETUSER dropgate >" + secondRedisPassword)
+	file.put(t, urlWith(secondRedisPassword))
+	for _, replica := range s.replicas {
+		replica.Reload()
+		until(t, "the new password", func() bool { return strings.Contains(replica.logs.String(), "is in force") })
+	}
+	everywhere("ACL SETUSER dropgate <"+firstRedisPassword, "CLIENT KILL USER dropgate")
+	load.atLeast(t, 300)
+	load.finish(t)
+	r.replica.catchesUp(t, r.master)
+	r.master.kill()
+	until(t, "tokens from both replicas after the fail-over", func() bool { return b.everywhere("200 ") })
+	for _, replica := range s.replicas {
+		shows(t, replica, firstRedisPassword, secondRedisPassword)
+	}
+}
