@@ -78,6 +78,15 @@ browser/sdk/node_modules/.package-lock.json: browser/sdk/package-lock.json
 	cd browser/sdk && npm ci --no-audit --no-fund
 	touch $@
 
+# oidc-provider is a certified OpenID provider, in Node.
+.PHONY: test-providers
+test-providers: providers/oidc-provider/node_modules/.package-lock.json ## sign-in with the providers of docs/authentication.md, and with oidc-provider (needs Node 20)
+	go test -race -count=1 ./providers
+
+providers/oidc-provider/node_modules/.package-lock.json: providers/oidc-provider/package-lock.json
+	cd providers/oidc-provider && npm ci --no-audit --no-fund
+	touch $@
+
 .PHONY: test-proxies
 test-proxies: ## the configurations of examples/proxies; needs nginx, haproxy and caddy
 	go test -tags proxies -count=1 ./examples/proxies
@@ -174,7 +183,7 @@ verify-compose: ## each profile of compose, from a fresh clone, with a sign-in t
 	hack/verify-compose
 
 .PHONY: check
-check: lint vulncheck test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
+check: lint vulncheck test-providers test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.

@@ -152,18 +152,7 @@ func (s *service) refused(t *testing.T, status int, reason string) {
 	if status != http.StatusUnauthorized {
 		t.Fatalf("%d, want 401\n%s", status, s.logs)
 	}
-	text, err := json.Marshal(reason)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if reason == "" {
-		t.Fatal("the row has no reason")
-	}
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.logs.String(), strings.Trim(string(text), `"`)); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("the log lacks %q\n%s", reason, s.logs)
-		}
-	}
+	s.logs.waitFor(t, reason)
 }
 
 // forgedIsRefused changes what makes the token good.
@@ -197,6 +186,23 @@ func (l *logs) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
+}
+
+// waitFor waits until the log has a reason.
+func (l *logs) waitFor(t *testing.T, reason string) {
+	t.Helper()
+	text, err := json.Marshal(reason)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reason == "" {
+		t.Fatal("the row has no reason")
+	}
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(l.String(), strings.Trim(string(text), `"`)); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the log lacks %q\n%s", reason, l)
+		}
+	}
 }
 
 func (l *logs) String() string {
