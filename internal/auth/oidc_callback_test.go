@@ -78,31 +78,25 @@ func TestCallbackRefusesDuplicateLoginCookie(t *testing.T) {
 	})
 }
 
-// The refusal comes through the browser. Only standard codes are repeated, and any
-// code is ignored.
+// The refusal comes through the browser: any code is ignored, and the text is quoted.
 func TestProviderRefusalHasItsOwnError(t *testing.T) {
-	type no struct {
-		word, code string
-		quoted     bool
-	}
-	eachOIDC(t, map[string]no{
-		"the user's":   {"access_denied", "access_denied", false},
-		"a login":      {"login_required", "provider_refused", true},
-		"its fault":    {"server_error", "provider_refused", true},
-		"a scope":      {"invalid_scope", "provider_refused", true},
-		"empty":        {"", "provider_refused", false},
-		"script":       {"<script>alert(1)</script>", "provider_refused", false},
-		"its own":      {"something_of_its_own", "provider_refused", false},
-		"another case": {"ACCESS_DENIED", "provider_refused", false},
-		"a line break": {"access_denied\n", "provider_refused", false},
-	}, func(t *testing.T, w *oidcHarness, c no) {
+	eachOIDC(t, map[string]struct{ word, code, quoted string }{
+		"the user's":   {"access_denied", "access_denied", `"access_denied"`},
+		"a login":      {"login_required", "provider_refused", `"login_required"`},
+		"a scope":      {"invalid_scope", "provider_refused", `"invalid_scope"`},
+		"empty":        {"", "provider_refused", `error ""`},
+		"script":       {"<script>alert(1)</script>", "provider_refused", `"<script>alert(1)</script>"`},
+		"its own":      {"something_of_its_own", "provider_refused", `"something_of_its_own"`},
+		"another case": {"ACCESS_DENIED", "provider_refused", `"ACCESS_DENIED"`},
+		"a line break": {"access_denied\n", "provider_refused", `"access_denied\n"`},
+	}, func(t *testing.T, w *oidcHarness, c struct{ word, code, quoted string }) {
 		b := w.browser(t)
 		query := w.op.authorize(b.begin("/page"))
 		query.Set("error", c.word)
-		query.Set("error_description", "<b>words of the address</b>")
+		query.Set("error_description", "words\nof the address")
 		login, err := b.callback(query)
 		reason := reasonOf(t, err, c.code)
-		if c.word != "" && strings.Contains(reason, c.word) != c.quoted || strings.Contains(reason, "words") {
+		if !strings.Contains(reason, c.quoted) || !strings.Contains(reason, `"words\nof the address"`) {
 			t.Errorf("reason %q", reason)
 		}
 		if login.ReturnTo != "/page" || len(b.logins()) != 0 || w.op.grants[query.Get("code")].used {

@@ -82,10 +82,13 @@ func (o *OIDC) oauthClient(provider providerMetadata, auth ClientAuth, c credent
 		Endpoint: oauth2.Endpoint{
 			AuthURL: provider.AuthorizationEndpoint, TokenURL: provider.TokenEndpoint, AuthStyle: style,
 		},
-		RedirectURL: o.config.Origin + o.config.BasePath + "/auth/callback",
+		RedirectURL: o.redirectURL(),
 		Scopes:      o.config.Scopes,
 	}
 }
+
+// redirectURL is where the provider sends browsers back to.
+func (o *OIDC) redirectURL() string { return o.config.Origin + o.config.BasePath + "/auth/callback" }
 
 // assertion returns the form fields of private_key_jwt (RFC 7523, 2.2), and nothing for
 // the other ways.

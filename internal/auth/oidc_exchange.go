@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,10 +24,10 @@ func (o *OIDC) redeem(ctx context.Context, query url.Values, record loginRecord)
 	// The issuer comes first: another provider's code must not be sent to this
 	// one (RFC 9207, 2.4).
 	if iss, named := query["iss"]; named && iss[0] != o.config.Issuer || !named && provider.IssInAnswer {
-		return session.Stored{}, &ProtocolError{"issuer_mismatch", "the answer comes from another issuer, or lacks iss"}
+		return session.Stored{}, &ProtocolError{"issuer_mismatch", fmt.Sprintf("the answer's iss is %s, expected %q", quoted(iss), o.config.Issuer)}
 	}
 	if query.Has("error") {
-		return session.Stored{}, refusal(query.Get("error"))
+		return session.Stored{}, o.refusal(query)
 	}
 	if query.Get("code") == "" {
 		return session.Stored{}, &ProtocolError{"callback_malformed", "neither code nor error"}
@@ -69,7 +70,7 @@ func (o *OIDC) exchange(ctx context.Context, provider providerMetadata, code str
 	})
 	if err != nil {
 		span.Fail("failed")
-		return tokens{}, exchangeError(ctx, err)
+		return tokens{}, o.exchangeError(ctx, err, code, record.Verifier)
 	}
 	id, _ := token.Extra("id_token").(string)
 	return tokens{id: id, access: token.AccessToken}, nil
@@ -84,24 +85,9 @@ func refusesClient(err error) bool {
 	return ok && (answered.ErrorCode == "invalid_client" || answered.Response.StatusCode == http.StatusUnauthorized)
 }
 
-// refusal returns the error for an error answer of the provider. It repeats only
-// standard codes, because the URL comes from the browser.
-func refusal(code string) *ProtocolError {
-	switch code {
-	case "access_denied":
-		return &ProtocolError{"access_denied", "the user or the provider denied the sign-in"}
-	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "server_error",
-		"temporarily_unavailable", "interaction_required", "login_required", "account_selection_required",
-		"consent_required", "invalid_request_uri", "invalid_request_object", "request_not_supported",
-		"request_uri_not_supported", "registration_not_supported":
-		return &ProtocolError{"provider_refused", "the provider answered " + code}
-	}
-	return &ProtocolError{"provider_refused", "the provider answered with a non-standard error"}
-}
-
 // exchangeError distinguishes a refused code from an outage. It replaces the
 // library's error, since that quotes the body of the answer.
-func exchangeError(ctx context.Context, err error) error {
+func (o *OIDC) exchangeError(ctx context.Context, err error, secrets ...string) error {
 	if ctx.Err() != nil {
 		return ctx.Err() //nolint:wrapcheck // the caller's own cancellation
 	}
@@ -111,13 +97,15 @@ func exchangeError(ctx context.Context, err error) error {
 	var reason string
 	if answered, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		status := answered.Response.StatusCode
+		reason = o.answered(fmt.Sprintf("the token endpoint answered %d", status), errorAnswer{answered.ErrorCode, answered.ErrorDescription}, secrets...)
 		switch {
 		case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
-			reason = "the token endpoint answered " + http.StatusText(status)
 		case answered.ErrorCode == "invalid_grant":
-			return &ProtocolError{"code_refused", "the token endpoint does not accept the code: invalid_grant"}
+			return &ProtocolError{"code_refused", "the code was not accepted: " + reason}
+		case answered.ErrorCode == "":
+			return &ProtocolError{"exchange_refused", reason + ", and the code is not the cause: " + wrongClient}
 		default:
-			return &ProtocolError{"exchange_refused", "the token endpoint answered " + http.StatusText(status) + ", and the code is not the cause: check AUTH_OIDC_CLIENT_ID and AUTH_OIDC_CLIENT_SECRET"}
+			return &ProtocolError{"exchange_refused", reason}
 		}
 	} else if unreached, ok := errors.AsType[net.Error](err); ok {
 		reason = "the token endpoint cannot be reached"

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +139,7 @@ func (o *OIDC) checkIDToken(ctx context.Context, provider providerMetadata, t to
 		return tokenClaims{}, &ProtocolError{"id_token_invalid", "the provider announces no accepted signature for ID tokens, only " + quoted(provider.IDTokenAlgorithms)}
 	}
 	_, err := o.verifier(&s, accepted).Verify(ctx, t.id)
-	if err := idTokenError(s.err, err); err != nil {
+	if err := o.idTokenError(s, err); err != nil {
 		return tokenClaims{}, err
 	}
 	invalid := func(reason string) (tokenClaims, error) {
@@ -156,7 +157,8 @@ func (o *OIDC) checkIDToken(ctx context.Context, provider providerMetadata, t to
 		return tokenClaims{}, &ProtocolError{"nonce_mismatch", "the ID token was not issued for this sign-in"}
 	}
 	if azp, present := all["azp"]; present && azp != o.config.ClientID || !present && len(standard.Audience) > 1 {
-		return invalid("azp does not name this client")
+		client, _ := azp.(string)
+		return invalid(fmt.Sprintf("azp is %s, expected AUTH_OIDC_CLIENT_ID %q; aud is [%s]", quoted([]string{client}), o.config.ClientID, quoted(standard.Audience)))
 	}
 	if hash, present := all["at_hash"]; present && hash != accessTokenHash(t) {
 		return invalid("at_hash does not belong to the access token")
@@ -185,17 +187,32 @@ func accessTokenHash(t tokens) string {
 
 // idTokenError combines our signature error with the error of go-oidc. The latter
 // may quote the token.
-func idTokenError(signature, err error) error {
-	if reason, ok := errors.AsType[invalidTokenError](signature); ok {
+func (o *OIDC) idTokenError(s signatureCheck, err error) error {
+	if reason, ok := errors.AsType[invalidTokenError](s.err); ok {
 		return &ProtocolError{"id_token_invalid", string(reason)}
 	}
-	if signature != nil {
-		return signature
+	if s.err != nil {
+		return s.err
+	}
+	if reason := o.wrongParty(s.claims.standard); err != nil && reason != "" {
+		return &ProtocolError{"id_token_invalid", reason}
 	}
 	if err != nil {
 		return &ProtocolError{"id_token_invalid", truncate(err.Error())}
 	}
 	return nil
+}
+
+// wrongParty returns a reason if an ID token has another issuer or audience.
+func (o *OIDC) wrongParty(c jwt.Claims) string {
+	var reasons []string
+	if c.Issuer != o.config.Issuer {
+		reasons = append(reasons, fmt.Sprintf("iss is %s, expected AUTH_OIDC_ISSUER %q", quoted([]string{c.Issuer}), o.config.Issuer))
+	}
+	if !c.Audience.Contains(o.config.ClientID) {
+		reasons = append(reasons, fmt.Sprintf("aud is [%s], expected AUTH_OIDC_CLIENT_ID %q", quoted(c.Audience), o.config.ClientID))
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // truncate bounds a text for the log.

@@ -155,7 +155,8 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 	case errors.Is(err, session.ErrLoggedOut):
 		err = &ProtocolError{"logged_out", "the provider has logged the user out since the sign-in began"}
 	}
-	if _, outage := errors.AsType[*clienttoken.Failure](err); !outage && r.Context().Err() == nil {
+	_, outage := errors.AsType[*clienttoken.Failure](err)
+	if (!outage || errors.Is(err, errSignInOver)) && r.Context().Err() == nil {
 		// After an outage the browser may repeat the callback.
 		login.Cookies = append(login.Cookies, o.cookies.deletedLogin(o.loginCookieName(record.State)))
 	}

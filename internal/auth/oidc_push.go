@@ -69,21 +69,25 @@ func (o *OIDC) sendPush(ctx context.Context, endpoint string, r formRequest) (st
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
-		URI   string `json:"request_uri"`
-		Error string `json:"error"`
+		errorAnswer
+		URI string `json:"request_uri"`
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument))
 	if err != nil {
 		return "", pushUnavailable("broke off its answer")
 	}
 	malformed := json.Unmarshal(body, &answer) != nil
+	reason := o.answered(fmt.Sprintf("the pushed authorization request was answered %d", resp.StatusCode), answer.errorAnswer, r.secrets()...)
 	switch {
 	case resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests:
-		return "", pushUnavailable(fmt.Sprintf("answered %d", resp.StatusCode))
-	case resp.StatusCode == http.StatusUnauthorized || answer.Error == "invalid_client":
-		return "", &clientRefusedError{"pushed authorization request"}
+		return "", unavailable(reason)
+	case resp.StatusCode == http.StatusUnauthorized || answer.Code == "invalid_client":
+		if answer.Code == "" {
+			reason += "; " + wrongClient
+		}
+		return "", &clientRefusedError{reason}
 	case resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK:
-		return "", &ProtocolError{"provider_refused", fmt.Sprintf("the pushed authorization request was answered %d %.100q; AUTH_OIDC_PAR=off sends the browser with all parameters", resp.StatusCode, answer.Error)}
+		return "", &ProtocolError{"provider_refused", reason + "; AUTH_OIDC_PAR=off sends the browser with all parameters"}
 	case malformed || answer.URI == "" || len(answer.URI) > maxURL:
 		return "", &ProtocolError{"provider_refused", "the answer to the pushed authorization request has no request_uri"}
 	}
@@ -91,12 +95,25 @@ func (o *OIDC) sendPush(ctx context.Context, endpoint string, r formRequest) (st
 }
 
 func pushUnavailable(what string) *clienttoken.Failure {
-	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: minBackOff, Err: errors.New("the endpoint for pushed authorization requests " + what)}
+	return unavailable("the endpoint for pushed authorization requests " + what)
+}
+
+// unavailable is the failure of one of the provider's endpoints.
+func unavailable(reason string) *clienttoken.Failure {
+	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: minBackOff, Err: errors.New(reason)}
+}
+
+// secrets returns the values of the request that no log may show.
+func (r formRequest) secrets() []string {
+	_, sent, _ := strings.Cut(r.header.Get("Authorization"), " ")
+	all := []string{sent}
+	for _, name := range []string{"state", "nonce", "code_challenge", "client_secret", "client_assertion"} {
+		all = append(all, r.form.Get(name))
+	}
+	return all
 }
 
 // clientRefusedError reports that the provider does not accept the service's credential.
-type clientRefusedError struct{ what string }
+type clientRefusedError struct{ reason string }
 
-func (e *clientRefusedError) Error() string {
-	return "the " + e.what + " was refused: check AUTH_OIDC_CLIENT_ID, the client's secret or key, and AUTH_OIDC_CLIENT_AUTH"
-}
+func (e *clientRefusedError) Error() string { return e.reason }

@@ -2,11 +2,13 @@ package auth
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"dropgate/internal/clienttoken"
 	"dropgate/internal/tracing"
@@ -48,11 +50,12 @@ func (o *OIDC) askUserinfo(ctx context.Context, endpoint, accessToken string) (m
 		return nil, userinfoUnavailable("cannot be reached")
 	}
 	defer func() { _ = resp.Body.Close() }()
+	said := o.answered(fmt.Sprintf("answered %d", resp.StatusCode), errorOf(resp), accessToken)
 	switch {
 	case resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests:
-		return nil, userinfoUnavailable(fmt.Sprintf("answered %d", resp.StatusCode))
+		return nil, userinfoUnavailable(said)
 	case resp.StatusCode != http.StatusOK:
-		return nil, userinfoFails(fmt.Sprintf("it answered %d", resp.StatusCode))
+		return nil, userinfoFails("it " + said)
 	}
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "application/jwt" {
 		return nil, userinfoFails("it signs its answer: let the provider answer with plain JSON")
@@ -73,5 +76,31 @@ func userinfoFails(reason string) *ProtocolError {
 }
 
 func userinfoUnavailable(what string) *clienttoken.Failure {
-	return &clienttoken.Failure{Code: clienttoken.Unavailable, RetryAfter: minBackOff, Err: errors.New("the userinfo endpoint " + what)}
+	return unavailable("the userinfo endpoint " + what)
+}
+
+// errorOf returns the account of an error of the userinfo endpoint. It is in a header
+// (RFC 6750, 3), and with some providers in the body.
+func errorOf(resp *http.Response) errorAnswer {
+	if resp.StatusCode == http.StatusOK {
+		return errorAnswer{}
+	}
+	challenge := resp.Header.Get("WWW-Authenticate")
+	answer := errorAnswer{parameterOf(challenge, "error"), parameterOf(challenge, "error_description")}
+	if answer.Code == "" {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument))
+		if err != nil || json.Unmarshal(body, &answer) != nil {
+			return errorAnswer{}
+		}
+	}
+	return answer
+}
+
+// parameterOf returns a parameter of a challenge, or "".
+func parameterOf(challenge, name string) string {
+	found := regexp.MustCompile(`(?:^|[\s,])` + name + `="((?:[^"\\]|\\.)*)"`).FindStringSubmatch(challenge)
+	if found == nil {
+		return ""
+	}
+	return strings.ReplaceAll(found[1], `\`, "")
 }

@@ -119,7 +119,7 @@ var failing = map[string]struct {
 	}},
 	"an error of the provider's": {"provider_refused", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
-		return mangled(t, address, map[string][]string{"code": nil, "error": {"server_error"}})
+		return mangled(t, address, map[string][]string{"code": nil, "error": {"invalid_scope"}})
 	}},
 	"another issuer": {"issuer_mismatch", true, "sign-in failed", func(t *testing.T, _ *browser, address string) string {
 		t.Helper()
