@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -42,7 +41,10 @@ type Login struct {
 	// ReturnTo is the return_to of this sign-in, for another attempt. It is empty
 	// if unknown.
 	ReturnTo string
-	User     string // the id of the signed-in user; empty until then
+	// Ignored says, for the log, why the given return_to does not count. It is empty
+	// if it does.
+	Ignored string
+	User    string // the id of the signed-in user; empty until then
 	// LoadAgain is true if the browser must load the callback again, from a page of
 	// ours. The sign-in is not complete, and the login has only cookies and ReturnTo.
 	LoadAgain bool
@@ -52,25 +54,25 @@ type Login struct {
 	key session.Key // of the session
 }
 
-// Begin starts a sign-in, for GET /auth/login. The error is a *ProtocolError with
-// the code return_to, a *clienttoken.Failure during an outage of the provider, or
-// that of the request's context. Only the first leaves ReturnTo empty.
+// Begin starts a sign-in, for GET /auth/login. A return_to that is not allowed counts
+// as none. The error is a *ProtocolError with the code return_to for a malformed
+// parameter, a *clienttoken.Failure during an outage of the provider, or that of the
+// request's context.
 func (o *OIDC) Begin(r *http.Request) (Login, error) {
-	given := r.URL.Query()["return_to"]
-	if len(given) > 1 {
-		return Login{}, &ProtocolError{"return_to", "return_to is given twice"}
-	}
-	record := newLoginRecord(strings.Join(given, ""))
-	if _, err := o.targets.url(record.ReturnTo); err != nil {
-		return Login{}, &ProtocolError{"return_to", err.Error()}
-	}
+	to := o.targets.choose(r.URL.Query()["return_to"]...)
+	login, err := o.begin(r, newLoginRecord(to.returnTo))
+	login.ReturnTo, login.Ignored = to.returnTo, to.ignored
+	return login, err
+}
+
+func (o *OIDC) begin(r *http.Request, record loginRecord) (Login, error) {
 	parameters, err := o.parameters(r)
 	if err != nil {
-		return Login{ReturnTo: record.ReturnTo}, err
+		return Login{}, err
 	}
 	provider, err := o.config.Keys.metadata.get(r.Context())
 	if err != nil {
-		return Login{ReturnTo: record.ReturnTo}, o.counted(err)
+		return Login{}, o.counted(err)
 	}
 	if key, err := o.cookies.session(r); err == nil {
 		record.Replaces = key[:]
@@ -85,7 +87,7 @@ func (o *OIDC) Begin(r *http.Request) (Login, error) {
 	}
 	to, err := o.authorizationURL(r.Context(), provider, parameters, record)
 	if err != nil {
-		return Login{ReturnTo: record.ReturnTo}, o.counted(err)
+		return Login{}, o.counted(err)
 	}
 	return Login{
 		URL:     to,
@@ -137,10 +139,8 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 	if !record.Returned {
 		return o.askToLoadAgain(record)
 	}
-	login := Login{ReturnTo: record.ReturnTo}
-	if login.URL, err = o.targets.url(record.ReturnTo); err != nil { // the configuration changed meanwhile
-		return login, &ProtocolError{"return_to", err.Error()}
-	}
+	to := o.targets.choose(record.ReturnTo) // the configuration may have changed
+	login := Login{URL: to.url, ReturnTo: to.returnTo, Ignored: to.ignored}
 	if key, err := o.cookies.session(r); err == nil {
 		record.Replaces = key[:] // newer than that of Begin, or unknown to it
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -40,14 +41,22 @@ const (
 	// This many cookies fit into the headers of a request. The state determines
 	// the slot.
 	loginSlots = 8
+	// usualReturnTo is the most bytes of a return_to in these cookies. All records
+	// with a longer one share one name, because eight of them would not fit.
+	usualReturnTo = 512
+	longState     = "long-" // begins the state of such a record
 
 	// Does not compile if maxLogins exceeds loginSlots: avoidSlots needs a free one.
 	_ = uint(loginSlots - maxLogins)
 )
 
 func newLoginRecord(returnTo string) loginRecord {
+	state := rand.Text() // 130 bits, like the nonce
+	if len(returnTo) > usualReturnTo {
+		state = longState + state
+	}
 	return loginRecord{
-		State:    rand.Text(), // 130 bits, like the nonce
+		State:    state,
 		Nonce:    rand.Text(),
 		Verifier: oauth2.GenerateVerifier(),
 		ReturnTo: returnTo,
@@ -75,13 +84,17 @@ func newRecordCiphers(keys keyring.Ring) []cipher.AEAD {
 
 // loginCookieName returns the cookie name for a state. States can share a name.
 func (o *OIDC) loginCookieName(state string) string {
+	if strings.HasPrefix(state, longState) {
+		return o.cookies.name("login-long")
+	}
 	sum := sha256.Sum256([]byte(state))
 	return o.cookies.name("login-") + strconv.Itoa(int(sum[0])%loginSlots)
 }
 
-// avoidSlots gives the record a state with an unused cookie name.
+// avoidSlots gives the record a state with an unused cookie name. A long record
+// replaces the browser's previous long one.
 func (o *OIDC) avoidSlots(record *loginRecord, used []string) {
-	for slices.Contains(used, o.loginCookieName(record.State)) {
+	for !strings.HasPrefix(record.State, longState) && slices.Contains(used, o.loginCookieName(record.State)) {
 		record.State = rand.Text()
 	}
 }

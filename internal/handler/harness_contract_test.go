@@ -151,8 +151,9 @@ func (c contract) serve(t *testing.T, oidc func(auth.OIDCConfig) *auth.OIDC) (*h
 	})
 	server := httptest.NewUnstartedServer(nil)
 	mode := oidc(auth.OIDCConfig{
-		Claims: []string{"name", "email", "dwolla_customer"},
-		Issuer: contractIssuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
+		PassParameters: []string{"login_hint"},
+		Claims:         []string{"name", "email", "dwolla_customer"},
+		Issuer:         contractIssuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
 		Scopes: []string{"openid"}, UserClaim: "sub", Origin: "http://" + server.Listener.Addr().String(),
 		SameSite: http.SameSiteStrictMode, Sessions: c.store, Keys: keys, Transport: c.provider.Transport(), Registerer: registry,
 	})

@@ -91,7 +91,7 @@ func (w *world) oidcConfig(c handler.Config, logger zerolog.Logger) auth.OIDCCon
 	config := auth.OIDCConfig{
 		Issuer: w.issuer, ClientID: oidcClient, ClientSecret: clienttoken.NewSecret(oidcSecret),
 		Scopes: []string{"openid", "profile", "email"}, UserClaim: "sub",
-		Claims: []string{"dwolla_customer", "name", "email"},
+		Claims: []string{"dwolla_customer", "name", "email"}, PassParameters: []string{"login_hint"},
 		Origin: w.url, BasePath: c.BasePath, AllowedOrigins: c.AllowedOrigins, SameSite: http.SameSiteStrictMode,
 		Sessions: session.Observe(w.store, w.registry), Ended: handler.SignedOut(c.Audit),
 		Keys: auth.NewKeySet(auth.KeySetConfig{

@@ -106,7 +106,7 @@ func TestAllowedOriginsReadSignInErrors(t *testing.T) {
 		{200, http.MethodPost, "/auth/logout", nil, true, nil},
 		{200, http.MethodGet, "/session", nil, true, nil},
 		{303, http.MethodGet, "/auth/login", nil, false, nil},
-		{400, http.MethodGet, "/auth/login?return_to=//x", nil, false, nil},
+		{400, http.MethodGet, "/auth/login?login_hint=a&login_hint=b", nil, false, nil},
 		{400, http.MethodGet, "/auth/callback", nil, false, nil},
 		{401, http.MethodPost, "/client-tokens", nil, false, nil},
 		{401, http.MethodGet, "/session", nil, false, nil},

@@ -159,7 +159,7 @@ func problemOf(err error) *problem {
 func protocolMessage(code string) string {
 	switch code {
 	case "return_to":
-		return "return_to must be a path of this site or a URL of an allowed origin."
+		return "A parameter of this sign-in is malformed."
 	case "logout_token_invalid", "logout_token_used":
 		return "The logout token is invalid or was already used."
 	case "access_denied":

@@ -16,6 +16,7 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		login, err = h.OIDC.Begin(r)
 	}
+	requestLogOf(r).reason = login.Ignored
 	if err != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
 		h.failPage(w, r, err, login.ReturnTo) // a person sees the response
 		return nil
@@ -37,7 +38,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		login, err = h.completeSignIn(r)
-		log.user = login.Named
+		log.user, log.reason = login.Named, login.Ignored
 	}
 	if err == nil && login.LoadAgain {
 		setCookies(w, login.Cookies)

@@ -223,8 +223,8 @@ func TestErrorPageEchoesNothing(t *testing.T) {
 		good := b.back(b.begin("/"), alice)
 		hostile := []with{header("X-Request-Id", strings.NewReplacer("\r", "", "\n", "").Replace(script)), header("Origin", evil)}
 		for name, address := range map[string]string{
-			"return_to": "/auth/login?return_to=" + url.QueryEscape("//"+script),
-			"a foreign": "/auth/login?return_to=" + url.QueryEscape(app+script),
+			"return_to": "/auth/login?login_hint=a&login_hint=b&return_to=" + url.QueryEscape("//"+script),
+			"a foreign": "/auth/login?login_hint=a&login_hint=b&return_to=" + url.QueryEscape(app+script),
 			"state":     "/auth/callback?state=" + url.QueryEscape(script),
 			"error":     mangled(t, good, map[string][]string{"code": nil, "error": {script}, "error_description": {script}, "error_uri": {script}}),
 			"iss":       mangled(t, good, map[string][]string{"iss": {script}}),
@@ -245,6 +245,7 @@ func TestReturnToKeepsEveryCharacter(t *testing.T) {
 	w := newWorld(t, withSignIn(), allowedOrigins(app))
 	for _, returnTo := range []string{
 		"/?a=b&c=d&amp;e=%26%3D%23%2B+", "/%22%3Cx%3E%27", "/a%20b?c=%F0%9F%98%80#d?e&f", "/!$()*+,;=:@~-._", app + "/?x=y&z#w", "/?next=https://evil.example",
+		"/'`{|}^?'`{|}^#'`{|}^", "/a%2520b",
 	} {
 		b := w.browser(t)
 		a := b.open(mangled(t, b.back(b.begin(returnTo), alice), map[string][]string{"iss": nil}))
