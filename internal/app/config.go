@@ -70,7 +70,7 @@ type Config struct {
 	OIDCParams      string             `env:"AUTH_OIDC_PARAMS" unset:"none" help:"Fixed parameters of every sign-in, percent-encoded: audience=https%3A%2F%2Fapi.example.com&prompt=login."`
 	OIDCPassed      []string           `env:"AUTH_OIDC_LOGIN_PARAMS" envDefault:"login_hint,organization,ui_locales,kc_idp_hint,prompt,screen_hint" help:"Comma-separated parameters of /auth/login that are passed on to the provider. Those in AUTH_OIDC_PARAMS win. none passes nothing on."`
 	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"Scopes to request from the provider. Must include openid."`
-	ForwardURL      string             `env:"AUTH_FORWARD_URL" unset:"required for forward" help:"URL that says who the user is. It gets the request's Cookie and Authorization. Must be https in production."`
+	ForwardURL      string             `env:"AUTH_FORWARD_URL" unset:"required for forward" help:"URL that says who the user is. It gets the Cookie, Authorization and User-Agent of the request, and its address. Must be https in production."`
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"How long an answer of AUTH_FORWARD_URL is cached, 0s to 5m."`
 	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"Header in which the proxy sends the user id."`
 	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" values:"lines" unset:"required for proxy" help:"What the proxy sends in X-Proxy-Secret, at least 16 characters."`

@@ -54,13 +54,14 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 			modes = append(modes, s.oidc)
 		case "forward":
 			modes = append(modes, auth.NewForward(auth.ForwardConfig{
-				URL:       c.ForwardURL,
-				Cache:     c.ForwardCache,
-				UserClaim: c.UserClaim,
-				Claims:    c.claims(),
-				Transport: a.egress,
-				Outcome:   a.forwardCalls.note,
-				Logger:    a.log,
+				URL:           c.ForwardURL,
+				Cache:         c.ForwardCache,
+				UserClaim:     c.UserClaim,
+				Claims:        c.claims(),
+				ClientAddress: handler.ClientAddress,
+				Transport:     a.egress,
+				Outcome:       a.forwardCalls.note,
+				Logger:        a.log,
 			}))
 		case "proxy":
 			s.proxy = auth.NewProxy(auth.ProxyConfig{

@@ -39,7 +39,7 @@ func (c *Chain) checkApplication(r *http.Request, charge *ratelimit.Charge, firs
 		if len(values) == 0 {
 			continue
 		}
-		other, err := f.authenticateOther(r.Context(), charge, http.Header{name: values}, first.User.ID)
+		other, err := f.authenticateOther(r.Context(), charge, f.question(r, http.Header{name: values}), first.User.ID)
 		other.User.ID = c.users.Canonical(other.User.ID)
 		if err := c.checkSameUser(first, other, err); err != nil {
 			return err

@@ -3,8 +3,6 @@ package auth
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"net/http"
 	"time"
@@ -22,7 +20,7 @@ import (
 // ForwardConfig configures the application to ask.
 type ForwardConfig struct {
 	// URL is where the application answers 200 with {"sub": …} for a user, and
-	// 401 or 403 without one.
+	// 401, 403 or null without one.
 	URL string
 	// Cache is how long to cache a user; zero disables the cache. A sign-out in
 	// the application takes up to that long to show here.
@@ -30,8 +28,11 @@ type ForwardConfig struct {
 	// UserClaim names the member of the answer with the user's id.
 	UserClaim string
 	// Claims names other members to keep in a session.
-	Claims    []string
-	Transport http.RoundTripper
+	Claims []string
+	// ClientAddress returns the address of a request's caller, for the application.
+	// It may be nil.
+	ClientAddress func(*http.Request) string
+	Transport     http.RoundTripper
 	// Outcome is called after each call. An error means that the application does not
 	// work; a refusal of credentials is none. It may be nil.
 	Outcome func(error)
@@ -53,21 +54,19 @@ type Forward struct {
 	calls     *bulkhead.Bulkhead
 	breaker   *gobreaker.CircuitBreaker[map[string]any]
 	// users caches the users of accepted credentials, so that the nine tokens of
-	// one drop-in flow cost one call. The key is a SHA-256 of the credentials,
+	// one drop-in flow cost one call. The key is a SHA-256 of the question,
 	// the size maxUsers bytes, the life config.Cache. Refusals are not cached:
 	// a user may have just signed in.
-	users *bytecache.Cache[credentialsDigest, Session]
+	users *bytecache.Cache[questionDigest, Session]
 	// noUsers caches refused credentials, only for requests with a credential of
 	// another mode as well. After a sign-in at the application, such a request
 	// may overlook the new user for up to config.Cache.
-	noUsers *bytecache.Cache[credentialsDigest, struct{}]
+	noUsers *bytecache.Cache[questionDigest, struct{}]
 	// limited caches users over their rate limit, until it refills, so that
 	// their requests cause no calls. It only serves to refuse requests, so a
 	// stale entry is harmless.
-	limited *bytecache.Cache[credentialsDigest, string]
+	limited *bytecache.Cache[questionDigest, string]
 }
-
-type credentialsDigest [sha256.Size]byte
 
 const (
 	maxUsers        = 6 << 20 // bytes
@@ -87,9 +86,9 @@ func NewForward(c ForwardConfig) *Forward {
 		config:    c,
 		user:      mustClaim(c.UserClaim),
 		claims:    newClaimFilter(c.UserClaim, c.Claims),
-		users:     bytecache.New[credentialsDigest, Session](bytecache.Config{MaxBytes: maxUsers, Now: time.Now}),
-		noUsers:   bytecache.New[credentialsDigest, struct{}](bytecache.Config{MaxBytes: maxNoUsers, Now: time.Now}),
-		limited:   bytecache.New[credentialsDigest, string](bytecache.Config{MaxBytes: maxLimited, Now: time.Now}),
+		users:     bytecache.New[questionDigest, Session](bytecache.Config{MaxBytes: maxUsers, Now: time.Now}),
+		noUsers:   bytecache.New[questionDigest, struct{}](bytecache.Config{MaxBytes: maxNoUsers, Now: time.Now}),
+		limited:   bytecache.New[questionDigest, string](bytecache.Config{MaxBytes: maxLimited, Now: time.Now}),
 		calls:     bulkhead.New(maxForwardCalls),
 		breaker:   newForwardBreaker(c.Logger),
 		transport: cmp.Or(c.Transport, http.DefaultTransport),
@@ -99,12 +98,11 @@ func NewForward(c ForwardConfig) *Forward {
 // Name returns "forward".
 func (f *Forward) Name() string { return "forward" }
 
-// Authenticate asks the application, with only the Cookie and Authorization
-// headers of the request. Concurrent requests with equal credentials share one
-// call. The client's address is charged first, to bound the calls.
+// Authenticate asks the application. Concurrent equal questions share one call.
+// The client's address is charged first, to bound the calls.
 func (f *Forward) Authenticate(r *http.Request, charge *ratelimit.Charge) (Session, error) {
 	credentials := http.Header{}
-	for _, name := range []string{"Authorization", "Cookie"} {
+	for _, name := range credentialHeaders() {
 		if values := r.Header[name]; len(values) > 0 {
 			credentials[name] = values
 		}
@@ -112,7 +110,8 @@ func (f *Forward) Authenticate(r *http.Request, charge *ratelimit.Charge) (Sessi
 	if len(credentials) == 0 {
 		return Session{}, errNoCredential
 	}
-	digest := digestCredentials(credentials)
+	q := f.question(r, credentials)
+	digest := q.digest()
 	refused := f.inFlight.track(r.Context(), digest)
 	if session, ok := f.users.Get(digest); ok {
 		session.SignedOut = refused
@@ -127,7 +126,7 @@ func (f *Forward) Authenticate(r *http.Request, charge *ratelimit.Charge) (Sessi
 	if err := charge.PayAddress(r.Context()); err != nil {
 		return Session{}, err
 	}
-	session, err := f.await(r.Context(), credentials, digest)
+	session, err := f.await(r.Context(), q, digest)
 	if err != nil {
 		return Session{}, err
 	}
@@ -141,8 +140,8 @@ func (f *Forward) Authenticate(r *http.Request, charge *ratelimit.Charge) (Sessi
 // authenticateOther authenticates further credentials of a request by userID. It
 // charges this user before the call. It caches refusals too, because most
 // requests carry unrelated cookies.
-func (f *Forward) authenticateOther(ctx context.Context, charge *ratelimit.Charge, credentials http.Header, userID string) (Session, error) {
-	digest := digestCredentials(credentials)
+func (f *Forward) authenticateOther(ctx context.Context, charge *ratelimit.Charge, q question, userID string) (Session, error) {
+	digest := q.digest()
 	if session, ok := f.users.Get(digest); ok {
 		return session, nil
 	}
@@ -153,7 +152,7 @@ func (f *Forward) authenticateOther(ctx context.Context, charge *ratelimit.Charg
 		return Session{}, err
 	}
 	started := time.Now()
-	session, err := f.await(ctx, credentials, digest)
+	session, err := f.await(ctx, q, digest)
 	if _, refused := errors.AsType[*Rejection](err); refused && f.config.Cache > 0 {
 		f.noUsers.Add(digest, struct{}{}, 0, started.Add(f.config.Cache))
 	}
@@ -162,7 +161,7 @@ func (f *Forward) authenticateOther(ctx context.Context, charge *ratelimit.Charg
 
 // pay charges the user of the request, and caches a user over the limit until it
 // refills.
-func (f *Forward) pay(ctx context.Context, charge *ratelimit.Charge, digest credentialsDigest, s Session) error {
+func (f *Forward) pay(ctx context.Context, charge *ratelimit.Charge, digest questionDigest, s Session) error {
 	err := charge.Pay(ctx, s.User.ID)
 	if exceeded, ok := errors.AsType[*ratelimit.ExceededError](err); ok && exceeded.Scope == ratelimit.User {
 		f.limited.Add(digest, s.User.ID, len(s.User.ID), time.Now().Add(exceeded.RetryAfter))
@@ -172,30 +171,16 @@ func (f *Forward) pay(ctx context.Context, charge *ratelimit.Charge, digest cred
 
 // await waits for the application's answer. The number of waiting requests is
 // bounded.
-func (f *Forward) await(ctx context.Context, credentials http.Header, digest credentialsDigest) (Session, error) {
+func (f *Forward) await(ctx context.Context, q question, digest questionDigest) (Session, error) {
 	if !f.waiters.enter() {
 		return Session{}, f.unavailable(errors.New("too many requests wait for it"))
 	}
 	defer f.waiters.leave()
 	select {
-	case answer := <-f.flight.DoChan(string(digest[:]), func() (any, error) { return f.ask(ctx, credentials, digest) }):
+	case answer := <-f.flight.DoChan(string(digest[:]), func() (any, error) { return f.ask(ctx, q, digest) }):
 		session, _ := answer.Val.(Session) // ask returns nothing else
 		return session, answer.Err
 	case <-ctx.Done():
 		return Session{}, ctx.Err() //nolint:wrapcheck // the caller's own cancellation
 	}
-}
-
-// digestCredentials hashes the two headers. The counts and lengths keep different
-// lists of values apart.
-func digestCredentials(credentials http.Header) credentialsDigest {
-	var text []byte
-	for _, name := range []string{"Authorization", "Cookie"} {
-		text = binary.BigEndian.AppendUint32(text, uint32(len(credentials[name]))) //nolint:gosec // headers are bounded
-		for _, value := range credentials[name] {
-			text = binary.BigEndian.AppendUint32(text, uint32(len(value))) //nolint:gosec // headers are bounded
-			text = append(text, value...)
-		}
-	}
-	return sha256.Sum256(text)
 }

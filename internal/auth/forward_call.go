@@ -17,7 +17,7 @@ import (
 
 // ask asks the application. Several requests may wait for the answer, so no
 // caller's cancellation ends the call. The call bears the id of the first one.
-func (f *Forward) ask(ctx context.Context, credentials http.Header, digest credentialsDigest) (Session, error) {
+func (f *Forward) ask(ctx context.Context, q question, digest questionDigest) (Session, error) {
 	started := time.Now()
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), started.Add(forwardTimeout))
 	defer cancel()
@@ -25,7 +25,7 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 		return Session{}, f.unavailable(err)
 	}
 	defer f.calls.Leave()
-	claims, err := f.breaker.Execute(func() (map[string]any, error) { return f.whoIs(ctx, credentials) })
+	claims, err := f.breaker.Execute(func() (map[string]any, error) { return f.whoIs(ctx, q) })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return Session{}, f.unavailable(err)
 	}
@@ -46,7 +46,7 @@ func (f *Forward) ask(ctx context.Context, credentials http.Header, digest crede
 	session := Session{
 		User:     clienttoken.User{ID: id, Claims: f.claims.apply(sources{claims})},
 		Mode:     f.Name(),
-		ByCookie: len(credentials["Cookie"]) > 0,
+		ByCookie: len(q.credentials["Cookie"]) > 0,
 	}
 	if f.config.Cache > 0 {
 		f.users.Add(digest, session, session.bytes(), started.Add(f.config.Cache))
@@ -65,9 +65,9 @@ func (f *Forward) note(err error) {
 	f.config.Outcome(err)
 }
 
-// whoIs makes the call. It returns the user's claims, a *Rejection for 401 and
-// 403, or a *clienttoken.Failure for every other answer.
-func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (claims map[string]any, err error) {
+// whoIs makes the call. It returns the user's claims, a *Rejection if nobody is
+// signed in, or a *clienttoken.Failure for every other answer.
+func (f *Forward) whoIs(ctx context.Context, q question) (claims map[string]any, err error) {
 	ctx, span := tracing.StartCall(ctx, "forward")
 	defer func() {
 		if _, down := errors.AsType[*clienttoken.Failure](err); down {
@@ -79,8 +79,7 @@ func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (claims ma
 	if err != nil {
 		return nil, f.unavailable(err)
 	}
-	req.Header = credentials.Clone()
-	req.Header.Set("Accept", "application/json")
+	req.Header = q.header()
 	tracing.Propagate(ctx, req.Header)
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
@@ -102,28 +101,6 @@ func (f *Forward) whoIs(ctx context.Context, credentials http.Header) (claims ma
 		return nil, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
 	}
 	return f.parse(body)
-}
-
-// unverified reports whether the application says that the user's address is not
-// verified. It need not say anything: it vouches for its users.
-func (f *Forward) unverified(claims map[string]any) bool {
-	beside := f.user.in(claims).beside
-	for _, name := range []string{"email_verified", "emailVerified"} {
-		if verified, given := beside[name]; given && !isTrue(verified) {
-			return true
-		}
-	}
-	return false
-}
-
-// parse parses the application's answer. It must be a single JSON object.
-func (f *Forward) parse(body []byte) (map[string]any, error) {
-	if len(body) <= maxForwardBody {
-		if claims, err := decodeObject(body); err == nil {
-			return claims, nil
-		}
-	}
-	return nil, f.unavailable(fmt.Errorf("the application's answer is not a JSON object of at most %d bytes", maxForwardBody))
 }
 
 // errDown reports that the application does not answer, or answers 429, 502, 503

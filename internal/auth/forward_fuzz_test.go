@@ -22,7 +22,7 @@ func FuzzForwardAnswer(f *testing.F) {
 		f.Add(code, []byte(`{"sub":"alice"}`))
 	}
 	for _, answer := range []string{
-		"", "null", "[]", `""`, "{}", "<html>", `{"sub":7}`, `{"sub":null}`, `{"sub":""}`, `{"sub":" "}`, `{"sub":["alice"]}`, `{"sub":{"sub":"alice"}}`,
+		"", "null", " null\n", "nul", "nullnull", "[]", `""`, "{}", "<html>", `{"sub":7}`, `{"sub":null}`, `{"sub":""}`, `{"sub":" "}`, `{"sub":["alice"]}`, `{"sub":{"sub":"alice"}}`,
 		`{"SUB":"alice"}`, `{"sub":"a","sub":"b"}`, `{"sub":"alice"}{}`, `{"sub":"alice"`, `{"sub":"al\u0000ice"}`, `{"sub":"\ud800"}`,
 		"{\"sub\":\"\xff\"}", `{"sub":"` + strings.Repeat("é", 255) + `"}`, `{"sub":"` + strings.Repeat("é", 256) + `"}`,
 		`{"s\u0075b":"alice"}`, "\ufeff" + `{"sub":"alice"}`, `{"sub":"alice","n":1e999}`, strings.Repeat("[", 11_000),
@@ -60,6 +60,9 @@ func saysWho(code int, answer []byte) string {
 	var members map[string]jsontext.Value
 	if len(answer) > whoIsLimit || json.Unmarshal(answer, &members) != nil {
 		return unavailable
+	}
+	if string(members["sub"]) == "null" || members == nil {
+		return refused
 	}
 	id := ""
 	switch sub := members["sub"]; {

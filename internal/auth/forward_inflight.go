@@ -11,7 +11,7 @@ import (
 // flight with the same credentials learn of it.
 type inFlightCredentials struct {
 	mu      sync.Mutex
-	entries map[credentialsDigest]*inFlightEntry
+	entries map[questionDigest]*inFlightEntry
 }
 
 type inFlightEntry struct {
@@ -21,11 +21,11 @@ type inFlightEntry struct {
 
 // track notes a request with these credentials until ctx ends. The returned
 // function reports whether the application has refused them since.
-func (c *inFlightCredentials) track(ctx context.Context, digest credentialsDigest) (refused func() bool) {
+func (c *inFlightCredentials) track(ctx context.Context, digest questionDigest) (refused func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries == nil {
-		c.entries = map[credentialsDigest]*inFlightEntry{}
+		c.entries = map[questionDigest]*inFlightEntry{}
 	}
 	entry, ok := c.entries[digest]
 	if !ok {
@@ -45,7 +45,7 @@ func (c *inFlightCredentials) track(ctx context.Context, digest credentialsDiges
 
 // refuse marks the credentials as refused for the requests in flight. Later
 // requests get a new entry.
-func (c *inFlightCredentials) refuse(digest credentialsDigest) {
+func (c *inFlightCredentials) refuse(digest questionDigest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if entry, ok := c.entries[digest]; ok {

@@ -60,7 +60,7 @@ func TestForwardCacheStaysWithinItsByteLimit(t *testing.T) {
 func TestInFlightCredentialsEndWithTheirRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var live inFlightCredentials
-		one, two := credentialsDigest{1}, credentialsDigest{2}
+		one, two := questionDigest{1}, questionDigest{2}
 		first, endFirst := context.WithCancel(t.Context())
 		second, endSecond := context.WithCancel(t.Context())
 		defer endSecond()

@@ -16,7 +16,7 @@ import (
 	"dropgate/internal/clienttoken"
 )
 
-func TestForwardSendsOnlyTheCredentials(t *testing.T) {
+func TestForwardSendsCredentialsBrowserAndAddressOnly(t *testing.T) {
 	for name, credentials := range map[string]http.Header{
 		"cookie":                {"Cookie": {appSession}},
 		"several cookies":       {"Cookie": {appSession + "; theme=dark", "more=1"}},
@@ -29,11 +29,13 @@ func TestForwardSendsOnlyTheCredentials(t *testing.T) {
 			app.answers(page(document(object{"sub": "alice"})))
 			r := requestWithExtraHeaders(t, credentials)
 			before := r.Header.Clone()
-			if _, err := forwardMode(app).Authenticate(r, nil); err != nil || app.calls() != 1 {
+			if _, err := forwardMode(app, from("203.0.113.7")).Authenticate(r, nil); err != nil || app.calls() != 1 {
 				t.Fatalf("%d calls, %v", app.calls(), err)
 			}
 			want := credentials.Clone()
 			want.Set("Accept", "application/json")
+			want.Set("User-Agent", "of-the-request")
+			want.Set("X-Forwarded-For", "203.0.113.7")
 			checkQuestion(t, app.asked[0], want)
 			if !reflect.DeepEqual(r.Header, before) {
 				t.Errorf("the request's own headers became %v", r.Header)

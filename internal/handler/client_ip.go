@@ -51,6 +51,9 @@ func (h *handler) clientIP(r *http.Request) string {
 	return caller
 }
 
+// ClientAddress returns the address of the caller of a request inside the handler.
+func ClientAddress(r *http.Request) string { return requestLogOf(r).clientIP }
+
 // backward iterates over the elements of comma-separated lists, last one first. It
 // skips empty elements (RFC 9110, 5.6.1).
 func backward(lists []string) iter.Seq[string] {
