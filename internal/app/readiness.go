@@ -98,6 +98,11 @@ func (a *App) ready(ctx context.Context) handler.Readiness {
 	for _, condition := range a.dwolla.Degraded() {
 		r.Degraded = append(r.Degraded, "dwolla: "+condition)
 	}
+	if a.signIn.oidc != nil {
+		for _, misfit := range a.signIn.oidc.Misfits() {
+			r.Degraded = append(r.Degraded, "identity provider: "+misfit.Words)
+		}
+	}
 	return r
 }
 

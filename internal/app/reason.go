@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"modernc.org/sqlite"
 
+	"dropgate/internal/auth"
 	"dropgate/internal/customer"
 	"dropgate/internal/customer/customerdb"
 	"dropgate/internal/dwolla"
@@ -82,6 +83,9 @@ func reasonOf(err error) reason {
 
 // ownReason classifies errors of package customerdb and of files.
 func ownReason(err error) reason {
+	if misfit, ok := errors.AsType[*auth.MisfitError](err); ok {
+		return reason(misfit.Words)
+	}
 	switch {
 	case errors.Is(err, customer.ErrQuery) && sqlState(err) != "42501":
 		return queryDoesNotFit

@@ -85,6 +85,10 @@ type providerMetadata struct {
 	TokenAuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	// IDTokenAlgorithms lists the signatures of ID tokens. Empty means unknown.
 	IDTokenAlgorithms []string `json:"id_token_signing_alg_values_supported"`
+	// ChallengeMethods lists the methods of PKCE, and ResponseTypes those of the
+	// authorization endpoint. Empty means unknown.
+	ChallengeMethods []string `json:"code_challenge_methods_supported"`
+	ResponseTypes    []string `json:"response_types_supported"`
 	// IssInAnswer promises the issuer in every answer to an authorization
 	// request (RFC 9207).
 	IssInAnswer bool `json:"authorization_response_iss_parameter_supported"`
@@ -101,10 +105,10 @@ func (d documents) readMetadata(ctx context.Context, issuer, address string) (pr
 		return providerMetadata{}, err
 	}
 	if m.Issuer != issuer {
-		return providerMetadata{}, fmt.Errorf("%s names the issuer %.200q, expected %q", address, m.Issuer, issuer)
+		return providerMetadata{}, &MisfitError{otherIssuer, fmt.Sprintf("%s names the issuer %.200q, expected %q: if it is your provider, set the issuer (AUTH_OIDC_ISSUER, AUTH_BEARER_ISSUER) to exactly this text", address, m.Issuer, issuer)}
 	}
 	if err := m.check(address); err != nil {
-		return providerMetadata{}, fmt.Errorf("%s names %w", address, err)
+		return providerMetadata{}, &MisfitError{unusableEndpoint, fmt.Sprintf("%s names %s", address, err)}
 	}
 	return m, nil
 }

@@ -288,12 +288,20 @@ func (s *KeySet) logOutcome(err error) {
 	switch {
 	case err == nil && s.fault != nil:
 		s.config.Logger.Info().Str("issuer", s.config.Issuer).Msg("the identity provider answers again")
-	case err != nil && s.fault == nil:
+	case err != nil && (s.fault == nil || newMisfit(err, s.fault)):
 		s.config.Logger.Warn().Err(err).Str("issuer", s.config.Issuer).
 			Bool("old_keys", s.current.Load() != nil).
 			Msg("fetching the identity provider's keys failed")
 	}
 	s.fault = err
+}
+
+// newMisfit reports whether a fetch failed for a reason that no retry removes, and the
+// one before did not.
+func newMisfit(err, before error) bool {
+	misfit, ok := errors.AsType[*MisfitError](err)
+	old, known := errors.AsType[*MisfitError](before)
+	return ok && (!known || *old != *misfit)
 }
 
 // update downloads the keys and replaces the current ones. An unchanged set keeps

@@ -31,6 +31,7 @@ type metadataCache struct {
 	fault   error         // of the last fetch
 	backOff time.Duration // after the last failure
 	nextTry time.Time     // no fetch starts before
+	fetched func(providerMetadata)
 }
 
 const (
@@ -39,10 +40,7 @@ const (
 	maxBackOff   = 30 * time.Second
 )
 
-var (
-	errNotDiscovered = errors.New("its discovery document has not been fetched yet")
-	errNoEndpoints   = errors.New("its discovery document names no authorization_endpoint or token_endpoint")
-)
+var errNotDiscovered = errors.New("its discovery document has not been fetched yet")
 
 // get returns the metadata, or a *clienttoken.Failure until a first fetch
 // succeeds.
@@ -95,14 +93,9 @@ func (c *metadataCache) fetch() (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	m, err := c.refresh(ctx)
-	if err == nil && !m.signsIn() {
-		err = errNoEndpoints
-	}
-	if err != nil {
+	if m, err := c.refresh(ctx); err != nil || !m.signsIn() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.fault = err
 		c.backOff = min(max(2*c.backOff, minBackOff), maxBackOff)
 		c.nextTry = time.Now().Add(c.backOff)
 	}
@@ -113,12 +106,40 @@ func (c *metadataCache) fetch() (any, error) {
 // a sign-in.
 func (c *metadataCache) refresh(ctx context.Context) (providerMetadata, error) {
 	m, err := c.documents.readMetadata(ctx, c.issuer, c.address)
-	if err == nil && m.signsIn() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.fault = err
+		return m, err
+	case !m.signsIn():
+		c.fault = errNoEndpoints()
+	default:
 		c.current, c.expires, c.fault, c.backOff = m, time.Now().Add(metadataLife), nil, 0
 	}
-	return m, err
+	if c.fetched != nil {
+		c.fetched(m)
+	}
+	return m, nil
+}
+
+// lastFault returns the error of the last fetch, or nil.
+func (c *metadataCache) lastFault() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fault
+}
+
+// onFetch makes the cache call f with each new document.
+func (c *metadataCache) onFetch(f func(providerMetadata)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fetched = f
+}
+
+// errNoEndpoints is the fault of a document that serves only for its keys.
+func errNoEndpoints() *MisfitError {
+	return &MisfitError{noEndpoints, "its discovery document names no authorization_endpoint or token_endpoint: it describes no provider for sign-ins"}
 }
 
 // signsIn reports whether users can sign in with this metadata.

@@ -93,6 +93,7 @@ type OIDC struct {
 	pendingLogouts pendingLogouts
 	exchanges      *exchangeLimits
 	pushes         callLimits
+	misfits        atomic.Pointer[string] // the last ones in the log
 }
 
 // exchangeTimeout bounds the exchange of a code.
@@ -128,6 +129,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 	}
 	o.RotateClientKeys(c.ClientKeys)
 	o.RotateKeys(c.SealingKeys)
+	c.Keys.metadata.onFetch(o.logMisfits)
 	return o
 }
 

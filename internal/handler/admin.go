@@ -41,7 +41,8 @@ type Readiness struct {
 	// Missing lists every unavailable dependency, even those without an effect on
 	// readiness.
 	Missing []Missing
-	// Degraded describes faults of Dwolla, for information.
+	// Degraded describes faults of Dwolla, and of the identity provider's settings, for
+	// information.
 	Degraded []string
 }
 
