@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"maps"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -22,6 +23,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -119,15 +121,33 @@ func registeredKey(key *ecdsa.PrivateKey) jose.JSONWebKeySet {
 	return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}}
 }
 
-// clientKeyFile is a file with this key, for private_key_jwt.
+// clientCertificate certifies this key.
+var clientCertificate = sync.OnceValue(func() []byte {
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	return must(x509.CreateCertificate(rand.Reader, template, template, clientKey().Public(), clientKey()))
+})
+
+// clientKeyFile is a file with this key and its certificate, for private_key_jwt.
 func clientKeyFile(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "client.pem")
-	der := must(x509.MarshalPKCS8PrivateKey(clientKey()))
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(clientKey()))})
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: clientCertificate()})
+	if err := os.WriteFile(file, append(key, certificate...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// realRows are the providers whose own software runs in these tests.
+func realRows() []oidcRow {
+	return []oidcRow{{
+		name: "`oidc-provider` 9 of npm, claims from userinfo only",
+		settings: `
+			AUTH_OIDC_ISSUER=https://id.example.com
+			AUTH_OIDC_CLIENT_ID=dropgate
+			AUTH_USER_CLAIM=email`,
+	}}
 }
 
 // certifiedRow is one way to sign in.
@@ -179,7 +199,7 @@ func newCertifiedSignIn(t *testing.T, row certifiedRow) certifiedSignIn {
 	t.Helper()
 	c := newCertified(t, row.client, row.options)
 	world := newInternet(t)
-	s := start(t, world, oidcSettings()+"AUTH_OIDC_ISSUER="+c.issuer+"\nAUTH_OIDC_CLIENT_ID="+certifiedClient+"\nAUTH_USER_CLAIM=email\n"+row.settings)
+	s := start(t, world, oidcSettings()+strings.Replace(realRows()[0].settings, "https://id.example.com", c.issuer, 1)+"\n"+row.settings)
 	c.logouts.Store(httputil.NewSingleHostReverseProxy(must(url.Parse("http://" + s.PublicAddr()))))
 	return certifiedSignIn{c, s, newBrowser(t, s, world)}
 }

@@ -67,14 +67,26 @@ func (t token) text() string {
 	if t.algorithm == "HS256" {
 		key = []byte("the shared secret of the project")
 	}
-	options := &jose.SignerOptions{}
-	for name, value := range t.header {
-		options.WithHeader(jose.HeaderKey(name), value)
-	}
-	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(t.algorithm), Key: jose.JSONWebKey{Key: key, KeyID: keyID}}, options))
 	now := time.Now()
 	claims := object{"iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 	maps.Copy(claims, t.claims)
+	return signed{t.algorithm, key, keyID, t.header}.text(claims)
+}
+
+// signed says how to sign claims.
+type signed struct {
+	algorithm string
+	key       any
+	kid       string // empty for none
+	header    object // besides alg and kid
+}
+
+func (s signed) text(claims object) string {
+	options := &jose.SignerOptions{}
+	for name, value := range s.header {
+		options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.algorithm), Key: jose.JSONWebKey{Key: s.key, KeyID: s.kid}}, options))
 	return must(must(signer.Sign(must(json.Marshal(claims)))).CompactSerialize())
 }
 

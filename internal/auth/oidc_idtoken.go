@@ -138,6 +138,9 @@ func (o *OIDC) checkIDToken(ctx context.Context, provider providerMetadata, t to
 	if len(accepted) == 0 { // go-oidc would accept RS256
 		return tokenClaims{}, &ProtocolError{"id_token_invalid", "the provider announces no accepted signature for ID tokens, only " + quoted(provider.IDTokenAlgorithms)}
 	}
+	if _, err := parseToken(t.id, s.types...); err != nil { // its reason is clearer than that of go-oidc
+		return tokenClaims{}, &ProtocolError{"id_token_invalid", err.Error()}
+	}
 	_, err := o.verifier(&s, accepted).Verify(ctx, t.id)
 	if err := o.idTokenError(s, err); err != nil {
 		return tokenClaims{}, err

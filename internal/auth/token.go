@@ -104,7 +104,7 @@ func notSigned(token string) invalidTokenError {
 	switch len(parts) {
 	case 3:
 	case 5:
-		return "an encrypted token (JWE): let the provider sign access tokens without encrypting them"
+		return "an encrypted token (JWE): let the provider sign its tokens without encrypting them"
 	default:
 		return "not a JSON Web Token: the provider issues opaque access tokens. Many issue JSON Web Tokens once the application asks for an audience or resource"
 	}
