@@ -115,7 +115,7 @@ func TestServerHasItsLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, "GET /session HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 24<<10)+"\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "GET /session HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 48<<10)+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -124,7 +124,7 @@ func TestServerHasItsLimits(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("headers of 24 KiB: %d", resp.StatusCode)
+		t.Errorf("headers of 48 KiB: %d", resp.StatusCode)
 	}
 }
 

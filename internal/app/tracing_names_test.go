@@ -52,7 +52,7 @@ func documentedSpans(t *testing.T) []string {
 // in three modes and a logout.
 func TestSpansAreThoseOfTheDocumentation(t *testing.T) {
 	collector := otlptest.New(t)
-	replicas := []*service{signsIn(t, collector), asksTheApplication(t, collector)}
+	replicas := []*service{signsIn(t, collector), asksTheApplication(t, collector), pushesParameters(t, collector)}
 	for _, s := range replicas {
 		s.end(t)
 	}
@@ -88,6 +88,27 @@ func signsIn(t *testing.T, collector *otlptest.Collector) *service {
 	answers(t, "bearer with a new key", bearer.vend(t, "alice", readCustomer), http.StatusUnauthorized, "Unauthenticated")
 	bearer.end(t)
 	return s.replicas[0]
+}
+
+// pushesParameters begins a sign-in at a provider that takes pushed requests.
+func pushesParameters(t *testing.T, collector *otlptest.Collector) *service {
+	t.Helper()
+	mux := http.NewServeMux()
+	provider := httptest.NewServer(mux)
+	t.Cleanup(provider.Close)
+	mux.HandleFunc("/.well-known/openid-configuration", func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(rw, `{"issuer":%q,"jwks_uri":%[1]q,"authorization_endpoint":%[1]q,"token_endpoint":%[1]q,"pushed_authorization_request_endpoint":"%[2]s/par"}`,
+			provider.URL, provider.URL)
+	})
+	mux.HandleFunc("/par", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusCreated)
+		_, _ = fmt.Fprint(rw, `{"request_uri":"urn:example:request"}`)
+	})
+	s := newFixture(t).start(t, oidc(map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL, "AUTH_OIDC_ISSUER": provider.URL, "PUBLIC_URL": "http://127.0.0.1:1",
+	}))
+	s.signsInWithACode(t)
+	return s
 }
 
 // asksTheApplication vends in the mode forward with the source lookup, shared limits,

