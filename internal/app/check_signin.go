@@ -104,8 +104,23 @@ func (k checker) oidc() {
 	if err := checkPublicURL(k.PublicURL, k.Environment); k.PublicURL != "" && err != nil {
 		k.fail("PUBLIC_URL", err.Error())
 	}
+	k.pages()
 	if !slices.Contains(strings.Fields(k.OIDCScopes), "openid") {
 		k.fail("AUTH_OIDC_SCOPES", "must include openid: without it the provider sends no ID token")
+	}
+}
+
+// pages checks the application's pages, whose origins are checked elsewhere.
+func (k checker) pages() {
+	if auth.CheckReturnTo(k.PublicURL, k.AllowedOrigins, k.AppURL) != nil {
+		k.fail("APP_URL", shown(k.AppURL)+" is neither a path nor a URL of PUBLIC_URL or of an origin in ALLOWED_ORIGINS")
+	}
+	own, _ := strings.CutPrefix(k.SignInErrorURL, k.PublicURL)
+	switch {
+	case auth.CheckReturnTo(k.PublicURL, k.AllowedOrigins, k.SignInErrorURL) != nil || strings.ContainsAny(k.SignInErrorURL, "?#"):
+		k.fail("SIGN_IN_ERROR_URL", shown(k.SignInErrorURL)+" is neither a path nor a URL of PUBLIC_URL or of an origin in ALLOWED_ORIGINS, without query and fragment")
+	case strings.HasPrefix(own, strings.TrimSuffix(k.BasePath, "/")+"/auth/"):
+		k.fail("SIGN_IN_ERROR_URL", "is a page of dropgate, and would send the browser round in circles")
 	}
 }
 

@@ -47,6 +47,8 @@ type Config struct {
 	AdminTLSKey    string   `env:"ADMIN_TLS_KEY_FILE" unset:"required with ADMIN_TLS_CERT_FILE" help:"Like TLS_KEY_FILE, for the admin listener."`
 	PublicURL      string   `env:"PUBLIC_URL" unset:"required for oidc" help:"Origin at which browsers reach the service, exactly as browsers write it, such as https://app.example.com. Plain http is accepted for localhost only."`
 	BasePath       string   `env:"BASE_PATH" envDefault:"/" help:"Prefix of every public route."`
+	AppURL         string   `env:"APP_URL" unset:"/ of PUBLIC_URL" help:"Start page of the application: where a sign-in without return_to ends, and the way back on our pages. A path, or a URL of PUBLIC_URL or of an origin in ALLOWED_ORIGINS."`
+	SignInErrorURL string   `env:"SIGN_IN_ERROR_URL" unset:"a page of dropgate" help:"Page of the application for failed sign-ins. The browser is sent there with error, request_id and, if known, return_to in the query. A path or URL like APP_URL, without query."`
 	MaxHeader      int      `env:"HTTP_MAX_HEADER_BYTES" unset:"16384, or 40960 for bearer" help:"Size of a request's headers, 8192 to 65536 bytes. More of them mean fewer connections. See docs/security.md#connections-and-requests."`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" unset:"none" help:"Comma-separated origins of other sites whose pages may call the service with credentials, exactly as browsers write them. App shells such as capacitor://localhost are origins, too."`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" unset:"none; required for proxy" help:"Comma-separated CIDRs or addresses of peers whose X-Forwarded-For is believed, whose X-Request-Id is logged and whose traceparent is continued. For the mode proxy: the addresses of that proxy."`

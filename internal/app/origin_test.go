@@ -120,6 +120,27 @@ func TestPublicURLMustBeSpelledAsByBrowsers(t *testing.T) {
 	}
 }
 
+func TestApplicationPagesAreOnKnownOrigins(t *testing.T) {
+	for _, name := range []string{"APP_URL", "SIGN_IN_ERROR_URL"} {
+		for written, good := range map[string]bool{
+			"/": true, "/shop/start": true, "https://app.example.com/shop": true, "https://www.example.com": true, "https://www.example.com/shop": true,
+			"https://evil.example/": false, "http://app.example.com/": false, "http://www.example.com/shop": false, "shop": false, "//evil.example": false,
+			"https://www.example.com@evil.example/": false, "javascript:alert(1)": false, "https://APP.example.com/": false, "/a/../b": false,
+		} {
+			faults := faultsOf(t, oidc(map[string]string{"PUBLIC_URL": "https://app.example.com", "ALLOWED_ORIGINS": "https://www.example.com", name: written}))
+			if good != (faults == nil) || !good && !strings.HasPrefix(faults[0], name+": ") {
+				t.Errorf("%s=%s: %q", name, written, faults)
+			}
+		}
+	}
+	for _, round := range []string{"/dropgate/auth/login", "https://app.example.com/dropgate/auth/callback", "/page?a=b", "/page#a"} {
+		faults := faultsOf(t, oidc(map[string]string{"PUBLIC_URL": "https://app.example.com", "BASE_PATH": "/dropgate", "SIGN_IN_ERROR_URL": round}))
+		if len(faults) != 1 || !strings.HasPrefix(faults[0], "SIGN_IN_ERROR_URL: ") {
+			t.Errorf("%s: %q", round, faults)
+		}
+	}
+}
+
 func TestAppShellsCanBeAllowedInProduction(t *testing.T) {
 	for origin, good := range map[string]bool{
 		"capacitor://localhost": true, "ionic://localhost": true, "tauri://localhost": true, "http://tauri.localhost": true, "https://localhost": true,

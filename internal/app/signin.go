@@ -153,6 +153,8 @@ func (a *App) openOIDC(registry prometheus.Registerer, keys *auth.KeySet, store 
 		Origin:         c.PublicURL,
 		BasePath:       c.BasePath,
 		AllowedOrigins: c.AllowedOrigins,
+		AppURL:         c.AppURL,
+		ErrorURL:       c.SignInErrorURL,
 		SameSite:       c.sameSite,
 		Ended:          handler.SignedOut(a.trail),
 		Sessions:       session.Observe(store, registry),

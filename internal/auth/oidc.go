@@ -25,7 +25,7 @@ const oidcName = "oidc"
 
 // OIDCConfig configures sign-ins with OpenID Connect. Required are all fields
 // except those of the client's authentication, SecretRefused, SealingKeys, Claims,
-// BasePath, AllowedOrigins, Ended, and the parameters.
+// BasePath, AllowedOrigins, AppURL, ErrorURL, Ended, and the parameters.
 type OIDCConfig struct {
 	Issuer       string
 	ClientID     string
@@ -54,6 +54,10 @@ type OIDCConfig struct {
 	BasePath string // prefix of every route; empty or "/dropgate"
 	// AllowedOrigins lists other origins to return to after a sign-in.
 	AllowedOrigins []string
+	// AppURL is the application's start page, and ErrorURL its page for failed
+	// sign-ins. [CheckReturnTo] accepts both. Without them the start page is the path /,
+	// and the service has an error page of its own.
+	AppURL, ErrorURL string
 	// SameSite applies to the session cookie: Strict, or None for applications
 	// on another site.
 	SameSite http.SameSite
@@ -121,7 +125,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 			// A redirect would send the code and the secret elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		targets:   returnTargets{own: c.Origin, allowed: c.AllowedOrigins},
+		targets:   newReturnTargets(c),
 		cookies:   cookies{secure: secure, sameSite: c.SameSite},
 		metrics:   newOIDCMetrics(c.Registerer),
 		exchanges: newExchangeLimits(),

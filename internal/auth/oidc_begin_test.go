@@ -84,7 +84,7 @@ func checkLoginCookie(t *testing.T, origin, prefix string, secure bool) {
 		}
 		got := b.cookies[names[0]]
 		want := &http.Cookie{
-			Name: got.Name, Value: got.Value, Path: "/", MaxAge: 600, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
+			Name: got.Name, Value: got.Value, Path: "/", MaxAge: 3600, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)

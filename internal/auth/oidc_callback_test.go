@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -145,6 +146,25 @@ func TestCallbackMustComeFromConfiguredIssuer(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLateSignInKeepsItsReturnTo(t *testing.T) {
+	withOIDC(t, func(t *testing.T, w *oidcHarness) {
+		b := w.browser(t)
+		query := w.op.authorize(b.begin("/a-page"))
+		advance(59 * time.Minute)
+		login, err := b.complete(b.request(http.MethodGet, callbackOf(query), true))
+		checkProtocol(t, err, "state_expired")
+		if login.ReturnTo != "/a-page" {
+			t.Errorf("return_to is %q", login.ReturnTo)
+		}
+		advance(time.Minute)
+		login, err = b.complete(b.request(http.MethodGet, callbackOf(query), true))
+		checkProtocol(t, err, "state_unknown")
+		if login.ReturnTo != "" {
+			t.Errorf("return_to is %q", login.ReturnTo)
+		}
+	})
 }
 
 // The operator may have removed the origin meanwhile.

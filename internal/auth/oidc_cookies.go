@@ -103,7 +103,7 @@ func (c cookies) logins(r *http.Request) []*http.Cookie {
 // from the provider, another site.
 func (c cookies) newLogin(name, value string) *http.Cookie {
 	cookie := c.make(name, value, http.SameSiteLaxMode) //nolint:gosec // likewise
-	cookie.MaxAge = int(loginLife.Seconds())
+	cookie.MaxAge = int(loginMemory.Seconds())
 	return cookie
 }
 

@@ -48,6 +48,9 @@ type Login struct {
 	// LoadAgain is true if the browser must load the callback again, from a page of
 	// ours. The sign-in is not complete, and the login has only cookies and ReturnTo.
 	LoadAgain bool
+	// Repeated is true for a callback whose sign-in is over. The browser's session is
+	// good, and continues.
+	Repeated bool
 	// Named is the user id in a good ID token, even if the sign-in failed.
 	Named string
 
@@ -122,6 +125,9 @@ func (o *OIDC) Complete(r *http.Request) (Login, error) {
 	if login.LoadAgain {
 		return login, err
 	}
+	if repeated, ok := o.repeated(r, login, err); ok {
+		return repeated, nil
+	}
 	return login, o.counted(err)
 }
 
@@ -134,7 +140,7 @@ func (o *OIDC) complete(r *http.Request) (Login, error) {
 	}
 	record, err := o.pendingLogin(r, query.Get("state"))
 	if err != nil {
-		return Login{}, err
+		return Login{ReturnTo: o.targets.choose(record.ReturnTo).returnTo}, err
 	}
 	if !record.Returned {
 		return o.askToLoadAgain(record)
@@ -174,8 +180,8 @@ func (o *OIDC) askToLoadAgain(record loginRecord) (Login, error) {
 	return Login{ReturnTo: record.ReturnTo, LoadAgain: true, Cookies: []*http.Cookie{o.cookies.newLogin(name, value)}}, nil
 }
 
-// pendingLogin returns the record of the sign-in with this state. Only the
-// browser that started it has the record.
+// pendingLogin returns the record of the sign-in with this state, even with the error
+// for one that is too old. Only the browser that started it has the record.
 func (o *OIDC) pendingLogin(r *http.Request, state string) (loginRecord, error) {
 	if state == "" {
 		return loginRecord{}, &ProtocolError{"callback_malformed", "no state"}
@@ -185,12 +191,15 @@ func (o *OIDC) pendingLogin(r *http.Request, state string) (loginRecord, error) 
 	if len(given) != 1 {
 		return loginRecord{}, &ProtocolError{"state_unknown", "this browser has no pending sign-in with this state"}
 	}
-	record, ok := o.open(name, given[0].Value)
+	record, ok := o.unseal(name, given[0].Value)
 	if !ok {
-		return loginRecord{}, &ProtocolError{"state_expired", "the sign-in started more than 10 minutes ago, or its cookie is not ours"}
+		return loginRecord{}, &ProtocolError{"state_expired", "the cookie of the sign-in is not ours"}
 	}
 	if subtle.ConstantTimeCompare([]byte(record.State), []byte(state)) != 1 {
 		return loginRecord{}, &ProtocolError{"state_unknown", "the pending sign-in has a different state"}
+	}
+	if record.expired() {
+		return record, &ProtocolError{"state_expired", "the sign-in started more than 10 minutes ago"}
 	}
 	return record, nil
 }

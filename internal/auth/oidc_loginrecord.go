@@ -111,9 +111,21 @@ func (o *OIDC) seal(name string, record loginRecord) (string, error) {
 	return base64.RawURLEncoding.EncodeToString((*o.ciphers.Load())[0].Seal(nil, nil, text.Bytes(), []byte(name))), nil //nolint:gosec // the cipher generates its nonces
 }
 
+func (record loginRecord) expired() bool { return time.Since(record.Began) >= loginLife }
+
 // open decrypts the record in a cookie. It returns false if the cookie is not ours
 // or too old.
 func (o *OIDC) open(name, value string) (loginRecord, bool) {
+	record, ok := o.unseal(name, value)
+	if !ok || record.expired() {
+		return loginRecord{}, false
+	}
+	return record, true
+}
+
+// unseal decrypts the record in a cookie of any age. It returns false if the cookie is
+// not ours.
+func (o *OIDC) unseal(name, value string) (loginRecord, bool) {
 	raw, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {
 		return loginRecord{}, false
@@ -124,10 +136,7 @@ func (o *OIDC) open(name, value string) (loginRecord, bool) {
 			continue
 		}
 		var record loginRecord
-		if json.Unmarshal(text, &record) != nil || time.Since(record.Began) >= loginLife {
-			return loginRecord{}, false
-		}
-		return record, true
+		return record, json.Unmarshal(text, &record) == nil
 	}
 	return loginRecord{}, false
 }

@@ -25,6 +25,17 @@ type returnTargets struct {
 	allowed []string // other origins, in lower case as in the Origin header
 }
 
+// newReturnTargets panics if the start page is not on an allowed origin.
+func newReturnTargets(c OIDCConfig) returnTargets {
+	t := returnTargets{own: c.Origin, allowed: c.AllowedOrigins}
+	home, err := t.url(c.AppURL)
+	if err != nil {
+		panic("auth: start page: " + err.Error())
+	}
+	t.home = home
+	return t
+}
+
 // target is where a browser returns to after a sign-in.
 type target struct {
 	returnTo, url string

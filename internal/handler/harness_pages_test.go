@@ -1,9 +1,12 @@
 package handler_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"html"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"pgregory.net/rapid"
 )
@@ -12,7 +15,7 @@ import (
 // nothing of the request.
 func (a *answer) isTheLandingPage(tb rapid.TB) {
 	tb.Helper()
-	if a.body != pageHead("Signing in")+`<meta http-equiv="refresh" content="0">
+	if a.body != pageHead("Signing in", a.style())+`<meta http-equiv="refresh" content="0">
 <main>
 <h1>Signing in</h1>
 <p><a href="">Continue</a></p>
@@ -26,35 +29,54 @@ func (a *answer) isTheLandingPage(tb rapid.TB) {
 	}
 }
 
+// style is the style sheet of a page.
+func (a *answer) style() string {
+	_, rest, _ := strings.Cut(a.body, "<style>")
+	style, _, _ := strings.Cut(rest, "</style>")
+	return style
+}
+
+// policy is the Content-Security-Policy of an answer. It allows a page its own style.
+func (a *answer) policy() string {
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
+		return "default-src 'none'; frame-ancestors 'none'"
+	}
+	sum := sha256.Sum256([]byte(a.style()))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'"
+}
+
 // pageHead is the beginning of every page. It takes the browser's colors, dark or
 // light.
-func pageHead(title string) string {
+func pageHead(title, style string) string {
 	return `<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
 <title>` + title + `</title>
+<style>` + style + `</style>
 `
 }
 
 // page is an error for people.
 type page struct {
-	message, again, reason, requestID string
+	heading, message, again, home, reason, requestID string
 }
 
 // readPage parses an error page, and fails on unexpected content.
 func readPage(tb rapid.TB, a *answer) *page {
 	tb.Helper()
-	parts := regexp.MustCompile(`^` + regexp.QuoteMeta(pageHead("Sign-in failed")) + `<main>\n<h1>Sign-in failed</h1>\n` +
-		`<p>([^<>"]+)</p>\n<p><a href="([^<>"]+)">Try again</a></p>\n` +
-		`<p>Reason: <code>([A-Za-z_]+)</code><br>Request: <code>([^<>"]+)</code></p>\n</main>\n</html>\n$`).FindStringSubmatch(a.body)
-	if parts == nil {
+	_, title, _ := strings.Cut(a.body, "<title>")
+	title, _, _ = strings.Cut(title, "</title>")
+	parts := regexp.MustCompile(`^` + regexp.QuoteMeta(pageHead(title, a.style())) + `<main>\n<h1>([A-Za-z -]+)</h1>\n` +
+		`<p>([^<>"]+)</p>\n<p class="act"><a class="go" href="([^<>"]+)">Try again</a> <a href="([^<>"]+)">Back to the application</a></p>\n` +
+		`<p class="for">Reason: <code>([A-Za-z_]+)</code><br>Request: <code>([^<>"]+)</code></p>\n</main>\n</html>\n$`).FindStringSubmatch(a.body)
+	if parts == nil || title != parts[1] {
 		tb.Fatalf("the page is %s", a.body)
 	}
 	return &page{
-		message: html.UnescapeString(parts[1]), again: html.UnescapeString(parts[2]),
-		reason: parts[3], requestID: html.UnescapeString(parts[4]),
+		heading: parts[1], message: html.UnescapeString(parts[2]), again: html.UnescapeString(parts[3]), home: html.UnescapeString(parts[4]),
+		reason: parts[5], requestID: html.UnescapeString(parts[6]),
 	}
 }
 

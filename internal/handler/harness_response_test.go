@@ -182,7 +182,7 @@ func (a *answer) hasSecurityHeaders(tb rapid.TB) {
 	tb.Helper()
 	want := map[string]string{
 		"Cache-Control":                "no-store",
-		"Content-Security-Policy":      "default-src 'none'; frame-ancestors 'none'",
+		"Content-Security-Policy":      a.policy(),
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Referrer-Policy":              "no-referrer",
 		"X-Content-Type-Options":       "nosniff",

@@ -45,7 +45,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 		writePage(w, http.StatusOK, landingPage, "Signing in")
 		return nil
 	}
-	if err == nil {
+	if err == nil && !login.Repeated {
 		if err = h.writeEntry(r); err != nil {
 			h.OIDC.Withdraw(r.Context(), &login)
 		}
