@@ -142,7 +142,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 	admin := handler.NewAdmin(handler.AdminConfig{
 		Version: b.Version, Commit: b.commit(), Ready: a.ready, Gatherer: registry,
 		Operators: a.operators(), Hosts: handler.AdminHosts{Names: c.AdminHosts},
-		API: c.api, Links: d.records, Audit: a.trail, Logger: a.log,
+		API: c.api, Links: d.records, Sessions: a.operatedSessions(), SessionStore: c.SessionStore, Audit: a.trail, Logger: a.log,
 	})
 	if err := a.listen(ctx, registry, public, admin); err != nil {
 		return err

@@ -55,7 +55,7 @@ func TestLoadNamesDirectoryFaults(t *testing.T) {
 		"CUSTOMER_STATUS_INTERVAL: 1s is not between 10s and 24h0m0s":            {"CUSTOMER_STATUS_INTERVAL": "1s"},
 		"ENROLLMENT_KEYS: key 2 is not base64":                                   database(map[string]string{"ENROLLMENT_KEYS": enrollmentKey + ",hunter2!"}),
 		"ENROLLMENT_KEYS: needs CUSTOMER_SOURCE=database.*":                      {"ENROLLMENT_KEYS": enrollmentKey},
-		"ADMIN_TOKEN: needs CUSTOMER_SOURCE=database.*":                          {"ADMIN_TOKEN": adminToken},
+		"ADMIN_TOKEN: needs CUSTOMER_SOURCE=database.*or oidc in AUTH_MODES.*":   {"ADMIN_TOKEN": adminToken},
 		"ADMIN_TOKEN: is shorter than 32 characters":                             database(map[string]string{"ADMIN_TOKEN": "hunter2"}),
 		"DWOLLA_WEBHOOK_SECRET: is shorter than 16 characters":                   database(map[string]string{"DWOLLA_WEBHOOK_SECRET": "hunter2"}),
 		"DWOLLA_WEBHOOK_SECRET: cannot be used with CUSTOMER_SOURCE=query.*":     {"CUSTOMER_SOURCE": "query", "DATABASE_URL": "postgres://db/app", "CUSTOMER_QUERY": "SELECT $1", "DWOLLA_WEBHOOK_SECRET": webhookSecret},

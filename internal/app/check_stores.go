@@ -150,17 +150,18 @@ func (k checker) lookup() {
 	}
 }
 
-// enrollmentKeys also checks ADMIN_TOKEN: both change links, so they need
-// dropgate's own database.
+// enrollmentKeys also checks ADMIN_TOKEN: both change links, so they need dropgate's own
+// database. Operators may also have sessions to see.
 func (k checker) enrollmentKeys() {
 	k.keysNotGuessable("ENROLLMENT_KEYS", k.EnrollmentKeys)
 	if k.CustomerSource == "database" {
 		return
 	}
-	for name, secret := range map[string]clienttoken.Secret{"ENROLLMENT_KEYS": k.EnrollmentKeys, "ADMIN_TOKEN": k.AdminToken} {
-		if !secret.IsZero() {
-			k.fail(name, "needs CUSTOMER_SOURCE=database: with "+k.CustomerSource+", another system keeps the links")
-		}
+	if !k.EnrollmentKeys.IsZero() {
+		k.fail("ENROLLMENT_KEYS", "needs CUSTOMER_SOURCE=database: with "+k.CustomerSource+", another system keeps the links")
+	}
+	if !k.AdminToken.IsZero() && !slices.Contains(k.AuthModes, "oidc") {
+		k.fail("ADMIN_TOKEN", "needs CUSTOMER_SOURCE=database, whose links operators change, or oidc in AUTH_MODES, whose sessions they end")
 	}
 }
 

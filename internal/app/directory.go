@@ -66,7 +66,7 @@ func (a *App) openCustomers(ctx context.Context, registry prometheus.Registerer)
 		a.enrollment = customer.NewEnrollment(c.enrollment, links, a.store, a.dwolla)
 		d.enrollment = a.enrollment
 	}
-	if !c.AdminToken.IsZero() {
+	if !c.AdminToken.IsZero() && c.CustomerSource == "database" {
 		d.records = customer.LinkAdmin{API: c.api, Links: links, Store: a.store}
 	}
 	if !c.WebhookSecret.IsZero() {

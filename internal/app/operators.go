@@ -45,13 +45,22 @@ func parseOperators(setting clienttoken.Secret) (handler.Operators, error) {
 	return all, nil
 }
 
-// operators returns who may use the directory API at each moment; nil without
+// operators returns who may use the operators' API at each moment; nil without
 // ADMIN_TOKEN.
 func (a *App) operators() func() handler.Operators {
 	if len(a.config.operators) == 0 {
 		return nil
 	}
 	return func() handler.Operators { return a.live.Load().operators }
+}
+
+// operatedSessions returns the sessions that operators see and end; nil without the mode
+// oidc.
+func (a *App) operatedSessions() handler.Sessions {
+	if a.signIn.oidc == nil {
+		return nil
+	}
+	return a.signIn.oidc
 }
 
 func parseOperator(member string) (handler.Operator, error) {

@@ -237,6 +237,7 @@ func TestEverythingWorksInARedisCluster(t *testing.T) {
 	s := newSite(t, 2, map[string]string{
 		"SESSION_STORE": "redis", "REDIS_MODE": "cluster", "REDIS_URL": url,
 		"RATE_LIMIT_IP": "100000/1m", "RATE_LIMIT_USER": "100000/1m", "RATE_LIMIT_CREATE": "2/1h",
+		"ADMIN_TOKEN": "ann:rw:" + adminToken + ",audit:ro:" + readToken,
 	})
 	subscribed(t, s.replicas...)
 	for way, logout := range logouts() {
@@ -247,6 +248,7 @@ func TestEverythingWorksInARedisCluster(t *testing.T) {
 		logout(t, s, b)
 		b.vends(way+", after the logout", "401 ")
 	}
+	s.operatorsEnd(t)
 	s.countInRedis(t)
 	used := 0
 	for _, master := range masters {

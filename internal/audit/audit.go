@@ -1,6 +1,6 @@
 // Package audit writes the audit trail: one line for every client token, sign-in,
-// sign-out, refusal of a known user, change of a link, and read of the directory
-// by an operator.
+// sign-out, refusal of a known user, change of a link, and read of the directory or
+// of a user's sessions by an operator.
 //
 // A line counts once its sink has accepted it. Callers wait for this before they
 // hand anything out, and hand out nothing after an error. The package never makes
@@ -55,8 +55,9 @@ const (
 	Link        Event = "link"         // an attempt to link a Customer to a user
 	Unlink      Event = "unlink"       // an attempt to remove a link
 	SignIn      Event = "sign_in"      // an attempt to start a session
-	SignOut     Event = "sign_out"     // a session ended early
+	SignOut     Event = "sign_out"     // a session ended early, or an operator failed to end it
 	Directory   Event = "directory"    // a read of the directory by an operator
+	Sessions    Event = "sessions"     // a read of a user's sessions by an operator
 	Admin       Event = "admin"        // a request with a bad admin token
 	Opened      Event = "trail"        // the trail begins, or continues after a fault of its sink
 )

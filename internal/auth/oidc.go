@@ -73,9 +73,9 @@ type OIDCConfig struct {
 // Ended is a session that ended early.
 type Ended struct {
 	UserID string
-	// Why is "logout", "backchannel_logout", "replaced" (by another sign-in in
-	// the same browser) or "displaced" (by newer sign-ins of a user with too many
-	// sessions).
+	// Why is "logout", "logout_everywhere", "backchannel_logout", "operator",
+	// "replaced" (by another sign-in in the same browser) or "displaced" (by newer
+	// sign-ins of a user with too many sessions).
 	Why string
 }
 
@@ -86,6 +86,7 @@ type Ended struct {
 type OIDC struct {
 	config         OIDCConfig
 	user           claim
+	users          clienttoken.UserIDs
 	claims         claimFilter
 	http           *http.Client // for the token endpoint
 	targets        returnTargets
@@ -118,6 +119,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 		config: c,
 		secret: rotation.New(c.ClientSecret),
 		user:   mustClaim(c.UserClaim),
+		users:  clienttoken.UserIDs{Emails: NamesEmail(c.UserClaim)},
 		claims: newClaimFilter(c.UserClaim, c.Claims),
 		http: &http.Client{
 			Transport: httpbody.Buffer(c.Transport, maxDocument),

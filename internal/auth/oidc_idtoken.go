@@ -121,7 +121,7 @@ func (o *OIDC) identify(ctx context.Context, provider providerMetadata, t tokens
 		hint = clienttoken.NewSecret(t.id)
 	}
 	return session.Stored{
-		User:    clienttoken.User{ID: user, Claims: o.claims.apply(from)},
+		User:    clienttoken.User{ID: o.users.Canonical(user), Claims: o.claims.apply(from)},
 		Subject: subject,
 		SID:     sid,
 		IDToken: hint,

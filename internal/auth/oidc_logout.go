@@ -19,6 +19,7 @@ type Logout struct {
 	EndSessionURL string
 	Cookies       []*http.Cookie // for the browser
 	User          string         // the id of the user; empty if there was no session
+	Ended         int            // sessions
 }
 
 // Logout ends the sessions in the request's cookies, for POST /auth/logout. A
@@ -41,12 +42,18 @@ func (o *OIDC) Logout(r *http.Request) (Logout, error) {
 		for _, s := range ended {
 			logout.User, hint = s.User.ID, s.IDToken
 		}
+		logout.Ended += len(ended)
 	}
+	return o.signedOut(r.Context(), logout, hint), endedErr
+}
+
+// signedOut adds what the browser needs after the end of its session.
+func (o *OIDC) signedOut(ctx context.Context, logout Logout, hint clienttoken.Secret) Logout {
 	logout.Cookies = []*http.Cookie{o.cookies.deletedSession()}
-	if provider, err := o.config.Keys.metadata.get(r.Context()); err == nil {
+	if provider, err := o.config.Keys.metadata.get(ctx); err == nil {
 		logout.EndSessionURL = o.endSessionURL(provider.EndSessionEndpoint, hint)
 	}
-	return logout, endedErr
+	return logout
 }
 
 func (o *OIDC) endSessionURL(endpoint string, hint clienttoken.Secret) string {

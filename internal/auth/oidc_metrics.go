@@ -29,14 +29,14 @@ func newOIDCMetrics(r prometheus.Registerer) oidcMetrics {
 		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dropgate_sessions_ended_total",
-			Help: "Sessions ended by reason: logout, backchannel_logout, replaced (by another sign-in in the same browser) or displaced (by newer sign-ins of a user with too many sessions). Expired sessions are not counted.",
+			Help: "Sessions ended by reason: logout, logout_everywhere, backchannel_logout, operator, replaced (by another sign-in in the same browser) or displaced (by newer sign-ins of a user with too many sessions). Expired sessions are not counted.",
 		}, []string{"reason"}),
 	}
 	m.logins.WithLabelValues("succeeded", "none")
 	for _, reason := range loginReasons() {
 		m.logins.WithLabelValues("failed", reason)
 	}
-	for _, reason := range []string{"logout", "backchannel_logout", "replaced", "displaced"} {
+	for _, reason := range []string{"logout", "logout_everywhere", "backchannel_logout", "operator", "replaced", "displaced"} {
 		m.ended.WithLabelValues(reason)
 	}
 	r.MustRegister(m.logins, m.started, m.ended)

@@ -89,7 +89,7 @@ func TestOIDCCountsSignInsAndSessions(t *testing.T) {
 
 func TestSessionEndReasonsAreExportedFromStart(t *testing.T) {
 	got := slices.Sorted(maps.Keys(newOIDCHarness().series(t, "dropgate_sessions_ended_total")))
-	if !slices.Equal(got, []string{"backchannel_logout", "displaced", "logout", "replaced"}) {
+	if !slices.Equal(got, []string{"backchannel_logout", "displaced", "logout", "logout_everywhere", "operator", "replaced"}) {
 		t.Errorf("%q", got)
 	}
 }

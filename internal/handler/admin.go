@@ -22,14 +22,18 @@ type AdminConfig struct {
 	Commit   string
 	Ready    func(ctx context.Context) Readiness
 	Gatherer prometheus.Gatherer
-	// Operators returns who may use the directory API at this moment. Without
-	// Operators or Links, its routes do not exist.
+	// Operators returns who may use the directory API and the sessions at this moment.
+	// Without Operators, their routes do not exist, and without Links, those of the
+	// directory.
 	Operators func() Operators
 	Hosts     AdminHosts
 	API       clienttoken.API
 	Links     Links
-	Audit     audit.Trail
-	Logger    zerolog.Logger
+	// Sessions are nil without the mode oidc. SessionStore names their store.
+	Sessions     Sessions
+	SessionStore string
+	Audit        audit.Trail
+	Logger       zerolog.Logger
 }
 
 // Readiness says whether a replica can serve.
@@ -98,6 +102,9 @@ func NewAdmin(c AdminConfig) http.Handler {
 	})
 	if c.Links != nil && c.Operators != nil {
 		c.directory(h, r)
+	}
+	if c.Operators != nil {
+		c.sessions(h, r)
 	}
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	return r

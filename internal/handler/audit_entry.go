@@ -50,8 +50,8 @@ func (h *handler) writeEntry(r *http.Request) error {
 	if log.event == "" || log.entryWritten || log.user == "" && log.mode != adminMode {
 		return nil
 	}
-	if log.code == "" && (log.event == audit.Link || log.event == audit.Unlink) {
-		return nil // a changed link has an entry of its own, from the outbox
+	if log.code == "" && (log.event == audit.Link || log.event == audit.Unlink || log.event == audit.SignOut) {
+		return nil // a changed link has an entry of its own, from the outbox, and so has each ended session
 	}
 	log.entryWritten = true
 	e := log.entry()
@@ -110,6 +110,7 @@ func SignedOut(trail audit.Trail) func(ctx context.Context, e auth.Ended) error 
 			ClientIP:       cause.ClientIP,
 			UserAgent:      cause.UserAgent,
 			Mode:           cause.Mode,
+			Operator:       cause.Operator,
 			User:           e.UserID,
 			Outcome:        "signed_out",
 			Reason:         e.Why,
@@ -155,9 +156,9 @@ func (log *requestLog) outcome() string {
 		success = "unlinked"
 	case audit.SignIn:
 		success = "signed_in"
-	case audit.Directory:
+	case audit.Directory, audit.Sessions:
 		success = "read"
-	case audit.SignOut, audit.Admin, audit.Opened: // never a route's event, or never a success
+	case audit.SignOut, audit.Admin, audit.Opened: // never the event of a success
 	}
 	return cmp.Or(log.code, success)
 }

@@ -53,7 +53,7 @@ func (h *handler) requireOperator(all func() Operators, next endpoint) http.Hand
 		log := requestLogOf(r)
 		log.mode, log.operator = adminMode, found.Name
 		if !found.Write && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			_, _ = validPathUser(r) // notes the user for the audit entry
+			noteUser(r)
 			return &problem{
 				code: clienttoken.ActionNotAllowed, message: "This admin token is read-only.", reason: "the admin token is read-only",
 			}
@@ -63,4 +63,11 @@ func (h *handler) requireOperator(all func() Operators, next endpoint) http.Hand
 		}
 		return next(w, r)
 	})
+}
+
+// noteUser notes the user that a refused request names, for its audit entry.
+func noteUser(r *http.Request) {
+	if _, err := validPathUser(r); err != nil {
+		_, _ = validQueryUser(r)
+	}
 }

@@ -176,7 +176,7 @@ func (h *handler) finish(r *http.Request, answer middleware.WrapResponseWriter, 
 		if log.code != "" { // a success was counted above, if it changed anything
 			h.metrics.links.WithLabelValues(log.code).Inc()
 		}
-	case audit.SignIn, audit.SignOut, audit.Directory, audit.Admin, audit.Opened: // no metric here
+	case audit.SignIn, audit.SignOut, audit.Directory, audit.Sessions, audit.Admin, audit.Opened: // no metric here
 	}
 }
 

@@ -93,6 +93,7 @@ func setCookies(w http.ResponseWriter, cookies []*http.Cookie) {
 
 type logoutResponse struct {
 	EndSessionURL string `json:"endSessionUrl,omitempty"`
+	SessionsEnded *int   `json:"sessionsEnded,omitempty"` // only of everywhere=true
 }
 
 // logout is POST /auth/logout. It ends the session. The browser may then end the
@@ -103,13 +104,37 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) error {
 	}
 	log := requestLogOf(r)
 	log.mode = h.OIDC.Name()
-	logout, err := h.OIDC.Logout(r.WithContext(withCause(r)))
+	everywhere, err := everywhereOf(r)
+	if err != nil {
+		return err
+	}
+	end := h.OIDC.Logout
+	if everywhere {
+		end = h.OIDC.LogoutEverywhere
+	}
+	logout, err := end(r.WithContext(withCause(r)))
 	log.user = logout.User
 	setCookies(w, logout.Cookies) // even if the session ended but its audit entry failed
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, logoutResponse{logout.EndSessionURL})
+	answer := logoutResponse{EndSessionURL: logout.EndSessionURL}
+	if everywhere {
+		answer.SessionsEnded = &logout.Ended
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+// everywhereOf reports whether the request asks for the end of all sessions. Any other
+// value is an error: its sender may believe that all sessions have ended.
+func everywhereOf(r *http.Request) (bool, error) {
+	switch given := r.URL.Query()["everywhere"]; {
+	case len(given) == 0:
+		return false, nil
+	case len(given) == 1 && given[0] == "true":
+		return true, nil
+	}
+	return false, &problem{code: clienttoken.BadRequest, message: "everywhere can only be true.", reason: "everywhere is not true"}
 }
 
 // backChannelLogout is POST /auth/backchannel-logout, called by the provider.

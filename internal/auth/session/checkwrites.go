@@ -14,7 +14,7 @@ import (
 //
 // The error contains the server's message, which may name a Redis user.
 func CheckWrites(ctx context.Context, client redis.Scripter, tag string) error {
-	kinds := []string{"session", "subject", "sid", "used", "logout", "epoch", "limit"}
+	kinds := []string{"session", "subject", "sid", "user", "used", "logout", "epoch", "limit"}
 	keys := make([]string, len(kinds))
 	for i, kind := range kinds {
 		keys[i] = "dropgate:" + kind + ":" + tag + "probe"

@@ -20,8 +20,9 @@ const (
 	sessionCost = 560
 	// maxUsed bounds the single-use ids.
 	maxUsed = 20_000
-	// maxLogouts bounds the logouts remembered one by one. Only the identity
-	// provider creates them. See Memory.overflow.
+	// maxLogouts bounds the logouts remembered one by one. The identity provider and
+	// operators create them, and each user those of their own name. See
+	// Memory.overflow.
 	maxLogouts = 4096
 )
 
@@ -53,9 +54,11 @@ type memorySession struct {
 	subject, sid string
 	user         clienttoken.User
 	idToken      clienttoken.Secret
-	expires      time.Time // unless extended
-	deadline     time.Time
+	idle         time.Time // when it ends unless extended
+	deadline     time.Time // when it ends at the latest
 }
+
+func (k *memorySession) expires() time.Time { return earlier(k.idle, k.deadline) }
 
 func (k *memorySession) bytes() int {
 	return sessionCost + len(k.subject) + len(k.sid) + k.user.Bytes() + len(k.idToken.Reveal())
@@ -116,12 +119,12 @@ func (m *Memory) newSession(s Stored, now time.Time) *memorySession {
 	deadline := now.Add(m.limits.Lifetime)
 	return &memorySession{
 		subject: s.Subject, sid: s.SID, user: s.User, idToken: s.IDToken,
-		expires: earlier(now.Add(m.limits.Idle), deadline), deadline: deadline,
+		idle: now.Add(m.limits.Idle), deadline: deadline,
 	}
 }
 
 func (k *memorySession) stored() Stored {
-	return Stored{User: k.user, Subject: k.subject, SID: k.sid, IDToken: k.idToken, Expires: k.expires}
+	return Stored{User: k.user, Subject: k.subject, SID: k.sid, IDToken: k.idToken, Expires: k.expires()}
 }
 
 func (m *Memory) add(key Key, k *memorySession) {
@@ -156,11 +159,11 @@ func (m *Memory) lookup(key Key, touch Touch) (memorySession, bool) {
 	defer m.mu.Unlock()
 	now := m.limits.Now()
 	k, ok := m.sessions[key]
-	if !ok || !now.Before(k.expires) {
+	if !ok || !now.Before(k.expires()) {
 		return memorySession{}, false
 	}
 	if touch == Extend {
-		k.expires = earlier(now.Add(m.limits.Idle), k.deadline)
+		k.idle = now.Add(m.limits.Idle)
 	}
 	return *k, true
 }
@@ -186,6 +189,12 @@ func (m *Memory) End(_ context.Context, sel Selector) ([]Stored, error) {
 // selected returns the keys of the live sessions selected by sel.
 func (m *Memory) selected(sel Selector, now time.Time) []Key {
 	switch {
+	case sel.Handle != Handle{}:
+		return m.search(now, func(key Key, _ *memorySession) bool { return key.handle() == sel.Handle })
+	case sel.User != "":
+		return m.search(now, func(_ Key, k *memorySession) bool {
+			return k.user.ID == sel.User || sel.Subject != "" && k.subject == sel.Subject
+		})
 	case sel.Subject != "":
 		var found []Key
 		for _, key := range m.live(m.bySubject[sel.Subject], now) {
@@ -206,7 +215,7 @@ func (m *Memory) selected(sel Selector, now time.Time) []Key {
 func (m *Memory) live(keys []Key, now time.Time) []Key {
 	var live []Key
 	for _, key := range slices.Clone(keys) { // end changes the indexes
-		if now.Before(m.sessions[key].expires) {
+		if now.Before(m.sessions[key].expires()) {
 			live = append(live, key)
 		} else {
 			m.end(key)
@@ -250,13 +259,17 @@ func (m *Memory) use(once string, now time.Time) bool {
 	return true
 }
 
-// logout names a logout of a subject, of a SID, or of both.
+// logout names a logout of a subject, of a SID, of both, or of a user.
 func logout(parts ...string) digest { return sha256.Sum256(joined(parts...)) }
 
 // noteLogout remembers a logout for sign-ins in progress.
 func (m *Memory) noteLogout(sel Selector, now time.Time) {
 	var names []digest
 	switch {
+	case sel.User != "" && sel.Subject != "":
+		names = []digest{logout("", "", "", sel.User), logout(sel.Subject)}
+	case sel.User != "":
+		names = []digest{logout("", "", "", sel.User)}
 	case sel.Subject != "" && sel.SID != "":
 		names = []digest{logout(sel.Subject, sel.SID), logout(sel.Subject, "")}
 	case sel.Subject != "":
@@ -275,7 +288,7 @@ func (m *Memory) noteLogout(sel Selector, now time.Time) {
 
 // loggedOut reports whether a logout since began would have ended the session.
 func (m *Memory) loggedOut(s Stored, began time.Time) bool {
-	names := []digest{logout(s.Subject), logout(s.Subject, s.SID)}
+	names := []digest{logout(s.Subject), logout(s.Subject, s.SID), logout("", "", "", s.User.ID)}
 	if s.SID != "" {
 		names = append(names, logout("", "", s.SID))
 	}
@@ -289,7 +302,7 @@ func (m *Memory) sweep(now time.Time) {
 	}
 	m.nextSweep = now.Add(sweepEvery)
 	for key, k := range m.sessions {
-		if !now.Before(k.expires) {
+		if !now.Before(k.expires()) {
 			m.end(key)
 		}
 	}

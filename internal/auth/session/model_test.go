@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,7 +90,9 @@ func (m *model) once(t *rapid.T) (string, bool) {
 }
 
 func (m *model) draw(t *rapid.T) session.Stored {
-	return m.w.of(rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "subject"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "SID"))
+	s := m.w.of(rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "subject"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "SID"))
+	s.User.ID = m.w.run + s.User.ID
+	return s
 }
 
 // start signs a user in and replaces a session, unless it is nil.
@@ -176,6 +179,9 @@ func (m *model) End(t *rapid.T) {
 		if rapid.Bool().Draw(t, "by subject") {
 			sel.Subject = s.Subject
 		}
+		if rapid.Bool().Draw(t, "by user") {
+			sel.User, sel.SID = m.draw(t).User.ID, ""
+		}
 	}
 	good := true
 	if rapid.Bool().Draw(t, "once only") {
@@ -201,6 +207,8 @@ func (m *model) End(t *rapid.T) {
 
 func selects(sel session.Selector, s *modeled) bool {
 	switch {
+	case sel.User != "":
+		return s.session.User.ID == sel.User || s.session.Subject == sel.Subject
 	case sel.Subject != "" && sel.SID != "":
 		return s.session.Subject == sel.Subject && (s.session.SID == sel.SID || s.session.SID == "")
 	case sel.Subject != "":
@@ -226,6 +234,25 @@ func (m *model) Check(t *rapid.T) {
 	for range min(3, len(m.sessions)) {
 		m.turn = (m.turn + 1) % len(m.sessions)
 		m.check(t, m.sessions[m.turn])
+	}
+	m.checkList(t, m.w.run+"ann")
+}
+
+// checkList compares the list of a user's sessions.
+func (m *model) checkList(t *rapid.T, user string) {
+	var want []time.Time
+	for _, s := range slices.Backward(m.sessions) {
+		if m.good(s) && s.session.User.ID == user {
+			want = append(want, s.deadline)
+		}
+	}
+	all, err := m.w.List(context.Background(), session.Selector{User: user})
+	var got []time.Time
+	for _, s := range all {
+		got = append(got, s.Deadline)
+	}
+	if !slices.EqualFunc(got, want, time.Time.Equal) || err != nil {
+		t.Fatalf("listed %v (error %v), want %v", got, err, want)
 	}
 }
 

@@ -26,17 +26,18 @@ const (
 	opStart operation = "start"
 	opFind  operation = "find"
 	opEnd   operation = "end"
+	opList  operation = "list"
 )
 
 // Observe wraps a store to count and time its requests.
 func Observe(s Store, r prometheus.Registerer) *Observed {
 	durations := prometheus.NewHistogramVec(latency.Store("dropgate_session_store_duration_seconds",
 		"Time of a request to the session store, by operation. With Redis, find also charges the rate limits."), []string{"operation"})
-	o := &Observed{store: s, duration: latency.Resolve(durations, opStart, opFind, opEnd), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+	o := &Observed{store: s, duration: latency.Resolve(durations, opStart, opFind, opEnd, opList), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dropgate_session_store_requests_total",
-		Help: "Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.",
+		Help: "Requests to the session store by operation (start, find, end, list) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.",
 	}, []string{"operation", "outcome"})}
-	for _, op := range []operation{opStart, opFind, opEnd} {
+	for _, op := range []operation{opStart, opFind, opEnd, opList} {
 		for _, outcome := range []string{"ok", "none", "used", "logged_out", "limited", "canceled", "unavailable"} {
 			o.requests.WithLabelValues(string(op), outcome)
 		}
@@ -79,6 +80,14 @@ func (o *Observed) End(ctx context.Context, sel Selector) ([]Stored, error) {
 	ended, err := o.store.End(ctx, sel)
 	o.observe(ctx, opEnd, began, err)
 	return ended, err
+}
+
+// List implements Store. It has no span: the admin listener has none.
+func (o *Observed) List(ctx context.Context, who Selector) ([]Listed, error) {
+	began := time.Now()
+	all, err := o.store.List(ctx, who)
+	o.observe(ctx, opList, began, err)
+	return all, err
 }
 
 func (o *Observed) observe(ctx context.Context, op operation, began time.Time, err error) {

@@ -33,13 +33,17 @@ func (s *scripted) End(context.Context, session.Selector) ([]session.Stored, err
 	return []session.Stored{s.session}, s.err
 }
 
+func (s *scripted) List(context.Context, session.Selector) ([]session.Listed, error) {
+	return []session.Listed{{UserID: "ann"}}, s.err
+}
+
 func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	store := &scripted{session: session.Stored{Subject: "ann"}}
 	o := session.Observe(store, registry)
 	n := 0
 	var want strings.Builder
-	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.
+	want.WriteString(`# HELP dropgate_session_store_requests_total Requests to the session store by operation (start, find, end, list) and outcome: ok, none (no such session), used (a sign-in or logout token was repeated), logged_out (a logout followed the start of the sign-in), limited (too many requests), canceled or unavailable.
 # TYPE dropgate_session_store_requests_total counter
 `)
 	for _, c := range []struct {
@@ -71,8 +75,12 @@ func TestRequestsAreCountedByOperationAndOutcome(t *testing.T) {
 			ended, err := o.End(t.Context(), session.Selector{})
 			wantPassed(t, ended[0].Subject, "ann", err, c.err)
 		}
+		for range 1000 * n {
+			all, err := o.List(t.Context(), session.Selector{})
+			wantPassed(t, all[0].UserID, "ann", err, c.err)
+		}
 	}
-	for operation, unit := range map[string]int{"start": 1, "find": 10, "end": 100} {
+	for operation, unit := range map[string]int{"start": 1, "find": 10, "end": 100, "list": 1000} {
 		for outcome, n := range map[string]int{"ok": 1, "none": 2 + 3, "used": 4, "canceled": 5 + 6, "unavailable": 7 + 8 + 9, "logged_out": 10, "limited": 0} {
 			fmt.Fprintf(&want, "dropgate_session_store_requests_total{operation=%q,outcome=%q} %d\n", operation, outcome, unit*n)
 		}

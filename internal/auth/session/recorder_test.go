@@ -64,13 +64,14 @@ func (p *recorder) Start(ctx context.Context, key session.Key, s session.Stored,
 	p.note(p.redis.SessionName(key))
 	p.note(p.redis.NamesOf("subject", s.Subject)...)
 	p.note(p.redis.NamesOf("sid", s.SID)...)
+	p.note(p.redis.NamesOf("user", s.User.ID)...)
 	p.note(p.redis.NamesOf("used", by.Once)...)
 	return p.Store.Start(ctx, key, s, by)
 }
 
 func (p *recorder) End(ctx context.Context, sel session.Selector) ([]session.Stored, error) {
 	p.note(p.redis.NamesOf("used", sel.Once)...)
-	for _, of := range [][]string{{sel.Subject}, {sel.Subject, sel.SID}, {sel.Subject, ""}, {"", "", sel.SID}} {
+	for _, of := range [][]string{{sel.Subject}, {sel.Subject, sel.SID}, {sel.Subject, ""}, {"", "", sel.SID}, {"", "", "", sel.User}} {
 		p.note(p.redis.NamesOf("logout", of...)...)
 	}
 	return p.Store.End(ctx, sel)

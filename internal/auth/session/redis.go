@@ -58,6 +58,7 @@ type Redis struct {
 	sealer     atomic.Pointer[sealer]
 	epochs     *epochs
 	start, end *redis.Script
+	list       *redis.Script
 	find       *redisbatch.Script
 	// ended holds the names of sessions that have ended, as this process knows. They
 	// stay ended here even if Redis restores them.
@@ -88,6 +89,7 @@ func NewRedis(c RedisConfig) *Redis {
 			Client: c.Client, Text: ratelimit.TakeScript() + text("shared", "epoch", "find"), Keys: 1, Args: 10, Timeout: findTimeout,
 		}),
 		end:   redis.NewScript(text("shared", "epoch", "end")),
+		list:  redis.NewScript(text("shared", "epoch", "list")),
 		ended: bytecache.New[string, struct{}](bytecache.Config{MaxBytes: maxEnded, Now: c.Limits.Now}),
 	}
 	r.sealer.Store(v)
@@ -150,15 +152,17 @@ func (r *Redis) Start(ctx context.Context, key Key, s Stored, by SignIn) (Ended,
 func (r *Redis) tryStart(ctx context.Context, key Key, s Stored, by SignIn, call string) (answer, error) {
 	now, current := r.config.Limits.Now(), r.epochs.latest.Load()
 	used, subjects, sids := r.once(by.Once), r.sealer.Load().names("subject", s.Subject), r.sids(s.SID)
+	users := r.sealer.Load().names("user", s.User.ID)
 	rec := record{
 		name:     r.sealer.Load().sessionName(key),
 		deadline: strconv.FormatInt(now.Add(r.config.Limits.Lifetime).UnixMilli(), 10),
 		subject:  subjects[0],
+		user:     users[0],
 	}
 	if len(sids) > 0 {
 		rec.sid = sids[0]
 	}
-	if err := r.sealer.Load().seal(&rec, key, s, current.name()); err != nil {
+	if err := r.sealer.Load().seal(&rec, key, s, birth{current.name(), now.UnixMilli()}); err != nil {
 		return answer{}, fmt.Errorf("encoding a session: %w", err)
 	}
 	replaces := ""
@@ -170,7 +174,7 @@ func (r *Redis) tryStart(ctx context.Context, key Key, s Stored, by SignIn, call
 		replaces, now.Add(r.config.Limits.Idle).UnixMilli(), rec.deadline, rec.data, rec.owner,
 		r.config.UserLimit(s.User.ID), maxPerSubject, call, onceTTL.Milliseconds(),
 	}
-	return r.run(ctx, r.start, rec.name, withLists(args, used, subjects, sids, r.logoutsOf(s)))
+	return r.run(ctx, r.start, rec.name, withLists(args, used, subjects, sids, r.logoutsOf(s), users))
 }
 
 // withLists appends the lengths of lists and their elements to args.
@@ -206,6 +210,7 @@ func (r *Redis) sids(sid string) []string {
 // logoutsOf names the logouts that would have ended a session.
 func (r *Redis) logoutsOf(s Stored) []string {
 	names := append(r.sealer.Load().names("logout", s.Subject), r.sealer.Load().names("logout", s.Subject, s.SID)...)
+	names = append(names, r.sealer.Load().names("logout", "", "", "", s.User.ID)...)
 	if s.SID != "" {
 		names = append(names, r.sealer.Load().names("logout", "", "", s.SID)...)
 	}
@@ -215,6 +220,10 @@ func (r *Redis) logoutsOf(s Stored) []string {
 // logoutsBy names the logouts to remember for sel.
 func (r *Redis) logoutsBy(sel Selector) []string {
 	switch {
+	case sel.User != "" && sel.Subject != "":
+		return []string{r.sealer.Load().names("logout", "", "", "", sel.User)[0], r.sealer.Load().names("logout", sel.Subject)[0]}
+	case sel.User != "":
+		return r.sealer.Load().names("logout", "", "", "", sel.User)[:1]
 	case sel.Subject != "" && sel.SID != "":
 		return []string{r.sealer.Load().names("logout", sel.Subject, sel.SID)[0], r.sealer.Load().names("logout", sel.Subject, "")[0]}
 	case sel.Subject != "":

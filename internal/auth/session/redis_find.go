@@ -101,7 +101,7 @@ func readFound(answer []any) (found, error) {
 		return found{}, errAnswer
 	}
 	// A forged value fails to decrypt later, so this cannot fail.
-	for _, part := range []*string{&f.ends, &f.deadline, &f.subject, &f.sid} {
+	for _, part := range []*string{&f.ends, &f.deadline, &f.subject, &f.sid, &f.user} {
 		*part, rest, _ = strings.Cut(rest, " ")
 	}
 	f.limit = rest

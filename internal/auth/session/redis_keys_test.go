@@ -140,7 +140,7 @@ func TestRedisHoldsNoPlainUserData(t *testing.T) {
 	w.wantExpires(t, key, session.Extend, idle)
 	w.end(t, session.Selector{SID: w.run + "none", Once: notice}, 0)
 	dump := w.mini.Dump()
-	if !strings.Contains(dump, "dropgate:session:") || len(w.mini.Keys()) != 7 {
+	if !strings.Contains(dump, "dropgate:session:") || len(w.mini.Keys()) != 8 {
 		t.Fatalf("the dump is incomplete:\n%s", dump)
 	}
 	hash := sha256.Sum256([]byte(id))

@@ -118,12 +118,13 @@ func (v *sealer) names(kind string, of ...string) []string {
 // record is a session in Redis. The scripts read the plain parts. The encrypted
 // parts decrypt only together with the same plain parts.
 type record struct {
-	name                   string
-	deadline, subject, sid string
-	data, owner            string // encrypted
+	name                         string
+	deadline, subject, sid, user string
+	data, owner                  string // encrypted
 }
 
-// plain returns the associated data of the encrypted parts.
+// plain returns the associated data of the encrypted parts. It lacks the user, which
+// sessions of earlier versions lack, too; the encrypted parts repeat it.
 func (r record) plain() []byte { return joined("1", r.name, r.deadline, r.subject, r.sid) }
 
 // contents is the encoding of a session in record.data.
@@ -134,25 +135,34 @@ type contents struct {
 	SID     string         `json:"sid,omitempty"`
 	IDToken string         `json:"id_token,omitempty"`
 	Epoch   string         `json:"epoch"`
+	Index   string         `json:"index,omitempty"` // record.user
 }
 
-// ownership is the encoding of record.owner, which a logout reads without the
-// session's id.
+// ownership is the encoding of record.owner, which a logout and an operator's list read
+// without the session's id.
 type ownership struct {
 	ID      string `json:"id"`
 	Subject string `json:"subject"`
 	SID     string `json:"sid,omitempty"`
+	Started int64  `json:"started,omitempty"` // milliseconds; 0 in sessions of earlier versions
+	Epoch   string `json:"epoch,omitempty"`   // empty likewise
 }
 
 var errForged = errors.New("forged or damaged record")
 
+// birth is when and in which epoch a session began.
+type birth struct {
+	epoch   string
+	started int64 // milliseconds
+}
+
 // seal fills in the encrypted parts of a record.
-func (v *sealer) seal(r *record, key Key, s Stored, epoch string) error {
-	data, err := json.Marshal(contents{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal(), epoch}, json.FormatNilMapAsNull(true))
+func (v *sealer) seal(r *record, key Key, s Stored, b birth) error {
+	data, err := json.Marshal(contents{s.User.ID, s.User.Claims, s.Subject, s.SID, s.IDToken.Reveal(), b.epoch, r.user}, json.FormatNilMapAsNull(true))
 	if err != nil {
 		return err //nolint:wrapcheck // the caller adds context
 	}
-	owner, err := json.Marshal(ownership{s.User.ID, s.Subject, s.SID})
+	owner, err := json.Marshal(ownership{s.User.ID, s.Subject, s.SID, b.started, b.epoch})
 	if err != nil {
 		return err //nolint:wrapcheck // likewise
 	}
@@ -210,7 +220,7 @@ func (v *sealer) open(r record, key Key) (unsealed, error) {
 		}
 		var c contents
 		// Without a user id the session would be that of "".
-		if err := json.Unmarshal(data, &c); err != nil || !clienttoken.ValidUserID(c.ID) {
+		if err := json.Unmarshal(data, &c); err != nil || !clienttoken.ValidUserID(c.ID) || c.Index != r.user {
 			return unsealed{}, errForged // err may quote the record
 		}
 		return unsealed{Stored{
@@ -223,8 +233,8 @@ func (v *sealer) open(r record, key Key) (unsealed, error) {
 	return unsealed{}, errForged
 }
 
-// owned decrypts the owner of a record: a session without claims and ID token.
-func (v *sealer) owned(r record) (Stored, error) {
+// owned decrypts the owner of a record.
+func (v *sealer) owned(r record) (ownership, error) {
 	bound := r.plain()
 	for _, service := range v.keys {
 		data, ok := decrypt(service.owners, r.owner, bound)
@@ -233,9 +243,14 @@ func (v *sealer) owned(r record) (Stored, error) {
 		}
 		var o ownership
 		if err := json.Unmarshal(data, &o); err != nil {
-			return Stored{}, errForged
+			return ownership{}, errForged
 		}
-		return Stored{User: clienttoken.User{ID: o.ID}, Subject: o.Subject, SID: o.SID}, nil
+		return o, nil
 	}
-	return Stored{}, errForged
+	return ownership{}, errForged
+}
+
+// stored returns a session without claims and ID token.
+func (o ownership) stored() Stored {
+	return Stored{User: clienttoken.User{ID: o.ID}, Subject: o.Subject, SID: o.SID}
 }

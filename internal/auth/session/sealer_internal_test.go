@@ -28,7 +28,7 @@ var someScope = Scope{Issuer: "https://id.example.com", ClientID: "dropgate", Us
 func sealedIn(t testing.TB, v *sealer, key Key, s Stored) record {
 	t.Helper()
 	r := record{name: v.sessionName(key), deadline: "1772366400123", subject: v.names("subject", s.Subject)[0], sid: v.names("sid", s.SID)[0]}
-	if err := v.seal(&r, key, s, "1-a"); err != nil {
+	if err := v.seal(&r, key, s, birth{"1-a", 1}); err != nil {
 		t.Fatal(err)
 	}
 	return r

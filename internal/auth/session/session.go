@@ -80,7 +80,7 @@ type SignIn struct {
 	// Once is the id of the sign-in. A second Start with the same id returns
 	// ErrUsed.
 	Once string
-	// Began is when the sign-in began. After a later logout of its Subject or
+	// Began is when the sign-in began. After a later logout of its User, Subject or
 	// SID, Start returns ErrLoggedOut. The zero time is before every logout.
 	Began time.Time
 	// Replaces is the key of the browser's present session. It ends if the new
@@ -94,11 +94,13 @@ type Ended struct {
 	Displaced int // the subject's oldest sessions above the limit
 }
 
-// Selector selects sessions to end: one by Key, or all with Subject, or all with
-// SID. With Subject and SID it selects the subject's sessions with that SID or
-// with none.
+// Selector selects sessions to end: one by Key or Handle, or all with Subject, or all
+// with SID. With Subject and SID it selects the subject's sessions with that SID or
+// with none. With User it selects all sessions of the user, and all with Subject.
 type Selector struct {
 	Key          Key
+	Handle       Handle
+	User         string // User.ID
 	Subject, SID string
 	// Once is the id of a logout token, or empty. A second End with the same id
 	// returns ErrUsed.
@@ -110,8 +112,8 @@ var (
 	ErrNone = errors.New("no such session")
 	// ErrUsed means that a single-use id was used before.
 	ErrUsed = errors.New("used before")
-	// ErrLoggedOut means that the identity provider has logged out the subject or
-	// the SID since the sign-in began.
+	// ErrLoggedOut means that somebody has logged out the user, the subject or the
+	// SID since the sign-in began.
 	ErrLoggedOut = errors.New("logged out since the sign-in began")
 )
 
@@ -126,8 +128,16 @@ type Store interface {
 	// session, Redis in the same round trip, unless the charge is nil. With an *ratelimit.ExceededError the session is not
 	// touched, and is returned if its user is known.
 	Find(ctx context.Context, key Key, touch Touch, charge *ratelimit.Charge) (Stored, error)
+	Directory
+}
+
+// Directory is the part of a Store that finds sessions by a Selector.
+type Directory interface {
 	// End ends the selected sessions and returns them. A session selected by Key
 	// is complete; others have their User.ID, Subject and SID. Selecting no session
 	// is not an error.
 	End(ctx context.Context, sel Selector) ([]Stored, error)
+	// List returns the sessions of a user, newest first. It selects as End does,
+	// extends nothing, and returns at most MaxListed.
+	List(ctx context.Context, who Selector) ([]Listed, error)
 }

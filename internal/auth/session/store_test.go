@@ -55,6 +55,13 @@ func TestStoreContract(t *testing.T) {
 		"LogoutIsRememberedLongEnough":          logoutIsRemembered,
 		"RepeatedLogoutTokenRefusesNothing":     repeatedLogoutRefusesNothing,
 		"FoundSessionKnowsItsEnd":               foundSessionKnowsItsEnd,
+		"ListShowsTheSessionsOfAUser":           listShowsSessions,
+		"ListIsBounded":                         listIsBounded,
+		"HandleIsNoSessionID":                   handleIsNoID,
+		"EndByHandleEndsOneSession":             endByHandle,
+		"EndByUserEndsAllTheirSessions":         endByUser,
+		"EndByUserRefusesSignInsInProgress":     endByUserRefusesSignIns,
+		"OneCallerEndsAUsersSession":            endByUserForOneCaller,
 	}
 	for kind, newWorld := range stores {
 		t.Run(kind, func(t *testing.T) {

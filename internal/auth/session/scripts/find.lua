@@ -4,7 +4,7 @@
 --   interval and capacity of addresses and of users for take (ratelimit)
 -- Returns the results of take for the address and the user, and the epoch, or '' if
 -- it is the caller's. If there is a session, its data follows, and one string with
--- its end, deadline, subject, sid and limit.
+-- its end, deadline, subject, sid, user and limit.
 -- Above the address's limit nothing about a session is returned. Above either limit
 -- the session is not extended. The script never creates a session.
 local function one(keys, args)
@@ -22,5 +22,5 @@ local function one(keys, args)
     ends = math.min(now + extend, time(s[2]))
     redis.call('PEXPIRE', keys[1], millis(ends - now))
   end
-  return { address, user, current, s[6], table.concat({ millis(ends), s[2], s[3], s[4], s[5] or '' }, ' ') }
+  return { address, user, current, s[6], table.concat({ millis(ends), s[2], s[3], s[4], s[8] or '', s[5] or '' }, ' ') }
 end

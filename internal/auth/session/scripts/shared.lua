@@ -3,7 +3,8 @@
 --   owner     its user, encrypted, for a logout without the session's id
 --   idle      when it ends unless extended    } milliseconds of
 --   deadline  when it ends at the latest      } the callers' clocks
---   subject, sid   the keys of the indexes with this session; sid may be ''
+--   subject, sid, user   the keys of the indexes with this session; sid may be '', and
+--     user is missing in sessions of earlier versions
 --   limit     the key of its user's rate limit
 -- An index is a sorted set of session keys by deadline, oldest first. These times
 -- decide whether a session is live; Redis's own expiry only frees memory. Go checks
@@ -31,35 +32,38 @@ end
 -- is not live, because a logout would not find it: a full Redis may have evicted
 -- the index.
 local function load(key, now)
-  local s = read('HMGET', key, 'idle', 'deadline', 'subject', 'sid', 'limit', 'data', 'owner')
+  local s = read('HMGET', key, 'idle', 'deadline', 'subject', 'sid', 'limit', 'data', 'owner', 'user')
   if not s or not s[6] or not s[3] or not s[4] then return nil end
   local ends = math.min(time(s[1]), time(s[2]))
   if ends <= now or not read('ZSCORE', s[3], key) then return nil end
   if s[4] ~= '' and not read('ZSCORE', s[4], key) then return nil end
+  if s[8] and s[8] ~= '' and not read('ZSCORE', s[8], key) then return nil end
   return s, ends
 end
 
 -- finish removes a session and its index entries.
 local function finish(key)
-  local s = read('HMGET', key, 'subject', 'sid')
+  local s = read('HMGET', key, 'subject', 'sid', 'user')
   redis.call('DEL', key)
-  for i = 1, 2 do
+  for i = 1, 3 do
     if s and s[i] and s[i] ~= '' then read('ZREM', s[i], key) end
   end
 end
 
--- live returns the live sessions of indexes, oldest first, and removes the others.
+-- live returns the live sessions of indexes, each once, oldest first, and removes the
+-- others.
 local function live(indexes, now)
-  local found = {}
+  local found, seen = {}, {}
   for _, index in ipairs(indexes) do
     local members = redis.call('ZRANGE', index, 0, -1, 'WITHSCORES')
     for i = 1, #members, 2 do
       local s = load(members[i], now)
-      if s then
-        found[#found + 1] = { key = members[i], age = tonumber(members[i + 1]), fields = s }
-      else
+      if not s then
         finish(members[i])
         redis.call('ZREM', index, members[i])
+      elseif not seen[members[i]] then
+        seen[members[i]] = true
+        found[#found + 1] = { key = members[i], age = tonumber(members[i + 1]), fields = s }
       end
     end
   end

@@ -3,7 +3,7 @@
 --   the encrypted data, the start of the sign-in, the session to replace or '', idle,
 --   deadline, data, owner, limit, sessions per subject, call, ttl, counts, and lists
 --   of these lengths: names of the single-use id, subject indexes, sid indexes,
---   logouts
+--   logouts, user indexes
 -- Each list has one name per service key. The first is the one to write, except for
 -- logouts.
 -- Returns the epoch and an outcome: 0 followed by the number of replaced sessions and
@@ -34,10 +34,10 @@ for i = 1, #others - tonumber(ARGV[13]) + 1 do
   finish(others[i].key)
   removed[#removed + 1] = others[i].key
 end
-local subject, sid = names[2][1], names[3][1] or ''
-redis.call('HSET', KEYS[1], 'data', ARGV[10], 'owner', ARGV[11], 'idle', ARGV[8], 'deadline', ARGV[9], 'subject', subject, 'sid', sid, 'limit', ARGV[12])
+local subject, sid, user = names[2][1], names[3][1] or '', names[5][1]
+redis.call('HSET', KEYS[1], 'data', ARGV[10], 'owner', ARGV[11], 'idle', ARGV[8], 'deadline', ARGV[9], 'subject', subject, 'sid', sid, 'limit', ARGV[12], 'user', user)
 redis.call('PEXPIRE', KEYS[1], millis(math.min(tonumber(ARGV[8]), tonumber(ARGV[9])) - now))
-for _, index in ipairs({ subject, sid }) do
+for _, index in ipairs({ subject, sid, user }) do
   if index ~= '' then
     redis.call('ZADD', index, ARGV[9], KEYS[1])
     -- Another session may end later than this one, after a change of SESSION_LIFETIME.
