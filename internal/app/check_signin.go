@@ -183,6 +183,23 @@ func (k checker) forward() {
 	k.required("AUTH_FORWARD_URL", k.ForwardURL)
 	k.identityURL("AUTH_FORWARD_URL", k.ForwardURL)
 	k.within("AUTH_FORWARD_CACHE", k.ForwardCache, 0, 5*time.Minute)
+	k.forwardCookies()
+}
+
+// forwardCookies checks that the application can set no cookie that another mode reads.
+func (k checker) forwardCookies() {
+	const name, most = "AUTH_FORWARD_SET_COOKIE", 16
+	if len(k.ForwardCookies) > most {
+		k.fail(name, fmt.Sprintf("has more than %d names", most))
+	}
+	for _, cookie := range k.ForwardCookies {
+		switch {
+		case cookie == "true" || cookie == "false" || cookie == "*" || !isToken(cookie) || len(cookie) > 255:
+			k.fail(name, fmt.Sprintf("must list the names of cookies, such as sid, not %q", cookie))
+		case auth.OwnsCookie(cookie) || k.uses("bearer") && cookie == k.BearerCookie:
+			k.fail(name, fmt.Sprintf("cannot list %s: another mode reads this cookie", cookie))
+		}
+	}
 }
 
 // proxy demands both an address and a secret of the proxy: another machine in the

@@ -74,6 +74,7 @@ type Config struct {
 	OIDCScopes      string             `env:"AUTH_OIDC_SCOPES" envDefault:"openid profile email" help:"Scopes to request from the provider. Must include openid."`
 	ForwardURL      string             `env:"AUTH_FORWARD_URL" unset:"required for forward" help:"URL that says who the user is. It gets the Cookie, Authorization and User-Agent of the request, and its address. Must be https in production."`
 	ForwardCache    time.Duration      `env:"AUTH_FORWARD_CACHE" envDefault:"10s" help:"How long an answer of AUTH_FORWARD_URL is cached, 0s to 5m."`
+	ForwardCookies  []string           `env:"AUTH_FORWARD_SET_COOKIE" unset:"none" help:"Comma-separated names of cookies that go back to the browser when AUTH_FORWARD_URL sets them, for an application that replaces its session cookie. At most 16."`
 	ProxyHeader     string             `env:"AUTH_PROXY_HEADER" envDefault:"X-Forwarded-User" help:"Header in which the proxy sends the user id."`
 	ProxySecret     clienttoken.Secret `env:"AUTH_PROXY_SECRET" values:"lines" unset:"required for proxy" help:"What the proxy sends in X-Proxy-Secret, at least 16 characters."`
 	UserClaim       string             `env:"AUTH_USER_CLAIM" envDefault:"sub" help:"Claim with the user id, for bearer, oidc and forward: a name, or a path such as user.id or /user/id. With email, all user ids are compared without regard to case. See docs/authentication.md#claims."`
@@ -248,7 +249,7 @@ func (f faults) fill(c *Config, vars map[string]string) {
 			f.add(name, err.Error())
 		}
 	}
-	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.AllowPlaintext, &c.AdminHosts, &c.NoProxy} {
+	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.ForwardCookies, &c.AllowPlaintext, &c.AdminHosts, &c.NoProxy} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}

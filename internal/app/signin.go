@@ -59,6 +59,7 @@ func (a *App) openSignIn(registry prometheus.Registerer, limits *ratelimit.Limit
 				UserClaim:     c.UserClaim,
 				Claims:        c.claims(),
 				ClientAddress: handler.ClientAddress,
+				SetCookies:    c.ForwardCookies,
 				Transport:     a.egress,
 				Outcome:       a.forwardCalls.note,
 				Logger:        a.log,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -33,10 +34,12 @@ type ForwardConfig struct {
 	// It may be nil.
 	ClientAddress func(*http.Request) string
 	Transport     http.RoundTripper
+	// SetCookies names the cookies of the application that go back to the browser.
+	SetCookies []string
 	// Outcome is called after each call. An error means that the application does not
 	// work; a refusal of credentials is none. It may be nil.
 	Outcome func(error)
-	Logger  zerolog.Logger // for the circuit
+	Logger  zerolog.Logger // for the circuit and for dropped cookies
 }
 
 // Forward is the mode for applications with sessions of their own. It asks the
@@ -52,7 +55,8 @@ type Forward struct {
 	waiters   waitLimit // requests waiting for the application
 	inFlight  inFlightCredentials
 	calls     *bulkhead.Bulkhead
-	breaker   *gobreaker.CircuitBreaker[map[string]any]
+	breaker   *gobreaker.CircuitBreaker[answer]
+	dropped   sync.Once // the warning about cookies that do not go back
 	// users caches the users of accepted credentials, so that the nine tokens of
 	// one drop-in flow cost one call. The key is a SHA-256 of the question,
 	// the size maxUsers bytes, the life config.Cache. Refusals are not cached:
@@ -153,6 +157,7 @@ func (f *Forward) authenticateOther(ctx context.Context, charge *ratelimit.Charg
 	}
 	started := time.Now()
 	session, err := f.await(ctx, q, digest)
+	session.SetCookies = nil // another mode has identified the user
 	if _, refused := errors.AsType[*Rejection](err); refused && f.config.Cache > 0 {
 		f.noUsers.Add(digest, struct{}{}, 0, started.Add(f.config.Cache))
 	}

@@ -25,7 +25,10 @@ func (f *Forward) ask(ctx context.Context, q question, digest questionDigest) (S
 		return Session{}, f.unavailable(err)
 	}
 	defer f.calls.Leave()
-	claims, err := f.breaker.Execute(func() (map[string]any, error) { return f.whoIs(ctx, q) })
+	if session, ok := f.users.Get(digest); ok { // answered since the caller looked; the application may have replaced the cookie
+		return session, nil
+	}
+	answered, err := f.breaker.Execute(func() (answer, error) { return f.whoIs(ctx, q) })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return Session{}, f.unavailable(err)
 	}
@@ -36,6 +39,7 @@ func (f *Forward) ask(ctx context.Context, q question, digest questionDigest) (S
 		}
 		return Session{}, err //nolint:wrapcheck // from whoIs
 	}
+	claims := answered.claims
 	id, err := f.user.userID(sources{claims})
 	if err != nil {
 		return Session{}, f.unavailable(fmt.Errorf("its answer: %w", err))
@@ -51,6 +55,7 @@ func (f *Forward) ask(ctx context.Context, q question, digest questionDigest) (S
 	if f.config.Cache > 0 {
 		f.users.Add(digest, session, session.bytes(), started.Add(f.config.Cache))
 	}
+	session.SetCookies = answered.cookies
 	return session, nil
 }
 
@@ -65,9 +70,15 @@ func (f *Forward) note(err error) {
 	f.config.Outcome(err)
 }
 
-// whoIs makes the call. It returns the user's claims, a *Rejection if nobody is
-// signed in, or a *clienttoken.Failure for every other answer.
-func (f *Forward) whoIs(ctx context.Context, q question) (claims map[string]any, err error) {
+// answer is an answer that names a user.
+type answer struct {
+	claims  map[string]any
+	cookies []string
+}
+
+// whoIs makes the call. The error is a *Rejection if nobody is signed in, or
+// a *clienttoken.Failure.
+func (f *Forward) whoIs(ctx context.Context, q question) (a answer, err error) {
 	ctx, span := tracing.StartCall(ctx, "forward")
 	defer func() {
 		if _, down := errors.AsType[*clienttoken.Failure](err); down {
@@ -77,30 +88,34 @@ func (f *Forward) whoIs(ctx context.Context, q question) (claims map[string]any,
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.config.URL, http.NoBody) //nolint:gosec // the operator's own URL
 	if err != nil {
-		return nil, f.unavailable(err)
+		return answer{}, f.unavailable(err)
 	}
 	req.Header = q.header()
 	tracing.Propagate(ctx, req.Header)
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
-		return nil, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
+		return answer{}, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	span.SetInt(tracing.Status, resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, &Rejection{Mode: f.Name(), Kind: Refused, Reason: fmt.Sprintf("the application answered %d", resp.StatusCode)}
+		return answer{}, &Rejection{Mode: f.Name(), Kind: Refused, Reason: fmt.Sprintf("the application answered %d", resp.StatusCode)}
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return nil, f.unavailable(fmt.Errorf("%w: it answered %d", errDown, resp.StatusCode))
+		return answer{}, f.unavailable(fmt.Errorf("%w: it answered %d", errDown, resp.StatusCode))
 	default:
-		return nil, f.unavailable(fmt.Errorf("the application answered %d", resp.StatusCode))
+		return answer{}, f.unavailable(fmt.Errorf("the application answered %d", resp.StatusCode))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxForwardBody+1))
 	if err != nil {
-		return nil, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
+		return answer{}, f.unavailable(fmt.Errorf("%w: %w", errDown, err))
 	}
-	return f.parse(body)
+	claims, err := f.parse(body)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{claims, f.cookiesFor(resp.Header["Set-Cookie"])}, nil
 }
 
 // errDown reports that the application does not answer, or answers 429, 502, 503
@@ -110,9 +125,9 @@ var errDown = errors.New("the application is down")
 
 // newForwardBreaker returns a circuit that opens when half of at least 20 calls
 // find the application down. It then probes with one call every five seconds.
-func newForwardBreaker(log zerolog.Logger) *gobreaker.CircuitBreaker[map[string]any] {
+func newForwardBreaker(log zerolog.Logger) *gobreaker.CircuitBreaker[answer] {
 	const minCalls, window, openFor = 20, 10 * time.Second, 5 * time.Second
-	return gobreaker.NewCircuitBreaker[map[string]any](gobreaker.Settings{
+	return gobreaker.NewCircuitBreaker[answer](gobreaker.Settings{
 		Name:         "forward",
 		MaxRequests:  1,
 		Interval:     window + forwardTimeout, // an outcome counts from the start of its call

@@ -15,6 +15,9 @@ type Session struct {
 	// or to a proxy in front of us. Another site may have caused such a request.
 	ByCookie bool
 	Expires  time.Time // end of the credentials; zero if unknown
+	// SetCookies are Set-Cookie headers of the application for this one response. They
+	// are part of a session returned with an error, too.
+	SetCookies []string
 	// SignedOut reports whether the sign-in has ended on this replica during the
 	// request. It is nil in modes without a sign-out.
 	SignedOut func() bool
@@ -42,5 +45,5 @@ func (s Session) bytes() int { return s.User.Bytes() }
 
 // forLog returns the part of a refused session for the log.
 func (s Session) forLog() Session {
-	return Session{User: clienttoken.User{ID: s.User.ID}, Mode: s.Mode}
+	return Session{User: clienttoken.User{ID: s.User.ID}, Mode: s.Mode, SetCookies: s.SetCookies}
 }

@@ -38,7 +38,7 @@ func newSessionCustomer(c clienttoken.Customer) *sessionCustomer {
 // session is GET /session: the user, and the setup of the page's drop-in
 // components. Authentication extends no session for GET.
 func (h *handler) session(w http.ResponseWriter, r *http.Request) error {
-	session, err := h.signedIn(r)
+	session, err := h.signedIn(w, r)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (h *handler) keepAlive(w http.ResponseWriter, r *http.Request) error {
 // linkCustomer is PUT /session/customer: a page links the Customer that a drop-in
 // component has just created. The response is the Customer.
 func (h *handler) linkCustomer(w http.ResponseWriter, r *http.Request) error {
-	session, err := h.signedIn(r)
+	session, err := h.signedIn(w, r)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // vend is POST /client-tokens.
 func (h *handler) vend(w http.ResponseWriter, r *http.Request) error {
-	session, err := h.signedIn(r)
+	session, err := h.signedIn(w, r)
 	if err != nil {
 		return err
 	}
@@ -48,14 +48,18 @@ func (h *handler) handOut(w http.ResponseWriter, r *http.Request, token clientto
 
 // signedIn returns the session of the request. It charges the rate limits first,
 // and the address even if the credentials are invalid. If the address's limit is
-// known to be used up, it fails before it checks any credentials.
-func (h *handler) signedIn(r *http.Request) (auth.Session, error) {
+// known to be used up, it fails before it checks any credentials. Whatever becomes of
+// the request, the browser gets the cookies that the application has replaced.
+func (h *handler) signedIn(w http.ResponseWriter, r *http.Request) (auth.Session, error) {
 	record := requestLogOf(r)
 	if err := record.charge.Check(); err != nil {
 		return auth.Session{}, err
 	}
 	session, err := h.authenticate(r, &record.charge)
 	record.mode, record.user = session.Mode, session.User.ID
+	for _, cookie := range session.SetCookies {
+		w.Header().Add("Set-Cookie", cookie)
+	}
 	if err := record.charge.Pay(r.Context(), session.User.ID); err != nil {
 		return auth.Session{}, err
 	}
