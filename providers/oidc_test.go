@@ -29,7 +29,7 @@ type oidcRow struct {
 const keyFile = "/run/secrets/oidc-client-key.pem"
 
 // startOIDC starts the service with the settings of a row, and its provider.
-func startOIDC(t *testing.T, row oidcRow) oidcWorld {
+func startOIDC(t *testing.T, row oidcRow, shape ...func(o *op)) oidcWorld {
 	t.Helper()
 	given := settingsOf(row.settings)
 	provider := newOP(row.document, row.algorithm)
@@ -43,6 +43,9 @@ func startOIDC(t *testing.T, row oidcRow) oidcWorld {
 	at := given["AUTH_OIDC_DISCOVERY_URL"]
 	if at == "" {
 		at = strings.TrimSuffix(given["AUTH_OIDC_ISSUER"], "/") + discovery
+	}
+	for _, edit := range shape {
+		edit(provider)
 	}
 	world := newInternet(t)
 	provider.serve(world, at)
