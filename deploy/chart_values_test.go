@@ -98,10 +98,11 @@ func TestChartNamesEverythingMissingAtOnce(t *testing.T) {
 // docs/configuration.md is generated from the server's own settings.
 func TestChartDemandsWhatTheServerDemands(t *testing.T) {
 	conditions := map[string]string{
-		"required":                                 "",
-		"required for bearer":                      "config: {AUTH_MODES: bearer}",
-		"required for oidc":                        "config: {AUTH_MODES: oidc}",
-		"required for forward":                     "config: {AUTH_MODES: forward}",
+		"required":             "",
+		"required for bearer":  "config: {AUTH_MODES: bearer}",
+		"required for oidc":    "config: {AUTH_MODES: oidc}",
+		"required for forward": "config: {AUTH_MODES: forward}",
+		"none; required for oidc without `AUTH_OIDC_CLIENT_KEYS`, unless `AUTH_OIDC_CLIENT_AUTH=none`": "config: {AUTH_MODES: oidc}",
 		"required for proxy":                       "config: {AUTH_MODES: proxy}",
 		"none; required for proxy":                 "config: {AUTH_MODES: proxy}",
 		"none; required for `SESSION_STORE=redis`": "config: {AUTH_MODES: oidc, SESSION_STORE: redis}",
@@ -133,6 +134,31 @@ func TestChartDemandsWhatTheServerDemands(t *testing.T) {
 	}
 	if demanded < 15 {
 		t.Errorf("only %d settings are required", demanded)
+	}
+}
+
+func TestChartAcceptsEveryWayToSignIn(t *testing.T) {
+	const (
+		provider = "config: {AUTH_MODES: oidc, AUTH_OIDC_ISSUER: 'https://id.example.com', AUTH_OIDC_CLIENT_ID: web, PUBLIC_URL: 'https://app.example.com', SESSION_STORE: redis}"
+		keys     = "secret: {keys: {SESSION_KEYS: session-keys, AUTH_OIDC_CLIENT_KEYS: client-keys, REDIS_URL: redis-url}}"
+		sessions = "secret: {keys: {SESSION_KEYS: session-keys, REDIS_URL: redis-url}}"
+	)
+	for name, c := range map[string]struct {
+		changes []string
+		missing string
+	}{
+		"private_key_jwt":                  {[]string{provider, keys}, ""},
+		"a public client":                  {[]string{provider, sessions, "config: {AUTH_OIDC_CLIENT_AUTH: none}"}, ""},
+		"a public client, no keys":         {[]string{provider, "config: {AUTH_OIDC_CLIENT_AUTH: none}"}, "secret.keys.SESSION_KEYS is missing"},
+		"no secret":                        {[]string{provider, sessions}, "secret.keys.AUTH_OIDC_CLIENT_SECRET is missing"},
+		"bearer, clients":                  {[]string{"config: {AUTH_BEARER_AUDIENCE: '', AUTH_BEARER_CLIENT_IDS: web}"}, ""},
+		"bearer, required claims":          {[]string{"config: {AUTH_BEARER_AUDIENCE: '', AUTH_BEARER_REQUIRED_CLAIMS: token_use=access}"}, ""},
+		"bearer, without any of the three": {[]string{"config: {AUTH_BEARER_AUDIENCE: ''}"}, "config.AUTH_BEARER_AUDIENCE is missing"},
+	} {
+		_, err := renderFiles(loadChart(t), changed(t, c.changes...))
+		if c.missing == "" && err != nil || c.missing != "" && (err == nil || !strings.Contains(err.Error(), c.missing)) {
+			t.Errorf("%s: %v, want %q", name, err, c.missing)
+		}
 	}
 }
 
