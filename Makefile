@@ -79,8 +79,11 @@ browser/sdk/node_modules/.package-lock.json: browser/sdk/package-lock.json
 	touch $@
 
 # oidc-provider is a certified OpenID provider, in Node.
+.PHONY: install-providers
+install-providers: providers/oidc-provider/node_modules/.package-lock.json ## oidc-provider, which make test skips without (needs Node 20)
+
 .PHONY: test-providers
-test-providers: providers/oidc-provider/node_modules/.package-lock.json ## sign-in with the providers of docs/authentication.md, and with oidc-provider (needs Node 20)
+test-providers: install-providers ## sign-in with the providers of docs/authentication.md, and with oidc-provider
 	go test -race -count=1 ./providers
 
 providers/oidc-provider/node_modules/.package-lock.json: providers/oidc-provider/package-lock.json
@@ -183,7 +186,7 @@ verify-compose: ## each profile of compose, from a fresh clone, with a sign-in t
 	hack/verify-compose
 
 .PHONY: check
-check: lint vulncheck test-providers test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
+check: lint vulncheck install-providers test test-soak fuzz-short test-faults test-browser test-sdk test-conformance ## what CI runs
 
 # Built from source: the linter's own advice against that is about versions
 # that drift, and this one is pinned.

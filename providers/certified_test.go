@@ -44,10 +44,10 @@ func newCertified(t *testing.T, client, options object) *certified {
 		_, err = os.Stat("oidc-provider/node_modules/oidc-provider/package.json")
 	}
 	if err != nil && os.Getenv("CI") == "true" {
-		t.Fatalf("%v: make test-providers installs it", err)
+		t.Fatalf("%v: make install-providers installs it", err)
 	}
 	if err != nil {
-		t.Skipf("%v: make test-providers installs it", err)
+		t.Skipf("%v: make install-providers installs it", err)
 	}
 	c := &certified{logs: &logs{}}
 	logouts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.logouts.Load().ServeHTTP(w, r) }))

@@ -7,7 +7,7 @@
 // sends it.
 //
 // Other tests sign users in with oidc-provider, a certified provider from npm, in a
-// process of its own. make test-providers installs it.
+// process of its own. make install-providers installs it.
 //
 // The package contains only tests. It never leaves 127.0.0.1.
 package providers
