@@ -37,6 +37,7 @@ const gcPercent = 150
 const memoryLimit = 88 << 20
 
 const usage = `usage: server [-help | -check | -healthcheck | -version]
+       server doctor [-json] [-user USER] [-forwarded ADDRESSES]
        server migrate
        server customers import | export | link | unlink | show`
 
@@ -80,6 +81,9 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 		// A command that waits for input does not see the first signal.
 		defer context.AfterFunc(hurry, func() { os.Exit(exitFault) })()
 		return customers(ctx, args[1:], environ, std)
+	}
+	if len(args) > 0 && args[0] == "doctor" {
+		return exitCode(app.Doctor(ctx, args[1:], environ, std.Out), std)
 	}
 	if len(args) == 1 && args[0] == "migrate" {
 		return exitCode(app.Migrate(ctx, environ, std.Out), std)
@@ -127,7 +131,7 @@ func healthcheck(ctx context.Context, environ []string, std app.Streams) int {
 
 // exitCodeOf returns the exit code of a command.
 func exitCodeOf(err error) int {
-	if _, wrong := errors.AsType[*app.ConfigError](err); wrong || errors.Is(err, app.ErrUsage) {
+	if _, wrong := errors.AsType[*app.ConfigError](err); wrong || errors.Is(err, app.ErrUsage) || errors.Is(err, app.ErrDoctorUsage) {
 		return exitConfig
 	}
 	return exitFault

@@ -38,6 +38,9 @@ func TestCommandLine(t *testing.T) {
 		"no secret is shown":       {nil, settings("LOG_FORMAT=x"), 2, "", "LOG_FORMAT"},
 		"nothing to migrate":       {[]string{"migrate"}, settings(), 0, "nothing to migrate", ""},
 		"bad migrate":              {[]string{"migrate"}, settings("DATABASE_MIGRATE=x"), 2, "", "DATABASE_MIGRATE: "},
+		"doctor has no arguments":  {[]string{"doctor", "now"}, settings(), 2, "", "usage: server doctor"},
+		"bad settings of doctor":   {[]string{"doctor"}, settings("DATABASE_MIGRATE=x"), 2, "", "DATABASE_MIGRATE: "},
+		"doctor without Dwolla":    {[]string{"doctor"}, settings("DWOLLA_BASE_URL=http://127.0.0.1:1"), 1, "connection refused", "failed checks: "},
 		"migrate has no arguments": {[]string{"migrate", "now"}, settings(), 2, "", "usage: server"},
 		"cannot listen":            {nil, settings("HTTP_ADDR=192.0.2.1:1"), 1, "", "HTTP_ADDR: "},
 	} {

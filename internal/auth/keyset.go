@@ -129,6 +129,17 @@ func (s *KeySet) Run(ctx context.Context) {
 	}
 }
 
+// Fetch fetches the keys once, for a check of the configuration. It returns the error of
+// [KeySet.Missing].
+func (s *KeySet) Fetch(ctx context.Context) error {
+	if done := s.fetch(fromRun); done != nil {
+		if err := waitFor(ctx, done); err != nil {
+			return err
+		}
+	}
+	return s.Missing()
+}
+
 // startPause returns the pause after trying for so long without success. It
 // subtracts up to a tenth, so that replicas spread their fetches.
 func startPause(tried time.Duration) time.Duration {

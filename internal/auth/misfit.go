@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,6 +41,12 @@ func (o *OIDC) Misfits() []*MisfitError {
 		return o.misfitsOf(m)
 	}
 	return nil
+}
+
+// Discover fetches the discovery document unless it is known.
+func (o *OIDC) Discover(ctx context.Context) error {
+	_, err := o.config.Keys.metadata.get(ctx)
+	return err
 }
 
 // misfitsOf compares a discovery document with the settings. A member that is missing

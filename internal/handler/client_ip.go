@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"iter"
 	"net"
 	"net/http"
@@ -25,30 +26,39 @@ const forwardedHeader = "X-Forwarded-For"
 // address that is not a trusted proxy's. If a hop has no readable address, the
 // proxy that wrote it counts as the caller.
 func (h *handler) clientIP(r *http.Request) string {
-	if !auth.PeerWithin(r, h.TrustedProxies) {
-		return peerIP(r)
+	caller, unreadable := CallerOf(r, h.TrustedProxies)
+	if unreadable != "" {
+		h.reportUnreadableHop(r, unreadable)
+	}
+	return caller
+}
+
+// CallerOf returns the caller's address behind trusted proxies, as the service sees it.
+// The second result is the hop without a readable address, if there is one.
+func CallerOf(r *http.Request, trusted []netip.Prefix) (caller, unreadable string) {
+	caller = peerIP(r)
+	if !auth.PeerWithin(r, trusted) {
+		return caller, ""
 	}
 	headers := r.Header[forwardedHeader]
 	if len(headers) == 0 && len(r.Header["Forwarded"]) > 0 {
-		h.reportUnreadableHop(r, "Forwarded: "+r.Header["Forwarded"][0])
-		return peerIP(r)
+		return caller, "Forwarded: " + r.Header["Forwarded"][0]
 	}
-	caller, hops := peerIP(r), 0
+	hops := 0
 	for hop := range backward(headers) {
 		addr, ok := parseHop(hop)
 		if hops++; !ok || hops > maxHops {
-			h.reportUnreadableHop(r, hop)
-			return caller
+			return caller, hop
 		}
 		caller = addr.String()
-		if !slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-			return caller
+		if !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return caller, ""
 		}
 	}
 	if hops == 0 && len(headers) > 0 {
-		h.reportUnreadableHop(r, headers[0])
+		return caller, cmp.Or(headers[0], "an empty header")
 	}
-	return caller
+	return caller, ""
 }
 
 // ClientAddress returns the address of the caller of a request inside the handler.
