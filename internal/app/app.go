@@ -125,6 +125,7 @@ func (a *App) open(ctx context.Context, b Build) error {
 		OIDC:           a.signIn.oidc,
 		Webhooks:       d.webhooks,
 		AllowedOrigins: c.AllowedOrigins,
+		Embedded:       c.Partitioned,
 		TrustedProxies: c.proxies,
 		ProxyHeader:    c.ProxyHeader,
 		Limits:         limits,

@@ -171,6 +171,9 @@ func (k checker) sessions() {
 	k.keysNotGuessable("SESSION_KEYS", k.SessionKeys)
 	k.within("SESSION_IDLE_TIMEOUT", k.SessionIdle, time.Minute, 24*time.Hour)
 	k.within("SESSION_LIFETIME", k.SessionLifetime, 5*time.Minute, 30*24*time.Hour)
+	if k.Partitioned && k.sameSite != http.SameSiteNoneMode {
+		k.fail("SESSION_PARTITIONED", "needs SESSION_SAMESITE=none: browsers send no other cookie to a frame of another site")
+	}
 	if k.sameSite == http.SameSiteNoneMode && !strings.HasPrefix(k.PublicURL, "https://") {
 		k.fail("SESSION_SAMESITE", "cannot be none: browsers accept that over https only, and PUBLIC_URL is not https")
 	}

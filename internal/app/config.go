@@ -86,6 +86,7 @@ type Config struct {
 	SessionIdle     time.Duration      `env:"SESSION_IDLE_TIMEOUT" envDefault:"15m" help:"How long an unused session lasts, 1m to 24h."`
 	SessionLifetime time.Duration      `env:"SESSION_LIFETIME" envDefault:"8h" help:"How long any session lasts at most, 5m to 720h."`
 	SessionSameSite string             `env:"SESSION_SAMESITE" envDefault:"strict" help:"SameSite of the session cookie: strict, lax, or none for an application on another site."`
+	Partitioned     bool               `env:"SESSION_PARTITIONED" envDefault:"false" help:"true for an application in a frame of another site: browsers keep its cookies apart for each such site. Needs SESSION_SAMESITE=none. See docs/authentication.md#in-a-frame-of-another-site."`
 
 	CustomerSource string             `heading:"Customers" env:"CUSTOMER_SOURCE" envDefault:"database" help:"Source of the links between users and Customers: claim (of the sign-in), database (dropgate's own), lookup (the application, over HTTP) or query (the application's PostgreSQL). See docs/directory.md."`
 	CustomerClaim  string             `env:"CUSTOMER_CLAIM" envDefault:"dwolla_customer" help:"For claim: the claim with a Customer's id or URL, a name or a path like AUTH_USER_CLAIM."`

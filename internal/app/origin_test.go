@@ -141,6 +141,23 @@ func TestApplicationPagesAreOnKnownOrigins(t *testing.T) {
 	}
 }
 
+func TestPartitionedCookiesNeedSameSiteNoneAndHTTPS(t *testing.T) {
+	for _, row := range []struct {
+		sameSite, publicURL string
+		good                bool
+	}{
+		{"none", "https://app.example.com", true},
+		{"strict", "https://app.example.com", false},
+		{"lax", "https://app.example.com", false},
+		{"none", "http://localhost:8080", false},
+	} {
+		faults := faultsOf(t, oidc(map[string]string{"SESSION_PARTITIONED": "true", "SESSION_SAMESITE": row.sameSite, "PUBLIC_URL": row.publicURL}))
+		if row.good != (faults == nil) || !row.good && !strings.HasPrefix(faults[0], "SESSION_") {
+			t.Errorf("%s at %s: %q", row.sameSite, row.publicURL, faults)
+		}
+	}
+}
+
 func TestAppShellsCanBeAllowedInProduction(t *testing.T) {
 	for origin, good := range map[string]bool{
 		"capacitor://localhost": true, "ionic://localhost": true, "tauri://localhost": true, "http://tauri.localhost": true, "https://localhost": true,

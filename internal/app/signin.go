@@ -157,6 +157,7 @@ func (a *App) openOIDC(registry prometheus.Registerer, keys *auth.KeySet, store 
 		AppURL:         c.AppURL,
 		ErrorURL:       c.SignInErrorURL,
 		SameSite:       c.sameSite,
+		Partitioned:    c.Partitioned,
 		Ended:          handler.SignedOut(a.trail),
 		Sessions:       session.Observe(store, registry),
 		Keys:           keys,

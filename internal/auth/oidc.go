@@ -61,7 +61,10 @@ type OIDCConfig struct {
 	// SameSite applies to the session cookie: Strict, or None for applications
 	// on another site.
 	SameSite http.SameSite
-	Sessions session.Store
+	// Partitioned is for an application in a frame of another site. It needs https and
+	// SameSite None.
+	Partitioned bool
+	Sessions    session.Store
 	// Ended is called for each session that ends early. Its error fails the
 	// request, but the session has ended all the same. It may be nil.
 	Ended      func(ctx context.Context, e Ended) error
@@ -111,6 +114,9 @@ func NewOIDC(c OIDCConfig) *OIDC {
 	if c.Issuer == "" || c.ClientID == "" || c.ClientSecret.IsZero() && c.SealingKeys.Len() == 0 || c.UserClaim == "" || c.Origin == "" {
 		panic("auth: oidc mode without issuer, client, user claim or origin")
 	}
+	if c.Partitioned && (c.SameSite != http.SameSiteNoneMode || !strings.HasPrefix(c.Origin, "https://")) {
+		panic("auth: partitioned cookies without https or SameSite None")
+	}
 	if c.SealingKeys.Len() == 0 {
 		c.SealingKeys = keyring.Of(rotation.Values(c.ClientSecret)...)
 	}
@@ -128,7 +134,7 @@ func NewOIDC(c OIDCConfig) *OIDC {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		targets:   newReturnTargets(c),
-		cookies:   cookies{secure: secure, sameSite: c.SameSite},
+		cookies:   cookies{secure: secure, sameSite: c.SameSite, partitioned: c.Partitioned},
 		metrics:   newOIDCMetrics(c.Registerer),
 		exchanges: newExchangeLimits(),
 		pushes:    newCallLimits(),

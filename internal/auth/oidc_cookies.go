@@ -16,6 +16,8 @@ import (
 type cookies struct {
 	secure   bool
 	sameSite http.SameSite
+	// partitioned keeps the cookies apart for each site that embeds the application.
+	partitioned bool
 }
 
 func (c cookies) name(suffix string) string {
@@ -27,7 +29,7 @@ func (c cookies) name(suffix string) string {
 
 func (c cookies) make(name, value string, sameSite http.SameSite) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // Secure is false on a plain-http localhost alone
-		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: c.secure, SameSite: sameSite,
+		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: c.secure, SameSite: sameSite, Partitioned: c.partitioned,
 	}
 }
 
@@ -99,14 +101,21 @@ func (c cookies) logins(r *http.Request) []*http.Cookie {
 	return found
 }
 
-// newLogin returns a Lax cookie, because the browser must send it on the way back
-// from the provider, another site.
+// loginSameSite is Lax, because the browser must send the cookie on the way back from
+// the provider, another site. In a frame it sends only None.
+func (c cookies) loginSameSite() http.SameSite {
+	if c.partitioned {
+		return http.SameSiteNoneMode
+	}
+	return http.SameSiteLaxMode
+}
+
 func (c cookies) newLogin(name, value string) *http.Cookie {
-	cookie := c.make(name, value, http.SameSiteLaxMode) //nolint:gosec // likewise
+	cookie := c.make(name, value, c.loginSameSite()) //nolint:gosec // likewise
 	cookie.MaxAge = int(loginMemory.Seconds())
 	return cookie
 }
 
 func (c cookies) deletedLogin(name string) *http.Cookie {
-	return c.deleted(name, http.SameSiteLaxMode)
+	return c.deleted(name, c.loginSameSite())
 }

@@ -24,6 +24,7 @@ func oidcSealingWith(secret string) *OIDC {
 	return NewOIDC(OIDCConfig{
 		Issuer: "https://id.example.com", ClientID: "c", ClientSecret: clienttoken.NewSecret(secret), UserClaim: "sub",
 		Origin: "https://app.example.com", Registerer: prometheus.NewRegistry(),
+		Keys: NewKeySet(KeySetConfig{Issuer: "https://id.example.com", Registerer: prometheus.NewRegistry()}),
 	})
 }
 

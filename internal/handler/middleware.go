@@ -127,6 +127,19 @@ func (h *handler) sameOriginOrNavigation(next http.Handler) http.Handler {
 	})
 }
 
+// sameOriginOrReturn is sameOriginOrNavigation for the way back from the provider. In
+// an embedded application it ends in a frame.
+func (h *handler) sameOriginOrReturn(next http.Handler) http.Handler {
+	checked := h.sameOriginOrNavigation(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.Embedded && r.Header.Get("Sec-Fetch-Dest") == "iframe" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		checked.ServeHTTP(w, r)
+	})
+}
+
 // checkOrigin fails for a request from a page of another origin that is not allowed.
 func (h *handler) checkOrigin(r *http.Request) error {
 	switch r.Method {

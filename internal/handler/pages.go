@@ -9,6 +9,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"dropgate/internal/auth"
 )
@@ -73,7 +74,7 @@ func (h *handler) failPage(w http.ResponseWriter, r *http.Request, err error, re
 	if returnTo != "" {
 		again += "?" + url.Values{"return_to": {returnTo}}.Encode()
 	}
-	writePage(w, p.status, failedPage, failedHeading(p.status, reason), p.message, again, h.OIDC.StartPage(), reason, id)
+	h.writePage(w, p.status, failedPage, failedHeading(p.status, reason), p.message, again, h.OIDC.StartPage(), reason, id)
 }
 
 // failedHeading is the heading of the page for a failed sign-in.
@@ -95,15 +96,23 @@ func failedHeading(status int, reason string) string {
 
 // writePage fills the gaps of a page. They are texts and attributes in quotes, for
 // which html.EscapeString is right. Scripts and style sheets would need more.
-func writePage(w http.ResponseWriter, status int, page string, gaps ...string) {
+func (h *handler) writePage(w http.ResponseWriter, status int, page string, gaps ...string) {
 	escaped := make([]any, len(gaps))
 	for i, gap := range gaps {
 		escaped[i] = html.EscapeString(gap)
 	}
 	style := sha256.Sum256([]byte(pageStyle))
 	w.Header().Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'; frame-ancestors 'none'")
+		"default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'; frame-ancestors "+h.frameAncestors())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, page, escaped...) // fails only if the browser disconnected
+}
+
+// frameAncestors lists the pages that may frame ours.
+func (h *handler) frameAncestors() string {
+	if !h.Embedded {
+		return "'none'"
+	}
+	return strings.Join(append([]string{"'self'"}, h.AllowedOrigins...), " ")
 }

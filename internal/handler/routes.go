@@ -44,6 +44,8 @@ type Config struct {
 	// AllowedOrigins are the exact other origins whose pages may use the service
 	// with credentials.
 	AllowedOrigins []string
+	// Embedded lets pages of the allowed origins frame the pages of a sign-in.
+	Embedded bool
 	// TrustedProxies are the peers whose X-Forwarded-For, X-Request-Id and
 	// traceparent count.
 	TrustedProxies []netip.Prefix
@@ -112,7 +114,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	if c.OIDC != nil {
 		r.With(h.sameOriginOrNavigation).Get(c.BasePath+"/auth/login", h.serve(h.login))
-		r.With(auditedAs(audit.SignIn), h.sameOriginOrNavigation).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
+		r.With(auditedAs(audit.SignIn), h.sameOriginOrReturn).Get(c.BasePath+"/auth/callback", h.serve(h.callback))
 		r.With(h.sameOrigin, h.chargeAddress).Post(c.BasePath+"/auth/logout", h.serve(h.logout))
 		r.With(h.sameOrigin).Post(c.BasePath+"/auth/backchannel-logout", h.serve(h.backChannelLogout))
 	}

@@ -42,7 +42,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil && login.LoadAgain {
 		setCookies(w, login.Cookies)
-		writePage(w, http.StatusOK, landingPage, "Signing in")
+		h.writePage(w, http.StatusOK, landingPage, "Signing in")
 		return nil
 	}
 	if err == nil && !login.Repeated {
