@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -18,7 +19,7 @@ import (
 func framed(t *testing.T, edit func(*handler.Config)) *http.Response {
 	t.Helper()
 	c := handler.Config{
-		AllowedOrigins: []string{app}, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(), Vendor: &clienttoken.Vendor{},
+		Now: time.Now, AllowedOrigins: []string{app}, Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry(), Vendor: &clienttoken.Vendor{},
 		OIDC: auth.NewOIDC(auth.OIDCConfig{
 			Issuer: "https://id.example.com", ClientID: "c", ClientSecret: clienttoken.NewSecret(oidcSecret), UserClaim: "sub",
 			Origin: "https://dropgate.example.com", AllowedOrigins: []string{app}, SameSite: http.SameSiteNoneMode, Partitioned: true,
