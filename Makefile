@@ -94,6 +94,14 @@ providers/oidc-provider/node_modules/.package-lock.json: providers/oidc-provider
 test-proxies: ## the configurations of examples/proxies; needs nginx, haproxy and caddy
 	go test -tags proxies -count=1 ./examples/proxies
 
+.PHONY: test-signin
+test-signin: examples/signin/node_modules/.package-lock.json ## the mode forward with better-auth, Auth.js and Django (needs Node 20 and Debian's python3-django)
+	go test -tags signin -count=1 ./examples/signin
+
+examples/signin/node_modules/.package-lock.json: examples/signin/package-lock.json
+	cd examples/signin && npm ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
 # A module of its own, because the validator brings many dependencies.
 .PHONY: test-conformance
 test-conformance: ## the emulator and the client against Dwolla's OpenAPI description (see docs/emulator.md)
@@ -102,9 +110,9 @@ test-conformance: ## the emulator and the client against Dwolla's OpenAPI descri
 # The linters do not read conformance, because they would analyze its validator for minutes.
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(BIN)/actionlint-$(ACTIONLINT_VERSION) ## format, vet and linters
-	go vet -tags faults,series,soak,proxies ./...
+	go vet -tags faults,series,soak,proxies,signin ./...
 	go mod tidy -diff
-	$< run --build-tags faults,series,soak,proxies ./...
+	$< run --build-tags faults,series,soak,proxies,signin ./...
 	$< fmt --diff ./...
 	cd deploy && go vet ./... && go mod tidy -diff && $< run --config ../.golangci.yml ./...
 	cd conformance && go vet ./... && go mod tidy -diff
