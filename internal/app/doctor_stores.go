@@ -54,6 +54,7 @@ func (d *doctor) redisSettings(ctx context.Context, client redis.UniversalClient
 	store := session.NewRedis(session.RedisConfig{
 		Client: client, Tag: d.config.redisTag(), Keys: keyring.Of(clienttoken.NewSecret("only to read settings")),
 		Limits: session.Limits{Idle: time.Minute, Lifetime: time.Minute, Now: time.Now}, Logger: d.log, Registerer: d.registry(),
+		Scope: session.Scope{Issuer: "only to read settings"},
 	})
 	risks, err := store.RiskySettings(ctx)
 	if errors.Is(err, session.ErrUnknownSettings) {
