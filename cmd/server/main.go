@@ -39,7 +39,8 @@ const memoryLimit = 88 << 20
 const usage = `usage: server [-help | -check | -healthcheck | -version]
        server doctor [-json] [-user USER] [-forwarded ADDRESSES]
        server migrate
-       server customers import | export | link | unlink | show`
+       server customers import | export | link | unlink | show
+       server sessions list | end`
 
 // The exit codes.
 const (
@@ -84,6 +85,9 @@ func run(ctx, hurry context.Context, args, environ []string, std app.Streams) in
 	}
 	if len(args) > 0 && args[0] == "doctor" {
 		return exitCode(app.Doctor(ctx, args[1:], environ, std.Out), std)
+	}
+	if len(args) > 0 && args[0] == "sessions" {
+		return exitCode(app.Sessions(ctx, args[1:], environ, std), std)
 	}
 	if len(args) == 1 && args[0] == "migrate" {
 		return exitCode(app.Migrate(ctx, environ, std.Out), std)
@@ -131,7 +135,8 @@ func healthcheck(ctx context.Context, environ []string, std app.Streams) int {
 
 // exitCodeOf returns the exit code of a command.
 func exitCodeOf(err error) int {
-	if _, wrong := errors.AsType[*app.ConfigError](err); wrong || errors.Is(err, app.ErrUsage) || errors.Is(err, app.ErrDoctorUsage) {
+	_, wrong := errors.AsType[*app.ConfigError](err)
+	if wrong || errors.Is(err, app.ErrUsage) || errors.Is(err, app.ErrDoctorUsage) || errors.Is(err, app.ErrSessionsUsage) {
 		return exitConfig
 	}
 	return exitFault

@@ -42,6 +42,10 @@ func TestCommandLine(t *testing.T) {
 		"bad settings of doctor":   {[]string{"doctor"}, settings("DATABASE_MIGRATE=x"), 2, "", "DATABASE_MIGRATE: "},
 		"doctor without Dwolla":    {[]string{"doctor"}, settings("DWOLLA_BASE_URL=http://127.0.0.1:1"), 1, "connection refused", "failed checks: "},
 		"migrate has no arguments": {[]string{"migrate", "now"}, settings(), 2, "", "usage: server"},
+		"sessions of nobody":       {[]string{"sessions", "list"}, nil, 2, "", "usage: server sessions list"},
+		"both a user and an id":    {[]string{"sessions", "end", "-user", "ann", "-id", "x"}, nil, 2, "", "usage: server sessions list"},
+		"sessions without a token": {[]string{"sessions", "list", "-user", "ann"}, []string{"ADMIN_ADDR=127.0.0.1:1"}, 2, "", "ADMIN_TOKEN: is required"},
+		"sessions of no service":   {[]string{"sessions", "list", "-user", "ann"}, []string{"ADMIN_ADDR=127.0.0.1:1", "ADMIN_TOKEN=the-very-secret-of-an-operator-of-it"}, 1, "", "the admin listener at 127.0.0.1:1 does not answer"},
 		"cannot listen":            {nil, settings("HTTP_ADDR=192.0.2.1:1"), 1, "", "HTTP_ADDR: "},
 	} {
 		t.Run(name, func(t *testing.T) {

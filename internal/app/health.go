@@ -57,25 +57,23 @@ func CheckHealth(ctx context.Context, environ []string) (string, error) {
 	return health(resp)
 }
 
-// askReadiness connects to the address of the admin listener. For a wildcard address, the
-// dialer takes this machine. The Host is localhost: the listener accepts it whatever
-// ADMIN_HOSTS lists.
-func (c Config) askReadiness(ctx context.Context) (answered, error) {
+// adminRequest returns a request to the admin listener.
+func (c Config) adminRequest(ctx context.Context, method, path string) (*http.Request, error) {
 	scheme := "http"
 	if c.AdminTLSCert != "" {
 		scheme = "https"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost/readyz", http.NoBody)
-	if err != nil {
-		return answered{}, err //nolint:wrapcheck // never: the URL is a constant
-	}
+	return http.NewRequestWithContext(ctx, method, scheme+"://localhost"+path, http.NoBody) //nolint:wrapcheck // never fails: every part is valid
+}
+
+// askAdmin sends a request to the address of the admin listener, and reads at most a
+// number of bytes of the answer.
+func (c Config) askAdmin(r *http.Request, verify *tls.Config, most int64) (answered, error) {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", c.AdminAddr)
 		},
-		// The certificate bears a public name, not this address, and may have expired.
-		// The request holds no secret, and it does not leave the machine.
-		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, //nolint:gosec // see above
+		TLSClientConfig:   verify,
 		DisableKeepAlives: true,
 	}
 	resp, err := transport.RoundTrip(r)
@@ -83,8 +81,22 @@ func (c Config) askReadiness(ctx context.Context) (answered, error) {
 		return answered{}, err //nolint:wrapcheck // the caller wraps it
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealth))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	return answered{resp.StatusCode, body}, err //nolint:wrapcheck // likewise
+}
+
+// askReadiness connects to the address of the admin listener. For a wildcard address, the
+// dialer takes this machine. The Host is localhost: the listener accepts it whatever
+// ADMIN_HOSTS lists.
+func (c Config) askReadiness(ctx context.Context) (answered, error) {
+	r, err := c.adminRequest(ctx, http.MethodGet, "/readyz")
+	if err != nil {
+		return answered{}, err
+	}
+	// The certificate bears a public name, not this address, and may have expired. The
+	// request holds no secret, and it does not leave the machine.
+	unverified := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // see above
+	return c.askAdmin(r, unverified, maxHealth)
 }
 
 // answered is an answer of the admin listener.
