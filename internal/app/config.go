@@ -250,7 +250,7 @@ func (f faults) fill(c *Config, vars map[string]string) {
 			f.add(name, err.Error())
 		}
 	}
-	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.ForwardCookies, &c.AllowPlaintext, &c.AdminHosts, &c.NoProxy} {
+	for _, list := range []*[]string{&c.AllowedActions, &c.AllowedOrigins, &c.TrustedProxies, &c.AuthModes, &c.BearerClientIDs, &c.BearerRequired, &c.OIDCPassed, &c.ForwardCookies, &c.AllowPlaintext, &c.AdminHosts, &c.NoProxy} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}
