@@ -78,20 +78,27 @@ func signals() (ctx, hurry context.Context) {
 }
 
 func run(ctx, hurry context.Context, args, environ []string, std app.Streams) int {
-	if len(args) > 0 && args[0] == "customers" {
-		// A command that waits for input does not see the first signal.
-		defer context.AfterFunc(hurry, func() { os.Exit(exitFault) })()
-		return customers(ctx, args[1:], environ, std)
+	if len(args) > 0 {
+		switch rest := args[1:]; args[0] {
+		case "customers":
+			// A command that waits for input does not see the first signal.
+			defer context.AfterFunc(hurry, func() { os.Exit(exitFault) })()
+			return customers(ctx, rest, environ, std)
+		case "doctor":
+			return exitCode(app.Doctor(ctx, rest, environ, std.Out), std)
+		case "sessions":
+			return exitCode(app.Sessions(ctx, rest, environ, std), std)
+		case "migrate":
+			if len(rest) == 0 {
+				return exitCode(app.Migrate(ctx, environ, std.Out), std)
+			}
+		}
 	}
-	if len(args) > 0 && args[0] == "doctor" {
-		return exitCode(app.Doctor(ctx, args[1:], environ, std.Out), std)
-	}
-	if len(args) > 0 && args[0] == "sessions" {
-		return exitCode(app.Sessions(ctx, args[1:], environ, std), std)
-	}
-	if len(args) == 1 && args[0] == "migrate" {
-		return exitCode(app.Migrate(ctx, environ, std.Out), std)
-	}
+	return options(ctx, hurry, args, environ, std)
+}
+
+// options runs the service, or what an option asks for in its place.
+func options(ctx, hurry context.Context, args, environ []string, std app.Streams) int {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(std.Err)
 	flags.Usage = func() {}
