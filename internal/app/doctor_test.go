@@ -79,7 +79,7 @@ func newClinic(t *testing.T) *clinic {
 		"AUTH_FORWARD_URL": serve(func(w http.ResponseWriter, r *http.Request) { c.application(w, r) }),
 		"CUSTOMER_SOURCE":  "lookup", "CUSTOMER_LOOKUP_URL": serve(func(w http.ResponseWriter, r *http.Request) { c.lookup(w, r) }) + "/{user}",
 		"SESSION_STORE": "redis", "REDIS_URL": r.url, "DATABASE_URL": c.schema.URL, "DWOLLA_WEBHOOK_SECRET": "the-very-secret-of-the-webhooks",
-		"TRUSTED_PROXIES": "192.0.2.1",
+		"TRUSTED_PROXIES": "192.0.2.1", "BASE_PATH": "/dropgate",
 	})
 	if err := app.Migrate(t.Context(), environ(c.settings), io.Discard); err != nil {
 		t.Fatal(err)

@@ -64,8 +64,13 @@ func onRedis(t *testing.T, p *puppet, logs *bytes.Buffer) *App {
 	if err != nil {
 		t.Fatal(err)
 	}
+	registry, issuer := prometheus.NewRegistry(), "https://id.example.com"
+	oidc := auth.NewOIDC(auth.OIDCConfig{
+		Issuer: issuer, ClientID: "web", ClientSecret: clienttoken.NewSecret("secret"), UserClaim: "sub", Origin: "https://app.example.com",
+		Keys: auth.NewKeySet(auth.KeySetConfig{Issuer: issuer, Registerer: registry}), Registerer: registry,
+	})
 	a := &App{
-		config: Config{SessionStore: "redis"}, log: zerolog.New(logs), signIn: signIn{oidc: &auth.OIDC{}},
+		config: Config{SessionStore: "redis"}, log: zerolog.New(logs), signIn: signIn{oidc: oidc},
 		redis:  redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}),
 		dwolla: dwolla.New(dwolla.Config{API: api, ClientID: "key", Timeout: time.Second, MaxConcurrent: 1, Registerer: prometheus.NewRegistry()}),
 	}
