@@ -72,7 +72,7 @@ func TestDoctorLooksUpUserOfEachSource(t *testing.T) {
 	c.schema.Exec(t, `INSERT INTO people VALUES ('alice', '`+alicesCustomer+`')`)
 	c.schema.Exec(t, `INSERT INTO dropgate_links (user_id, customer_id, linked_at) VALUES ('alice', '`+alicesCustomer+`', 0)`)
 	for name, changes := range map[string]map[string]string{
-		"query":    {"CUSTOMER_QUERY": "SELECT customer FROM people WHERE id = $1", "DWOLLA_WEBHOOK_SECRET": ""},
+		"query":    {"CUSTOMER_QUERY": "SELECT id, customer FROM people WHERE id = $1", "DWOLLA_WEBHOOK_SECRET": ""},
 		"database": {},
 	} {
 		changes["CUSTOMER_SOURCE"], changes["CUSTOMER_LOOKUP_URL"] = name, ""
