@@ -83,6 +83,7 @@ func newWorldWith(t *testing.T, o emulator.Options) *world {
 		"AUTH_MODES":      "bearer", "AUTH_BEARER_ISSUER": issuer, "AUTH_BEARER_AUDIENCE": "dropgate",
 		"CUSTOMER_SOURCE": "claim", "HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
 		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "10s", "LOG_LEVEL": "debug",
+		"HTTP_MAX_HEADER_BYTES": "16384", // bearer alone would mean larger headers and fewer connections
 	}
 	// All requests come from one address.
 	for _, name := range []string{"RATE_LIMIT_USER", "RATE_LIMIT_IP", "RATE_LIMIT_CREATE"} {

@@ -18,7 +18,7 @@ import (
 // token and the client secret at the provider, by the steps of docs/rotation.md. Users
 // with sessions work, and new ones sign in.
 func TestKeysRotateUnderLoadWithoutAFailure(t *testing.T) {
-	t.Parallel()
+	// Not parallel: beside the attackers of other tests, timeouts would be failures here.
 	w := newWorld(t)
 	w.withPostgres(t)
 	w.withRedis(t, sharedRedis(t))

@@ -44,7 +44,7 @@ func usedBySignIns() []string {
 		"DWOLLA_CLIENT_SECRET", "the Basic credentials for /token", "an access token", "a client token",
 		"AUTH_OIDC_CLIENT_SECRET", "credentials for the provider", "a code", "a state", "a nonce", "a code_verifier", "an ID token", "a logout token",
 		"the password of REDIS_URL", "the cookie __Host-dropgate-session", "the cookie __Host-dropgate-login-",
-		"the first of SESSION_KEYS", "the second of SESSION_KEYS",
+		"the first of SESSION_KEYS", "the second of SESSION_KEYS", "AUTH_OIDC_CLIENT_KEYS",
 	}
 }
 

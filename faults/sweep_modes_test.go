@@ -87,7 +87,11 @@ func TestSignInLeaksNoSecret(t *testing.T) {
 	w.settings["REDIS_URL"] = "redis://:" + url.QueryEscape(password) + "@" + w.toRedis.Addr
 	first, second := w.secrets.newKey("the first of SESSION_KEYS"), w.secrets.newKey("the second of SESSION_KEYS")
 	w.withSpans(t)
-	site := newSite(t, w, 2, map[string]string{"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second})
+	site := newSite(t, w, 2, map[string]string{
+		"AUTH_MODES": "bearer,oidc", "SESSION_KEYS": first + "," + second,
+		// The provider takes no keys, so the servers only hold this one.
+		"AUTH_OIDC_CLIENT_KEYS": w.secrets.newPrivateKey(t, "AUTH_OIDC_CLIENT_KEYS"), "AUTH_OIDC_CLIENT_AUTH": "client_secret_basic",
+	})
 	callers := site.signInAll(t, 4)
 	w.secrets.markUsed(password) // this Redis works only with the password
 	for _, c := range callers {

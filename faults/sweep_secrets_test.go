@@ -4,9 +4,13 @@ package faults_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"maps"
 	"net/http"
@@ -45,6 +49,22 @@ func (s *secrets) newKey(name string) string {
 	_, _ = rand.Read(key) // never fails
 	s.addUnused(name, string(key))
 	return base64.StdEncoding.EncodeToString(key)
+}
+
+// newPrivateKey returns a key in PEM. Its first line stands for the whole.
+func (s *secrets) newPrivateKey(t *testing.T, name string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	s.add(name, strings.Split(text, "\n")[1])
+	return text
 }
 
 // addUnused records a secret. It ignores short values, which would match other text.

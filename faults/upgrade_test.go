@@ -84,7 +84,7 @@ func (w *world) expand(t *testing.T) {
 // release to this one, back, and forward again. Then the next release migrates, and both
 // replicas restart, as after its roll-back. Users have tokens, or sessions in Redis.
 func TestUpgradeAndRollBackFailNoRequest(t *testing.T) {
-	t.Parallel()
+	// Not parallel: beside the attackers of other tests, timeouts would be failures here.
 	w := newWorld(t)
 	w.withPostgres(t)
 	w.withRedis(t, sharedRedis(t))
