@@ -146,7 +146,7 @@ func (s *service) session(t *testing.T, header, raw string) (int, sessionAnswer)
 	}
 }
 
-// refused checks that nobody was signed in, and that the log says why.
+// refused checks for a 401 with its reason in the log.
 func (s *service) refused(t *testing.T, status int, reason string) {
 	t.Helper()
 	if status != http.StatusUnauthorized {

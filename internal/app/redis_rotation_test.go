@@ -78,6 +78,15 @@ func (a *asking) finish(t *testing.T) {
 
 const firstRedisPassword, secondRedisPassword = "the-very-secret-of-redis-1", "the-very-secret-of-redis-2"
 
+// useNewPassword lets all replicas read the changed file.
+func (s *site) useNewPassword(t *testing.T) {
+	t.Helper()
+	for _, replica := range s.replicas {
+		replica.Reload()
+		until(t, "the new password", func() bool { return strings.Contains(replica.logs.String(), "is in force") })
+	}
+}
+
 // rotatesRedis changes the password of a user at these nodes, under load. It returns a
 // browser with a session.
 func rotatesRedis(t *testing.T, mode, at string, nodes ...*node) browser {
@@ -104,10 +113,7 @@ func rotatesRedis(t *testing.T, mode, at string, nodes ...*node) browser {
 	load.atLeast(t, 100)
 	everywhere("ACL SETUSER dropgate >" + secondRedisPassword)
 	file.put(t, urlWith(secondRedisPassword))
-	for _, replica := range s.replicas {
-		replica.Reload()
-		until(t, "the new password", func() bool { return strings.Contains(replica.logs.String(), "is in force") })
-	}
+	s.useNewPassword(t)
 	load.atLeast(t, 200)
 	everywhere("ACL SETUSER dropgate <" + firstRedisPassword)
 	load.atLeast(t, 400)
@@ -169,10 +175,7 @@ func TestSentinelsOwnPasswordRotatesWithoutAFailure(t *testing.T) {
 	load.atLeast(t, 100)
 	everywhere("ACL SETUSER dropgate >" + secondRedisPassword)
 	file.put(t, urlWith(secondRedisPassword))
-	for _, replica := range s.replicas {
-		replica.Reload()
-		until(t, "the new password", func() bool { return strings.Contains(replica.logs.String(), "is in force") })
-	}
+	s.useNewPassword(t)
 	everywhere("ACL SETUSER dropgate <"+firstRedisPassword, "CLIENT KILL USER dropgate")
 	load.atLeast(t, 300)
 	load.finish(t)

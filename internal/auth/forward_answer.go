@@ -29,7 +29,7 @@ func (f *Forward) parse(body []byte) (map[string]any, error) {
 
 var errNoObject = fmt.Errorf("the application's answer is not a JSON object of at most %d bytes", maxForwardBody)
 
-// noUser describes an answer without a user id which says that nobody is signed in.
+// noUser recognizes the answer of a signed-out user, and describes it for the log.
 // With a path, the outermost object is null or absent. With a name, the member is
 // null; if it is absent, AUTH_USER_CLAIM is more likely wrong. The result is empty for
 // every other answer.

@@ -13,10 +13,9 @@ const (
 )
 
 // cookiesFor returns the Set-Cookie headers of the application that go back to the
-// browser. It is called only for an answer that names a user: an application deletes the
-// cookie of a session that it does not know, and a request with the cookie of a moment
-// ago must not delete the one that replaced it. A session may be spread over several
-// cookies, so either all of them go back or none.
+// browser. Call it only for an answer that names a user. An application deletes the
+// cookie of an unknown session, so a late request with a replaced cookie would delete the
+// new one. A session may need several cookies, so either all of them go back or none.
 func (f *Forward) cookiesFor(headers []string) []string {
 	if len(f.config.SetCookies) == 0 {
 		return nil
